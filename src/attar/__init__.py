@@ -1,0 +1,58 @@
+"""attar: autoencoders for everybody's data.
+
+>>> import attar
+>>> ae = attar.Autoencoder(epochs=5, random_state=0).fit("digits")
+>>> codes = ae.transform("digits")
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from attar.errors import (
+    AttarError,
+    AttarWarning,
+    DataError,
+    FileError,
+    ModelFileError,
+    SettingError,
+    TrainingError,
+)
+
+if TYPE_CHECKING:
+    from attar.estimator import Autoencoder, load
+    from attar.recipes import Recipe
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AttarError",
+    "AttarWarning",
+    "Autoencoder",
+    "DataError",
+    "FileError",
+    "ModelFileError",
+    "Recipe",
+    "SettingError",
+    "TrainingError",
+    "__version__",
+    "load",
+]
+
+# What needs torch is imported when it is first asked for: `import attar` takes no time.
+_LAZY = {
+    "Autoencoder": "attar.estimator",
+    "Recipe": "attar.recipes",
+    "load": "attar.estimator",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'attar' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

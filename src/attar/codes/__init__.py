@@ -1,0 +1,8 @@
+"""Codes: the features become a point, a sparse point, or a distribution."""
+
+from attar.codes.code import Code, CodeModule
+from attar.codes.gaussian import Gaussian
+from attar.codes.point import Point
+from attar.codes.sparse import SparseKL, SparseL1, TopK
+
+__all__ = ["Code", "CodeModule", "Gaussian", "Point", "SparseKL", "SparseL1", "TopK"]

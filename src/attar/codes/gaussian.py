@@ -1,0 +1,67 @@
+"""The variational code: a gaussian for each row."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from attar.codes.code import Code, CodeModule
+from attar.priors import Prior, PriorModule, StandardNormal
+from attar.records import Coded
+
+
+@dataclass(frozen=True)
+class Gaussian(Code, name="gaussian"):
+    """A diagonal gaussian: z = μ + σ ε, with rate KL(N(μ, σ²) || prior).
+
+    Parameters
+    ----------
+    beta : float
+        The weight of the rate; 1 gives the evidence lower bound.
+    prior : Prior
+        Where codes are expected to lie.
+
+    References
+    ----------
+    Kingma and Welling, "Auto-encoding variational Bayes", ICLR 2014.
+    """
+
+    beta: float = 1.0
+    prior: Prior = field(default_factory=StandardNormal)
+
+    provides = frozenset({"density"})
+
+    def width(self, code_size: int) -> int:
+        """Return two features, mean and log-variance, for each code dimension."""
+        return 2 * code_size
+
+    def build(self, code_size: int) -> CodeModule:
+        """Return the module."""
+        return GaussianModule(self.prior.build())
+
+
+class GaussianModule(CodeModule):
+    """Reads mean and log-variance from the features and draws."""
+
+    prior: PriorModule
+
+    def __init__(self, prior: PriorModule) -> None:
+        super().__init__(prior)
+
+    def forward(self, features: Tensor, noise: Tensor | None = None) -> Coded:
+        """Return draws of the posterior, and its divergence from the prior."""
+        mean, log_variance = features.chunk(2, dim=-1)
+        epsilon = torch.randn_like(mean)[None] if noise is None else noise
+        z = mean + epsilon * (0.5 * log_variance).exp()
+        rate = self.prior.divergence(mean, log_variance).expand(len(epsilon), -1)
+        if noise is None:
+            return Coded(z, rate)
+        log_q = -0.5 * (epsilon.square() + log_variance + math.log(2 * math.pi)).sum(-1)
+        return Coded(z, rate, log_q=log_q, log_p=self.prior.log_prob(z))
+
+    def point(self, features: Tensor) -> Tensor:
+        """Return the posterior's mean: (B, d)."""
+        return features.chunk(2, dim=-1)[0]

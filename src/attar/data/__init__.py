@@ -1,0 +1,1 @@
+"""Step 1, prepare: the user's data becomes tensors, and can come back."""

@@ -1,0 +1,469 @@
+"""Autoencoder: the estimator that people hold."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    DensityMixin,
+    TransformerMixin,
+)
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from attar import storage
+from attar.choices import Choice
+from attar.data.kind import Rows
+from attar.data.source import kind_of, read
+from attar.errors import DataError, ModelFileError, SettingError, unknown
+from attar.evaluation import measures
+from attar.evaluation.diagnosis import Finding, diagnose
+from attar.fitted import Fitted
+from attar.fitting import fit
+from attar.model import Model
+from attar.networks import Modules
+from attar.parts import Part
+from attar.plan import PARTS, Planner, Run
+from attar.records import Epoch
+from attar.sampling.samplers import from_mixture, from_prior
+from attar.training.callbacks import ProgressBar
+
+DRAWS = 32
+
+
+class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseEstimator):
+    """An autoencoder of tables and images, as a scikit-learn transformer and density.
+
+    Every setting that is ``"auto"`` is chosen from the data; ``choices_`` says what and why.
+
+    Parameters
+    ----------
+    recipe : str or Recipe, default "auto"
+        The variant, by its name in the table of recipes (``attar recipes``); auto is ``"ae"``.
+    code_size : int, default "auto"
+        How many numbers a code has.
+    network : str, Network, or pair of torch modules, default "auto"
+        ``"linear"``, ``"mlp"``, ``"conv"``, a spec, or your own (encoder, decoder).
+    likelihood : str or Likelihood, default "auto"
+        ``"gaussian"`` (mean squared error), ``"bernoulli"`` (binary cross-entropy), ...
+    scaling : str or Scaling, default "auto"
+        ``"standard"``, ``"min-max"``, ``"robust"`` or ``"none"``.
+    corruption : str or Corruption, default None
+        What is done to the input in training, in place of the recipe's own.
+    epochs, batch_size : int, default "auto"
+    learning_rate : float, default "auto"
+        The largest step size of the schedule.
+    optimizer : str or Optimizer, default "auto"
+        ``"sgd"``, ``"rmsprop"``, ``"adam"`` or ``"adamw"``.
+    schedule : str or Schedule, default "auto"
+        ``"constant"``, ``"cosine"`` or ``"one-cycle"``.
+    validation_fraction : float, default 0.1
+        The share of rows that are not learnt from but measured after each epoch; 0 for none.
+    early_stopping : bool, default True
+        End when the measured loss has not improved for a third of the epochs.
+    max_minutes : float, default None
+        End after this time, with the schedule complete.
+    device : str, default "auto"
+        ``"cpu"``, ``"cuda"``, ...; auto takes a GPU where there is one.
+    precision : str, default "auto"
+        ``"float32"``, or ``"bfloat16"`` where torch holds it safe; auto takes the latter on CUDA.
+    random_state : int, RandomState or None, default None
+        Equal seeds give equal weights.
+    verbose : bool, default "auto"
+        Whether to show progress and choices; auto does in a terminal.
+    callbacks : sequence of Callback, default ()
+
+    Attributes
+    ----------
+    model_ : Module
+        The trained model of prepared values, for those who want to go on by hand.
+    code_size_ : int
+    choices_ : list of Choice
+    history_ : list of Epoch
+    n_features_in_ : int
+
+    Examples
+    --------
+    >>> import attar
+    >>> from sklearn.datasets import load_iris
+    >>> X = load_iris().data
+    >>> ae = attar.Autoencoder(code_size=2, epochs=20, random_state=0).fit(X)
+    >>> ae.transform(X).shape
+    (150, 2)
+    """
+
+    def __init__(
+        self,
+        recipe: Any = "auto",
+        code_size: Any = "auto",
+        *,
+        network: Any = "auto",
+        likelihood: Any = "auto",
+        scaling: Any = "auto",
+        corruption: Any = None,
+        epochs: Any = "auto",
+        batch_size: Any = "auto",
+        learning_rate: Any = "auto",
+        optimizer: Any = "auto",
+        schedule: Any = "auto",
+        validation_fraction: float = 0.1,
+        early_stopping: bool = True,
+        max_minutes: float | None = None,
+        device: str = "auto",
+        precision: str = "auto",
+        random_state: Any = None,
+        verbose: Any = "auto",
+        callbacks: Sequence[Any] = (),
+    ) -> None:
+        self.recipe = recipe
+        self.code_size = code_size
+        self.network = network
+        self.likelihood = likelihood
+        self.scaling = scaling
+        self.corruption = corruption
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.validation_fraction = validation_fraction
+        self.early_stopping = early_stopping
+        self.max_minutes = max_minutes
+        self.device = device
+        self.precision = precision
+        self.random_state = random_state
+        self.verbose = verbose
+        self.callbacks = callbacks
+
+    def fit(self, X: Any, y: Any = None, *, checkpoint: str | Path | None = None) -> Self:
+        """Learn to bring X back from a small code.
+
+        Parameters
+        ----------
+        X : array, DataFrame, path, or name of a data set
+            Rows of a table (n, columns), or images (n, height, width[, channels]).
+        y : ignored
+        checkpoint : path or None
+            A file that keeps the state of the training while it runs. Where it is there already,
+            training goes on from it and ends with the weights of an unbroken run.
+
+        Raises
+        ------
+        DataError
+            If X cannot be learnt from.
+        SettingError
+            If a setting is unknown, out of range, or does not fit another.
+        TrainingError
+            If the loss is no finite number, with smaller steps too.
+        """
+        data = read(X).data
+        kind = kind_of(data)
+        rows = kind.rows(data)
+        settings = self.get_params(deep=False)
+        plan = Planner(settings, kind, rows).plan()
+        run = Run.of(settings, checkpoint)
+        callbacks = list(self.callbacks)
+        if sys.stderr.isatty() if self.verbose == "auto" else self.verbose:
+            callbacks.append(ProgressBar())
+            for choice in plan.choices:
+                print(choice, file=sys.stderr)
+        self.fitted_ = fit(plan, rows, run, callbacks)
+        return self
+
+    def transform(self, X: Any) -> Rows:
+        """Return the codes of X, without chance: (n, code_size), in X's precision.
+
+        Raises
+        ------
+        DataError
+            If X is not of the form that was fitted.
+        """
+        return self.fitted.applied.encode(self._rows(X))
+
+    def inverse_transform(self, Z: Any) -> Any:
+        """Return the expected data of codes (n, code_size), in the form that was fitted.
+
+        Raises
+        ------
+        DataError
+            If the codes are not of this size.
+        """
+        applied = self.fitted.applied
+        codes = np.asarray(Z)
+        if codes.ndim != 2 or codes.shape[1] != applied.code_size or codes.dtype.kind not in "fiu":
+            raise DataError(
+                f"Codes are numbers of shape (n, {applied.code_size}), not {codes.dtype} of shape "
+                f"{codes.shape}."
+            )
+        return applied.preparation.restore(applied.decode(codes))
+
+    def reconstruct(self, X: Any) -> Any:
+        """Return X as the model brings it back, in the form that was fitted.
+
+        Raises
+        ------
+        DataError
+            If X is not of the form that was fitted.
+        """
+        return self.inverse_transform(self.fitted.applied.encode(self._rows(X)))
+
+    @torch.no_grad()
+    def score_samples(self, X: Any) -> Rows:
+        """Return how likely each row is, in nats of its prepared values: (n,).
+
+        With a density it is the importance-weighted bound log Σ p(x, z) / q(z|x) / K over 32 fixed
+        draws z (Burda et al., 2016), else minus the distortion. It is deterministic.
+
+        Raises
+        ------
+        DataError
+            If X is not of the form that was fitted.
+        """
+        scores = []
+        for trace in self.fitted.applied.traces(self._rows(X), self._draws()):
+            coded = trace.coded
+            weights = trace.log_likelihood
+            if coded.log_q is not None and coded.log_p is not None:
+                weights = weights + coded.log_p - coded.log_q
+            scores.append(measures.log_mean_exp(weights.double().cpu().numpy()))
+        return np.concatenate(scores)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Return the mean of :meth:`score_samples`."""
+        return float(self.score_samples(X).mean())
+
+    def sample(self, n: int = 1, random_state: Any = None) -> Any:
+        """Return ``n`` new rows, in the form that was fitted.
+
+        Codes are drawn from the prior, or from a mixture of gaussians fitted to the codes of rows
+        that were learnt from.
+
+        Raises
+        ------
+        SettingError
+            If ``n`` is not a whole number above 0.
+        """
+        fitted = self.fitted
+        if isinstance(n, bool) or not hasattr(n, "__index__") or n < 1:
+            raise SettingError(f"The number of samples must be a whole number above 0, not {n!r}.")
+        seed = int(check_random_state(random_state).randint(2**31 - 1))
+        applied = fitted.applied
+        code = applied.model.code
+        if code.prior is not None:
+            codes = from_prior(code.prior, n, applied.code_size, seed)
+        else:
+            codes = from_mixture(fitted.study.codes, n, seed)
+        valid = code.constrain(torch.from_numpy(codes)).numpy()
+        return applied.preparation.restore(applied.decode(valid))
+
+    def evaluate(self, X: Any) -> dict[str, float]:
+        """Return measures of the model on rows, best not those that were learnt from.
+
+        Errors are of prepared cells; ``pca_error`` is that of principal components with as many
+        numbers, found on rows that were learnt from.
+
+        Raises
+        ------
+        DataError
+            If X is not of the form that was fitted.
+        """
+        fitted = self.fitted
+        rows = self._rows(X)
+        applied = fitted.applied
+        prepared = applied.preparation.prepare(rows).numpy()
+        back = applied.decode(applied.encode(rows)).numpy()
+        error = measures.mean_squared_error(prepared, back)
+        pca_error = fitted.study.baseline.errors(prepared)[: applied.code_size + 1][-1]
+        figures = {
+            "rows": float(len(rows)),
+            "code_size": float(applied.code_size),
+            "error": error,
+            "pca_error": pca_error,
+            "error_to_pca": error / pca_error if pca_error else float("nan"),
+            "explained_variance": measures.explained_variance(prepared, back),
+        }
+        if prepared.min() >= 0 and prepared.max() <= 1:
+            figures["psnr"] = measures.psnr(prepared, back)
+        score = self.score(X)
+        if "density" in fitted.recipe.code.provides:
+            return figures | {"nll_bound": -score}
+        return figures | {"distortion": -score}
+
+    def diagnose(self) -> list[Finding]:
+        """Return what is wrong with the model in plain words, and what to do, gravest first."""
+        return diagnose(self.fitted.study.facts, self.fitted.history)
+
+    def save(self, path: str | Path) -> None:
+        """Write the model to a file, whole or not at all.
+
+        Raises
+        ------
+        FileError
+            If it cannot be written.
+        """
+        fitted = self.fitted
+        facts = {"settings": _plain(self.get_params(deep=False)), **fitted.to_json()}
+        storage.write(path, fitted.tensors(), facts)
+
+    @property
+    def fitted(self) -> Fitted:
+        """The fitted model with all that is known about it."""
+        check_is_fitted(self)
+        return self.fitted_
+
+    @property
+    def model_(self) -> Model:
+        """The trained module of prepared values."""
+        return self._learnt().applied.model
+
+    @property
+    def code_size_(self) -> int:
+        """How many numbers a code has."""
+        return self._learnt().applied.code_size
+
+    @property
+    def choices_(self) -> list[Choice]:
+        """What was chosen from the data, and why."""
+        return self._learnt().choices
+
+    @property
+    def history_(self) -> list[Epoch]:
+        """The figures of each epoch."""
+        return self._learnt().history
+
+    @property
+    def n_features_in_(self) -> int:
+        """How many cells a row has."""
+        return int(np.prod(self._learnt().applied.preparation.kind.shape))
+
+    @property
+    def _n_features_out(self) -> int:
+        return self._learnt().applied.code_size
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the settings, those of parts as ``part__setting`` too."""
+        params: dict[str, Any] = super().get_params(deep=False)
+        if deep:
+            for name in PARTS:
+                part = self._part(name)
+                if part is not None:
+                    params |= {f"{name}__{k}": v for k, v in part.get_params().items()}
+        return params
+
+    def set_params(self, **params: Any) -> Self:
+        """Change settings; ``part__setting`` reaches into a recipe, a network, an optimizer, ...
+
+        Raises
+        ------
+        SettingError
+            If there is no such setting; the nearest name is suggested.
+        """
+        known = super().get_params(deep=False)
+        nested: dict[str, dict[str, Any]] = {}
+        for key, value in params.items():
+            head, _, tail = key.partition("__")
+            if head not in known:
+                raise unknown("setting of Autoencoder", head, known)
+            if tail:
+                nested.setdefault(head, {})[tail] = value
+            else:
+                setattr(self, key, value)
+        for head, settings in nested.items():
+            part = self._part(head)
+            if part is None:
+                raise SettingError(
+                    f"{head}={getattr(self, head)!r} has no setting {next(iter(settings))!r}: "
+                    f"name the {head} first."
+                )
+            setattr(self, head, part.replace(**settings))
+        return self
+
+    def _part(self, name: str) -> Part | None:
+        """Return the part that a setting stands for, if it stands for one yet."""
+        value = getattr(self, name)
+        try:
+            return PARTS[name](value) if name in PARTS else None
+        except SettingError:
+            return None
+
+    def _rows(self, X: Any) -> Rows:
+        kind = self.fitted.applied.preparation.kind
+        data = read(X, part="test").data
+        if kind_of(data).name != kind.name:
+            raise DataError(
+                f"The model was fitted on {kind.name}, but X is {kind_of(data).name} of shape "
+                f"{np.shape(data)}."
+            )
+        rows = kind.rows(data)
+        if not len(rows):
+            raise DataError("Found array with 0 sample(s): there is nothing to do.")
+        return rows
+
+    def _draws(self) -> torch.Tensor:
+        half = torch.randn(
+            DRAWS // 2, 1, self.fitted.applied.code_size, generator=torch.Generator().manual_seed(0)
+        )
+        return torch.cat([half, -half])
+
+    def _learnt(self) -> Fitted:
+        if "fitted_" not in vars(self):
+            raise AttributeError("This Autoencoder is not fitted yet.")
+        return self.fitted_
+
+
+def load(path: str | Path, network: tuple[Any, Any] | None = None) -> Autoencoder:
+    """Return the estimator that :meth:`Autoencoder.save` wrote, with bit for bit equal outputs.
+
+    Parameters
+    ----------
+    path : path
+    network : pair of torch modules or None
+        The (encoder, decoder) of your own that was fitted, where it was one; its weights come
+        from the file.
+
+    Raises
+    ------
+    FileError
+        If there is no such file.
+    ModelFileError
+        If it is damaged, of a newer format, or no model of attar's.
+    SettingError
+        If the model needs a network of your own.
+    """
+    tensors, facts = storage.read(path)
+    if facts.get("network", "") is None and network is None:
+        raise SettingError(
+            f"{path} was fitted with a network of its maker's own: load it with "
+            "network=(encoder, decoder)."
+        )
+    try:
+        settings = {name: Part.parsed(value) for name, value in facts["settings"].items()}
+        estimator = Autoencoder(**settings)
+        own = None if network is None else Modules.of(network)
+        estimator.fitted_ = Fitted.restored(tensors, facts, own)
+    except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ModelFileError(f"{path} describes a model that cannot be built: {reason}") from None
+    if network is not None:
+        estimator.network = network
+    return estimator
+
+
+def _plain(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return settings as JSON data; what is code or chance of the user's own is left at default."""
+    plain: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, Part):
+            plain[name] = value.to_json()
+        elif isinstance(value, str | int | float | bool | None):
+            plain[name] = value
+        elif isinstance(value, np.integer | np.floating):
+            plain[name] = value.item()
+    return plain

@@ -1,0 +1,1 @@
+"""How good is it: measures, the linear baseline, and a diagnosis in words."""

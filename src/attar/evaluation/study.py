@@ -1,0 +1,76 @@
+"""The study of a fresh model: its codes, the linear baseline, and the facts for a diagnosis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from attar.applied import Applied
+from attar.data.kind import Rows
+from attar.evaluation.baseline import Baseline
+from attar.evaluation.diagnosis import Facts
+from attar.evaluation.measures import mean_squared_error
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is worth knowing about a fresh model.
+
+    Attributes
+    ----------
+    codes : array (m, d)
+        The codes of some rows that were learnt from.
+    baseline : Baseline
+        Up to twice as many principal components as the code has numbers.
+    facts : Facts
+    """
+
+    codes: Rows
+    baseline: Baseline
+    facts: Facts
+
+    @classmethod
+    def of(
+        cls, applied: Applied, learnt: Rows, apart: Rows, held_out: bool, best_epoch: int
+    ) -> Study:
+        """Return the study of a model on rows that it learnt from and rows that it did not.
+
+        Parameters
+        ----------
+        applied : Applied
+        learnt, apart : array (n, *shape)
+        held_out : bool
+            Whether the rows apart were truly held out.
+        best_epoch : int
+        """
+        preparation = applied.preparation
+        train = preparation.prepare(learnt).numpy()
+        test = preparation.prepare(apart).numpy()
+        baseline = Baseline.fit(train, most=2 * applied.code_size)
+        codes = applied.encode(learnt).astype(np.float32)
+        others = applied.encode(apart).astype(np.float32)
+        facts = Facts(
+            error=mean_squared_error(test, applied.decode(others).numpy()),
+            train_error=mean_squared_error(train, applied.decode(codes).numpy()),
+            pca_errors=baseline.errors(test),
+            held_out=held_out,
+            carried=_carried(applied, others, test),
+            column_scales=preparation.scales(train).tolist(),
+            column_names=preparation.kind.feature_names(),
+            best_epoch=best_epoch,
+        )
+        return cls(codes, baseline, facts)
+
+
+def _carried(applied: Applied, codes: Rows, prepared: Rows) -> list[float]:
+    """Return how much the error grows when a code dimension is held at its mean, for each."""
+    few = slice(0, max(32, 16384 // codes.shape[1]))
+    codes, prepared = codes[few], prepared[few]
+    whole = mean_squared_error(prepared, applied.decode(codes).numpy())
+    grown = []
+    for j, mean in enumerate(codes.mean(0)):
+        without = codes.copy()
+        without[:, j] = mean
+        grown.append(mean_squared_error(prepared, applied.decode(without).numpy()) - whole)
+    return grown

@@ -1,0 +1,125 @@
+"""A fitted model: what it was built from, its weights, and what was learnt about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from attar.applied import Applied
+from attar.choices import Choice
+from attar.data.images import Images
+from attar.data.kind import Kind
+from attar.data.preparation import Preparation
+from attar.data.scaling import Scaler
+from attar.data.table import Table
+from attar.evaluation.baseline import Baseline
+from attar.evaluation.diagnosis import Facts
+from attar.evaluation.study import Study
+from attar.likelihoods import Likelihood
+from attar.networks import Modules, Network
+from attar.parts import Part
+from attar.recipes import Recipe
+from attar.records import Epoch
+
+KINDS: dict[str, type[Kind]] = {kind.name: kind for kind in (Table, Images)}
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted model.
+
+    Attributes
+    ----------
+    recipe, network, likelihood : Part
+        What the model was built from.
+    applied : Applied
+        The model, ready to be used.
+    choices : list of Choice
+    history : list of Epoch
+    study : Study
+    """
+
+    recipe: Recipe
+    network: Network
+    likelihood: Likelihood
+    applied: Applied
+    choices: list[Choice]
+    history: list[Epoch]
+    study: Study
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return everything that is an array, by name."""
+        model, scaler = self.applied.model.state_dict(), self.applied.preparation.scaler
+        baseline = self.study.baseline
+        return {f"model.{name}": tensor for name, tensor in model.items()} | {
+            "scaler.shift": scaler.shift,
+            "scaler.scale": scaler.scale,
+            "codes": torch.from_numpy(self.study.codes),
+            "baseline.mean": torch.from_numpy(baseline.mean),
+            "baseline.components": torch.from_numpy(baseline.components),
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything else as plain JSON data."""
+        kind = self.applied.preparation.kind
+        return {
+            "recipe": self.recipe.to_json(),
+            "network": None if isinstance(self.network, Modules) else self.network.to_json(),
+            "likelihood": self.likelihood.to_json(),
+            "kind": {"name": kind.name, **kind.to_json()},
+            "code_size": self.applied.code_size,
+            "choices": [choice.to_json() for choice in self.choices],
+            "history": [epoch.to_json() for epoch in self.history],
+            "facts": self.study.facts.to_json(),
+        }
+
+    @classmethod
+    def restored(
+        cls, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], network: Network | None
+    ) -> Self:
+        """Return the fitted model that :meth:`tensors` and :meth:`to_json` wrote down.
+
+        Weights get their memory from the tensors given, never from sizes that the facts claim.
+
+        Parameters
+        ----------
+        network : Network or None
+            The user's own network, where the model was built from one.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError, RuntimeError
+            If tensors and facts don't fit together.
+        """
+        described = dict(facts["kind"])
+        kind = KINDS[described.pop("name")].from_json(described)
+        recipe, likelihood = Part.from_json(facts["recipe"]), Part.from_json(facts["likelihood"])
+        network = network or Part.from_json(facts["network"])
+        size = int(facts["code_size"])
+        own = isinstance(network, Modules)
+        with torch.device("cpu" if own else "meta"):
+            model = recipe.build(kind.shape, size, network, likelihood).model
+        model.load_state_dict(_under("model.", tensors), assign=not own)
+        model.eval()
+        scaler = Scaler(tensors["scaler.shift"].numpy(), tensors["scaler.scale"].numpy())
+        return cls(
+            recipe,
+            network,
+            likelihood,
+            Applied(Preparation(kind, scaler), model, size, not own),
+            [Choice(**choice) for choice in facts["choices"]],
+            [Epoch(**epoch) for epoch in facts["history"]],
+            Study(
+                tensors["codes"].numpy(),
+                Baseline(tensors["baseline.mean"].numpy(), tensors["baseline.components"].numpy()),
+                Facts(**facts["facts"]),
+            ),
+        )
+
+
+def _under(start: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(start): t for name, t in tensors.items() if name.startswith(start)}

@@ -1,0 +1,86 @@
+"""Normal errors: mean squared error, with its variance given or learnt."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from attar.errors import SettingError
+from attar.likelihoods.likelihood import Likelihood, LikelihoodModule
+
+
+@dataclass(frozen=True)
+class Gaussian(Likelihood, name="gaussian"):
+    """A normal of fixed variance around the decoder's output: mean squared error.
+
+    log p(x) = -((x - m)² / v + log 2πv) / 2.
+
+    Parameters
+    ----------
+    variance : float
+        v, in units of the prepared data.
+    """
+
+    variance: float = 1.0
+
+    def build(self) -> LikelihoodModule:
+        """Return the module; the variance must be positive."""
+        if not self.variance > 0:
+            raise SettingError(f"The variance of {self!r} must be positive.")
+        return GaussianModule(self.variance)
+
+
+class GaussianModule(LikelihoodModule):
+    """A normal of fixed variance."""
+
+    def __init__(self, variance: float) -> None:
+        super().__init__()
+        self.variance = variance
+
+    def log_prob(self, parameters: Tensor, target: Tensor) -> Tensor:
+        """Return -((x - m)² / v + log 2πv) / 2."""
+        squares = (target - parameters).square() / self.variance
+        return -0.5 * (squares + math.log(2 * math.pi * self.variance))
+
+    def mean(self, parameters: Tensor) -> Tensor:
+        """Return m."""
+        return parameters
+
+    def gradient(self, parameters: Tensor, target: Tensor) -> Tensor:
+        """Return (m - x) / v."""
+        return (parameters - target).div_(self.variance)
+
+
+@dataclass(frozen=True)
+class LearnedGaussian(Likelihood, name="learned-gaussian"):
+    """A normal around the decoder's output whose one variance, of all cells, is learnt.
+
+    References
+    ----------
+    Rybkin, Daniilidis and Levine, "Simple and effective VAE training with calibrated decoders",
+    ICML 2021.
+    """
+
+    def build(self) -> LikelihoodModule:
+        """Return the module."""
+        return LearnedGaussianModule()
+
+
+class LearnedGaussianModule(LikelihoodModule):
+    """A normal with a variance that is a parameter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log_variance = nn.Parameter(torch.zeros(()))
+
+    def log_prob(self, parameters: Tensor, target: Tensor) -> Tensor:
+        """Return -((x - m)² / v + log 2πv) / 2."""
+        squares = (target - parameters).square() * (-self.log_variance).exp()
+        return -0.5 * (squares + self.log_variance + math.log(2 * math.pi))
+
+    def mean(self, parameters: Tensor) -> Tensor:
+        """Return m."""
+        return parameters

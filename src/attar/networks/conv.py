@@ -1,0 +1,80 @@
+"""Convolutional networks for images of any size."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+from torch import nn
+
+from attar.errors import SettingError
+from attar.networks.activations import activation
+from attar.networks.network import Network, Shape, glorot
+
+
+@dataclass(frozen=True)
+class Conv(Network, name="conv"):
+    """Strided convolutions down to a small map, then a linear layer; the decoder mirrors it.
+
+    Each stage halves height and width, rounding up, so images of any size, odd ones too, come
+    back in their own size. Pixels are (channels, height, width).
+
+    Parameters
+    ----------
+    channels : tuple of int
+        Feature maps of each stage.
+    activation : str
+        relu, leaky-relu, elu, gelu, silu, tanh or sigmoid.
+    dropout : float
+        Share of feature maps that are silenced at each step, 0 to 1.
+    normalization : bool
+        Normalize each row's maps in groups before each activation (Wu and He, 2018).
+    """
+
+    channels: tuple[int, ...] = (32, 64, 128)
+    activation: str = "silu"
+    dropout: float = 0.0
+    normalization: bool = False
+
+    def encoder(self, shape: Shape, width: int) -> nn.Module:
+        """Return a module (B, C, H, W) -> (B, width)."""
+        stages = self._stages(shape)
+        layers: list[nn.Module] = []
+        for (before, _, _), (after, _, _) in pairwise(stages):
+            layers += [glorot(nn.Conv2d(before, after, 3, stride=2, padding=1))]
+            layers += self._after(after)
+        return nn.Sequential(*layers, nn.Flatten(), glorot(nn.Linear(math.prod(stages[-1]), width)))
+
+    def decoder(self, width: int, shape: Shape) -> nn.Module:
+        """Return a module (B, width) -> (B, C, H, W)."""
+        stages = self._stages(shape)
+        top = stages[-1]
+        layers: list[nn.Module] = [
+            glorot(nn.Linear(width, math.prod(top))),
+            nn.Unflatten(1, top),
+        ]
+        for (before, _, _), (after, *size) in pairwise(stages[::-1]):
+            layers += self._after(before)
+            layers += [nn.Upsample(tuple(size)), glorot(nn.Conv2d(before, after, 3, padding=1))]
+        return nn.Sequential(*layers)
+
+    def _stages(self, shape: Shape) -> list[tuple[int, int, int]]:
+        if len(shape) != 3:
+            raise SettingError(
+                f"The network 'conv' needs images (channels, height, width), but a row of this "
+                f"data has shape {shape}: use 'mlp'."
+            )
+        stages = [(shape[0], shape[1], shape[2])]
+        for channels in self.channels:
+            _, height, width = stages[-1]
+            stages.append((channels, -(-height // 2), -(-width // 2)))
+        return stages
+
+    def _after(self, channels: int) -> list[nn.Module]:
+        after: list[nn.Module] = [activation(self.activation)]
+        if self.normalization:
+            after.insert(0, nn.GroupNorm(math.gcd(8, channels), channels))
+        if self.dropout:
+            after.append(nn.Dropout2d(self.dropout))
+        return after

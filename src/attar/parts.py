@@ -1,0 +1,150 @@
+"""Parts are specs: small frozen dataclasses that hold hyperparameters and build modules.
+
+A part compares, prints, and goes to JSON and back; it never holds weights. The direct subclasses
+of :class:`Part` (``Code``, ``Likelihood``, ...) are families; a part is known inside its family by
+a name, so that a file or a command line can say ``"gaussian"`` and never a path to code.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, ClassVar, Self
+
+from attar.errors import SettingError, unknown
+
+FAMILIES: dict[str, type[Part]] = {}
+
+
+class Part:
+    """A frozen bundle of hyperparameters that builds a module.
+
+    Attributes
+    ----------
+    needs, provides : frozenset of str
+        Capabilities that this part asks of the others, and offers to them.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset()
+    provides: ClassVar[frozenset[str]] = frozenset()
+    family: ClassVar[str]
+    name: ClassVar[str]
+    members: ClassVar[dict[str, type[Any]]]
+
+    def __init_subclass__(cls, name: str = "") -> None:
+        if Part in cls.__bases__:
+            cls.family, cls.members = cls.__name__.lower(), {}
+            FAMILIES[cls.family] = cls
+        if name:
+            cls.name = name
+            cls.members[name] = cls
+
+    @classmethod
+    def named(cls, name: str) -> Self:
+        """Return the family's part of this name, with its defaults.
+
+        Raises
+        ------
+        SettingError
+            If the family has no such part; the nearest name is suggested.
+        """
+        if name not in cls.members:
+            raise unknown(cls.family, name, cls.members)
+        part: Self = cls.members[name]()
+        return part
+
+    @classmethod
+    def resolve(cls, choice: object) -> Self:
+        """Return the part that a user means by a name or by a part of this family.
+
+        Raises
+        ------
+        SettingError
+            If it is neither.
+        """
+        if isinstance(choice, cls):
+            return choice
+        if isinstance(choice, str):
+            return cls.named(choice)
+        raise SettingError(
+            f"{choice!r} is no {cls.family}: give a name ({', '.join(sorted(cls.members))}) "
+            f"or an instance of attar's {cls.__name__}."
+        )
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the hyperparameters, those of inner parts as ``inner__name`` too."""
+        params = {field.name: getattr(self, field.name) for field in _fields(self)}
+        if deep:
+            for key, value in list(params.items()):
+                if isinstance(value, Part):
+                    params |= {f"{key}__{k}": v for k, v in value.get_params().items()}
+        return params
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with some hyperparameters changed; ``inner__name`` reaches inner parts.
+
+        Raises
+        ------
+        SettingError
+            If there is no such hyperparameter; the nearest name is suggested.
+        """
+        direct: dict[str, Any] = {}
+        inner: dict[str, dict[str, Any]] = {}
+        known = [field.name for field in _fields(self)]
+        for key, value in changes.items():
+            head, _, tail = key.partition("__")
+            if head not in known:
+                raise unknown(f"setting of {self!r}", head, known)
+            if tail:
+                inner.setdefault(head, {})[tail] = value
+            else:
+                direct[head] = value
+        for head, settings in inner.items():
+            part = direct.get(head, getattr(self, head))
+            if not isinstance(part, Part):
+                raise SettingError(f"{head!r} of {self!r} is no part, so it has no settings.")
+            direct[head] = part.replace(**settings)
+        return dataclasses.replace(self, **direct)  # type: ignore[type-var]
+
+    def __sklearn_clone__(self) -> Self:
+        return self  # frozen: a copy would be the same thing
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the part as plain JSON data."""
+        fields = {field.name: _plain(getattr(self, field.name)) for field in _fields(self)}
+        return {"part": f"{self.family}/{self.name}", **fields}
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> Any:
+        """Return the part that :meth:`to_json` wrote down.
+
+        Raises
+        ------
+        SettingError
+            If the data names a part or a setting that does not exist.
+        """
+        family, _, name = str(data.get("part")).partition("/")
+        if family not in FAMILIES:
+            raise unknown("family of parts", family, FAMILIES)
+        settings = {key: Part.parsed(value) for key, value in data.items() if key != "part"}
+        return FAMILIES[family].named(name).replace(**settings)
+
+    @staticmethod
+    def parsed(value: Any) -> Any:
+        """Return a value from JSON data: a part, a tuple, or what it is."""
+        if isinstance(value, dict) and "part" in value:
+            return Part.from_json(value)
+        if isinstance(value, list):
+            return tuple(Part.parsed(item) for item in value)
+        return value
+
+
+def _fields(part: Part) -> tuple[dataclasses.Field[Any], ...]:
+    return dataclasses.fields(part)  # type: ignore[arg-type]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Part):
+        return value.to_json()
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value

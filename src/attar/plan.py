@@ -1,0 +1,302 @@
+"""The plan of a fit: what the user set, and what suits the data where the user says "auto"."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from sklearn.utils import check_random_state
+
+from attar import choices, recipes
+from attar.choices import Choice
+from attar.corruptions import Corruption
+from attar.data.kind import Kind, Rows
+from attar.data.preparation import Preparation
+from attar.data.scaling import MinMax, Scaling
+from attar.errors import AttarWarning, DataError, SettingError, unknown
+from attar.likelihoods import Gaussian, Likelihood
+from attar.networks import Modules, Network
+from attar.objective import Objective
+from attar.parts import Part
+from attar.recipes import Recipe
+from attar.training.optimizers import Adam, Optimizer
+from attar.training.schedules import OneCycle, Schedule
+
+PARTS: dict[str, Callable[[Any], Part]] = {
+    "recipe": recipes.resolve,
+    "network": Network.resolve,
+    "likelihood": Likelihood.resolve,
+    "scaling": Scaling.resolve,
+    "corruption": Corruption.resolve,
+    "optimizer": Optimizer.resolve,
+    "schedule": Schedule.resolve,
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every setting of a fit, with nothing left open."""
+
+    recipe: Recipe
+    code_size: int
+    network: Network
+    likelihood: Likelihood
+    preparation: Preparation
+    optimizer: Optimizer
+    schedule: Schedule
+    learning_rate: float
+    batch_size: int
+    epochs: int
+    choices: tuple[Choice, ...]
+
+    def build(self) -> Objective:
+        """Return the objective, and in it the untrained model."""
+        shape = self.preparation.kind.shape
+        return self.recipe.build(shape, self.code_size, self.network, self.likelihood)
+
+
+class Planner:
+    """Makes a plan from settings, one decision after the other, and notes each choice.
+
+    Parameters
+    ----------
+    settings : mapping
+        The estimator's parameters.
+    kind : Kind
+    rows : array (n, *shape)
+    """
+
+    def __init__(self, settings: Mapping[str, Any], kind: Kind, rows: Rows) -> None:
+        self.settings, self.kind, self.rows = settings, kind, rows
+        self.choices: list[Choice] = []
+
+    def plan(self) -> Plan:
+        """Return the plan.
+
+        Raises
+        ------
+        SettingError
+            If a setting is unknown, out of range, or does not fit another.
+        """
+        check_rows(self.rows)
+        recipe = self._recipe()
+        preparation = self._preparation()
+        prepared = preparation.prepare(choices.sample_of(self.rows)).numpy()
+        network = self._network()
+        code_size = self._code_size(recipe, network, prepared)
+        likelihood = self._likelihood(recipe, network, prepared)
+        optimizer = self._part("optimizer", lambda: (Adam(), "a good start for any network"))
+        schedule = self._part("schedule", lambda: (OneCycle(), "the fastest way to a low error"))
+        learning_rate = self._number(
+            "learning_rate", lambda: (optimizer.learning_rate, f"for {optimizer.name}")
+        )
+        n = len(self.rows)
+        batch_size = self._count("batch_size", lambda: choices.batch_size(n))
+        epochs = self._count("epochs", lambda: choices.epochs(n, batch_size))
+        return Plan(
+            recipe,
+            code_size,
+            network,
+            likelihood,
+            preparation,
+            optimizer,
+            schedule,
+            learning_rate,
+            batch_size,
+            epochs,
+            tuple(self.choices),
+        )
+
+    def _recipe(self) -> Recipe:
+        recipe: Recipe = self._part(
+            "recipe", lambda: (recipes.recipe("ae"), "the plain autoencoder")
+        )
+        if self.settings["corruption"] is not None:
+            recipe = recipe.replace(corruption=Corruption.resolve(self.settings["corruption"]))
+        return recipe
+
+    def _preparation(self) -> Preparation:
+        def auto() -> tuple[Scaling, str]:
+            if self._wants_unit_interval():
+                return MinMax(), "the likelihood needs values from 0 to 1"
+            return self.kind.scaling(self.rows), f"suits this {self.kind.name} data"
+
+        return Preparation.fit(self.kind, self._part("scaling", auto), self.rows)
+
+    def _wants_unit_interval(self) -> bool:
+        given = self.settings["likelihood"]
+        return given != "auto" and "unit-interval" in Likelihood.resolve(given).needs
+
+    def _network(self) -> Network:
+        given = self.settings["network"]
+        if isinstance(given, tuple):
+            return Modules.of(given)
+        network: Network = self._part("network", lambda: choices.network(self.kind.shape))
+        return network
+
+    def _code_size(self, recipe: Recipe, network: Network, prepared: Rows) -> int:
+        def auto() -> tuple[int, str]:
+            if isinstance(network, Modules):
+                per_number = recipe.code.width(1)
+                return network.features(self.kind.shape) // per_number, "as the encoder gives"
+            size, reason = choices.code_size(prepared)
+            return max(size, recipe.code.least_size), reason
+
+        size = self._count("code_size", auto)
+        cells = prepared[0].size
+        if size > cells and "sparse" not in recipe.code.provides:
+            warnings.warn(
+                f"A code of {size} numbers is larger than the data's {cells}: it need not learn "
+                "anything to bring the data back.",
+                AttarWarning,
+                stacklevel=4,
+            )
+        return size
+
+    def _likelihood(self, recipe: Recipe, network: Network, prepared: Rows) -> Likelihood:
+        def auto() -> tuple[Likelihood, str]:
+            if isinstance(network, Modules):
+                return Gaussian(), "the decoder's output is taken as the reconstruction"
+            return choices.likelihood(prepared, recipe.code)
+
+        likelihood: Likelihood = self._part("likelihood", auto)
+        low, high = float(prepared.min()), float(prepared.max())
+        if "unit-interval" in likelihood.needs and not (low >= -1e-6 and high <= 1 + 1e-6):
+            raise SettingError(
+                f"The likelihood {likelihood.name!r} needs values from 0 to 1, but the prepared "
+                f"ones go from {low:.3g} to {high:.3g}: use scaling='min-max'."
+            )
+        return likelihood
+
+    def _part(self, setting: str, auto: Callable[[], tuple[Any, str]]) -> Any:
+        given = self.settings[setting]
+        if isinstance(given, str) and given == "auto":
+            part, reason = auto()
+            return self._chosen(setting, part, reason, part.name if setting != "recipe" else "ae")
+        return PARTS[setting](given)
+
+    def _count(self, setting: str, auto: Callable[[], tuple[int, str]]) -> int:
+        given = self.settings[setting]
+        if isinstance(given, str) and given == "auto":
+            number, reason = auto()
+            chosen: int = self._chosen(setting, number, reason, str(number))
+            return chosen
+        if isinstance(given, bool) or not hasattr(given, "__index__") or given < 1:
+            raise SettingError(
+                f"{setting} must be 'auto' or a whole number above 0, not {given!r}."
+            )
+        return int(given)
+
+    def _number(self, setting: str, auto: Callable[[], tuple[float, str]]) -> float:
+        given = self.settings[setting]
+        if isinstance(given, str) and given == "auto":
+            number, reason = auto()
+            chosen: float = self._chosen(setting, number, reason, f"{number:g}")
+            return chosen
+        try:
+            number = float(given)
+        except (TypeError, ValueError):
+            number = 0.0
+        if not 0 < number < float("inf"):
+            raise SettingError(f"{setting} must be 'auto' or a number above 0, not {given!r}.")
+        return number
+
+    def _chosen(self, setting: str, value: Any, reason: str, words: str) -> Any:
+        self.choices.append(Choice(setting, words, reason))
+        return value
+
+
+def device_of(choice: str) -> torch.device:
+    """Return the device that the user means; auto is the first GPU, if there is one.
+
+    Raises
+    ------
+    SettingError
+        If there is no such device.
+    """
+    if choice == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(choice)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, TypeError):
+        raise SettingError(f"There is no device {choice!r} here: use 'auto' or 'cpu'.") from None
+    return device
+
+
+@dataclass(frozen=True)
+class Run:
+    """How to carry a plan out.
+
+    Attributes
+    ----------
+    seed : int
+    device : torch.device
+    validation_fraction : float
+    early_stopping : bool
+    max_minutes : float or None
+    autocast : bool
+        Compute in bfloat16 where torch holds it safe.
+    checkpoint : Path or None
+    """
+
+    seed: int
+    device: torch.device
+    validation_fraction: float
+    early_stopping: bool
+    max_minutes: float | None
+    autocast: bool
+    checkpoint: Path | None
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any], checkpoint: str | Path | None) -> Run:
+        """Return the run that the estimator's settings ask for.
+
+        Raises
+        ------
+        SettingError
+            If a setting is unknown or out of range.
+        """
+        fraction, minutes = settings["validation_fraction"], settings["max_minutes"]
+        if not isinstance(fraction, int | float) or not 0 <= fraction < 1:
+            raise SettingError(f"validation_fraction must be from 0 to below 1, not {fraction!r}.")
+        if minutes is not None and (not isinstance(minutes, int | float) or not minutes > 0):
+            raise SettingError(f"max_minutes must be None or a number above 0, not {minutes!r}.")
+        if settings["precision"] not in ("auto", "float32", "bfloat16"):
+            raise unknown("precision", settings["precision"], ("auto", "float32", "bfloat16"))
+        if checkpoint is not None and settings["random_state"] is None:
+            raise SettingError(
+                "A training that can go on later needs a random_state: give a number."
+            )
+        device = device_of(settings["device"])
+        low = {"auto": device.type == "cuda", "float32": False, "bfloat16": True}
+        return cls(
+            seed=int(check_random_state(settings["random_state"]).randint(2**31 - 1)),
+            device=device,
+            validation_fraction=fraction,
+            early_stopping=bool(settings["early_stopping"]),
+            max_minutes=minutes,
+            autocast=low[settings["precision"]],
+            checkpoint=None if checkpoint is None else Path(checkpoint),
+        )
+
+
+def check_rows(rows: Rows) -> None:
+    """Refuse data that nothing can be learnt from.
+
+    Raises
+    ------
+    DataError
+        If there are fewer than two rows, or no columns.
+    """
+    if 0 in rows.shape[1:]:
+        raise DataError(f"Found array with 0 feature(s) (shape={rows.shape}): a row needs cells.")
+    if len(rows) < 2:
+        raise DataError(
+            f"Found array with {len(rows)} sample(s) (shape={rows.shape}) while a minimum of 2 is "
+            "required: an autoencoder learns from what rows have in common."
+        )

@@ -1,0 +1,120 @@
+"""The typed records that flow: Batch, Coded and Trace through a model, Epoch out of training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some rows of prepared data.
+
+    Attributes
+    ----------
+    values : Tensor (B, *shape)
+        What the encoder may see.
+    target : Tensor (B, *shape)
+        What must be reconstructed: the clean values.
+    observed : bool Tensor (B, *shape) or None
+        Where a target is known; None when nothing is missing.
+    """
+
+    values: Tensor
+    target: Tensor
+    observed: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Coded:
+    """What a code makes of features. The sample axis K comes first.
+
+    Attributes
+    ----------
+    z : Tensor (K, B, d)
+        K samples of the code of each row.
+    rate : Tensor (K, B)
+        The cost of each code in nats.
+    log_q, log_p : Tensor (K, B) or None
+        Log-densities of ``z`` under the posterior and the prior, where they were asked for.
+    symbols : integer Tensor or None
+        The code as symbols, where it is discrete.
+    """
+
+    z: Tensor
+    rate: Tensor
+    log_q: Tensor | None = None
+    log_p: Tensor | None = None
+    symbols: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One pass of a batch through a model; losses, measures and plots read this and nothing else.
+
+    Attributes
+    ----------
+    batch : Batch
+    inputs : Tensor (B, *shape)
+        What the encoder saw: the batch's values after corruption.
+    features : Tensor (B, w)
+    coded : Coded
+    parameters : Tensor (K, B, *shape)
+        The likelihood's parameters, as the decoder gave them.
+    log_prob : callable
+        The likelihood's ``(parameters, target) -> log-density of each cell``.
+    """
+
+    batch: Batch
+    inputs: Tensor
+    features: Tensor
+    coded: Coded
+    parameters: Tensor
+    log_prob: Callable[[Tensor, Tensor], Tensor]
+
+    @cached_property
+    def log_likelihood(self) -> Tensor:
+        """The log-likelihood of each row given each code, in nats: Tensor (K, B)."""
+        cells = self.log_prob(self.parameters, self.batch.target)
+        if self.batch.observed is not None:
+            cells = cells * self.batch.observed
+        return cells.flatten(2).sum(-1)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """The figures of one epoch; losses are in nats a row, measured on clean rows after the epoch.
+
+    Attributes
+    ----------
+    epoch : int
+        Counted from 1.
+    loss, distortion, rate : float
+        On a fixed sample of the training rows; the loss is distortion + beta · rate.
+    validation_loss : float or None
+        On held-out rows; None where there are none.
+    learning_rate : float
+        At the epoch's last step.
+    rows_per_second : float
+    """
+
+    epoch: int
+    loss: float
+    distortion: float
+    rate: float
+    validation_loss: float | None
+    learning_rate: float
+    rows_per_second: float
+
+    @property
+    def judged(self) -> float:
+        """The loss that the best epoch has least of: held-out where there are held-out rows."""
+        return self.loss if self.validation_loss is None else self.validation_loss
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the figures as plain JSON data."""
+        return asdict(self)

@@ -1,0 +1,1 @@
+"""The report: figures of a fitted model, on one self-contained page."""

@@ -1,0 +1,1 @@
+"""New codes: from the prior, or from what is fitted to the codes."""

@@ -1,0 +1,40 @@
+"""Samplers: new codes from a prior, or from a mixture of gaussians fitted to codes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from attar.priors import PriorModule
+
+Codes = NDArray[Any]
+
+MOST_COMPONENTS = 10
+
+
+def from_prior(prior: PriorModule, n: int, code_size: int, seed: int) -> Codes:
+    """Return ``n`` codes drawn from a prior: (n, code_size)."""
+    chance = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        codes: Codes = prior.sample(n, code_size, chance).numpy()
+    return codes
+
+
+def from_mixture(codes: Codes, n: int, seed: int) -> Codes:
+    """Return ``n`` codes drawn from a mixture of gaussians fitted to codes (m, d): (n, d).
+
+    One component for each 5 d rows at most, and ten at most; a single row gives itself.
+    """
+    from sklearn.mixture import GaussianMixture
+
+    if len(codes) < 2:
+        return np.repeat(codes, n, axis=0)
+    components = min(MOST_COMPONENTS, max(1, len(codes) // (5 * codes.shape[1])))
+    mixture = GaussianMixture(components, reg_covar=1e-6, random_state=seed)
+    drawn, _ = mixture.fit(codes.astype(np.float64)).sample(n)
+    # Rows come in order of component: mix them.
+    order = np.random.default_rng(seed).permutation(n)
+    return np.asarray(drawn[order], dtype=codes.dtype)
