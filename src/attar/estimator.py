@@ -22,6 +22,7 @@ from attar import storage
 from attar.choices import Choice
 from attar.data.kind import Rows
 from attar.data.source import kind_of, read
+from attar.data.table import Table
 from attar.errors import DataError, ModelFileError, SettingError, unknown
 from attar.evaluation import measures
 from attar.evaluation.diagnosis import Finding, diagnose
@@ -342,6 +343,14 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
     def n_features_in_(self) -> int:
         """How many cells a row has."""
         return int(np.prod(self._learnt().applied.preparation.kind.shape))
+
+    @property
+    def feature_names_in_(self) -> Rows:
+        """The columns' names, where the data was a DataFrame."""
+        kind = self._learnt().applied.preparation.kind
+        if not isinstance(kind, Table) or kind.names is None:
+            raise AttributeError("The data had no column names.")
+        return np.array(kind.names, dtype=object)
 
     @property
     def _n_features_out(self) -> int:

@@ -20,7 +20,8 @@ from attar.training.callbacks import Callback
 from attar.training.checkpoints import Checkpoint
 from attar.training.loop import Settings, Training
 
-MEASURED = 2048
+# How many rows are measured after each epoch, and how many the baseline is found on.
+MEASURED, COMPARED = 2048, 16384
 
 
 def fit(plan: Plan, rows: Rows, run: Run, callbacks: Sequence[Callback] = ()) -> Fitted:
@@ -70,7 +71,7 @@ def fit(plan: Plan, rows: Rows, run: Run, callbacks: Sequence[Callback] = ()) ->
     others = held_out if len(held_out) else learnt
     study = Study.of(
         applied,
-        rows[learnt[:MEASURED]],
+        rows[learnt[:COMPARED]],
         rows[others[:MEASURED]],
         held_out=len(held_out) > 0,
         best_epoch=training.best_epoch,

@@ -294,7 +294,9 @@ def check_rows(rows: Rows) -> None:
         If there are fewer than two rows, or no columns.
     """
     if 0 in rows.shape[1:]:
-        raise DataError(f"Found array with 0 feature(s) (shape={rows.shape}): a row needs cells.")
+        raise DataError(
+            f"Found array with 0 feature(s) (shape={rows.shape}) while a minimum of 1 is required."
+        )
     if len(rows) < 2:
         raise DataError(
             f"Found array with {len(rows)} sample(s) (shape={rows.shape}) while a minimum of 2 is "

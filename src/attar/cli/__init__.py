@@ -1,1 +1,61 @@
-"""The command line."""
+"""The command line: thin verbs over the library, one file each.
+
+A verb exits 0 on success and 2 with one plain sentence on bad input.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import Any
+
+import typer
+
+from attar import __version__
+from attar.cli.encode import encode
+from attar.cli.evaluate import evaluate
+from attar.cli.fit import fit
+from attar.cli.info import info
+from attar.cli.recipes import recipes
+from attar.cli.reconstruct import reconstruct
+from attar.cli.report import report
+from attar.cli.sample import sample
+from attar.errors import AttarError, AttarWarning
+
+app = typer.Typer(
+    help="Autoencoders for everybody's data.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for verb in (fit, encode, reconstruct, sample, evaluate, report, info, recipes):
+    app.command()(verb)
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    version: bool = typer.Option(False, "--version", help="Print the version and exit."),
+) -> None:
+    """Autoencoders for everybody's data."""
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line."""
+    warnings.showwarning = _one_line
+    try:
+        app()
+    except AttarError as error:
+        print(f"attar: {error}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+
+
+def _one_line(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+    if issubclass(category, AttarWarning):
+        print(f"attar: {message}", file=sys.stderr)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from attar.data.batches import Held
 from attar.data.kind import Kind, Rows
-from attar.data.scaling import Scaler, Scaling
+from attar.data.scaling import Scaler, Scaling, as_tensor
 
 
 @dataclass(frozen=True)
@@ -40,32 +39,33 @@ class Preparation:
     def prepare(self, rows: Rows, dtype: torch.dtype = torch.float32) -> Tensor:
         """Return rows (n, *shape) as prepared values of a dtype.
 
-        The scaling is done in double precision, so that large offsets cost no digits.
+        What single precision cannot hold is scaled in double, so that large offsets cost no digits.
         """
+        if dtype == torch.float32 and np.can_cast(rows.dtype, np.float32):
+            single: Tensor = deepcopy(self.scaler).float()(as_tensor(rows).float())
+            return single
         prepared = torch.empty(rows.shape, dtype=dtype)
         for start in range(0, len(rows), 4096):
-            part = np.ascontiguousarray(rows[start : start + 4096], dtype=np.float64)
-            prepared[start : start + 4096] = self.scaler(_tensor(part))
+            part = as_tensor(rows[start : start + 4096]).double()
+            prepared[start : start + 4096] = self.scaler(part)
         return prepared
 
     def hold(self, rows: Rows, device: torch.device) -> Held:
         """Return rows held on a device: bytes as they are, anything else prepared."""
         if rows.dtype in (np.uint8, np.bool_):
             scaler = deepcopy(self.scaler).float().to(device)
-            return Held(_tensor(np.ascontiguousarray(rows).view(np.uint8)).to(device), scaler)
+            return Held(as_tensor(rows).view(torch.uint8).to(device), scaler)
         return Held(self.prepare(rows).to(device), None)
 
     def restore(self, values: Tensor) -> Any:
         """Return prepared values (n, *shape) in the user's own form."""
         return self.kind.restore(self.scaler.inverse(values.double()).numpy())
 
+    @property
+    def brightest(self) -> float:
+        """The raw value that is prepared as 1, where all cells share one scale: white."""
+        return float((self.scaler.shift + self.scaler.scale).max())
+
     def scales(self, prepared: Rows) -> NDArray[np.float64]:
         """Return the standard deviation of each column of prepared rows."""
         return np.asarray(self.kind.columns(prepared).std(0, dtype=np.float64))
-
-
-def _tensor(array: Rows) -> Tensor:
-    """Return a tensor that shares the array's memory, read-only memory too: it is never written."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-        return torch.from_numpy(array)

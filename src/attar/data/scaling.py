@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,13 @@ from torch import Tensor, nn
 from attar.parts import Part
 
 Array = NDArray[np.float64]
+
+
+def as_tensor(array: NDArray[Any]) -> Tensor:
+    """Return a tensor that shares an array's memory, read-only memory too: it is never written."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.from_numpy(np.ascontiguousarray(array))
 
 
 class Scaler(nn.Module):
@@ -63,7 +71,7 @@ class Standard(Scaling, name="standard"):
     def fit(self, columns: NDArray[Any]) -> tuple[Array, Array]:
         """Return mean and standard deviation."""
         # One pass, without the copies of the data that NumPy's variance makes.
-        values = torch.from_numpy(np.ascontiguousarray(columns))
+        values = as_tensor(columns)
         values = values if values.is_floating_point() else values.double()
         deviation, mean = torch.std_mean(values, dim=0, correction=0)
         return mean.double().numpy(), _never_zero(deviation.numpy())

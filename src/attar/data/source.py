@@ -88,15 +88,15 @@ def kind_of(data: Any) -> Kind:
     """
     if isinstance(data, pd.DataFrame):
         return Table.of(data)
+    if hasattr(data, "tocsr"):
+        raise TypeError("Sparse data is not supported yet: convert it with .toarray() if it fits.")
     try:
-        dimensions = np.ndim(data)
+        dimensions = np.asarray(data).ndim
     except ValueError:
         sizes = sorted({str(np.shape(item)) for item in data})
         raise DataError(
             f"The rows have different shapes ({', '.join(sizes[:4])}): bring them to one."
         ) from None
-    if hasattr(data, "tocsr"):
-        raise TypeError("Sparse data is not supported yet: convert it with .toarray() if it fits.")
     if dimensions in (3, 4):
         return Images.of(data)
     if dimensions == 2:

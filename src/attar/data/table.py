@@ -47,8 +47,8 @@ class Table(Kind):
                 )
             numbers = _frame_numbers(data)
             return cls(tuple(str(c.dtype) for c in numbers), tuple(str(c) for c in data.columns))
-        dtype = _array_numbers(data).dtype
-        return cls((str(dtype),) * np.shape(data)[1])
+        array = _array_numbers(data)
+        return cls((str(array.dtype),) * array.shape[1])
 
     def rows(self, data: Any) -> Rows:
         """Return the table as one array of numbers: (n, columns)."""

@@ -33,11 +33,12 @@ class Baseline:
 
         matrix = prepared.reshape(len(prepared), -1)
         k = min(most, len(matrix) - 1, matrix.shape[1])
-        if k < 1:
+        if k < 1 or not np.ptp(matrix, axis=0).any():
             mean = matrix.mean(0).astype(np.float32)
             return cls(mean, np.zeros((0, matrix.shape[1]), np.float32))
-        exact = matrix.shape[1] <= 512 or 2 * k > min(matrix.shape)
-        pca = PCA(k, svd_solver="full" if exact else "randomized", random_state=0).fit(matrix)
+        # The covariance is the fastest exact way, as long as it is not too wide itself.
+        solver = "covariance_eigh" if matrix.shape[1] <= 2048 else "randomized"
+        pca = PCA(k, svd_solver=solver, random_state=0).fit(matrix)
         return cls(pca.mean_.astype(np.float32), pca.components_.astype(np.float32))
 
     def reconstruct(self, prepared: Rows, k: int) -> Rows:

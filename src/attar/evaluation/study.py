@@ -12,6 +12,8 @@ from attar.evaluation.baseline import Baseline
 from attar.evaluation.diagnosis import Facts
 from attar.evaluation.measures import mean_squared_error
 
+MEASURED = 2048
+
 
 @dataclass(frozen=True)
 class Study:
@@ -22,7 +24,7 @@ class Study:
     codes : array (m, d)
         The codes of some rows that were learnt from.
     baseline : Baseline
-        Up to twice as many principal components as the code has numbers.
+        Up to twice as many principal components as the code has numbers, of all rows given.
     facts : Facts
     """
 
@@ -32,7 +34,7 @@ class Study:
 
     @classmethod
     def of(
-        cls, applied: Applied, learnt: Rows, apart: Rows, held_out: bool, best_epoch: int
+        cls, applied: Applied, learnt: Rows, apart: Rows, *, held_out: bool, best_epoch: int
     ) -> Study:
         """Return the study of a model on rows that it learnt from and rows that it did not.
 
@@ -40,14 +42,16 @@ class Study:
         ----------
         applied : Applied
         learnt, apart : array (n, *shape)
+            The baseline is found on all rows given, the rest on at most 2,048 of each.
         held_out : bool
             Whether the rows apart were truly held out.
         best_epoch : int
         """
         preparation = applied.preparation
         train = preparation.prepare(learnt).numpy()
-        test = preparation.prepare(apart).numpy()
         baseline = Baseline.fit(train, most=2 * applied.code_size)
+        learnt, apart, train = learnt[:MEASURED], apart[:MEASURED], train[:MEASURED]
+        test = preparation.prepare(apart).numpy()
         codes = applied.encode(learnt).astype(np.float32)
         others = applied.encode(apart).astype(np.float32)
         facts = Facts(
@@ -65,7 +69,7 @@ class Study:
 
 def _carried(applied: Applied, codes: Rows, prepared: Rows) -> list[float]:
     """Return how much the error grows when a code dimension is held at its mean, for each."""
-    few = slice(0, max(32, 16384 // codes.shape[1]))
+    few = slice(0, max(32, 4096 // codes.shape[1]))
     codes, prepared = codes[few], prepared[few]
     whole = mean_squared_error(prepared, applied.decode(codes).numpy())
     grown = []

@@ -1,0 +1,103 @@
+"""attar fit: learn a model from data."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from attar.cli import arguments
+from attar.files import check_writable
+
+if TYPE_CHECKING:
+    from attar.estimator import Autoencoder
+
+
+def fit(
+    source: arguments.Source,
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", metavar="MODEL", help="The model file.", show_default=False),
+    ],
+    recipe: Annotated[str, typer.Option(help="A row of `attar recipes`.")] = "auto",
+    code_size: Annotated[str, typer.Option(help="How many numbers a code has.")] = "auto",
+    epochs: Annotated[str, typer.Option(help="How often each row is seen.")] = "auto",
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Any other setting, such as network=conv; repeat it."
+        ),
+    ] = None,
+    label: arguments.Label = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="PAGE", help="Write a report to this HTML page, too.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from where a broken-off fit stopped.")
+    ] = False,
+    seed: arguments.Seed = 0,
+    as_json: arguments.Json = False,
+) -> None:
+    """Learn a model from data, and say how good it is."""
+    check_writable(output)
+    if report is not None:
+        check_writable(report)
+    from attar.data.source import read
+    from attar.estimator import Autoencoder
+
+    named = [f"recipe={recipe}", f"code_size={code_size}", f"epochs={epochs}"]
+    settings = {"random_state": seed, **arguments.settings([*named, *(assignments or [])])}
+    if as_json:
+        settings.setdefault("verbose", False)
+    estimator = Autoencoder().set_params(**settings)
+    checkpoint = output.with_name(output.name + ".checkpoint")
+    if not resume:
+        checkpoint.unlink(missing_ok=True)
+    started = time.perf_counter()
+    data = read(source, label=label)
+    try:
+        estimator.fit(data.data, checkpoint=checkpoint)
+    except KeyboardInterrupt:
+        typer.echo(f"attar: stopped; go on with --resume (kept in {checkpoint}).", err=True)
+        raise typer.Exit(130) from None
+    seconds = time.perf_counter() - started
+    estimator.save(output)
+    figures = _figures(estimator, source, label)
+    if report is not None:
+        from attar.report import write_report
+
+        shown = read(source, part="test", label=label)
+        write_report(estimator, shown.data, report, labels=shown.labels)
+    if as_json:
+        result = {"model": str(output), "seconds": seconds, **figures}
+        result["choices"] = [choice.to_json() for choice in estimator.choices_]
+        result["diagnosis"] = [finding.to_json() for finding in estimator.diagnose()]
+        print(json.dumps(result))
+        return
+    print(
+        f"Held-out error {figures['error']:.4g} with {estimator.code_size_} numbers: "
+        f"{figures['error_to_pca']:.2f} of PCA's {figures['pca_error']:.4g}."
+    )
+    for finding in estimator.diagnose():
+        print(finding)
+    pages = "" if report is None else f", with a report in {report}"
+    print(f"Fitted in {seconds:.1f} s: {output}{pages}.")
+
+
+def _figures(estimator: Autoencoder, source: str, label: str | None) -> dict[str, Any]:
+    """Return measures on the data set's test part, or else on the rows that were held out."""
+    from attar.data.datasets import DATASETS
+    from attar.data.source import read
+
+    if source in DATASETS:
+        return estimator.evaluate(read(source, part="test", label=label).data)
+    facts = estimator.fitted.study.facts
+    return {
+        "code_size": estimator.code_size_,
+        "error": facts.error,
+        "pca_error": facts.pca_error,
+        "error_to_pca": facts.error / facts.pca_error if facts.pca_error else float("nan"),
+    }

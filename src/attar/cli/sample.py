@@ -1,0 +1,26 @@
+"""attar sample: new rows."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from attar.cli import arguments
+from attar.cli import output as out
+
+
+def sample(
+    model: arguments.Model,
+    output: arguments.Rows,
+    number: Annotated[int, typer.Option("-n", min=1, help="How many.")] = 16,
+    seed: arguments.Seed = 0,
+) -> None:
+    """Write new rows that the model makes."""
+    out.check(output)
+    from attar.estimator import load
+
+    estimator = load(model)
+    rows = estimator.sample(number, random_state=seed)
+    preparation = estimator.fitted.applied.preparation
+    out.write(output, rows, preparation.kind.feature_names(), white=preparation.brightest)

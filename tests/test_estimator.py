@@ -1,0 +1,366 @@
+"""The estimator keeps scikit-learn's contract, and what goes in comes back in its own form."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.datasets import load_digits, load_iris
+from sklearn.decomposition import PCA
+from sklearn.model_selection import GridSearchCV, train_test_split
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+
+import attar
+from attar import recipes
+from attar.codes import Gaussian
+from attar.networks import Mlp
+from attar.training import Adam, Callback
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_digits().images.astype(np.uint8)
+
+
+def quick(*args, **settings):
+    settings = {"epochs": 5, "random_state": 0, "verbose": False} | settings
+    return attar.Autoencoder(*args, **settings)
+
+
+CHECKS = """
+from sklearn.utils.estimator_checks import check_estimator
+import attar
+results = check_estimator(attar.Autoencoder({recipe!r}, epochs=3), on_fail=None, on_skip=None)
+assert all(result["status"] == "passed" for result in results), results
+print(len(results), "passed")
+"""
+
+
+@pytest.mark.parametrize("recipe", ["auto", "vae"])
+def test_every_check_of_scikit_learn_passes_with_none_skipped(recipe):
+    # The array API's check is only done where SciPy was told so before it was imported.
+    environment = os.environ | {"SCIPY_ARRAY_API": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", CHECKS.format(recipe=recipe)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.split()[0]) > 40
+
+
+def test_the_main_job_beats_pca_by_nearly_half():
+    ae = attar.Autoencoder(random_state=0, verbose=False).fit("digits")
+    X = load_digits().data / 16
+    train, test = train_test_split(X, test_size=0.2, random_state=0)
+    pca = PCA(16).fit(train)
+    pca_error = np.mean((pca.inverse_transform(pca.transform(test)) - test) ** 2)
+    images = (test * 16).reshape(-1, 8, 8).astype(np.uint8)
+    prepared = ae.fitted.applied.preparation.prepare(images).numpy().reshape(len(test), -1)
+    assert_allclose(prepared, test, atol=1e-7)
+    figures = ae.evaluate(images)
+    assert ae.code_size_ == 16
+    # attar's PCA saw the rows that attar learnt from, nine tenths of these.
+    assert figures["pca_error"] == pytest.approx(pca_error, rel=0.002)
+    assert figures["error"] <= 0.55 * pca_error
+
+
+def test_equal_seeds_give_equal_weights_whatever_the_global_state(digits):
+    torch.manual_seed(1)
+    np.random.seed(1)  # noqa: NPY002
+    first = quick("vae").fit(digits)
+    torch.manual_seed(2)
+    state = torch.get_rng_state()
+    second = quick("vae").fit(digits)
+    assert_array_equal(torch.get_rng_state(), state)
+    for name, weights in first.model_.state_dict().items():
+        assert torch.equal(weights, second.model_.state_dict()[name])
+    assert_array_equal(first.transform(digits), second.transform(digits))
+    other = quick("vae", random_state=1).fit(digits)
+    assert not np.array_equal(first.transform(digits), other.transform(digits))
+
+
+def test_a_frame_comes_back_with_its_columns_and_dtypes():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "count": rng.integers(0, 50, 200),
+            "share": rng.random(200),
+            "small": rng.random(200).astype(np.float32),
+            "flag": rng.random(200) > 0.5,
+        }
+    )
+    ae = quick(code_size=4, network="linear", epochs=300, validation_fraction=0).fit(frame)
+    back = ae.reconstruct(frame)
+    assert list(back.columns) == list(frame.columns)
+    assert list(back.dtypes) == list(frame.dtypes)
+    # Four numbers are all that four columns need: a linear model learns the identity.
+    assert_allclose(back["count"], frame["count"], atol=1)
+    assert (back["flag"] == frame["flag"]).mean() > 0.99
+    assert list(ae.feature_names_in_) == list(frame.columns)
+
+
+def test_columns_are_found_by_name_in_any_order():
+    frame = load_iris(as_frame=True).data
+    ae = quick().fit(frame)
+    assert_array_equal(ae.transform(frame), ae.transform(frame[frame.columns[::-1]]))
+    with pytest.raises(attar.DataError, match="lacks the column 'sepal width"):
+        ae.transform(frame.drop(columns="sepal width (cm)"))
+    with pytest.raises(attar.DataError, match="has a column 'extra'"):
+        ae.transform(frame.assign(extra=1.0))
+
+
+def test_bytes_and_floats_of_the_same_images_learn_the_same(digits):
+    as_bytes = quick().fit(digits)
+    as_floats = quick().fit(digits.astype(np.float32))
+    assert_allclose(
+        as_bytes.transform(digits), as_floats.transform(digits.astype(np.float32)), atol=1e-4
+    )
+    assert as_bytes.reconstruct(digits).dtype == np.uint8
+    assert as_floats.reconstruct(digits.astype(np.float32)).dtype == np.float32
+
+
+def test_what_a_row_gets_does_not_depend_on_its_neighbours():
+    X = load_iris().data
+    ae = quick("vae").fit(X)
+    assert_allclose(ae.transform(X)[7:8], ae.transform(X[7:8]), rtol=1e-12)
+    assert_allclose(ae.score_samples(X)[7:8], ae.score_samples(X[7:8]), rtol=1e-12)
+
+
+def test_scores_are_the_written_out_log_density_of_a_point_code():
+    X = load_iris().data
+    ae = quick(scaling="none", likelihood="gaussian").fit(X)
+    squares = ((X - ae.reconstruct(X)) ** 2).sum(1)
+    assert_allclose(ae.score_samples(X), -0.5 * (squares + 4 * np.log(2 * np.pi)), rtol=1e-9)
+    assert ae.score(X) == pytest.approx(ae.score_samples(X).mean())
+
+
+def test_the_score_of_a_linear_vae_is_probabilistic_pcas_likelihood():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(2000, 3)) @ rng.normal(size=(3, 8)) + 0.5 * rng.normal(size=(2000, 8))
+    ae = attar.Autoencoder(
+        "vae",
+        3,
+        network="linear",
+        likelihood="learned-gaussian",
+        scaling="none",
+        epochs=120,
+        batch_size=100,
+        learning_rate=0.01,
+        validation_fraction=0,
+        random_state=0,
+        verbose=False,
+    ).fit(X)
+    assert ae.score(X) == pytest.approx(PCA(3).fit(X).score(X), rel=0.005)
+
+
+def test_it_works_in_a_pipeline_and_a_grid_search_with_nested_parameters():
+    X, y = load_iris(return_X_y=True)
+    pipeline = make_pipeline(quick("beta-vae", epochs=20), KNeighborsClassifier())
+    search = GridSearchCV(pipeline, {"autoencoder__recipe__code__beta": [0.1, 200.0]}, cv=3)
+    search.fit(X, y)
+    # A code that costs this much says nothing about the row.
+    assert search.best_params_["autoencoder__recipe__code__beta"] == 0.1
+    chosen = search.best_estimator_.named_steps["autoencoder"]
+    assert chosen.recipe == recipes.recipe("beta-vae").replace(code__beta=0.1)
+
+
+def test_nested_parameters_reach_the_parts_of_a_recipe_by_name():
+    ae = attar.Autoencoder("vae", network=Mlp((8,)), optimizer="adam")
+    params = ae.get_params()
+    assert params["recipe__code__beta"] == 1.0
+    assert params["network__widths"] == (8,)
+    ae.set_params(recipe__code__beta=3.0, network__widths=(4, 2), optimizer__clip=1.0)
+    assert ae.recipe.code == Gaussian(beta=3.0)
+    assert ae.network == Mlp((4, 2))
+    assert ae.optimizer == Adam(clip=1.0)
+    with pytest.raises(attar.SettingError, match="did you mean 'beta'"):
+        ae.set_params(recipe__code__bata=3.0)
+    with pytest.raises(attar.SettingError, match="did you mean 'code_size'"):
+        ae.set_params(code_sise=3)
+    with pytest.raises(attar.SettingError, match="name the scaling first"):
+        ae.set_params(scaling__x=3)
+
+
+def test_clone_keeps_settings_and_copies_no_weights(digits):
+    ae = quick("vae", network=Mlp((16,))).fit(digits)
+    copy = clone(ae)
+    assert copy.get_params() == ae.get_params()
+    assert not hasattr(copy, "model_")
+
+
+def test_a_pickle_gives_equal_outputs(digits):
+    ae = quick("sparse-topk").fit(digits)
+    back = pickle.loads(pickle.dumps(ae))
+    assert_array_equal(back.transform(digits), ae.transform(digits))
+    assert_array_equal(back.sample(3, random_state=0), ae.sample(3, random_state=0))
+
+
+def test_set_output_names_the_codes():
+    frame = load_iris(as_frame=True).data
+    codes = quick(code_size=2).set_output(transform="pandas").fit_transform(frame)
+    assert list(codes.columns) == ["autoencoder0", "autoencoder1"]
+    assert_array_equal(codes.index, frame.index)
+
+
+@pytest.mark.parametrize("name", list(recipes.names()))
+def test_samples_have_the_form_and_range_of_the_data(name, digits):
+    ae = quick(name).fit(digits)
+    new = ae.sample(50, random_state=0)
+    assert new.shape == (50, 8, 8)
+    assert new.dtype == np.uint8
+    # A model after five epochs makes blurred digits, but in the range of digits.
+    assert np.abs(new.mean(0) - digits.mean(0)).mean() < 4
+    assert_array_equal(new, ae.sample(50, random_state=0))
+    assert not np.array_equal(new, ae.sample(50, random_state=1))
+
+
+def test_a_linear_code_is_as_good_as_pca_and_so_says_the_diagnosis(digits):
+    ae = quick(code_size=8, network="linear", epochs=60).fit(digits)
+    assert ae.evaluate(digits)["error_to_pca"] == pytest.approx(1, abs=0.02)
+
+
+def test_the_diagnosis_names_what_was_done_wrong():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 6)) * [1, 1, 1, 1, 1000, 0]
+    names = [
+        finding.name for finding in quick(code_size=3, scaling="none", epochs=2).fit(X).diagnose()
+    ]
+    assert {"constant-columns", "unscaled"} <= set(names)
+    X = rng.normal(size=(60, 30))
+    memorizing = quick(code_size=20, network=Mlp((256,)), epochs=300, early_stopping=False).fit(X)
+    assert "memorizing" in [finding.name for finding in memorizing.diagnose()]
+    dead = quick("beta-vae", 8, epochs=30).set_params(recipe__code__beta=50.0).fit(X)
+    assert "dead-units" in [finding.name for finding in dead.diagnose()]
+
+
+def test_callbacks_look_on_and_may_stop(digits):
+    class Stop(Callback):
+        def __init__(self):
+            self.steps = 0
+
+        def on_step(self, progress):
+            self.steps += 1
+
+        def on_epoch(self, progress):
+            progress.stop = len(progress.history) == 2
+
+    stop = Stop()
+    ae = quick(epochs=50, batch_size=100, callbacks=(stop,), validation_fraction=0).fit(digits)
+    assert len(ae.history_) == 2
+    assert stop.steps == 2 * -(-len(digits) // 100)
+
+
+def test_the_history_holds_falling_losses_and_the_kept_weights_are_the_best(digits):
+    ae = quick(epochs=30).fit(digits)
+    losses = [epoch.validation_loss for epoch in ae.history_]
+    assert min(losses) < losses[0]
+    facts = ae.fitted.study.facts
+    assert losses[facts.best_epoch - 1] == min(losses)
+
+
+def test_choices_are_reported_with_their_reasons(digits):
+    ae = quick().fit(digits)
+    chosen = {choice.setting: choice for choice in ae.choices_}
+    assert chosen["scaling"].value == "min-max"
+    assert chosen["likelihood"].value == "gaussian"
+    assert "epochs" not in chosen
+    assert all(choice.reason for choice in ae.choices_)
+
+
+BAD_DATA = {
+    "empty": (np.zeros((0, 3)), "0 sample"),
+    "one row": (np.zeros((1, 3)), "1 sample"),
+    "no columns": (np.zeros((3, 0)), "0 feature"),
+    "infinity": (np.array([[1.0, np.inf], [0.0, 1.0]]), "Column 1 of X has 1 infinite"),
+    "missing": (pd.DataFrame({"age": [1, None, None, 4.0]}), "'age' has 2 missing values"),
+    "text": (pd.DataFrame({"n": [1, 2], "name": ["Bo", "Al"]}), "'name' holds .* such as 'Bo'"),
+    "text array": (np.array([["a"], ["b"]]), "where numbers belong"),
+    "ragged images": ([np.zeros((2, 2)), np.zeros((3, 2))], r"\(2, 2\), \(3, 2\)"),
+    "ragged rows": ([[1.0, 2.0], [3.0]], "different shapes"),
+    "one dimension": (np.zeros(5), "Reshape your data"),
+    "five dimensions": (np.zeros((2, 2, 2, 2, 2)), "5 dimensions"),
+    "complex": (np.zeros((3, 2), complex), "Complex data"),
+    "two names": (pd.DataFrame([[1, 2], [3, 4]], columns=["a", "a"]), "named 'a'"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_DATA)
+def test_bad_data_is_refused_in_one_sentence(case):
+    data, words = BAD_DATA[case]
+    with pytest.raises(attar.DataError, match=words) as caught:
+        quick().fit(data)
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).endswith(".")
+
+
+BAD_SETTINGS = {
+    "recipe": ({"recipe": "vea"}, "did you mean 'vae'"),
+    "likelihood": ({"likelihood": "gausian"}, "did you mean 'gaussian'"),
+    "network": ({"network": "mpl"}, "did you mean 'mlp'"),
+    "no part": ({"optimizer": 3}, "3 is no optimizer"),
+    "code size": ({"code_size": 0}, "code_size must be 'auto' or a whole number above 0"),
+    "epochs": ({"epochs": 2.5}, "epochs must be"),
+    "rate": ({"learning_rate": -1}, "learning_rate must be"),
+    "fraction": ({"validation_fraction": 1.0}, "validation_fraction must be"),
+    "minutes": ({"max_minutes": 0}, "max_minutes must be"),
+    "precision": ({"precision": "float3"}, "did you mean 'float32'"),
+    "device": ({"device": "tpu9"}, "no device 'tpu9'"),
+    "conv on a table": ({"network": "conv"}, "'conv' needs images"),
+    "range": ({"likelihood": "bernoulli", "scaling": "standard"}, "needs values from 0 to 1"),
+    "topk": ({"recipe": "sparse-topk", "code_size": 3}, "cannot keep k=8"),
+    "random contractive": (
+        {"recipe": attar.Recipe(Gaussian(), penalties=recipes.recipe("contractive").penalties)},
+        "'contractive' needs a code without chance, but the code 'gaussian'",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD_SETTINGS)
+def test_bad_settings_are_refused_in_one_sentence(case):
+    settings, words = BAD_SETTINGS[case]
+    with pytest.raises(attar.SettingError, match=words) as caught:
+        quick(**settings).fit(load_iris().data)
+    assert "\n" not in str(caught.value)
+
+
+def test_wrong_data_at_transform_is_refused(digits):
+    images = quick().fit(digits)
+    with pytest.raises(attar.DataError, match=r"shape \(4, 8\).*\(8, 8\)"):
+        images.transform(digits[:, :4])
+    with pytest.raises(attar.DataError, match="fitted on images, but X is table"):
+        images.transform(np.zeros((2, 64)))
+    table = quick().fit(load_iris().data)
+    with pytest.raises(attar.DataError, match="X has 3 features, but Autoencoder is expecting 4"):
+        table.transform(np.zeros((2, 3)))
+    with pytest.raises(attar.DataError, match=r"Codes are numbers of shape \(n, "):
+        table.inverse_transform(np.zeros((2, 99)))
+    with pytest.raises(attar.SettingError, match="number of samples"):
+        table.sample(0)
+
+
+def test_a_code_larger_than_the_data_is_warned_of():
+    with pytest.warns(attar.AttarWarning, match="larger than the data's 4"):
+        quick(code_size=10).fit(load_iris().data)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        quick("sparse-l1", code_size=10).fit(load_iris().data)
+
+
+def test_constant_columns_and_constant_data_are_learnt_without_a_word_of_nan():
+    X = np.ones((50, 3))
+    ae = quick().fit(X)
+    assert_allclose(ae.reconstruct(X), X, atol=0.1)
+    assert np.isfinite(ae.score_samples(X)).all()
