@@ -52,7 +52,7 @@ def likelihood(prepared: Rows, code: Code) -> tuple[Likelihood, str]:
         A sample of the rows, prepared.
     code : Code
     """
-    if prepared.min() >= 0 and prepared.max() <= 1:
+    if 0 <= prepared.min() < prepared.max() <= 1:
         extreme = float(np.mean((prepared <= 0.1) | (prepared >= 0.9)))
         if extreme >= 0.8:
             return Bernoulli(), f"{extreme:.0%} of the cells are near 0 or 1"

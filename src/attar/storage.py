@@ -1,7 +1,7 @@
 """The model file: one safetensors file of tensors and JSON, and nothing that can run.
 
-Layout: safetensors' own header, whose metadata hold ``format`` (a number), ``facts`` (JSON) and
-``digest`` (SHA-256 of the facts and of every tensor's name, type, shape and bytes).
+Its metadata have one entry, ``attar``: JSON with the ``format`` (a number), the ``facts``, and a
+``digest``, the SHA-256 of the facts and of every tensor's name, type, shape and bytes.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def write(path: str | Path, tensors: Mapping[str, Tensor], facts: Mapping[str, A
         If the place cannot be written to, or the disk is full.
     """
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    text = json.dumps(facts, sort_keys=True)
-    metadata = {"format": str(FORMAT), "facts": text, "digest": _digest(plain, text)}
+    known = {"format": FORMAT, "digest": _digest(plain, facts), "facts": facts}
+    metadata = {"attar": json.dumps(known, sort_keys=True)}
     with written_whole(Path(path)) as beside:
         try:
             save_file(plain, beside, metadata)
@@ -58,27 +58,30 @@ def read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise FileError(f"There is no model file {path}.")
     try:
         with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            if "format" not in metadata:
-                raise ModelFileError(f"{path} is no model of attar's.")
-            if not metadata["format"].isdecimal() or int(metadata["format"][:9]) > FORMAT:
-                raise ModelFileError(
-                    f"{path} has format {metadata['format'][:9]}, and this attar reads up to "
-                    f"{FORMAT}: update attar."
-                )
+            known = _known(path, file.metadata() or {})
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except PermissionError:
         raise FileError(f"{path} may not be read: change its permissions.") from None
-    except (SafetensorError, OSError, ValueError):
+    except ModelFileError:
+        raise
+    except (SafetensorError, OSError, ValueError, RecursionError):
         raise ModelFileError(f"{path} is damaged, or no model of attar's.") from None
-    text = metadata.get("facts", "")
-    if metadata.get("digest") != _digest(tensors, text):
+    facts: dict[str, Any] = known["facts"]
+    if known.get("digest") != _digest(tensors, facts):
         raise ModelFileError(f"{path} is damaged: its content does not match its checksum.")
-    try:
-        facts: dict[str, Any] = json.loads(text)
-    except (ValueError, RecursionError):
-        raise ModelFileError(f"{path} is damaged: its description is no JSON.") from None
     return tensors, facts
+
+
+def _known(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
+    known = json.loads(metadata.get("attar", "null"))
+    if not isinstance(known, dict) or not isinstance(known.get("facts"), dict):
+        raise ModelFileError(f"{path} is no model of attar's.")
+    if known.get("format") != FORMAT:
+        raise ModelFileError(
+            f"{path} has format {str(known.get('format'))[:9]}, and this attar reads {FORMAT}: "
+            "update attar."
+        )
+    return known
 
 
 def fingerprint(path: str | Path) -> str:
@@ -87,8 +90,8 @@ def fingerprint(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _digest(tensors: Mapping[str, Tensor], text: str) -> str:
-    digest = hashlib.sha256(text.encode())
+def _digest(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> str:
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"\0{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())

@@ -160,7 +160,7 @@ class TopKModule(CodeModule):
         scores = features + self.bias
         values, units = scores.topk(self.k, dim=-1)
         if self.training:
-            self._watch(scores.detach(), values[:, -1:].detach(), units)
+            self._watch(scores.detach(), values.detach(), units)
         return torch.zeros_like(scores).scatter(-1, units, values.relu())
 
     def constrain(self, z: Tensor) -> Tensor:
@@ -170,10 +170,15 @@ class TopKModule(CodeModule):
 
     def on_epoch(self) -> None:
         """Raise the bias of each unit that won nothing since the last call."""
-        self.bias -= torch.where(self.wins == 0, self.nearest, 0.0)
+        # A hair more than it lacks, since of equal scores either may win.
+        lacks = self.nearest * (1 + 1e-6) - 1e-5
+        self.bias -= torch.where(self.wins == 0, lacks, 0.0)
         self.wins.zero_()
         self.nearest.fill_(-torch.inf)
 
-    def _watch(self, scores: Tensor, threshold: Tensor, units: Tensor) -> None:
-        self.wins += torch.zeros_like(scores).scatter(-1, units, 1.0).sum(0)
+    def _watch(self, scores: Tensor, values: Tensor, units: Tensor) -> None:
+        # What is kept but rectified to zero learns nothing: it has not won.
+        won = (values > 0).to(scores.dtype)
+        self.wins += torch.zeros_like(scores).scatter(-1, units, won).sum(0)
+        threshold = values[:, -1:].clamp_min(0)
         torch.maximum(self.nearest, (scores - threshold).amax(0), out=self.nearest)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from attar.errors import SettingError
 from attar.networks.network import Network, Shape
@@ -20,8 +22,8 @@ class Modules(Network):
     Parameters
     ----------
     given : pair of Module
-        The encoder, (B, *shape) -> (B, features), and the decoder, (B, code) -> (B, *shape). A
-        module that wants flat rows gets them flat, if the data's own shape doesn't suit it.
+        The encoder, (B, *shape) -> (B, features), and the decoder, (B, code) -> (B, *shape). Where
+        the data's own shape doesn't suit a module, it gets channels last, or flat rows.
     """
 
     given: tuple[nn.Module, nn.Module]
@@ -52,18 +54,15 @@ class Modules(Network):
         SettingError
             If it gives something else.
         """
-        module = deepcopy(self.given[0])
-        found = _shape_of(module, shape)
-        if len(shape) > 1 and found != (width,):
-            flat = nn.Sequential(nn.Flatten(), module)
-            if _shape_of(flat, shape) == (width,):
-                return flat
-        if found != (width,):
-            raise SettingError(
-                f"The encoder gives {found or 'nothing'} for a row of shape {shape}, but the code "
-                f"is made from {width} features."
-            )
-        return module
+        given = []
+        for module, found in self._encoders(shape):
+            if found == (width,):
+                return module
+            given.append(found)
+        raise SettingError(
+            f"The encoder gives {given[0] or 'nothing'} for a row of shape {shape}, but the code "
+            f"is made from {width} features."
+        )
 
     def decoder(self, width: int, shape: Shape) -> nn.Module:
         """Return a copy of the decoder, once it has shown that it gives the data's shape.
@@ -73,16 +72,15 @@ class Modules(Network):
         SettingError
             If it gives something else.
         """
-        module = deepcopy(self.given[1])
-        found = _shape_of(module, (width,))
-        if found == shape:
-            return module
-        unflat = nn.Sequential(module, nn.Unflatten(1, shape))
-        if _shape_of(unflat, (width,)) == shape:
-            return unflat
+        given = []
+        for after in ([], [ChannelsFirst()], [nn.Unflatten(1, shape)]):
+            module, found = _tried([_copy(self.given[1]), *after], (width,))
+            if found == shape:
+                return module
+            given.append(found)
         raise SettingError(
-            f"The decoder gives {found or 'nothing'} for a code of {width} numbers, but a row of "
-            f"the data has shape {shape}."
+            f"The decoder gives {given[0] or 'nothing'} for a code of {width} numbers, but a row "
+            f"of the data has shape {shape}."
         )
 
     def features(self, shape: Shape) -> int:
@@ -93,17 +91,84 @@ class Modules(Network):
         SettingError
             If it can't take such a row.
         """
-        for module in (self.given[0], nn.Sequential(nn.Flatten(), self.given[0])):
-            found = _shape_of(module, shape)
+        for _, found in self._encoders(shape):
             if found is not None and len(found) == 1:
                 return found[0]
         raise SettingError(f"The encoder cannot take rows of shape {shape} to features.")
 
+    def _encoders(self, shape: Shape) -> Iterator[tuple[nn.Module, Shape | None]]:
+        """Yield copies of the encoder after each view of a row that it may want."""
+        for before in ([], [ChannelsLast()], [nn.Flatten()]):
+            yield _tried([*before, _copy(self.given[0])], shape)
 
-def _shape_of(module: nn.Module, shape: Shape) -> Shape | None:
-    """Return the shape that two blank rows have afterwards, without the rows; None if it fails."""
+
+class ChannelsLast(nn.Module):
+    """(B, C, *size) -> (B, *size, C), as Keras has images."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x with its channels last."""
+        return x.movedim(1, -1)
+
+
+class ChannelsFirst(nn.Module):
+    """(B, *size, C) -> (B, C, *size)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x with its channels first."""
+        return x.movedim(-1, 1)
+
+
+class KerasBody(nn.Module):
+    """A Keras layer or model that trains like a torch module.
+
+    By itself it would list each weight once for every layer around it, by a name that depends on
+    how many layers were made before, and would not know when it is being trained.
+
+    Attributes
+    ----------
+    layer : keras.Layer
+        It shares its weights with this module.
+    """
+
+    layer: Any
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__()
+        self.__dict__["layer"] = layer  # unseen by torch, which would register its weights
+        self.weights = nn.ParameterList([variable.value for variable in layer.variables])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return what a copy is made from: the layer, so that its weights stay shared."""
+        return KerasBody, (self.layer,), {"training": self.training}
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the layer's output, dropout and the like included in training."""
+        y: Tensor = self.layer(x, training=self.training)
+        return y
+
+
+def _tried(modules: list[nn.Module], shape: Shape) -> tuple[nn.Module, Shape | None]:
+    """Return the modules as one, and the shape that they make of a row; None if they fail.
+
+    Two blank rows are sent through, without training; this also builds what is built when called.
+    """
     try:
         with torch.no_grad():
-            return tuple(module(torch.zeros(2, *shape)).shape[1:])
+            found = tuple(nn.Sequential(*modules).eval()(torch.zeros(2, *shape)).shape[1:])
     except (RuntimeError, ValueError, IndexError):
-        return None
+        found = None
+    bodies = [KerasBody(module) if _is_keras(module) else module for module in modules]
+    return (bodies[0] if len(bodies) == 1 else nn.Sequential(*bodies)), found
+
+
+def _copy(module: nn.Module) -> nn.Module:
+    try:
+        return deepcopy(module)
+    except Exception as error:  # whatever the user's own code may raise
+        reason = " ".join(str(error).split())
+        raise SettingError(f"No copy of {module!r} can be made to train: {reason}") from error
+
+
+def _is_keras(module: nn.Module) -> bool:
+    keras = sys.modules.get("keras")
+    return keras is not None and isinstance(module, keras.Layer)

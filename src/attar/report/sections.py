@@ -1,0 +1,194 @@
+"""The sections of the page: each figure with a caption in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from xml.etree.ElementTree import Element
+
+import numpy as np
+
+from attar.applied import Applied
+from attar.data.kind import Rows
+from attar.evaluation.diagnosis import Finding
+from attar.fitted import Fitted
+from attar.recipes import TABLE, Recipe
+from attar.report import figures
+from attar.report.colouring import Colouring
+from attar.report.display import Display, Walk
+from attar.report.markup import captioned, legend, number, tag
+from attar.report.selection import evenly_spread, plane, walk_ends
+from attar.report.shown import Shown, brought_back
+
+WALKS, STEPS = 4, 8
+
+# Measures by name: how they read, and what they are.
+MEASURES: dict[str, tuple[Callable[[float], str], str]] = {
+    "error_to_pca": (lambda value: f"{number(value)} ×", "PCA’s error with as many numbers"),
+    "error": (number, "mean squared error of a prepared cell"),
+    "pca_error": (number, "the same of PCA"),
+    "explained_variance": ("{:.1%}".format, "of the variance explained"),
+    "psnr": (lambda value: f"{number(value)} dB", "peak signal-to-noise ratio"),
+    "nll_bound": (number, "nats a row, bound on −log p"),
+    "distortion": (number, "nats a row, distortion"),
+}
+
+
+def opening(title: str, fitted: Fitted, measures: dict[str, float]) -> Element:
+    """Return the title, what the model is, and the key figures."""
+    rows = int(measures["rows"])
+    facts = [
+        tag(
+            "div",
+            tag("dt", words),
+            tag("dd", tag("data", read(measures[key]), value=repr(measures[key]))),
+        )
+        for key, (read, words) in MEASURES.items()
+        if key in measures
+    ]
+    return tag(
+        "header",
+        tag("p", "attar report", class_="eyebrow"),
+        tag("h1", title),
+        tag("p", *_described(fitted.recipe), f" Measured on {_count(rows, 'row')}:"),
+        tag("dl", *facts, class_="facts"),
+    )
+
+
+def diagnosis(findings: Sequence[Finding], held_out: bool) -> Element:
+    """Return what is wrong, and what to do."""
+    whose = "rows held out from it" if held_out else "rows learnt from, as none were held out"
+    items = [
+        tag("li", *(tag("p", words) for words in (f.problem, f.advice) if words), class_=f.name)
+        for f in findings
+    ]
+    return tag(
+        "section",
+        tag("h2", "Diagnosis"),
+        tag("ul", *items, class_="findings"),
+        tag("p", "Made when training ended, from ", whose, ".", class_="after"),
+    )
+
+
+def comparison(display: Display, shown: Shown, colouring: Colouring) -> Element:
+    """Return rows and their reconstructions, from the best to the worst of those shown."""
+    ranked = np.argsort(shown.errors, kind="stable")
+    places = ranked[evenly_spread(len(ranked), display.compared)]
+    names = colouring.at(places).names
+    return tag("section", tag("h2", "What comes back"), *display.compare(shown.at(places), names))
+
+
+def code_map(shown: Shown, colouring: Colouring) -> Element:
+    """Return the codes on a plane."""
+    points, x, y = plane(shown.codes)
+    entries = colouring.legend
+    texts = [meaning for _, meaning in entries] if colouring.categorical else []
+    figure = captioned(
+        figures.code_map(points, colouring.groups, colouring.tones, texts, x, y),
+        *([legend(entries)] if entries else []),
+        f"Each dot is the code of one of {_count(len(points), 'row')}; rows that are near each "
+        "other here are alike to the model.",
+        " Colours are labels, which it never saw." if entries else "",
+    )
+    return tag("section", tag("h2", "The map of codes"), figure)
+
+
+def carried(fitted: Fitted) -> Element:
+    """Return how much each code dimension carries."""
+    growth = np.asarray(fitted.study.facts.carried)
+    left_out = len(growth) - figures.MOST_BARS
+    some = f" The {figures.MOST_BARS} of {len(growth)} that carry most." if left_out > 0 else ""
+    figure = captioned(
+        figures.carried(growth),
+        "How much the error grows when one number of the code is held at its mean. A number "
+        "without a bar carries nothing." + some,
+    )
+    return tag("section", tag("h2", "What each number carries"), figure)
+
+
+def against_pca(pca_errors: Sequence[float], measures: dict[str, float]) -> Element:
+    """Return the error beside PCA's at each code size."""
+    error, size = measures["error"], int(measures["code_size"])
+    needed = next((k for k, other in enumerate(pca_errors) if other <= error), None)
+    enough = f"{needed:,}" if needed is not None else f"more than {len(pca_errors) - 1:,}"
+    figure = captioned(
+        figures.error_by_size(pca_errors, size, error),
+        legend([("first", "this model"), ("second", "PCA")]),
+        f"With {_count(size, 'number')} the error is {number(error)}; PCA, the best linear code, "
+        f"needs {enough} to come as near.",
+    )
+    return tag("section", tag("h2", "Against PCA"), figure)
+
+
+def learning(fitted: Fitted) -> Element:
+    """Return the loss curves."""
+    history, best = fitted.history, fitted.study.facts.best_epoch
+    held_out = history[-1].validation_loss is not None
+    entries = [("first", "rows held out")] * held_out + [("second", "rows learnt from")]
+    figure = captioned(
+        figures.loss_curves(history, best),
+        legend(entries),
+        f"The loss after each of {_count(len(history), 'epoch')}. The model kept is that of epoch "
+        f"{best:,}, with {number(history[best - 1].judged)} nats a row",
+        " on rows held out." if held_out else ".",
+    )
+    return tag("section", tag("h2", "Learning"), figure)
+
+
+def walks(display: Display, applied: Applied, shown: Shown, colouring: Colouring) -> list[Element]:
+    """Return walks between the codes of two rows; none where there is but one row."""
+    along = plane(shown.codes)[0][:, 0]
+    steps = np.linspace(0, 1, STEPS, dtype=shown.codes.dtype)[:, None]
+    walked = [
+        Walk(
+            colouring.names[a],
+            colouring.names[b],
+            *brought_back(applied, (1 - steps) * shown.codes[a] + steps * shown.codes[b]),
+        )
+        for a, b in walk_ends(colouring.groups, along, WALKS)
+    ]
+    if not walked:
+        return []
+    return [tag("section", tag("h2", "Walks between two codes"), *display.walks(walked))]
+
+
+def samples(display: Display, rows: Rows) -> Element:
+    """Return new rows (n, *shape)."""
+    return tag("section", tag("h2", "New rows"), *display.samples(rows))
+
+
+def making(fitted: Fitted) -> Element:
+    """Return what was chosen from the data, and why."""
+    facts = fitted.study.facts
+    lines = [
+        tag(
+            "tr",
+            tag("th", choice.setting.replace("_", " "), scope="row"),
+            tag("td", choice.value),
+            tag("td", choice.reason),
+        )
+        for choice in fitted.choices
+    ]
+    words = f"The error was {number(facts.train_error)} on rows learnt from"
+    words += f" and {number(facts.error)} on rows held out." if facts.held_out else "."
+    return tag(
+        "section",
+        tag("h2", "How it was made"),
+        tag("table", *lines, class_="choices"),
+        tag("p", words, class_="after"),
+        *(tag("p", words, class_="after") for words in _citation(fitted.recipe)),
+    )
+
+
+def _described(recipe: Recipe) -> list[Element | str]:
+    for name, row in TABLE.items():
+        if row.recipe == recipe:
+            return [tag("code", name), f" {row.summary}"]
+    return [tag("code", str(recipe)), " A recipe of its own."]
+
+
+def _citation(recipe: Recipe) -> list[str]:
+    return [row.citation for row in TABLE.values() if row.recipe == recipe]
+
+
+def _count(n: int, thing: str) -> str:
+    return f"{n:,} {thing}" + "s" * (n != 1)

@@ -1,0 +1,58 @@
+"""What is shown of many rows: which of them, from where to where, and their codes on a plane."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Rows = NDArray[Any]
+Indices = NDArray[np.intp]
+
+
+def evenly_spread(n: int, most: int) -> Indices:
+    """Return at most ``most`` of 0, ..., n - 1, evenly spread, the first and the last included."""
+    return np.linspace(0, n - 1, min(n, most)).round().astype(np.intp)
+
+
+def walk_ends(groups: Indices, along: Rows, most: int) -> list[tuple[int, int]]:
+    """Return at most ``most`` pairs of rows, of different groups where there are several.
+
+    Parameters
+    ----------
+    groups : int array (n,)
+    along : array (n,)
+        A coordinate in which the rows of a pair are far apart where they are of one group.
+    most : int
+    """
+    # Half the rows lie between the two of a pair, so only a group of more than half can hold both.
+    order = np.lexsort((along, groups))
+    half = len(order) // 2
+    pairs = np.stack([order[:half], order[half : 2 * half]], axis=1)
+    differ = pairs[groups[pairs[:, 0]] != groups[pairs[:, 1]]]
+    candidates = differ if len(differ) else pairs
+    return [(int(a), int(b)) for a, b in candidates[evenly_spread(len(candidates), most)]]
+
+
+def plane(codes: Rows) -> tuple[Rows, str, str]:
+    """Return codes (n, d) as points (n, 2), and what the two axes are."""
+    n, d = codes.shape
+    if d == 1:
+        # The golden ratio's multiples fill an interval evenly from the first point on.
+        spread = np.arange(n) * 0.6180339887 % 1
+        return np.column_stack([codes[:, 0], spread]), "the code", "spread out, without meaning"
+    if d == 2:
+        return codes, "code dimension 0", "code dimension 1"
+    centred = codes - codes.mean(0)
+    variances, directions = np.linalg.eigh(centred.T @ centred)
+    first = directions[:, :-3:-1]
+    # An eigenvector's sign is chance: let its largest entry be positive.
+    first = first * np.sign(first[np.abs(first).argmax(0), [0, 1]])
+    total = variances.sum()
+    shares = variances[:-3:-1] / total if total else np.zeros(2)
+    x, y = (
+        f"{place} principal direction, {share:.0%} of the codes’ variance"
+        for place, share in zip(("first", "second"), shares, strict=True)
+    )
+    return centred @ first, x, y

@@ -1,0 +1,218 @@
+"""A model file brings back bit for bit equal outputs, or one clear sentence."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+from safetensors import safe_open
+from safetensors.torch import save_file
+from sklearn.datasets import load_digits, load_iris
+
+import attar
+from attar import recipes, storage
+from attar.networks import Mlp
+
+IMAGES = load_digits().images[:200].astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "m.attar"
+    ae = attar.Autoencoder("vae", 4, epochs=2, random_state=0, verbose=False).fit(IMAGES)
+    ae.save(path)
+    return path
+
+
+@pytest.mark.parametrize("name", list(recipes.names()))
+def test_a_loaded_model_gives_bit_for_bit_equal_outputs(name, tmp_path):
+    ae = attar.Autoencoder(name, epochs=2, random_state=0, verbose=False).fit(IMAGES)
+    ae.save(tmp_path / "m.attar")
+    back = attar.load(tmp_path / "m.attar")
+    codes = ae.transform(IMAGES)
+    assert_array_equal(back.transform(IMAGES), codes)
+    assert_array_equal(back.inverse_transform(codes), ae.inverse_transform(codes))
+    assert_array_equal(back.score_samples(IMAGES), ae.score_samples(IMAGES))
+    assert_array_equal(back.sample(5, random_state=0), ae.sample(5, random_state=0))
+    assert back.evaluate(IMAGES) == ae.evaluate(IMAGES)
+    assert back.diagnose() == ae.diagnose()
+    assert back.get_params() == ae.get_params()
+    assert back.history_ == ae.history_
+    assert back.choices_ == ae.choices_
+
+
+def test_a_loaded_table_model_gives_frames_back(tmp_path):
+    frame = load_iris(as_frame=True).data
+    ae = attar.Autoencoder(epochs=2, random_state=0, verbose=False).fit(frame)
+    ae.save(tmp_path / "m.attar")
+    back = attar.load(tmp_path / "m.attar")
+    assert back.reconstruct(frame).equals(ae.reconstruct(frame))
+    assert_array_equal(back.transform(frame), ae.transform(frame))
+
+
+def test_saving_twice_writes_the_same_bytes(saved, tmp_path):
+    attar.load(saved).save(tmp_path / "again.attar")
+    assert (tmp_path / "again.attar").read_bytes() == saved.read_bytes()
+    assert storage.fingerprint(tmp_path / "again.attar") == storage.fingerprint(saved)
+
+
+def test_a_model_can_be_fitted_again_and_pickled_after_loading(saved):
+    ae = attar.load(saved)
+    assert_array_equal(ae.fit(IMAGES).transform(IMAGES), attar.load(saved).transform(IMAGES))
+
+
+def test_your_own_network_comes_back_by_naming_it_again(tmp_path):
+    encoder = torch.nn.Sequential(torch.nn.Linear(64, 3))
+    decoder = torch.nn.Sequential(torch.nn.Linear(3, 64))
+    ae = attar.Autoencoder(network=(encoder, decoder), epochs=2, random_state=0, verbose=False).fit(
+        IMAGES
+    )
+    ae.save(tmp_path / "m.attar")
+    with pytest.raises(attar.SettingError, match=r"network=\(encoder, decoder\)"):
+        attar.load(tmp_path / "m.attar")
+    back = attar.load(tmp_path / "m.attar", network=(encoder, decoder))
+    assert_array_equal(back.transform(IMAGES), ae.transform(IMAGES))
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_any_flipped_bit_is_noticed(saved, tmp_path_factory, data):
+    content = bytearray(saved.read_bytes())
+    place = data.draw(st.integers(0, len(content) - 1))
+    content[place] ^= 1 << data.draw(st.integers(0, 7))
+    path = tmp_path_factory.mktemp("flipped") / "m.attar"
+    path.write_bytes(content)
+    with pytest.raises(attar.ModelFileError) as caught:
+        attar.load(path)
+    assert "\n" not in str(caught.value)
+
+
+@settings(max_examples=30)
+@given(st.data())
+def test_a_truncated_file_is_noticed(saved, tmp_path_factory, data):
+    content = saved.read_bytes()
+    path = tmp_path_factory.mktemp("short") / "m.attar"
+    path.write_bytes(content[: data.draw(st.integers(0, len(content) - 1))])
+    with pytest.raises(attar.ModelFileError, match=r"damaged|no model"):
+        attar.load(path)
+
+
+@settings(max_examples=30)
+@given(content=st.binary(max_size=200))
+def test_any_other_file_is_no_model(content, tmp_path_factory):
+    path = tmp_path_factory.mktemp("other") / "m.attar"
+    path.write_bytes(content)
+    with pytest.raises(attar.ModelFileError, match="no model"):
+        attar.load(path)
+
+
+def test_a_missing_file_is_said_to_be_missing(tmp_path):
+    with pytest.raises(attar.FileError, match="There is no model file"):
+        attar.load(tmp_path / "none.attar")
+
+
+def test_a_newer_format_asks_for_an_update(tmp_path):
+    newer = json.dumps({"format": storage.FORMAT + 1, "facts": {}})
+    save_file({"w": torch.zeros(2)}, tmp_path / "m.attar", {"attar": newer})
+    with pytest.raises(attar.ModelFileError, match="update attar"):
+        attar.load(tmp_path / "m.attar")
+
+
+def test_a_safetensors_file_of_others_is_no_model(tmp_path):
+    save_file({"w": torch.zeros(2)}, tmp_path / "m.safetensors")
+    with pytest.raises(attar.ModelFileError, match="no model of attar"):
+        attar.load(tmp_path / "m.safetensors")
+
+
+def _forged(saved, path, change):
+    """Write the saved model with changed facts and a checksum that is right."""
+    tensors, facts = storage.read(saved)
+    change(facts)
+    storage.write(path, tensors, facts)
+    return path
+
+
+ABSURD = {
+    "a wide network": lambda facts: facts.update(network=Mlp((10**12,)).to_json()),
+    "a wide code": lambda facts: facts.update(code_size=10**12),
+    "a large image": lambda facts: facts["kind"].update(size=[10**6, 10**6]),
+    "an unknown part": lambda facts: facts["recipe"]["code"].update(part="code/evil"),
+    "an unknown family": lambda facts: facts["recipe"]["code"].update(part="os/system"),
+    "words for numbers": lambda facts: facts["network"].update(widths=["a"]),
+    "a missing fact": lambda facts: facts.pop("history"),
+    "an unknown setting": lambda facts: facts["settings"].update(evil=1),
+    "an unknown kind": lambda facts: facts["kind"].update(name="evil"),
+}
+
+
+@pytest.mark.parametrize("case", ABSURD)
+def test_absurd_claims_are_refused_quickly(case, saved, tmp_path):
+    path = _forged(saved, tmp_path / "m.attar", ABSURD[case])
+    started = time.perf_counter()
+    with pytest.raises(attar.ModelFileError, match="cannot be built") as caught:
+        attar.load(path)
+    assert time.perf_counter() - started < 5
+    assert "\n" not in str(caught.value)
+
+
+ABSURD_IN_LITTLE_MEMORY = """
+import resource, sys
+import attar, attar.estimator
+used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    attar.load(sys.argv[1])
+except attar.ModelFileError:
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - used
+    print(grown)
+"""
+
+
+def test_absurd_sizes_take_no_memory(saved, tmp_path):
+    path = _forged(saved, tmp_path / "m.attar", ABSURD["a wide network"])
+    done = subprocess.run(
+        [sys.executable, "-c", ABSURD_IN_LITTLE_MEMORY, str(path)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert int(done.stdout) < 100_000  # kilobytes
+
+
+def test_the_file_holds_tensors_and_json_and_nothing_that_runs(saved):
+    with safe_open(saved, "pt") as file:
+        metadata = file.metadata()
+    assert set(metadata) == {"attar"}
+    assert json.loads(metadata["attar"])["facts"]["recipe"]["part"] == "recipe/recipe"
+
+
+FULL_DISK = """
+import resource, signal, sys
+import attar
+ae = attar.load(sys.argv[1])
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))  # as if the disk were full after 1 kB
+try:
+    ae.save(sys.argv[1])
+except attar.FileError as error:
+    print(error)
+"""
+
+
+def test_a_full_disk_leaves_the_old_file_whole(saved, tmp_path):
+    path = tmp_path / "m.attar"
+    path.write_bytes(saved.read_bytes())
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(path)], capture_output=True, text=True, check=True
+    )
+    assert "cannot be written" in done.stdout
+    assert path.read_bytes() == saved.read_bytes()
+    assert os.listdir(tmp_path) == ["m.attar"]
