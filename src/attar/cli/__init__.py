@@ -45,17 +45,19 @@ def version(
 
 def main() -> None:
     """Run the command line."""
-    warnings.showwarning = _one_line
-    try:
-        app()
-    except AttarError as error:
-        print(f"attar: {error}", file=sys.stderr)
-        sys.exit(2)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", AttarWarning)
+        warnings.showwarning = _one_line
+        try:
+            app()
+        except AttarError as error:
+            print(f"attar: {error}", file=sys.stderr)
+            sys.exit(2)
+        except BrokenPipeError:
+            sys.stderr.close()
+            sys.exit(1)
 
 
-def _one_line(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-    if issubclass(category, AttarWarning):
-        print(f"attar: {message}", file=sys.stderr)
+def _one_line(message: Warning | str, *_: Any, **__: Any) -> None:
+    print(f"attar: {message}", file=sys.stderr)

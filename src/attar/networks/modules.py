@@ -155,7 +155,7 @@ def _tried(modules: list[nn.Module], shape: Shape) -> tuple[nn.Module, Shape | N
     try:
         with torch.no_grad():
             found = tuple(nn.Sequential(*modules).eval()(torch.zeros(2, *shape)).shape[1:])
-    except (RuntimeError, ValueError, IndexError):
+    except (RuntimeError, ValueError, IndexError, TypeError, AttributeError):
         found = None
     bodies = [KerasBody(module) if _is_keras(module) else module for module in modules]
     return (bodies[0] if len(bodies) == 1 else nn.Sequential(*bodies)), found

@@ -1,0 +1,344 @@
+"""Every verb does its work, or says in one sentence why not, exits 2 and writes nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_array_equal
+from PIL import Image
+from sklearn.datasets import load_digits, load_iris
+
+import attar
+from attar.cli import main
+from attar.data import datasets
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, tmp_path):
+    """Run a command line in an empty folder; return exit status, output and error output."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["attar", *map(str, words)])
+        status = 0
+        try:
+            main()
+        except SystemExit as exit_:
+            status = exit_.code or 0
+        return (status, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def digits_model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("digits") / "d.attar"
+    attar.Autoencoder(epochs=3, random_state=0, verbose=False).fit("digits").save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def iris(tmp_path_factory):
+    path = tmp_path_factory.mktemp("iris") / "iris.csv"
+    load_iris(as_frame=True).frame.to_csv(path, index=False)
+    return path
+
+
+def test_fit_says_how_good_the_model_is_and_leaves_one_file(run, tmp_path):
+    status, out, _ = run("fit", "digits", "-o", "d.attar", "--epochs", 3, "--json")
+    assert status == 0
+    told = json.loads(out)
+    test, _ = datasets.load("digits", "test")
+    ae = attar.load("d.attar")
+    assert told["error"] == ae.evaluate(test)["error"]
+    assert told["rows"] == len(test)
+    assert [choice["setting"] for choice in told["choices"]] == [c.setting for c in ae.choices_]
+    assert os.listdir(tmp_path) == ["d.attar"]
+
+
+def test_fit_prints_plain_words(run):
+    status, out, err = run("fit", "digits", "-o", "d.attar", "--epochs", 2)
+    assert status == 0
+    assert "of PCA's" in out
+    assert "d.attar" in out
+    assert err == ""  # no progress bar where nobody looks
+
+
+def test_fit_is_the_estimators_fit(run):
+    run("fit", "digits", "-o", "d.attar", "--epochs", 2, "--seed", 3, "--set", "batch_size=100")
+    ae = attar.Autoencoder(epochs=2, random_state=3, batch_size=100, verbose=False).fit("digits")
+    assert_array_equal(attar.load("d.attar").transform("digits"), ae.transform("digits"))
+
+
+def test_set_reaches_every_setting_and_those_of_parts(run):
+    status, _, _ = run(
+        "fit", "digits", "-o", "d.attar", "--epochs", 1, "--recipe", "vae", "--code-size", 3,
+        "--set", "recipe__code__beta=2.5", "--set", "network=mlp", "--set", "network.widths=[9, 5]",
+        "--set", "optimizer=adamw", "--set", "early-stopping=false",
+    )  # fmt: skip
+    assert status == 0
+    ae = attar.load("d.attar")
+    assert ae.recipe.code.beta == 2.5
+    assert ae.network.widths == (9, 5)
+    assert (ae.optimizer, ae.early_stopping, ae.code_size_) == ("adamw", False, 3)
+
+
+def test_a_label_column_is_never_learnt_from(run, iris):
+    status, _, _ = run("fit", iris, "-o", "m.attar", "--epochs", 2, "--label", "target")
+    assert status == 0
+    assert "target" not in attar.load("m.attar").feature_names_in_
+    status, _, _ = run("encode", "m.attar", iris, "-o", "c.csv", "--label", "target")
+    assert status == 0
+    assert len(pd.read_csv("c.csv")) == 150
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".csv", ".parquet"])
+def test_encode_writes_codes_by_suffix(run, digits_model, suffix):
+    status, _, _ = run("encode", digits_model, "digits", "-o", f"codes{suffix}")
+    assert status == 0
+    written = {
+        ".npy": lambda: np.load("codes.npy"),
+        ".npz": lambda: np.load("codes.npz")["X"],
+        ".csv": lambda: pd.read_csv("codes.csv").to_numpy(),
+        ".parquet": lambda: pd.read_parquet("codes.parquet").to_numpy(),
+    }[suffix]()
+    codes = attar.load(digits_model).transform("digits")
+    assert_array_equal(written.astype(np.float32), codes)
+
+
+def test_reconstruct_writes_images_and_tables_in_their_own_form(run, digits_model, iris):
+    run("reconstruct", digits_model, "digits", "-o", "r.npy")
+    assert_array_equal(np.load("r.npy"), attar.load(digits_model).reconstruct("digits"))
+    run("fit", iris, "-o", "m.attar", "--epochs", 2)
+    run("reconstruct", "m.attar", iris, "-o", "r.csv")
+    frame, back = pd.read_csv(iris), pd.read_csv("r.csv")
+    assert list(back.columns) == list(frame.columns)
+    assert (back.dtypes == frame.dtypes).all()
+    assert len(back) == len(frame)
+
+
+def test_pictures_go_to_a_folder_scaled_to_white(run, digits_model):
+    status, _, _ = run("reconstruct", digits_model, "digits", "-o", "pictures")
+    assert status == 0
+    names = sorted(os.listdir("pictures"))
+    assert names[0] == "000.png"
+    assert len(names) == 360
+    back = attar.load(digits_model).reconstruct("digits")
+    first = np.asarray(Image.open("pictures/000.png"))
+    assert_array_equal(first, np.rint(back[0] * (255 / 16)).clip(0, 255))
+
+
+def test_pictures_of_whole_bytes_are_written_as_they_are(run):
+    rng = np.random.default_rng(0)
+    colour = rng.integers(0, 256, (40, 5, 6, 3)).astype(np.uint8)
+    np.save("c.npy", colour)
+    run("fit", "c.npy", "-o", "c.attar", "--epochs", 1)
+    run("reconstruct", "c.attar", "c.npy", "-o", "pictures")
+    back = attar.load("c.attar").reconstruct(colour)
+    assert_array_equal(np.asarray(Image.open("pictures/07.png")), back[7])
+
+
+def test_a_second_writing_takes_the_place_of_the_first(run, digits_model):
+    run("sample", digits_model, "-n", 3, "-o", "new")
+    run("sample", digits_model, "-n", 2, "-o", "new")
+    assert sorted(os.listdir("new")) == ["0.png", "1.png"]
+    assert os.listdir(".") == ["new"]
+
+
+def test_sample_is_the_estimators_sample(run, digits_model):
+    run("sample", digits_model, "-n", 5, "-o", "s.npy", "--seed", 7)
+    assert_array_equal(np.load("s.npy"), attar.load(digits_model).sample(5, random_state=7))
+
+
+def test_evaluate_prints_the_estimators_figures(run, digits_model):
+    status, out, _ = run("evaluate", digits_model, "digits", "--json")
+    assert status == 0
+    assert json.loads(out) == attar.load(digits_model).evaluate("digits")
+    status, out, _ = run("evaluate", digits_model, "digits/train")
+    assert status == 0
+    assert "1,437" in out
+
+
+def test_report_writes_a_page(run, digits_model):
+    assert run("report", digits_model, "digits", "-o", "page.html")[0] == 0
+    assert "</html>" in Path("page.html").read_text()
+
+
+def test_info_tells_the_fingerprint_and_the_parts(run, digits_model):
+    status, out, _ = run("info", digits_model, "--json")
+    told = json.loads(out)
+    assert status == 0
+    assert told["fingerprint"] == attar.storage.fingerprint(digits_model)
+    weights = attar.load(digits_model).model_.parameters()
+    assert told["weights"] == sum(w.numel() for w in weights)
+    status, out, _ = run("info", digits_model)
+    assert status == 0
+    assert told["fingerprint"] in out
+
+
+def test_recipes_prints_the_table(run):
+    from attar.recipes import TABLE
+
+    _, out, _ = run("recipes", "--names")
+    assert out.split() == list(TABLE)
+    _, out, _ = run("recipes", "--json")
+    assert [row["name"] for row in json.loads(out)] == list(TABLE)
+    _, out, _ = run("recipes", "vae")
+    assert "Kingma and Welling" in out
+
+
+BAD = {
+    "missing file": (["fit", "none.csv", "-o", "m.attar"], "There is no file none.csv"),
+    "unknown suffix": (["fit", "a.xyz", "-o", "m.attar"], "does not read"),
+    "folder": (["fit", "folder", "-o", "m.attar"], "is a folder"),
+    "no such folder": (["fit", "digits", "-o", "none/m.attar"], "no folder none"),
+    "recipe": (["fit", "digits", "-o", "m.attar", "--recipe", "vea"], "did you mean 'vae'"),
+    "setting": (["fit", "digits", "-o", "m.attar", "--set", "epoch=3"], "did you mean 'epochs'"),
+    "no assignment": (["fit", "digits", "-o", "m.attar", "--set", "epochs"], "key=value"),
+    "inner setting": (
+        ["fit", "digits", "-o", "m.attar", "--recipe", "vae", "--set", "recipe__code__betta=1"],
+        "did you mean 'beta'",
+    ),
+    "epochs": (["fit", "digits", "-o", "m.attar", "--epochs", "many"], "epochs must be 'auto'"),
+    "part of a data set": (["fit", "digits/tset", "-o", "m.attar"], "no part 'tset'"),
+    "empty file": (["fit", "empty.csv", "-o", "m.attar"], "empty.csv is empty"),
+    "one row": (["fit", "one.csv", "-o", "m.attar"], "1 sample"),
+    "ragged lines": (["fit", "ragged.csv", "-o", "m.attar"], "line 3"),
+    "text": (["fit", "text.csv", "-o", "m.attar"], "Column 'name' holds"),
+    "missing cells": (["fit", "missing.csv", "-o", "m.attar"], "'b' has 1 missing values"),
+    "encoding": (["fit", "latin.csv", "-o", "m.attar"], "latin.csv cannot be read"),
+    "label": (["fit", "text.csv", "-o", "m.attar", "--label", "nam"], "did you mean 'name'"),
+    "no array": (["fit", "broken.npy", "-o", "m.attar"], "broken.npy cannot be read"),
+    "no archive": (["fit", "broken.npz", "-o", "m.attar"], "broken.npz cannot be read"),
+    "several arrays": (["fit", "several.npz", "-o", "m.attar"], "holds the arrays a, b"),
+    "objects": (["fit", "objects.npy", "-o", "m.attar"], "objects.npy cannot be read"),
+    "cut IDX": (["fit", "cut-idx3-ubyte", "-o", "m.attar"], "is damaged"),
+    "no model": (["encode", "none.attar", "digits", "-o", "c.npy"], "no model file none.attar"),
+    "not a model": (["info", "text.csv"], "no model of attar's"),
+    "other data": (["encode", "MODEL", "numbers.csv", "-o", "c.npy"], "fitted on images"),
+    "unknown output": (["encode", "MODEL", "digits", "-o", "c.xls"], "does not write"),
+    "codes as pictures": (["encode", "MODEL", "digits", "-o", "pictures"], "are no pictures"),
+    "pictures as table": (["sample", "MODEL", "-o", "s.csv"], "Images don't go into a table"),
+    "unknown recipe": (["recipes", "vqvae"], "no recipe named 'vqvae'"),
+    "missing option": (["fit", "digits"], "Missing option"),
+    "unknown option": (["fit", "digits", "-o", "m.attar", "--epoch", "3"], "--epochs"),
+    "unknown verb": (["fitt"], "No such command"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_gets_one_sentence_exit_2_and_no_file(case, run, digits_model):
+    os.mkdir("folder")
+    files = {
+        "a.xyz": "",
+        "empty.csv": "",
+        "one.csv": "a,b\n1,2\n",
+        "numbers.csv": "a,b\n1,2\n3,4\n",
+        "ragged.csv": "a,b\n1,2\n1,2,3\n",
+        "text.csv": "n,name\n1,Bo\n2,Al\n",
+        "missing.csv": "a,b\n1,2\n3,\n5,6\n",
+        "broken.npy": "no array",
+        "broken.npz": "no archive",
+    }
+    for name, content in files.items():
+        with open(name, "w") as file:
+            file.write(content)
+    with open("latin.csv", "wb") as file:
+        file.write("a,b\n1,caf\u00e9\n".encode("latin-1"))
+    with open("cut-idx3-ubyte", "wb") as file:
+        file.write(bytes([0, 0, 8, 3, 0, 0, 0, 9, 0, 0, 0, 2, 0, 0, 0, 2, 1]))
+    np.savez("several.npz", a=np.zeros(3), b=np.zeros(3))
+    np.save("objects.npy", np.array([{}, {}]), allow_pickle=True)
+    before = sorted(os.listdir("."))
+    words, sentence = BAD[case]
+    status, out, err = run(*(digits_model if word == "MODEL" else word for word in words))
+    assert status == 2
+    assert sentence in err
+    assert "Traceback" not in err
+    assert out == ""
+    if err.startswith("attar: "):
+        assert err.count("\n") == 1
+    assert sorted(os.listdir(".")) == before
+
+
+def test_a_closed_folder_is_refused_before_the_work(run, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write everywhere
+    status, _, err = run("fit", "digits", "-o", "m.attar")
+    assert status == 2
+    assert "is closed to you" in err
+
+
+def test_a_large_code_is_warned_of_in_one_line(run, iris):
+    status, _, err = run("fit", iris, "-o", "m.attar", "--epochs", 1, "--code-size", 20)
+    assert status == 0
+    assert err.startswith("attar: A code of 20 numbers is larger")
+    assert err.count("\n") == 1
+
+
+FIT = ("fit", "digits", "--epochs", "30", "--recipe", "vae", "--set", "batch_size=16")
+COMMAND = "import attar.training.checkpoints as c; c.Checkpoint.due = lambda self: True; "
+
+
+def _started(*words):
+    """Start a fit in a process of its own that writes its checkpoint after every epoch."""
+    program = (
+        f"{COMMAND} import sys; sys.argv = ['attar', *{words!r}]; import attar.cli as a; a.main()"
+    )
+    return subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL)
+
+
+def test_a_killed_fit_goes_on_to_the_very_same_weights(run, tmp_path):
+    assert run(*FIT, "-o", "whole.attar")[0] == 0
+    checkpoint = tmp_path / "broken.attar.checkpoint"
+    killed = _started(*FIT, "-o", "broken.attar")
+    first = None
+    # Kill it in the middle: when the checkpoint has been written anew at least once.
+    for _ in range(1200):
+        if checkpoint.exists():
+            first = first or checkpoint.stat().st_mtime_ns
+            if checkpoint.stat().st_mtime_ns != first:
+                break
+        time.sleep(0.05)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    assert checkpoint.exists()
+    assert not (tmp_path / "broken.attar").exists()
+    assert run(*FIT, "-o", "broken.attar", "--resume")[0] == 0
+    assert not checkpoint.exists()
+    whole, broken = attar.load("whole.attar"), attar.load("broken.attar")
+    for name, weights in whole.model_.state_dict().items():
+        assert weights.equal(broken.model_.state_dict()[name])
+    losses = [[epoch.judged for epoch in ae.history_] for ae in (whole, broken)]
+    assert losses[0] == losses[1]
+
+
+def test_a_checkpoint_of_another_fit_is_refused(run, tmp_path):
+    killed = _started(*FIT, "-o", "m.attar")
+    while not (tmp_path / "m.attar.checkpoint").exists():
+        time.sleep(0.05)
+    killed.kill()
+    killed.wait()
+    status, _, err = run("fit", "digits", "--epochs", "5", "-o", "m.attar", "--resume")
+    assert status == 2
+    assert "other data or settings" in err
+
+
+def test_the_version_is_printed(run):
+    assert run("--version") == (0, f"{attar.__version__}\n", "")
+
+
+def test_load_digits_is_what_the_data_set_digits_is():
+    train, _ = datasets.load("digits", "train")
+    test, _ = datasets.load("digits", "test")
+    assert sorted(map(bytes, [*train, *test])) == sorted(
+        map(bytes, load_digits().images.astype(np.uint8))
+    )
