@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import math
 import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,19 @@ _DTYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 
 
 def unpacked(path: Path) -> bytes:
-    """Return a file's content, uncompressed where its name ends in ``.gz``."""
+    """Return a file's content, uncompressed where its name ends in ``.gz``.
+
+    Raises
+    ------
+    FileError
+        If it cannot be uncompressed.
+    """
     opener = gzip.open if path.name.endswith(".gz") else open
-    with opener(path, "rb") as file:
-        content: bytes = file.read()
+    try:
+        with opener(path, "rb") as file:
+            content: bytes = file.read()
+    except (gzip.BadGzipFile, EOFError, zlib.error):
+        raise FileError(f"{path} is damaged: it cannot be uncompressed.") from None
     return content
 
 

@@ -98,8 +98,9 @@ def require_numbers(rows: Rows, name_of: Any) -> Rows:
         If a cell is missing or infinite; it names the first such place.
     """
     # A sum is finite if all are, but for overflow: only a bad sum is worth a closer look.
-    if rows.dtype.kind != "f" or np.isfinite(rows.sum(dtype=np.float64)):
-        return rows
+    with np.errstate(over="ignore", invalid="ignore"):
+        if rows.dtype.kind != "f" or np.isfinite(rows.sum(dtype=np.float64)):
+            return rows
     bad = ~np.isfinite(rows)
     if not bad.any():
         return rows

@@ -71,8 +71,8 @@ class Standard(Scaling, name="standard"):
     def fit(self, columns: NDArray[Any]) -> tuple[Array, Array]:
         """Return mean and standard deviation."""
         # One pass, without the copies of the data that NumPy's variance makes.
-        values = as_tensor(columns)
-        values = values if values.is_floating_point() else values.double()
+        ready = columns.dtype in (np.float32, np.float64)
+        values = as_tensor(columns if ready else columns.astype(np.float64))
         deviation, mean = torch.std_mean(values, dim=0, correction=0)
         return mean.double().numpy(), _never_zero(deviation.numpy())
 
@@ -93,7 +93,8 @@ class Robust(Scaling, name="robust"):
 
     def fit(self, columns: NDArray[Any]) -> tuple[Array, Array]:
         """Return median and interquartile range."""
-        low, middle, high = np.percentile(columns, [25, 50, 75], axis=0)
+        numbers = columns.astype(np.float64, copy=False)
+        low, middle, high = np.percentile(numbers, [25, 50, 75], axis=0)
         return middle, _never_zero(high - low)
 
 

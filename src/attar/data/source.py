@@ -74,7 +74,7 @@ def read(source: Any, part: str = "train", label: str | None = None) -> Source:
         raise FileError(f"{path} may not be read: change its permissions.") from None
     except pd.errors.EmptyDataError:
         raise DataError(f"{path} is empty: it needs a header line and rows.") from None
-    except (ValueError, OSError, EOFError) as error:
+    except Exception as error:  # on damaged files readers raise whatever they like
         raise FileError(f"{path} cannot be read: {_first_line(error)}.") from None
 
 
@@ -140,8 +140,10 @@ def _npy(path: Path) -> Source:
 
 
 def _npz(path: Path) -> Source:
-    with np.load(path, allow_pickle=False) as archive:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         names = archive.files
+        if not names:
+            raise DataError(f"{path} holds no array.")
         candidates = [name for name in names if name in ("X", "x", "data", "values", "images")]
         name = candidates[0] if candidates else names[0]
         if not candidates and len(names) > 1:

@@ -40,7 +40,8 @@ class Table(Kind):
     def of(cls, data: Any) -> Self:
         """Return the form of an array (n, columns) or a DataFrame."""
         if isinstance(data, pd.DataFrame):
-            repeated = data.columns[data.columns.duplicated()]
+            names = data.columns.map(str)
+            repeated = names[names.duplicated()]
             if len(repeated):
                 raise DataError(
                     f"The table has more than one column named {repeated[0]!r}: rename them."

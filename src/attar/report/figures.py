@@ -92,10 +92,11 @@ def carried(growth: Rows) -> Element:
         Scale(-0.6, len(order) - 0.4, "code dimension", names),
         Scale.over(0, 1.05 * float(bars.max()) or 1.0, "growth of the error"),
     )
+    half = 0.36 * min(1, len(bars) / 8)
     marks = []
     for i, bar in enumerate(bars):
-        left, top = axes.at(i - 0.36, bar)
-        right, _ = axes.at(i + 0.36, bar)
+        left, top = axes.at(i - half, bar)
+        right, _ = axes.at(i + half, bar)
         shape = {"x": left, "y": top, "width": right - left, "height": HEIGHT - top}
         marks.append(tag("rect", class_="bar first", **shape))
     return axes.figure(

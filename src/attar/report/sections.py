@@ -26,7 +26,7 @@ MEASURES: dict[str, tuple[Callable[[float], str], str]] = {
     "error_to_pca": (lambda value: f"{number(value)} ×", "PCA’s error with as many numbers"),
     "error": (number, "mean squared error of a prepared cell"),
     "pca_error": (number, "the same of PCA"),
-    "explained_variance": ("{:.1%}".format, "of the variance explained"),
+    "explained_variance": (lambda value: f"{number(100 * value)} %", "of the variance explained"),
     "psnr": (lambda value: f"{number(value)} dB", "peak signal-to-noise ratio"),
     "nll_bound": (number, "nats a row, bound on −log p"),
     "distortion": (number, "nats a row, distortion"),
@@ -47,9 +47,9 @@ def opening(title: str, fitted: Fitted, measures: dict[str, float]) -> Element:
     ]
     return tag(
         "header",
-        tag("p", "attar report", class_="eyebrow"),
+        tag("p", f"attar report on {_count(rows, 'row')}", class_="eyebrow"),
         tag("h1", title),
-        tag("p", *_described(fitted.recipe), f" Measured on {_count(rows, 'row')}:"),
+        tag("p", *_described(fitted.recipe)),
         tag("dl", *facts, class_="facts"),
     )
 

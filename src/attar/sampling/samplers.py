@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -26,15 +27,21 @@ def from_prior(prior: PriorModule, n: int, code_size: int, seed: int) -> Codes:
 def from_mixture(codes: Codes, n: int, seed: int) -> Codes:
     """Return ``n`` codes drawn from a mixture of gaussians fitted to codes (m, d): (n, d).
 
-    One component for each 5 d rows at most, and ten at most; a single row gives itself.
+    One component for each 5 d rows or each distinct one at most, and ten at most; a single row
+    gives itself.
     """
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
 
     if len(codes) < 2:
         return np.repeat(codes, n, axis=0)
-    components = min(MOST_COMPONENTS, max(1, len(codes) // (5 * codes.shape[1])))
+    distinct = len(np.unique(codes, axis=0))
+    components = min(MOST_COMPONENTS, distinct, max(1, len(codes) // (5 * codes.shape[1])))
     mixture = GaussianMixture(components, reg_covar=1e-6, random_state=seed)
-    drawn, _ = mixture.fit(codes.astype(np.float64)).sample(n)
+    with warnings.catch_warnings():
+        # A fit that could still get a little better is good enough to draw from.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        drawn, _ = mixture.fit(codes.astype(np.float64)).sample(n)
     # Rows come in order of component: mix them.
     order = np.random.default_rng(seed).permutation(n)
     return np.asarray(drawn[order], dtype=codes.dtype)

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from attar.errors import ModelFileError
+from attar.errors import FileError, ModelFileError
 from attar.files import written_whole
 
 State = dict[str, Tensor]
@@ -39,11 +39,20 @@ class Checkpoint:
         return time.monotonic() - self._written >= self.every
 
     def write(self, state: State, facts: dict[str, Any]) -> None:
-        """Write tensors and plain facts, in place of what was there."""
+        """Write tensors and plain facts, in place of what was there.
+
+        Raises
+        ------
+        FileError
+            If the place cannot be written to, or the disk is full.
+        """
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
         metadata = {"attar-checkpoint": self.identity, "facts": json.dumps(facts)}
         with written_whole(self.path) as beside:
-            save_file(tensors, beside, metadata)
+            try:
+                save_file(tensors, beside, metadata)
+            except SafetensorError as error:
+                raise FileError(f"{self.path} cannot be written: {error}.") from None
         self._written = time.monotonic()
 
     def read(self) -> tuple[State, dict[str, Any]] | None:

@@ -62,7 +62,7 @@ class OneCycle(Schedule, name="one-cycle"):
 
     def factor(self, progress: float) -> float:
         """Return the factor at this progress."""
-        if progress < self.warmup:
+        if progress < self.warmup or self.warmup == 1:
             rise = 0.5 * (1 - math.cos(math.pi * progress / self.warmup))
             return self.start + (1 - self.start) * rise
         return Cosine().factor((progress - self.warmup) / (1 - self.warmup))

@@ -1,0 +1,112 @@
+"""The textbook's program: Keras on TensorFlow for 50 epochs, against the same network in attar.
+
+784 pixels, 32 rectified units, 784 sigmoids; binary cross-entropy; all of MNIST. Each fit runs in
+a fresh process with its data in memory, and only the fit is timed. The losses are of the test
+images, by one function for both.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from benchmarks._common import (
+    arguments,
+    cross_entropy,
+    flat,
+    in_fresh_process,
+    middle,
+    mnist,
+    report,
+    spread,
+)
+
+PIXELS, CODE_SIZE, BATCH_SIZE = 784, 32, 256
+
+
+def keras_fit(seed: int, epochs: int) -> dict[str, float]:
+    """Return the seconds of the textbook's fit, and its loss in nats a pixel."""
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    import keras
+
+    keras.utils.set_random_seed(seed)
+    rows, unseen = flat(mnist("train")), flat(mnist("test"))
+    model = keras.Sequential(
+        [
+            keras.Input((PIXELS,)),
+            keras.layers.Dense(CODE_SIZE, activation="relu"),
+            keras.layers.Dense(PIXELS, activation="sigmoid"),
+        ]
+    )
+    model.compile(optimizer="adam", loss="binary_crossentropy")
+    start = time.perf_counter()
+    model.fit(rows, rows, epochs=epochs, batch_size=BATCH_SIZE, shuffle=True, verbose=0)
+    seconds = time.perf_counter() - start
+    probabilities = model.predict(unseen, verbose=0)
+    return {"seconds": seconds, "loss": cross_entropy(unseen, probabilities) / PIXELS}
+
+
+def attar_fit(seed: int, epochs: int) -> dict[str, float]:
+    """Return the seconds of attar's fit, and its loss in nats a pixel."""
+    import torch
+
+    import attar
+    from attar.codes import Point
+    from attar.networks import Mlp
+
+    images, unseen = mnist("train"), flat(mnist("test"))
+    ae = attar.Autoencoder(
+        attar.Recipe(Point("relu")),
+        CODE_SIZE,
+        network=Mlp(()),
+        likelihood="bernoulli",
+        scaling="min-max",
+        epochs=epochs,
+        batch_size=BATCH_SIZE,
+        learning_rate=0.015,
+        validation_fraction=0,
+        random_state=seed,
+    )
+    start = time.perf_counter()
+    ae.fit(images)
+    seconds = time.perf_counter() - start
+    with torch.no_grad():
+        codes = ae.model_.encode(torch.from_numpy(unseen).unflatten(1, (1, 28, 28)))
+        probabilities = ae.model_.decode(codes).numpy()
+    return {"seconds": seconds, "loss": cross_entropy(unseen, probabilities) / PIXELS}
+
+
+def main() -> None:
+    options = arguments(__doc__, seeds=3, peer_epochs=50, epochs=6)
+    peers, ours = [], []
+    for seed in range(options.seeds):
+        peers.append(in_fresh_process(keras_fit, seed, options.peer_epochs))
+        ours.append(in_fresh_process(attar_fit, seed, options.epochs))
+    seconds, peer_seconds = middle(ours, "seconds"), middle(peers, "seconds")
+    contenders = {"keras": (peers, options.peer_epochs), "attar": (ours, options.epochs)}
+    table = [
+        {"": name, "seed": seed, "epochs": epochs, "seconds": run["seconds"], "loss": run["loss"]}
+        for name, (runs, epochs) in contenders.items()
+        for seed, run in enumerate(runs)
+    ]
+    result = {
+        "peer_seconds": peer_seconds,
+        "seconds": seconds,
+        "speedup": peer_seconds / seconds,
+        "peer_loss": middle(peers, "loss"),
+        "loss": middle(ours, "loss"),
+        "peer_epochs": options.peer_epochs,
+        "epochs": options.epochs,
+        "seeds": options.seeds,
+        "spread": {
+            "peer_seconds": spread(peers, "seconds"),
+            "seconds": spread(ours, "seconds"),
+            "peer_loss": spread(peers, "loss"),
+            "loss": spread(ours, "loss"),
+        },
+    }
+    report(result, table, options.json, "keras", "tensorflow")
+
+
+if __name__ == "__main__":
+    main()

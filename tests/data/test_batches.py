@@ -1,0 +1,61 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from attar.data.batches import Batches, Held
+from attar.data.scaling import Scaler
+
+
+def batches_of(n, size, rows=None):
+    held = Held(torch.arange(2 * n).float().reshape(n, 2), None)
+    return Batches(held, torch.arange(n) if rows is None else rows, size)
+
+
+def first_cells(batches):
+    return [(batch.target[:, 0] / 2).long() for batch in batches]
+
+
+@given(st.integers(1, 60), st.integers(1, 70))
+def test_an_epoch_gives_each_row_once_in_batches_of_almost_equal_size(n, size):
+    batches = batches_of(n, size)
+    for way in (batches, batches.shuffled()):
+        found = first_cells(way)
+        sizes = [len(rows) for rows in found]
+        assert len(found) == len(batches)
+        assert max(sizes) <= size
+        assert max(sizes) - min(sizes) <= 1
+        assert sorted(torch.cat(found).tolist()) == list(range(n))
+
+
+def test_only_the_chosen_rows_are_given():
+    chosen = torch.tensor([7, 2, 5])
+    batches = batches_of(9, 2, chosen)
+    assert torch.cat(first_cells(batches)).tolist() == [7, 2, 5]
+    assert sorted(torch.cat(first_cells(batches.shuffled())).tolist()) == [2, 5, 7]
+
+
+def test_each_epoch_has_another_order_drawn_from_torchs_generator():
+    batches, state = batches_of(50, 8), torch.get_rng_state()
+    first, second = (torch.cat(first_cells(batches.shuffled())) for _ in range(2))
+    assert not torch.equal(first, second)
+    torch.set_rng_state(state)
+    assert torch.equal(torch.cat(first_cells(batches.shuffled())), first)
+
+
+def test_orders_are_fair():
+    batches, counts = batches_of(5, 5), torch.zeros(5, 5)
+    for _ in range(2000):
+        (order,) = first_cells(batches.shuffled())
+        counts[torch.arange(5), order] += 1
+    assert counts / 2000 == pytest.approx(torch.full((5, 5), 0.2).numpy(), abs=4 * 0.4 / 2000**0.5)
+
+
+def test_raw_bytes_are_scaled_batch_by_batch():
+    raw = torch.randint(0, 256, (10, 3), dtype=torch.uint8)
+    scaler = Scaler(*(torch.tensor(v).numpy() for v in ([1.0], [4.0]))).float()
+    batches = Batches(Held(raw, scaler), torch.arange(10), 4)
+    found = torch.cat([batch.target for batch in batches])
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, (raw.float() - 1) / 4, rtol=0, atol=0)
+    assert all(batch.values is batch.target and batch.observed is None for batch in batches)

@@ -1,0 +1,55 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.special import logsumexp
+from sklearn.metrics import mean_squared_error, r2_score
+
+from attar.evaluation import measures
+
+CHANCE = np.random.default_rng(0)
+X = CHANCE.normal(size=(40, 3)).astype(np.float32)
+BACK = X + 0.3 * CHANCE.normal(size=X.shape).astype(np.float32)
+
+
+def test_mean_squared_error_is_scikit_learns():
+    assert measures.mean_squared_error(X, BACK) == pytest.approx(
+        mean_squared_error(X, BACK), rel=1e-6
+    )
+    images = X.reshape(10, 3, 4)
+    assert measures.mean_squared_error(images, images + 2) == pytest.approx(4, rel=1e-6)
+
+
+def test_explained_variance_is_scikit_learns_weighted_by_variance():
+    expected = r2_score(X, BACK, multioutput="variance_weighted")
+    assert measures.explained_variance(X, BACK) == pytest.approx(expected, rel=1e-6)
+    assert measures.explained_variance(X, X) == 1
+    mean = np.broadcast_to(X.mean(0), X.shape)
+    assert measures.explained_variance(X, mean) == pytest.approx(0, abs=1e-6)
+    assert measures.explained_variance(np.ones((3, 2)), np.zeros((3, 2))) == 0
+
+
+def test_psnr_is_that_of_its_definition():
+    x = CHANCE.random((5, 4, 4))
+    back = x + 0.1
+    assert measures.psnr(x, back) == pytest.approx(20, abs=1e-9)
+    assert measures.psnr(x, back) == pytest.approx(10 * math.log10(1 / np.mean((x - back) ** 2)))
+    assert measures.psnr(x, x) == math.inf
+
+
+@given(
+    arrays(
+        np.float64, st.tuples(st.integers(1, 6), st.integers(1, 4)), elements=st.floats(-1e5, 1e5)
+    )
+)
+def test_log_mean_exp_is_scipys_log_sum_exp_but_for_the_count(values):
+    expected = logsumexp(values, axis=0) - math.log(len(values))
+    np.testing.assert_allclose(measures.log_mean_exp(values), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_log_mean_exp_takes_impossible_draws():
+    values = np.array([[-np.inf, 0.0], [1.0, 0.0]])
+    np.testing.assert_allclose(measures.log_mean_exp(values), [1 - math.log(2), 0.0])

@@ -1,0 +1,87 @@
+"""Marks lie where the numbers say."""
+
+import re
+
+import numpy as np
+import pytest
+
+from attar.records import Epoch
+from attar.report import figures
+from attar.report.axes import HEIGHT, WIDTH, Axes, Scale
+
+
+def marks(figure, name, tone):
+    return [e for e in figure.iter(name) if (e.get("class") or "") == tone]
+
+
+def points(path):
+    return [tuple(map(float, p.split())) for p in re.split("[ML]", path.get("d"))[1:]]
+
+
+def history(losses, held_out):
+    return [
+        Epoch(i, loss, loss, 0.0, other, 1e-3, 1.0)
+        for i, (loss, other) in enumerate(zip(losses, held_out, strict=True), 1)
+    ]
+
+
+def test_corners_of_the_axes():
+    axes = Axes(Scale.over(-2, 2, "x"), Scale.over(0, 10, "y"))
+    assert axes.at(-2, 0) == (0, HEIGHT)
+    assert axes.at(2, 10) == (WIDTH, 0)
+    assert axes.at(0, 5) == (WIDTH / 2, HEIGHT / 2)
+
+
+def test_ticks_lie_within_and_are_round():
+    assert [text for _, text in Scale.over(-1.03, 1.2, "x").ticks] == [
+        "−1",
+        "−0.5",
+        "0",
+        "0.5",
+        "1",
+    ]
+    assert [value for value, _ in Scale.over(1, 3, "x", whole=True).ticks] == [1, 2, 3]
+
+
+def test_curves_fall_where_losses_fall():
+    figure = figures.loss_curves(history([4, 2, 1, 0.5], [4.2, 2.5, 2, 2.2]), 3)
+    (learnt,) = marks(figure, "path", "line second")
+    (held_out,) = marks(figure, "path", "line first")
+    assert np.diff([y for _, y in points(learnt)]).min() > 0
+    (best,) = marks(figure, "circle", "dot first")
+    place = points(held_out)[2]
+    assert (float(best.get("cx")), float(best.get("cy"))) == pytest.approx(place, abs=0.06)
+
+
+def test_a_single_epoch_without_held_out_rows():
+    figure = figures.loss_curves(history([4.0], [None]), 1)
+    assert not marks(figure, "path", "line first")
+    (dot,) = marks(figure, "circle", "dot second")
+    assert float(dot.get("cx")) == pytest.approx(WIDTH / 2)
+
+
+def test_the_model_lies_below_pca_where_its_error_is_less():
+    figure = figures.error_by_size([1.0, 0.6, 0.4, 0.3, 0.2], 2, 0.25)
+    (model,) = marks(figure, "circle", "dot first")
+    (curve,) = marks(figure, "path", "line second")
+    x, y = points(curve)[2]
+    assert float(model.get("cx")) == pytest.approx(x, abs=0.06)
+    assert float(model.get("cy")) > y
+
+
+def test_dots_keep_the_order_of_codes_and_the_tone_of_their_group():
+    codes = np.array([[0.0, 5.0], [1.0, 3.0], [4.0, 4.0]])
+    figure = figures.code_map(codes, np.array([0, 1, 0]), ["c0", "c1"], ["a", "b"], "x", "y")
+    dots = list(figure.iter("circle"))
+    assert [dot.get("class") for dot in dots] == ["dot c0", "dot c1", "dot c0"]
+    across = [float(dot.get("cx")) for dot in dots]
+    down = [float(dot.get("cy")) for dot in dots]
+    assert (across[2] - across[0]) / (across[1] - across[0]) == pytest.approx(4, rel=0.01)
+    assert np.argsort(down).tolist() == [0, 2, 1]
+
+
+def test_bars_are_sorted_and_as_high_as_what_they_carry():
+    figure = figures.carried(np.array([0.1, 0.4, -0.01, 0.2]))
+    heights = [float(bar.get("height")) for bar in figure.iter("rect")]
+    assert heights == pytest.approx([heights[0], heights[0] / 2, heights[0] / 4, 0], abs=0.05)
+    assert figure.get("aria-label").startswith("Code dimension 1 carries most")

@@ -1,0 +1,142 @@
+"""The page holds the truth, holds all of it, and holds it safely."""
+
+import os
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from attar import DataError, FileError
+from attar.report import write_report
+
+
+def words(element):
+    return "".join(element.itertext())
+
+
+def test_figures_are_those_of_evaluate(table_page, table_model, table):
+    shown = [float(e.get("value")) for e in table_page.iter("data")]
+    measures = table_model.evaluate(table)
+    for name in ("error", "pca_error", "error_to_pca", "explained_variance", "distortion"):
+        assert measures[name] in shown
+
+
+def test_diagnosis_and_choices_are_the_estimators(table_page, table_model):
+    text = words(table_page)
+    for finding in table_model.diagnose():
+        assert finding.problem in text
+        assert finding.advice in text
+    for choice in table_model.choices_:
+        assert choice.reason in text
+
+
+def test_what_users_wrote_is_never_markup(tmp_path, table_model, table):
+    labels = np.array(['<img src="x">', "</figure>"] * 30)
+    path = tmp_path / "page.html"
+    write_report(table_model, table, path, labels)
+    seen = []
+
+    class Reader(HTMLParser):
+        def handle_starttag(self, tag, attrs):
+            seen.append(tag)
+
+    text = path.read_text("utf-8")
+    Reader().feed(text)
+    assert "script" not in seen
+    assert "img" not in seen
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+
+
+@pytest.mark.parametrize("kind", ["table", "image"])
+def test_nothing_is_fetched(request, tmp_path, kind):
+    model = request.getfixturevalue(f"{kind}_model")
+    data = request.getfixturevalue({"table": "table", "image": "images"}[kind])
+    write_report(model, data, tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text("utf-8")
+    assert not re.search(r"https?:|url\(|@import|href=|<link", text)
+    assert all(source.startswith("data:") for source in re.findall(r'src="([^"]*)', text))
+    assert len(text) < 2_000_000
+
+
+@pytest.mark.parametrize("kind", ["table", "image"])
+def test_equal_models_give_equal_bytes(request, tmp_path, kind):
+    model = request.getfixturevalue(f"{kind}_model")
+    data = request.getfixturevalue({"table": "table", "image": "images"}[kind])
+    for name in ("one.html", "two.html"):
+        write_report(model, data, tmp_path / name)
+    assert (tmp_path / "one.html").read_bytes() == (tmp_path / "two.html").read_bytes()
+
+
+def test_a_bad_place_is_one_sentence_and_no_file(tmp_path, table_model, table):
+    with pytest.raises(FileError, match=r"cannot be written: .*\.$"):
+        write_report(table_model, table, tmp_path / "absent" / "page.html")
+    assert os.listdir(tmp_path) == []
+
+
+def test_an_old_page_survives_bad_labels(tmp_path, table_model, table):
+    path = tmp_path / "page.html"
+    path.write_text("old")
+    with pytest.raises(DataError, match=r"shape \(3,\), but there are 60 rows"):
+        write_report(table_model, table, path, [1, 2, 3])
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["page.html"]
+
+
+def test_data_of_another_form_is_refused(tmp_path, table_model, images):
+    with pytest.raises(DataError, match="fitted on table"):
+        write_report(table_model, images, tmp_path / "page.html")
+
+
+def test_every_picture_and_figure_has_words(image_page):
+    assert all(image.get("alt") for image in image_page.iter("img"))
+    drawn = [svg for svg in image_page.iter("svg") if svg.get("role") == "img"]
+    assert len(drawn) == 4
+    assert all(svg.get("aria-label") for svg in drawn)
+    assert image_page.get("lang") == "en"
+
+
+def test_labels_of_a_data_set_by_name_are_used(page, fitted):
+    model = fitted("digits", code_size=2, epochs=1)
+    tree = page(model, "digits")
+    legends = [
+        [words(item) for item in ul] for ul in tree.iter("ul") if ul.get("class") == "legend"
+    ]
+    assert [str(i) for i in range(10)] in legends
+
+
+def test_no_coordinate_is_nonsense(table_page):
+    for element in table_page.iter():
+        assert not any(re.search(r"\b(nan|inf)\b", value) for value in element.attrib.values())
+
+
+def constant_columns():
+    X = np.random.default_rng(0).normal(size=(30, 3))
+    X[:, 1] = 5
+    return X
+
+
+@pytest.mark.parametrize(
+    ("data", "settings"),
+    [
+        (constant_columns(), {"code_size": 1}),
+        (constant_columns(), {"code_size": 3, "epochs": 1, "validation_fraction": 0}),
+        (constant_columns()[:, :1], {"code_size": 1}),
+        (constant_columns(), {"recipe": "vae", "code_size": 2}),
+        (constant_columns(), {"recipe": "sparse-topk", "code_size": 20}),
+        (np.random.default_rng(0).normal(size=(40, 200)), {"code_size": 100}),
+        (np.random.default_rng(0).random((30, 4, 6, 3)), {"code_size": 1}),
+        (np.random.default_rng(0).random((30, 4, 6, 4)), {"code_size": 2, "network": "linear"}),
+        (np.random.default_rng(0).integers(0, 2, (30, 5)).astype(bool), {"code_size": 2}),
+    ],
+)
+@pytest.mark.parametrize("rows", [1, None])
+def test_unusual_data_has_a_page_too(page, fitted, data, settings, rows):
+    model = fitted(data, **settings)
+    tree = page(model, data[:rows])
+    headings = [words(h) for h in tree.iter("h2")]
+    assert ("Walks between two codes" in headings) == (rows != 1)
+    for element in tree.iter():
+        assert not any(
+            re.search(r"\b(nan|inf)\b", v) for k, v in element.attrib.items() if k != "value"
+        )

@@ -1,0 +1,81 @@
+"""Pictures hold the pixels of the data."""
+
+import base64
+import io
+
+import numpy as np
+from PIL import Image
+
+from attar.report.pictures import MOST_SIDE, picture
+
+
+def pixels(image):
+    start, code = image.get("src").split(",")
+    assert start == "data:image/png;base64"
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(code))))
+
+
+def with_words(tree, ending):
+    return {e.get("alt"): pixels(e) for e in tree.iter("img") if e.get("alt").endswith(ending)}
+
+
+def test_originals_and_reconstructions_are_their_pixels(image_page, image_model, images):
+    assert (images.min(), images.max()) == (0, 255)
+    back = image_model.reconstruct(images)
+    originals = with_words(image_page, "original")
+    assert len(originals) == 12
+    for words, shown in originals.items():
+        row = int(words.removeprefix("row ").removesuffix(", original"))
+        assert np.array_equal(shown, images[row])
+        again = with_words(image_page, f"row {row}, reconstructed").popitem()[1]
+        assert np.array_equal(again, back[row])
+
+
+def test_rows_go_from_best_to_worst(page, fitted):
+    images = np.random.default_rng(0).random((40, 6, 5))
+    model = fitted(images, code_size=3)
+    places = [w.split(",")[0] for w in with_words(page(model, images), "original")]
+    rows = [int(place.removeprefix("row ")) for place in places]
+    errors = np.square(model.reconstruct(images) - images).mean((1, 2))
+    assert (rows[0], rows[-1]) == (errors.argmin(), errors.argmax())
+    assert np.diff(errors[rows]).min() > 0
+
+
+def test_difference_has_the_sign_as_colour_and_the_size_as_opacity(image_page, image_model, images):
+    back = image_model.reconstruct(images).astype(int)
+    largest = 0
+    for words, shown in with_words(image_page, "difference").items():
+        row = int(words.removeprefix("row ").removesuffix(", difference"))
+        change = back[row] - images[row]
+        red = shown[..., 0] > shown[..., 2]
+        assert np.array_equal(red, change > 0)
+        assert np.array_equal(shown[..., 3] == 0, change == 0)
+        assert np.corrcoef(shown[..., 3].ravel(), np.abs(change).ravel())[0, 1] > 0.999
+        largest = max(largest, shown[..., 3].max())
+    assert largest == 255
+
+
+def test_colour_stays_colour(page, fitted):
+    images = np.random.default_rng(1).integers(0, 256, (20, 4, 5, 3), dtype=np.uint8)
+    images[0, 0, 0], images[0, 0, 1] = 0, 255
+    tree = page(fitted(images, code_size=2), images)
+    for words, shown in with_words(tree, "original").items():
+        row = int(words.removeprefix("row ").removesuffix(", original"))
+        assert np.array_equal(shown, images[row])
+
+
+def test_a_walk_begins_and_ends_at_the_reconstructions(page, image_model, images):
+    labels = np.repeat(["left", "right"], 20)
+    tree = page(image_model, images, labels)
+    back = image_model.reconstruct(images)
+    steps = with_words(tree, "from left to right")
+    assert any(np.array_equal(steps["step 0 from left to right"], row) for row in back[:20])
+    assert any(np.array_equal(steps["step 7 from left to right"], row) for row in back[20:])
+
+
+def test_large_pictures_are_made_smaller_by_means():
+    large = np.zeros((3 * MOST_SIDE, 3), np.uint8)
+    large[:, :] = [[30, 60, 90]]
+    shown = pixels(picture(large, "words"))
+    assert shown.shape == (MOST_SIDE, 1)
+    assert (shown == 60).all()

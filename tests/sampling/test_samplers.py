@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from attar.priors import StandardNormal
+from attar.sampling.samplers import from_mixture, from_prior
+
+CENTRES = np.array([[-5.0, 0.0], [5.0, 5.0], [0.0, -6.0]])
+
+
+@pytest.fixture
+def clusters():
+    chance = np.random.default_rng(0)
+    which = chance.choice(3, 600, p=[0.5, 0.3, 0.2])
+    return (CENTRES[which] + 0.4 * chance.normal(size=(600, 2))).astype(np.float32)
+
+
+def test_codes_from_the_prior_are_standard_normal():
+    codes = from_prior(StandardNormal().build(), 3000, 2, seed=0)
+    assert codes.shape == (3000, 2)
+    for column in codes.T:
+        assert stats.kstest(column, "norm").pvalue > 0.01
+    assert abs(np.corrcoef(codes.T)[0, 1]) < 4 / 3000**0.5
+
+
+def test_codes_from_a_mixture_lie_where_the_clusters_do(clusters):
+    drawn = from_mixture(clusters, 6000, seed=0)
+    distance = np.linalg.norm(drawn[:, None] - CENTRES, axis=2)
+    nearest = distance.argmin(1)
+    assert np.mean(distance.min(1) < 2) > 0.99
+    learnt = np.linalg.norm(clusters[:, None] - CENTRES, axis=2).argmin(1)
+    for k in range(3):
+        found, truth = drawn[nearest == k], clusters[learnt == k]
+        assert len(found) / 6000 == pytest.approx(len(truth) / 600, abs=0.03)
+        np.testing.assert_allclose(found.mean(0), truth.mean(0), atol=0.06)
+        np.testing.assert_allclose(np.cov(found.T), np.cov(truth.T), atol=0.03)
+
+
+def test_codes_from_a_mixture_have_the_moments_of_what_it_was_fitted_to(clusters):
+    drawn = from_mixture(clusters, 20_000, seed=1)
+    np.testing.assert_allclose(drawn.mean(0), clusters.mean(0), atol=0.15)
+    np.testing.assert_allclose(np.cov(drawn.T), np.cov(clusters.T), rtol=0.05, atol=0.2)
+
+
+def test_codes_come_in_no_order(clusters):
+    drawn = from_mixture(clusters, 600, seed=0)
+    halves = [stats.ks_2samp(drawn[:300, j], drawn[300:, j]).pvalue for j in range(2)]
+    assert min(halves) > 0.01
+
+
+def test_equal_seeds_give_equal_codes(clusters):
+    assert np.array_equal(from_mixture(clusters, 50, seed=3), from_mixture(clusters, 50, seed=3))
+    assert not np.array_equal(
+        from_mixture(clusters, 50, seed=3), from_mixture(clusters, 50, seed=4)
+    )
+    prior = StandardNormal().build()
+    assert np.array_equal(from_prior(prior, 5, 2, seed=3), from_prior(prior, 5, 2, seed=3))
+
+
+def test_a_single_code_gives_itself():
+    assert from_mixture(np.array([[1.0, 2.0]]), 3, seed=0).tolist() == [[1.0, 2.0]] * 3
+
+
+def test_codes_that_are_all_alike_give_themselves():
+    codes = np.full((100, 2), 0.7, np.float32)
+    drawn = from_mixture(codes, 20, seed=0)
+    assert drawn.dtype == np.float32
+    np.testing.assert_allclose(drawn, 0.7, atol=0.01)
+
+
+@pytest.mark.parametrize("n", [1, 2, 7])
+def test_any_number_of_codes_is_drawn(clusters, n):
+    assert from_mixture(clusters[:5], n, seed=0).shape == (n, 2)
+
+
+def test_codes_without_clusters_have_their_moments_too():
+    codes = np.random.default_rng(0).uniform(-1, 1, (500, 3))
+    drawn = from_mixture(codes, 10_000, seed=0)
+    np.testing.assert_allclose(drawn.mean(0), codes.mean(0), atol=0.04)
+    np.testing.assert_allclose(np.cov(drawn.T), np.cov(codes.T), atol=0.03)

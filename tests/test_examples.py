@@ -1,0 +1,45 @@
+"""Each example runs, and what it says is true."""
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+def run(name: str, epochs: int) -> Any:
+    spec = importlib.util.spec_from_file_location(f"examples_{name}", EXAMPLES / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main(epochs=epochs)
+
+
+def test_digits_come_back_better_than_from_pca():
+    measured = run("digits", epochs=40)
+    assert measured["error"] < 0.8 * measured["pca_error"]
+
+
+def test_the_best_codes_of_a_search_tell_digits_apart():
+    search = run("pipeline", epochs=5)
+    assert search.best_params_["codes__code_size"] == 16
+    assert search.best_score_ > 0.8
+
+
+def test_denoising_takes_most_of_the_noise_away():
+    before, after = run("denoise", epochs=20)
+    assert after < 0.5 * before
+
+
+def test_odd_rows_rank_above_normal_ones():
+    assert run("odd_rows", epochs=20) > 0.9
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_a_keras_network_learns_digits():
+    pytest.importorskip("keras")
+    history = run("keras_autoencoder", epochs=10).history_
+    assert history[-1].loss < 0.9 * history[0].loss

@@ -1,0 +1,167 @@
+import pytest
+import torch
+
+from attar.codes import Gaussian, SparseL1
+from attar.corruptions import Masking
+from attar.likelihoods import Bernoulli, Huber, LearnedGaussian, Likelihood
+from attar.networks import Linear, Mlp
+from attar.penalties import L1, L2, Contractive
+from attar.recipes import TABLE, Recipe
+from attar.records import Batch
+
+DOUBLE = torch.float64
+RECIPES = {name: row.recipe for name, row in TABLE.items()} | {
+    "penalties": Recipe(SparseL1(0.3), penalties=(L1(0.01), L2(0.1), Contractive(0.2))),
+}
+NETWORKS = {"linear": Linear(), "mlp": Mlp((7,), "tanh", shortcut=True)}
+
+
+def objective_of(recipe, network=NETWORKS["mlp"], likelihood=Bernoulli(), size=9):  # noqa: B008
+    objective = recipe.build((2, 6), size, network, likelihood)
+    objective.model.double()
+    for parameter in objective.model.parameters():
+        torch.nn.init.normal_(parameter, std=0.4)
+    return objective
+
+
+def rows(n=5, observed=None):
+    x = torch.rand(n, 2, 6, dtype=DOUBLE)
+    return Batch(x, x, observed)
+
+
+def gradients(objective, batch, backward):
+    """The gradients of all parameters after a pass whose chance is always the same."""
+    torch.manual_seed(1)
+    objective.model.zero_grad(set_to_none=True)
+    trace = objective.model(batch, inputs_learn=objective.inputs_learn)
+    backward(trace)
+    return {name: p.grad for name, p in objective.model.named_parameters()}
+
+
+@pytest.mark.parametrize("likelihood", Likelihood.members)
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_backward_gives_the_gradient_of_the_loss_in_nats_a_cell(recipe, network, likelihood):
+    objective = objective_of(RECIPES[recipe], NETWORKS[network], Likelihood.named(likelihood))
+    batch = rows()
+    found = gradients(objective, batch, objective.backward)
+    expected = gradients(objective, batch, lambda t: (objective.loss(t) / 12).backward())
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-14)
+
+
+@pytest.mark.parametrize("likelihood", [Bernoulli(), LearnedGaussian(), Huber()], ids=repr)
+def test_cells_that_were_not_observed_give_no_gradient(likelihood):
+    objective = objective_of(RECIPES["vae"], likelihood=likelihood)
+    batch = rows(observed=torch.rand(5, 2, 6) < 0.5)
+    found = gradients(objective, batch, objective.backward)
+    expected = gradients(objective, batch, lambda t: (objective.loss(t) / 12).backward())
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-14)
+    filled = torch.where(batch.observed, batch.target, 0.5)
+    other = gradients(objective, Batch(batch.values, filled, batch.observed), objective.backward)
+    torch.testing.assert_close(found, other, rtol=1e-12, atol=1e-15)
+
+
+def test_backward_is_the_mean_over_several_draws():
+    objective, batch = objective_of(RECIPES["vae"]), rows()
+    noise, found = torch.randn(4, 5, 9, dtype=DOUBLE), []
+    for run in (objective.backward, lambda t: (objective.loss(t) / 12).backward()):
+        objective.model.zero_grad()
+        run(objective.model(batch, noise))
+        found.append([p.grad for p in objective.model.parameters()])
+    torch.testing.assert_close(*found, rtol=1e-10, atol=1e-14)
+
+
+@pytest.mark.parametrize("likelihood", Likelihood.members)
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_the_gradient_is_the_slope_of_the_loss_in_any_direction(recipe, likelihood):
+    likelihood = Likelihood.named(likelihood)
+    objective = objective_of(RECIPES[recipe], Mlp((7,), "tanh"), likelihood)
+    # A decoder of probabilities must give some, far from 0 and 1, where they are clamped.
+    for parameter in objective.model.decoder.parameters():
+        if parameter.ndim > 1:
+            torch.nn.init.uniform_(parameter, 0.01, 0.03)
+        else:
+            torch.nn.init.constant_(parameter, 0.4)
+    batch, step = rows(3), 1e-5
+    found = gradients(objective, batch, objective.backward)
+    parameters = dict(objective.model.named_parameters())
+    directions = {name: torch.randn_like(p) for name, p in parameters.items()}
+
+    def loss_after(share):
+        moved = {name: p + share * directions[name] for name, p in parameters.items()}
+        before = {name: p.detach().clone() for name, p in parameters.items()}
+        with torch.no_grad():
+            for name, p in parameters.items():
+                p.copy_(moved[name])
+        torch.manual_seed(1)
+        trace = objective.model(batch, inputs_learn=objective.inputs_learn)
+        value = objective.loss(trace).item()
+        with torch.no_grad():
+            for name, p in parameters.items():
+                p.copy_(before[name])
+        return value
+
+    slope = (loss_after(step) - loss_after(-step)) / (2 * step)
+    expected = 12 * sum((found[name] * directions[name]).sum().item() for name in parameters)
+    assert expected == pytest.approx(slope, rel=1e-5, abs=1e-6)
+
+
+def test_the_loss_is_the_sum_of_its_named_terms():
+    objective = objective_of(RECIPES["penalties"])
+    trace = objective.model(rows(), inputs_learn=True)
+    torch.manual_seed(2)
+    terms = objective.terms(trace)
+    assert list(terms) == ["distortion", "rate", "l1", "l2", "contractive"]
+    assert terms["distortion"].item() == pytest.approx(-trace.log_likelihood.mean().item())
+    assert terms["rate"].item() == pytest.approx(0.3 * trace.coded.rate.mean().item())
+    weights = [p for p in objective.model.parameters() if p.ndim > 1]
+    assert terms["l1"].item() == pytest.approx(0.01 * sum(w.abs().sum().item() for w in weights))
+    torch.manual_seed(2)
+    assert objective.loss(trace).item() == pytest.approx(sum(t.item() for t in terms.values()))
+
+
+def test_a_code_without_a_price_has_no_rate_in_its_loss():
+    objective = objective_of(RECIPES["ae"])
+    assert list(objective.terms(objective.model(rows()))) == ["distortion"]
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_measuring_is_the_same_each_time_and_leaves_no_mark(recipe, training):
+    network = Mlp((7,), "tanh", dropout=0.5)
+    objective = objective_of(RECIPES[recipe], network)
+    objective.model.train(training)
+    batches = [rows(4), rows(3)]
+    chance = torch.get_rng_state()
+    state = {name: t.clone() for name, t in objective.model.state_dict().items()}
+    first = objective.measure(batches, 9)
+    torch.randn(3)
+    assert objective.measure(batches, 9) == first
+    torch.set_rng_state(chance)
+    objective.measure(batches, 9)
+    assert torch.equal(torch.get_rng_state(), chance)
+    assert objective.model.training is training
+    assert all(p.grad is None for p in objective.model.parameters())
+    for name, tensor in objective.model.state_dict().items():
+        assert torch.equal(tensor, state[name])
+
+
+def test_measured_figures_are_means_over_all_clean_rows():
+    objective = objective_of(Recipe(SparseL1(0.3), Masking(0.5), (L2(7.0),)))
+    batches = [rows(4), rows(2)]
+    whole = Batch(*(torch.cat([b.target for b in batches]),) * 2)
+    figures = objective.measure(batches, 9)
+    trace = objective.model.eval()(whole)
+    assert figures["distortion"] == pytest.approx(-trace.log_likelihood.mean().item(), rel=1e-12)
+    assert figures["rate"] == pytest.approx(trace.coded.rate.mean().item(), rel=1e-12)
+    assert figures["loss"] == pytest.approx(figures["distortion"] + 0.3 * figures["rate"])
+
+
+def test_the_measured_loss_of_a_random_code_is_near_its_mean_over_many_draws():
+    objective, batch = objective_of(Recipe(Gaussian(beta=2.0))), rows(600)
+    figures = objective.measure([batch], 9)
+    trace = objective.model.eval()(batch, torch.randn(50, 600, 9, dtype=DOUBLE))
+    likelihood = trace.log_likelihood.detach()
+    error = likelihood.std(0).mean().item() / 600**0.5
+    assert figures["distortion"] == pytest.approx(-likelihood.mean().item(), abs=4 * error)
+    assert figures["rate"] == pytest.approx(trace.coded.rate[0].mean().item(), rel=1e-12)

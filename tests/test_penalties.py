@@ -1,0 +1,106 @@
+import pytest
+import torch
+from torch import nn
+from torch.func import jacrev, vmap
+
+from attar.codes import Point, SparseKL, SparseL1
+from attar.likelihoods import Gaussian
+from attar.model import Model
+from attar.networks import Linear, Mlp
+from attar.penalties import L1, L2, Contractive, sum_of
+from attar.records import Batch
+
+DOUBLE = torch.float64
+
+
+def model_of(network, code, size=3, cells=5):
+    model = Model(
+        network.encoder((cells,), code.width(size)),
+        code.build(size),
+        network.decoder(size, (cells,)),
+        Gaussian().build(),
+    ).double()
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.5)
+    return model
+
+
+def penalty_of(penalty, model, x):
+    term = penalty.build(model.encoder, model.code, model.decoder)
+    return term, term.value(model(Batch(x, x), inputs_learn=term.inputs_learn))
+
+
+def jacobian_norm(model, x):
+    jacobians = vmap(jacrev(lambda row: model.encode(row[None])[0]))(x)
+    return jacobians.square().sum((1, 2)).mean()
+
+
+def test_l1_and_l2_are_sums_over_the_weights_without_biases():
+    model = model_of(Mlp((4,), "tanh"), Point())
+    x = torch.randn(6, 5, dtype=DOUBLE)
+    weights = [m.weight for m in model.modules() if isinstance(m, nn.Linear)]
+    assert len(weights) == 4
+    _, l1 = penalty_of(L1(), model, x)
+    _, l2 = penalty_of(L2(), model, x)
+    assert l1.item() == pytest.approx(sum(w.abs().sum().item() for w in weights), rel=1e-12)
+    assert l2.item() == pytest.approx(sum((w**2).sum().item() / 2 for w in weights), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        Point(),
+        Point("sigmoid"),
+        Point("tanh"),
+        Point("relu"),
+        Point("gelu"),
+        SparseL1(),
+        SparseKL(),
+    ],
+    ids=repr,
+)
+def test_with_one_layer_contraction_is_exactly_the_jacobians_squared_norm(code):
+    model, x = model_of(Linear(), code), torch.randn(6, 5, dtype=DOUBLE)
+    term, value = penalty_of(Contractive(), model, x)
+    assert not term.inputs_learn
+    torch.testing.assert_close(value, jacobian_norm(model, x), rtol=1e-12, atol=0)
+
+
+def test_an_mlp_without_hidden_layers_is_one_layer_too():
+    model, x = model_of(Mlp(()), Point("sigmoid")), torch.randn(6, 5, dtype=DOUBLE)
+    term, value = penalty_of(Contractive(), model, x)
+    assert not term.inputs_learn
+    torch.testing.assert_close(value, jacobian_norm(model, x), rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("shortcut", [False, True])
+def test_with_more_layers_contraction_is_the_jacobians_squared_norm_on_average(shortcut):
+    model = model_of(Mlp((4,), "tanh", shortcut=shortcut), Point("sigmoid"))
+    x = torch.randn(6, 5, dtype=DOUBLE)
+    term = Contractive().build(model.encoder, model.code, model.decoder)
+    assert term.inputs_learn
+    trace = model(Batch(x, x), inputs_learn=True)
+    draws = torch.stack([term.value(trace).detach() for _ in range(1500)])
+    error = draws.std().item() / 1500**0.5
+    assert draws.mean().item() == pytest.approx(jacobian_norm(model, x).item(), abs=4 * error)
+    assert error < 0.02 * draws.mean().item()
+
+
+def test_the_gradient_of_the_exact_contraction_is_that_of_the_jacobians_norm():
+    model, x = model_of(Linear(), Point("sigmoid")), torch.randn(6, 5, dtype=DOUBLE)
+    encoder = list(model.encoder.parameters())
+    _, value = penalty_of(Contractive(), model, x)
+    found = torch.autograd.grad(value, encoder)
+    expected = torch.autograd.grad(jacobian_norm(model, x), encoder)
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-13)
+
+
+def test_contraction_with_one_code_unit_needs_no_chance():
+    model = model_of(Mlp((4,), "tanh"), Point(), size=1)
+    x = torch.randn(6, 5, dtype=DOUBLE)
+    _, value = penalty_of(Contractive(), model, x)
+    torch.testing.assert_close(value, jacobian_norm(model, x), rtol=1e-12, atol=0)
+
+
+def test_a_sum_of_scalars_is_a_scalar():
+    assert sum_of(torch.tensor(float(i)) for i in range(4)).item() == 6.0

@@ -1,0 +1,40 @@
+import subprocess
+import sys
+
+import pytest
+
+import attar
+
+
+def test_the_public_names_are_these():
+    assert attar.__all__ == [
+        "AttarError",
+        "AttarWarning",
+        "Autoencoder",
+        "DataError",
+        "FileError",
+        "ModelFileError",
+        "Recipe",
+        "SettingError",
+        "TrainingError",
+        "__version__",
+        "load",
+    ]
+    assert dir(attar) == sorted(attar.__all__)
+
+
+@pytest.mark.parametrize("name", attar.__all__)
+def test_every_public_name_exists(name):
+    assert getattr(attar, name) is not None
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'Autoencodr'"):
+        attar.Autoencodr  # noqa: B018
+
+
+def test_the_package_loads_nothing_heavy():
+    heavy = "{'torch', 'sklearn', 'pandas', 'numpy', 'matplotlib'}"
+    program = f"import sys, attar; print(*{heavy} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.stdout.strip(), done.stderr) == ("", "")

@@ -1,0 +1,150 @@
+import numpy as np
+import pytest
+import torch
+from scipy.linalg import subspace_angles
+from sklearn.decomposition import PCA
+
+from attar import SettingError
+from attar.codes import Gaussian, Point
+from attar.data.batches import Batches, Held
+from attar.likelihoods import Bernoulli, LearnedGaussian
+from attar.likelihoods import Gaussian as GaussianLikelihood
+from attar.networks import Linear, Mlp
+from attar.penalties import Contractive
+from attar.recipes import TABLE, Recipe, names, recipe, resolve
+from attar.records import Batch
+from attar.training import Adam, Cosine, OneCycle
+from attar.training.loop import Settings, Training
+
+DOUBLE = torch.float64
+
+
+def trained(objective, x, size, epochs, batch, rate, schedule=OneCycle()):  # noqa: B008
+    """Train an objective on rows and return the figures of each epoch."""
+    every = torch.arange(len(x))
+    held = Held(x, None)
+    training = Training(
+        objective,
+        Batches(held, every, batch),
+        Batches(held, every, len(x)),
+        None,
+        size,
+        Settings(epochs, Adam(), schedule, rate),
+    )
+    return training.run()
+
+
+@pytest.mark.parametrize("name", TABLE)
+class TestEveryRow:
+    SIZE = 16
+
+    def run(self, name, digits, epochs=6):
+        torch.manual_seed(5)
+        objective = recipe(name).build((64,), self.SIZE, Mlp((32,), "silu"), Bernoulli())
+        history = trained(objective, digits, self.SIZE, epochs, 40, 0.01)
+        return objective, history
+
+    def test_lowers_its_loss(self, name, digits):
+        _, history = self.run(name, digits)
+        assert history[-1].loss < 0.85 * history[0].loss or (
+            history[-1].loss < history[0].loss and TABLE[name].recipe.code.beta > 1
+        )
+
+    def test_gives_equal_weights_for_equal_seeds(self, name, digits):
+        first, second = (self.run(name, digits, 2)[0].model.state_dict() for _ in range(2))
+        for key, tensor in first.items():
+            assert torch.equal(tensor, second[key])
+
+    def test_gives_every_parameter_a_gradient(self, name, digits):
+        objective = recipe(name).build((64,), self.SIZE, Mlp((32,), "silu"), LearnedGaussian())
+        trace = objective.model(Batch(digits, digits), inputs_learn=objective.inputs_learn)
+        objective.backward(trace)
+        for parameter in objective.model.parameters():
+            assert parameter.grad is not None
+            assert parameter.grad.any()
+
+    def test_encodes_without_chance_and_decodes_into_range(self, name, digits):
+        objective, _ = self.run(name, digits, 1)
+        with torch.no_grad():
+            z = objective.model.encode(digits)
+            assert z.shape == (len(digits), self.SIZE)
+            assert torch.equal(objective.model.encode(digits), z)
+            assert torch.equal(objective.model.code.constrain(z), z)
+            anything = objective.model.code.constrain(5 * torch.randn(50, self.SIZE))
+            back = objective.model.decode(anything)
+        assert back.min() >= 0
+        assert back.max() <= 1
+
+    def test_says_what_it_is_and_where_it_was_published(self, name):
+        row = TABLE[name]
+        assert row.summary.endswith(".")
+        assert "\n" not in row.summary
+        assert any(str(year) in row.citation for year in range(1980, 2027))
+
+
+class TestLinearTruths:
+    """A linear autoencoder is PCA; a linear VAE is probabilistic PCA."""
+
+    K = 3
+
+    @pytest.fixture
+    def x(self):
+        chance = np.random.default_rng(0)
+        turn = np.linalg.qr(chance.normal(size=(8, 8)))[0]
+        scales = np.array([3.0, 2.0, 1.5, 0.6, 0.5, 0.4, 0.3, 0.3])
+        return (chance.normal(size=(400, 8)) * scales) @ turn + chance.normal(size=8)
+
+    def objective(self, code, likelihood):
+        objective = Recipe(code).build((8,), self.K, Linear(), likelihood)
+        objective.model.double()
+        return objective
+
+    def decoder_weight(self, objective):
+        return objective.model.decoder[0].weight.detach().numpy()
+
+    def test_a_linear_autoencoder_finds_pcas_subspace_and_error(self, x):
+        objective = self.objective(Point(), GaussianLikelihood())
+        rows = torch.from_numpy(x)
+        trained(objective, rows, self.K, 1200, 400, 0.05, Cosine())
+        pca = PCA(self.K).fit(x)
+        angles = subspace_angles(self.decoder_weight(objective), pca.components_.T)
+        assert angles.max() < 0.01
+        with torch.no_grad():
+            back = objective.model.decode(objective.model.encode(rows)).numpy()
+        best = np.square(x - pca.inverse_transform(pca.transform(x))).mean()
+        assert np.square(x - back).mean() == pytest.approx(best, rel=1e-3)
+
+    def test_a_linear_vae_finds_probabilistic_pcas_likelihood_noise_and_subspace(self, x):
+        objective = self.objective(Gaussian(), LearnedGaussian())
+        rows = torch.from_numpy(x)
+        trained(objective, rows, self.K, 1500, 400, 0.03, Cosine())
+        pca = PCA(self.K).fit(x)
+        with torch.no_grad():
+            trace = objective.model(Batch(rows, rows), torch.randn(64, 400, self.K, dtype=DOUBLE))
+            bound = (trace.log_likelihood - trace.coded.rate).mean().item()
+        assert bound == pytest.approx(pca.score(x), rel=5e-3)
+        noise = objective.model.likelihood.log_variance.exp().item()
+        assert noise == pytest.approx(pca.noise_variance_, rel=0.02)
+        angles = subspace_angles(self.decoder_weight(objective), pca.components_.T)
+        assert angles.max() < 0.02
+
+
+def test_a_recipe_by_name_is_the_tables():
+    assert list(names()) == list(TABLE)
+    for name in names():
+        assert resolve(name) is recipe(name) is TABLE[name].recipe
+    own = Recipe(Gaussian(0.5))
+    assert resolve(own) is own
+
+
+def test_an_unknown_recipe_suggests_the_nearest():
+    with pytest.raises(SettingError, match="no recipe named 'beta-vea': did you mean 'beta-vae'"):
+        resolve("beta-vea")
+    with pytest.raises(SettingError, match="is no recipe"):
+        resolve(Gaussian())
+
+
+def test_a_penalty_that_needs_a_point_refuses_a_random_code():
+    wrong = Recipe(Gaussian(), penalties=(Contractive(),))
+    with pytest.raises(SettingError, match="'contractive' needs a code without chance"):
+        wrong.build((8,), 2, Linear(), Bernoulli())

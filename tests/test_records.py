@@ -1,0 +1,43 @@
+import json
+
+import torch
+from torch.distributions import Normal
+
+from attar.records import Batch, Coded, Epoch, Trace
+
+DOUBLE = torch.float64
+
+
+def trace(observed=None):
+    target = torch.randn(5, 2, 3, dtype=DOUBLE)
+    parameters = torch.randn(4, 5, 2, 3, dtype=DOUBLE)
+    coded = Coded(torch.zeros(4, 5, 1), torch.zeros(4, 5))
+    log_prob = lambda p, x: Normal(p, 1.0).log_prob(x)  # noqa: E731
+    return Trace(Batch(target, target, observed), target, target, coded, parameters, log_prob)
+
+
+def test_the_log_likelihood_of_a_row_is_the_sum_over_its_cells():
+    t = trace()
+    expected = Normal(t.parameters, 1.0).log_prob(t.batch.target).sum((2, 3))
+    torch.testing.assert_close(t.log_likelihood, expected, rtol=1e-14, atol=0)
+
+
+def test_cells_that_were_not_observed_count_nothing():
+    observed = torch.rand(5, 2, 3) < 0.5
+    t = trace(observed)
+    for k in range(4):
+        for b in range(5):
+            cells = Normal(t.parameters[k, b], 1.0).log_prob(t.batch.target[b])
+            torch.testing.assert_close(t.log_likelihood[k, b], cells[observed[b]].sum())
+
+
+def test_an_epoch_is_judged_by_held_out_rows_where_there_are_some():
+    figures = {"loss": 2.0, "distortion": 1.5, "rate": 0.5}
+    rest = {"learning_rate": 0.1, "rows_per_second": 9.0}
+    assert Epoch(1, **figures, validation_loss=None, **rest).judged == 2.0
+    assert Epoch(1, **figures, validation_loss=3.0, **rest).judged == 3.0
+
+
+def test_an_epoch_comes_back_from_json():
+    epoch = Epoch(3, 2.0, 1.5, 0.5, None, 0.1, 9.0)
+    assert Epoch(**json.loads(json.dumps(epoch.to_json()))) == epoch

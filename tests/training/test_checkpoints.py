@@ -1,0 +1,162 @@
+import pytest
+import torch
+
+from attar import FileError, ModelFileError
+from attar.codes import Gaussian, TopK
+from attar.corruptions import Masking
+from attar.likelihoods import LearnedGaussian
+from attar.networks import Mlp
+from attar.recipes import Recipe
+from attar.training import Callback, Optimizer, Sgd
+from attar.training.checkpoints import (
+    Checkpoint,
+    nested,
+    optimizer_state,
+    restore_optimizer,
+    unnested,
+)
+
+DROPOUT = Mlp((8,), "tanh", dropout=0.2, normalization="batch")
+CASES = {
+    "dropout": {"network": DROPOUT},
+    "gaussian": {"spec": Recipe(Gaussian()), "likelihood": LearnedGaussian(), "network": DROPOUT},
+    "topk": {"spec": Recipe(TopK(1), corruption=Masking(0.3))},
+    "sgd": {"optimizer": Sgd(), "learning_rate": 0.05},
+    "patience": {"patience": 1, "learning_rate": 0.5, "epochs": 12},
+}
+
+
+class Break(Callback):
+    """Breaks a training off in the middle of an epoch."""
+
+    def __init__(self, epoch, step):
+        self.left = 4 * (epoch - 1) + step
+
+    def on_step(self, progress):
+        self.left -= 1
+        if not self.left:
+            raise KeyboardInterrupt
+
+
+def outcome(training):
+    history = training.run()
+    figures = [{k: v for k, v in e.to_json().items() if k != "rows_per_second"} for e in history]
+    return training.model.state_dict(), figures
+
+
+def assert_equal(found, expected):
+    assert found[1] == expected[1]
+    assert found[0].keys() == expected[0].keys()
+    for name, tensor in expected[0].items():
+        assert torch.equal(found[0][name], tensor), name
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("epoch", [1, 2, 3])
+def test_an_interrupted_training_goes_on_to_the_very_same_weights(training, tmp_path, case, epoch):
+    unbroken = outcome(training(**CASES[case]))
+
+    def checkpoint():
+        return Checkpoint(tmp_path / "c", "this", every=0)
+
+    with pytest.raises(KeyboardInterrupt):
+        training(**CASES[case], callbacks=[Break(epoch, 3)], checkpoint=checkpoint()).run()
+    torch.manual_seed(99)
+    assert (tmp_path / "c").exists()
+    resumed = training(**CASES[case], checkpoint=checkpoint())
+    torch.manual_seed(98)
+    assert_equal(outcome(resumed), unbroken)
+    assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize("optimizer", Optimizer.members)
+def test_a_training_that_is_interrupted_again_and_again_ends_the_same(
+    training, tmp_path, optimizer
+):
+    case = {"optimizer": Optimizer.named(optimizer), "spec": "vae"}
+    unbroken = outcome(training(**case))
+    for epoch in (2, 1, 2, 1):
+        with pytest.raises(KeyboardInterrupt):
+            training(
+                **case, callbacks=[Break(epoch, 1)], checkpoint=Checkpoint(tmp_path / "c", "x", 0)
+            ).run()
+    resumed = outcome(training(**case, checkpoint=Checkpoint(tmp_path / "c", "x", 0)))
+    assert_equal(resumed, unbroken)
+
+
+def test_a_state_that_was_written_seldom_serves_as_well(training, tmp_path):
+    unbroken = outcome(training("vae"))
+    seldom = Checkpoint(tmp_path / "c", "x", every=1e9)
+    with pytest.raises(KeyboardInterrupt):
+        training("vae", callbacks=[Break(4, 1)], checkpoint=seldom).run()
+    assert_equal(outcome(training("vae", checkpoint=Checkpoint(tmp_path / "c", "x"))), unbroken)
+
+
+def test_a_checkpoint_changes_nothing(training, tmp_path):
+    checkpoint = Checkpoint(tmp_path / "c", "x", every=0)
+    assert_equal(outcome(training("vae", checkpoint=checkpoint)), outcome(training("vae")))
+
+
+def test_what_is_written_is_read(tmp_path):
+    checkpoint = Checkpoint(tmp_path / "c", "x")
+    state = {"a": torch.randn(2, 3), "b": torch.arange(4).expand(2, 4), "c": torch.tensor(1.5)}
+    assert checkpoint.read() is None
+    checkpoint.write(state, {"history": [1, None, 0.1]})
+    found, facts = checkpoint.read()
+    assert facts == {"history": [1, None, 0.1]}
+    assert found.keys() == state.keys()
+    assert all(torch.equal(found[name], tensor) for name, tensor in state.items())
+    checkpoint.remove()
+    assert checkpoint.read() is None
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_checkpoint_of_another_training_is_refused(tmp_path):
+    Checkpoint(tmp_path / "c", "this").write({"a": torch.zeros(1)}, {})
+    with pytest.raises(ModelFileError, match="of a training with other data or settings"):
+        Checkpoint(tmp_path / "c", "that").read()
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path):
+    checkpoint = Checkpoint(tmp_path / "c", "x")
+    checkpoint.write({"a": torch.zeros(9)}, {})
+    content = (tmp_path / "c").read_bytes()
+    for damaged in (content[:-1], content[:20], b"", b"something else"):
+        (tmp_path / "c").write_bytes(damaged)
+        with pytest.raises(ModelFileError, match="is damaged: delete it"):
+            checkpoint.read()
+
+
+def test_a_place_that_cannot_be_written_to_is_a_file_error(tmp_path):
+    with pytest.raises(FileError, match="cannot be written"):
+        Checkpoint(tmp_path / "none" / "c", "x").write({"a": torch.zeros(1)}, {})
+
+
+def test_writing_is_due_after_its_time_only(tmp_path):
+    assert Checkpoint(tmp_path / "c", "x", every=0).due()
+    assert not Checkpoint(tmp_path / "c", "x", every=1e9).due()
+
+
+def test_names_are_nested_and_come_back():
+    state = {"a.b": torch.zeros(1), "c": torch.ones(1)}
+    assert unnested("one", nested("one", state) | nested("other", state)) == state
+
+
+@pytest.mark.parametrize("name", Optimizer.members)
+def test_an_optimizer_goes_on_as_if_it_had_never_stopped(name):
+    def steps(weight, optimizer, n):
+        for _ in range(n):
+            optimizer.zero_grad()
+            weight.square().sum().backward()
+            optimizer.step()
+
+    weight = torch.nn.Parameter(torch.randn(5))
+    part = Optimizer.named(name)
+    optimizer = part.build([weight], 0.1)
+    steps(weight, optimizer, 3)
+    copy = torch.nn.Parameter(weight.detach().clone())
+    restored = part.build([copy], 0.1)
+    restore_optimizer(restored, optimizer_state(optimizer))
+    steps(weight, optimizer, 3)
+    steps(copy, restored, 3)
+    assert torch.equal(weight, copy)

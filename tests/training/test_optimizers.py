@@ -1,0 +1,89 @@
+import pytest
+import torch
+
+from attar.training import Adam, AdamW, Optimizer, RmsProp, Sgd
+
+DOUBLE = torch.float64
+START, RATE = torch.tensor([1.0, -2.0, 0.5], dtype=DOUBLE), 0.1
+
+
+def sgd(w, g, step):
+    # Nesterov, as torch has it: the gradient and a look ahead along the momentum.
+    velocity = 0.9 * step.get("v", 0) + g
+    step["v"] = velocity
+    return w - RATE * (g + 0.9 * velocity)
+
+
+def rmsprop(w, g, step):
+    step["s"] = 0.99 * step.get("s", 0) + 0.01 * g**2
+    return w - RATE * g / (step["s"] ** 0.5 + 1e-8)
+
+
+def adam(w, g, step):
+    t = step["t"] = step.get("t", 0) + 1
+    step["m"] = 0.9 * step.get("m", 0) + 0.1 * g
+    step["s"] = 0.99 * step.get("s", 0) + 0.01 * g**2
+    mean, square = step["m"] / (1 - 0.9**t), step["s"] / (1 - 0.99**t)
+    return w - RATE * mean / (square**0.5 + 1e-8)
+
+
+def adamw(w, g, step):
+    return adam(w * (1 - RATE * 0.01), g, step)
+
+
+STEPS = {"sgd": sgd, "rmsprop": rmsprop, "adam": adam, "adamw": adamw}
+
+
+def test_every_optimizer_is_tested():
+    assert set(STEPS) == set(Optimizer.members)
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_steps_are_those_of_the_paper(name):
+    weight = torch.nn.Parameter(START.clone())
+    optimizer = Optimizer.named(name).build([weight], RATE)
+    expected, state = START.clone(), {}
+    scale = torch.tensor([1.0, 5.0, 0.2], dtype=DOUBLE)
+    for _ in range(4):
+        optimizer.zero_grad()
+        (scale * weight.square() / 2).sum().backward()
+        expected = STEPS[name](expected, scale * expected, state)
+        optimizer.step()
+        torch.testing.assert_close(weight.detach(), expected, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_regression_finds_the_least_squares(name):
+    x, y = torch.randn(50, 4, dtype=DOUBLE), torch.randn(50, 1, dtype=DOUBLE)
+    part = Optimizer.named(name)
+    if name == "adamw":
+        part = part.replace(weight_decay=0.0)
+    layer = torch.nn.Linear(4, 1, bias=False, dtype=DOUBLE)
+    rate = 0.05 if name != "sgd" else 0.1
+    optimizer = part.build(layer.parameters(), rate)
+    for step in range(600):
+        for group in optimizer.param_groups:
+            group["lr"] = rate * (1 - step / 600)
+        optimizer.zero_grad()
+        (layer(x) - y).square().mean().backward()
+        optimizer.step()
+    best = torch.linalg.lstsq(x, y).solution.T
+    torch.testing.assert_close(layer.weight.detach(), best, rtol=1e-3, atol=1e-4)
+
+
+def test_weight_decay_shrinks_weights_without_a_gradient():
+    weight = torch.nn.Parameter(START.clone())
+    optimizer = AdamW(weight_decay=0.5).build([weight], RATE)
+    weight.grad = torch.zeros_like(weight)
+    optimizer.step()
+    torch.testing.assert_close(weight.detach(), START * (1 - RATE * 0.5))
+
+
+def test_settings_reach_torch():
+    weight = torch.nn.Parameter(START.clone())
+    assert Sgd(momentum=0.0).build([weight], 0.3).defaults["nesterov"] is False
+    assert RmsProp(decay=0.5).build([weight], 0.3).defaults["alpha"] == 0.5
+    assert Adam(betas=(0.5, 0.6)).build([weight], 0.3).defaults["betas"] == (0.5, 0.6)
+    assert AdamW(weight_decay=0.2).build([weight], 0.3).defaults["weight_decay"] == 0.2
+    for name in STEPS:
+        assert Optimizer.named(name).build([weight], 0.3).defaults["lr"] == 0.3
