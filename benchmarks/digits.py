@@ -72,17 +72,18 @@ def linear_error(ae: Any, learnt: Any, unseen: Any) -> float:
 def main() -> None:
     from attar.data.source import read
 
-    options = arguments(__doc__, seeds=5)
+    options = arguments(__doc__, seeds=5, table_seeds=1)
     digits = read("digits/train").data, read("digits/test").data
-    sets = {"digits": (*digits, DIGITS_CODE_SIZE)}
-    sets |= {name: (*parts, "auto") for name, parts in tables().items()}
+    sets = {"digits": (*digits, DIGITS_CODE_SIZE, options.seeds)}
+    sets |= {name: (*parts, "auto", options.table_seeds) for name, parts in tables().items()}
     result = {}
-    for name, (learnt, unseen, code_size) in sets.items():
-        runs = [compare(learnt, unseen, code_size, seed) for seed in range(options.seeds)]
+    for name, (learnt, unseen, code_size, seeds) in sets.items():
+        runs = [compare(learnt, unseen, code_size, seed) for seed in range(seeds)]
         result[name] = {key: middle(runs, key) for key in runs[0]}
         result[name]["spread"] = spread(runs, "ratio")
     table = [{"": name, **row} for name, row in result.items()]
-    report({"seeds": options.seeds, **result}, table, options.json)
+    seeds = {"seeds": options.seeds, "table_seeds": options.table_seeds}
+    report({**seeds, **result}, table, options.json)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,8 @@
-"""The textbook's autoencoder in Keras, trained by attar as it stands.
-
-Keras must compute on PyTorch, which has to be said before it is imported.
-"""
+"""The textbook's autoencoder in Keras, trained by attar as it stands."""
 
 import os
 
-os.environ["KERAS_BACKEND"] = "torch"
+os.environ["KERAS_BACKEND"] = "torch"  # has to be said before Keras is imported
 
 import keras
 

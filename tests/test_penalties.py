@@ -86,6 +86,20 @@ def test_with_more_layers_contraction_is_the_jacobians_squared_norm_on_average(s
     assert error < 0.02 * draws.mean().item()
 
 
+def test_the_signs_of_code_units_are_fair():
+    # Units that are all alike show any sign that is more frequent than the other.
+    model, x = model_of(Mlp((4,), "tanh"), Point(), size=16), torch.randn(2, 5, dtype=DOUBLE)
+    last = [m for m in model.encoder.modules() if isinstance(m, nn.Linear)][-1]
+    with torch.no_grad():
+        last.weight.copy_(last.weight[:1].expand(16, -1))
+    term = Contractive().build(model.encoder, model.code, model.decoder)
+    trace = model(Batch(x, x), inputs_learn=True)
+    draws = torch.stack([term.value(trace).detach() for _ in range(2000)])
+    error = draws.std().item() / 2000**0.5
+    assert draws.mean().item() == pytest.approx(jacobian_norm(model, x).item(), abs=4 * error)
+    assert error < 0.04 * draws.mean().item()
+
+
 def test_the_gradient_of_the_exact_contraction_is_that_of_the_jacobians_norm():
     model, x = model_of(Linear(), Point("sigmoid")), torch.randn(6, 5, dtype=DOUBLE)
     encoder = list(model.encoder.parameters())

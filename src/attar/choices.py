@@ -66,8 +66,8 @@ def network(shape: tuple[int, ...]) -> tuple[Network, str]:
     cells = math.prod(shape)
     if len(shape) == 3 and cells > 1024:
         return Conv(), f"images of {cells:,} cells"
-    hidden = min(512, max(64, 2 ** math.ceil(math.log2(4 * cells))))
-    return Mlp((hidden,), "silu", shortcut=True), f"rows of {cells:,} cells"
+    widest = 512 if cells > 256 else 256
+    return Mlp((widest, widest // 2), "silu", shortcut=True), f"rows of {cells:,} cells"
 
 
 def code_size(prepared: Rows, share: float = 0.85) -> tuple[int, str]:

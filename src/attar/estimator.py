@@ -66,7 +66,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
     schedule : str or Schedule, default "auto"
         ``"constant"``, ``"cosine"`` or ``"one-cycle"``.
     validation_fraction : float, default 0.1
-        The share of rows that are not learnt from but measured after each epoch; 0 for none.
+        The share of rows that are not learnt from but measured after each epoch; 0 for none, and
+        none where it makes fewer than five rows.
     early_stopping : bool, default True
         End when the measured loss has not improved for a third of the epochs.
     max_minutes : float, default None

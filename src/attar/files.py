@@ -22,6 +22,8 @@ def written_whole(path: Path) -> Iterator[Path]:
     FileError
         If the place cannot be written to, or the disk is full.
     """
+    if not path.name:
+        raise FileError(f"{str(path)!r} is no name to write to: give a file.")
     beside = path.with_name(f".{path.name}.{os.getpid()}.part{path.suffix}")
     try:
         try:

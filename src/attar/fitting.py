@@ -14,6 +14,7 @@ from attar.data.batches import Batches
 from attar.data.kind import Rows
 from attar.evaluation.study import Study
 from attar.fitted import Fitted
+from attar.model import Model
 from attar.networks import Modules
 from attar.plan import Plan, Run
 from attar.training.callbacks import Callback
@@ -36,12 +37,12 @@ def fit(plan: Plan, rows: Rows, run: Run, callbacks: Sequence[Callback] = ()) ->
     """
     learnt, held_out = split(len(rows), run.validation_fraction, run.seed)
     device, checkpoint = run.device, None
-    if run.checkpoint is not None:
-        checkpoint = Checkpoint(run.checkpoint, _identity(plan, rows, run))
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(run.seed)
         objective = plan.build()
         objective.model.to(device)
+        if run.checkpoint is not None:
+            checkpoint = Checkpoint(run.checkpoint, _identity(plan, rows, run, objective.model))
         held = plan.preparation.hold(rows, device)
         index = torch.from_numpy(learnt).to(device)
         apart = torch.from_numpy(held_out[:MEASURED]).to(device)
@@ -82,14 +83,20 @@ def fit(plan: Plan, rows: Rows, run: Run, callbacks: Sequence[Callback] = ()) ->
 
 
 def split(n: int, fraction: float, seed: int) -> tuple[Rows, Rows]:
-    """Return the shuffled indices of rows to learn from and of rows to hold out."""
+    """Return the shuffled indices of rows to learn from and of rows to hold out.
+
+    None are held out where they would be fewer than five: so few say nothing.
+    """
     order = np.random.default_rng(seed).permutation(n)
     apart = min(round(fraction * n), n - 2)
-    return order[apart:], order[: max(apart, 0)]
+    return (order[apart:], order[:apart]) if apart >= 5 else (order, order[:0])
 
 
-def _identity(plan: Plan, rows: Rows, run: Run) -> str:
-    """Return a digest of all that decides a training's outcome."""
+def _identity(plan: Plan, rows: Rows, run: Run, model: Model) -> str:
+    """Return a digest of all that decides a training's outcome, the first weights among it."""
     digest = hashlib.sha256(np.ascontiguousarray(rows).data)
     digest.update(repr((replace(plan, choices=()), run.seed, run.validation_fraction)).encode())
+    for name, tensor in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()

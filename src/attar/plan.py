@@ -123,7 +123,7 @@ class Planner:
         def auto() -> tuple[Scaling, str]:
             if self._wants_unit_interval():
                 return MinMax(), "the likelihood needs values from 0 to 1"
-            return self.kind.scaling(self.rows), f"suits this {self.kind.name} data"
+            return self.kind.scaling(self.rows), f"suits {self.kind.name}"
 
         return Preparation.fit(self.kind, self._part("scaling", auto), self.rows)
 

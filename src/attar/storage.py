@@ -31,7 +31,8 @@ def write(path: str | Path, tensors: Mapping[str, Tensor], facts: Mapping[str, A
     FileError
         If the place cannot be written to, or the disk is full.
     """
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    # Copies, since tied weights share memory, which the file's format refuses.
+    plain = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
     known = {"format": FORMAT, "digest": _digest(plain, facts), "facts": facts}
     metadata = {"attar": json.dumps(known, sort_keys=True)}
     with written_whole(Path(path)) as beside:

@@ -123,7 +123,7 @@ def _dead_units(facts: Facts) -> Finding | None:
 
 
 def _memorizing(facts: Facts) -> Finding | None:
-    if not facts.held_out or facts.error <= 2 * facts.train_error or facts.error < 1e-6:
+    if not facts.held_out or facts.error <= 3 * facts.train_error or facts.error < 1e-6:
         return None
     gap = facts.error / max(facts.train_error, 1e-12)
     return Finding(
