@@ -51,7 +51,7 @@ def test_all_else_gets_a_perceptron_that_begins_as_a_linear_map(shape):
     network, _ = choices.network(shape)
     assert isinstance(network, Mlp)
     assert network.shortcut
-    assert all(64 <= width <= 512 for width in network.widths)
+    assert network.widths == ((512, 256) if math.prod(shape) > 256 else (256, 128))
 
 
 def test_the_code_size_is_near_the_number_of_components_that_hold_the_variance():

@@ -24,7 +24,7 @@ import attar
 from attar import recipes
 from attar.codes import Gaussian
 from attar.networks import Mlp
-from attar.training import Adam, Callback
+from attar.training import Adam, Callback, Sgd
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +110,13 @@ def test_a_frame_comes_back_with_its_columns_and_dtypes():
     assert_allclose(back["count"], frame["count"], atol=1)
     assert (back["flag"] == frame["flag"]).mean() > 0.99
     assert list(ae.feature_names_in_) == list(frame.columns)
+
+
+def test_a_frame_with_numbered_columns_comes_back_with_them():
+    frame = pd.DataFrame(load_iris().data)
+    ae = quick().fit(frame)
+    assert list(ae.reconstruct(frame).columns) == [0, 1, 2, 3]
+    assert not hasattr(ae, "feature_names_in_")
 
 
 def test_columns_are_found_by_name_in_any_order():
@@ -320,6 +327,8 @@ BAD_SETTINGS = {
     "device": ({"device": "tpu9"}, "no device 'tpu9'"),
     "conv on a table": ({"network": "conv"}, "'conv' needs images"),
     "range": ({"likelihood": "bernoulli", "scaling": "standard"}, "needs values from 0 to 1"),
+    "dropout": ({"network": Mlp((8,), dropout=2.0)}, "cannot be built as they are set: dropout"),
+    "momentum": ({"optimizer": Sgd(momentum=-1.0)}, "cannot be built as they are set"),
     "topk": ({"recipe": "sparse-topk", "code_size": 3}, "cannot keep k=8"),
     "random contractive": (
         {"recipe": attar.Recipe(Gaussian(), penalties=recipes.recipe("contractive").penalties)},

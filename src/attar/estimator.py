@@ -347,11 +347,12 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
 
     @property
     def feature_names_in_(self) -> Rows:
-        """The columns' names, where the data was a DataFrame."""
+        """The columns' names, where the data was a DataFrame whose columns have words as names."""
         kind = self._learnt().applied.preparation.kind
-        if not isinstance(kind, Table) or kind.names is None:
+        names = kind.names if isinstance(kind, Table) else None
+        if names is None or not all(isinstance(name, str) for name in names):
             raise AttributeError("The data had no column names.")
-        return np.array(kind.names, dtype=object)
+        return np.array(names, dtype=object)
 
     @property
     def _n_features_out(self) -> int:

@@ -20,6 +20,7 @@ from attar.plan import Plan, Run
 from attar.training.callbacks import Callback
 from attar.training.checkpoints import Checkpoint
 from attar.training.loop import Settings, Training
+from attar.training.threads import threads_for
 
 # How many rows are measured after each epoch, and how many the baseline is found on.
 MEASURED, COMPARED = 2048, 16384
@@ -64,7 +65,9 @@ def fit(plan: Plan, rows: Rows, run: Run, callbacks: Sequence[Callback] = ()) ->
             callbacks,
             checkpoint,
         )
-        history = training.run()
+        weights = sum(weight.numel() for weight in objective.model.parameters())
+        with threads_for(plan.batch_size, weights):
+            history = training.run()
     own = isinstance(plan.network, Modules)
     applied = Applied(
         plan.preparation, objective.model, plan.code_size, not own and device.type == "cpu"
@@ -95,7 +98,7 @@ def split(n: int, fraction: float, seed: int) -> tuple[Rows, Rows]:
 def _identity(plan: Plan, rows: Rows, run: Run, model: Model) -> str:
     """Return a digest of all that decides a training's outcome, the first weights among it."""
     digest = hashlib.sha256(np.ascontiguousarray(rows).data)
-    digest.update(repr((replace(plan, choices=()), run.seed, run.validation_fraction)).encode())
+    digest.update(repr((replace(plan, choices=()), replace(run, checkpoint=None))).encode())
     for name, tensor in model.state_dict().items():
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from sklearn.utils import check_random_state
+from torch import nn
 
 from attar import choices, recipes
 from attar.choices import Choice
@@ -54,9 +55,22 @@ class Plan:
     choices: tuple[Choice, ...]
 
     def build(self) -> Objective:
-        """Return the objective, and in it the untrained model."""
+        """Return the objective, and in it the untrained model.
+
+        Raises
+        ------
+        SettingError
+            If the parts don't fit together, or one of them is out of range.
+        """
         shape = self.preparation.kind.shape
-        return self.recipe.build(shape, self.code_size, self.network, self.likelihood)
+        try:
+            self.optimizer.build([nn.Parameter(torch.zeros(1))], self.learning_rate)
+            return self.recipe.build(shape, self.code_size, self.network, self.likelihood)
+        except SettingError:
+            raise
+        except (TypeError, ValueError, RuntimeError) as error:
+            reason = str(error).strip().partition("\n")[0].rstrip(".")
+            raise SettingError(f"The parts cannot be built as they are set: {reason}.") from error
 
 
 class Planner:

@@ -39,7 +39,7 @@ def test_a_healthy_model_has_nothing_else():
 SICK = {
     "worse-than-pca": {"error": 1.1, "train_error": 1.1},
     "dead-units": {"carried": [1.0, 0.0]},
-    "memorizing": {"train_error": 0.2},
+    "memorizing": {"train_error": 0.1},
     "unscaled": {"column_scales": [1.0, 1.0, 40.0]},
     "constant-columns": {"column_scales": [1.0, 0.0, 1.0]},
 }
@@ -100,7 +100,7 @@ def test_findings_say_how_many_and_which():
     )
     assert "1 of 2 code dimensions" in found["dead-units"].problem
     assert "code_size=1" in found["dead-units"].advice
-    assert "is 2.5 times" in found["memorizing"].problem
+    assert "is 5.0 times" in found["memorizing"].problem
     assert "'c' is 40 times as wide" in found["unscaled"].problem
     assert "1 of 3 columns never change, 'b' first" in found["constant-columns"].problem
 

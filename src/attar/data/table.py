@@ -22,12 +22,12 @@ class Table(Kind):
     ----------
     dtypes : tuple of str
         The dtype of each column.
-    names : tuple of str or None
+    names : tuple of (str or int) or None
         The columns of a DataFrame; None for an array.
     """
 
     dtypes: tuple[str, ...]
-    names: tuple[str, ...] | None = None
+    names: tuple[str | int, ...] | None = None
 
     name = "table"
 
@@ -47,7 +47,7 @@ class Table(Kind):
                     f"The table has more than one column named {repeated[0]!r}: rename them."
                 )
             numbers = _frame_numbers(data)
-            return cls(tuple(str(c.dtype) for c in numbers), tuple(str(c) for c in data.columns))
+            return cls(tuple(str(c.dtype) for c in numbers), tuple(_named(data)))
         array = _array_numbers(data)
         return cls((str(array.dtype),) * array.shape[1])
 
@@ -91,7 +91,7 @@ class Table(Kind):
 
     def feature_names(self) -> list[str]:
         """Return the columns' names; x0, x1, ... for an array."""
-        return list(self.names or (f"x{i}" for i in range(len(self.dtypes))))
+        return [str(name) for name in self.names or (f"x{i}" for i in range(len(self.dtypes)))]
 
     def to_json(self) -> dict[str, Any]:
         """Return dtypes and names."""
@@ -109,7 +109,7 @@ class Table(Kind):
     def _in_order(self, frame: pd.DataFrame) -> pd.DataFrame:
         if self.names is None:
             return frame
-        given = [str(c) for c in frame.columns]
+        given = _named(frame)
         absent = [name for name in self.names if name not in given]
         if absent:
             raise DataError(
@@ -121,6 +121,10 @@ class Table(Kind):
                 f"The table has a column {extra[0]!r} that the model was not fitted on: drop it."
             )
         return frame.set_axis(given, axis=1)[list(self.names)]
+
+
+def _named(frame: pd.DataFrame) -> list[str | int]:
+    return [int(c) if isinstance(c, int | np.integer) else str(c) for c in frame.columns]
 
 
 def _frame_numbers(frame: pd.DataFrame) -> list[pd.Series[Any]]:

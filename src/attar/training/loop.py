@@ -103,9 +103,9 @@ class Training:
             If the loss is no finite number, even after a second try with smaller steps.
         """
         self._resume()
-        for callback in self.callbacks:
-            callback.on_start(self.progress)
         try:
+            for callback in self.callbacks:
+                callback.on_start(self.progress)
             while not self._done():
                 self._epoch()
         finally:
@@ -132,7 +132,7 @@ class Training:
         held_out = None
         if self.held_out is not None:
             held_out = self.objective.measure(self.held_out, self.code_size)["loss"]
-        if not math.isfinite(figures["loss"]):
+        if not math.isfinite(figures["loss"] + (held_out or 0.0)):
             self._recover(number)
             return
         epoch = Epoch(
