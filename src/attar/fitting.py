@@ -23,7 +23,7 @@ from attar.training.loop import Settings, Training
 from attar.training.threads import threads_for
 
 # How many rows are measured after each epoch, and how many the baseline is found on.
-MEASURED, COMPARED = 2048, 16384
+MEASURED, COMPARED = 1024, 16384
 
 
 def fit(plan: Plan, rows: Rows, run: Run, callbacks: Sequence[Callback] = ()) -> Fitted:
@@ -76,7 +76,7 @@ def fit(plan: Plan, rows: Rows, run: Run, callbacks: Sequence[Callback] = ()) ->
     study = Study.of(
         applied,
         rows[learnt[:COMPARED]],
-        rows[others[:MEASURED]],
+        rows[others[:COMPARED]],
         held_out=len(held_out) > 0,
         best_epoch=training.best_epoch,
     )

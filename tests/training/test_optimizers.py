@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from attar.training import Adam, AdamW, Optimizer, RmsProp, Sgd
+from attar.training.optimizers import drop_denormals
 
 DOUBLE = torch.float64
 START, RATE = torch.tensor([1.0, -2.0, 0.5], dtype=DOUBLE), 0.1
@@ -87,3 +88,17 @@ def test_settings_reach_torch():
     assert AdamW(weight_decay=0.2).build([weight], 0.3).defaults["weight_decay"] == 0.2
     for name in STEPS:
         assert Optimizer.named(name).build([weight], 0.3).defaults["lr"] == 0.3
+
+
+def test_dropping_denormals_changes_nothing_but_dead_means():
+    weight = torch.nn.Parameter(torch.ones(4))
+    optimizer = Adam().build([weight], 0.1)
+    weight.grad = torch.tensor([1.0, 0.0, 1e-3, 0.0])
+    optimizer.step()
+    optimizer.state[weight]["exp_avg"][1] = 1e-39
+    before = {name: tensor.clone() for name, tensor in optimizer.state[weight].items()}
+    drop_denormals(optimizer)
+    after = optimizer.state[weight]
+    assert after["exp_avg"].tolist() == [before["exp_avg"][0], 0.0, before["exp_avg"][2], 0.0]
+    assert torch.equal(after["exp_avg_sq"], before["exp_avg_sq"])
+    assert torch.equal(after["step"], before["step"])

@@ -25,8 +25,11 @@ from attar.training.checkpoints import (
     restore_optimizer,
     unnested,
 )
-from attar.training.optimizers import Optimizer
+from attar.training.optimizers import Optimizer, drop_denormals
 from attar.training.schedules import Schedule
+
+# Steps between two sweeps of the optimizer's state; it takes more to reach denormal numbers.
+SWEEP = 100
 
 
 @dataclass(frozen=True)
@@ -122,8 +125,9 @@ class Training:
         started = time.perf_counter()
         self.model.train()
         for step, batch in enumerate(self.train.shuffled()):
-            rate = self._set_learning_rate((number - 1) * len(self.train) + step)
-            self._step(batch)
+            total = (number - 1) * len(self.train) + step
+            rate = self._set_learning_rate(total)
+            self._step(batch, total)
             for callback in self.callbacks:
                 callback.on_step(self.progress)
         self.model.code.on_epoch()
@@ -146,7 +150,7 @@ class Training:
         for callback in self.callbacks:
             callback.on_epoch(self.progress)
 
-    def _step(self, batch: Batch) -> None:
+    def _step(self, batch: Batch, step: int) -> None:
         self.optimizer.zero_grad(set_to_none=True)
         with self._precision():
             trace = self.model(batch, inputs_learn=self.objective.inputs_learn)
@@ -154,6 +158,8 @@ class Training:
         if self.settings.optimizer.clip is not None:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.optimizer.clip)
         self.optimizer.step()
+        if step % SWEEP == 0 and not trace.parameters.is_cuda:
+            drop_denormals(self.optimizer)
 
     def _set_learning_rate(self, step: int) -> float:
         settings = self.settings

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from attar.parts import Part
 
@@ -148,3 +148,16 @@ class AdamW(Optimizer, name="adamw"):
             weight_decay=self.weight_decay,
             fused=True,
         )
+
+
+@torch.no_grad()
+def drop_denormals(optimizer: torch.optim.Optimizer) -> None:
+    """Set running means that have all but died out to zero.
+
+    A weight whose input has been silent for a thousand steps has means so small that a processor
+    computes with them many times slower; they have long had no effect.
+    """
+    for tensors in optimizer.state.values():
+        for tensor in tensors.values():
+            if isinstance(tensor, Tensor) and tensor.ndim:
+                tensor.masked_fill_(tensor.abs() < 1e-30, 0.0)
