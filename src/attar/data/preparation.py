@@ -15,6 +15,8 @@ from attar.data.batches import Held
 from attar.data.kind import Kind, Rows
 from attar.data.scaling import Scaler, Scaling, as_tensor
 
+CHUNK = 1024
+
 
 @dataclass(frozen=True)
 class Preparation:
@@ -41,13 +43,13 @@ class Preparation:
 
         What single precision cannot hold is scaled in double, so that large offsets cost no digits.
         """
-        if dtype == torch.float32 and np.can_cast(rows.dtype, np.float32):
-            single: Tensor = deepcopy(self.scaler).float()(as_tensor(rows).float())
-            return single
+        single = dtype == torch.float32 and np.can_cast(rows.dtype, np.float32)
+        working = torch.float32 if single else torch.float64
+        scaler = deepcopy(self.scaler).to(working)
         prepared = torch.empty(rows.shape, dtype=dtype)
-        for start in range(0, len(rows), 4096):
-            part = as_tensor(rows[start : start + 4096]).double()
-            prepared[start : start + 4096] = self.scaler(part)
+        for start in range(0, len(rows), CHUNK):
+            part = as_tensor(rows[start : start + CHUNK]).to(working)
+            prepared[start : start + CHUNK] = scaler(part)
         return prepared
 
     def hold(self, rows: Rows, device: torch.device) -> Held:
