@@ -4,9 +4,9 @@
 a fresh process with its data in memory. A fit of a few rows pays for what either library loads on
 first use; then one whole fit is timed. The losses are of the test images, by one function for both.
 
-Keras trains as the textbook says: 50 epochs of batches of 256. attar has the same network and loss, and
-its own way there: a one-cycle schedule over a few epochs. Its batch size and step size were chosen by
-the loss on training images.
+Keras trains as the textbook says: 50 epochs of batches of 256. attar has the same network and loss,
+and its own way there: a one-cycle schedule over a few epochs. Its batch size and step size were
+chosen by the loss on training images.
 """
 
 from __future__ import annotations

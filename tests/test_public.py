@@ -38,3 +38,9 @@ def test_the_package_loads_nothing_heavy():
     program = f"import sys, attar; print(*{heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (done.stdout.strip(), done.stderr) == ("", "")
+
+
+@pytest.mark.parametrize("name", attar._MODULES)
+def test_the_modules_of_parts_are_there_without_an_import(name):
+    program = f"import attar; attar.{name}.__doc__"
+    subprocess.run([sys.executable, "-c", program], check=True)

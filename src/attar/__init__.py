@@ -46,11 +46,24 @@ _LAZY = {
     "Recipe": "attar.recipes",
     "load": "attar.estimator",
 }
+_MODULES = (
+    "codes",
+    "corruptions",
+    "likelihoods",
+    "networks",
+    "penalties",
+    "priors",
+    "recipes",
+    "report",
+    "training",
+)
 
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return getattr(import_module(_LAZY[name]), name)
+    if name in _MODULES:
+        return import_module(f"attar.{name}")
     raise AttributeError(f"module 'attar' has no attribute {name!r}")
 
 

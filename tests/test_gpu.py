@@ -1,0 +1,57 @@
+"""What a GPU must do as the processor does."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+
+import attar
+from attar import recipes
+from attar.data.source import read
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
+
+
+@pytest.mark.parametrize("name", list(recipes.names()))
+def test_every_recipe_learns_on_it_as_well(name, tmp_path):
+    errors = {}
+    for device in ("cpu", "cuda"):
+        ae = attar.Autoencoder(
+            name, epochs=20, device=device, precision="float32", random_state=0, verbose=False
+        ).fit("digits")
+        errors[device] = ae.evaluate("digits")["error"]
+    assert errors["cuda"] == pytest.approx(errors["cpu"], rel=0.1)
+    ae.save(tmp_path / "m.attar")
+    back = attar.load(tmp_path / "m.attar")
+    assert_allclose(back.transform("digits"), ae.transform("digits"), atol=1e-3)
+
+
+@pytest.mark.parametrize("network", ["mlp", "conv"])
+def test_half_precision_costs_little_quality(network):
+    images = np.repeat(np.repeat(read("digits").data, 4, 1), 4, 2)
+    single, half = (
+        attar.Autoencoder(
+            network=network, epochs=10, precision=precision, random_state=0, verbose=False
+        ).fit(images)
+        for precision in ("float32", "bfloat16")
+    )
+    assert half.evaluate(images)["error"] <= 1.1 * single.evaluate(images)["error"]
+
+
+def test_a_broken_training_goes_on_to_the_very_same_weights(tmp_path):
+    class Break(attar.training.Callback):
+        def on_epoch(self, progress):
+            if len(progress.history) == 3:
+                raise KeyboardInterrupt
+
+    settings = {"epochs": 6, "device": "cuda", "random_state": 0, "verbose": False}
+    whole = attar.Autoencoder("vae", **settings).fit("digits")
+    with pytest.raises(KeyboardInterrupt):
+        attar.Autoencoder("vae", callbacks=[Break()], **settings).fit(
+            "digits", checkpoint=tmp_path / "c"
+        )
+    resumed = attar.Autoencoder("vae", **settings).fit("digits", checkpoint=tmp_path / "c")
+    assert_array_equal(resumed.transform("digits"), whole.transform("digits"))
