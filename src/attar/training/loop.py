@@ -91,7 +91,8 @@ class Training:
         self.objective, self.model, self.settings = objective, objective.model, settings
         self.train, self.seen, self.held_out, self.code_size = train, seen, held_out, code_size
         self.callbacks, self.checkpoint = callbacks, checkpoint
-        self.optimizer = settings.optimizer.build(self.model.parameters(), settings.learning_rate)
+        self.weights = list(self.model.parameters())
+        self.optimizer = settings.optimizer.build(self.weights, settings.learning_rate)
         self.progress = Progress(self.model, settings.epochs, len(train))
         self.caution = 1.0
         self.best_loss, self.best_epoch, self.best = math.inf, 0, self._model_state()
@@ -151,12 +152,13 @@ class Training:
             callback.on_epoch(self.progress)
 
     def _step(self, batch: Batch, step: int) -> None:
-        self.optimizer.zero_grad(set_to_none=True)
+        for weight in self.weights:
+            weight.grad = None
         with self._precision():
             trace = self.model(batch, inputs_learn=self.objective.inputs_learn)
             self.objective.backward(trace)
         if self.settings.optimizer.clip is not None:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.optimizer.clip)
+            torch.nn.utils.clip_grad_norm_(self.weights, self.settings.optimizer.clip)
         self.optimizer.step()
         if step % SWEEP == 0 and not trace.parameters.is_cuda:
             drop_denormals(self.optimizer)
