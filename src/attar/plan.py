@@ -137,7 +137,7 @@ class Planner:
         def auto() -> tuple[Scaling, str]:
             if self._wants_unit_interval():
                 return MinMax(), "the likelihood needs values from 0 to 1"
-            return self.kind.scaling(self.rows), f"suits {self.kind.name}"
+            return self.kind.scaling(self.rows), "suits this kind of data"
 
         return Preparation.fit(self.kind, self._part("scaling", auto), self.rows)
 

@@ -82,5 +82,6 @@ class ProgressBar(Callback):
         self._bar.update(self._task, epoch=f"{last.epoch}/{progress.epochs}", figures=figures)
 
     def on_end(self, progress: Progress) -> None:
-        """Leave the bar as it is."""
+        """Fill the bar and leave it there."""
+        self._bar.update(self._task, completed=1.0)
         self._bar.stop()
