@@ -9,12 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from sklearn.base import (
-    BaseEstimator,
-    ClassNamePrefixFeaturesOutMixin,
-    DensityMixin,
-    TransformerMixin,
-)
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, DensityMixin, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
@@ -23,23 +18,23 @@ from attar.choices import Choice
 from attar.data.kind import Rows
 from attar.data.source import kind_of, read
 from attar.data.table import Table
-from attar.errors import DataError, ModelFileError, SettingError, unknown
-from attar.evaluation import measures
+from attar.errors import DataError, ModelFileError, SettingError
 from attar.evaluation.diagnosis import Finding, diagnose
+from attar.evaluation.figures import reconstruction
+from attar.evaluation.likelihoods import log_likelihoods
 from attar.fitted import Fitted
 from attar.fitting import fit
 from attar.model import Model
 from attar.networks import Modules
+from attar.parameters import Parameters
 from attar.parts import Part
-from attar.plan import PARTS, Planner, Run
+from attar.plan import Planner, Run
 from attar.records import Epoch
 from attar.sampling.samplers import from_mixture, from_prior
 from attar.training.callbacks import ProgressBar
 
-DRAWS = 32
 
-
-class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseEstimator):
+class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, Parameters):
     """An autoencoder of tables and images, as a scikit-learn transformer and density.
 
     Every setting that is ``"auto"`` is chosen from the data; ``choices_`` says what and why.
@@ -216,7 +211,6 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         """
         return self.inverse_transform(self.fitted.applied.encode(self._rows(X)))
 
-    @torch.no_grad()
     def score_samples(self, X: Any) -> Rows:
         """Return how likely each row is, in nats of its prepared values: (n,).
 
@@ -228,14 +222,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         DataError
             If X is not of the form that was fitted.
         """
-        scores = []
-        for trace in self.fitted.applied.traces(self._rows(X), self._draws()):
-            coded = trace.coded
-            weights = trace.log_likelihood
-            if coded.log_q is not None and coded.log_p is not None:
-                weights = weights + coded.log_p - coded.log_q
-            scores.append(measures.log_mean_exp(weights.double().cpu().numpy()))
-        return np.concatenate(scores)
+        return log_likelihoods(self.fitted.applied, self._rows(X))
 
     def score(self, X: Any, y: Any = None) -> float:
         """Return the mean of :meth:`score_samples`."""
@@ -277,22 +264,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
             If X is not of the form that was fitted.
         """
         fitted = self.fitted
-        rows = self._rows(X)
-        applied = fitted.applied
-        prepared = applied.preparation.prepare(rows).numpy()
-        back = applied.decode(applied.encode(rows)).numpy()
-        error = measures.mean_squared_error(prepared, back)
-        pca_error = fitted.study.baseline.errors(prepared)[: applied.code_size + 1][-1]
-        figures = {
-            "rows": float(len(rows)),
-            "code_size": float(applied.code_size),
-            "error": error,
-            "pca_error": pca_error,
-            "error_to_pca": error / pca_error if pca_error else float("nan"),
-            "explained_variance": measures.explained_variance(prepared, back),
-        }
-        if prepared.min() >= 0 and prepared.max() <= 1:
-            figures["psnr"] = measures.psnr(prepared, back)
+        figures = reconstruction(fitted.applied, fitted.study.baseline, self._rows(X))
         score = self.score(X)
         if "density" in fitted.recipe.code.provides:
             return figures | {"nll_bound": -score}
@@ -311,7 +283,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
             If it cannot be written.
         """
         fitted = self.fitted
-        facts = {"settings": _plain(self.get_params(deep=False)), **fitted.to_json()}
+        facts = {"settings": self.plain_settings(), **fitted.to_json()}
         storage.write(path, fitted.tensors(), facts)
 
     @property
@@ -358,52 +330,6 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
     def _n_features_out(self) -> int:
         return self._learnt().applied.code_size
 
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the settings, those of parts as ``part__setting`` too."""
-        params: dict[str, Any] = super().get_params(deep=False)
-        if deep:
-            for name in PARTS:
-                part = self._part(name)
-                if part is not None:
-                    params |= {f"{name}__{k}": v for k, v in part.get_params().items()}
-        return params
-
-    def set_params(self, **params: Any) -> Self:
-        """Change settings; ``part__setting`` reaches into a recipe, a network, an optimizer, ...
-
-        Raises
-        ------
-        SettingError
-            If there is no such setting; the nearest name is suggested.
-        """
-        known = super().get_params(deep=False)
-        nested: dict[str, dict[str, Any]] = {}
-        for key, value in params.items():
-            head, _, tail = key.partition("__")
-            if head not in known:
-                raise unknown("setting of Autoencoder", head, known)
-            if tail:
-                nested.setdefault(head, {})[tail] = value
-            else:
-                setattr(self, key, value)
-        for head, settings in nested.items():
-            part = self._part(head)
-            if part is None:
-                raise SettingError(
-                    f"{head}={getattr(self, head)!r} has no setting {next(iter(settings))!r}: "
-                    f"name the {head} first."
-                )
-            setattr(self, head, part.replace(**settings))
-        return self
-
-    def _part(self, name: str) -> Part | None:
-        """Return the part that a setting stands for, if it stands for one yet."""
-        value = getattr(self, name)
-        try:
-            return PARTS[name](value) if name in PARTS else None
-        except SettingError:
-            return None
-
     def _rows(self, X: Any) -> Rows:
         kind = self.fitted.applied.preparation.kind
         data = read(X, part="test").data
@@ -416,12 +342,6 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         if not len(rows):
             raise DataError("Found array with 0 sample(s): there is nothing to do.")
         return rows
-
-    def _draws(self) -> torch.Tensor:
-        half = torch.randn(
-            DRAWS // 2, 1, self.fitted.applied.code_size, generator=torch.Generator().manual_seed(0)
-        )
-        return torch.cat([half, -half])
 
     def _learnt(self) -> Fitted:
         if "fitted_" not in vars(self):
@@ -465,16 +385,3 @@ def load(path: str | Path, network: tuple[Any, Any] | None = None) -> Autoencode
     if network is not None:
         estimator.network = network
     return estimator
-
-
-def _plain(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return settings as JSON data; what is code or chance of the user's own is left at default."""
-    plain: dict[str, Any] = {}
-    for name, value in settings.items():
-        if isinstance(value, Part):
-            plain[name] = value.to_json()
-        elif isinstance(value, str | int | float | bool | None):
-            plain[name] = value
-        elif isinstance(value, np.integer | np.floating):
-            plain[name] = value.item()
-    return plain

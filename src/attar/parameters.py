@@ -1,0 +1,74 @@
+"""Parameters as scikit-learn knows them, that reach into the parts of an estimator."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from attar.errors import SettingError, unknown
+from attar.parts import Part
+from attar.plan import PARTS
+
+
+class Parameters(BaseEstimator):
+    """An estimator whose settings may be parts, or names that stand for parts."""
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the settings, those of parts as ``part__setting`` too."""
+        params: dict[str, Any] = super().get_params(deep=False)
+        if deep:
+            for name in PARTS:
+                part = self._part(name)
+                if part is not None:
+                    params |= {f"{name}__{k}": v for k, v in part.get_params().items()}
+        return params
+
+    def set_params(self, **params: Any) -> Self:
+        """Change settings; ``part__setting`` reaches into a recipe, a network, an optimizer, ...
+
+        Raises
+        ------
+        SettingError
+            If there is no such setting; the nearest name is suggested.
+        """
+        known = super().get_params(deep=False)
+        nested: dict[str, dict[str, Any]] = {}
+        for key, value in params.items():
+            head, _, tail = key.partition("__")
+            if head not in known:
+                raise unknown(f"setting of {type(self).__name__}", head, known)
+            if tail:
+                nested.setdefault(head, {})[tail] = value
+            else:
+                setattr(self, key, value)
+        for head, settings in nested.items():
+            part = self._part(head)
+            if part is None:
+                raise SettingError(
+                    f"{head}={getattr(self, head)!r} has no setting {next(iter(settings))!r}: "
+                    f"name the {head} first."
+                )
+            setattr(self, head, part.replace(**settings))
+        return self
+
+    def _part(self, name: str) -> Part | None:
+        """Return the part that a setting stands for, if it stands for one yet."""
+        value = getattr(self, name)
+        try:
+            return PARTS[name](value) if name in PARTS else None
+        except SettingError:
+            return None
+
+    def plain_settings(self) -> dict[str, Any]:
+        """Return the settings as JSON data, but for what is the user's own code or chance."""
+        plain: dict[str, Any] = {}
+        for name, value in self.get_params(deep=False).items():
+            if isinstance(value, Part):
+                plain[name] = value.to_json()
+            elif isinstance(value, str | int | float | bool | None):
+                plain[name] = value
+            elif isinstance(value, np.integer | np.floating):
+                plain[name] = value.item()
+        return plain
