@@ -52,7 +52,8 @@ class Model(nn.Module):
         features = self.encoder(inputs)
         coded = self.code(features, noise)
         samples, rows = coded.z.shape[:2]
-        parameters = self.decoder(coded.z.flatten(0, 1)).unflatten(0, (samples, rows))
+        parameters = self.decoder(coded.z.flatten(0, 1))
+        parameters = parameters.reshape(samples, rows, *parameters.shape[1:])
         return Trace(batch, inputs, features, coded, parameters, self.likelihood.log_prob)
 
     def encode(self, values: Tensor) -> Tensor:

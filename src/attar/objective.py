@@ -79,7 +79,7 @@ class Objective:
             gradient = gradient * trace.batch.observed
         samples, rows = trace.parameters.shape[:2]
         roots: list[Tensor] = [trace.parameters]
-        gradients: list[Tensor | None] = [gradient.div_(samples * rows * cells)]
+        gradients: list[Tensor | None] = [gradient.mul_(1 / (samples * rows * cells))]
         rest = [term for term in self._rest(trace).values() if term.requires_grad]
         if rest:
             roots.append(sum_of(rest) / cells)

@@ -10,7 +10,7 @@ from torch import nn
 
 from attar.errors import SettingError
 from attar.networks.activations import activation
-from attar.networks.network import Network, Shape, glorot
+from attar.networks.network import Network, Shape, Shaped, glorot
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Conv(Network, name="conv"):
         top = stages[-1]
         layers: list[nn.Module] = [
             glorot(nn.Linear(width, math.prod(top))),
-            nn.Unflatten(1, top),
+            Shaped(top),
         ]
         for (before, _, _), (after, *size) in pairwise(stages[::-1]):
             layers += self._after(before)

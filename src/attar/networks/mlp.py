@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from attar.errors import SettingError, unknown
 from attar.networks.activations import activation
-from attar.networks.network import Network, Shape, glorot
+from attar.networks.network import Network, Shape, Shaped, glorot
 
 NORMALIZATIONS: dict[str, type[nn.Module]] = {"layer": nn.LayerNorm, "batch": nn.BatchNorm1d}
 
@@ -25,7 +25,7 @@ class Linear(Network, name="linear"):
 
     def decoder(self, width: int, shape: Shape) -> nn.Module:
         """Return a linear map (B, width) -> (B, *shape)."""
-        return nn.Sequential(glorot(nn.Linear(width, math.prod(shape))), nn.Unflatten(1, shape))
+        return nn.Sequential(glorot(nn.Linear(width, math.prod(shape))), Shaped(shape))
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Mlp(Network, name="mlp"):
     def decoder(self, width: int, shape: Shape) -> nn.Module:
         """Return a module (B, width) -> (B, *shape)."""
         body = self._body(width, self.widths[::-1], math.prod(shape))
-        return nn.Sequential(body, nn.Unflatten(1, shape))
+        return nn.Sequential(body, Shaped(shape))
 
     def _body(self, start: int, widths: tuple[int, ...], end: int) -> nn.Module:
         if any(not isinstance(width, int) or width < 1 for width in widths):
