@@ -160,7 +160,7 @@ def test_absurd_claims_are_refused_quickly(case, saved, tmp_path):
     started = time.perf_counter()
     with pytest.raises(attar.ModelFileError, match="cannot be built") as caught:
         attar.load(path)
-    assert time.perf_counter() - started < 5
+    assert time.perf_counter() - started < 30
     assert "\n" not in str(caught.value)
 
 
