@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -155,12 +154,10 @@ ABSURD = {
 
 
 @pytest.mark.parametrize("case", ABSURD)
-def test_absurd_claims_are_refused_quickly(case, saved, tmp_path):
+def test_absurd_claims_are_refused(case, saved, tmp_path):
     path = _forged(saved, tmp_path / "m.attar", ABSURD[case])
-    started = time.perf_counter()
     with pytest.raises(attar.ModelFileError, match="cannot be built") as caught:
         attar.load(path)
-    assert time.perf_counter() - started < 30
     assert "\n" not in str(caught.value)
 
 
@@ -168,18 +165,20 @@ ABSURD_IN_LITTLE_MEMORY = """
 import resource, sys
 import attar, attar.estimator
 used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-try:
-    attar.load(sys.argv[1])
-except attar.ModelFileError:
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - used
-    print(grown)
+for path in sys.argv[1:]:
+    try:
+        attar.load(path)
+    except attar.ModelFileError:
+        continue
+    sys.exit("loaded")
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - used)
 """
 
 
 def test_absurd_sizes_take_no_memory(saved, tmp_path):
-    path = _forged(saved, tmp_path / "m.attar", ABSURD["a wide network"])
+    paths = [_forged(saved, tmp_path / f"{case}.attar", ABSURD[case]) for case in ABSURD]
     done = subprocess.run(
-        [sys.executable, "-c", ABSURD_IN_LITTLE_MEMORY, str(path)],
+        [sys.executable, "-c", ABSURD_IN_LITTLE_MEMORY, *map(str, paths)],
         capture_output=True,
         text=True,
         check=True,

@@ -149,7 +149,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         y : ignored
         checkpoint : path or None
             A file that keeps the state of the training while it runs. Where it is there already,
-            training goes on from it and ends with the weights of an unbroken run.
+            training goes on from it and ends with the weights of an unbroken run. Delete it when
+            the model is safe.
 
         Raises
         ------

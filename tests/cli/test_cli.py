@@ -321,6 +321,21 @@ def test_a_killed_fit_goes_on_to_the_very_same_weights(run, tmp_path):
     assert losses[0] == losses[1]
 
 
+def test_a_model_that_cannot_be_written_is_not_lost(run, monkeypatch):
+    def full(*_):
+        raise attar.FileError("m.attar cannot be written: no space left on device.")
+
+    command = ("fit", "digits", "--epochs", "3", "-o", "m.attar")
+    with monkeypatch.context() as patched:
+        patched.setattr(attar.Autoencoder, "save", full)
+        assert run(*command)[0] == 2
+    assert os.listdir(".") == ["m.attar.checkpoint"]
+    assert run(*command, "--resume")[0] == 0
+    assert os.listdir(".") == ["m.attar"]
+    ae = attar.Autoencoder(epochs=3, random_state=0, verbose=False).fit("digits")
+    assert_array_equal(attar.load("m.attar").transform("digits"), ae.transform("digits"))
+
+
 def test_a_checkpoint_of_another_fit_is_refused(run, tmp_path):
     killed = _started(*FIT, "-o", "m.attar")
     while not (tmp_path / "m.attar.checkpoint").exists():

@@ -57,12 +57,15 @@ def test_mnists_training_images_have_their_published_mean(data_folder, monkeypat
 
 
 def test_mnist_is_taken_from_the_cache(data_folder, monkeypatch, offline, tmp_path):
-    monkeypatch.delenv("ATTAR_DATA", raising=False)
+    monkeypatch.setenv("ATTAR_DATA", str(data_folder))
+    expected = datasets.load("mnist", "test")
+    monkeypatch.delenv("ATTAR_DATA")
     folder = tmp_path / "cache" / "attar" / "mnist"
     folder.mkdir(parents=True)
     for name in FILES[2:]:
         shutil.copy(data_folder / "mnist" / name, folder)
-    assert datasets.load("mnist", "test")[0].shape == (10_000, 28, 28)
+    for found, array in zip(datasets.load("mnist", "test"), expected, strict=True):
+        assert np.array_equal(found, array)
 
 
 def test_without_a_network_it_says_where_the_files_belong(monkeypatch, offline, tmp_path):

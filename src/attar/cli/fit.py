@@ -65,6 +65,7 @@ def fit(
         raise typer.Exit(130) from None
     seconds = time.perf_counter() - started
     estimator.save(output)
+    checkpoint.unlink(missing_ok=True)
     figures = _figures(estimator, source, label)
     if report is not None:
         from attar.report import write_report

@@ -78,10 +78,6 @@ class Checkpoint:
             )
         return state, json.loads(metadata["facts"])
 
-    def remove(self) -> None:
-        """Delete the file: the training is over."""
-        self.path.unlink(missing_ok=True)
-
 
 def nested(prefix: str, state: State) -> State:
     """Return the state with ``prefix.`` before each name."""

@@ -115,10 +115,10 @@ class Training:
         finally:
             for callback in self.callbacks:
                 callback.on_end(self.progress)
+        if self.checkpoint is not None:
+            self._write(self.checkpoint, over=True)
         self.model.load_state_dict(self.best)
         self.model.eval()
-        if self.checkpoint is not None:
-            self.checkpoint.remove()
         return self.progress.history
 
     def _epoch(self) -> None:
@@ -233,19 +233,20 @@ class Training:
         torch.set_rng_state(state["chance"])
         if "cuda-chance" in state:
             torch.cuda.set_rng_state(state["cuda-chance"])
-        self.caution = facts["caution"]
+        self.caution, self.progress.stop = facts["caution"], facts["over"]
         self.progress.history = [Epoch(**epoch) for epoch in facts["history"]]
         if self.progress.history:
             best = min(self.progress.history, key=lambda epoch: epoch.judged)
             self.best_loss, self.best_epoch = best.judged, best.epoch
 
-    def _write(self, checkpoint: Checkpoint) -> None:
+    def _write(self, checkpoint: Checkpoint, over: bool = False) -> None:
         state = nested("good", self.good) | nested("best", self.best)
         state["chance"] = torch.get_rng_state()
         if next(self.model.parameters()).is_cuda:
             state["cuda-chance"] = torch.cuda.get_rng_state()
         history = [asdict(epoch) for epoch in self.progress.history]
-        checkpoint.write(state, {"caution": self.caution, "history": history})
+        facts = {"caution": self.caution, "history": history, "over": over}
+        checkpoint.write(state, facts)
 
     def _state(self) -> State:
         optimizer = {name: t.clone() for name, t in optimizer_state(self.optimizer).items()}
