@@ -10,6 +10,7 @@ import argparse
 import json
 import multiprocessing
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import version
@@ -71,14 +72,18 @@ def spread(runs: Iterable[Mapping[str, float]], key: str) -> list[float]:
     return [min(values), max(values)]
 
 
-def arguments(description: str | None, **options: int) -> argparse.Namespace:
-    """Return the command line's options: whole numbers with these defaults, and ``--json``."""
+def megabytes(usage: Any) -> float:
+    """Return the most memory that a process has had, from its ``resource.struct_rusage``."""
+    return float(usage.ru_maxrss) / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def arguments(description: str | None, **options: int | str) -> argparse.Namespace:
+    """Return the command line's options: numbers or words by default, and ``--json``."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--json", action="store_true", help="print nothing but the JSON")
     for name, default in options.items():
-        parser.add_argument(
-            f"--{name.replace('_', '-')}", type=int, default=default, help=f"default: {default}"
-        )
+        option, help_ = f"--{name.replace('_', '-')}", f"default: {default}"
+        parser.add_argument(option, type=type(default), default=default, help=help_)
     return parser.parse_args()
 
 
@@ -87,8 +92,13 @@ def report(
 ) -> None:
     """Print the table, and as the last line the result with facts of the machine, as JSON."""
     if not only_json:
-        print(pd.DataFrame(table).to_string(index=False, float_format="{:.4g}".format))
+        show(pd.DataFrame(table))
     print(json.dumps({**result, "machine": machine(*packages)}))
+
+
+def show(table: pd.DataFrame) -> None:
+    """Print a table."""
+    print(table.to_string(index=False, float_format="{:.4g}".format))
 
 
 def machine(*packages: str) -> dict[str, Any]:

@@ -4,9 +4,9 @@ import torch
 
 from attar.applied import CHUNK, Applied
 from attar.codes import Gaussian
+from attar.data.kinds import kind_of
 from attar.data.preparation import Preparation
 from attar.data.scaling import Standard
-from attar.data.source import kind_of
 from attar.likelihoods import Bernoulli
 from attar.networks import Mlp
 from attar.recipes import Recipe
@@ -16,7 +16,8 @@ from attar.recipes import Recipe
 def applied():
     x = np.random.default_rng(0).normal(size=(CHUNK + 70, 5)) * 7 + 3
     model = Recipe(Gaussian()).build((5,), 2, Mlp((6,), "tanh"), Bernoulli()).model.eval()
-    preparation = Preparation.fit(kind_of(x), Standard(), x)
+    kind, summary = kind_of(x).of([x])
+    preparation = Preparation.fit(kind, Standard(), summary)
     return Applied(preparation, model, 2, doubles=True), x
 
 

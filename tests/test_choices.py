@@ -1,9 +1,11 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import sparse
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 
@@ -11,17 +13,45 @@ from attar import choices
 from attar.choices import Choice
 from attar.codes import Gaussian as GaussianCode
 from attar.codes import Point, SparseL1
-from attar.likelihoods import Bernoulli, Gaussian, LearnedGaussian
-from attar.networks import Conv, Mlp
+from attar.data.images import Images
+from attar.data.kinds import kind_of
+from attar.data.preparations import preparation
+from attar.data.scaling import Standard, Unscaled
+from attar.data.sparse import Sparse
+from attar.data.table import Matrix
+from attar.likelihoods import (
+    Bernoulli,
+    Categorical,
+    Circular,
+    Discretized,
+    Gaussian,
+    LearnedGaussian,
+    Mixed,
+    Multinomial,
+    StudentT,
+)
+from attar.networks import Bag, Conv, Mlp
 
 CHANCE = np.random.default_rng(0)
 NICE = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256]
 
 
+def likelihood_of(data, code, scaling=Unscaled()):  # noqa: B008
+    kind, summary = kind_of(data).of([data])
+    how = preparation(kind, scaling, summary)
+    return choices.likelihood(how, how.prepare(summary.sample).numpy(), code)
+
+
+def kind_of_shape(shape):
+    if len(shape) == 3:
+        return Images((*shape[1:], shape[0]), "float64")
+    return Matrix("float64", *shape)
+
+
 @pytest.mark.parametrize("n", [1, 7, 4999, 5000, 5001, 12_345])
 def test_a_sample_is_spread_evenly_and_not_too_large(n):
     rows = np.arange(n)
-    sample = choices.sample_of(rows)
+    sample = choices.evenly(rows, 5000)
     assert min(n, 2500) <= len(sample) <= 5000
     assert len(set(np.diff(sample))) <= 1
     assert n - 1 - sample[-1] < max(1, n / 2000)
@@ -29,26 +59,96 @@ def test_a_sample_is_spread_evenly_and_not_too_large(n):
 
 def test_nearly_black_and_white_data_are_coins():
     ink = (CHANCE.random((50, 20)) < 0.3).astype(float)
-    assert choices.likelihood(ink, Point())[0] == Bernoulli()
+    assert likelihood_of(ink, Point())[0] == Bernoulli()
     ink[:, :3] = 0.5
-    assert choices.likelihood(ink, Point()) == (Bernoulli(), "85% of the cells are near 0 or 1")
+    assert likelihood_of(ink, Point()) == (Bernoulli(), "85% of the cells are near 0 or 1")
+    ink[:, 3:] = np.where(CHANCE.random((50, 17)) < 0.5, np.nan, ink[:, 3:])
+    assert likelihood_of(ink, Point()) == (Gaussian(), "numbers of any size")
 
 
 def test_other_data_are_normal_with_a_variance_that_is_learnt_where_the_code_has_its_price():
     for x in (CHANCE.random((50, 20)), CHANCE.normal(size=(50, 20)), 5.0 * np.eye(20)):
-        assert choices.likelihood(x, Point())[0] == Gaussian()
-        assert choices.likelihood(x, GaussianCode())[0] == LearnedGaussian()
-        assert choices.likelihood(x, SparseL1())[0] == LearnedGaussian()
+        assert likelihood_of(x, Point())[0] == Gaussian()
+        assert likelihood_of(x, GaussianCode())[0] == LearnedGaussian()
+        assert likelihood_of(x, SparseL1())[0] == LearnedGaussian()
+
+
+def mixed_frame(n=400):
+    chance = np.random.default_rng(0)
+    tails = chance.standard_t(2, n)
+    tails[0] = 200.0
+    return pd.DataFrame(
+        {
+            "size": chance.normal(size=n),
+            "town": chance.choice(["Bonn", "Ulm", "Trier"], n),
+            "tails": tails,
+            "paid": chance.random(n) < 0.4,
+            "rooms": chance.integers(1, 60, n),
+        }
+    )
+
+
+def test_each_column_of_a_frame_gets_the_likelihood_of_its_type():
+    frame = mixed_frame()
+    chosen, reason = likelihood_of(frame, Point(), Standard())
+    assert reason == "a likelihood for each column"
+    width = 1 / frame["rooms"].std(ddof=0)
+    assert chosen.columns[:4] == (LearnedGaussian(), Categorical(3), StudentT(), Bernoulli())
+    assert chosen.columns[4] == Discretized(pytest.approx(width))
+    assert len(chosen.columns) == 5
+
+
+def test_a_time_of_day_gets_an_angle():
+    hours = pd.date_range("2024-01-01", periods=400, freq="37min")
+    kind, summary = kind_of(pd.DataFrame({"t": hours})).of([pd.DataFrame({"t": hours})])
+    how = preparation(kind, Standard(), summary)
+    columns = choices.column_likelihoods(kind, how.scaler, how.prepare(summary.sample).numpy())
+    names = [type(cell).__name__ for cell in kind.cells]
+    assert "Phase" in names
+    for name, column in zip(names, columns, strict=True):
+        assert (name == "Phase") == (column == Circular())
+
+
+def test_a_frame_of_plain_numbers_needs_no_likelihood_for_each():
+    frame = pd.DataFrame(CHANCE.normal(size=(50, 4)), columns=list("abcd"))
+    assert likelihood_of(frame, Point(), Standard())[0] == Gaussian()
+    assert not isinstance(likelihood_of(frame, GaussianCode(), Standard())[0], Mixed)
+
+
+def test_sparse_counts_get_a_multinomial_of_their_mean_total():
+    counts = sparse.csr_array(np.random.default_rng(0).poisson(0.5, (60, 30)))
+    expected = Multinomial(pytest.approx(counts.sum() / 60))
+    assert likelihood_of(counts, Point())[0] == expected
+    assert not isinstance(likelihood_of(counts / 7, Point())[0], Multinomial)
+
+
+@given(st.integers(0, 50))
+def test_heavy_tails_are_those_of_a_large_kurtosis(seed):
+    chance = np.random.default_rng(seed)
+    normal = chance.normal(size=2000)
+    assert not choices.has_heavy_tails(normal)
+    assert not choices.has_heavy_tails(chance.laplace(size=2000).clip(-6, 6))
+    wild = np.where(chance.random(2000) < 0.01, 20 * normal, normal)
+    assert choices.has_heavy_tails(wild)
+    wild[::3] = np.nan
+    assert choices.has_heavy_tails(wild)
+    # Mostly one value: the others are no outliers.
+    assert not choices.has_heavy_tails(np.where(chance.random(2000) < 0.9, 0.0, normal))
+    assert not choices.has_heavy_tails(np.full(9, np.nan))
 
 
 @pytest.mark.parametrize("shape", [(3, 32, 32), (1, 33, 32), (1, 1, 1025)])
 def test_large_images_get_convolutions(shape):
-    assert choices.network(shape)[0] == Conv()
+    assert choices.network(kind_of_shape(shape))[0] == Conv()
+
+
+def test_sparse_rows_get_bags_of_columns():
+    assert choices.network(Sparse(5000, "int64", "csr", True, 1.0))[0] == Bag()
 
 
 @pytest.mark.parametrize("shape", [(3,), (64,), (5000,), (1, 28, 28), (1, 32, 32)])
 def test_all_else_gets_a_perceptron_that_begins_as_a_linear_map(shape):
-    network, _ = choices.network(shape)
+    network, _ = choices.network(kind_of_shape(shape))
     assert isinstance(network, Mlp)
     assert network.shortcut
     assert network.widths == ((512, 256) if math.prod(shape) > 256 else (256, 128))
@@ -62,6 +162,13 @@ def test_the_code_size_is_near_the_number_of_components_that_hold_the_variance()
     assert size == min(NICE, key=lambda nice: abs(math.log(nice / needed)))
     assert reason == f"{needed} principal components hold 85% of the variance"
     assert choices.code_size(x.reshape(-1, 1, 8, 8)) == (size, reason)
+
+
+def test_missing_cells_count_as_their_columns_mean_for_the_code_size():
+    x = load_digits().data / 16
+    x = np.where(np.random.default_rng(0).random(x.shape) < 0.3, np.nan, x)
+    filled = np.where(np.isnan(x), np.nanmean(x, 0), x)
+    assert choices.code_size(x) == choices.code_size(filled)
 
 
 @pytest.mark.parametrize("rank", [1, 2, 4])

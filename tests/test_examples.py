@@ -43,3 +43,9 @@ def test_a_keras_network_learns_digits():
     pytest.importorskip("keras")
     history = run("keras_autoencoder", epochs=10).history_
     assert history[-1].loss < 0.9 * history[0].loss
+
+
+def test_hidden_cells_are_predicted():
+    measured = run("missing_cells", epochs=60)
+    assert measured["rent"] < 0.08
+    assert measured["town"] > 0.7

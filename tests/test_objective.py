@@ -3,7 +3,18 @@ import torch
 
 from attar.codes import Gaussian, SparseL1
 from attar.corruptions import Masking
-from attar.likelihoods import Bernoulli, Huber, LearnedGaussian, Likelihood
+from attar.likelihoods import (
+    Bernoulli,
+    Categorical,
+    Circular,
+    Discretized,
+    Huber,
+    LearnedGaussian,
+    Likelihood,
+    LogisticMixture,
+    Mixed,
+    StudentT,
+)
 from attar.networks import Linear, Mlp
 from attar.penalties import L1, L2, Contractive
 from attar.recipes import TABLE, Recipe
@@ -13,19 +24,41 @@ DOUBLE = torch.float64
 RECIPES = {name: row.recipe for name, row in TABLE.items()} | {
     "penalties": Recipe(SparseL1(0.3), penalties=(L1(0.01), L2(0.1), Contractive(0.2))),
 }
+COLUMNS = (LearnedGaussian(), Categorical(3), Circular(), Bernoulli(), StudentT(), Categorical(4))
+# Likelihoods of rows that are not simply 2 times 6 cells.
+SPECIAL = {
+    "categorical": (Categorical(3), (4, 3)),
+    "mixed": (Mixed((*COLUMNS, Discretized(0.3))), (13,)),
+    "logistic-mixture": (LogisticMixture(3, 5), (2, 2, 3)),
+    "ms-ssim": (Likelihood.named("ms-ssim"), (1, 6, 8)),
+}
 NETWORKS = {"linear": Linear(), "mlp": Mlp((7,), "tanh", shortcut=True)}
 
 
-def objective_of(recipe, network=NETWORKS["mlp"], likelihood=Bernoulli(), size=9):  # noqa: B008
-    objective = recipe.build((2, 6), size, network, likelihood)
+def likelihood_and_rows(name, n=5):
+    """A likelihood with rows that it can describe."""
+    likelihood, shape = SPECIAL.get(name, (Likelihood.named(name), (2, 6)))
+    batch = rows(n, shape=shape)
+    if "counts" in likelihood.needs:
+        batch = Batch(batch.values, (batch.target * 7).round())
+    return likelihood, batch
+
+
+def objective_of(
+    recipe,
+    network=NETWORKS["mlp"],
+    likelihood=Bernoulli(),  # noqa: B008
+    shape=(2, 6),
+):
+    objective = recipe.build(shape, 9, network, likelihood)
     objective.model.double()
     for parameter in objective.model.parameters():
         torch.nn.init.normal_(parameter, std=0.4)
     return objective
 
 
-def rows(n=5, observed=None):
-    x = torch.rand(n, 2, 6, dtype=DOUBLE)
+def rows(n=5, observed=None, shape=(2, 6)):
+    x = torch.rand(n, *shape, dtype=DOUBLE)
     return Batch(x, x, observed)
 
 
@@ -42,14 +75,24 @@ def gradients(objective, batch, backward):
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_backward_gives_the_gradient_of_the_loss_in_nats_a_cell(recipe, network, likelihood):
-    objective = objective_of(RECIPES[recipe], NETWORKS[network], Likelihood.named(likelihood))
-    batch = rows()
+    likelihood, batch = likelihood_and_rows(likelihood)
+    shape = tuple(batch.target.shape[1:])
+    objective = objective_of(RECIPES[recipe], NETWORKS[network], likelihood, shape)
+    if "counts" in likelihood.needs:
+        # Where a log-rate is cut off the written gradient leads back, though there is no slope.
+        with torch.no_grad():
+            for parameter in objective.model.decoder.parameters():
+                parameter.mul_(0.1)
     found = gradients(objective, batch, objective.backward)
-    expected = gradients(objective, batch, lambda t: (objective.loss(t) / 12).backward())
+    cells = batch.target[0].numel()
+    expected = gradients(objective, batch, lambda t: (objective.loss(t) / cells).backward())
     torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-14)
 
 
-@pytest.mark.parametrize("likelihood", [Bernoulli(), LearnedGaussian(), Huber()], ids=repr)
+CELLWISE = [Bernoulli(), LearnedGaussian(), Huber(), StudentT(), Discretized(0.3)]
+
+
+@pytest.mark.parametrize("likelihood", CELLWISE, ids=repr)
 def test_cells_that_were_not_observed_give_no_gradient(likelihood):
     objective = objective_of(RECIPES["vae"], likelihood=likelihood)
     batch = rows(observed=torch.rand(5, 2, 6) < 0.5)
@@ -58,6 +101,20 @@ def test_cells_that_were_not_observed_give_no_gradient(likelihood):
     torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-14)
     filled = torch.where(batch.observed, batch.target, 0.5)
     other = gradients(objective, Batch(batch.values, filled, batch.observed), objective.backward)
+    torch.testing.assert_close(found, other, rtol=1e-12, atol=1e-15)
+
+
+def test_segments_that_were_not_observed_give_no_gradient():
+    likelihood, batch = likelihood_and_rows("mixed")
+    objective = objective_of(RECIPES["vae"], likelihood=likelihood, shape=(13,))
+    sizes = torch.tensor([column.cells for column in likelihood.columns])
+    observed = (torch.rand(5, len(sizes)) < 0.5).repeat_interleave(sizes, 1)
+    batch = Batch(batch.values, batch.target, observed)
+    found = gradients(objective, batch, objective.backward)
+    expected = gradients(objective, batch, lambda t: (objective.loss(t) / 13).backward())
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-14)
+    filled = torch.where(observed, batch.target, torch.rand(5, 13, dtype=DOUBLE))
+    other = gradients(objective, Batch(batch.values, filled, observed), objective.backward)
     torch.testing.assert_close(found, other, rtol=1e-12, atol=1e-15)
 
 
@@ -74,15 +131,16 @@ def test_backward_is_the_mean_over_several_draws():
 @pytest.mark.parametrize("likelihood", Likelihood.members)
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_the_gradient_is_the_slope_of_the_loss_in_any_direction(recipe, likelihood):
-    likelihood = Likelihood.named(likelihood)
-    objective = objective_of(RECIPES[recipe], Mlp((7,), "tanh"), likelihood)
+    likelihood, batch = likelihood_and_rows(likelihood, 3)
+    shape = tuple(batch.target.shape[1:])
+    objective = objective_of(RECIPES[recipe], Mlp((7,), "tanh"), likelihood, shape)
     # A decoder of probabilities must give some, far from 0 and 1, where they are clamped.
     for parameter in objective.model.decoder.parameters():
         if parameter.ndim > 1:
             torch.nn.init.uniform_(parameter, 0.01, 0.03)
         else:
             torch.nn.init.constant_(parameter, 0.4)
-    batch, step = rows(3), 1e-5
+    step = 1e-5
     found = gradients(objective, batch, objective.backward)
     parameters = dict(objective.model.named_parameters())
     directions = {name: torch.randn_like(p) for name, p in parameters.items()}
@@ -102,7 +160,8 @@ def test_the_gradient_is_the_slope_of_the_loss_in_any_direction(recipe, likeliho
         return value
 
     slope = (loss_after(step) - loss_after(-step)) / (2 * step)
-    expected = 12 * sum((found[name] * directions[name]).sum().item() for name in parameters)
+    cells = batch.target[0].numel()
+    expected = cells * sum((found[name] * directions[name]).sum().item() for name in parameters)
     assert expected == pytest.approx(slope, rel=1e-5, abs=1e-6)
 
 

@@ -122,7 +122,8 @@ def test_a_misspelt_part_suggests_the_right_one(part):
 
 
 def test_what_is_neither_name_nor_part_is_refused():
-    with pytest.raises(SettingError, match=r"3 is no network: give a name \(conv, linear, mlp\)"):
+    names = r"\(bag, conv, gru, linear, mlp, tcn, transformer\)"
+    with pytest.raises(SettingError, match=f"3 is no network: give a name {names}"):
         Network.resolve(3)
     with pytest.raises(SettingError, match="is no code"):
         Code.resolve(Mlp())

@@ -6,7 +6,7 @@ from sklearn.decomposition import PCA
 
 from attar import SettingError
 from attar.codes import Gaussian, Point
-from attar.data.batches import Batches, Held
+from attar.data.batches import Held, Selection
 from attar.likelihoods import Bernoulli, LearnedGaussian
 from attar.likelihoods import Gaussian as GaussianLikelihood
 from attar.networks import Linear, Mlp
@@ -22,11 +22,11 @@ DOUBLE = torch.float64
 def trained(objective, x, size, epochs, batch, rate, schedule=OneCycle()):  # noqa: B008
     """Train an objective on rows and return the figures of each epoch."""
     every = torch.arange(len(x))
-    held = Held(x, None)
+    held = Held(x, lambda x: x)
     training = Training(
         objective,
-        Batches(held, every, batch),
-        Batches(held, every, len(x)),
+        Selection(held, every, batch),
+        Selection(held, every, len(x)),
         None,
         size,
         Settings(epochs, Adam(), schedule, rate),

@@ -1,5 +1,6 @@
 import json
 
+import pytest
 import torch
 from torch.distributions import Normal
 
@@ -29,6 +30,18 @@ def test_cells_that_were_not_observed_count_nothing():
         for b in range(5):
             cells = Normal(t.parameters[k, b], 1.0).log_prob(t.batch.target[b])
             torch.testing.assert_close(t.log_likelihood[k, b], cells[observed[b]].sum())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, DOUBLE])
+def test_a_batch_of_rows_marks_what_is_missing_and_holds_0_there(dtype):
+    prepared = torch.randn(5, 2, 3, dtype=dtype)
+    missing = torch.rand(5, 2, 3) < 0.4
+    before = prepared.masked_fill(missing, torch.nan)
+    batch = Batch.of(before)
+    assert torch.equal(batch.observed, ~missing)
+    assert torch.equal(batch.target, torch.where(missing, 0.0, prepared))
+    assert torch.equal(batch.values, batch.target)
+    assert before.isnan().equal(missing)
 
 
 def test_an_epoch_is_judged_by_held_out_rows_where_there_are_some():

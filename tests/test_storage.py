@@ -19,6 +19,7 @@ from sklearn.datasets import load_digits, load_iris
 
 import attar
 from attar import recipes, storage
+from attar.likelihoods import Categorical
 from attar.networks import Mlp
 
 IMAGES = load_digits().images[:200].astype(np.uint8)
@@ -149,6 +150,11 @@ ABSURD = {
     "words for numbers": lambda facts: facts["network"].update(widths=["a"]),
     "a missing fact": lambda facts: facts.pop("history"),
     "an unknown setting": lambda facts: facts["settings"].update(evil=1),
+    "a category of many levels": lambda facts: facts.update(
+        kind=facts["kind"] | {"size": [1, 10**9]},
+        likelihood=Categorical(10**9).to_json(),
+    ),
+    "gaps that are not there": lambda facts: facts.update(gaps=True),
     "an unknown kind": lambda facts: facts["kind"].update(name="evil"),
 }
 

@@ -21,7 +21,10 @@ from attar.errors import (
 )
 
 if TYPE_CHECKING:
-    from attar.estimator import Autoencoder, load
+    from attar.data.pictures.folder import Pictures
+    from attar.data.series import SeriesData as Series
+    from attar.estimator import Autoencoder
+    from attar.loading import load
     from attar.recipes import Recipe
 
 __version__ = "0.1.0"
@@ -33,7 +36,9 @@ __all__ = [
     "DataError",
     "FileError",
     "ModelFileError",
+    "Pictures",
     "Recipe",
+    "Series",
     "SettingError",
     "TrainingError",
     "__version__",
@@ -42,9 +47,11 @@ __all__ = [
 
 # What needs torch is imported when it is first asked for: `import attar` takes no time.
 _LAZY = {
-    "Autoencoder": "attar.estimator",
-    "Recipe": "attar.recipes",
-    "load": "attar.estimator",
+    "Autoencoder": "attar.estimator:Autoencoder",
+    "Pictures": "attar.data.pictures.folder:Pictures",
+    "Recipe": "attar.recipes:Recipe",
+    "Series": "attar.data.series:SeriesData",
+    "load": "attar.loading:load",
 }
 _MODULES = (
     "codes",
@@ -61,7 +68,8 @@ _MODULES = (
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
-        return getattr(import_module(_LAZY[name]), name)
+        module, _, known = _LAZY[name].partition(":")
+        return getattr(import_module(module), known)
     if name in _MODULES:
         return import_module(f"attar.{name}")
     raise AttributeError(f"module 'attar' has no attribute {name!r}")

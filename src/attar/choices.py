@@ -13,13 +13,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attar.codes import Code
-from attar.likelihoods import Bernoulli, Gaussian, LearnedGaussian, Likelihood
-from attar.networks import Conv, Mlp, Network
+from attar.data.cells import Flag, Levels, Phase, Whole
+from attar.data.kind import Kind
+from attar.data.missing import with_means
+from attar.data.preparation import Preparation
+from attar.data.scaling import Scaler
+from attar.data.sparse import Sparse
+from attar.data.table import Table
+from attar.likelihoods import (
+    Bernoulli,
+    Categorical,
+    Circular,
+    Discretized,
+    Gaussian,
+    LearnedGaussian,
+    Likelihood,
+    Mixed,
+    Multinomial,
+    StudentT,
+)
+from attar.networks import Bag, Conv, Mlp, Network
 
 Rows = NDArray[Any]
 
 STEPS = 8000
 SAMPLE = 5000
+
+# Columns of more excess kurtosis have heavy tails; a normal's is 0, a Laplace distribution's 3.
+HEAVY = 6.0
 
 
 @dataclass(frozen=True)
@@ -38,22 +59,33 @@ class Choice:
         return asdict(self)
 
 
-def sample_of(rows: Rows, size: int = SAMPLE) -> Rows:
-    """Return at most ``size`` rows, evenly spread."""
-    return rows[:: max(1, -(-len(rows) // size))]
+def evenly(rows: Rows, most: int) -> Rows:
+    """Return at most so many rows, evenly spread."""
+    return rows[:: max(1, -(-rows.shape[0] // most))]
 
 
-def likelihood(prepared: Rows, code: Code) -> tuple[Likelihood, str]:
-    """Return bernoulli for data that is nearly black and white, else a gaussian.
+def likelihood(preparation: Preparation, prepared: Rows, code: Code) -> tuple[Likelihood, str]:
+    """Return what suits the columns of a table, the counts of a sparse matrix, or plain numbers.
+
+    Plain numbers get a bernoulli where they are nearly black and white, else a gaussian.
 
     Parameters
     ----------
+    preparation : Preparation
     prepared : array (n, ...)
         A sample of the rows, prepared.
     code : Code
     """
-    if 0 <= prepared.min() < prepared.max() <= 1:
-        extreme = float(np.mean((prepared <= 0.1) | (prepared >= 0.9)))
+    kind = preparation.kind
+    if isinstance(kind, Sparse) and are_counts(prepared):
+        return Multinomial(float(prepared.sum(1).mean())), "rows of counts"
+    if isinstance(kind, Table) and kind.names is not None:
+        columns = column_likelihoods(kind, preparation.scaler, prepared)
+        if any(not isinstance(column, LearnedGaussian) for column in columns):
+            return Mixed(columns), "a likelihood for each column"
+    known = prepared[~np.isnan(prepared)]
+    if len(known) and 0 <= known.min() < known.max() <= 1:
+        extreme = float(np.mean((known <= 0.1) | (known >= 0.9)))
         if extreme >= 0.8:
             return Bernoulli(), f"{extreme:.0%} of the cells are near 0 or 1"
     if code.beta:
@@ -61,9 +93,62 @@ def likelihood(prepared: Rows, code: Code) -> tuple[Likelihood, str]:
     return Gaussian(), "numbers of any size"
 
 
-def network(shape: tuple[int, ...]) -> tuple[Network, str]:
-    """Return convolutions for large images, else a multilayer perceptron with a shortcut."""
+def are_counts(values: Rows) -> bool:
+    """Return whether all values are whole and none is negative."""
+    return bool((values >= 0).all() and (values == np.rint(values)).all())
+
+
+def column_likelihoods(kind: Table, scaler: Scaler, prepared: Rows) -> tuple[Likelihood, ...]:
+    """Return a likelihood for each cell of a table.
+
+    Parameters
+    ----------
+    kind : Table
+    scaler : Scaler
+    prepared : array (n, features)
+        A sample of the rows, prepared.
+    """
+    scales = np.broadcast_to(scaler.scale.numpy(), len(kind.cells))
+    bends = np.zeros(len(scales)) if scaler.bend is None else scaler.bend[0].numpy() != 1
+    chosen: list[Likelihood] = []
+    for cell, scale, bent, segment in zip(
+        kind.cells, scales, bends, kind.expansion.segments, strict=True
+    ):
+        match cell:
+            case Levels():
+                chosen.append(Categorical(len(cell.features)))
+            case Phase():
+                chosen.append(Circular())
+            case Flag():
+                chosen.append(Bernoulli())
+            case Whole() if not bent:
+                chosen.append(Discretized(1 / float(scale)))
+            case _:
+                heavy = has_heavy_tails(prepared[:, segment.start])
+                chosen.append(StudentT() if heavy else LearnedGaussian())
+    return tuple(chosen)
+
+
+def has_heavy_tails(column: Rows) -> bool:
+    """Return whether numbers (NaN left out) lie around a middle with far outliers on the way out.
+
+    Mostly one value and some others is something else: those others are no outliers.
+    """
+    known = column[~np.isnan(column)].astype(np.float64)
+    if not len(known):
+        return False
+    low, high = np.percentile(known, [25, 75])
+    if low == high:
+        return False
+    return float(np.mean(((known - known.mean()) / known.std()) ** 4)) - 3 > HEAVY
+
+
+def network(kind: Kind) -> tuple[Network, str]:
+    """Return bags of columns for sparse rows, convolutions for large images, else a perceptron."""
+    shape = kind.shape
     cells = math.prod(shape)
+    if isinstance(kind, Sparse):
+        return Bag(), f"sparse rows of {cells:,} cells"
     if len(shape) == 3 and cells > 1024:
         return Conv(), f"images of {cells:,} cells"
     widest = 512 if cells > 256 else 256
@@ -80,7 +165,7 @@ def code_size(prepared: Rows, share: float = 0.85) -> tuple[int, str]:
     share : float
         The share of the variance.
     """
-    matrix = prepared.reshape(len(prepared), -1).astype(np.float64)
+    matrix = with_means(prepared.reshape(len(prepared), -1).astype(np.float64))
     matrix = matrix - matrix.mean(0)
     small = matrix.T @ matrix if matrix.shape[1] <= len(matrix) else matrix @ matrix.T
     variances = np.linalg.eigvalsh(small)[::-1].clip(0)

@@ -3,39 +3,42 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import torch
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, DensityMixin, TransformerMixin
-from sklearn.utils import check_random_state
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, DensityMixin, TransformerMixin, clone
+from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from attar import storage
 from attar.choices import Choice
-from attar.data.kind import Rows
-from attar.data.source import kind_of, read
+from attar.data.corpus import corpus_of
+from attar.data.infinite import without_infinities
+from attar.data.kind import Kind, Rows
+from attar.data.kinds import kind_of
+from attar.data.source import read
+from attar.data.stream import pieces
+from attar.data.summary import Summary
 from attar.data.table import Table
-from attar.errors import DataError, ModelFileError, SettingError
+from attar.errors import DataError, SettingError
 from attar.evaluation.diagnosis import Finding, diagnose
 from attar.evaluation.figures import reconstruction
 from attar.evaluation.likelihoods import log_likelihoods
 from attar.fitted import Fitted
 from attar.fitting import fit
+from attar.inspection import Inspection
 from attar.model import Model
-from attar.networks import Modules
 from attar.parameters import Parameters
-from attar.parts import Part
-from attar.plan import Planner, Run
+from attar.plan import Plan, Planner, Run
 from attar.records import Epoch
-from attar.sampling.samplers import from_mixture, from_prior
+from attar.sampling.samplers import new_codes
 from attar.training.callbacks import ProgressBar
 
 
 class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, Parameters):
-    """An autoencoder of tables and images, as a scikit-learn transformer and density.
+    """An autoencoder of tables, images, series and sparse matrices, as a scikit-learn estimator.
 
     Every setting that is ``"auto"`` is chosen from the data; ``choices_`` says what and why.
 
@@ -71,6 +74,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         ``"cpu"``, ``"cuda"``, ...; auto takes a GPU where there is one.
     precision : str, default "auto"
         ``"float32"``, or ``"bfloat16"`` where torch holds it safe; auto takes the latter on CUDA.
+    infinite_as_missing : bool, default False
+        Whether infinite values are taken for missing ones, with a warning; else they are refused.
     random_state : int, RandomState or None, default None
         Equal seeds give equal weights.
     verbose : bool, default "auto"
@@ -115,26 +120,22 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         max_minutes: float | None = None,
         device: str = "auto",
         precision: str = "auto",
+        infinite_as_missing: bool = False,
         random_state: Any = None,
         verbose: Any = "auto",
         callbacks: Sequence[Any] = (),
     ) -> None:
-        self.recipe = recipe
-        self.code_size = code_size
-        self.network = network
-        self.likelihood = likelihood
-        self.scaling = scaling
-        self.corruption = corruption
-        self.epochs = epochs
-        self.batch_size = batch_size
+        self.recipe, self.code_size = recipe, code_size
+        self.network, self.likelihood = network, likelihood
+        self.scaling, self.corruption = scaling, corruption
+        self.epochs, self.batch_size = epochs, batch_size
         self.learning_rate = learning_rate
-        self.optimizer = optimizer
-        self.schedule = schedule
+        self.optimizer, self.schedule = optimizer, schedule
         self.validation_fraction = validation_fraction
         self.early_stopping = early_stopping
         self.max_minutes = max_minutes
-        self.device = device
-        self.precision = precision
+        self.device, self.precision = device, precision
+        self.infinite_as_missing = infinite_as_missing
         self.random_state = random_state
         self.verbose = verbose
         self.callbacks = callbacks
@@ -144,8 +145,10 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
 
         Parameters
         ----------
-        X : array, DataFrame, path, or name of a data set
-            Rows of a table (n, columns), or images (n, height, width[, channels]).
+        X : table, array, sparse matrix, path, or name of a data set
+            A frame of pandas, pyarrow or polars, rows of numbers (n, columns), images
+            (n, height, width[, channels]), a sparse matrix, or :class:`attar.Series`. Missing
+            values are left out of the loss. Large files are streamed.
         y : ignored
         checkpoint : path or None
             A file that keeps the state of the training while it runs. Where it is there already,
@@ -161,19 +164,29 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         TrainingError
             If the loss is no finite number, with smaller steps too.
         """
-        data = read(X).data
-        kind = kind_of(data)
-        rows = kind.rows(data)
-        settings = self.get_params(deep=False)
-        plan = Planner(settings, kind, rows).plan()
-        run = Run.of(settings, checkpoint)
+        data = self._read(X, part="train")
+        kind, summary, plan = self._planned(data)
+        run = Run.of(self.get_params(deep=False), checkpoint)
+        corpus = corpus_of(data, kind, summary, run.validation_fraction, run.seed)
         callbacks = list(self.callbacks)
         if sys.stderr.isatty() if self.verbose == "auto" else self.verbose:
             callbacks.append(ProgressBar())
             for choice in plan.choices:
                 print(choice, file=sys.stderr)
-        self.fitted_ = fit(plan, rows, run, callbacks)
+        self.fitted_ = fit(plan, corpus, run, callbacks)
         return self
+
+    def inspect(self, X: Any) -> Inspection:
+        """Return what attar sees in X, and what :meth:`fit` would choose for it.
+
+        Raises
+        ------
+        DataError
+            If X cannot be learnt from.
+        SettingError
+            If a setting is unknown, out of range, or does not fit another.
+        """
+        return Inspection.of(*self._planned(self._read(X, part="train")))
 
     def transform(self, X: Any) -> Rows:
         """Return the codes of X, without chance: (n, code_size), in X's precision.
@@ -183,7 +196,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         DataError
             If X is not of the form that was fitted.
         """
-        return self.fitted.applied.encode(self._rows(X))
+        applied = self.fitted.applied
+        return np.concatenate([applied.encode(self._rows(piece)) for piece in self._pieces(X)])
 
     def inverse_transform(self, Z: Any) -> Any:
         """Return the expected data of codes (n, code_size), in the form that was fitted.
@@ -200,17 +214,24 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
                 f"Codes are numbers of shape (n, {applied.code_size}), not {codes.dtype} of shape "
                 f"{codes.shape}."
             )
-        return applied.preparation.restore(applied.decode(codes))
+        return applied.restore(codes)
 
     def reconstruct(self, X: Any) -> Any:
         """Return X as the model brings it back, in the form that was fitted.
+
+        Missing cells come back as predictions; columns that were not learnt as they are in X.
 
         Raises
         ------
         DataError
             If X is not of the form that was fitted.
         """
-        return self.inverse_transform(self.fitted.applied.encode(self._rows(X)))
+        applied, kind = self.fitted.applied, self.fitted.kind
+        parts = [
+            applied.restore(applied.encode(self._rows(piece)), kind.aside(piece))
+            for piece in self._pieces(X)
+        ]
+        return parts[0] if len(parts) == 1 else kind.joined(parts)
 
     def score_samples(self, X: Any) -> Rows:
         """Return how likely each row is, in nats of its prepared values: (n,).
@@ -223,7 +244,9 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         DataError
             If X is not of the form that was fitted.
         """
-        return log_likelihoods(self.fitted.applied, self._rows(X))
+        applied = self.fitted.applied
+        parts = [log_likelihoods(applied, self._rows(piece)) for piece in self._pieces(X)]
+        return np.concatenate(parts)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Return the mean of :meth:`score_samples`."""
@@ -240,18 +263,12 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         SettingError
             If ``n`` is not a whole number above 0.
         """
-        fitted = self.fitted
         if isinstance(n, bool) or not hasattr(n, "__index__") or n < 1:
             raise SettingError(f"The number of samples must be a whole number above 0, not {n!r}.")
         seed = int(check_random_state(random_state).randint(2**31 - 1))
-        applied = fitted.applied
+        applied = self.fitted.applied
         code = applied.model.code
-        if code.prior is not None:
-            codes = from_prior(code.prior, n, applied.code_size, seed)
-        else:
-            codes = from_mixture(fitted.study.codes, n, seed)
-        valid = code.constrain(torch.from_numpy(codes)).numpy()
-        return applied.preparation.restore(applied.decode(valid))
+        return applied.restore(new_codes(code, self.fitted.study.codes, n, seed))
 
     def evaluate(self, X: Any) -> dict[str, float]:
         """Return measures of the model on rows, best not those that were learnt from.
@@ -265,11 +282,26 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
             If X is not of the form that was fitted.
         """
         fitted = self.fitted
-        figures = reconstruction(fitted.applied, fitted.study.baseline, self._rows(X))
+        rows = (self._rows(piece) for piece in self._pieces(X))
+        figures = reconstruction(fitted.applied, fitted.study.baseline, rows)
         score = self.score(X)
         if "density" in fitted.recipe.code.provides:
             return figures | {"nll_bound": -score}
         return figures | {"distortion": -score}
+
+    def truncate(self, code_size: int) -> Self:
+        """Return the estimator with its code cut to the first ``code_size`` numbers.
+
+        Nothing is trained again: an ordered code has learnt every size at once.
+
+        Raises
+        ------
+        SettingError
+            If the code is not ordered, or has fewer numbers.
+        """
+        cut: Self = clone(self)
+        cut.fitted_ = self.fitted.truncated(code_size)
+        return cut
 
     def diagnose(self) -> list[Finding]:
         """Return what is wrong with the model in plain words, and what to do, gravest first."""
@@ -286,6 +318,12 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         fitted = self.fitted
         facts = {"settings": self.plain_settings(), **fitted.to_json()}
         storage.write(path, fitted.tensors(), facts)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.sparse = True
+        return tags
 
     @property
     def fitted(self) -> Fitted:
@@ -315,13 +353,15 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
 
     @property
     def n_features_in_(self) -> int:
-        """How many cells a row has."""
-        return int(np.prod(self._learnt().applied.preparation.kind.shape))
+        """How many columns a table has, or how many cells a row of anything else."""
+        kind = self._learnt().kind
+        names = kind.names if isinstance(kind, Table) else None
+        return int(np.prod(kind.shape)) if names is None else len(names)
 
     @property
     def feature_names_in_(self) -> Rows:
         """The columns' names, where the data was a DataFrame whose columns have words as names."""
-        kind = self._learnt().applied.preparation.kind
+        kind = self._learnt().kind
         names = kind.names if isinstance(kind, Table) else None
         if names is None or not all(isinstance(name, str) for name in names):
             raise AttributeError("The data had no column names.")
@@ -331,16 +371,28 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
     def _n_features_out(self) -> int:
         return self._learnt().applied.code_size
 
-    def _rows(self, X: Any) -> Rows:
-        kind = self.fitted.applied.preparation.kind
-        data = read(X, part="test").data
-        if kind_of(data).name != kind.name:
+    def _read(self, X: Any, part: str, kind: Kind | None = None) -> Any:
+        data = read(X, part, kind=kind).data
+        return without_infinities(data) if self.infinite_as_missing else data
+
+    def _planned(self, data: Any) -> tuple[Kind, Summary, Plan]:
+        kind, summary = kind_of(data).of(pieces(data))
+        return kind, summary, Planner(self.get_params(deep=False), kind, summary).plan()
+
+    def _pieces(self, X: Any) -> Iterable[Any]:
+        """Return the pieces of data, which is of the kind that was fitted."""
+        kind = self.fitted.kind
+        data = self._read(X, part="test", kind=kind)
+        if not kind.accepts(kind_of(data)):
             raise DataError(
                 f"The model was fitted on {kind.name}, but X is {kind_of(data).name} of shape "
                 f"{np.shape(data)}."
             )
-        rows = kind.rows(data)
-        if not len(rows):
+        return kind.pieces(data)
+
+    def _rows(self, piece: Any) -> Rows:
+        rows = self.fitted.kind.rows(piece)
+        if not rows.shape[0]:
             raise DataError("Found array with 0 sample(s): there is nothing to do.")
         return rows
 
@@ -348,41 +400,3 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         if "fitted_" not in vars(self):
             raise AttributeError("This Autoencoder is not fitted yet.")
         return self.fitted_
-
-
-def load(path: str | Path, network: tuple[Any, Any] | None = None) -> Autoencoder:
-    """Return the estimator that :meth:`Autoencoder.save` wrote, with bit for bit equal outputs.
-
-    Parameters
-    ----------
-    path : path
-    network : pair of torch modules or None
-        The (encoder, decoder) of your own that was fitted, where it was one; its weights come
-        from the file.
-
-    Raises
-    ------
-    FileError
-        If there is no such file.
-    ModelFileError
-        If it is damaged, of a newer format, or no model of attar's.
-    SettingError
-        If the model needs a network of your own.
-    """
-    tensors, facts = storage.read(path)
-    if facts.get("network", "") is None and network is None:
-        raise SettingError(
-            f"{path} was fitted with a network of its maker's own: load it with "
-            "network=(encoder, decoder)."
-        )
-    try:
-        settings = {name: Part.parsed(value) for name, value in facts["settings"].items()}
-        estimator = Autoencoder(**settings)
-        own = None if network is None else Modules.of(network)
-        estimator.fitted_ = Fitted.restored(tensors, facts, own)
-    except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise ModelFileError(f"{path} describes a model that cannot be built: {reason}") from None
-    if network is not None:
-        estimator.network = network
-    return estimator

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import torch
@@ -11,11 +12,11 @@ from torch import Tensor
 
 from attar.applied import Applied
 from attar.choices import Choice
-from attar.data.images import Images
 from attar.data.kind import Kind
-from attar.data.preparation import Preparation
+from attar.data.kinds import KINDS
+from attar.data.preparations import restored
 from attar.data.scaling import Scaler
-from attar.data.table import Table
+from attar.errors import SettingError
 from attar.evaluation.baseline import Baseline
 from attar.evaluation.diagnosis import Facts
 from attar.evaluation.study import Study
@@ -24,8 +25,6 @@ from attar.networks import Modules, Network
 from attar.parts import Part
 from attar.recipes import Recipe
 from attar.records import Epoch
-
-KINDS: dict[str, type[Kind]] = {kind.name: kind for kind in (Table, Images)}
 
 
 @dataclass(frozen=True)
@@ -51,13 +50,17 @@ class Fitted:
     history: list[Epoch]
     study: Study
 
+    @property
+    def kind(self) -> Kind:
+        """The form of the data."""
+        return self.applied.preparation.kind
+
     def tensors(self) -> dict[str, Tensor]:
         """Return everything that is an array, by name."""
         model, scaler = self.applied.model.state_dict(), self.applied.preparation.scaler
         baseline = self.study.baseline
         return {f"model.{name}": tensor for name, tensor in model.items()} | {
-            "scaler.shift": scaler.shift,
-            "scaler.scale": scaler.scale,
+            **{f"scaler.{name}": tensor for name, tensor in scaler.state_dict().items()},
             "codes": torch.from_numpy(self.study.codes),
             "baseline.mean": torch.from_numpy(baseline.mean),
             "baseline.components": torch.from_numpy(baseline.components),
@@ -65,17 +68,51 @@ class Fitted:
 
     def to_json(self) -> dict[str, Any]:
         """Return everything else as plain JSON data."""
-        kind = self.applied.preparation.kind
+        kind = self.kind
         return {
             "recipe": self.recipe.to_json(),
             "network": None if isinstance(self.network, Modules) else self.network.to_json(),
             "likelihood": self.likelihood.to_json(),
             "kind": {"name": kind.name, **kind.to_json()},
+            "gaps": self.applied.model.gaps,
             "code_size": self.applied.code_size,
             "choices": [choice.to_json() for choice in self.choices],
             "history": [epoch.to_json() for epoch in self.history],
             "facts": self.study.facts.to_json(),
         }
+
+    def truncated(self, code_size: int) -> Self:
+        """Return the same model with an ordered code cut to its first numbers.
+
+        Raises
+        ------
+        SettingError
+            If the code is not ordered, or has fewer numbers.
+        """
+        code = self.recipe.code
+        if "ordered" not in code.provides:
+            raise SettingError(
+                f"The code {code.name!r} cannot be cut: fit with the recipe 'ordered'."
+            )
+        model, study = self.applied.model, self.study
+        learnt = code.shown(self.applied.code_size)
+        recipe = self.recipe.replace(code=code.replace(learnt=learnt))
+        kept = deepcopy(model)
+        kept.code = recipe.code.build(code_size).eval()
+        error = study.facts.size_errors[code_size]
+        facts = replace(
+            study.facts,
+            error=error,
+            train_error=error,
+            carried=study.facts.carried[:code_size],
+            size_errors=study.facts.size_errors[: code_size + 1],
+        )
+        return replace(
+            self,
+            recipe=recipe,
+            applied=replace(self.applied, model=kept, code_size=code_size),
+            study=replace(study, codes=study.codes[:, :code_size], facts=facts),
+        )
 
     @classmethod
     def restored(
@@ -102,15 +139,19 @@ class Fitted:
         size = int(facts["code_size"])
         own = isinstance(network, Modules)
         with torch.device("cpu" if own else "meta"):
-            model = recipe.build(kind.shape, size, network, likelihood).model
+            model = recipe.build(kind.shape, size, network, likelihood, facts["gaps"]).model
         model.load_state_dict(_under("model.", tensors), assign=not own)
+        # A likelihood may have constants that are in no file.
+        learnt = model.likelihood.state_dict()
+        model.likelihood = likelihood.build()
+        model.likelihood.load_state_dict(learnt, assign=not own)
         model.eval()
-        scaler = Scaler(tensors["scaler.shift"].numpy(), tensors["scaler.scale"].numpy())
+        scaler = Scaler.restored(_under("scaler.", tensors))
         return cls(
             recipe,
             network,
             likelihood,
-            Applied(Preparation(kind, scaler), model, size, not own),
+            Applied(restored(kind, scaler), model, size, not own),
             [Choice(**choice) for choice in facts["choices"]],
             [Epoch(**epoch) for epoch in facts["history"]],
             Study(

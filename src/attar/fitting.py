@@ -6,11 +6,11 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
 import torch
 
 from attar.applied import Applied
-from attar.data.batches import Batches
+from attar.data.batches import Selection
+from attar.data.corpus import Corpus
 from attar.data.kind import Rows
 from attar.evaluation.study import Study
 from attar.fitted import Fitted
@@ -22,11 +22,11 @@ from attar.training.checkpoints import Checkpoint
 from attar.training.loop import Settings, Training
 from attar.training.threads import threads_for
 
-# How many rows are measured after each epoch, and how many the baseline is found on.
-MEASURED, COMPARED = 1024, 16384
+# How many rows are measured after each epoch.
+MEASURED = 1024
 
 
-def fit(plan: Plan, rows: Rows, run: Run, callbacks: Sequence[Callback] = ()) -> Fitted:
+def fit(plan: Plan, corpus: Corpus, run: Run, callbacks: Sequence[Callback] = ()) -> Fitted:
     """Train a model by a plan and look at what became of it.
 
     Raises
@@ -36,22 +36,19 @@ def fit(plan: Plan, rows: Rows, run: Run, callbacks: Sequence[Callback] = ()) ->
     SettingError
         If the plan's parts don't fit together.
     """
-    learnt, held_out = split(len(rows), run.validation_fraction, run.seed)
+    learnt, apart = corpus.learnt, corpus.apart
     device, checkpoint = run.device, None
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(run.seed)
         objective = plan.build()
         objective.model.to(device)
         if run.checkpoint is not None:
-            checkpoint = Checkpoint(run.checkpoint, _identity(plan, rows, run, objective.model))
-        held = plan.preparation.hold(rows, device)
-        index = torch.from_numpy(learnt).to(device)
-        apart = torch.from_numpy(held_out[:MEASURED]).to(device)
+            checkpoint = Checkpoint(run.checkpoint, _identity(plan, corpus, run, objective.model))
         training = Training(
             objective,
-            Batches(held, index, plan.batch_size),
-            Batches(held, index[:MEASURED], MEASURED),
-            Batches(held, apart, MEASURED) if len(apart) else None,
+            corpus.batches(plan.preparation, plan.batch_size, device),
+            _measured(plan, learnt, device),
+            _measured(plan, apart, device) if apart.shape[0] else None,
             plan.code_size,
             Settings(
                 plan.epochs,
@@ -72,32 +69,30 @@ def fit(plan: Plan, rows: Rows, run: Run, callbacks: Sequence[Callback] = ()) ->
     applied = Applied(
         plan.preparation, objective.model, plan.code_size, not own and device.type == "cpu"
     )
-    others = held_out if len(held_out) else learnt
+    held_out = apart.shape[0] > 0
     study = Study.of(
         applied,
-        rows[learnt[:COMPARED]],
-        rows[others[:COMPARED]],
-        held_out=len(held_out) > 0,
+        learnt,
+        apart if held_out else learnt,
+        held_out=held_out,
         best_epoch=training.best_epoch,
+        ordered="ordered" in plan.recipe.code.provides,
     )
     return Fitted(
         plan.recipe, plan.network, plan.likelihood, applied, list(plan.choices), history, study
     )
 
 
-def split(n: int, fraction: float, seed: int) -> tuple[Rows, Rows]:
-    """Return the shuffled indices of rows to learn from and of rows to hold out.
-
-    None are held out where they would be fewer than five: so few say nothing.
-    """
-    order = np.random.default_rng(seed).permutation(n)
-    apart = min(round(fraction * n), n - 2)
-    return (order[apart:], order[:apart]) if apart >= 5 else (order, order[:0])
+def _measured(plan: Plan, rows: Rows, device: torch.device) -> Selection:
+    """Return the first rows as one batch."""
+    few = rows[:MEASURED]
+    index = torch.arange(few.shape[0], device=device)
+    return Selection(plan.preparation.hold(few, device), index, MEASURED)
 
 
-def _identity(plan: Plan, rows: Rows, run: Run, model: Model) -> str:
+def _identity(plan: Plan, corpus: Corpus, run: Run, model: Model) -> str:
     """Return a digest of all that decides a training's outcome, the first weights among it."""
-    digest = hashlib.sha256(np.ascontiguousarray(rows).data)
+    digest = hashlib.sha256(corpus.digest())
     digest.update(repr((replace(plan, choices=()), replace(run, checkpoint=None))).encode())
     for name, tensor in model.state_dict().items():
         digest.update(name.encode())

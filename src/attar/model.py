@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from attar.codes import CodeModule
@@ -17,6 +18,12 @@ class Model(nn.Module):
 
         values ─ corruption ─ encoder ─ code ─ decoder ─ likelihood
                  (training)   features   z     parameters    mean: the reconstruction
+
+    Parameters
+    ----------
+    encoder, code, decoder, likelihood, corruption : Module
+    gaps : bool
+        Whether the encoder sees which cells are observed, as further channels of ones and zeros.
     """
 
     def __init__(
@@ -26,8 +33,10 @@ class Model(nn.Module):
         decoder: nn.Module,
         likelihood: LikelihoodModule,
         corruption: CorruptionModule | None = None,
+        gaps: bool = False,
     ) -> None:
         super().__init__()
+        self.gaps = gaps
         self.encoder, self.code, self.decoder = encoder, code, decoder
         self.likelihood, self.corruption = likelihood, corruption
 
@@ -45,21 +54,33 @@ class Model(nn.Module):
             Whether a gradient with respect to the inputs will be asked for.
         """
         inputs = batch.values
-        if self.training and self.corruption is not None:
-            inputs = self.corruption(inputs)
+        corruption = self.corruption if self.training else None
+        if inputs.is_sparse and (corruption is not None or inputs_learn):
+            inputs = inputs.to_dense()
+        if corruption is not None:
+            inputs = corruption(inputs)
         if inputs_learn:
             inputs = inputs.detach().requires_grad_()
-        features = self.encoder(inputs)
+        known = batch.observed if batch.seen is None else batch.seen
+        features = self._features(inputs, known)
         coded = self.code(features, noise)
         samples, rows = coded.z.shape[:2]
-        parameters = self.decoder(coded.z.flatten(0, 1))
+        parameters = self.decoder(self.code.shown(coded.z.flatten(0, 1)))
         parameters = parameters.reshape(samples, rows, *parameters.shape[1:])
         return Trace(batch, inputs, features, coded, parameters, self.likelihood.log_prob)
 
-    def encode(self, values: Tensor) -> Tensor:
+    def encode(self, values: Tensor, observed: Tensor | None = None) -> Tensor:
         """Return the code of each row, without chance: (B, *shape) -> (B, d)."""
-        return self.code.point(self.encoder(values))
+        return self.code.point(self._features(values, observed))
 
     def decode(self, z: Tensor) -> Tensor:
         """Return the expected values of codes: (B, d) -> (B, *shape)."""
-        return self.likelihood.mean(self.decoder(z))
+        return self.likelihood.mean(self.decoder(self.code.shown(z)))
+
+    def _features(self, values: Tensor, observed: Tensor | None) -> Tensor:
+        if self.gaps:
+            known = torch.ones_like(values, dtype=torch.bool) if observed is None else observed
+            # A corruption may have put something where nothing is known.
+            values = torch.cat([values.where(known, 0.0), known.to(values.dtype)], dim=1)
+        features: Tensor = self.encoder(values)
+        return features

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from sklearn.utils import check_random_state
 from torch import nn
@@ -15,9 +16,12 @@ from torch import nn
 from attar import choices, recipes
 from attar.choices import Choice
 from attar.corruptions import Corruption
+from attar.data.corpus import most_rows
 from attar.data.kind import Kind, Rows
 from attar.data.preparation import Preparation
+from attar.data.preparations import preparation as preparation_of
 from attar.data.scaling import MinMax, Scaling
+from attar.data.summary import Summary
 from attar.errors import AttarWarning, DataError, SettingError, unknown
 from attar.likelihoods import Gaussian, Likelihood
 from attar.networks import Modules, Network
@@ -46,12 +50,14 @@ class Plan:
     code_size: int
     network: Network
     likelihood: Likelihood
+    scaling: Scaling
     preparation: Preparation
     optimizer: Optimizer
     schedule: Schedule
     learning_rate: float
     batch_size: int
     epochs: int
+    gaps: bool
     choices: tuple[Choice, ...]
 
     def build(self) -> Objective:
@@ -65,7 +71,9 @@ class Plan:
         shape = self.preparation.kind.shape
         try:
             self.optimizer.build([nn.Parameter(torch.zeros(1))], self.learning_rate)
-            return self.recipe.build(shape, self.code_size, self.network, self.likelihood)
+            return self.recipe.build(
+                shape, self.code_size, self.network, self.likelihood, self.gaps
+            )
         except SettingError:
             raise
         except (TypeError, ValueError, RuntimeError) as error:
@@ -81,11 +89,11 @@ class Planner:
     settings : mapping
         The estimator's parameters.
     kind : Kind
-    rows : array (n, *shape)
+    summary : Summary
     """
 
-    def __init__(self, settings: Mapping[str, Any], kind: Kind, rows: Rows) -> None:
-        self.settings, self.kind, self.rows = settings, kind, rows
+    def __init__(self, settings: Mapping[str, Any], kind: Kind, summary: Summary) -> None:
+        self.settings, self.kind, self.summary = settings, kind, summary
         self.choices: list[Choice] = []
 
     def plan(self) -> Plan:
@@ -96,19 +104,25 @@ class Planner:
         SettingError
             If a setting is unknown, out of range, or does not fit another.
         """
-        check_rows(self.rows)
+        check_rows(self.summary.rows, self.kind.shape)
+        for part, reason in self.kind.remarks:
+            self.choices.append(Choice("data", part, reason))
         recipe = self._recipe()
-        preparation = self._preparation()
-        prepared = preparation.prepare(choices.sample_of(self.rows)).numpy()
+        scaling = self._scaling()
+        preparation = preparation_of(self.kind, scaling, self.summary)
+        few = min(choices.SAMPLE, most_rows(self.summary.sample))
+        prepared = preparation.prepare(choices.evenly(self.summary.sample, few)).numpy()
+        if np.isnan(prepared).all():
+            raise DataError("All values are missing: there is nothing to learn.")
         network = self._network()
         code_size = self._code_size(recipe, network, prepared)
-        likelihood = self._likelihood(recipe, network, prepared)
+        likelihood = self._likelihood(recipe, network, preparation, prepared)
         optimizer = self._part("optimizer", lambda: (Adam(), "a good start for any network"))
         schedule = self._part("schedule", lambda: (OneCycle(), "the fastest way to a low error"))
         learning_rate = self._number(
             "learning_rate", lambda: (optimizer.learning_rate, f"for {optimizer.name}")
         )
-        n = len(self.rows)
+        n = self.summary.rows
         batch_size = self._count("batch_size", lambda: choices.batch_size(n))
         epochs = self._count("epochs", lambda: choices.epochs(n, batch_size))
         return Plan(
@@ -116,12 +130,15 @@ class Planner:
             code_size,
             network,
             likelihood,
+            scaling,
             preparation,
             optimizer,
             schedule,
             learning_rate,
             batch_size,
             epochs,
+            # A network of the user's own takes rows of the data's own shape.
+            self.summary.missing and not isinstance(network, Modules),
             tuple(self.choices),
         )
 
@@ -133,13 +150,14 @@ class Planner:
             recipe = recipe.replace(corruption=Corruption.resolve(self.settings["corruption"]))
         return recipe
 
-    def _preparation(self) -> Preparation:
+    def _scaling(self) -> Scaling:
         def auto() -> tuple[Scaling, str]:
             if self._wants_unit_interval():
                 return MinMax(), "the likelihood needs values from 0 to 1"
-            return self.kind.scaling(self.rows), "suits this kind of data"
+            return self.kind.scaling(self.summary), "suits this kind of data"
 
-        return Preparation.fit(self.kind, self._part("scaling", auto), self.rows)
+        scaling: Scaling = self._part("scaling", auto)
+        return scaling
 
     def _wants_unit_interval(self) -> bool:
         given = self.settings["likelihood"]
@@ -149,7 +167,7 @@ class Planner:
         given = self.settings["network"]
         if isinstance(given, tuple):
             return Modules.of(given)
-        network: Network = self._part("network", lambda: choices.network(self.kind.shape))
+        network: Network = self._part("network", lambda: choices.network(self.kind))
         return network
 
     def _code_size(self, recipe: Recipe, network: Network, prepared: Rows) -> int:
@@ -171,18 +189,25 @@ class Planner:
             )
         return size
 
-    def _likelihood(self, recipe: Recipe, network: Network, prepared: Rows) -> Likelihood:
+    def _likelihood(
+        self, recipe: Recipe, network: Network, preparation: Preparation, prepared: Rows
+    ) -> Likelihood:
         def auto() -> tuple[Likelihood, str]:
             if isinstance(network, Modules):
                 return Gaussian(), "the decoder's output is taken as the reconstruction"
-            return choices.likelihood(prepared, recipe.code)
+            return choices.likelihood(preparation, prepared, recipe.code)
 
         likelihood: Likelihood = self._part("likelihood", auto)
-        low, high = float(prepared.min()), float(prepared.max())
+        low, high = float(np.nanmin(prepared)), float(np.nanmax(prepared))
         if "unit-interval" in likelihood.needs and not (low >= -1e-6 and high <= 1 + 1e-6):
             raise SettingError(
                 f"The likelihood {likelihood.name!r} needs values from 0 to 1, but the prepared "
                 f"ones go from {low:.3g} to {high:.3g}: use scaling='min-max'."
+            )
+        if "counts" in likelihood.needs and not choices.are_counts(prepared):
+            raise SettingError(
+                f"The likelihood {likelihood.name!r} needs counts, but some values are negative or "
+                "no whole numbers: use 'gaussian', and scaling='none' for counts."
             )
         return likelihood
 
@@ -299,7 +324,7 @@ class Run:
         )
 
 
-def check_rows(rows: Rows) -> None:
+def check_rows(n: int, shape: tuple[int, ...]) -> None:
     """Refuse data that nothing can be learnt from.
 
     Raises
@@ -307,12 +332,12 @@ def check_rows(rows: Rows) -> None:
     DataError
         If there are fewer than two rows, or no columns.
     """
-    if 0 in rows.shape[1:]:
+    if n < 2:
         raise DataError(
-            f"Found array with 0 feature(s) (shape={rows.shape}) while a minimum of 1 is required."
-        )
-    if len(rows) < 2:
-        raise DataError(
-            f"Found array with {len(rows)} sample(s) (shape={rows.shape}) while a minimum of 2 is "
+            f"Found array with {n} sample(s) (shape={(n, *shape)}) while a minimum of 2 is "
             "required: an autoencoder learns from what rows have in common."
+        )
+    if 0 in shape:
+        raise DataError(
+            f"Found array with 0 feature(s) (shape={(n, *shape)}) while a minimum of 1 is required."
         )

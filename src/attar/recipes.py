@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from attar.codes import Code, Gaussian, Point, SparseKL, SparseL1, TopK
+from attar.codes import Code, Gaussian, Ordered, Point, SparseKL, SparseL1, TopK
 from attar.corruptions import Corruption, Masking
 from attar.errors import SettingError, unknown
 from attar.likelihoods import Likelihood
@@ -39,9 +39,16 @@ class Recipe(Part, name="recipe"):
     penalties: tuple[Penalty, ...] = ()
 
     def build(
-        self, shape: tuple[int, ...], code_size: int, network: Network, likelihood: Likelihood
+        self,
+        shape: tuple[int, ...],
+        code_size: int,
+        network: Network,
+        likelihood: Likelihood,
+        gaps: bool = False,
     ) -> Objective:
         """Return the objective, and in it the model, for rows of a shape.
+
+        With ``gaps`` the encoder is told which cells are observed.
 
         Raises
         ------
@@ -49,12 +56,14 @@ class Recipe(Part, name="recipe"):
             If the parts don't fit together.
         """
         self.check()
+        seen = (2 * shape[0], *shape[1:]) if gaps else shape
         model = Model(
-            network.encoder(shape, self.code.width(code_size)),
+            network.encoder(seen, self.code.width(code_size)),
             self.code.build(code_size),
-            network.decoder(code_size, shape),
+            network.decoder(self.code.shown(code_size), likelihood.parameters(shape)),
             likelihood.build(),
             None if self.corruption is None else self.corruption.build(),
+            gaps,
         )
         penalties = {
             penalty.name: penalty.build(model.encoder, model.code, model.decoder)
@@ -131,6 +140,12 @@ TABLE: dict[str, Row] = {
         "The code hardly moves when the row moves a little.",
         "Rifai, Vincent, Muller, Glorot and Bengio, Contractive auto-encoders: explicit invariance "
         "during feature extraction, ICML 2011.",
+    ),
+    "ordered": Row(
+        Recipe(Ordered()),
+        "The numbers come in order of what they carry: the first k are a code, for every k.",
+        "Rippel, Gelbart and Adams, Learning ordered representations with nested dropout, ICML "
+        "2014.",
     ),
     "vae": Row(
         Recipe(Gaussian()),

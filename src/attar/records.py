@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 from torch import Tensor
 
@@ -17,16 +17,26 @@ class Batch:
     Attributes
     ----------
     values : Tensor (B, *shape)
-        What the encoder may see.
+        What the encoder may see; 0 where it is missing.
     target : Tensor (B, *shape)
-        What must be reconstructed: the clean values.
+        What must be reconstructed: the clean values; 0 where they are missing.
     observed : bool Tensor (B, *shape) or None
         Where a target is known; None when nothing is missing.
+    seen : bool Tensor (B, *shape) or None
+        Where the encoder may look; None: wherever it is known.
     """
 
     values: Tensor
     target: Tensor
     observed: Tensor | None = None
+    seen: Tensor | None = None
+
+    @classmethod
+    def of(cls, prepared: Tensor) -> Self:
+        """Return the batch of prepared rows (B, *shape) whose missing cells are NaN."""
+        unknown = prepared.isnan()
+        filled = prepared.masked_fill(unknown, 0.0)
+        return cls(filled, filled, ~unknown)
 
 
 @dataclass(frozen=True)

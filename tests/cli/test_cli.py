@@ -18,25 +18,7 @@ from PIL import Image
 from sklearn.datasets import load_digits, load_iris
 
 import attar
-from attar.cli import main
 from attar.data import datasets
-
-
-@pytest.fixture
-def run(monkeypatch, capsys, tmp_path):
-    """Run a command line in an empty folder; return exit status, output and error output."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["attar", *map(str, words)])
-        status = 0
-        try:
-            main()
-        except SystemExit as exit_:
-            status = exit_.code or 0
-        return (status, *capsys.readouterr())
-
-    return run
 
 
 @pytest.fixture(scope="session")
@@ -130,10 +112,10 @@ def test_pictures_go_to_a_folder_scaled_to_white(run, digits_model):
     status, _, _ = run("reconstruct", digits_model, "digits", "-o", "pictures")
     assert status == 0
     names = sorted(os.listdir("pictures"))
-    assert names[0] == "000.png"
+    assert names[0] == "000000.png"
     assert len(names) == 360
     back = attar.load(digits_model).reconstruct("digits")
-    first = np.asarray(Image.open("pictures/000.png"))
+    first = np.asarray(Image.open("pictures/000000.png"))
     assert_array_equal(first, np.rint(back[0] * (255 / 16)).clip(0, 255))
 
 
@@ -144,13 +126,13 @@ def test_pictures_of_whole_bytes_are_written_as_they_are(run):
     run("fit", "c.npy", "-o", "c.attar", "--epochs", 1)
     run("reconstruct", "c.attar", "c.npy", "-o", "pictures")
     back = attar.load("c.attar").reconstruct(colour)
-    assert_array_equal(np.asarray(Image.open("pictures/07.png")), back[7])
+    assert_array_equal(np.asarray(Image.open("pictures/000007.png")), back[7])
 
 
 def test_a_second_writing_takes_the_place_of_the_first(run, digits_model):
     run("sample", digits_model, "-n", 3, "-o", "new")
     run("sample", digits_model, "-n", 2, "-o", "new")
-    assert sorted(os.listdir("new")) == ["0.png", "1.png"]
+    assert sorted(os.listdir("new")) == ["000000.png", "000001.png"]
     assert os.listdir(".") == ["new"]
 
 
@@ -199,7 +181,7 @@ def test_recipes_prints_the_table(run):
 BAD = {
     "missing file": (["fit", "none.csv", "-o", "m.attar"], "There is no file none.csv"),
     "unknown suffix": (["fit", "a.xyz", "-o", "m.attar"], "does not read"),
-    "folder": (["fit", "folder", "-o", "m.attar"], "is a folder"),
+    "folder": (["fit", "folder", "-o", "m.attar"], "folder holds no pictures"),
     "no such folder": (["fit", "digits", "-o", "none/m.attar"], "no folder none"),
     "recipe": (["fit", "digits", "-o", "m.attar", "--recipe", "vea"], "did you mean 'vae'"),
     "setting": (["fit", "digits", "-o", "m.attar", "--set", "epoch=3"], "did you mean 'epochs'"),
@@ -213,14 +195,12 @@ BAD = {
     "empty file": (["fit", "empty.csv", "-o", "m.attar"], "empty.csv is empty"),
     "one row": (["fit", "one.csv", "-o", "m.attar"], "1 sample"),
     "ragged lines": (["fit", "ragged.csv", "-o", "m.attar"], "line 3"),
-    "text": (["fit", "text.csv", "-o", "m.attar"], "Column 'name' holds"),
-    "missing cells": (["fit", "missing.csv", "-o", "m.attar"], "'b' has 1 missing values"),
     "encoding": (["fit", "latin.csv", "-o", "m.attar"], "latin.csv cannot be read"),
     "label": (["fit", "text.csv", "-o", "m.attar", "--label", "nam"], "did you mean 'name'"),
-    "no array": (["fit", "broken.npy", "-o", "m.attar"], "broken.npy cannot be read"),
+    "no array": (["fit", "broken.npy", "-o", "m.attar"], "broken.npy is no .npy file"),
     "no archive": (["fit", "broken.npz", "-o", "m.attar"], "broken.npz cannot be read"),
     "several arrays": (["fit", "several.npz", "-o", "m.attar"], "holds the arrays a, b"),
-    "objects": (["fit", "objects.npy", "-o", "m.attar"], "objects.npy cannot be read"),
+    "objects": (["fit", "objects.npy", "-o", "m.attar"], "objects.npy holds Python objects"),
     "cut IDX": (["fit", "cut-idx3-ubyte", "-o", "m.attar"], "is damaged"),
     "no model": (["encode", "none.attar", "digits", "-o", "c.npy"], "no model file none.attar"),
     "not a model": (["info", "text.csv"], "no model of attar's"),

@@ -3,13 +3,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attar.data.batches import Batches, Held
+from attar.data.batches import Held, Selection
 from attar.data.scaling import Scaler
+from attar.records import Batch
 
 
 def batches_of(n, size, rows=None):
-    held = Held(torch.arange(2 * n).float().reshape(n, 2), None)
-    return Batches(held, torch.arange(n) if rows is None else rows, size)
+    held = Held(torch.arange(2 * n).float().reshape(n, 2), lambda x: x)
+    return Selection(held, torch.arange(n) if rows is None else rows, size)
 
 
 def first_cells(batches):
@@ -54,8 +55,24 @@ def test_orders_are_fair():
 def test_raw_bytes_are_scaled_batch_by_batch():
     raw = torch.randint(0, 256, (10, 3), dtype=torch.uint8)
     scaler = Scaler(*(torch.tensor(v).numpy() for v in ([1.0], [4.0]))).float()
-    batches = Batches(Held(raw, scaler), torch.arange(10), 4)
+    batches = Selection(Held(raw, scaler), torch.arange(10), 4)
     found = torch.cat([batch.target for batch in batches])
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, (raw.float() - 1) / 4, rtol=0, atol=0)
     assert all(batch.values is batch.target and batch.observed is None for batch in batches)
+
+
+def test_missing_cells_are_marked_and_hold_0():
+    x = torch.randn(10, 3)
+    x[torch.rand(10, 3) < 0.3] = torch.nan
+    rows = torch.tensor([7, 0, 3])
+    batch = Held(x, lambda x: 2 * x, gaps=True).batch(rows)
+    expected = Batch.of(2 * x[rows])
+    assert torch.equal(batch.observed, ~x[rows].isnan())
+    assert torch.equal(batch.target, expected.target)
+    assert torch.equal(batch.values, expected.values)
+
+
+def test_there_are_as_many_rows_and_batches_as_were_chosen():
+    batches = batches_of(9, 4, torch.arange(7))
+    assert (batches.rows, len(batches), batches.size) == (7, 2, 4)

@@ -1,36 +1,48 @@
 import re
+from math import prod
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from PIL import Image
 
 from attar import DataError
+from attar.data import images as module
 from attar.data.images import Images
+from attar.data.pictures.folder import Pictures
 from attar.data.scaling import MinMax
-from attar.data.source import kind_of
 
 SIZES = st.tuples(st.integers(1, 3), st.integers(1, 5), st.integers(1, 5))
+CHANCE = np.random.default_rng(0)
+
+
+def kind_of(images):
+    return Images.of([images])[0]
 
 
 @given(st.data())
 def test_images_come_back_in_their_own_shape_and_dtype(data):
-    dtype = data.draw(st.sampled_from([np.uint8, np.float32, np.float64, np.int16, np.bool_]))
+    dtype = data.draw(
+        st.sampled_from([np.uint8, np.uint16, np.float32, np.float64, np.int16, np.bool_])
+    )
     size = data.draw(SIZES) + data.draw(st.sampled_from([(), (1,), (3,), (4,)]))
-    finite = {"allow_nan": False, "allow_infinity": False}
+    finite = {"allow_nan": False, "allow_infinity": False, "min_value": -1e9, "max_value": 1e9}
     elements = finite if np.dtype(dtype).kind == "f" else {}
     images = data.draw(arrays(dtype, size, elements=elements))
-    kind = Images.from_json(Images.of(images).to_json())
+    kind = Images.from_json(kind_of(images).to_json())
     rows = kind.rows(images)
     assert rows.shape == (len(images), *kind.shape)
-    back = kind.restore(rows.astype(np.float64))
+    back = kind.restore(rows.astype(np.float64), kind.aside(images))
     assert back.dtype == images.dtype
     np.testing.assert_array_equal(back, images)
+    halves = [kind.restore(kind.rows(half)) for half in (images[:1], images[1:])]
+    np.testing.assert_array_equal(kind.joined(halves), images)
 
 
 def test_channels_come_first_for_networks():
-    images = np.random.default_rng(0).integers(0, 256, (2, 4, 5, 3), np.uint8)
+    images = CHANCE.integers(0, 256, (2, 4, 5, 3), np.uint8)
     rows = kind_of(images).rows(images)
     assert kind_of(images).shape == (3, 4, 5)
     assert rows[1, 2, 3, 4] == images[1, 3, 4, 2]
@@ -49,31 +61,124 @@ def test_names_of_cells_are_in_the_order_of_the_cells():
 
 
 def test_brightness_has_one_scale():
-    images = np.random.default_rng(0).integers(7, 200, (5, 4, 4), np.uint8)
-    kind = kind_of(images)
-    rows = kind.rows(images)
-    shift, scale = kind.scaling(rows).fit(kind.columns(rows))
-    assert kind.scaling(rows) == MinMax()
-    assert kind.spread(shift).shape == (1, 1, 1)
-    assert (shift.item(), scale.item()) == (images.min(), int(images.max()) - images.min())
+    images = CHANCE.integers(7, 200, (5, 4, 4, 3), np.uint8)
+    kind, summary = Images.of([images])
+    assert kind.scaling(summary) == MinMax()
+    moments = summary.moments
+    assert (moments.low, moments.high) == (images.min(), images.max())
+    np.testing.assert_allclose(moments.mean, images.mean())
+    np.testing.assert_allclose(moments.deviation, images.std())
+    spread = kind.spread(moments.low, neutral=0.0)
+    assert spread.shape == (1, 1, 1)
+    assert (kind.rows(images) - spread).min() == 0
+
+
+def test_the_column_of_pixels_is_no_copy():
+    images = CHANCE.integers(0, 256, (2, 4, 5, 3), np.uint8)
+    for stack in (images, images[..., 0].copy()):
+        kind = kind_of(stack)
+        assert np.shares_memory(kind.columns(kind.rows(stack)), stack)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_pieces_are_summarized_as_the_whole(dtype):
+    images = CHANCE.integers(0, 256, (50, 3, 4), np.uint8).astype(dtype)
+    kind, whole = Images.of([images])
+    cut, parts = Images.of(np.split(images, [0, 7, 31]))
+    assert cut == kind
+    assert parts.rows == whole.rows == 50
+    for name in ("count", "mean", "squares", "low", "high"):
+        figures = (getattr(summary.moments, name) for summary in (parts, whole))
+        np.testing.assert_allclose(*figures, rtol=1e-12)
+    np.testing.assert_array_equal(parts.sample, kind.rows(images))
+    np.testing.assert_array_equal(parts.places, np.arange(50))
+
+
+def test_the_sample_of_large_images_is_small(monkeypatch):
+    images = CHANCE.integers(0, 256, (40, 3, 4), np.uint8)
+    monkeypatch.setattr(module, "FEWEST", 2)
+    monkeypatch.setattr(module, "CELLS", 5 * prod(images.shape[1:]))
+    kind, summary = Images.of([images])
+    assert len(summary.places) == 5
+    np.testing.assert_array_equal(summary.sample, kind.rows(images)[summary.places])
+
+
+def test_pixels_may_be_missing():
+    images = CHANCE.normal(size=(6, 4, 5, 3))
+    images[2, 1, 3, 0] = np.nan
+    kind, summary = Images.of([images])
+    assert summary.missing
+    assert summary.moments.count == images.size - 1
+    np.testing.assert_allclose(summary.moments.mean, np.nanmean(images))
+    assert np.argwhere(np.isnan(kind.rows(images))).tolist() == [[2, 0, 1, 3]]
+
+
+def test_pieces_of_several_dtypes_have_the_one_that_holds_all():
+    pieces = [np.full((2, 3, 3), 200, np.uint8), np.full((2, 3, 3), 0.5)]
+    kind, summary = Images.of(pieces)
+    assert kind.dtype == "float64"
+    assert summary.moments.mean == 100.25
 
 
 def test_images_of_another_size_are_refused():
     kind = kind_of(np.zeros((2, 4, 5)))
     with pytest.raises(DataError, match=re.escape("have shape (5, 5), but")):
         kind.rows(np.zeros((2, 5, 5)))
+    with pytest.raises(DataError, match=re.escape("different shapes ((4, 5), (5, 5))")):
+        Images.of([np.zeros((2, 4, 5)), np.zeros((2, 5, 5))])
 
 
-@pytest.mark.parametrize(
-    ("value", "what"), [(np.nan, "2 missing values (NaN)"), (np.inf, "2 infinite values (inf)")]
-)
-def test_pixels_that_are_no_finite_numbers_are_counted_by_place(value, what):
+@pytest.mark.parametrize("pieces", [[], [np.zeros((0, 4, 5))]], ids=["no piece", "empty piece"])
+def test_no_images_are_refused(pieces):
+    with pytest.raises(DataError, match="There are no images"):
+        Images.of(pieces)
+
+
+def test_infinite_pixels_are_counted_by_place():
     images = np.zeros((6, 4, 5, 3))
-    images[[1, 3], 2, 4, 1] = value
-    with pytest.raises(DataError, match=re.escape(f"Pixel (2, 4) has {what}")):
-        kind_of(images).rows(images)
+    images[[1, 3], 2, 4, 1] = np.inf
+    with pytest.raises(DataError, match=re.escape("Pixel (2, 4) has 2 infinite values (inf)")):
+        Images.of([images])
 
 
 def test_images_of_text_are_refused():
     with pytest.raises(DataError, match="where numbers belong"):
-        kind_of(np.full((2, 3, 3), "x"))
+        Images.of([np.full((2, 3, 3), "x")])
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two grey pictures of different sizes."""
+    for name, size in (("a", (4, 6)), ("b", (8, 8))):
+        Image.fromarray(CHANCE.integers(0, 256, size, np.uint8)).save(tmp_path / f"{name}.png")
+    return tmp_path
+
+
+class TestPicturesOfAFittedKind:
+    def test_are_resized_if_those_at_fit_were(self, folder):
+        fitted = Pictures(folder, size=(5, 5))
+        kind = Images.from_json(Images.of(fitted)[0].to_json())
+        assert (kind.size, kind.dtype) == ((5, 5), "uint8")
+        np.testing.assert_array_equal(kind.pictures(folder).whole(), fitted.whole())
+
+    def test_are_else_refused_if_they_are_of_another_size(self, folder):
+        (folder / "b.png").unlink()
+        kind = kind_of(np.zeros((2, 5, 5), np.uint8))
+        with pytest.raises(DataError, match=re.escape("have shape (4, 6), but")):
+            kind.rows(kind.pictures(folder).whole())
+
+    def test_get_the_colours_that_those_at_fit_had(self, folder):
+        grey = Pictures(folder, size="6x6").whole()
+        coloured = Images((6, 6, 3), "uint8", resized=True).pictures(folder)
+        np.testing.assert_array_equal(coloured.whole(), np.stack([grey] * 3, axis=-1))
+        deep = Images((6, 6), "uint16", resized=True).pictures(folder)
+        np.testing.assert_array_equal(deep.whole(), 257 * grey.astype(np.uint16))
+
+    def test_are_refused_if_they_have_more_colours(self, folder):
+        Image.new("RGB", (5, 5)).save(folder / "b.png")
+        with pytest.raises(DataError, match=r"b\.png is colour, where grey belongs"):
+            Images((5, 5), "uint8", resized=True).pictures(folder)
+
+    def test_are_refused_by_a_model_of_other_arrays(self, folder):
+        with pytest.raises(DataError, match=r"fitted on float32 arrays of shape \(5, 5\)"):
+            Images((5, 5), "float32").pictures(folder)

@@ -6,18 +6,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from attar.data.preparation import Preparation
-from attar.data.scaling import MinMax, Robust, Scaling, Standard
-from attar.data.source import kind_of
+from attar.data.kinds import kind_of
+from attar.data.preparations import preparation
+from attar.data.scaling import MinMax, Robust, Scaling, Standard, Symmetric
 
 SCALINGS = [Scaling.named(name) for name in Scaling.members]
 TYPES = ["bool", "uint8", "int16", "int32", "float32", "float64"]
 
 
 def fitted(data, scaling):
-    kind = kind_of(data)
-    rows = kind.rows(data)
-    return Preparation.fit(kind, scaling, rows), rows
+    kind, summary = kind_of(data).of([data])
+    return preparation(kind, scaling, summary), kind.rows(data)
+
+
+def restored(how, prepared):
+    return how.kind.restore(how.raw(prepared))
 
 
 @given(st.data())
@@ -26,8 +29,8 @@ def test_data_comes_back_in_its_own_form(data):
     shape = data.draw(array_shapes(min_dims=2, max_dims=4, max_side=4))
     elements = {"min_value": -1000, "max_value": 1000} if dtype.kind in "if" else {}
     x = data.draw(arrays(dtype, shape, elements=elements))
-    preparation, rows = fitted(x, data.draw(st.sampled_from(SCALINGS)))
-    back = preparation.restore(preparation.prepare(rows, torch.float64))
+    how, rows = fitted(x, data.draw(st.sampled_from(SCALINGS)))
+    back = restored(how, how.prepare(rows, torch.float64))
     assert back.dtype == x.dtype
     if dtype.kind == "f":
         np.testing.assert_allclose(back, x, rtol=1e-6, atol=1e-6)
@@ -39,8 +42,8 @@ def test_data_comes_back_in_its_own_form(data):
 def test_bytes_and_truths_come_back_from_single_precision_too(scaling):
     chance = np.random.default_rng(0)
     for x in (chance.integers(0, 256, (20, 5, 4, 3), np.uint8), chance.random((20, 5)) < 0.3):
-        preparation, rows = fitted(x, scaling)
-        np.testing.assert_array_equal(preparation.restore(preparation.prepare(rows)), x)
+        how, rows = fitted(x, scaling)
+        np.testing.assert_array_equal(restored(how, how.prepare(rows)), x)
 
 
 @pytest.mark.parametrize("scaling", [Standard(), MinMax(), Robust()], ids=lambda part: part.name)
@@ -48,27 +51,27 @@ def test_large_offsets_cost_no_digits(scaling):
     moved = np.random.default_rng(0).normal(size=(200, 1))
     plain, rows = fitted(moved, scaling)
     expected = plain.prepare(rows, torch.float64)
-    preparation, rows = fitted(1.6e9 + moved, scaling)
-    found = preparation.prepare(rows)
+    how, rows = fitted(1.6e9 + moved, scaling)
+    found = how.prepare(rows)
     assert found.dtype == torch.float32
     torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(preparation.restore(found), 1.6e9 + moved, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(restored(how, found), 1.6e9 + moved, rtol=0, atol=1e-6)
 
 
 def test_a_frame_comes_back_with_its_columns_and_dtypes():
     frame = pd.DataFrame({"year": [1990, 2024], "share": [0.25, 0.5], "paid": [True, False]})
-    preparation, rows = fitted(frame, Standard())
-    pd.testing.assert_frame_equal(preparation.restore(preparation.prepare(rows)), frame)
+    how, rows = fitted(frame, Standard())
+    pd.testing.assert_frame_equal(restored(how, how.prepare(rows)), frame)
 
 
 @pytest.mark.parametrize("scaling", SCALINGS, ids=lambda part: part.name)
 def test_a_constant_column_is_prepared_as_finite_numbers_and_comes_back(scaling):
     x = np.column_stack([np.full(9, 1e9 + 0.1), np.arange(9.0)])
-    preparation, rows = fitted(x, scaling)
-    prepared = preparation.prepare(rows, torch.float64)
+    how, rows = fitted(x, scaling)
+    prepared = how.prepare(rows, torch.float64)
     assert prepared.isfinite().all()
     assert (prepared[:, 0] == prepared[0, 0]).all()
-    np.testing.assert_allclose(preparation.restore(prepared), x, rtol=1e-15)
+    np.testing.assert_allclose(restored(how, prepared), x, rtol=1e-15)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "bool", "float64", "int32"])
@@ -76,11 +79,11 @@ def test_a_constant_column_is_prepared_as_finite_numbers_and_comes_back(scaling)
 def test_held_rows_are_the_prepared_ones(dtype, channels_last):
     shape = (30, 4, 5, 3) if channels_last else (30, 6)
     x = np.random.default_rng(0).integers(0, 200, shape).astype(dtype)
-    preparation, rows = fitted(x, MinMax())
-    held = preparation.hold(rows, torch.device("cpu"))
+    how, rows = fitted(x, MinMax())
+    held = how.hold(rows, torch.device("cpu"))
     assert held.values.dtype == (torch.uint8 if dtype in ("uint8", "bool") else torch.float32)
     index = torch.tensor([3, 29, 0])
-    expected = preparation.prepare(rows)[index]
+    expected = how.prepare(rows)[index]
     torch.testing.assert_close(held.batch(index).target, expected, rtol=1e-6, atol=1e-7)
 
 
@@ -88,22 +91,103 @@ def test_read_only_data_is_taken_and_left_alone():
     x = np.random.default_rng(0).integers(0, 256, (10, 4, 4), np.uint8)
     x.setflags(write=False)
     before = x.copy()
-    preparation, rows = fitted(x, MinMax())
-    held = preparation.hold(rows, torch.device("cpu"))
+    how, rows = fitted(x, MinMax())
+    held = how.hold(rows, torch.device("cpu"))
     held.batch(torch.arange(3))
-    preparation.prepare(rows)
+    how.prepare(rows)
     assert np.array_equal(x, before)
 
 
 def test_many_rows_are_prepared_as_few_are():
     x = np.random.default_rng(0).normal(size=(9000, 2)) * 7 + 3
-    preparation, rows = fitted(x, Standard())
+    how, rows = fitted(x, Standard())
     expected = torch.from_numpy((x - x.mean(0)) / x.std(0)).float()
-    torch.testing.assert_close(preparation.prepare(rows), expected, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(how.prepare(rows), expected, rtol=1e-6, atol=1e-6)
 
 
-def test_the_scales_of_prepared_columns_are_their_deviations():
-    x = np.random.default_rng(0).normal(size=(50, 3)) * [1, 2, 0]
-    preparation, rows = fitted(x, Scaling.named("none"))
-    found = preparation.scales(preparation.prepare(rows, torch.float64).numpy())
-    np.testing.assert_allclose(found, x.std(0), rtol=1e-12)
+def test_prepared_columns_that_had_a_unit_are_told_apart():
+    frame = pd.DataFrame({"a": [0.5, 1.5, 4.0], "word": ["x", "y", "x"], "n": [3, 9, 1]})
+    kind, summary = kind_of(frame).of([frame])
+    how = preparation(kind, Scaling.named("none"), summary)
+    names, columns = kind.with_unit(how.prepare(kind.rows(frame)).numpy())
+    assert names == ["a", "n"]
+    np.testing.assert_array_equal(columns, frame[["a", "n"]])
+
+
+@given(st.data())
+def test_missing_cells_stay_missing_there_and_back(data):
+    shape = data.draw(array_shapes(min_dims=2, max_dims=4, max_side=4))
+    cells = st.floats(-1000, 1000) | st.just(np.nan)
+    x = data.draw(arrays(np.float64, shape, elements=cells))
+    how, rows = fitted(x, data.draw(st.sampled_from(SCALINGS)))
+    prepared = how.prepare(rows, torch.float64)
+    np.testing.assert_allclose(restored(how, prepared), x, rtol=1e-6, atol=1e-6)
+    batch = how.batch(rows, torch.float64, torch.device("cpu"))
+    assert torch.equal(batch.observed, ~prepared.isnan())
+    assert torch.equal(batch.target, prepared.nan_to_num(0.0))
+
+
+def mixed_frame(n=60):
+    chance = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "income": chance.lognormal(8, 2, n),
+            "town": chance.choice(["Bonn", "Ulm", "Trier"], n),
+            "rooms": chance.integers(1, 9, n),
+            "paid": chance.random(n) < 0.4,
+            "size": chance.normal(size=n),
+        }
+    )
+    frame.loc[3:9, "income"] = np.nan
+    frame.loc[[0, 20], "town"] = None
+    return frame
+
+
+def test_a_frame_with_gaps_and_a_bent_column_comes_back():
+    frame = mixed_frame()
+    how, rows = fitted(frame, Symmetric())
+    assert how.scaler.bend is not None
+    prepared = how.prepare(rows, torch.float64)
+    assert prepared.shape == (60, 1 + 3 + 1 + 1 + 1)
+    # A level that is missing is missing in its whole segment.
+    assert prepared[[0, 20], 1:4].isnan().all()
+    assert (prepared[1:20, 1:4].sum(1) == 1).all()
+    back = restored(how, prepared)
+    pd.testing.assert_frame_equal(back, frame, rtol=1e-9)
+
+
+def test_only_what_has_a_unit_is_scaled():
+    frame = mixed_frame()
+    for scaling in SCALINGS:
+        how, rows = fitted(frame, scaling)
+        prepared = how.prepare(rows, torch.float64)
+        assert set(prepared[1, 1:4].tolist()) == {0.0, 1.0}
+        assert set(prepared[:, 5].tolist()) == {0.0, 1.0}
+
+
+def test_held_rows_with_gaps_are_the_prepared_ones():
+    how, rows = fitted(mixed_frame(), Symmetric())
+    held = how.hold(rows, torch.device("cpu"))
+    assert held.gaps
+    index = torch.tensor([3, 20, 0, 59])
+    expected = how.prepare(rows)[index]
+    batch = held.batch(index)
+    assert torch.equal(batch.observed, ~expected.isnan())
+    torch.testing.assert_close(batch.target, expected.nan_to_num(0.0), rtol=0, atol=0)
+
+
+def test_rows_without_gaps_are_held_without_a_mask():
+    how, rows = fitted(np.random.default_rng(0).normal(size=(9, 3)), Standard())
+    assert how.hold(rows, torch.device("cpu")).batch(torch.arange(3)).observed is None
+
+
+def test_columns_that_are_not_bent_are_exactly_standardized():
+    chance = np.random.default_rng(0)
+    x = np.column_stack([chance.lognormal(0, 1.5, 500), chance.normal(5, 2, (500, 2))])
+    bending, rows = fitted(x, Symmetric())
+    plain, _ = fitted(x, Standard())
+    assert bending.scaler.bend is not None
+    assert torch.equal(bending.prepare(rows)[:, 1:], plain.prepare(rows)[:, 1:])
+    np.testing.assert_array_equal(
+        bending.raw(bending.prepare(rows))[:, 1:], plain.raw(plain.prepare(rows))[:, 1:]
+    )

@@ -4,9 +4,22 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
+from scipy.stats import skew, yeojohnson, yeojohnson_llf
+from sklearn.preprocessing import MinMaxScaler, PowerTransformer, RobustScaler, StandardScaler
 
-from attar.data.scaling import MinMax, Robust, Scaler, Scaling, Standard, Unscaled
+from attar.data.scaling import (
+    MinMax,
+    Robust,
+    Scaler,
+    Scaling,
+    Standard,
+    Symmetric,
+    Unscaled,
+    bent,
+    skewness,
+    straightened,
+)
+from attar.data.summary import Moments
 
 PEERS = [(Standard(), StandardScaler()), (MinMax(), MinMaxScaler()), (Robust(), RobustScaler())]
 SCALINGS = [Scaling.named(name) for name in Scaling.members]
@@ -18,7 +31,16 @@ TABLES = arrays(
 
 
 def scaled(scaling, x):
-    return Scaler(*scaling.fit(x))(torch.from_numpy(np.asarray(x, np.float64))).numpy()
+    return scaler_of(scaling, x)(torch.from_numpy(np.asarray(x, np.float64))).numpy()
+
+
+def fitted(scaling, x):
+    return scaling.fit(Moments.of(x), x)
+
+
+def scaler_of(scaling, x):
+    scales = fitted(scaling, x)
+    return Scaler(scales.shift, scales.scale, scales.bend)
 
 
 @pytest.mark.parametrize(("scaling", "peer"), PEERS, ids=lambda part: type(part).__name__)
@@ -43,7 +65,7 @@ def test_numbers_of_any_type_are_scaled_alike(scaling, peer, dtype):
 @pytest.mark.parametrize("scaling", SCALINGS, ids=lambda part: part.name)
 @given(TABLES)
 def test_scaling_back_gives_the_raw_values(scaling, x):
-    scaler = Scaler(*scaling.fit(x))
+    scaler = scaler_of(scaling, x)
     back = scaler.inverse(scaler(torch.from_numpy(x))).numpy()
     np.testing.assert_allclose(back, x, rtol=1e-9, atol=1e-9 * np.abs(x).max() + 1e-300)
 
@@ -51,9 +73,10 @@ def test_scaling_back_gives_the_raw_values(scaling, x):
 @pytest.mark.parametrize("scaling", SCALINGS, ids=lambda part: part.name)
 @pytest.mark.parametrize("value", [0.0, 0.1, -7.3, 1e9 + 0.1, 1e-30, 255])
 def test_a_constant_column_has_scale_one(scaling, value):
-    shift, scale = scaling.fit(np.full((1000, 1), value))
-    assert scale.tolist() == [1.0]
-    assert shift[0] == pytest.approx(0.0 if scaling == Unscaled() else value, rel=1e-15)
+    scales = fitted(scaling, np.full((1000, 1), value))
+    assert scales.scale.tolist() == [1.0]
+    assert scales.bend is None
+    assert scales.shift[0] == pytest.approx(0.0 if scaling == Unscaled() else value, rel=1e-15)
 
 
 @pytest.mark.parametrize("scaling", SCALINGS, ids=lambda part: part.name)
@@ -63,8 +86,8 @@ def test_read_only_numbers_are_taken_and_left_alone(scaling):
     x.setflags(write=False)
     for numbers in (x, x.astype(np.float32)):
         numbers.setflags(write=False)
-        shift, scale = scaling.fit(numbers)
-        assert shift.dtype == scale.dtype == np.float64
+        scales = fitted(scaling, numbers)
+        assert scales.shift.dtype == scales.scale.dtype == np.float64
     assert np.array_equal(x, before)
 
 
@@ -77,4 +100,159 @@ def test_outliers_do_not_move_a_robust_scaling():
     x = np.arange(101.0)[:, None]
     y = x.copy()
     y[-1] = 1e12
-    assert [v.tolist() for v in Robust().fit(x)] == [v.tolist() for v in Robust().fit(y)]
+    first, second = fitted(Robust(), x), fitted(Robust(), y)
+    assert (first.shift.tolist(), first.scale.tolist()) == ([50.0], [50.0])
+    assert (second.shift.tolist(), second.scale.tolist()) == ([50.0], [50.0])
+
+
+GAPS = arrays(
+    np.float64,
+    st.tuples(st.integers(1, 12), st.integers(1, 4)),
+    elements=st.floats(-1e6, 1e6, width=32) | st.just(np.nan),
+)
+
+
+@pytest.mark.parametrize(("scaling", "peer"), PEERS, ids=lambda part: type(part).__name__)
+@given(seed=st.integers(0, 1000))
+def test_missing_values_are_left_out_and_stay_missing(scaling, peer, seed):
+    chance = np.random.default_rng(seed)
+    x = chance.normal(size=(30, 3)) * [1, 1e-3, 1e5] + [0, 3, 1e6]
+    x[chance.random(x.shape) < 0.3] = np.nan
+    np.testing.assert_allclose(scaled(scaling, x), peer.fit_transform(x), rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("scaling", SCALINGS, ids=lambda part: part.name)
+@given(GAPS)
+def test_columns_with_gaps_come_back(scaling, x):
+    scaler = scaler_of(scaling, x)
+    assert scaler.shift.isfinite().all()
+    assert (scaler.scale > 0).all()
+    back = scaler.inverse(scaler(torch.from_numpy(x))).numpy()
+    largest = np.nanmax(np.abs(x), initial=0)
+    np.testing.assert_allclose(back, x, rtol=1e-9, atol=1e-9 * largest + 1e-300)
+
+
+@pytest.mark.parametrize("scaling", SCALINGS, ids=lambda part: part.name)
+def test_a_column_without_a_value_is_left_as_it_is(scaling):
+    x = np.column_stack([np.full(50, np.nan), np.arange(50.0)])
+    scales = fitted(scaling, x)
+    assert (scales.shift[0], scales.scale[0]) == (0, 1)
+
+
+POWERS = [0.0, 1e-12, 0.3, 0.5, 1.0, 1.4, 2 - 1e-12, 2.0]
+
+
+@pytest.mark.parametrize("power", POWERS)
+def test_bending_is_scipys_power_transform(power):
+    x = np.concatenate([np.linspace(-9, 9, 181), [1e-12, -1e-12, 1e4, -1e4]])
+    found = bent(torch.from_numpy(x), torch.tensor(power, dtype=torch.float64)).numpy()
+    # An exponent of 1e-12 counts as 0.
+    np.testing.assert_allclose(found, yeojohnson(x, power), rtol=1e-11, atol=1e-15)
+
+
+@given(
+    st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=9),
+    st.floats(0, 2) | st.sampled_from(POWERS),
+)
+def test_straightening_is_the_inverse_of_bending(values, power):
+    x = torch.tensor(values, dtype=torch.float64)
+    power = torch.tensor(power, dtype=torch.float64)
+    back = straightened(bent(x, power), power)
+    torch.testing.assert_close(back, x, rtol=1e-10, atol=1e-12)
+    assert (bent(x, power).sign() == x.sign()).all()
+
+
+@given(st.floats(0, 2))
+def test_bending_keeps_the_order(power):
+    x = torch.linspace(-20, 20, 999, dtype=torch.float64)
+    assert (bent(x, torch.tensor(power, dtype=torch.float64)).diff() > 0).all()
+
+
+def test_what_is_missing_stays_missing_when_bent():
+    x = torch.tensor([[torch.nan, 1.0]], dtype=torch.float64)
+    power = torch.tensor([0.5, 0.5], dtype=torch.float64)
+    assert bent(x, power).isnan().tolist() == [[True, False]]
+    assert straightened(x, power).isnan().tolist() == [[True, False]]
+
+
+def skewed(n=3000, seed=0):
+    chance = np.random.default_rng(seed)
+    return np.column_stack(
+        [
+            chance.lognormal(3, 1, n),
+            -chance.gamma(0.7, 5, n),
+            chance.normal(7, 3, n),
+            np.full(n, 4.0),
+            chance.random(n) < 0.5,
+        ]
+    )
+
+
+def test_skewed_columns_are_bent_as_scikit_learn_does():
+    x = skewed()[:, :2]
+    found = scaled(Symmetric(), x)
+    # Scikit-learn has no bounds; where its power lies between 0 and 2 both find the same.
+    peer = PowerTransformer().fit((x - x.mean(0)) / x.std(0))
+    powers = fitted(Symmetric(), x).bend[0]
+    for j in range(2):
+        if 0.01 < peer.lambdas_[j] < 1.99:
+            assert powers[j] == pytest.approx(peer.lambdas_[j], abs=1e-4)
+            expected = peer.transform((x - x.mean(0)) / x.std(0))[:, j]
+            np.testing.assert_allclose(found[:, j], expected, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(found.mean(0), 0, atol=1e-9)
+    np.testing.assert_allclose(found.std(0), 1, rtol=1e-9)
+
+
+@given(st.integers(0, 200))
+def test_the_power_is_the_likeliest_from_0_to_2(seed):
+    chance = np.random.default_rng(seed)
+    x = chance.lognormal(0, chance.uniform(0.8, 2), (500, 1)) * chance.choice([-1, 1])
+    power = fitted(Symmetric(), x).bend[0, 0]
+    standard = (x[:, 0] - x.mean()) / x.std()
+    others = [yeojohnson_llf(other, standard) for other in np.linspace(0, 2, 201)]
+    assert yeojohnson_llf(power, standard) >= max(others) - 1e-4 * abs(max(others))
+
+
+def test_bent_columns_are_less_skewed_and_the_others_are_standardized():
+    x = skewed()
+    scales = fitted(Symmetric(), x)
+    found, plain = scaled(Symmetric(), x), scaled(Standard(), x)
+    for j in range(2):
+        assert abs(skew(found[:, j])) < 1 < 1.5 < abs(skew(x[:, j]))
+    # To the last bit: what is not skewed is not touched.
+    np.testing.assert_array_equal(found[:, 2:], plain[:, 2:])
+    np.testing.assert_array_equal(scales.bend[:, 2:], [[1] * 3, [0] * 3, [1] * 3])
+
+
+def test_missing_values_bend_nothing():
+    x = skewed()
+    gaps = np.concatenate([x, np.full((500, x.shape[1]), np.nan)])
+    whole, holed = fitted(Symmetric(), x), fitted(Symmetric(), gaps)
+    np.testing.assert_allclose(holed.bend, whole.bend, rtol=1e-6, atol=1e-9)
+
+
+def test_a_tolerance_says_what_is_skewed():
+    x = skewed()[:, :1]
+    assert fitted(Symmetric(tolerance=100.0), x).bend is None
+    slight = np.random.default_rng(0).gamma(20, 1, (5000, 1))
+    assert fitted(Symmetric(), slight).bend is None
+    assert fitted(Symmetric(tolerance=0.1), slight).bend is not None
+
+
+@given(TABLES)
+def test_skewness_is_scipys(x):
+    x = x / 1e3
+    varies = np.ptp(x, axis=0) > 1e-6 * np.abs(x).max()
+    expected = np.where(varies, skew(np.where(varies, x, np.arange(len(x))[:, None])), 0)
+    np.testing.assert_allclose(skewness(x)[varies], expected[varies], rtol=1e-6, atol=1e-6)
+    holed = np.concatenate([x, np.full((3, x.shape[1]), np.nan)])
+    np.testing.assert_allclose(skewness(holed), skewness(x), rtol=1e-9, atol=1e-12)
+
+
+def test_a_scaler_comes_back_from_its_buffers():
+    x = skewed()
+    scaler = scaler_of(Symmetric(), x)
+    back = Scaler.restored(scaler.state_dict())
+    assert torch.equal(back(torch.from_numpy(x)), scaler(torch.from_numpy(x)))
+    plain = Scaler.restored(scaler_of(Standard(), x).state_dict())
+    assert plain.bend is None

@@ -6,12 +6,18 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.feather as feather
 import pytest
-import scipy.sparse
+from PIL import Image
 
 from attar import DataError, FileError
 from attar.data import datasets
-from attar.data.source import READERS, Source, kind_of, read
+from attar.data import source as sources
+from attar.data.images import Images
+from attar.data.pictures.folder import Pictures
+from attar.data.series import SeriesData
+from attar.data.source import READERS, STREAMS, Source, read
+from attar.data.stream import Stream
 
 X = np.arange(12.0).reshape(4, 3)
 FRAME = pd.DataFrame(X, columns=["a", "b", "c"]).assign(kind=["p", "q", "p", "q"])
@@ -26,6 +32,8 @@ WRITERS = {
     "a.csv": lambda path: FRAME.drop(columns="kind").to_csv(path, index=False),
     "a.csv.gz": lambda path: FRAME.drop(columns="kind").to_csv(path, index=False),
     "a.parquet": lambda path: FRAME.drop(columns="kind").to_parquet(path),
+    "a.feather": lambda path: FRAME.drop(columns="kind").to_feather(path),
+    "a.arrow": lambda path: feather.write_feather(FRAME.drop(columns="kind"), str(path)),
     "a.npy": lambda path: np.save(path, X),
     "a.npz": lambda path: np.savez_compressed(path, X=X),
     "a.idx": idx,
@@ -99,7 +107,7 @@ def test_an_archive_of_nothing_is_refused(tmp_path):
 
 def test_a_pickle_is_never_opened(tmp_path):
     np.save(tmp_path / "a.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    with pytest.raises(FileError, match="cannot be read: Object arrays cannot be loaded"):
+    with pytest.raises(FileError, match="holds Python objects, which are never loaded"):
         read(tmp_path / "a.npy")
 
 
@@ -129,22 +137,46 @@ def test_an_unknown_suffix_says_which_are_known(tmp_path):
         read(tmp_path / "a.xlsx")
 
 
-def test_a_folder_is_refused(tmp_path):
-    with pytest.raises(FileError, match="is a folder: give a file"):
+def test_a_folder_without_pictures_is_refused(tmp_path):
+    with pytest.raises(DataError, match="holds no pictures: attar reads PNG"):
+        read(tmp_path)
+
+
+def pictures(folder, sizes):
+    for i, size in enumerate(sizes):
+        (folder / "ab"[i % 2]).mkdir(exist_ok=True)
+        Image.fromarray(np.full(size, 9 * i, np.uint8)).save(folder / "ab"[i % 2] / f"{i}.png")
+
+
+def test_a_folder_is_its_pictures_and_their_labels(tmp_path):
+    pictures(tmp_path, [(4, 5)] * 6)
+    source = read(tmp_path)
+    assert isinstance(source.data, Pictures)
+    assert source.labels.tolist() == ["a", "a", "a", "b", "b", "b"]
+    expected = np.array([0, 18, 36, 9, 27, 45])
+    assert np.array_equal(np.concatenate(list(source.data))[:, 0, 0], expected)
+
+
+def test_pictures_come_in_the_form_that_was_fitted(tmp_path):
+    pictures(tmp_path, [(8, 6), (4, 4)])
+    (piece,) = read(tmp_path, kind=Images((3, 2), "uint8", resized=True)).data
+    assert piece.shape == (2, 3, 2)
+    with pytest.raises(DataError, match="different sizes"):
         read(tmp_path)
 
 
 def test_a_closed_file_is_refused(tmp_path, monkeypatch):
-    path = tmp_path / "a.csv"
-    path.write_text("a\n1\n")
-
-    def refuse(path):
+    def refuse(*_, **__):
         # The superuser, whom tests may run as, may read every file.
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setitem(READERS, ".csv", refuse)
-    with pytest.raises(FileError, match="may not be read: change its permissions"):
-        read(path)
+    monkeypatch.setitem(READERS, ".npz", refuse)
+    monkeypatch.setattr("pyarrow.csv.open_csv", refuse)
+    monkeypatch.setattr(np.lib.format, "open_memmap", refuse)
+    for name in ("a.csv", "a.npy", "a.npz"):
+        (tmp_path / name).write_text("a\n1\n")
+        with pytest.raises(FileError, match="may not be read: change its permissions"):
+            read(tmp_path / name)
 
 
 def test_data_sets_go_by_name_and_part():
@@ -165,9 +197,34 @@ def test_a_file_named_as_a_data_set_is_the_file(tmp_path, monkeypatch):
         read("digits")
 
 
-def test_sparse_data_says_what_to_do():
-    with pytest.raises(TypeError, match=r"convert it with \.toarray\(\)"):
-        kind_of(scipy.sparse.csr_array(X))
+@pytest.mark.parametrize("name", [name for name in WRITERS if name.endswith(tuple(STREAMS))])
+def test_a_large_file_is_streamed(name, tmp_path, monkeypatch):
+    WRITERS[name](tmp_path / name)
+    monkeypatch.setattr(sources, "HELD", 9)
+    source = read(tmp_path / name)
+    assert isinstance(source.data, Stream)
+    for _ in range(2):
+        np.testing.assert_array_equal(np.concatenate([np.asarray(p) for p in source.data]), X)
+
+
+def test_a_large_file_lacks_its_column_of_labels(tmp_path, monkeypatch):
+    FRAME.to_csv(tmp_path / "a.csv", index=False)
+    monkeypatch.setattr(sources, "HELD", 9)
+    source = read(tmp_path / "a.csv", label="kind")
+    assert isinstance(source.data, Stream)
+    assert source.labels is None
+    assert list(pd.concat(source.data).columns) == ["a", "b", "c"]
+    assert source.data.fingerprint != read(tmp_path / "a.csv").data.fingerprint
+    with pytest.raises(DataError, match="did you mean 'kind'"):
+        read(tmp_path / "a.csv", label="knd")
+
+
+def test_a_series_may_be_a_file(tmp_path):
+    FRAME.drop(columns="kind").to_csv(tmp_path / "a.csv", index=False)
+    source = read(SeriesData(tmp_path / "a.csv", window=3))
+    assert isinstance(source.data, SeriesData)
+    assert source.data.window == 3
+    np.testing.assert_array_equal(np.asarray(source.data.data), X)
 
 
 def test_a_header_without_rows_is_an_empty_table(tmp_path):

@@ -53,3 +53,38 @@ def test_rows_that_do_not_vary_have_no_error(rows):
     baseline = Baseline.fit(rows, 2)
     assert baseline.errors(rows) == pytest.approx([0.0] * (len(baseline.components) + 1), abs=1e-9)
     np.testing.assert_allclose(baseline.reconstruct(rows, 0), rows, rtol=1e-6)
+
+
+def gaps_of(rows):
+    return np.where(np.random.default_rng(4).random(rows.shape) < 0.2, np.nan, rows)
+
+
+def test_missing_cells_count_as_the_mean_and_have_no_error():
+    gaps, known = gaps_of(X), ~np.isnan(gaps_of(X))
+    baseline = Baseline.fit(gaps, 10)
+    filled = np.where(known, gaps, np.nanmean(gaps, 0))
+    np.testing.assert_allclose(baseline.mean, np.nanmean(gaps, 0), rtol=1e-6)
+    errors = baseline.errors(gaps)
+    assert len(errors) == 11
+    total = np.square(filled - filled.mean(0))[known].mean()
+    assert errors[0] == pytest.approx(total, rel=1e-5)
+    for k in range(1, 11):
+        pca = PCA(k).fit(filled)
+        back = pca.inverse_transform(pca.transform(filled))
+        expected = np.square(filled - back)[known].mean()
+        assert errors[k] == pytest.approx(expected, rel=1e-4, abs=1e-6 * total)
+
+
+def test_what_stands_in_a_missing_cell_of_other_rows_changes_nothing():
+    gaps = gaps_of(NEW)
+    baseline = Baseline.fit(X, 10)
+    few = baseline.errors(gaps)[3]
+    known = ~np.isnan(gaps)
+    filled = np.where(known, gaps, X.mean(0))
+    pca = PCA(3).fit(X)
+    expected = np.square(gaps - pca.inverse_transform(pca.transform(filled)))[known].mean()
+    assert few == pytest.approx(expected, rel=1e-4)
+
+
+def test_rows_of_which_nothing_is_known_have_no_error():
+    assert Baseline.fit(X, 2).errors(np.full((3, 10), np.nan)) == [0.0, 0.0, 0.0]

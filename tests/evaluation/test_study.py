@@ -5,9 +5,9 @@ from sklearn.decomposition import PCA
 
 from attar.applied import Applied
 from attar.codes import Point
+from attar.data.kinds import kind_of
 from attar.data.preparation import Preparation
 from attar.data.scaling import Unscaled
-from attar.data.source import kind_of
 from attar.evaluation.study import Study
 from attar.likelihoods import Gaussian
 from attar.networks import Linear
@@ -28,8 +28,8 @@ def pca_model():
         model.encoder[1].bias.copy_(-basis @ mean)
         model.decoder[0].weight.copy_(basis.T)
         model.decoder[0].bias.copy_(mean)
-    kind = kind_of(x)
-    preparation = Preparation.fit(kind, Unscaled(), x)
+    kind, summary = kind_of(x).of([x])
+    preparation = Preparation.fit(kind, Unscaled(), summary)
     return Applied(preparation, model.float().eval(), 3, doubles=True), pca, x[:150], x[150:]
 
 
@@ -61,3 +61,38 @@ def test_a_dimension_carries_its_share_of_the_variance(pca_model):
         expected = np.square(left + gone).mean() - np.square(left).mean()
         assert carried[j] == pytest.approx(expected, rel=1e-3)
     assert carried[2] == pytest.approx(0, abs=1e-9)
+
+
+def test_the_facts_of_data_with_gaps_are_of_known_cells(pca_model):
+    applied, _, learnt, apart = pca_model
+    chance = np.random.default_rng(5)
+    gaps = np.where(chance.random(apart.shape) < 0.3, np.nan, apart)
+    facts = Study.of(applied, learnt, gaps, held_out=True, best_epoch=3).facts
+    known = ~np.isnan(gaps)
+    # This model was built for data without gaps: what is missing is 0 to it.
+    filled = np.where(known, gaps, 0.0)
+    back = applied.decode(applied.encode(filled)).numpy()
+    assert facts.error == pytest.approx(np.square(filled - back)[known].mean(), rel=1e-4)
+    codes = applied.encode(filled)
+    for j in range(2):
+        held = codes.copy()
+        held[:, j] = codes[:, j].mean()
+        without = np.square(filled - applied.decode(held).numpy())[known].mean()
+        assert facts.carried[j] == pytest.approx(without - facts.error, rel=1e-3)
+    holed = Study.of(applied, np.vstack([learnt, gaps]), apart, held_out=True, best_epoch=3)
+    whole = np.vstack([learnt, gaps])
+    assert holed.facts.column_scales == pytest.approx(np.nanstd(whole, 0), rel=1e-4)
+
+
+def test_an_ordered_code_has_an_error_for_each_size(pca_model):
+    applied, pca, learnt, apart = pca_model
+    facts = Study.of(applied, learnt, apart, held_out=True, best_epoch=3, ordered=True).facts
+    assert len(facts.size_errors) == 4
+    # The codes are those of PCA about its mean, so that the first k are PCA's of size k.
+    for k in range(3):
+        few = pca.transform(apart)
+        few[:, k:] = 0
+        expected = np.square(apart - pca.inverse_transform(few)).mean()
+        assert facts.size_errors[k] == pytest.approx(expected, rel=1e-4)
+    assert facts.size_errors[3] == pytest.approx(facts.error, rel=1e-6)
+    assert not Study.of(applied, learnt, apart, held_out=True, best_epoch=3).facts.size_errors

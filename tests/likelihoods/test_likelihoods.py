@@ -19,6 +19,7 @@ from attar.likelihoods import (
     Laplace,
     LearnedGaussian,
     Likelihood,
+    Mixed,
 )
 
 DOUBLE = torch.float64
@@ -135,7 +136,14 @@ def test_a_written_gradient_is_that_of_autograd(part, numbers, shares):
 
 
 def test_these_have_their_gradient_written_down():
-    assert {part.name for part in WITH_GRADIENT} == {"bernoulli", "gaussian", "huber", "laplace"}
+    assert {part.name for part in WITH_GRADIENT} == {
+        "bernoulli",
+        "gaussian",
+        "huber",
+        "laplace",
+        "multinomial",
+        "poisson",
+    }
 
 
 def test_only_a_likelihood_that_learns_nothing_may_write_its_gradient_down():
@@ -201,3 +209,14 @@ def test_the_best_learnt_variance_is_the_mean_squared_error():
 def test_a_width_that_is_not_positive_is_refused(part, value):
     with pytest.raises(SettingError, match="must be positive"):
         part(value).build()
+
+
+def test_only_a_similarity_is_no_density():
+    assert {part.name for part in EVERY if not part.density} == {"ms-ssim"}
+
+
+def test_the_decoder_gives_one_number_for_each_cell_but_for_a_mixture():
+    others = {
+        part.name for part in EVERY if part != Mixed() and part.parameters((1, 8, 2)) != (1, 8, 2)
+    }
+    assert others == {"logistic-mixture"}

@@ -69,6 +69,23 @@ def test_the_model_lies_below_pca_where_its_error_is_less():
     assert float(model.get("cy")) > y
 
 
+def test_an_ordered_code_has_its_error_at_every_size():
+    pca_errors, sizes = [1.0, 0.6, 0.4, 0.3, 0.2], [1.4, 0.7, 0.35]
+    figure = figures.error_by_size(pca_errors, 2, 0.35, sizes)
+    (model,) = marks(figure, "circle", "dot first")
+    (curve,) = marks(figure, "path", "line first")
+    (pca,) = marks(figure, "path", "line second")
+    xs, ys = zip(*points(curve), strict=True)
+    others = points(pca)
+    assert list(xs) == pytest.approx([x for x, _ in others[:3]], abs=0.06)
+    assert ys[0] < others[0][1] < ys[1] < others[1][1] < others[2][1] < ys[2]
+    assert (ys[0] - ys[1]) / (ys[1] - ys[2]) == pytest.approx(2, abs=0.01)
+    assert min(ys) > 0
+    assert (xs[2], ys[2]) == pytest.approx(
+        (float(model.get("cx")), float(model.get("cy"))), abs=0.06
+    )
+
+
 def test_dots_keep_the_order_of_codes_and_the_tone_of_their_group():
     codes = np.array([[0.0, 5.0], [1.0, 3.0], [4.0, 4.0]])
     figure = figures.code_map(codes, np.array([0, 1, 0]), ["c0", "c1"], ["a", "b"], "x", "y")

@@ -7,7 +7,9 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from attar import DataError, FileError
+from attar import AttarWarning, DataError, FileError
+from attar.data.stream import Stream
+from attar.report import page as report_page
 from attar.report import write_report
 
 
@@ -103,6 +105,48 @@ def test_labels_of_a_data_set_by_name_are_used(page, fitted):
         [words(item) for item in ul] for ul in tree.iter("ul") if ul.get("class") == "legend"
     ]
     assert [str(i) for i in range(10)] in legends
+
+
+def test_an_ordered_code_is_drawn_at_every_size(page, fitted, table):
+    model = fitted(table, recipe="ordered", code_size=3)
+    tree = page(model, table)
+    assert "first k numbers had the error" in words(tree)
+    (figure,) = [e for e in tree.iter("svg") if "PCA's falls" in (e.get("aria-label") or "")]
+    (line,) = [e for e in figure.iter("path") if e.get("class") == "line first"]
+    assert line.get("d").count("L") == 3
+
+
+def test_a_stream_has_the_page_of_its_rows(page, fitted, table):
+    class Pieces(Stream):
+        fingerprint = "pieces"
+
+        def __iter__(self):
+            return iter([table[:25], table[25:]])
+
+    model = fitted(table, code_size=2)
+    one, two = page(model, table), page(model, Pieces())
+    figures = [[float(e.get("value")) for e in tree.iter("data")] for tree in (one, two)]
+    assert figures[1] == pytest.approx(figures[0], rel=1e-5)
+    shown = [[words(td) for td in tree.iter("td")] for tree in (one, two)]
+    assert shown[0] == shown[1]
+
+
+def test_of_many_rows_some_are_shown_and_all_are_measured(monkeypatch, page, table_model, table):
+    monkeypatch.setattr(report_page, "MOST_SHOWN", 20)
+    tree = page(table_model, table, [f"label {i}" for i in range(60)])
+    assert "report on 60 rows" in words(tree)
+    assert "one of 20 rows" in words(tree)
+    measures = table_model.evaluate(table)
+    assert measures["error"] in [float(e.get("value")) for e in tree.iter("data")]
+
+
+def test_infinities_may_be_missing_in_the_page_too(page, fitted, table):
+    broken = table.copy()
+    broken.iloc[3, 1] = np.inf
+    model = fitted(table, code_size=2, infinite_as_missing=True)
+    with pytest.warns(AttarWarning, match="1 infinite values"):
+        tree = page(model, broken)
+    assert "report on 60 rows" in words(tree)
 
 
 def test_no_coordinate_is_nonsense(table_page):

@@ -79,3 +79,53 @@ def test_large_pictures_are_made_smaller_by_means():
     shown = pixels(picture(large, "words"))
     assert shown.shape == (MOST_SIDE, 1)
     assert (shown == 60).all()
+
+
+def test_transparency_and_true_brightness_are_kept(page, fitted):
+    chance = np.random.default_rng(2)
+    images = chance.integers(10, 200, (20, 4, 5, 4), dtype=np.uint8)
+    model = fitted(images, code_size=2)
+    tree = page(model, images)
+    back = model.reconstruct(images)
+    for words, shown in with_words(tree, "original").items():
+        row = int(words.removeprefix("row ").removesuffix(", original"))
+        assert np.array_equal(shown, images[row])
+        again = with_words(tree, f"row {row}, reconstructed").popitem()[1]
+        assert np.array_equal(again, back[row])
+
+
+def test_sixteen_bits_become_eight(page, fitted):
+    images = np.random.default_rng(3).integers(0, 2**16, (20, 4, 5)).astype(np.uint16)
+    images[0, 0, 0], images[0, 0, 1] = 0, 2**16 - 1
+    tree = page(fitted(images, code_size=2), images)
+    for words, shown in with_words(tree, "original").items():
+        row = int(words.removeprefix("row ").removesuffix(", original"))
+        assert np.array_equal(shown, np.rint(images[row] / 257))
+
+
+def test_missing_pixels_are_left_open(page, fitted):
+    images = np.random.default_rng(4).random((30, 4, 5)).astype(np.float32)
+    images[:, 1, 2] = np.nan
+    tree = page(fitted(images, code_size=2), images)
+    for shown in with_words(tree, "original").values():
+        clear = np.zeros((4, 5), bool)
+        clear[1, 2] = True
+        assert np.array_equal(shown[..., 3] == 0, clear)
+    assert all((shown[1, 2, 3] == 0).all() for shown in with_words(tree, "difference").values())
+    assert all(shown.ndim == 2 for shown in with_words(tree, "reconstructed").values())
+
+
+def test_folders_are_coloured_by_their_subfolders(tmp_path, page, fitted):
+    chance = np.random.default_rng(5)
+    for place in range(24):
+        folder = tmp_path / ("cats" if place < 12 else "dogs")
+        folder.mkdir(exist_ok=True)
+        pixels = chance.integers(0, 256, (6, 5, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{place}.png")
+    model = fitted(tmp_path, code_size=2)
+    tree = page(model, tmp_path)
+    shown = with_words(tree, "original")
+    assert {words.split(",")[0] for words in shown} == {"cats", "dogs"}
+    files = [np.asarray(Image.open(path)) for path in sorted(tmp_path.glob("*/*.png"))]
+    for pixels in shown.values():
+        assert any(np.array_equal(pixels, file) for file in files)

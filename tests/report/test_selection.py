@@ -1,11 +1,73 @@
 """What is shown of many rows."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.decomposition import PCA
 
+from attar.data import corpus
+from attar.data.stream import Stream
 from attar.report.colouring import by_label
-from attar.report.selection import evenly_spread, plane, walk_ends
+from attar.report.markup import short_times
+from attar.report.selection import called, drawn, evenly_spread, plane, walk_ends
+
+
+class Pieces(Stream):
+    """Rows in pieces of some size."""
+
+    def __init__(self, data, size):
+        self.data, self.size = data, size
+
+    def __iter__(self):
+        for start in range(0, len(self.data), self.size):
+            yield self.data[start : start + self.size]
+
+    @property
+    def fingerprint(self):
+        return "pieces"
+
+
+def test_few_rows_are_drawn_all(table_model, table):
+    rows, places = drawn(table_model.fitted.applied.preparation, Pieces(table, 7))
+    assert places.tolist() == list(range(len(table)))
+    assert np.array_equal(rows, table.to_numpy())
+
+
+@pytest.mark.parametrize("size", [9, 60])
+def test_of_many_rows_a_sample_is_drawn_whatever_the_pieces(monkeypatch, table_model, table, size):
+    monkeypatch.setattr(corpus, "MOST_ROWS", 10)
+    rows, places = drawn(table_model.fitted.applied.preparation, Pieces(table, size))
+    _, again = drawn(table_model.fitted.applied.preparation, Pieces(table, 11))
+    assert len(set(places)) == 10
+    assert places.tolist() == sorted(places) == again.tolist()
+    assert np.array_equal(rows, table.to_numpy()[places])
+
+
+def test_rows_are_called_by_what_they_are_of():
+    starts = pd.to_datetime(["2024-01-01", "2024-01-02", "2024-01-03"])
+    index = pd.DataFrame({"start": starts, "end": starts})
+    places = np.array([0, 2])
+    assert called(None, np.array([0, 1234])) == ["row 0", "row 1,234"]
+    assert called(index, places) == ["2024-01-01", "2024-01-03"]
+    index.insert(0, "shop", ["a", "a", "b"])
+    assert called(index, places) == ["a, 2024-01-01", "b, 2024-01-03"]
+    whole = pd.DataFrame({"series": [0, 1, 2], "start": 0, "end": 5})
+    assert called(whole, places) == ["series 0", "series 2"]
+
+
+@pytest.mark.parametrize(
+    ("long", "short"),
+    [
+        (["2024-01-01 00:00:00", "—"], ["2024-01-01", "—"]),
+        (["2024-01-01 00:00:00", "2024-01-01 05:30:00"], ["2024-01-01 00:00", "2024-01-01 05:30"]),
+        (["2024-01-01 05:00:00+01:00"], ["2024-01-01 05:00+01:00"]),
+        (["2024-01-01 05:00:10", "2024-01-01 05:00:00"], None),
+        (["1:20:00", "0:03:00"], ["1:20", "0:03"]),
+        (["12", "start"], None),
+    ],
+)
+def test_times_are_as_long_as_they_need_to_be(long, short):
+    assert short_times(long) == (short or long)
 
 
 def test_evenly_spread_rows():
@@ -41,14 +103,14 @@ def test_walks_within_one_group_are_long():
 
 
 def test_few_labels_are_categories():
-    colouring = by_label(["b", "a", "b"], 3)
+    colouring = by_label(np.array(["b", "a", "b"]))
     assert colouring.legend == [("c0", "a"), ("c1", "b")]
     assert colouring.groups.tolist() == [1, 0, 1]
-    assert by_label([2.0, 10.0, 2.0], 3).meanings == ["2", "10"]
+    assert by_label(np.array([2.0, 10.0, 2.0])).meanings == ["2", "10"]
 
 
 def test_many_numbers_are_a_scale():
-    colouring = by_label([*range(70), np.nan], 71)
+    colouring = by_label(np.array([*range(70), np.nan]))
     assert not colouring.categorical
     assert colouring.groups[:70].tolist() == sorted(colouring.groups[:70].tolist())
     assert colouring.meanings[0] == "0 to 9.86"
@@ -57,7 +119,7 @@ def test_many_numbers_are_a_scale():
 
 def test_of_many_words_the_most_frequent_have_colours():
     words = [f"w{i:02}" for i in range(20) for _ in range(i + 1)]
-    colouring = by_label(words, len(words))
+    colouring = by_label(np.array(words))
     assert colouring.meanings == [f"w{i:02}" for i in range(19, 10, -1)] + ["other"]
     assert colouring.groups[0] == 9
     assert colouring.groups[-1] == 0

@@ -2,8 +2,11 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 
-from attar.report.markup import number
+from attar.report.fields import fields_of
+from attar.report.markup import MISSING, number
+from attar.sampling.samplers import new_codes
 
 
 def rows_of(tree, name):
@@ -46,7 +49,9 @@ def test_of_many_columns_those_with_most_error_are_shown(page, fitted):
 
 def test_samples_are_the_models(table_page, table_model):
     columns, body = rows_of(table_page, "sampled")
-    samples = table_model.sample(8, random_state=0)
+    fitted = table_model.fitted
+    codes = new_codes(fitted.applied.model.code, fitted.study.codes, 8, seed=0)
+    samples = table_model.inverse_transform(codes)
     for i, tr in enumerate(body.values()):
         shown = [td.text for td in tr.findall("td")]
         assert shown == [number(samples[column][i]) for column in columns]
@@ -57,3 +62,126 @@ def test_whole_numbers_come_back_whole(page, fitted):
     _, body = rows_of(page(fitted(X, code_size=1), X), "compared")
     cells = [span.text for tr in body.values() for td in tr.findall("td") for span in td]
     assert all(cell.lstrip("+−").isdigit() for cell in cells)
+
+
+@pytest.fixture(scope="module")
+def mixed():
+    chance = np.random.default_rng(0)
+    n = 120
+    data = pd.DataFrame(
+        {
+            "age": chance.integers(18, 90, n).astype(float),
+            "city": chance.choice(["Bern", "Oslo", "Rome"], n),
+            "member": chance.random(n) < 0.4,
+            "joined": pd.Timestamp("2020-01-01") + pd.to_timedelta(chance.integers(0, 900, n), "D"),
+            "opens": pd.to_timedelta(chance.integers(1, 300, n), "min"),
+            "number": np.arange(n),
+        }
+    )
+    for name in ("age", "city", "joined"):
+        data.loc[chance.random(n) < 0.2, name] = None
+    return data
+
+
+@pytest.fixture(scope="module")
+def mixed_model(fitted, mixed):
+    return fitted(mixed, code_size=3)
+
+
+@pytest.fixture(scope="module")
+def mixed_page(page, mixed_model, mixed):
+    return page(mixed_model, mixed)
+
+
+def test_mixed_tables_show_the_users_own_values(mixed_page, mixed_model, mixed):
+    columns, body = rows_of(mixed_page, "compared")
+    back = mixed_model.reconstruct(mixed)
+    assert columns == ["age", "city", "member", "joined", "opens"]
+    marked = 0
+    for name, tr in body.items():
+        row = int(name.removeprefix("row "))
+        for column, cell in zip(columns[1:4], tr.findall("td")[1:4], strict=True):
+            x, y = mixed[column][row], back[column][row]
+            short = [MISSING if pd.isna(v) else str(v).removesuffix(" 00:00:00") for v in (x, y)]
+            assert [span.text for span in cell] == short
+            differs = not pd.isna(x) and x != y
+            assert (cell[1].get("class") == "off") == differs
+            marked += differs
+            if differs and column == "joined":
+                assert f"--{'above' if y > x else 'below'})" in cell[1].get("style")
+            elif differs:
+                assert "--another)" in cell[1].get("style")
+    assert marked
+
+
+def test_a_missing_number_is_a_dash_over_what_is_expected(page, fitted):
+    X = pd.DataFrame(np.random.default_rng(0).normal(size=(40, 2)), columns=["a", "b"])
+    X.loc[::2, "a"] = np.nan
+    model = fitted(X, code_size=1)
+    _, body = rows_of(page(model, X), "compared")
+    back = model.reconstruct(X)["a"]
+    rows = [int(name.removeprefix("row ")) for name in body]
+    assert any(row % 2 == 0 for row in rows)
+    for row, tr in zip(rows, body.values(), strict=True):
+        shown = [span.text or "" for span in tr.findall("td")[0]]
+        if row % 2 == 0:
+            assert shown == [MISSING, number(back[row]), ""]
+        else:
+            assert shown[0] == number(X["a"][row])
+
+
+def test_errors_of_columns_are_means_over_what_is_known(mixed_page, mixed_model, mixed):
+    applied = mixed_model.fitted.applied
+    rows = applied.preparation.kind.rows(mixed)
+    squares = (applied.preparation.prepare(rows) - applied.decode(applied.encode(rows))) ** 2
+    errors = {
+        field.name: squares[:, field.features].nanmean().item()
+        for field in fields_of(applied.preparation.kind)
+    }
+    bars = next(e for e in mixed_page.iter("ol") if e.get("class") == "bars")
+    assert {li[0].text: li[2].text for li in bars} == {k: number(v) for k, v in errors.items()}
+    shown = [errors[li[0].text] for li in bars]
+    assert shown == sorted(shown, reverse=True)
+
+
+def test_rows_go_from_best_to_worst_by_what_is_known(mixed_page, mixed_model, mixed):
+    applied = mixed_model.fitted.applied
+    rows = applied.preparation.kind.rows(mixed)
+    squares = (applied.preparation.prepare(rows) - applied.decode(applied.encode(rows))) ** 2
+    errors = squares.nanmean(1).numpy()
+    _, body = rows_of(mixed_page, "compared")
+    shown = [int(name.removeprefix("row ")) for name in body]
+    assert (shown[0], shown[-1]) == (errors.argmin(), errors.argmax())
+
+
+def test_walks_name_the_likeliest_levels(page, mixed_model, mixed):
+    names = [f"r{i}" for i in range(len(mixed))]
+    tree = page(mixed_model, mixed, names)
+    codes = mixed_model.transform(mixed)
+    walks = [e for e in tree.iter("table") if e.get("class") == "walk"]
+    assert len(walks) == 4
+    for walk in walks:
+        start, end = (int(end[1:]) for end in walk.find("caption").text.split(" → "))
+        steps = np.linspace(0, 1, 8)[:, None]
+        along = mixed_model.inverse_transform((1 - steps) * codes[start] + steps * codes[end])
+        (city,) = [tr for tr in walk.findall("tr") if tr.find("th")[0].text == "city"]
+        runs = [(td.text, int(td.get("colspan"))) for td in city.findall("td")]
+        shown = [text for text, width in runs for _ in range(width)]
+        assert shown == [along["city"][0], *along["city"], along["city"].iloc[-1]]
+
+
+def test_a_level_never_seen_is_said_so(mixed_model, mixed):
+    field = next(f for f in fields_of(mixed_model.fitted.kind) if f.name == "city")
+    rows = np.zeros((3, 9))
+    rows[:, field.cells.start] = [-1, np.nan, 1]
+    assert field.said(rows) == ["never seen", MISSING, "Oslo"]
+
+
+def test_tables_of_arrow_are_shown_like_those_of_pandas(page, fitted, mixed, mixed_page):
+    import pyarrow as pa
+
+    table = pa.Table.from_pandas(mixed, preserve_index=False)
+    _, body = rows_of(page(fitted(table, code_size=3), table), "compared")
+    _, other = rows_of(mixed_page, "compared")
+    texts = [[span.text for td in tr.findall("td") for span in td] for tr in body.values()]
+    assert texts == [[span.text for td in tr.findall("td") for span in td] for tr in other.values()]

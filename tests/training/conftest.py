@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from attar.data.batches import Batches, Held
+from attar.data.batches import Held, Selection
 from attar.likelihoods import Gaussian
 from attar.networks import Mlp
 from attar.recipes import recipe
@@ -33,12 +33,12 @@ def training():
             x = torch.randn(ROWS, 3) @ torch.randn(3, 6)
         made = recipe(spec) if isinstance(spec, str) else spec
         objective = made.build((6,), SIZE, network, likelihood)
-        held, learnt = Held(x, None), torch.arange(40)
+        held, learnt = Held(x, lambda x: x), torch.arange(40)
         return Training(
             objective,
-            Batches(held, learnt, 10),
-            Batches(held, learnt, 40),
-            Batches(held, torch.arange(40, 60), 20) if held_out else None,
+            Selection(held, learnt, 10),
+            Selection(held, learnt, 40),
+            Selection(held, torch.arange(40, 60), 20) if held_out else None,
             SIZE,
             Settings(
                 **{

@@ -16,6 +16,7 @@ from attar.cli.encode import encode
 from attar.cli.evaluate import evaluate
 from attar.cli.fit import fit
 from attar.cli.info import info
+from attar.cli.inspect import inspect
 from attar.cli.recipes import recipes
 from attar.cli.reconstruct import reconstruct
 from attar.cli.report import report
@@ -29,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (fit, encode, reconstruct, sample, evaluate, report, info, recipes):
+for verb in (fit, inspect, encode, reconstruct, sample, evaluate, report, info, recipes):
     app.command()(verb)
 
 

@@ -14,7 +14,8 @@ Source = Annotated[
     str,
     typer.Argument(
         metavar="SOURCE",
-        help="A file (.csv, .parquet, .npy, .npz, IDX), or a data set: digits, mnist.",
+        help="A file (.csv, .parquet, .feather, .npy, .npz, IDX), a folder of pictures, or a data "
+        "set: digits, mnist.",
         show_default=False,
     ),
 ]
@@ -25,7 +26,7 @@ Rows = Annotated[
         "--output",
         "-o",
         metavar="OUT",
-        help="Where to write: .npy, .npz, .csv, .parquet; for images also a folder (of PNG).",
+        help="Where to write: .npy, .npz, .csv, .parquet, .feather; for images also a folder.",
         show_default=False,
     ),
 ]
@@ -35,6 +36,40 @@ Label = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 Seed = Annotated[int, typer.Option(min=0, help="Equal seeds give equal results.")]
+
+Size = Annotated[
+    str | None,
+    typer.Option(metavar="HxW", help="Bring pictures to this size, such as 64x64."),
+]
+Time = Annotated[
+    str | None,
+    typer.Option("--time", metavar="COLUMN", help="The time of each row: learn a series."),
+]
+Series = Annotated[
+    str | None, typer.Option(metavar="COLUMN", help="Which of several series a row belongs to.")
+]
+Window = Annotated[int | None, typer.Option(min=1, help="Steps of a series in one code.")]
+Stride = Annotated[int | None, typer.Option(min=1, help="Steps from one window to the next.")]
+
+
+def form(
+    source: str,
+    size: str | None,
+    time: str | None,
+    series: str | None,
+    window: int | None,
+    stride: int | None,
+) -> Any:
+    """Return the source as what the options say it is: pictures, a series, or as it stands."""
+    if size is not None:
+        from attar.data.pictures.folder import Pictures
+
+        return Pictures(source, size)
+    if any(option is not None for option in (time, series, window, stride)):
+        from attar.data.series import SeriesData
+
+        return SeriesData(source, time, series, window, stride)
+    return source
 
 
 def settings(assignments: list[str]) -> dict[str, Any]:

@@ -12,11 +12,20 @@ def encode(
     output: arguments.Rows,
     label: arguments.Label = None,
 ) -> None:
-    """Write the codes of rows."""
+    """Write the codes of rows; large files are worked on piece by piece."""
     out.check(output)
+    from attar.data.files.tabular import STREAMS
     from attar.data.source import read
-    from attar.estimator import load
+    from attar.loading import load
 
     estimator = load(model)
-    codes = estimator.transform(read(source, part="test", label=label).data)
-    out.write(output, codes, list(estimator.get_feature_names_out()))
+    kind = estimator.fitted.kind
+    data = read(source, part="test", label=label, kind=kind).data
+    names = [str(name) for name in estimator.get_feature_names_out()]
+    table = output.name.endswith(tuple(STREAMS))
+    with out.writer(output, names) as writer:
+        for piece in kind.pieces(data):
+            codes = estimator.transform(piece)
+            index = kind.index(piece) if table else None
+            named = dict(zip(names, codes.T, strict=True))
+            writer.write(codes if index is None else index.assign(**named))

@@ -15,7 +15,7 @@ def evaluate(
 ) -> None:
     """Print how good a model is on rows, beside PCA with as many numbers."""
     from attar.data.source import read
-    from attar.estimator import load
+    from attar.loading import load
 
     figures = load(model).evaluate(read(source, part="test", label=label).data)
     if as_json:

@@ -32,6 +32,11 @@ def fit(
         ),
     ] = None,
     label: arguments.Label = None,
+    size: arguments.Size = None,
+    time_column: arguments.Time = None,
+    series: arguments.Series = None,
+    window: arguments.Window = None,
+    stride: arguments.Stride = None,
     report: Annotated[
         Path | None, typer.Option(metavar="PAGE", help="Write a report to this HTML page, too.")
     ] = None,
@@ -57,9 +62,9 @@ def fit(
     if not resume:
         checkpoint.unlink(missing_ok=True)
     started = time.perf_counter()
-    data = read(source, label=label)
+    given = arguments.form(source, size, time_column, series, window, stride)
     try:
-        estimator.fit(data.data, checkpoint=checkpoint)
+        estimator.fit(read(given, label=label).data, checkpoint=checkpoint)
     except KeyboardInterrupt:
         typer.echo(f"attar: stopped; go on with --resume (kept in {checkpoint}).", err=True)
         raise typer.Exit(130) from None
@@ -70,7 +75,7 @@ def fit(
     if report is not None:
         from attar.report import write_report
 
-        shown = read(source, part="test", label=label)
+        shown = read(given, part="test", label=label)
         write_report(estimator, shown.data, report, labels=shown.labels)
     if as_json:
         result = {"model": str(output), "seconds": seconds, **figures}

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from attar.errors import DataError, FileError
-from attar.files import check_writable, written_whole
+from attar.errors import FileError
+from attar.files import check_writable
 
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
+
+class Writing(Protocol):
+    """Something that takes rows piece by piece."""
+
+    def write(self, piece: Any) -> None:
+        """Write the next rows."""
 
 
 def check(path: Path) -> None:
@@ -20,97 +24,67 @@ def check(path: Path) -> None:
     Raises
     ------
     FileError
-        If its suffix is unknown, or its folder missing or closed.
+        If its suffix is unknown, its folder missing or closed, or it is a folder of other things
+        than pictures.
     """
-    if path.suffix and path.suffix not in WRITERS:
-        raise FileError(
-            f"{path} has a suffix that attar does not write: use {', '.join(WRITERS)}, or a folder."
-        )
-    if not path.suffix and path.exists() and not path.is_dir():
-        raise FileError(f"{path} is a file: give a folder, or one of {', '.join(WRITERS)}.")
+    from attar.data.files.writers import SUFFIXES
+
+    known = ", ".join(SUFFIXES)
+    if path.suffix and not path.name.endswith(SUFFIXES):
+        raise FileError(f"{path} has a suffix that attar does not write: use {known}, or a folder.")
+    if not path.suffix and path.exists():
+        if not path.is_dir():
+            raise FileError(f"{path} is a file: give a folder, or one of {known}.")
+        _check_replaceable(path)
     check_writable(path)
 
 
-def write(path: Path, rows: Any, names: list[str], white: float = 255) -> None:
-    """Write rows to a file or folder.
+def check_apart(output: Path, source: str) -> None:
+    """Refuse to write a folder of pictures over the one that is read.
+
+    Raises
+    ------
+    FileError
+        If both are the same, or one lies in the other.
+    """
+    if not output.suffix and Path(source).is_dir():
+        a, b = output.resolve(), Path(source).resolve()
+        if a == b or a in b.parents or b in a.parents:
+            raise FileError(f"{output} would be written over what is read: give another folder.")
+
+
+def writer(
+    path: Path,
+    names: Sequence[str],
+    white: float | None = None,
+    pictures: Sequence[str] | None = None,
+) -> AbstractContextManager[Writing]:
+    """Return what writes rows to a file, or pictures to a folder.
 
     Parameters
     ----------
     path : Path
         With a suffix a file, without one a folder of PNG.
-    rows : array or DataFrame
-    names : list of str
+    names : sequence of str
         The columns of a matrix, where the file has room for them.
-    white : float
-        The value of a white pixel; pictures are scaled by it, except bytes that use their range.
-
-    Raises
-    ------
-    FileError
-        If the place cannot be written to.
-    DataError
-        If rows of this shape don't go into such a file.
+    white : float or None
+        The value of a white pixel; None takes bytes as they are.
+    pictures : sequence of str or None
+        The names of the pictures; None numbers them.
     """
-    with written_whole(path) as beside:
-        if path.suffix:
-            WRITERS[path.suffix](beside, rows, names)
-        else:
-            _pictures(beside, rows, white)
+    if path.suffix:
+        from attar.data.files.writers import writer_for
+
+        return writer_for(path, names)
+    from attar.data.pictures.png import picture_writer
+
+    return picture_writer(path, pictures, white)
 
 
-def _npy(path: Path, rows: Any, names: list[str]) -> None:
-    import numpy as np
-
-    np.save(path, np.asarray(rows))
-
-
-def _npz(path: Path, rows: Any, names: list[str]) -> None:
-    import numpy as np
-
-    np.savez_compressed(path, X=np.asarray(rows))
-
-
-def _csv(path: Path, rows: Any, names: list[str]) -> None:
-    _frame(rows, names).to_csv(path, index=False)
-
-
-def _parquet(path: Path, rows: Any, names: list[str]) -> None:
-    _frame(rows, names).to_parquet(path, index=False)
-
-
-def _frame(rows: Any, names: list[str]) -> pd.DataFrame:
-    import pandas as pd
-
-    if isinstance(rows, pd.DataFrame):
-        return rows
-    if rows.ndim != 2:
-        raise DataError("Images don't go into a table: write .npy, .npz or a folder.")
-    return pd.DataFrame(rows, columns=pd.Index(names))
-
-
-def _pictures(folder: Path, rows: Any, white: float) -> None:
-    from PIL import Image
-
-    if getattr(rows, "ndim", 2) < 3:
-        raise DataError(f"Rows of a table are no pictures: write {', '.join(WRITERS)}.")
-    folder.mkdir()
-    digits = len(str(len(rows) - 1))
-    for i, picture in enumerate(_bytes(rows, white)):
-        Image.fromarray(picture.squeeze()).save(folder / f"{i:0{digits}}.png")
-
-
-def _bytes(pictures: np.ndarray[Any, Any], white: float) -> np.ndarray[Any, Any]:
-    import numpy as np
-
-    if pictures.dtype == np.uint8 and white > 127:
-        return pictures
-    scaled = pictures.astype(np.float64) * (255 / white if white else 1.0)
-    return np.rint(scaled).clip(0, 255).astype(np.uint8)
-
-
-WRITERS: dict[str, Callable[[Path, Any, list[str]], None]] = {
-    ".npy": _npy,
-    ".npz": _npz,
-    ".csv": _csv,
-    ".parquet": _parquet,
-}
+def _check_replaceable(folder: Path) -> None:
+    other = (p for p in folder.rglob("*") if p.is_file() and p.suffix.lower() != ".png")
+    found = next(other, None)
+    if found is not None:
+        raise FileError(
+            f"{folder} holds {found.relative_to(folder)}, which would be lost: give a new folder."
+        )

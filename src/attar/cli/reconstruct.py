@@ -12,12 +12,18 @@ def reconstruct(
     output: arguments.Rows,
     label: arguments.Label = None,
 ) -> None:
-    """Write rows as the model brings them back."""
+    """Write rows as the model brings them back; missing cells are predicted."""
     out.check(output)
+    out.check_apart(output, source)
+    from attar.data.pictures.folder import Pictures
     from attar.data.source import read
-    from attar.estimator import load
+    from attar.loading import load
 
     estimator = load(model)
-    rows = estimator.reconstruct(read(source, part="test", label=label).data)
-    preparation = estimator.fitted.applied.preparation
-    out.write(output, rows, preparation.kind.feature_names(), white=preparation.brightest)
+    kind = estimator.fitted.kind
+    data = read(source, part="test", label=label, kind=kind).data
+    pictures = data.names if isinstance(data, Pictures) else None
+    white = None if pictures else estimator.fitted.applied.preparation.brightest
+    with out.writer(output, kind.feature_names(), white, pictures) as writer:
+        for piece in kind.pieces(data):
+            writer.write(estimator.reconstruct(piece))

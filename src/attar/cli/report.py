@@ -27,10 +27,10 @@ def report(
     """Write a page about a model: what it does with rows, in pictures and words."""
     check_writable(output)
     from attar.data.source import read
-    from attar.estimator import load
+    from attar.loading import load
     from attar.report import write_report
 
     estimator = load(model)
-    shown = read(source, part="test", label=label)
+    shown = read(source, part="test", label=label, kind=estimator.fitted.kind)
     colours = shown.labels if labels is None else read(labels).data
     write_report(estimator, shown.data, output, labels=colours)

@@ -18,9 +18,11 @@ def sample(
 ) -> None:
     """Write new rows that the model makes."""
     out.check(output)
-    from attar.estimator import load
+    from attar.loading import load
 
     estimator = load(model)
     rows = estimator.sample(number, random_state=seed)
     preparation = estimator.fitted.applied.preparation
-    out.write(output, rows, preparation.kind.feature_names(), white=preparation.brightest)
+    names, white = preparation.kind.feature_names(), preparation.brightest
+    with out.writer(output, names, white) as writer:
+        writer.write(rows)

@@ -39,6 +39,10 @@ class CodeModule(nn.Module):
     def point(self, features: Tensor) -> Tensor:
         """Return one code of each row, without chance: (B, d)."""
 
+    def shown(self, z: Tensor) -> Tensor:
+        """Return what the decoder sees of codes (n, d): the codes themselves, but for a reason."""
+        return z
+
     def constrain(self, z: Tensor) -> Tensor:
         """Return the valid codes nearest to these: (n, d)."""
         return z
@@ -56,7 +60,7 @@ class Code(Part):
         The weight of the rate in the loss.
     provides : frozenset of str
         ``"density"`` where the model has a likelihood of whole rows; ``"sparse"`` where codes
-        larger than the data are usual.
+        larger than the data are usual; ``"ordered"`` where the first k numbers are a code too.
     """
 
     beta: float
@@ -68,6 +72,10 @@ class Code(Part):
 
     def width(self, code_size: int) -> int:
         """Return how many features a code of this size is made from."""
+        return code_size
+
+    def shown(self, code_size: int) -> int:
+        """Return how many numbers the decoder sees of a code of this size."""
         return code_size
 
     @abstractmethod

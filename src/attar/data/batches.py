@@ -1,65 +1,129 @@
-"""Batches: shuffled selections of rows that are held in memory once."""
+"""Batches: shuffled selections of rows that are held in memory, or come by in a stream."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from attar.data.scaling import Scaler
 from attar.records import Batch
 
+# In training this share of the cells is hidden where cells are missing.
+HIDDEN = 0.15
 
-@dataclass(frozen=True)
-class Held:
-    """Rows held on the device in their smallest type.
+
+class Batches(ABC):
+    """Rows cut into batches.
 
     Attributes
     ----------
-    values : Tensor (n, *shape)
-        Raw bytes, or prepared floating point values.
-    scaler : Scaler or None
-        What makes prepared values of raw ones, batch by batch; None where that is done already.
-    """
-
-    values: Tensor
-    scaler: Scaler | None
-
-    def batch(self, rows: Tensor) -> Batch:
-        """Return the rows of these indices, prepared."""
-        values = self.values.index_select(0, rows)
-        if self.scaler is not None:
-            values = self.scaler(values)
-        return Batch(values, target=values)
-
-
-@dataclass(frozen=True)
-class Batches:
-    """Some of the held rows, cut into batches of almost equal size.
-
-    Parameters
-    ----------
-    held : Held
-    rows : integer Tensor (m,)
-        Which rows.
+    rows : int
+        How many rows there are in all.
     size : int
         The most rows in a batch.
     """
 
-    held: Held
-    rows: Tensor
+    rows: int
     size: int
 
     def __len__(self) -> int:
-        return -(-len(self.rows) // self.size)
+        return -(-self.rows // self.size)
+
+    @abstractmethod
+    def shuffled(self) -> Iterator[Batch]:
+        """Yield each row once, in an order drawn from torch's own generator."""
+
+
+class Holding(ABC):
+    """Rows held on a device."""
+
+    @abstractmethod
+    def batch(self, rows: Tensor) -> Batch:
+        """Return the rows of these indices, prepared."""
+
+
+@dataclass(frozen=True)
+class Held(Holding):
+    """Rows held on a device in their smallest type.
+
+    Attributes
+    ----------
+    values : Tensor (n, *cells)
+        Raw bytes, or scaled floating point values.
+    prepare : callable
+        What makes prepared values of them, batch by batch.
+    gaps : bool
+        Whether cells are missing, which are NaN.
+    hidden : float
+        The share of cells that are hidden from the encoder on top, where cells are missing.
+    """
+
+    values: Tensor
+    prepare: Callable[[Tensor], Tensor]
+    gaps: bool = False
+    hidden: float = 0.0
+
+    def batch(self, rows: Tensor) -> Batch:
+        """Return the rows of these indices, prepared."""
+        values = self.values.index_select(0, rows)
+        if self.gaps:
+            return with_gaps(values, self.prepare, self.hidden)
+        prepared = self.prepare(values)
+        return Batch(prepared, prepared)
+
+
+def with_gaps(cells: Tensor, prepare: Callable[[Tensor], Tensor], hidden: float = 0.0) -> Batch:
+    """Return the batch of cells (B, *cells) of which some are missing (NaN).
+
+    Others are hidden from the encoder by chance, from none to twice the share in a row, while the
+    loss still asks for them: so a model learns to predict what it doesn't see.
+
+    Parameters
+    ----------
+    cells : Tensor
+    prepare : callable
+        What makes prepared values of them.
+    hidden : float
+        The share that is hidden, in the mean.
+    """
+    batch = Batch.of(prepare(cells))
+    if not hidden:
+        return batch
+    share = 2 * hidden * torch.rand(len(cells), *[1] * (cells.ndim - 1), device=cells.device)
+    gone = torch.rand_like(cells) < share
+    seen = Batch.of(prepare(cells.masked_fill(gone, torch.nan)))
+    return replace(batch, values=seen.values, seen=seen.observed)
+
+
+@dataclass(frozen=True)
+class Selection(Batches):
+    """Some of the rows held, in batches of almost equal size.
+
+    Parameters
+    ----------
+    held : Holding
+    index : integer Tensor (m,)
+        Which rows.
+    size : int
+    """
+
+    held: Holding
+    index: Tensor
+    size: int
+
+    @property
+    def rows(self) -> int:  # type: ignore[override]
+        """How many rows there are in all."""
+        return len(self.index)
 
     def __iter__(self) -> Iterator[Batch]:
-        for rows in self.rows.tensor_split(len(self)):
+        for rows in self.index.tensor_split(len(self)):
             yield self.held.batch(rows)
 
     def shuffled(self) -> Iterator[Batch]:
         """Yield each row once, in an order drawn from torch's own generator."""
-        order = self.rows[torch.randperm(len(self.rows)).to(self.rows.device)]
-        return iter(Batches(self.held, order, self.size))
+        order = self.index[torch.randperm(len(self.index)).to(self.index.device)]
+        return iter(Selection(self.held, order, self.size))

@@ -1,16 +1,26 @@
-"""Images as arrays (n, height, width) or (n, height, width, channels)."""
+"""Images as arrays (n, height, width) or (n, height, width, channels), and folders of pictures."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from attar.data.kind import Kind, Rows, back_to, require_numbers
+from attar.data.kind import Kind, Portion, Rows, back_to, require_finite
+from attar.data.pictures.folder import Pictures
+from attar.data.pictures.picture import MODES
+from attar.data.sample import SIZE, Sample
 from attar.data.scaling import MinMax, Scaling
+from attar.data.summary import Moments, Summary
 from attar.errors import DataError
+
+# The sample has so many cells at most, but so many images at least.
+CELLS, FEWEST = 1 << 25, 64
 
 
 @dataclass(frozen=True)
@@ -22,10 +32,13 @@ class Images(Kind):
     size : tuple of int
         (height, width) or (height, width, channels), as the user has it.
     dtype : str
+    resized : bool
+        Whether pictures of any size were brought to this one; :meth:`pictures` then does it again.
     """
 
     size: tuple[int, ...]
     dtype: str
+    resized: bool = False
 
     name = "images"
 
@@ -36,10 +49,36 @@ class Images(Kind):
         return (channels[0] if channels else 1, height, width)
 
     @classmethod
-    def of(cls, data: Any) -> Self:
-        """Return the form of a stack of images."""
-        array = _pixels(data)
-        return cls(array.shape[1:], str(array.dtype))
+    def of(cls, pieces: Iterable[Any]) -> tuple[Self, Summary]:
+        """Return the form and the summary of images, from one pass over pieces of a stack.
+
+        Raises
+        ------
+        DataError
+            If there are no images, or they are of different shapes, no numbers, or infinite.
+        """
+        kind: Self | None = None
+        moments = Moments.none(1)
+        for piece in pieces:
+            array = _pixels(piece)
+            if kind is None:
+                kind = cls(array.shape[1:], str(array.dtype))
+                few = CELLS // max(1, prod(kind.size))
+                sample = Sample(lambda rows, places: rows[places], max(FEWEST, min(SIZE, few)))
+            if array.shape[1:] != kind.size:
+                raise DataError(
+                    f"The images have different shapes ({kind.size}, {array.shape[1:]}): bring "
+                    "them to one."
+                )
+            kind = replace(kind, dtype=str(np.result_type(kind.dtype, array)))
+            rows = kind.rows(array)
+            moments = moments.merged(Moments.of(kind.columns(rows)))
+            sample.add(rows, len(rows))
+        if kind is None or not sample.seen:
+            raise DataError("There are no images: give two at least.")
+        kept, places = sample.result(np.concatenate)
+        resized = isinstance(pieces, Pictures) and pieces.resized
+        return replace(kind, resized=resized), Summary(sample.seen, moments, kept, places)
 
     def rows(self, data: Any) -> Rows:
         """Return the images with channels first: (n, channels, height, width)."""
@@ -49,23 +88,55 @@ class Images(Kind):
                 f"The images have shape {array.shape[1:]}, but the model was fitted on images of "
                 f"shape {self.size}: resize them."
             )
-        array = require_numbers(array, lambda place: f"Pixel {place[:2]}")
+        array = require_finite(array, lambda place: f"Pixel {place[:2]}")
         return array[:, None] if len(self.size) == 2 else array.transpose(0, 3, 1, 2)
 
-    def restore(self, rows: Rows) -> Any:
+    @property
+    def portions(self) -> list[Portion]:
+        """The pixels, which are all alike."""
+        return [Portion("pixels", self.dtype, slice(0, 1))]
+
+    def pictures(self, folder: str | Path) -> Pictures:
+        """Return a folder's pictures as the model takes them: in its mode.
+
+        They are resized if the pictures that the model was fitted on were.
+
+        Raises
+        ------
+        DataError
+            If the model was fitted on arrays that are no pictures, or the folder's pictures don't
+            fit its own.
+        FileError
+            If the folder or a picture in it cannot be read.
+        """
+        height, width, *channels = self.size
+        for mode in MODES.values():
+            if (mode.dtype, mode.channels) == (self.dtype, tuple(channels)):
+                return Pictures(folder, (height, width) if self.resized else None, mode.name)
+        raise DataError(
+            f"The model was fitted on {self.dtype} arrays of shape {self.size}, but the pictures "
+            f"in {folder} hold bytes: give an array."
+        )
+
+    def restore(self, rows: Rows, aside: Any = None) -> Any:
         """Return pixels with channels last again, in the images' own dtype."""
         pixels = rows[:, 0] if len(self.size) == 2 else rows.transpose(0, 2, 3, 1)
         return back_to(np.dtype(self.dtype), pixels)
 
-    def scaling(self, rows: Rows) -> Scaling:
+    def joined(self, parts: Sequence[Any]) -> Any:
+        """Return stacks of images as one."""
+        return np.concatenate(parts)
+
+    def scaling(self, summary: Summary) -> Scaling:
         """Return min-max: darkest 0, brightest 1."""
         return MinMax()
 
     def columns(self, rows: Rows) -> Rows:
-        """Return all pixels in one column: brightness has one scale."""
-        return rows.reshape(-1, 1)
+        """Return all pixels in one column, in any order: brightness has one scale."""
+        # In the order of memory a stack with channels last needs no copy.
+        return rows.ravel(order="K").reshape(-1, 1)
 
-    def spread(self, per_column: NDArray[np.float64]) -> NDArray[np.float64]:
+    def spread(self, per_column: NDArray[np.float64], neutral: float) -> NDArray[np.float64]:
         """Return the one value as (1, 1, 1)."""
         return per_column.reshape(1, 1, 1)
 
@@ -80,13 +151,13 @@ class Images(Kind):
         ]
 
     def to_json(self) -> dict[str, Any]:
-        """Return size and dtype."""
-        return {"size": list(self.size), "dtype": self.dtype}
+        """Return size, dtype, and whether pictures are resized."""
+        return {"size": list(self.size), "dtype": self.dtype, "resized": self.resized}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
         """Return the form that :meth:`to_json` wrote down."""
-        return cls(tuple(data["size"]), data["dtype"])
+        return cls(tuple(data["size"]), data["dtype"], data["resized"])
 
 
 def _pixels(data: Any) -> Rows:

@@ -3,24 +3,57 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
+from torch import Tensor
 
 from attar.data.scaling import Scaling
+from attar.data.stream import pieces
+from attar.data.summary import Summary
 from attar.errors import DataError
 
 Rows = NDArray[Any]
 
 
+@dataclass(frozen=True)
+class Portion:
+    """A part of the data that is told apart: a column of a table, a channel of a series.
+
+    Attributes
+    ----------
+    name, type : str
+    columns : slice
+        The columns of :meth:`Kind.columns` that it became; empty where it is not learnt.
+    remark : str
+        What is special about it.
+    """
+
+    name: str
+    type: str
+    columns: slice
+    remark: str = ""
+
+
 class Kind(ABC):
     """The form of some data.
+
+    ::
+
+        user's data ── rows ──► raw rows ── scaler ──► scaled ── expand ──► prepared rows
+                   ◄─ restore ── (n, *cells) ◄─ inverse ──  ◄─ collapse ──  (n, *shape)
+
+    Raw rows are numbers, one cell for each thing that can be missing, and NaN where it is.
+    Prepared rows are what networks see.
 
     Attributes
     ----------
     shape : tuple of int
-        The shape of one row as networks see it, channels first.
+        The shape of one prepared row, channels first.
     """
 
     name: ClassVar[str]
@@ -28,38 +61,105 @@ class Kind(ABC):
 
     @classmethod
     @abstractmethod
-    def of(cls, data: Any) -> Self:
-        """Return the form of data."""
-
-    @abstractmethod
-    def rows(self, data: Any) -> Rows:
-        """Return data of this form as numbers: (n, *shape).
+    def of(cls, pieces: Iterable[Any]) -> tuple[Self, Summary]:
+        """Return the form of data and its summary, from one pass over its pieces.
 
         Raises
         ------
         DataError
-            If it is of another form, or has cells that are no finite numbers.
+            If the data cannot be learnt from.
         """
 
     @abstractmethod
-    def restore(self, rows: Rows) -> Any:
-        """Return numbers (n, *shape) in the user's own form, dtypes included."""
+    def rows(self, data: Any) -> Rows:
+        """Return data of this form as raw rows: (n, *cells), NaN where a cell is missing.
+
+        Raises
+        ------
+        DataError
+            If it is of another form, or has infinite cells.
+        """
+
+    @property
+    def overlap(self) -> int:
+        """How many of the following rows share cells with a row: windows of a series do."""
+        return 0
+
+    @property
+    def remarks(self) -> list[tuple[str, str]]:
+        """Names of parts of the data that are not learnt as they are, and why."""
+        return []
+
+    @property
+    def portions(self) -> list[Portion]:
+        """The parts of the data that are told apart; here all of it is one."""
+        return [Portion(self.name, "numbers", slice(0, 1))]
+
+    def accepts(self, other: type[Kind]) -> bool:
+        """Return whether data of another kind may be taken for this one."""
+        return isinstance(self, other)
+
+    def pieces(self, data: Any) -> Iterable[Any]:
+        """Return the pieces that data of this form may be worked on in, one after the other."""
+        return pieces(data)
+
+    def index(self, data: Any) -> pd.DataFrame | None:
+        """Return what each raw row is of, where it is not simply a row of the data."""
+        return None
+
+    def aside(self, data: Any) -> Any:
+        """Return what is not learnt, but needed to give this very data back."""
+        return None
 
     @abstractmethod
-    def scaling(self, rows: Rows) -> Scaling:
-        """Return the scaling that suits these rows."""
+    def restore(self, rows: Rows, aside: Any = None) -> Any:
+        """Return raw rows (n, *cells) in the user's own form, dtypes included.
+
+        Parameters
+        ----------
+        rows : array
+        aside : object
+            What :meth:`aside` gave for the data that these rows stand for; None for new data.
+        """
+
+    @abstractmethod
+    def joined(self, parts: Sequence[Any]) -> Any:
+        """Return pieces of the user's own form as one."""
+
+    @abstractmethod
+    def scaling(self, summary: Summary) -> Scaling:
+        """Return the scaling that suits this data."""
 
     @abstractmethod
     def columns(self, rows: Rows) -> Rows:
-        """Return the rows as a matrix whose columns are each scaled alike: (m, columns)."""
+        """Return raw rows as a matrix whose columns are each scaled alike: (m, columns)."""
 
     @abstractmethod
-    def spread(self, per_column: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return a value for each of those columns in a form that broadcasts against one row."""
+    def spread(self, per_column: NDArray[np.float64], neutral: float) -> NDArray[np.float64]:
+        """Return a value for each of those columns in a form that broadcasts against a raw row.
+
+        Parameters
+        ----------
+        per_column : array (columns,)
+        neutral : float
+            The value for cells that must not be scaled.
+        """
+
+    def expand(self, scaled: Tensor) -> Tensor:
+        """Return scaled rows (B, *cells) as prepared rows (B, *shape), NaN where missing."""
+        return scaled
+
+    def collapse(self, prepared: Tensor) -> Tensor:
+        """Return prepared rows (B, *shape) as scaled rows (B, *cells): the most likely ones."""
+        return prepared
+
+    def with_unit(self, prepared: Rows) -> tuple[list[str], Rows]:
+        """Return names and values (m, columns) of the prepared columns that had a unit."""
+        return self.feature_names(), self.columns(prepared)
 
     @abstractmethod
     def feature_names(self) -> list[str]:
-        """Return a name for each cell of a row."""
+        """Return a name for each cell of a prepared row."""
 
     @abstractmethod
     def to_json(self) -> dict[str, Any]:
@@ -83,8 +183,8 @@ def back_to(dtype: np.dtype[Any], rows: Rows) -> Rows:
     return rows.astype(dtype, copy=False)
 
 
-def require_numbers(rows: Rows, name_of: Any) -> Rows:
-    """Return the rows if all of them are finite.
+def require_finite(rows: Rows, name_of: Any) -> Rows:
+    """Return the rows if none of them is infinite; NaN, which is missing, may be.
 
     Parameters
     ----------
@@ -95,23 +195,18 @@ def require_numbers(rows: Rows, name_of: Any) -> Rows:
     Raises
     ------
     DataError
-        If a cell is missing or infinite; it names the first such place.
+        If a cell is infinite; it names the first such place.
     """
     # A sum is finite if all are, but for overflow: only a bad sum is worth a closer look.
     with np.errstate(over="ignore", invalid="ignore"):
         if rows.dtype.kind != "f" or np.isfinite(rows.sum(dtype=np.float64)):
             return rows
-    bad = ~np.isfinite(rows)
+    bad = np.isinf(rows)
     if not bad.any():
         return rows
     place = tuple(int(i) for i in np.argwhere(bad.any(0))[0])
-    cells = rows.reshape(len(rows), -1)[:, np.ravel_multi_index(place, rows.shape[1:])]
-    missing = int(np.isnan(cells).sum())
-    if missing:
-        raise DataError(
-            f"{name_of(place)} has {missing} missing values (NaN): fill them or leave the rows out."
-        )
-    infinite = int(np.isinf(cells).sum())
+    infinite = int(bad.reshape(len(rows), -1)[:, np.ravel_multi_index(place, rows.shape[1:])].sum())
     raise DataError(
-        f"{name_of(place)} has {infinite} infinite values (inf): replace them by finite ones."
+        f"{name_of(place)} has {infinite} infinite values (inf): replace them by finite ones, or "
+        "set infinite_as_missing=True."
     )

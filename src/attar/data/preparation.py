@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any
+from typing import Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from attar.data.batches import Held
+from attar.data.batches import Held, Holding
 from attar.data.kind import Kind, Rows
-from attar.data.scaling import Scaler, Scaling, as_tensor
+from attar.data.scaling import Scaler, Scaling
+from attar.data.summary import Summary
+from attar.data.tensors import as_tensor
+from attar.records import Batch
 
 CHUNK = 1024
 
@@ -33,41 +36,64 @@ class Preparation:
     scaler: Scaler
 
     @classmethod
-    def fit(cls, kind: Kind, scaling: Scaling, rows: Rows) -> Preparation:
-        """Return the preparation that suits these rows."""
-        shift, scale = scaling.fit(kind.columns(rows))
-        return cls(kind, Scaler(kind.spread(shift), kind.spread(scale)))
+    def fit(cls, kind: Kind, scaling: Scaling, summary: Summary) -> Self:
+        """Return the preparation that suits data of this summary."""
+        scales = scaling.fit(summary.moments, kind.columns(summary.sample))
+        bend = scales.bend
+        if bend is not None:
+            neutral = zip(bend, (1.0, 0.0, 1.0), strict=True)
+            bend = np.stack([kind.spread(part, value) for part, value in neutral])
+        shift, scale = kind.spread(scales.shift, 0.0), kind.spread(scales.scale, 1.0)
+        return cls(kind, Scaler(shift, scale, bend))
 
-    def prepare(self, rows: Rows, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Return rows (n, *shape) as prepared values of a dtype.
+    def scaled(self, rows: Rows, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Return raw rows (n, *cells) as scaled values of a dtype, NaN where one is missing.
 
         What single precision cannot hold is scaled in double, so that large offsets cost no digits.
         """
         single = dtype == torch.float32 and np.can_cast(rows.dtype, np.float32)
         working = torch.float32 if single else torch.float64
         scaler = deepcopy(self.scaler).to(working)
-        prepared = torch.empty(rows.shape, dtype=dtype)
+        scaled = torch.empty(rows.shape, dtype=dtype)
         for start in range(0, len(rows), CHUNK):
             part = as_tensor(rows[start : start + CHUNK]).to(working)
-            prepared[start : start + CHUNK] = scaler(part)
-        return prepared
+            scaled[start : start + CHUNK] = scaler(part)
+        return scaled
 
-    def hold(self, rows: Rows, device: torch.device) -> Held:
-        """Return rows held on a device: bytes as they are, anything else prepared."""
+    def prepare(self, rows: Rows, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Return raw rows (n, *cells) as prepared values (n, *shape), NaN where one is missing."""
+        return self.kind.expand(self.scaled(rows, dtype))
+
+    def batch(self, rows: Rows, dtype: torch.dtype, device: torch.device) -> Batch:
+        """Return raw rows (B, *cells) as a batch."""
+        return Batch.of(self.prepare(rows, dtype).to(device))
+
+    def hold(self, rows: Rows, device: torch.device, hidden: float = 0.0) -> Holding:
+        """Return rows held on a device: bytes as they are, anything else scaled.
+
+        Parameters
+        ----------
+        rows : array
+        device : torch.device
+        hidden : float
+            The share of cells to hide from the encoder, where cells are missing.
+        """
         if rows.dtype in (np.uint8, np.bool_):
             scaler = deepcopy(self.scaler).float().to(device)
             return Held(as_tensor(rows).view(torch.uint8).to(device), scaler)
-        return Held(self.prepare(rows).to(device), None)
+        scaled = self.scaled(rows).to(device)
+        return Held(scaled, self.kind.expand, bool(scaled.isnan().any()), hidden)
 
-    def restore(self, values: Tensor) -> Any:
-        """Return prepared values (n, *shape) in the user's own form."""
-        return self.kind.restore(self.scaler.inverse(values.double()).numpy())
+    def raw(self, prepared: Tensor) -> Rows:
+        """Return prepared values (n, *shape) as raw rows (n, *cells)."""
+        raw: Rows = self.scaler.inverse(self.kind.collapse(prepared.double())).numpy()
+        return raw
+
+    def stacked(self, parts: Sequence[Rows]) -> Rows:
+        """Return raw rows under each other."""
+        return np.concatenate(parts)
 
     @property
     def brightest(self) -> float:
         """The raw value that is prepared as 1, where all cells share one scale: white."""
         return float((self.scaler.shift + self.scaler.scale).max())
-
-    def scales(self, prepared: Rows) -> NDArray[np.float64]:
-        """Return the standard deviation of each column of prepared rows."""
-        return np.asarray(self.kind.columns(prepared).std(0, dtype=np.float64))

@@ -1,21 +1,30 @@
-"""Open what a user points at: a path, an array, a frame, or a data set by name."""
+"""Open what a user points at: a path, a folder, an object in memory, or a data set by name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
 from attar.data import datasets
-from attar.data.idx import read_idx
+from attar.data.files.arrays import NpyStream
+from attar.data.files.filestream import FileStream, first_line
+from attar.data.files.idx import read_idx
+from attar.data.files.tabular import STREAMS as TABLES
 from attar.data.images import Images
 from attar.data.kind import Kind, Rows
-from attar.data.table import Table
+from attar.data.pictures.folder import Pictures
+from attar.data.series import SeriesData
+from attar.data.stream import Stream
 from attar.errors import DataError, FileError, unknown
+
+# A file of more bytes is streamed: in memory it would take several times as many.
+HELD = 1 << 27
 
 
 @dataclass(frozen=True)
@@ -24,7 +33,7 @@ class Source:
 
     Attributes
     ----------
-    data : array or DataFrame
+    data : array, table, SeriesData, or Stream of arrays or tables
     labels : array (n,) or None
         A label of each row, where the source holds one; never learnt from.
     """
@@ -33,16 +42,20 @@ class Source:
     labels: Rows | None = None
 
 
-def read(source: Any, part: str = "train", label: str | None = None) -> Source:
+def read(
+    source: Any, part: str = "train", label: str | None = None, kind: Kind | None = None
+) -> Source:
     """Return the data that a path, a data set's name, or an object in memory stands for.
 
     Parameters
     ----------
-    source : str, Path, array, DataFrame, or anything that NumPy takes
+    source : str, Path, table, array, sparse matrix, SeriesData, or Stream
     part : str
         Which part of a data set by name, where the name doesn't say: ``"train"`` or ``"test"``.
     label : str or None
         The column of a table that holds labels.
+    kind : Kind or None
+        The form that a fitted model takes: a folder's pictures are brought to it.
 
     Raises
     ------
@@ -51,6 +64,13 @@ def read(source: Any, part: str = "train", label: str | None = None) -> Source:
     DataError
         If its content is not data that attar knows.
     """
+    if isinstance(source, SeriesData):
+        inner = read(source.data, part, label)
+        return replace(inner, data=replace(source, data=inner.data))
+    if isinstance(source, Pictures):
+        if (source.bytes or 0) <= HELD:
+            source.whole()
+        return Source(source, source.labels)
     if not isinstance(source, str | Path):
         return _with_label(Source(source), label)
     name, _, asked = str(source).partition("/")
@@ -59,84 +79,67 @@ def read(source: Any, part: str = "train", label: str | None = None) -> Source:
         return Source(values, labels)
     path = Path(source)
     if path.is_dir():
-        raise FileError(f"{path} is a folder: give a file ({', '.join(READERS)}).")
+        return read(kind.pictures(path) if isinstance(kind, Images) else Pictures(path))
     if not path.exists():
         raise FileError(
             f"There is no file {path}, and no data set of that name "
             f"({', '.join(datasets.DATASETS)})."
         )
-    reader = _reader(path)
+    return _with_label(_opened(path), label)
+
+
+def _opened(path: Path) -> Source:
+    for suffix, stream in STREAMS.items():
+        if path.name.endswith(suffix):
+            opened = stream(path)
+            return Source(opened if path.stat().st_size > HELD else opened.read())
+    for suffix, reader in READERS.items():
+        if path.name.endswith(suffix):
+            return _read(path, reader)
+    known = ", ".join((*STREAMS, *READERS))
+    raise FileError(f"{path} has a suffix that attar does not read: use one of {known}.")
+
+
+def _read(path: Path, reader: Callable[[Path], Source]) -> Source:
     try:
-        return _with_label(reader(path), label)
+        return reader(path)
     except (FileError, DataError):
         raise
     except PermissionError:
         raise FileError(f"{path} may not be read: change its permissions.") from None
-    except pd.errors.EmptyDataError:
-        raise DataError(f"{path} is empty: it needs a header line and rows.") from None
     except Exception as error:  # on damaged files readers raise whatever they like
-        raise FileError(f"{path} cannot be read: {_first_line(error)}.") from None
-
-
-def kind_of(data: Any) -> Kind:
-    """Return what kind of data this is, with its form.
-
-    Raises
-    ------
-    DataError
-        If it is no kind that attar knows.
-    """
-    if isinstance(data, pd.DataFrame):
-        return Table.of(data)
-    if hasattr(data, "tocsr"):
-        raise TypeError("Sparse data is not supported yet: convert it with .toarray() if it fits.")
-    try:
-        dimensions = np.asarray(data).ndim
-    except ValueError:
-        sizes = sorted({str(np.shape(item)) for item in data})
-        raise DataError(
-            f"The rows have different shapes ({', '.join(sizes[:4])}): bring them to one."
-        ) from None
-    if dimensions in (3, 4):
-        return Images.of(data)
-    if dimensions == 2:
-        return Table.of(data)
-    raise DataError(
-        f"Expected 2D array (rows, columns) or images (rows, height, width[, channels]), got an "
-        f"array with {dimensions} dimensions instead. Reshape your data: array.reshape(-1, 1) for "
-        "one column, array.reshape(1, -1) for one row."
-    )
+        raise FileError(f"{path} cannot be read: {first_line(error)}.") from None
 
 
 def _with_label(source: Source, label: str | None) -> Source:
     if label is None:
         return source
-    if not isinstance(source.data, pd.DataFrame):
+    stream = isinstance(source.data, Stream)
+    frame = next(iter(source.data)) if stream else source.data
+    if not isinstance(frame, pd.DataFrame):
         raise DataError(f"The data is no table with named columns, so it has no column {label!r}.")
-    if label not in source.data.columns:
-        raise DataError(str(unknown("column", label, map(str, source.data.columns))))
-    return Source(source.data.drop(columns=label), source.data[label].to_numpy())
+    if label not in frame.columns:
+        raise DataError(str(unknown("column", label, map(str, frame.columns))))
+    if stream:
+        return Source(WithoutColumn(source.data, label))
+    return Source(frame.drop(columns=label), frame[label].to_numpy())
 
 
-def _reader(path: Path) -> Callable[[Path], Source]:
-    for suffix, reader in READERS.items():
-        if path.name.endswith(suffix):
-            return reader
-    raise FileError(
-        f"{path} has a suffix that attar does not read: use one of {', '.join(READERS)}."
-    )
+@dataclass(frozen=True)
+class WithoutColumn(Stream):
+    """A stream of tables that lack one of their columns."""
 
+    stream: Stream
+    column: str
 
-def _csv(path: Path) -> Source:
-    return Source(pd.read_csv(path))
+    def __iter__(self) -> Iterator[pd.DataFrame]:
+        for piece in self.stream:
+            yield piece.drop(columns=self.column)
 
-
-def _parquet(path: Path) -> Source:
-    return Source(pd.read_parquet(path))
-
-
-def _npy(path: Path) -> Source:
-    return Source(np.load(path, allow_pickle=False))
+    @property
+    def fingerprint(self) -> str:
+        """What tells the stream from others."""
+        return f"{self.stream.fingerprint} without {self.column}"
 
 
 def _npz(path: Path) -> Source:
@@ -144,6 +147,8 @@ def _npz(path: Path) -> Source:
         names = archive.files
         if not names:
             raise DataError(f"{path} holds no array.")
+        if {"format", "shape", "data"} <= set(names):
+            return Source(sparse.load_npz(path))
         candidates = [name for name in names if name in ("X", "x", "data", "values", "images")]
         name = candidates[0] if candidates else names[0]
         if not candidates and len(names) > 1:
@@ -158,15 +163,9 @@ def _idx(path: Path) -> Source:
     return Source(read_idx(path))
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-
+STREAMS: dict[str, type[FileStream]] = {**TABLES, ".npy": NpyStream}
 
 READERS: dict[str, Callable[[Path], Source]] = {
-    ".csv": _csv,
-    ".csv.gz": _csv,
-    ".parquet": _parquet,
-    ".npy": _npy,
     ".npz": _npz,
     "ubyte": _idx,
     "ubyte.gz": _idx,

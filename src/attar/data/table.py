@@ -1,164 +1,380 @@
-"""Tables of numbers: arrays (n, columns) and pandas DataFrames."""
+"""Tables: arrays (n, columns) of numbers, and frames whose columns may be of any type."""
 
 from __future__ import annotations
 
+import warnings
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
+from torch import Tensor
 
-from attar.data.kind import Kind, Rows, back_to, require_numbers
-from attar.data.scaling import MinMax, Scaling, Standard
-from attar.errors import DataError
+from attar.data.cells import Cell, Expansion, Levels, Number
+from attar.data.columns.arrays import array_of, misfit
+from attar.data.columns.arrow import schema_from_json, schema_to_json
+from attar.data.columns.column import Column
+from attar.data.columns.forms import Form
+from attar.data.columns.frames import Frame, frame_of, in_order, is_table, opened, picked
+from attar.data.columns.surveys import TableSurvey
+from attar.data.kind import Kind, Portion, Rows, back_to, require_finite
+from attar.data.sample import Sample
+from attar.data.scaling import MinMax, Scaling, Standard, Symmetric, skewness
+from attar.data.summary import Moments, Summary
+from attar.errors import AttarWarning, DataError
+
+# How many rows are encoded together: about what the processor's cache holds.
+CHUNK = 1 << 15
 
 
-@dataclass(frozen=True)
 class Table(Kind):
-    """The form of a numeric table.
+    """The form of a table: rows of cells.
 
-    Parameters
+    Attributes
     ----------
-    dtypes : tuple of str
-        The dtype of each column.
-    names : tuple of (str or int) or None
-        The columns of a DataFrame; None for an array.
+    cells : tuple of Cell
+        What a raw row consists of.
+    names : tuple or None
+        The names of a frame's columns; None for an array.
     """
 
-    dtypes: tuple[str, ...]
-    names: tuple[str | int, ...] | None = None
-
     name = "table"
+    cells: tuple[Cell, ...]
+    names: tuple[Any, ...] | None
+
+    @classmethod
+    def of(cls, pieces: Iterable[Any]) -> tuple[Self, Summary]:
+        """Return the form of arrays or frames and their summary.
+
+        Raises
+        ------
+        DataError
+            If a cell is infinite, if pieces don't fit each other, or if no column is left to
+            learn from.
+        """
+        coming = iter(pieces)
+        first = next(coming, None)
+        if first is None:
+            raise DataError("The data have no rows: there is nothing to learn.")
+        kind: Any = Mixed if is_table(first) else Matrix
+        found: tuple[Self, Summary] = kind.of(chain([first], coming))
+        return found
+
+    @cached_property
+    def expansion(self) -> Expansion:
+        """How cells become features."""
+        return Expansion(self.cells)
 
     @property
     def shape(self) -> tuple[int, ...]:  # type: ignore[override]
-        """The number of columns, as the shape of a row."""
-        return (len(self.dtypes),)
+        """The number of features, as the shape of a row."""
+        return (self.expansion.width,)
 
-    @classmethod
-    def of(cls, data: Any) -> Self:
-        """Return the form of an array (n, columns) or a DataFrame."""
-        if isinstance(data, pd.DataFrame):
-            names = data.columns.map(str)
-            repeated = names[names.duplicated()]
-            if len(repeated):
-                raise DataError(
-                    f"The table has more than one column named {repeated[0]!r}: rename them."
-                )
-            numbers = _frame_numbers(data)
-            return cls(tuple(str(c.dtype) for c in numbers), tuple(_named(data)))
-        array = _array_numbers(data)
-        return cls((str(array.dtype),) * array.shape[1])
+    def scaling(self, summary: Summary) -> Scaling:
+        """Return the scaling that suits the cells that have a unit.
 
-    def rows(self, data: Any) -> Rows:
-        """Return the table as one array of numbers: (n, columns)."""
-        if isinstance(data, pd.DataFrame):
-            columns = _frame_numbers(self._in_order(data))
-            if not columns:
-                return np.empty((len(data), 0))
-            rows = np.column_stack([c.to_numpy() for c in columns])
-        else:
-            rows = _array_numbers(data)
-        if rows.ndim != 2 or rows.shape[1] != len(self.dtypes):
-            raise DataError(
-                f"X has {rows.shape[1] if rows.ndim == 2 else rows.shape} features, but "
-                f"Autoencoder is expecting {len(self.dtypes)} features as input."
-            )
-        return require_numbers(rows, lambda place: self._describe(place[0]))
-
-    def restore(self, rows: Rows) -> Any:
-        """Return numbers as an array or DataFrame with the table's own dtypes."""
-        if self.names is None:
-            return back_to(np.dtype(self.dtypes[0]), rows)
-        columns = {
-            name: back_to(np.dtype(dtype), rows[:, i])
-            for i, (name, dtype) in enumerate(zip(self.names, self.dtypes, strict=True))
-        }
-        return pd.DataFrame(columns)
-
-    def scaling(self, rows: Rows) -> Scaling:
-        """Return min-max for columns that all lie between 0 and 1, else standardization."""
-        return MinMax() if rows.min() >= 0 and rows.max() <= 1 else Standard()
+        Min-max where all of them lie between 0 and 1; standardization else, after a power
+        transform where a column is skewed.
+        """
+        scaled, moments = self._scaled, summary.moments
+        if (moments.low[scaled] >= 0).all() and (moments.high[scaled] <= 1).all():
+            return MinMax()
+        symmetric = Symmetric()
+        skewed = np.abs(skewness(summary.sample[:, scaled])) > symmetric.tolerance
+        return symmetric if skewed.any() else Standard()
 
     def columns(self, rows: Rows) -> Rows:
-        """Return the rows: each column has its own scale."""
+        """Return the rows: each cell has its own scale."""
         return rows
 
-    def spread(self, per_column: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the values as they are."""
-        return per_column
+    def spread(self, per_column: NDArray[np.float64], neutral: float) -> NDArray[np.float64]:
+        """Return the values, with the neutral one for cells that have no unit."""
+        return np.where(self._scaled, per_column, neutral)
+
+    def expand(self, scaled: Tensor) -> Tensor:
+        """Return rows of cells (B, cells) as rows of features (B, features), NaN where missing."""
+        return self.expansion.expand(scaled)
+
+    def collapse(self, prepared: Tensor) -> Tensor:
+        """Return rows of features (B, features) as rows of cells (B, cells): the likeliest."""
+        return self.expansion.collapse(prepared)
+
+    def with_unit(self, prepared: Rows) -> tuple[list[str], Rows]:
+        """Return names and values (n, columns) of the features that are numbers."""
+        cells = zip(self.cells, self.expansion.segments, strict=True)
+        places = [segment.start for cell, segment in cells if cell.scaled]
+        names = self.feature_names()
+        return [names[place] for place in places], prepared[:, places]
 
     def feature_names(self) -> list[str]:
-        """Return the columns' names; x0, x1, ... for an array."""
-        return [str(name) for name in self.names or (f"x{i}" for i in range(len(self.dtypes)))]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return dtypes and names."""
-        return {"dtypes": list(self.dtypes), "names": self.names and list(self.names)}
+        """Return the names of the features, such as age, race=White and date (day, cos)."""
+        return self.expansion.feature_names
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
         """Return the form that :meth:`to_json` wrote down."""
-        names = data["names"]
-        return cls(tuple(data["dtypes"]), None if names is None else tuple(names))
+        kind: Any = Mixed if "columns" in data else Matrix
+        table: Self = kind.read(data)
+        return table
 
-    def _describe(self, column: int) -> str:
-        return f"Column {self.names[column]!r}" if self.names else f"Column {column} of X"
+    @classmethod
+    @abstractmethod
+    def read(cls, data: dict[str, Any]) -> Self:
+        """Return the form of this class that :meth:`to_json` wrote down."""
 
-    def _in_order(self, frame: pd.DataFrame) -> pd.DataFrame:
-        if self.names is None:
-            return frame
-        given = _named(frame)
-        absent = [name for name in self.names if name not in given]
-        if absent:
-            raise DataError(
-                f"The table lacks the column {absent[0]!r} that the model was fitted on."
+    @cached_property
+    def _scaled(self) -> NDArray[np.bool_]:
+        return np.array([cell.scaled for cell in self.cells], bool)
+
+
+@dataclass(frozen=True)
+class Matrix(Table):
+    """The form of an array (n, columns) of numbers: each column is a number, NaN is missing.
+
+    Parameters
+    ----------
+    dtype : str
+    width : int
+        The number of columns.
+    """
+
+    dtype: str
+    width: int
+
+    names = None
+
+    @classmethod
+    def of(cls, pieces: Iterable[Any]) -> tuple[Self, Summary]:
+        """Return the form of arrays and their summary."""
+        matrix: Self | None = None
+        moments = Moments.none(0)
+        sample = Sample(lambda rows, places: rows[places])
+        for piece in pieces:
+            rows = array_of(piece) if matrix is None else matrix.rows(piece)
+            if matrix is None:
+                matrix, moments = cls(str(rows.dtype), rows.shape[1]), Moments.none(rows.shape[1])
+            dtype = np.result_type(matrix.dtype, rows.dtype)
+            matrix = cls(str(dtype), matrix.width)
+            if rows.size:
+                moments = moments.merged(Moments.of(matrix.rows(rows)))
+            sample.add(rows, len(rows))
+        assert matrix is not None  # there is a first piece
+        if not sample.seen:
+            return matrix, Summary(0, moments, rows, np.empty(0, np.intp))
+        return matrix, Summary(sample.seen, moments, *sample.result(np.concatenate))
+
+    @cached_property
+    def cells(self) -> tuple[Cell, ...]:  # type: ignore[override]
+        """A number for each column: x0, x1, ..."""
+        return tuple(Number(f"x{i}") for i in range(self.width))
+
+    @property
+    def portions(self) -> list[Portion]:
+        """The columns."""
+        return [Portion(c.name, self.dtype, slice(i, i + 1)) for i, c in enumerate(self.cells)]
+
+    def rows(self, data: Any) -> Rows:
+        """Return the array as it is: (n, columns), NaN where a cell is missing.
+
+        Parameters
+        ----------
+        data : array, or frame of numbers
+        """
+        array = array_of(data)
+        if array.ndim != 2 or array.shape[1] != self.width:
+            raise misfit(array.shape, self.width)
+        return require_finite(array, lambda place: f"Column {place[0]} of X")
+
+    def restore(self, rows: Rows, aside: Any = None) -> Any:
+        """Return the array in its own dtype; 0 stands for what is missing among integers."""
+        dtype = np.dtype(self.dtype)
+        if dtype.kind in "iu" and rows.dtype.kind == "f":
+            rows = np.where(np.isnan(rows), 0, rows)
+        return back_to(dtype, rows)
+
+    def joined(self, parts: Sequence[Any]) -> Any:
+        """Return arrays under each other."""
+        return np.concatenate(parts)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return dtype and width."""
+        return {"dtype": self.dtype, "width": self.width}
+
+    @classmethod
+    def read(cls, data: dict[str, Any]) -> Self:
+        """Return the form that :meth:`to_json` wrote down."""
+        return cls(data["dtype"], data["width"])
+
+
+@dataclass(frozen=True)
+class Mixed(Table):
+    """The form of a frame, each column of which has its own type.
+
+    Parameters
+    ----------
+    form : Form
+        What kind of frame the user has.
+    fields : tuple of Column
+        What is in its columns.
+    """
+
+    form: Form
+    fields: tuple[Column, ...]
+
+    @classmethod
+    def of(cls, pieces: Iterable[Any]) -> tuple[Self, Summary]:
+        """Return the form of frames and their summary."""
+        survey = TableSurvey()
+        for piece in pieces:
+            survey.add(piece)
+        assert survey.form is not None  # there is a first piece
+        sample, places = survey.sampled()
+        columns = survey.columns(sample)
+        kind = cls(survey.form, columns)
+        if len(sample) > 1 and not kind.cells:
+            why = ", ".join(f"{name!r} ({remark})" for name, remark in kind.remarks[:3])
+            raise DataError(f"The table has no column that can be learnt from: {why}.")
+        rows = survey.sample.seen
+        return kind, Summary(rows, survey.moments(columns), kind._encoded(sample), places)
+
+    @property
+    def names(self) -> tuple[Any, ...]:  # type: ignore[override]
+        """The names of the columns, as the user has them."""
+        return self.form.names
+
+    @cached_property
+    def cells(self) -> tuple[Cell, ...]:  # type: ignore[override]
+        """The cells of all columns that are learnt."""
+        return tuple(cell for column in self.fields for cell in column.cells)
+
+    @property
+    def remarks(self) -> list[tuple[str, str]]:
+        """The columns that are not learnt as they are, and why."""
+        return [(c.name, c.remark) for c in self.fields if c.remark is not None]
+
+    @property
+    def portions(self) -> list[Portion]:
+        """The columns."""
+        portions, start = [], 0
+        for column in self.fields:
+            stop = start + len(column.cells)
+            portions.append(
+                Portion(column.name, column.tag, slice(start, stop), column.remark or "")
             )
-        extra = [name for name in given if name not in self.names]
-        if extra:
-            raise DataError(
-                f"The table has a column {extra[0]!r} that the model was not fitted on: drop it."
+            start = stop
+        return portions
+
+    def rows(self, data: Any) -> Rows:
+        """Return a frame as cells: (n, cells), NaN where one is missing.
+
+        In single precision where that holds all of them exactly. Categories that were never seen
+        are counted in a warning.
+
+        Parameters
+        ----------
+        data : frame, or array with the same number of columns
+        """
+        table = opened(picked(self._ordered(data), self._places(learnt=True)))
+        for column in self._learnt:
+            column.require_fit(table[column.name])
+        rows = self._encoded(table)
+        owners = [column.name for column in self._learnt for _ in column.cells]
+        require_finite(rows, lambda place: f"Column {owners[place[0]]!r}")
+        self._warn_of_unseen(rows)
+        return rows
+
+    def aside(self, data: Any) -> pd.DataFrame:
+        """Return the columns that are not learnt, with the index."""
+        frame = self._ordered(data)
+        places = self._places(learnt=False)
+        names = [self.fields[place].name for place in places]
+        rest = picked(frame, places)
+        if isinstance(rest, pd.DataFrame):
+            return rest.set_axis(names, axis=1)
+        aside: pd.DataFrame = rest.to_pandas(types_mapper=pd.ArrowDtype, ignore_metadata=True)
+        return aside.reindex(range(len(frame)))
+
+    def restore(self, rows: Rows, aside: pd.DataFrame | None = None) -> Any:
+        """Return cells as a frame of the user's own kind, with its columns, dtypes, and index.
+
+        Without what was put aside, columns that are not learnt have their constant, running
+        numbers, empty text, or nothing. Where a dtype of NumPy has no missing values, 0 and false
+        stand for them.
+        """
+        # Column after column in memory, as they are now read.
+        cells = np.asarray(rows, np.float64, order="F")
+        arrays, start = {}, 0
+        for column in self.fields:
+            stop = start + len(column.cells)
+            if column.cells or aside is None:
+                arrays[column.name] = column.decode(cells[:, start:stop])
+            start = stop
+        return self.form.close(arrays, aside)
+
+    def joined(self, parts: Sequence[Any]) -> Any:
+        """Return frames under each other."""
+        return self.form.joined(parts)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return form, types and columns."""
+        types = pa.schema([(column.name, column.type) for column in self.fields])
+        return {
+            "form": self.form.to_json(),
+            "types": schema_to_json(types),
+            "columns": [column.to_json() for column in self.fields],
+        }
+
+    @classmethod
+    def read(cls, data: dict[str, Any]) -> Self:
+        """Return the form that :meth:`to_json` wrote down."""
+        types = schema_from_json(data["types"]).types
+        described = zip(data["columns"], types, strict=True)
+        return cls(
+            Form.from_json(data["form"]),
+            tuple(Column.from_json(column, type_) for column, type_ in described),
+        )
+
+    @cached_property
+    def _learnt(self) -> tuple[Column, ...]:
+        return tuple(column for column in self.fields if column.cells)
+
+    def _places(self, learnt: bool) -> list[int]:
+        return [i for i, column in enumerate(self.fields) if bool(column.cells) == learnt]
+
+    def _ordered(self, data: Any) -> Frame:
+        """Return data as a frame with the columns that were fitted, in their order."""
+        names = [column.name for column in self.fields]
+        if is_table(data):
+            return in_order(frame_of(data), names)
+        array = np.asarray(data)
+        if array.ndim != 2 or array.shape[1] != len(names):
+            raise misfit(array.shape, len(names))
+        return pd.DataFrame(array, columns=names)
+
+    def _encoded(self, table: pa.Table) -> Rows:
+        single = all(column.single for column in self._learnt)
+        rows = np.empty((len(table), len(self.cells)), np.float32 if single else np.float64)
+        for start in range(0, len(table) if self._learnt else 0, CHUNK):
+            part = table.slice(start, CHUNK)
+            cells = [column.encode(part[column.name]).T for column in self._learnt]
+            rows[start : start + CHUNK] = np.vstack(cells).T
+        return rows
+
+    def _warn_of_unseen(self, rows: Rows) -> None:
+        places = [i for i, cell in enumerate(self.cells) if isinstance(cell, Levels)]
+        counts = {self.cells[i].name: int((rows[:, i] < 0).sum()) for i in places}
+        unseen = [repr(name) for name, count in counts.items() if count]
+        if unseen:
+            warnings.warn(
+                "Levels that were never seen in the fit count as none of the known ones: "
+                f"{sum(counts.values())} in the column{'s' * (len(unseen) > 1)} "
+                f"{', '.join(unseen)}.",
+                AttarWarning,
+                stacklevel=3,
             )
-        return frame.set_axis(given, axis=1)[list(self.names)]
-
-
-def _named(frame: pd.DataFrame) -> list[str | int]:
-    return [int(c) if isinstance(c, int | np.integer) else str(c) for c in frame.columns]
-
-
-def _frame_numbers(frame: pd.DataFrame) -> list[pd.Series[Any]]:
-    columns = []
-    for name in frame.columns:
-        column = frame[name]
-        if column.dtype == object:
-            column = column.infer_objects()
-        if not pd.api.types.is_numeric_dtype(column) or column.dtype.kind == "c":
-            first = column.dropna().iloc[0] if column.notna().any() else None
-            raise DataError(
-                f"Column {name!r} holds {column.dtype} values such as {first!r} where numbers "
-                "belong: encode it or leave it out."
-            )
-        if pd.api.types.is_extension_array_dtype(column.dtype):
-            kind = column.dtype.kind if not column.isna().any() else "f"
-            column = column.astype(float if kind == "f" else column.to_numpy().dtype)
-        columns.append(column)
-    return columns
-
-
-def _array_numbers(data: Any) -> Rows:
-    array = np.asarray(data)
-    if array.dtype.kind in "biuf":
-        return array
-    if array.dtype.kind == "c":
-        raise DataError("Complex data not supported: give real numbers.")
-    if array.dtype.kind == "O":
-        try:
-            return array.astype(np.float64)
-        except TypeError as error:
-            raise TypeError(f"argument must be a string or a real number: {error}.") from None
-        except ValueError:
-            pass
-    raise DataError(
-        f"The array holds {array.dtype} values such as {array.flat[0]!r} where numbers belong."
-    )

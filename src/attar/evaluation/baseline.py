@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from attar.data.missing import with_means
+from attar.evaluation.measures import mean_squared_error
+
 Rows = NDArray[Any]
 
 
@@ -31,7 +34,7 @@ class Baseline:
         """Return the first ``most`` principal components of rows (n, ...)."""
         from sklearn.decomposition import PCA
 
-        matrix = prepared.reshape(len(prepared), -1)
+        matrix = with_means(prepared.reshape(len(prepared), -1))
         k = min(most, len(matrix) - 1, matrix.shape[1])
         if k < 1 or not np.ptp(matrix, axis=0).any():
             mean = matrix.mean(0).astype(np.float32)
@@ -49,8 +52,15 @@ class Baseline:
         return back.reshape(prepared.shape)
 
     def errors(self, prepared: Rows) -> list[float]:
-        """Return the mean squared error of a cell with 0, 1, 2, ... components."""
+        """Return the mean squared error of a cell with 0, 1, 2, ... components.
+
+        Missing cells (NaN) count as the mean, and have no error.
+        """
         matrix = prepared.reshape(len(prepared), -1) - self.mean
+        if np.isnan(matrix).any():
+            codes = np.nan_to_num(matrix) @ self.components.T
+            sizes = range(len(self.components) + 1)
+            return [mean_squared_error(matrix, codes[:, :k] @ self.components[:k]) for k in sizes]
         total = float(np.square(matrix).sum(dtype=np.float64))
         caught = np.square(matrix @ self.components.T).sum(0, dtype=np.float64)
         left = total - np.concatenate([[0.0], np.cumsum(caught)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any
 
@@ -58,6 +58,8 @@ class Facts:
         The standard deviation of each prepared column.
     column_names : sequence of str
     best_epoch : int
+    size_errors : sequence of float
+        The error with the first 0, 1, 2, ... numbers of an ordered code; empty for others.
     """
 
     error: float
@@ -68,6 +70,7 @@ class Facts:
     column_scales: list[float]
     column_names: list[str]
     best_epoch: int
+    size_errors: list[float] = field(default_factory=list)
 
     @property
     def pca_error(self) -> float:

@@ -12,22 +12,20 @@ Rows = NDArray[Any]
 
 
 def mean_squared_error(rows: Rows, reconstructed: Rows) -> float:
-    """Return the mean over all cells of (x - x̂)²."""
-    return float(np.mean(np.square(rows - reconstructed), dtype=np.float64))
+    """Return the mean of (x - x̂)² over all cells that are not missing (NaN); 0 for none."""
+    squares = np.square(rows - reconstructed)
+    mean = float(np.mean(squares, dtype=np.float64))
+    if not math.isnan(mean):
+        return mean
+    known = squares[~np.isnan(squares)]
+    return float(known.mean(dtype=np.float64)) if len(known) else 0.0
 
 
-def explained_variance(rows: Rows, reconstructed: Rows) -> float:
-    """Return 1 - Σ (x - x̂)² / Σ (x - mean of its column)²; 0 where nothing varies."""
-    variation = float(np.sum(np.square(rows - rows.mean(0)), dtype=np.float64))
-    if not variation:
-        return 0.0
-    error = float(np.sum(np.square(rows - reconstructed), dtype=np.float64))
-    return 1 - error / variation
+def psnr(error: float) -> float:
+    """Return the peak signal-to-noise ratio of a mean squared error of values from 0 to 1, in dB.
 
-
-def psnr(rows: Rows, reconstructed: Rows) -> float:
-    """Return the peak signal-to-noise ratio in dB for values from 0 to 1: -10 log₁₀ MSE."""
-    error = mean_squared_error(rows, reconstructed)
+    It is -10 log₁₀ MSE.
+    """
     return -10 * math.log10(error) if error else math.inf
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from attar.applied import Applied
 from attar.data.kind import Rows
+from attar.data.summary import Moments
 from attar.evaluation.baseline import Baseline
 from attar.evaluation.diagnosis import Facts
 from attar.evaluation.measures import mean_squared_error
@@ -34,18 +35,27 @@ class Study:
 
     @classmethod
     def of(
-        cls, applied: Applied, learnt: Rows, apart: Rows, *, held_out: bool, best_epoch: int
+        cls,
+        applied: Applied,
+        learnt: Rows,
+        apart: Rows,
+        *,
+        held_out: bool,
+        best_epoch: int,
+        ordered: bool = False,
     ) -> Study:
         """Return the study of a model on rows that it learnt from and rows that it did not.
 
         Parameters
         ----------
         applied : Applied
-        learnt, apart : array (n, *shape)
+        learnt, apart : rows (n, *cells)
             The baseline is found on all rows given, the rest on at most 2,048 of each.
         held_out : bool
             Whether the rows apart were truly held out.
         best_epoch : int
+        ordered : bool
+            Whether the first numbers of a code are a code by themselves.
         """
         preparation = applied.preparation
         train = preparation.prepare(learnt).numpy()
@@ -54,17 +64,29 @@ class Study:
         test = preparation.prepare(apart).numpy()
         codes = applied.encode(learnt).astype(np.float32)
         others = applied.encode(apart).astype(np.float32)
+        names, columns = preparation.kind.with_unit(train)
         facts = Facts(
             error=mean_squared_error(test, applied.decode(others).numpy()),
             train_error=mean_squared_error(train, applied.decode(codes).numpy()),
             pca_errors=baseline.errors(test),
             held_out=held_out,
             carried=_carried(applied, others, test),
-            column_scales=preparation.scales(train).tolist(),
-            column_names=preparation.kind.feature_names(),
+            column_scales=Moments.of(columns).deviation.tolist(),
+            column_names=names,
             best_epoch=best_epoch,
+            size_errors=_size_errors(applied, others, test) if ordered else [],
         )
         return cls(codes, baseline, facts)
+
+
+def _size_errors(applied: Applied, codes: Rows, prepared: Rows) -> list[float]:
+    """Return the error with the first 0, 1, 2, ... numbers of the code."""
+    errors = []
+    for k in range(codes.shape[1] + 1):
+        first = codes.copy()
+        first[:, k:] = 0
+        errors.append(mean_squared_error(prepared, applied.decode(first).numpy()))
+    return errors
 
 
 def _carried(applied: Applied, codes: Rows, prepared: Rows) -> list[float]:

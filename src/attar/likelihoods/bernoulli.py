@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from attar.likelihoods.likelihood import Likelihood, LikelihoodModule
+from attar.likelihoods.column import Column
+from attar.likelihoods.likelihood import LikelihoodModule
 
 
 @dataclass(frozen=True)
-class Bernoulli(Likelihood, name="bernoulli"):
+class Bernoulli(Column, name="bernoulli"):
     """A coin for each cell, its log-odds given by the decoder; for data between 0 and 1.
 
     log p(x) = x log σ(a) + (1 - x) log(1 - σ(a)), the binary cross-entropy with its sign turned.
@@ -42,7 +43,7 @@ class BernoulliModule(LikelihoodModule):
 
 
 @dataclass(frozen=True)
-class BernoulliProbability(Likelihood, name="bernoulli-probability"):
+class BernoulliProbability(Column, name="bernoulli-probability"):
     """A coin for each cell, its probability given by the decoder; for networks ending in a sigmoid.
 
     Probabilities are kept 1e-7 away from 0 and 1, as Keras does.

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 from attar.errors import SettingError
-from attar.likelihoods.likelihood import Likelihood, LikelihoodModule
+from attar.likelihoods.column import LEAST_SCALE, Column
+from attar.likelihoods.likelihood import LikelihoodModule
 
 
 @dataclass(frozen=True)
-class Gaussian(Likelihood, name="gaussian"):
+class Gaussian(Column, name="gaussian"):
     """A normal of fixed variance around the decoder's output: mean squared error.
 
     log p(x) = -((x - m)² / v + log 2πv) / 2.
@@ -55,8 +58,10 @@ class GaussianModule(LikelihoodModule):
 
 
 @dataclass(frozen=True)
-class LearnedGaussian(Likelihood, name="learned-gaussian"):
+class LearnedGaussian(Column, name="learned-gaussian"):
     """A normal around the decoder's output whose one variance, of all cells, is learnt.
+
+    Among other columns, each has a variance of its own, of at least 0.03².
 
     References
     ----------
@@ -68,6 +73,11 @@ class LearnedGaussian(Likelihood, name="learned-gaussian"):
         """Return the module."""
         return LearnedGaussianModule()
 
+    @classmethod
+    def together(cls, columns: Sequence[Self]) -> LikelihoodModule:
+        """Return the module with a variance for each column."""
+        return ColumnsGaussianModule(len(columns))
+
 
 class LearnedGaussianModule(LikelihoodModule):
     """A normal with a variance that is a parameter."""
@@ -78,9 +88,26 @@ class LearnedGaussianModule(LikelihoodModule):
 
     def log_prob(self, parameters: Tensor, target: Tensor) -> Tensor:
         """Return -((x - m)² / v + log 2πv) / 2."""
-        squares = (target - parameters).square() * (-self.log_variance).exp()
-        return -0.5 * (squares + self.log_variance + math.log(2 * math.pi))
+        log_variance = self.bounded()
+        squares = (target - parameters).square() * (-log_variance).exp()
+        return -0.5 * (squares + log_variance + math.log(2 * math.pi))
 
     def mean(self, parameters: Tensor) -> Tensor:
         """Return m."""
         return parameters
+
+    def bounded(self) -> Tensor:
+        """Return log v."""
+        return self.log_variance
+
+
+class ColumnsGaussianModule(LearnedGaussianModule):
+    """A normal with a variance for each column."""
+
+    def __init__(self, columns: int) -> None:
+        super().__init__()
+        self.log_variance = nn.Parameter(torch.zeros(columns))
+
+    def bounded(self) -> Tensor:
+        """Return log v, with v the square of the least scale and what is learnt."""
+        return (LEAST_SCALE**2 + self.log_variance.exp()).log()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import ClassVar
 
 from torch import Tensor, nn
 
 from attar.parts import Part
+
+Shape = tuple[int, ...]
 
 
 class LikelihoodModule(nn.Module):
@@ -14,11 +17,24 @@ class LikelihoodModule(nn.Module):
 
     @abstractmethod
     def log_prob(self, parameters: Tensor, target: Tensor) -> Tensor:
-        """Return the log-density of each cell of the target, in nats: (K, B, *shape)."""
+        """Return the log-density of each cell of the target, in nats.
+
+        Where cells are described together, each gets a share: it is the sum over a row that is a
+        log-density.
+
+        Parameters
+        ----------
+        parameters : Tensor (K, B, *parameters' shape)
+        target : Tensor (B, *shape)
+
+        Returns
+        -------
+        Tensor (K, B, *shape)
+        """
 
     @abstractmethod
     def mean(self, parameters: Tensor) -> Tensor:
-        """Return the expected data: the reconstruction."""
+        """Return the expected data, which is the reconstruction: (..., *shape)."""
 
     def gradient(self, parameters: Tensor, target: Tensor) -> Tensor | None:
         """Return ∂(-log_prob)/∂parameters of each cell, or None where it is not written down.
@@ -30,7 +46,16 @@ class LikelihoodModule(nn.Module):
 
 
 class Likelihood(Part):
-    """The distribution that the decoder's output describes."""
+    """The distribution that the decoder's output describes.
+
+    Attributes
+    ----------
+    density : bool
+        Whether ``log_prob`` is the logarithm of a density or a probability. Where it is not, it is
+        minus a distortion: good for training, but no likelihood of a row can be told from it.
+    """
+
+    density: ClassVar[bool] = True
 
     @abstractmethod
     def build(self) -> LikelihoodModule:
@@ -41,3 +66,13 @@ class Likelihood(Part):
         SettingError
             If a hyperparameter is out of range.
         """
+
+    def parameters(self, shape: Shape) -> Shape:
+        """Return the shape of the decoder's output for rows of a prepared shape.
+
+        Raises
+        ------
+        SettingError
+            If this likelihood cannot describe such rows.
+        """
+        return shape

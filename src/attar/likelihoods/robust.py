@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from attar.errors import SettingError
-from attar.likelihoods.likelihood import Likelihood, LikelihoodModule
+from attar.likelihoods.column import Column
+from attar.likelihoods.likelihood import LikelihoodModule
 
 
 @dataclass(frozen=True)
-class Laplace(Likelihood, name="laplace"):
+class Laplace(Column, name="laplace"):
     """A Laplace distribution around the decoder's output: mean absolute error.
 
     log p(x) = -|x - m| / b - log 2b.
@@ -53,7 +54,7 @@ class LaplaceModule(LikelihoodModule):
 
 
 @dataclass(frozen=True)
-class Huber(Likelihood, name="huber"):
+class Huber(Column, name="huber"):
     """Normal near the decoder's output and Laplace far from it.
 
     log p(x) = -h(x - m) - log Z, with h(r) = r²/2 up to |r| = δ and δ|r| - δ²/2 beyond, and

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -15,17 +16,29 @@ from attar.networks.network import Network, Shape, Shaped, glorot
 NORMALIZATIONS: dict[str, type[nn.Module]] = {"layer": nn.LayerNorm, "batch": nn.BatchNorm1d}
 
 
+def linear(before: int, after: int) -> nn.Module:
+    """Return a linear layer that starts as Glorot and Bengio (2010) do."""
+    return glorot(nn.Linear(before, after))
+
+
+def zeroed(layer: nn.Module) -> nn.Module:
+    """Start a layer at zero, so that what ends in it begins by adding nothing."""
+    for weight in layer.parameters():
+        nn.init.zeros_(weight)
+    return layer
+
+
 @dataclass(frozen=True)
 class Linear(Network, name="linear"):
     """One linear layer each way: with a point code and mean squared error, this is PCA."""
 
     def encoder(self, shape: Shape, width: int) -> nn.Module:
         """Return a linear map (B, *shape) -> (B, width)."""
-        return nn.Sequential(nn.Flatten(), glorot(nn.Linear(math.prod(shape), width)))
+        return nn.Sequential(nn.Flatten(), linear(math.prod(shape), width))
 
     def decoder(self, width: int, shape: Shape) -> nn.Module:
         """Return a linear map (B, width) -> (B, *shape)."""
-        return nn.Sequential(glorot(nn.Linear(width, math.prod(shape))), Shaped(shape))
+        return nn.Sequential(linear(width, math.prod(shape)), Shaped(shape))
 
 
 @dataclass(frozen=True)
@@ -62,19 +75,23 @@ class Mlp(Network, name="mlp"):
         body = self._body(width, self.widths[::-1], math.prod(shape))
         return nn.Sequential(body, Shaped(shape))
 
-    def _body(self, start: int, widths: tuple[int, ...], end: int) -> nn.Module:
+    def _body(
+        self,
+        start: int,
+        widths: tuple[int, ...],
+        end: int,
+        first: Callable[[int, int], nn.Module] = linear,
+    ) -> nn.Module:
         if any(not isinstance(width, int) or width < 1 for width in widths):
             raise SettingError(f"The widths of an mlp are positive integers, not {widths!r}.")
-        layers: list[nn.Module] = []
-        for before, after in pairwise((start, *widths)):
-            layers += [glorot(nn.Linear(before, after)), *self._after(after)]
-        last = nn.Linear(widths[-1] if widths else start, end)
-        layers.append(glorot(last))
+        layers = [first(start, (*widths, end)[0])]
+        for before, after in pairwise((*widths, end)):
+            layers += [*self._after(before), linear(before, after)]
         body = nn.Sequential(*layers)
         if not self.shortcut or not widths:
             return body
-        nn.init.zeros_(last.weight)
-        return Shortcut(body, glorot(nn.Linear(start, end)))
+        zeroed(layers[-1])
+        return Shortcut(body, first(start, end))
 
     def _after(self, width: int) -> list[nn.Module]:
         after: list[nn.Module] = [activation(self.activation)]

@@ -35,7 +35,7 @@ class Shaped(nn.Module):
         return x.reshape(len(x), *self.shape)
 
 
-def glorot(layer: nn.Linear | nn.Conv2d) -> nn.Module:
+def glorot(layer: nn.Linear | nn.Conv1d | nn.Conv2d) -> nn.Module:
     """Start a layer as Glorot and Bengio (2010) do: uniform weights, no bias.
 
     A bias that starts at zero keeps rectified units alive under large first steps.

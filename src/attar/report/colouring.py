@@ -27,7 +27,7 @@ class Colouring:
     meanings : list of str
         What is in each group.
     names : list of str (n,)
-        What each row is called: its label, or its place in the data.
+        What each row is called: its label, or where it is in the data.
     categorical : bool
         Whether the groups are labels; else they are the steps of a scale.
     """
@@ -49,26 +49,29 @@ class Colouring:
         return list(zip(self.tones, self.meanings, strict=True)) if len(self.tones) > 1 else []
 
 
-def plain(n: int) -> Colouring:
-    """Return one colour for ``n`` rows, called by their places."""
-    return Colouring(
-        np.zeros(n, np.intp), ["plain"], ["all rows"], [f"row {i:,}" for i in range(n)]
-    )
+def plain(names: list[str]) -> Colouring:
+    """Return one colour for rows of these names."""
+    return Colouring(np.zeros(len(names), np.intp), ["plain"], ["all rows"], names)
 
 
-def by_label(labels: Any, n: int) -> Colouring:
-    """Return a colour for each distinct label, or a scale of colours for many numbers.
+def one_each(labels: Any, n: int) -> NDArray[Any]:
+    """Return labels as an array.
 
     Raises
     ------
     DataError
-        If there is not one label for each of the ``n`` rows.
+        If there is not one label for each of ``n`` rows.
     """
     values = np.asarray(labels)
     if values.shape != (n,):
         raise DataError(
             f"The labels have shape {values.shape}, but there are {n} rows: give one label a row."
         )
+    return values
+
+
+def by_label(values: NDArray[Any]) -> Colouring:
+    """Return a colour for each distinct label (n,), or a scale of colours for many numbers."""
     values = values if values.dtype.kind in "biuf" else values.astype(str)
     names = [f"{v:g}" if values.dtype.kind == "f" else str(v) for v in values]
     distinct, groups, sizes = np.unique(values, return_inverse=True, return_counts=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 from xml.etree.ElementTree import Element
 
-from attar.data.kind import Kind, Rows
+from attar.data.kind import Rows
 from attar.report.shown import Shown
 
 
@@ -20,8 +20,8 @@ class Walk:
     ----------
     start, end : str
         What the two rows are called.
-    rows, decoded : array (steps, *shape)
-        What codes on the straight line stand for: in the user's own units, and prepared.
+    rows, decoded : rows (steps, *cells), array (steps, *shape)
+        What codes on the straight line stand for: raw, and prepared.
     """
 
     start: str
@@ -41,15 +41,18 @@ class Display(ABC):
 
     Attributes
     ----------
+    row : str
+        What one row is called.
     compared, sampled : int
         How many rows it compares, and how many samples it shows.
     """
 
+    row: ClassVar[str] = "row"
     compared: ClassVar[int]
     sampled: ClassVar[int]
 
     @abstractmethod
-    def __init__(self, kind: Kind, shown: Shown) -> None: ...
+    def __init__(self, kind: Any, shown: Shown) -> None: ...
 
     @property
     @abstractmethod
@@ -58,12 +61,12 @@ class Display(ABC):
 
     @abstractmethod
     def compare(self, shown: Shown, names: Sequence[str]) -> list[Element]:
-        """Return originals over reconstructions over differences."""
+        """Return originals beside reconstructions."""
 
     @abstractmethod
     def walks(self, walks: Sequence[Walk]) -> list[Element]:
         """Return the walks, step by step."""
 
     @abstractmethod
-    def samples(self, rows: Rows) -> list[Element]:
-        """Return new rows (n, *shape)."""
+    def samples(self, rows: Rows, decoded: Rows) -> list[Element]:
+        """Return new rows, raw (n, *cells) and prepared (n, *shape)."""

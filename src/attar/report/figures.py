@@ -43,10 +43,15 @@ def loss_curves(history: Sequence[Epoch], best_epoch: int) -> Element:
     )
 
 
-def error_by_size(pca_errors: Sequence[float], code_size: int, error: float) -> Element:
-    """Return the error of PCA with 0, 1, 2, ... numbers, and this model's at its code size."""
+def error_by_size(
+    pca_errors: Sequence[float], code_size: int, error: float, size_errors: Sequence[float] = ()
+) -> Element:
+    """Return the error of PCA with 0, 1, 2, ... numbers, and this model's at its code size.
+
+    Where the model's code is ordered, its error at every size is drawn too.
+    """
     last = max(len(pca_errors) - 1, code_size)
-    top = 1.06 * max(*pca_errors, error) or 1.0
+    top = 1.06 * max(*pca_errors, error, *size_errors) or 1.0
     axes = Axes(
         Scale.over(-0.02 * last, 1.02 * last, "numbers in a code", whole=True),
         Scale.over(0, top, "mean squared error"),
@@ -58,6 +63,7 @@ def error_by_size(pca_errors: Sequence[float], code_size: int, error: float) -> 
         axes.line([code_size] * 2, [0, axes.y.high], "line faint dashed"),
         axes.line(sizes, pca_errors, "line second"),
         *(axes.dot(k, e, "dot second", 2) for k, e in enumerate(pca_errors) if last <= 64),
+        *([axes.line(range(len(size_errors)), size_errors, "line first")] if size_errors else []),
         axes.dot(code_size, error, "dot first", 6),
     )
 

@@ -7,22 +7,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree.ElementTree import Element, tostring
 
+from attar.data.infinite import without_infinities
 from attar.data.kind import Rows
 from attar.data.source import read
 from attar.files import written_whole
 from attar.report import sections
-from attar.report.colouring import Colouring, by_label, plain
+from attar.report.colouring import Colouring, by_label, one_each, plain
 from attar.report.display import Display
 from attar.report.markup import tag
 from attar.report.pictures import Pictures
-from attar.report.selection import evenly_spread
-from attar.report.shown import Shown
+from attar.report.selection import called, drawn, evenly_spread
+from attar.report.series import Series
+from attar.report.shown import Shown, brought_back
+from attar.report.sparse import Bags
 from attar.report.tables import Tables
+from attar.sampling.samplers import new_codes
 
 if TYPE_CHECKING:
     from attar.estimator import Autoencoder
 
-DISPLAYS: dict[str, type[Display]] = {"table": Tables, "images": Pictures}
+DISPLAYS: dict[str, type[Display]] = {
+    "table": Tables,
+    "images": Pictures,
+    "series": Series,
+    "sparse": Bags,
+}
 
 MOST_SHOWN = 2000
 
@@ -36,8 +45,9 @@ def write_report(estimator: Autoencoder, data: Any, path: str | Path, labels: An
     Parameters
     ----------
     estimator : Autoencoder
-    data : array, DataFrame, path, or name of a data set
-        Rows to show and to measure, best not those that were learnt from.
+    data : table, array, sparse matrix, Series, Stream, path, or name of a data set
+        Rows to show and to measure, best not those that were learnt from. All are measured; where
+        they are many, a sample is shown.
     path : path
     labels : array (n,) or None
         What the rows are coloured by; None takes the labels that the data brings, if any.
@@ -49,11 +59,17 @@ def write_report(estimator: Autoencoder, data: Any, path: str | Path, labels: An
     FileError
         If the page cannot be written.
     """
-    source = read(data, part="test")
-    measures = estimator.evaluate(source.data)
-    rows = estimator.fitted.applied.preparation.kind.rows(source.data)
+    preparation = estimator.fitted.applied.preparation
+    kind = preparation.kind
+    source = read(data, part="test", kind=kind)
+    known = without_infinities(source.data) if estimator.infinite_as_missing else source.data
+    measures = estimator.evaluate(known)
+    rows, places = drawn(preparation, known)
     labels = source.labels if labels is None else labels
-    colouring = plain(len(rows)) if labels is None else by_label(labels, len(rows))
+    if labels is None:
+        colouring = plain(called(kind.index(known), places))
+    else:
+        colouring = by_label(one_each(labels, int(measures["rows"]))[places])
     page = _page(estimator, rows, colouring, measures)
     text = "<!doctype html>\n" + tostring(page, encoding="unicode", method="html") + "\n"
     with written_whole(Path(path)) as beside:
@@ -66,26 +82,31 @@ def _page(
     fitted = estimator.fitted
     applied = fitted.applied
     kind = applied.preparation.kind
-    chosen = evenly_spread(len(rows), MOST_SHOWN)
+    chosen = evenly_spread(rows.shape[0], MOST_SHOWN)
     shown, colouring = Shown.of(applied, rows[chosen]), colouring.at(chosen)
     display = DISPLAYS[kind.name](kind, shown)
     title = f"{display.form} in {applied.code_size:,} number" + "s" * (applied.code_size > 1)
-    samples = kind.rows(estimator.sample(display.sampled, random_state=0))
+    codes = new_codes(applied.model.code, fitted.study.codes, display.sampled, seed=0)
     pca_errors = fitted.study.baseline.errors(applied.preparation.prepare(rows).numpy())
     main = tag(
         "main",
-        sections.opening(title, fitted, measures),
+        sections.opening(title, fitted, measures, display.row),
         sections.diagnosis(estimator.diagnose(), fitted.study.facts.held_out),
         sections.comparison(display, shown, colouring),
-        tag("div", sections.code_map(shown, colouring), sections.carried(fitted), class_="pair"),
         tag(
             "div",
-            sections.against_pca(pca_errors, measures),
+            sections.code_map(shown, colouring, display.row),
+            sections.carried(fitted),
+            class_="pair",
+        ),
+        tag(
+            "div",
+            sections.against_pca(pca_errors, measures, fitted.study.facts.size_errors),
             sections.learning(fitted),
             class_="pair",
         ),
         *sections.walks(display, applied, shown, colouring),
-        sections.samples(display, samples),
+        sections.samples(display, *brought_back(applied, codes)),
         sections.making(fitted),
     )
     head = tag(

@@ -11,7 +11,8 @@ from xml.etree.ElementTree import Element
 import numpy as np
 from numpy.typing import NDArray
 
-from attar.data.kind import Kind, Rows
+from attar.data.images import Images
+from attar.data.kind import Rows
 from attar.report.display import Display, Walk
 from attar.report.markup import captioned, tag
 from attar.report.shown import Shown
@@ -25,13 +26,21 @@ Bytes = NDArray[np.uint8]
 
 
 class Pictures(Display):
-    """Shows images, from the darkest value of all rows as black to the brightest as white."""
+    """Shows images, from the darkest value of all rows as black to the brightest as white.
 
+    Pictures with transparency are shown as they are. Missing pixels are left open.
+    """
+
+    row = "image"
     compared, sampled = 12, 24
 
-    def __init__(self, kind: Kind, shown: Shown) -> None:
+    def __init__(self, kind: Images, shown: Shown) -> None:
+        self.kind = kind
         self.channels, self.height, self.width = kind.shape
-        self.low, self.high = float(shown.rows.min()), float(shown.rows.max())
+        self.clear = self.channels == 4 and kind.dtype == "uint8"
+        self.low, self.high = 0.0, 255.0
+        if not self.clear and not np.isnan(shown.rows).all():
+            self.low, self.high = float(np.nanmin(shown.rows)), float(np.nanmax(shown.rows))
 
     @property
     def form(self) -> str:
@@ -41,9 +50,10 @@ class Pictures(Display):
 
     def compare(self, shown: Shown, names: Sequence[str]) -> list[Element]:
         """Return originals over reconstructions over differences, a column an image."""
+        own = self._own(shown.back)
         changes = [
-            self._bright(back) - self._bright(row)
-            for row, back in zip(shown.rows, shown.back, strict=True)
+            np.nan_to_num(self._bright(back) - self._bright(row))
+            for row, back in zip(shown.rows, own, strict=True)
         ]
         largest = max(float(np.abs(change).max()) for change in changes) or 1.0
         columns = [
@@ -54,10 +64,10 @@ class Pictures(Display):
                 picture(_signed(change / largest), f"{name}, difference"),
                 tag("span", name, title=name),
             )
-            for row, back, change, name in zip(shown.rows, shown.back, changes, names, strict=True)
+            for row, back, change, name in zip(shown.rows, own, changes, names, strict=True)
         ]
         words = (
-            "Originals over reconstructions over differences, from the row that comes back best "
+            "Originals over reconstructions over differences, from the image that comes back best "
             "(left) to the one that comes back worst (right). Differences are red where the "
             "reconstruction is too bright and blue where it is too dark."
         )
@@ -73,7 +83,7 @@ class Pictures(Display):
                     "div",
                     *(
                         picture(self._bytes(row), f"step {step} from {walk.start} to {walk.end}")
-                        for step, row in enumerate(walk.rows)
+                        for step, row in enumerate(self._own(walk.rows))
                     ),
                 ),
                 tag("span", walk.end, title=walk.end),
@@ -82,25 +92,40 @@ class Pictures(Display):
             for walk in walks
         ]
         words = (
-            "Straight lines between the codes of two rows, decoded step by step. Where every step "
-            "looks like data, the space between codes is filled."
+            "Straight lines between the codes of two images, decoded step by step. Where every "
+            "step looks like data, the space between codes is filled."
         )
         return [captioned(tag("div", *strips, class_="strips"), words)]
 
-    def samples(self, rows: Rows) -> list[Element]:
+    def samples(self, rows: Rows, decoded: Rows) -> list[Element]:
         """Return a picture for each sample."""
-        pictures = [picture(self._bytes(row), f"sample {i}") for i, row in enumerate(rows)]
+        own = enumerate(self._own(rows))
+        pictures = [picture(self._bytes(row), f"sample {i}") for i, row in own]
         words = "Nobody has seen these: codes drawn by chance, decoded."
         return [captioned(tag("div", *pictures, class_="samples"), words)]
 
+    def _own(self, rows: Rows) -> Rows:
+        """Return raw rows with what the images' own dtype holds of them."""
+        return self.kind.rows(self.kind.restore(rows))
+
     def _bytes(self, row: Rows) -> Bytes:
-        """Return an image as grey (height, width) or colour (height, width, 3) bytes."""
+        """Return an image as grey (height, width) or colour (height, width, 3 or 4) bytes."""
         image = self._bright(row)
-        pixels = image.transpose(1, 2, 0) if self.channels == 3 else image.mean(0)
-        return np.asarray(np.rint(255 * pixels.clip(0, 1)), np.uint8)
+        coloured = self.channels == 3 or self.clear
+        pixels = image.transpose(1, 2, 0) if coloured else image.mean(0)
+        missing = np.isnan(pixels)
+        levels = np.rint(255 * np.where(missing, 0, pixels).clip(0, 1)).astype(np.uint8)
+        return _opened(levels, missing) if missing.any() else levels
 
     def _bright(self, row: Rows) -> NDArray[np.float64]:
         return (row.astype(np.float64) - self.low) / ((self.high - self.low) or 1.0)
+
+
+def _opened(levels: Bytes, missing: NDArray[np.bool_]) -> Bytes:
+    """Return bytes as RGBA, with nothing where a channel is missing."""
+    colours = levels if levels.ndim == 3 else np.dstack([levels] * 3)
+    gone = missing.any(2) if missing.ndim == 3 else missing
+    return np.dstack([colours[..., :3], np.where(gone, 0, 255)]).astype(np.uint8)
 
 
 def _signed(change: NDArray[np.float64]) -> Bytes:

@@ -33,7 +33,7 @@ MEASURES: dict[str, tuple[Callable[[float], str], str]] = {
 }
 
 
-def opening(title: str, fitted: Fitted, measures: dict[str, float]) -> Element:
+def opening(title: str, fitted: Fitted, measures: dict[str, float], row: str) -> Element:
     """Return the title, what the model is, and the key figures."""
     rows = int(measures["rows"])
     facts = [
@@ -47,7 +47,7 @@ def opening(title: str, fitted: Fitted, measures: dict[str, float]) -> Element:
     ]
     return tag(
         "header",
-        tag("p", f"attar report on {_count(rows, 'row')}", class_="eyebrow"),
+        tag("p", f"attar report on {_count(rows, row)}", class_="eyebrow"),
         tag("h1", title),
         tag("p", *_described(fitted.recipe)),
         tag("dl", *facts, class_="facts"),
@@ -77,7 +77,7 @@ def comparison(display: Display, shown: Shown, colouring: Colouring) -> Element:
     return tag("section", tag("h2", "What comes back"), *display.compare(shown.at(places), names))
 
 
-def code_map(shown: Shown, colouring: Colouring) -> Element:
+def code_map(shown: Shown, colouring: Colouring, row: str) -> Element:
     """Return the codes on a plane."""
     points, x, y = plane(shown.codes)
     entries = colouring.legend
@@ -85,7 +85,7 @@ def code_map(shown: Shown, colouring: Colouring) -> Element:
     figure = captioned(
         figures.code_map(points, colouring.groups, colouring.tones, texts, x, y),
         *([legend(entries)] if entries else []),
-        f"Each dot is the code of one of {_count(len(points), 'row')}; rows that are near each "
+        f"Each dot is the code of one of {_count(len(points), row)}; {row}s that are near each "
         "other here are alike to the model.",
         " Colours are labels, which it never saw." if entries else "",
     )
@@ -105,16 +105,20 @@ def carried(fitted: Fitted) -> Element:
     return tag("section", tag("h2", "What each number carries"), figure)
 
 
-def against_pca(pca_errors: Sequence[float], measures: dict[str, float]) -> Element:
+def against_pca(
+    pca_errors: Sequence[float], measures: dict[str, float], size_errors: Sequence[float]
+) -> Element:
     """Return the error beside PCA's at each code size."""
     error, size = measures["error"], int(measures["code_size"])
     needed = next((k for k, other in enumerate(pca_errors) if other <= error), None)
     enough = f"{needed:,}" if needed is not None else f"more than {len(pca_errors) - 1:,}"
     figure = captioned(
-        figures.error_by_size(pca_errors, size, error),
+        figures.error_by_size(pca_errors, size, error, size_errors),
         legend([("first", "this model"), ("second", "PCA")]),
         f"With {_count(size, 'number')} the error is {number(error)}; PCA, the best linear code, "
         f"needs {enough} to come as near.",
+        " The code is ordered: when training ended, its first k numbers had the error drawn at k."
+        * bool(size_errors),
     )
     return tag("section", tag("h2", "Against PCA"), figure)
 
@@ -151,9 +155,10 @@ def walks(display: Display, applied: Applied, shown: Shown, colouring: Colouring
     return [tag("section", tag("h2", "Walks between two codes"), *display.walks(walked))]
 
 
-def samples(display: Display, rows: Rows) -> Element:
-    """Return new rows (n, *shape)."""
-    return tag("section", tag("h2", "New rows"), *display.samples(rows))
+def samples(display: Display, rows: Rows, decoded: Rows) -> Element:
+    """Return new rows, raw (n, *cells) and prepared (n, *shape)."""
+    heading = tag("h2", f"New {display.row}s")
+    return tag("section", heading, *display.samples(rows, decoded))
 
 
 def making(fitted: Fitted) -> Element:

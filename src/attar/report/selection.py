@@ -5,10 +5,49 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
+
+from attar.data.corpus import most_rows
+from attar.data.preparation import Preparation
+from attar.data.sample import Sample
+from attar.report.markup import short_times
 
 Rows = NDArray[Any]
 Indices = NDArray[np.intp]
+
+
+def drawn(preparation: Preparation, data: Any) -> tuple[Rows, Indices]:
+    """Return some of the raw rows of data, all where they are few, and their numbers among all.
+
+    Streams are gone through once, and never held.
+    """
+    sample: Sample | None = None
+    for piece in preparation.kind.pieces(data):
+        rows = preparation.kind.rows(piece)
+        if sample is None:
+            sample = Sample(lambda rows, places: rows[places], most_rows(rows))
+        sample.add(rows, rows.shape[0])
+    assert sample is not None  # data without rows was refused before
+    return sample.result(preparation.stacked)
+
+
+def called(index: pd.DataFrame | None, places: Indices) -> list[str]:
+    """Return what the rows at these places are called.
+
+    Parameters
+    ----------
+    index : DataFrame (n, ...) or None
+        What each row is of: its series, where there is one, its start, and its end. None where it
+        is a row of the data.
+    """
+    if index is None:
+        return [f"row {place:,}" for place in places]
+    *series, start, _ = (index.iloc[places, i].astype(str).tolist() for i in range(index.shape[1]))
+    words = [*series, short_times(start)]
+    if series and len(set(start)) == 1:
+        words = [[f"{index.columns[0]} {name}" for name in series[0]]]
+    return [", ".join(parts) for parts in zip(*words, strict=True)]
 
 
 def evenly_spread(n: int, most: int) -> Indices:

@@ -9,11 +9,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from attar.codes import CodeModule
 from attar.priors import PriorModule
 
 Codes = NDArray[Any]
 
 MOST_COMPONENTS = 10
+
+
+def new_codes(code: CodeModule, known: Codes, n: int, seed: int) -> Codes:
+    """Return ``n`` codes from a code's prior, or from a mixture fitted to known codes (m, d)."""
+    if code.prior is not None:
+        drawn = from_prior(code.prior, n, known.shape[1], seed)
+    else:
+        drawn = from_mixture(known, n, seed)
+    valid: Codes = code.constrain(torch.from_numpy(drawn)).numpy()
+    return valid
 
 
 def from_prior(prior: PriorModule, n: int, code_size: int, seed: int) -> Codes:

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from attar.data.batches import Batches
+from attar.data.batches import Batches, Selection
 from attar.errors import AttarWarning, TrainingError
 from attar.objective import Objective
 from attar.records import Batch, Epoch
@@ -68,7 +68,7 @@ class Training:
     objective : Objective
     train : Batches
         The rows to learn from.
-    seen, held_out : Batches, Batches or None
+    seen, held_out : Selection, Selection or None
         The rows that are measured after each epoch: some that are learnt from, and some not.
     code_size : int
     settings : Settings
@@ -81,8 +81,8 @@ class Training:
         self,
         objective: Objective,
         train: Batches,
-        seen: Batches,
-        held_out: Batches | None,
+        seen: Selection,
+        held_out: Selection | None,
         code_size: int,
         settings: Settings,
         callbacks: Sequence[Callback] = (),
@@ -145,7 +145,7 @@ class Training:
             **figures,
             validation_loss=held_out,
             learning_rate=rate,
-            rows_per_second=len(self.train.rows) / seconds,
+            rows_per_second=self.train.rows / seconds,
         )
         self._keep(epoch)
         for callback in self.callbacks:

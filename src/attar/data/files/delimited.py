@@ -1,0 +1,140 @@
+"""Tables from CSV files, whole or in pieces."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+
+import pyarrow as pa
+import pyarrow.csv as csv
+
+from attar.data.files.celltypes import FALSE, MISSING, TRUE, CellType
+from attar.data.files.filestream import first_line
+from attar.data.files.frames import TableStream
+from attar.errors import DataError, FileError
+
+# Arrow reads some blocks ahead. No line may be longer than one.
+BLOCK = 1 << 20
+RAGGED = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+)")
+
+
+class CsvStream(TableStream):
+    """The rows of a CSV file (UTF-8, commas, a line of names), also of a compressed one.
+
+    The columns' types are found from all rows, in a first pass, so that they are the same however
+    the file is read: see :class:`~attar.data.files.celltypes.CellType`. Missing are empty cells and
+    those that say ``NA``, ``N/A``, ``#N/A``, ``NaN``, ``nan``, ``NULL``, ``null`` or ``<NA>``;
+    other words, as ``None`` or ``n/a``, are text.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Raises
+    ------
+    FileError
+        When read, if it is no such file, or one of its lines is broken.
+    DataError
+        When read, if it is empty, two columns have one name, or a column of numbers holds text.
+    """
+
+    @property
+    def rows(self) -> None:
+        """None: they must be counted."""
+
+    def _schema(self) -> pa.Schema:
+        return pa.schema([(name, cell.type) for name, cell in self._cells.items()])
+
+    def _with_gaps(self, names: list[str]) -> set[str]:
+        return {name for name in names if self._cells[name].gaps}
+
+    def _batches(self, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+        with self._opened({name: cell.type for name, cell in self._cells.items()}) as reader:
+            yield from reader
+
+    @cached_property
+    def _cells(self) -> dict[str, CellType]:
+        names = self._names()
+        cells = {name: CellType() for name in names}
+        last = None
+        with self._opened(dict.fromkeys(names, pa.string())) as reader:
+            for batch in reader:
+                for cell, texts in zip(cells.values(), batch.columns, strict=True):
+                    cell.add(texts)
+                last = batch.column(len(names) - 1)[-1].as_py()
+        if last and "\n" in last and not self._ends_closed():
+            raise FileError(f"{self.path} cannot be read: a quote is never closed.")
+        for name, cell in cells.items():
+            if cell.odd:
+                text, row = cell.odd
+                raise DataError(
+                    f"{self.path} has {text[:40]!r} in about line {row + 2}, where column {name!r} "
+                    "holds numbers: empty such cells, or give the table as Parquet."
+                )
+        return cells
+
+    def _names(self) -> list[str]:
+        with self._opened({}) as reader:
+            names: list[str] = reader.schema.names
+        if len(names) == 1 and (";" in names[0] or "\t" in names[0]):
+            raise FileError(f"{self.path} has no commas between its fields: save it with commas.")
+        self._require_unique(names)
+        return names
+
+    @contextmanager
+    def _opened(self, types: dict[str, pa.DataType]) -> Iterator[csv.CSVStreamingReader]:
+        try:
+            with pa.input_stream(str(self.path), compression="detect") as source:
+                yield csv.open_csv(
+                    source,
+                    # Only in one thread are rows counted.
+                    csv.ReadOptions(use_threads=False, block_size=BLOCK),
+                    csv.ParseOptions(newlines_in_values=True),
+                    csv.ConvertOptions(
+                        column_types=types,
+                        null_values=MISSING,
+                        true_values=TRUE,
+                        false_values=FALSE,
+                        strings_can_be_null=True,
+                    ),
+                )
+        except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+            raise self._refusal(str(error)) from None
+
+    def _refusal(self, message: str) -> FileError | DataError:
+        lines = enumerate(self._lines(), 1)
+        bad = next((i for i, line in lines if not _is_utf8(line)), None)
+        ragged = RAGGED.search(message)
+        if bad is not None:
+            reason = f"line {bad} is not in UTF-8; save it in that encoding"
+        elif "Empty CSV" in message:
+            return DataError(f"{self.path} is empty: it needs a header line and rows.")
+        elif ragged:
+            line, expected, found = ragged.groups()
+            reason = f"about line {line} the number of fields is {found}, not {expected}"
+        elif "straddling" in message:
+            reason = f"a quote is never closed, or a line longer than {BLOCK >> 20} MB"
+        else:
+            reason = first_line(message)
+        return FileError(f"{self.path} cannot be read: {reason}.")
+
+    def _lines(self) -> Iterator[bytes]:
+        opener = gzip.open if self.path.suffix == ".gz" else open
+        with opener(self.path, "rb") as file:
+            yield from file
+
+    def _ends_closed(self) -> bool:
+        """Whether the last line ends with a quote, and not with two, which stand for one."""
+        *_, last = (line.strip() for line in self._lines() if line.strip())
+        return (len(last) - len(last.rstrip(b'"'))) % 2 == 1
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,0 +1,109 @@
+"""Tables from files, whole or in pieces: CSV, Parquet, Arrow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.ipc as ipc
+import pyarrow.parquet as pq
+
+from attar.data.files.delimited import CsvStream
+from attar.data.files.filestream import readable, rows_of_a_piece
+from attar.data.files.frames import TableStream
+from attar.data.files.views import plain, plain_type
+from attar.errors import FileError
+
+
+class ParquetStream(TableStream):
+    """The rows of a Parquet file, in pieces that do not depend on its row groups.
+
+    Parameters
+    ----------
+    path : str or Path
+    """
+
+    @property
+    def rows(self) -> int:
+        """The number of rows."""
+        with readable(self.path), self._opened() as file:
+            return int(file.metadata.num_rows)
+
+    def _opened(self) -> pq.ParquetFile:
+        # Through a buffer, a row group is in memory only page by page.
+        return pq.ParquetFile(self.path, buffer_size=1 << 16, pre_buffer=False)
+
+    def _schema(self) -> pa.Schema:
+        with self._opened() as file:
+            return file.schema_arrow
+
+    def _batches(self, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+        with self._opened() as file:
+            for batch in file.iter_batches(rows_of_a_piece(_row_bytes(file)), columns=columns):
+                batch.validate(full=True)
+                yield batch
+
+
+class FeatherStream(TableStream):
+    """The rows of a Feather or Arrow file, also of one in Arrow's streaming format.
+
+    A batch of the file is taken as it is: one that is compressed and large is large in memory.
+
+    Parameters
+    ----------
+    path : str or Path
+    """
+
+    @property
+    def rows(self) -> None:
+        """None: the format counts the rows of each batch only."""
+
+    def _schema(self) -> pa.Schema:
+        with self._opened() as reader:
+            fields = [(field.name, plain_type(field.type)) for field in reader.schema]
+            return pa.schema(fields, reader.schema.metadata)
+
+    def _batches(self, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+        places = None if columns is None else list(map(self._schema().get_field_index, columns))
+        with self._opened(places) as reader:
+            if isinstance(reader, ipc.RecordBatchFileReader):
+                reader = map(reader.get_batch, range(reader.num_record_batches))
+            for batch in reader:
+                # Arrow trusts what it maps: damage must be found before it is followed.
+                batch.validate(full=True)
+                arrays = list(map(plain, batch.columns))
+                yield pa.RecordBatch.from_arrays(arrays, batch.schema.names)
+
+    @contextmanager
+    def _opened(self, places: list[int] | None = None) -> Iterator[Any]:
+        with self.path.open("rb") as file:
+            start = file.read(6)
+        if start.startswith(b"FEA1"):
+            raise FileError(f"{self.path} is of Feather's first version: write it anew.")
+        options = ipc.IpcReadOptions(included_fields=places)
+        with pa.memory_map(str(self.path)) as source:
+            open_ = ipc.open_file if start == b"ARROW1" else ipc.open_stream
+            yield open_(source, options=options)
+
+
+def _row_bytes(file: pq.ParquetFile) -> int:
+    """Return how many bytes a row takes, by the columns' types and by what is in the file."""
+    facts = file.metadata
+    stored = sum(facts.row_group(i).total_byte_size for i in range(facts.num_row_groups))
+    bits = sum(field.type.bit_width for field in file.schema_arrow if _has_width(field.type))
+    return max(int(bits) // 8, int(stored) // max(1, int(facts.num_rows)))
+
+
+def _has_width(type_: pa.DataType) -> bool:
+    return bool(pa.types.is_primitive(type_) or pa.types.is_dictionary(type_))
+
+
+STREAMS: dict[str, type[TableStream]] = {
+    ".csv": CsvStream,
+    ".csv.gz": CsvStream,
+    ".parquet": ParquetStream,
+    ".feather": FeatherStream,
+    ".arrow": FeatherStream,
+}

@@ -1,0 +1,213 @@
+"""Sparse matrices: bags of words, ratings, counts; never made dense as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import sparse
+from torch import Tensor
+
+from attar.data.batches import Holding
+from attar.data.kind import Kind, Portion, Rows, back_to, require_finite
+from attar.data.preparation import Preparation
+from attar.data.sample import Sample
+from attar.data.scaling import Scaling, Unscaled
+from attar.data.summary import Moments, Summary
+from attar.data.tensors import as_tensor
+from attar.errors import DataError, SettingError
+from attar.records import Batch
+
+
+@dataclass(frozen=True)
+class Sparse(Kind):
+    """The form of a sparse matrix.
+
+    Parameters
+    ----------
+    width : int
+        How many columns it has.
+    dtype : str
+    layout : str
+        SciPy's name of its format: ``"csr"``, ``"csc"``, ``"coo"``, ...
+    array : bool
+        Whether it is one of SciPy's sparse arrays, or of its older sparse matrices.
+    least : float
+        The smallest absolute value stored: what comes back below half of it is zero.
+    """
+
+    width: int
+    dtype: str
+    layout: str
+    array: bool
+    least: float
+
+    name = "sparse"
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        """The number of columns, as the shape of a row."""
+        return (self.width,)
+
+    @classmethod
+    def of(cls, pieces: Iterable[Any]) -> tuple[Self, Summary]:
+        """Return the form and the summary of a sparse matrix; its stored values are one column."""
+        (matrix,) = pieces
+        rows = _csr(matrix)
+        moments = Moments.of(rows.data[:, None])
+        stored = np.abs(rows.data[rows.data != 0])
+        kind = cls(
+            rows.shape[1],
+            str(rows.dtype),
+            matrix.format,
+            isinstance(matrix, sparse.sparray),
+            float(stored.min()) if len(stored) else 0.0,
+        )
+        sample = Sample(lambda piece, places: piece[places])
+        sample.add(rows, rows.shape[0])
+        chosen, places = sample.result(sparse.vstack)
+        return kind, Summary(rows.shape[0], moments, _csr(chosen), places)
+
+    @property
+    def portions(self) -> list[Portion]:
+        """The values stored, which are all alike."""
+        return [Portion("values stored", self.dtype, slice(0, 1))]
+
+    def accepts(self, other: type[Kind]) -> bool:
+        """Return whether it is a matrix, sparse or dense."""
+        return other.name in ("sparse", "table")
+
+    def rows(self, data: Any) -> Any:
+        """Return the matrix by rows (SciPy's CSR); a dense one too."""
+        rows = _csr(data)
+        if rows.shape[1] != self.width:
+            raise DataError(
+                f"X has {rows.shape[1]} features, but Autoencoder is expecting {self.width} "
+                "features as input."
+            )
+        if np.isnan(rows.data).any():
+            raise DataError("The sparse matrix has missing values (NaN): leave them out of it.")
+        return rows
+
+    def restore(self, rows: Any, aside: Any = None) -> Any:
+        """Return sparse rows as a sparse matrix of the user's own format and dtype."""
+        form = sparse.csr_array if self.array else sparse.csr_matrix
+        return form(rows).astype(self.dtype).asformat(self.layout)
+
+    def thinned(self, rows: Rows) -> Any:
+        """Return dense rows (n, width) as sparse ones, counts rounded to whole numbers."""
+        kept = np.where(np.abs(rows) >= self.least / 2, rows, 0)
+        return sparse.csr_array(back_to(np.dtype(self.dtype), kept))
+
+    def joined(self, parts: Sequence[Any]) -> Any:
+        """Return sparse matrices under each other."""
+        return sparse.vstack(parts, format=self.layout)
+
+    def scaling(self, summary: Summary) -> Scaling:
+        """Return none: what is zero stays zero."""
+        return Unscaled()
+
+    def columns(self, rows: Any) -> Rows:
+        """Return the stored values as one column."""
+        values: Rows = rows.data if sparse.issparse(rows) else rows
+        return values.reshape(-1, 1)
+
+    def spread(self, per_column: NDArray[np.float64], neutral: float) -> NDArray[np.float64]:
+        """Return the one value as (1,)."""
+        return per_column
+
+    def feature_names(self) -> list[str]:
+        """Return x0, x1, ..."""
+        return [f"x{j}" for j in range(self.width)]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the form as plain JSON data."""
+        return vars(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        """Return the form that :meth:`to_json` wrote down."""
+        return cls(**data)
+
+
+@dataclass(frozen=True)
+class SparseHeld(Holding):
+    """A sparse matrix, held as it is.
+
+    Attributes
+    ----------
+    rows : sparse matrix (n, width)
+    device : torch.device
+    """
+
+    rows: Any
+    device: torch.device
+
+    def batch(self, rows: Tensor) -> Batch:
+        """Return the rows of these indices: sparse to the encoder, dense as a target."""
+        return sparse_batch(self.rows[rows.numpy(force=True)], torch.float32, self.device)
+
+
+@dataclass(frozen=True)
+class SparsePreparation(Preparation):
+    """A sparse kind of data, which is learnt as it is."""
+
+    kind: Sparse
+
+    @classmethod
+    def fit(cls, kind: Kind, scaling: Scaling, summary: Summary) -> Self:
+        """Return the preparation; only ``"none"`` keeps zeros where they are."""
+        if not isinstance(scaling, Unscaled):
+            raise SettingError(
+                f"The scaling {scaling.name!r} would make a sparse matrix dense: use 'none'."
+            )
+        return super().fit(kind, scaling, summary)
+
+    def prepare(self, rows: Any, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Return some rows (n, width) as a dense tensor."""
+        return as_tensor(rows.toarray()).to(dtype)
+
+    def batch(self, rows: Any, dtype: torch.dtype, device: torch.device) -> Batch:
+        """Return rows as a batch: sparse to the encoder, dense as a target."""
+        return sparse_batch(rows, dtype, device)
+
+    def raw(self, prepared: Tensor) -> Any:
+        """Return prepared values (n, width) as sparse rows."""
+        return self.kind.thinned(prepared.double().numpy())
+
+    def stacked(self, parts: Sequence[Any]) -> Any:
+        """Return sparse rows under each other."""
+        return sparse.vstack(parts, format="csr")
+
+    def hold(self, rows: Any, device: torch.device, hidden: float = 0.0) -> SparseHeld:
+        """Return rows held in memory, sparse."""
+        return SparseHeld(rows.astype(np.float32), device)
+
+
+def sparse_batch(rows: Any, dtype: torch.dtype, device: torch.device) -> Batch:
+    """Return sparse rows (n, width) as a batch."""
+    places = rows.tocoo()
+    sparse_rows = torch.sparse_coo_tensor(
+        as_tensor(np.stack([places.row, places.col]).astype(np.int64)),
+        as_tensor(places.data).to(dtype),
+        rows.shape,
+        is_coalesced=True,
+        check_invariants=False,
+    )
+    target = as_tensor(rows.toarray()).to(dtype)
+    return Batch(sparse_rows.to(device), target.to(device))
+
+
+def _csr(data: Any) -> Any:
+    rows = sparse.csr_array(data) if not sparse.issparse(data) else data.tocsr()
+    if rows.dtype.kind not in "buif":
+        raise DataError(f"The sparse matrix holds {rows.dtype} values where real numbers belong.")
+    require_finite(rows.data[:, None], lambda _: "The sparse matrix")
+    if not rows.has_canonical_format:
+        rows = rows.copy()
+        rows.sum_duplicates()
+    return rows

@@ -1,0 +1,139 @@
+"""Summaries: what preparation must know of columns, from one pass over the rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from attar.data.tensors import as_tensor
+
+Rows = NDArray[Any]
+Array = NDArray[np.float64]
+
+CHUNK = 1 << 18
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Figures of each of d columns, over the values that are not missing; two of them merge.
+
+    Attributes
+    ----------
+    count, mean, squares, low, high : array (d,)
+        How many values, their mean, their summed squared distances from it, and their extremes;
+        a column without values has mean 0 and infinite extremes.
+    """
+
+    count: Array
+    mean: Array
+    squares: Array
+    low: Array
+    high: Array
+
+    @classmethod
+    def of(cls, columns: Rows) -> Self:
+        """Return the moments of a matrix (n, d) of numbers, NaN where one is missing."""
+        if columns.dtype == np.uint8 and columns.shape[1] == 1:
+            return cls._of_bytes(columns)
+        rows = max(1, CHUNK // max(1, columns.shape[1]))
+        whole = cls.none(columns.shape[1])
+        for start in range(0, len(columns), rows):
+            whole = whole.merged(cls._of_chunk(columns[start : start + rows]))
+        return whole
+
+    @classmethod
+    def none(cls, width: int) -> Self:
+        """Return the moments of columns without a value."""
+        zero = np.zeros(width)
+        return cls(zero, zero, zero, np.full(width, np.inf), np.full(width, -np.inf))
+
+    @classmethod
+    def _of_bytes(cls, columns: Rows) -> Self:
+        counts = torch.bincount(as_tensor(columns).view(-1), minlength=256).double().numpy()
+        values = np.arange(256.0)
+        present = values[counts > 0]
+        if not len(present):
+            return cls.none(1)
+        total = counts.sum()
+        mean = counts @ values / total
+        figures = (total, mean, counts @ (values - mean) ** 2, present[0], present[-1])
+        return cls(*(np.array([figure]) for figure in figures))
+
+    @classmethod
+    def _of_chunk(cls, columns: Rows) -> Self:
+        values = columns.astype(np.float64, copy=False)
+        low, high = values.min(0), values.max(0)
+        count = np.full(len(low), float(len(values)))
+        known = None
+        if np.isnan(low).any():
+            known = ~np.isnan(values)
+            count = known.sum(0).astype(np.float64)
+            low = values.min(0, initial=np.inf, where=known)
+            high = values.max(0, initial=-np.inf, where=known)
+            values = np.where(known, values, 0)
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = values.sum(0) / np.maximum(count, 1)
+            apart = values - mean if known is None else np.where(known, values - mean, 0)
+            return cls(count, mean, np.einsum("ij,ij->j", apart, apart), low, high)
+
+    def merged(self, other: Moments) -> Self:
+        """Return the moments of both sets of rows together (Chan, Golub and LeVeque, 1983)."""
+        count = self.count + other.count
+        share = other.count / np.maximum(count, 1)
+        apart = other.mean - self.mean
+        with np.errstate(over="ignore", invalid="ignore"):
+            weight = share * self.count
+            squares = self.squares + other.squares + np.where(weight > 0, weight * apart**2, 0)
+        return type(self)(
+            count,
+            self.mean + share * apart,
+            squares,
+            np.minimum(self.low, other.low),
+            np.maximum(self.high, other.high),
+        )
+
+    @classmethod
+    def beside(cls, parts: list[Moments]) -> Self:
+        """Return the moments of columns side by side."""
+        names = ("count", "mean", "squares", "low", "high")
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+    @property
+    def deviation(self) -> Array:
+        """The standard deviation of each column; 0 where there is no value."""
+        deviation: Array = np.sqrt(self.squares / np.maximum(self.count, 1))
+        return deviation
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What one pass over data tells.
+
+    Attributes
+    ----------
+    rows : int
+        How many rows there are.
+    moments : Moments
+        Of the raw columns that are each scaled alike.
+    sample : array (m, *cells)
+        Some of the raw rows, drawn evenly; all of them where they are few.
+    places : int array (m,)
+        Their numbers among all rows, ascending.
+    """
+
+    rows: int
+    moments: Moments
+    sample: Rows
+    places: NDArray[np.intp]
+
+    @property
+    def missing(self) -> bool:
+        """Whether a cell of any row is missing; in a sparse matrix none is."""
+        if not isinstance(self.sample, np.ndarray):
+            return False
+        return bool(self.moments.count.sum() < self.rows * prod(self.sample.shape[1:]))

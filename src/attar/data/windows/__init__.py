@@ -1,0 +1,1 @@
+"""Windows of series: where points lie in time, and in windows."""

@@ -1,0 +1,110 @@
+"""Inspection: what attar sees in data, and what it would choose, before anything is learnt."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from attar.choices import Choice
+from attar.data.cells import Flag, Levels, Phase
+from attar.data.kind import Kind, Portion
+from attar.data.scaling import Symmetric
+from attar.data.summary import Summary
+from attar.data.table import Table
+from attar.likelihoods import Likelihood, Mixed
+from attar.plan import Plan
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A column of a table, a channel of a series, or all of the data, where it is alike.
+
+    Attributes
+    ----------
+    name, type : str
+    missing : float or None
+        The share of values that are missing; None where the column is not learnt.
+    scaling, likelihood : str
+        How it is prepared, and what describes it.
+    remark : str
+        What is special about it.
+    """
+
+    name: str
+    type: str
+    missing: float | None
+    scaling: str
+    likelihood: str
+    remark: str
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What attar sees in data, and what a fit would choose.
+
+    Attributes
+    ----------
+    kind : str
+        ``"table"``, ``"images"``, ``"series"`` or ``"sparse"``.
+    rows : int
+        Of a series: its windows.
+    shape : tuple of int
+        The shape of a row as networks see it.
+    seen : tuple of Seen
+    choices : tuple of Choice
+    """
+
+    kind: str
+    rows: int
+    shape: tuple[int, ...]
+    seen: tuple[Seen, ...]
+    choices: tuple[Choice, ...]
+
+    @classmethod
+    def of(cls, kind: Kind, summary: Summary, plan: Plan) -> Self:
+        """Return the inspection of data of a kind, from its summary and the plan of a fit."""
+        sample = summary.sample
+        values = summary.rows * len(kind.columns(sample)) / sample.shape[0]
+        seen = []
+        for portion in kind.portions:
+            known = summary.moments.count[portion.columns]
+            learnt = len(known) > 0
+            seen.append(
+                Seen(
+                    portion.name,
+                    portion.type,
+                    1 - float(known[0]) / values if learnt else None,
+                    _scaling(plan, portion) if learnt else "",
+                    _likelihood(plan.likelihood, portion) if learnt else "",
+                    portion.remark,
+                )
+            )
+        return cls(kind.name, summary.rows, kind.shape, tuple(seen), plan.choices)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the inspection as plain JSON data."""
+        return asdict(self)
+
+
+def _scaling(plan: Plan, portion: Portion) -> str:
+    """Return how a portion is prepared, in words."""
+    kind, scaler = plan.preparation.kind, plan.preparation.scaler
+    if not isinstance(kind, Table):
+        return plan.scaling.name
+    cell = kind.cells[portion.columns][0]
+    if isinstance(cell, Levels):
+        return f"one of {len(cell.features)}"
+    if isinstance(cell, Flag):
+        return "0 or 1"
+    if isinstance(cell, Phase):
+        return "circle"
+    power = 1.0 if scaler.bend is None else float(scaler.bend[0, portion.columns.start])
+    if power == 1:
+        return "standard" if isinstance(plan.scaling, Symmetric) else plan.scaling.name
+    return f"power {power:.2f}" if power > 0.005 else "logarithm"
+
+
+def _likelihood(likelihood: Likelihood, portion: Portion) -> str:
+    if not isinstance(likelihood, Mixed):
+        return likelihood.name
+    return " + ".join(dict.fromkeys(part.name for part in likelihood.columns[portion.columns]))

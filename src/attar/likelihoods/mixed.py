@@ -1,0 +1,112 @@
+"""Tables of mixed types: a likelihood for each column."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from attar.errors import SettingError
+from attar.likelihoods.column import Column
+from attar.likelihoods.likelihood import Likelihood, LikelihoodModule, Shape
+
+
+@dataclass(frozen=True)
+class Mixed(Likelihood, name="mixed"):
+    """A likelihood for each column of a table, independent of each other given the code.
+
+    Columns of one type are computed together, and each learns its own scale.
+
+    Parameters
+    ----------
+    columns : tuple of Likelihood
+        In the order of the prepared row; each takes ``cells`` of it, together they take it all.
+
+    References
+    ----------
+    Nazábal, Olmos, Ghahramani and Valera, "Handling incomplete heterogeneous data using VAEs",
+    Pattern Recognition 2020.
+    """
+
+    columns: tuple[Likelihood, ...] = ()
+
+    def build(self) -> LikelihoodModule:
+        """Return the module.
+
+        Raises
+        ------
+        SettingError
+            If a likelihood cannot describe a column, or has a hyperparameter out of range.
+        """
+        groups: dict[Hashable, list[Column]] = {}
+        cells: dict[Hashable, list[int]] = {}
+        start = 0
+        for column in self._columns():
+            groups.setdefault(column.kin, []).append(column)
+            cells.setdefault(column.kin, []).extend(range(start, start + column.cells))
+            start += column.cells
+        modules = [type(columns[0]).together(columns) for columns in groups.values()]
+        return MixedModule(modules, list(cells.values()))
+
+    def parameters(self, shape: Shape) -> Shape:
+        """Return the shape of a row, of which the columns must take every cell."""
+        cells = sum(column.cells for column in self._columns())
+        if shape != (cells,):
+            raise SettingError(
+                f"The {len(self.columns)} columns of the likelihood 'mixed' take {cells} prepared "
+                f"cells, but the prepared rows have shape {shape}: give a likelihood for each "
+                "column."
+            )
+        return shape
+
+    def _columns(self) -> list[Column]:
+        columns = [column for column in self.columns if isinstance(column, Column)]
+        if len(columns) < len(self.columns):
+            wrong = next(one for one in self.columns if not isinstance(one, Column))
+            raise SettingError(
+                f"{wrong!r} cannot describe a column of the likelihood 'mixed': it describes whole "
+                "rows."
+            )
+        return columns
+
+
+class MixedModule(LikelihoodModule):
+    """Modules for groups of cells.
+
+    Parameters
+    ----------
+    groups : sequence of LikelihoodModule
+    cells : sequence of lists of int
+        Where the cells of each group lie in a row.
+    """
+
+    order: Tensor
+    back: Tensor
+
+    def __init__(self, groups: Sequence[LikelihoodModule], cells: Sequence[list[int]]) -> None:
+        super().__init__()
+        self.groups = cast(Sequence[LikelihoodModule], nn.ModuleList(groups))
+        self.sizes = [len(group) for group in cells]
+        order = torch.tensor([cell for group in cells for cell in group], dtype=torch.long)
+        self.register_buffer("order", order, persistent=False)
+        self.register_buffer("back", order.argsort(), persistent=False)
+
+    def log_prob(self, parameters: Tensor, target: Tensor) -> Tensor:
+        """Return the log-density of each cell under its column's likelihood."""
+        grouped = zip(self.groups, self._apart(parameters), self._apart(target), strict=True)
+        return self._joined([group.log_prob(a, x) for group, a, x in grouped])
+
+    def mean(self, parameters: Tensor) -> Tensor:
+        """Return the expected value of each cell."""
+        grouped = zip(self.groups, self._apart(parameters), strict=True)
+        return self._joined([group.mean(a) for group, a in grouped])
+
+    def _apart(self, rows: Tensor) -> tuple[Tensor, ...]:
+        return torch.split(rows.gather(-1, self.order.expand_as(rows)), self.sizes, -1)
+
+    def _joined(self, parts: list[Tensor]) -> Tensor:
+        rows = torch.cat(parts, -1)
+        return rows.gather(-1, self.back.expand_as(rows))

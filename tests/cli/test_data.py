@@ -1,0 +1,243 @@
+"""Any data goes in, and the same data comes out: files and folders, end to end."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_array_equal
+from PIL import Image
+from scipy import sparse
+
+import attar
+
+
+@pytest.fixture(scope="module")
+def people():
+    """A table of mixed types: number, whole number, flag, category, date, and an identifier."""
+    chance = np.random.default_rng(0)
+    n = 300
+    age = chance.integers(18, 90, n)
+    frame = pd.DataFrame(
+        {
+            "id": [f"p{i:04}" for i in range(n)],
+            "age": age,
+            "income": np.exp(chance.normal(7 + age / 60, 0.5)).round(2),
+            "member": age > 50,
+            "town": chance.choice(["Ulm", "Bonn", "Hof"], n, p=[0.6, 0.3, 0.1]),
+            "since": pd.Timestamp("2020-01-01") + pd.to_timedelta(chance.integers(0, 900, n), "D"),
+        }
+    )
+    frame.loc[::7, "income"] = np.nan
+    frame.loc[::11, "town"] = None
+    return frame
+
+
+def test_a_table_of_mixed_types_comes_back_in_its_own_form(run, people):
+    people.to_csv("a.csv", index=False)
+    assert run("fit", "a.csv", "-o", "a.attar", "--epochs", 3)[0] == 0
+    assert run("reconstruct", "a.attar", "a.csv", "-o", "r.csv")[0] == 0
+    given, back = (Path(name).read_text().splitlines() for name in ("a.csv", "r.csv"))
+    assert back[0] == given[0]
+    assert len(back) == len(given)
+    frame = pd.read_csv("r.csv")
+    assert frame["id"].tolist() == people["id"].tolist()
+    assert set(frame["town"]) <= {"Ulm", "Bonn", "Hof"}
+    assert frame["member"].dtype == bool
+    assert (frame["age"] == frame["age"].round()).all()
+    assert frame.notna().all(axis=None)  # what was missing is predicted
+    assert all(len(text) == 10 for text in frame["since"])  # dates without a time stay so
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "feather"])
+def test_codes_of_a_table_go_to_a_table(run, people, suffix):
+    people.to_parquet("a.parquet")
+    run("fit", "a.parquet", "-o", "a.attar", "--epochs", 1, "--code-size", 3)
+    assert run("encode", "a.attar", "a.parquet", "-o", f"c.{suffix}")[0] == 0
+    reader = {"csv": pd.read_csv, "parquet": pd.read_parquet, "feather": pd.read_feather}[suffix]
+    codes = reader(f"c.{suffix}")
+    assert list(codes) == ["autoencoder0", "autoencoder1", "autoencoder2"]
+    expected = attar.load("a.attar").transform(people)
+    np.testing.assert_allclose(codes.to_numpy(), expected, rtol=1e-6)
+
+
+def test_series_keep_their_time(run):
+    time = pd.date_range("2021-03-01", periods=400, freq="h")
+    wave = np.sin(np.arange(400) / 4)
+    frame = pd.DataFrame({"date": time, "load": wave, "heat": 2 * wave + 1}).drop(index=[50, 51])
+    frame.to_csv("s.csv", index=False)
+    words = ("--time", "date", "--window", 24, "--epochs", 2)
+    assert run("fit", "s.csv", *words, "-o", "s.attar")[0] == 0
+    assert run("reconstruct", "s.attar", "s.csv", "-o", "r.csv")[0] == 0
+    back = pd.read_csv("r.csv", parse_dates=["date"])
+    assert list(back) == list(frame)
+    assert back["date"].tolist() == frame["date"].tolist()
+    assert run("encode", "s.attar", "s.csv", "-o", "c.csv")[0] == 0
+    codes = pd.read_csv("c.csv", parse_dates=["start", "end"])
+    assert codes["start"].iloc[0] == time[0]
+    assert codes["end"].iloc[-1] == time[-1]
+    spans = codes["end"] - codes["start"]  # shorter where a window begins or ends in the gap
+    assert spans.mode().tolist() == [pd.Timedelta(hours=23)]
+    assert spans.max() == pd.Timedelta(hours=23)
+
+
+def test_a_folder_of_pictures_becomes_another(run):
+    chance = np.random.default_rng(0)
+    for i, kind in enumerate(["cat", "dog"] * 6):
+        os.makedirs(f"in/{kind}", exist_ok=True)
+        Image.fromarray(chance.integers(0, 256, (12 + i % 3, 10, 3)).astype(np.uint8)).save(
+            f"in/{kind}/{i}.png"
+        )
+    status, _, err = run("fit", "in", "-o", "m.attar")
+    assert status == 2
+    assert "bring them to one height and width" in err
+    assert run("fit", "in", "-o", "m.attar", "--size", "8x6", "--epochs", 2)[0] == 0
+    assert run("reconstruct", "m.attar", "in", "-o", "out")[0] == 0
+    names = sorted(path.relative_to("out").as_posix() for path in Path("out").rglob("*.png"))
+    given = sorted(path.relative_to("in").as_posix() for path in Path("in").rglob("*.png"))
+    assert names == given
+    assert np.asarray(Image.open(f"out/{names[0]}")).shape == (8, 6, 3)
+    assert run("encode", "m.attar", "in", "-o", "c.npy")[0] == 0
+    assert len(np.load("c.npy")) == 12
+
+
+def test_a_folder_is_not_written_over_with_what_it_holds(run, digits_folder):
+    for output in (digits_folder, digits_folder / "inside"):
+        status, _, err = run(
+            "reconstruct", digits_folder / "../d.attar", digits_folder, "-o", output
+        )
+        assert status == 2
+        assert "would be written over what is read" in err
+    os.mkdir("notes")
+    Path("notes/diary.txt").write_text("dear")
+    status, _, err = run("sample", digits_folder / "../d.attar", "-o", "notes")
+    assert status == 2
+    assert "notes holds diary.txt, which would be lost" in err
+
+
+@pytest.fixture(scope="module")
+def digits_folder(tmp_path_factory):
+    """A folder of small pictures, with a model of them beside it."""
+    folder = tmp_path_factory.mktemp("pictures") / "in"
+    folder.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 5, 5)).astype(np.uint8)
+    for i, picture in enumerate(pixels):
+        Image.fromarray(picture).save(folder / f"{i}.png")
+    attar.Autoencoder(epochs=1, verbose=False).fit(folder).save(folder / "../d.attar")
+    return folder
+
+
+def test_a_sparse_matrix_comes_back_sparse(run):
+    matrix = sparse.random_array((60, 40), density=0.1, rng=np.random.default_rng(0))
+    matrix = (matrix * 5).ceil().astype(np.int64).tocsr()
+    sparse.save_npz("m.npz", matrix)
+    assert run("fit", "m.npz", "-o", "m.attar", "--epochs", 2)[0] == 0
+    assert run("reconstruct", "m.attar", "m.npz", "-o", "r.npz")[0] == 0
+    back = sparse.load_npz("r.npz")
+    assert (back.shape, back.dtype, back.format) == ((60, 40), np.int64, "csr")
+
+
+def test_inspect_says_what_fit_does(run, people):
+    people.to_csv("a.csv", index=False)
+    status, out, _ = run("inspect", "a.csv", "--json")
+    assert status == 0
+    told = json.loads(out)
+    seen = {column["name"]: column for column in told["seen"]}
+    assert seen["town"]["likelihood"] == "categorical"
+    assert seen["age"]["likelihood"] == "discretized"
+    assert seen["member"]["likelihood"] == "bernoulli"
+    assert "circular" in seen["since"]["likelihood"]
+    assert seen["id"]["missing"] is None
+    assert "different" in seen["id"]["remark"]
+    assert seen["income"]["missing"] == pytest.approx(people["income"].isna().mean())
+    run("fit", "a.csv", "-o", "a.attar", "--set", "max_minutes=0.0001")
+    chosen = [choice.to_json() for choice in attar.load("a.attar").choices_]
+    assert told["choices"] == chosen
+    status, out, _ = run("inspect", "a.csv")
+    assert status == 0
+    assert "categorical" in out
+    assert "a likelihood for each column" in out
+
+
+def test_infinities_are_refused_or_missing_as_the_user_wants(run):
+    values = np.random.default_rng(0).normal(size=(40, 3))
+    values[3, 1] = np.inf
+    np.save("a.npy", values)
+    status, _, err = run("fit", "a.npy", "-o", "a.attar")
+    assert status == 2
+    assert "Column 1 of X has 1 infinite values" in err
+    words = ("--epochs", 1, "--set", "infinite_as_missing=true")
+    status, _, err = run("fit", "a.npy", "-o", "a.attar", *words)
+    assert status == 0
+    assert "1 infinite values count as missing" in err
+    status, _, err = run("encode", "a.attar", "a.npy", "-o", "c.npy")
+    assert status == 0
+    assert np.isfinite(np.load("c.npy")).all()
+
+
+def test_a_column_without_a_value_is_said_and_comes_back(run, people):
+    frame = people.assign(empty=np.nan)
+    frame.to_csv("a.csv", index=False)
+    _, out, _ = run("inspect", "a.csv")
+    assert "empty" in out
+    run("fit", "a.csv", "-o", "a.attar", "--epochs", 1)
+    assert any(choice.value == "empty" for choice in attar.load("a.attar").choices_)
+    run("reconstruct", "a.attar", "a.csv", "-o", "r.csv")
+    assert list(pd.read_csv("r.csv")) == list(frame)
+
+
+BAD = {
+    "ragged row": ("a,b\n1,2\n3,4\n1,2,3\n", (), "line 4"),
+    "one name twice": ("a,a\n1,2\n3,4\n", (), "'a'"),
+    "times that are none": ("t,x\n2020-01-01,1\nsoon,2\n2020-01-03,3\n", ("--time", "t"), "'soon'"),
+    "no such time": ("t,x\n1,1\n2,2\n", ("--time", "date"), "'date'"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_tables_get_one_sentence(run, case):
+    content, words, sentence = BAD[case]
+    Path("a.csv").write_text(content)
+    status, out, err = run("fit", "a.csv", "-o", "a.attar", *words)
+    assert status == 2
+    assert sentence in err
+    assert err.count("\n") == 1
+    assert out == ""
+    assert os.listdir() == ["a.csv"]
+
+
+def test_bad_files_get_one_sentence(run, people):
+    people.to_parquet("whole.parquet")
+    content = Path("whole.parquet").read_bytes()
+    Path("cut.parquet").write_bytes(content[: len(content) // 2])
+    Path("latin.csv").write_bytes("a,b\n1,caf\u00e9\n".encode("latin-1"))
+    os.mkdir("pictures")
+    Path("pictures/fake.png").write_text("no picture")
+    for source in ("cut.parquet", "latin.csv", "pictures"):
+        status, _, err = run("fit", source, "-o", "a.attar")
+        assert status == 2
+        assert source in err
+        assert err.count("\n") == 1
+        assert not Path("a.attar").exists()
+
+
+def test_a_column_that_is_missing_at_transform_is_named(run, people):
+    people.to_csv("a.csv", index=False)
+    people.drop(columns="town").to_csv("b.csv", index=False)
+    run("fit", "a.csv", "-o", "a.attar", "--epochs", 1)
+    status, _, err = run("encode", "a.attar", "b.csv", "-o", "c.npy")
+    assert status == 2
+    assert "'town'" in err
+    assert not Path("c.npy").exists()
+
+
+def test_a_category_never_seen_is_counted(run, people):
+    people.to_csv("a.csv", index=False)
+    people.assign(town="Trier").to_csv("b.csv", index=False)
+    run("fit", "a.csv", "-o", "a.attar", "--epochs", 1)
+    status, _, err = run("encode", "a.attar", "b.csv", "-o", "c.npy")
+    assert status == 0
+    assert "300 in the column 'town'" in err
+    assert_array_equal(np.isfinite(np.load("c.npy")), True)

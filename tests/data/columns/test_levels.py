@@ -1,0 +1,153 @@
+import random
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from attar.data.cells import Levels
+from attar.data.columns import levels
+from attar.data.columns.column import Column
+from attar.data.columns.levels import CAP, LevelsColumn
+from attar.data.columns.surveys import ColumnSurvey
+
+TEXT = pa.large_string()
+
+
+def surveyed(*pieces):
+    survey = ColumnSurvey("x")
+    for piece in pieces:
+        survey.add(pa.chunked_array([piece]))
+    plain = [piece.cast(TEXT) for piece in pieces]
+    return survey, survey.column(pa.chunked_array(plain, TEXT))
+
+
+def column_of(values):
+    return surveyed(pa.array(values, TEXT))[1]
+
+
+def dictionary(values, labels):
+    places = [None if v is None else labels.index(v) for v in values]
+    return pa.DictionaryArray.from_arrays(pa.array(places, pa.int8()), pa.array(labels, TEXT))
+
+
+def many(n, repeats):
+    """Return n levels that occur ``repeats`` times and more, the first ones most often."""
+    return [f"{i:04}" for i in range(n) for _ in range(repeats + (i < 7))]
+
+
+def test_text_of_few_values_becomes_the_numbers_of_its_levels():
+    column = column_of(["b", "a", None, "b"])
+    assert column.levels == ("a", "b")
+    assert column.cells == (Levels("x", ("a", "b")),)
+    rows = column.encode(pa.chunked_array([["b", None, "a"]], TEXT))
+    np.testing.assert_array_equal(rows, [[1], [np.nan], [0]])
+    assert column.decode(rows).to_pylist() == ["b", None, "a"]
+    assert Column.from_json(column.to_json(), TEXT) == column
+    assert column.remark is None
+
+
+def test_categories_keep_their_order_and_those_never_seen_are_no_levels():
+    column = surveyed(dictionary(["x", "z", None], ["z", "y", "x"]))[1]
+    assert column.levels == ("z", "x")
+    again = pa.chunked_array([dictionary(["x", None], ["x", "z"]), dictionary(["z"], ["z"])])
+    np.testing.assert_array_equal(column.encode(again), [[1], [np.nan], [0]])
+
+
+def test_text_and_categories_are_the_same_to_a_column():
+    column = column_of(["b", "a"])
+    for array in (pa.array(["a", None], TEXT), dictionary(["a", None], ["c", "a"])):
+        np.testing.assert_array_equal(column.encode(pa.chunked_array([array])), [[0], [np.nan]])
+
+
+def test_a_level_never_seen_is_minus_1_and_comes_back_missing():
+    column = column_of(["b", "a"])
+    rows = column.encode(pa.chunked_array([["c", "a", None]], TEXT))
+    np.testing.assert_array_equal(rows, [[-1], [0], [np.nan]])
+    assert column.decode(rows).to_pylist() == [None, "a", None]
+
+
+def test_predictions_are_rounded_to_a_level():
+    column = column_of(["b", "a"])
+    assert column.decode(np.array([[0.4], [0.6], [9.0]])).to_pylist() == ["a", "b", "b"]
+
+
+def test_the_most_frequent_levels_are_kept_and_the_others_are_one():
+    values = many(CAP + 20, repeats=3) + ["0119", "0118"] * 2
+    random.Random(0).shuffle(values)
+    column = column_of(values)
+    assert column.levels == tuple(f"{i:04}" for i in [*range(CAP - 2), 118, 119])
+    assert column.other == "other"
+    assert column.cells[0].levels[-1] == "other"
+    assert column.remark == "only the 100 most frequent of its levels are told apart"
+    rows = column.encode(pa.chunked_array([["0000", "0117", "new", None]], TEXT))
+    np.testing.assert_array_equal(rows, [[0], [CAP], [CAP], [np.nan]])
+    assert column.decode(rows).to_pylist() == ["0000", "other", "other", None]
+
+
+def test_other_categories_come_back_as_the_most_frequent_of_them():
+    values = [v for v in many(CAP + 20, repeats=3) if v != "0007"]
+    labels = sorted(set(values))
+    frequent = values + ["0110"] * 0
+    column = surveyed(dictionary_16(frequent, labels[::-1]))[1]
+    assert len(column.levels) == CAP
+    assert column.other not in column.levels
+    assert column.other in labels
+
+
+def dictionary_16(values, labels):
+    places = {label: i for i, label in enumerate(labels)}
+    numbers = pa.array([places[v] for v in values], pa.int16())
+    return pa.DictionaryArray.from_arrays(numbers, pa.array(labels, TEXT))
+
+
+def test_text_that_is_nearly_all_different_is_not_learnt():
+    column = column_of([str(i) for i in range(CAP + 1)])
+    assert column.remark == "nearly all of its values are different"
+    assert column.decode(np.empty((2, 0))).to_pylist() == ["", ""]
+
+
+def test_few_different_texts_and_texts_that_occur_twice_are_levels():
+    assert column_of([str(i) for i in range(CAP)]).cells
+    assert column_of([str(i) for i in range(CAP + 1)] * 2).other == "other"
+
+
+@pytest.mark.parametrize("cut", [1, 250, 499])
+def test_the_column_does_not_depend_on_how_the_rows_are_cut(cut):
+    values = many(CAP + 20, repeats=4)
+    random.Random(1).shuffle(values)
+    whole = column_of(values)
+    pieces = (pa.array(values[:cut], TEXT), pa.array(values[cut:], TEXT))
+    assert surveyed(*pieces)[1] == whole
+
+
+def test_beyond_the_most_texts_that_are_counted_the_sample_counts(monkeypatch):
+    monkeypatch.setattr(levels, "COUNTED", 150)
+    monkeypatch.setattr(levels, "CHUNK", 40)
+    survey = ColumnSurvey("x")
+    survey.add(pa.chunked_array([many(200, repeats=2)], TEXT))
+    sample = pa.chunked_array([many(150, repeats=2)], TEXT)
+    column = survey.column(sample)
+    assert column.levels == tuple(f"{i:04}" for i in range(CAP))
+    assert column.other == "other"
+    assert survey.moments(column).count == len(many(200, repeats=2))
+
+
+def test_the_moments_count_what_is_known():
+    survey, column = surveyed(pa.array(["a", None, "b", "b"], TEXT))
+    moments = survey.moments(column)
+    assert (moments.count, moments.low, moments.high) == (3, 0, 1)
+
+
+def test_one_text_is_a_constant():
+    column = column_of(["a", None, "a"])
+    assert column.remark == "it is constant"
+    assert column.decode(np.empty((2, 0))).to_pylist() == ["a", "a"]
+
+
+def test_a_column_of_levels_says_no_more_than_it_must():
+    assert LevelsColumn("x", TEXT, ("a",)).to_json() == {
+        "column": "levels",
+        "name": "x",
+        "levels": ("a",),
+        "other": None,
+    }

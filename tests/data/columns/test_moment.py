@@ -1,0 +1,207 @@
+import datetime as dt
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from attar.data.cells import Number, Phase
+from attar.data.columns.column import Column
+from attar.data.columns.moment import MomentColumn, turns
+from attar.data.columns.surveys import ColumnSurvey
+
+DAY = dt.timedelta(days=1)
+
+
+def surveyed(*pieces):
+    survey = ColumnSurvey("d")
+    for piece in pieces:
+        survey.add(pa.chunked_array([piece]))
+    return survey, survey.column(pa.chunked_array(list(pieces)))
+
+
+def column_of(values, type_="us", tz=None):
+    type_ = pa.timestamp(type_, tz) if isinstance(type_, str) else type_
+    return surveyed(pa.array(values, type_))[1]
+
+
+def there_and_back(array):
+    column = surveyed(array)[1]
+    assert Column.from_json(column.to_json(), array.type) == column
+    return column.decode(column.encode(pa.chunked_array([array])))
+
+
+TIMES = st.datetimes(dt.datetime(1900, 1, 1), dt.datetime(2150, 1, 1))
+DATES = st.dates(dt.date(1, 1, 1), dt.date(9999, 12, 31))
+ZONES = [None, "UTC", "Europe/Paris", "America/New_York", "Asia/Kathmandu", "+05:30"]
+
+
+@given(
+    st.lists(TIMES | st.none(), min_size=1, max_size=20),
+    st.sampled_from(["s", "ms", "us", "ns"]),
+    st.sampled_from(ZONES),
+    st.sampled_from([DAY, dt.timedelta(minutes=15), dt.timedelta(microseconds=1)]),
+)
+def test_times_come_back_exactly(values, unit, zone, grid):
+    start = dt.datetime(1900, 1, 1)
+    cut = [None if v is None else start + (v - start) // grid * grid for v in values]
+    array = pa.array(cut, pa.timestamp("us")).cast(pa.timestamp(unit, zone), safe=False)
+    if len(array.unique().drop_null()) > 1:
+        assert there_and_back(array).equals(array)
+
+
+@given(st.lists(DATES | st.none(), min_size=1, max_size=20))
+def test_dates_come_back_exactly(values):
+    for type_ in (pa.date32(), pa.date64()):
+        array = pa.array(values, type_)
+        if len(array.unique().drop_null()) > 1:
+            assert there_and_back(array).equals(array)
+
+
+@given(st.lists(st.integers(-(10**18) * 9, 10**18 * 9), min_size=2, max_size=9, unique=True))
+def test_nanoseconds_over_centuries_come_back_exactly(ticks):
+    array = pa.array([*ticks, ticks[0] + 1], pa.timestamp("ns"))
+    assert there_and_back(array).equals(array)
+
+
+def test_the_step_is_the_largest_unit_between_values():
+    nine = dt.datetime(2020, 1, 1, 9, 30)
+    for gap, step in [
+        (14 * DAY, 86_400 * 10**6),
+        (dt.timedelta(hours=6), 3600 * 10**6),
+        (dt.timedelta(minutes=30), 60 * 10**6),
+        (dt.timedelta(seconds=90), 10**6),
+        (dt.timedelta(milliseconds=20), 1000),
+        (dt.timedelta(microseconds=3), 1),
+    ]:
+        assert column_of([nine, nine + gap, nine + 5 * gap]).step == step
+
+
+def test_the_trend_counts_steps_from_the_first_value():
+    column = column_of([dt.date(2020, 3, 1), dt.date(2020, 1, 1)], pa.date32())
+    assert column.cells[0] == Number("d")
+    rows = column.encode(pa.chunked_array([[dt.date(2020, 1, 3), dt.date(2019, 12, 31)]]))
+    assert rows[:, 0].tolist() == [2, -1]
+
+
+def test_phases_are_what_the_values_go_round():
+    start = dt.datetime(2020, 1, 1)
+
+    def phases(*distances):
+        return column_of([start, *(start + distance for distance in distances)]).phases
+
+    assert phases(DAY / 2) == ()
+    assert phases(3 * DAY) == ()
+    assert phases(1.5 * DAY) == ("day",)
+    assert phases(8 * DAY) == ("week",)
+    assert phases(8.25 * DAY) == ("day", "week")
+    assert phases(14 * DAY) == ()
+    assert phases(400 * DAY) == ("week", "year")
+    assert phases(366 * DAY, (366 + 365) * DAY) == ("week",)
+
+
+def test_phases_are_the_shares_of_day_week_and_year_that_have_passed():
+    us = np.array(["2024-02-29T18:00", "2023-12-31T12:00"], "M8[us]").astype(np.int64)
+    day = 86_400 * 10**6
+    assert turns(us, day, "day").tolist() == [0.75, 0.5]
+    assert turns(us, day, "week").tolist() == [3 / 7, 6 / 7]  # a Thursday and a Sunday
+    assert turns(us, day, "year").tolist() == [59.75 / 366, 364.5 / 365]
+
+
+def test_phases_are_those_of_the_columns_time_zone():
+    values = pd.date_range("2024-01-01", periods=400, freq="D", tz="Europe/Paris")
+    array = pa.chunked_array([pa.array(pd.Series(values))])
+    column = surveyed(array.chunk(0))[1]
+    assert column.phases == ("week", "year")
+    assert column.cells[1:] == (Phase("d", "week"), Phase("d", "year"))
+    assert column.encode(array)[181, 2] == 181 / 366  # midnight in summer too
+
+
+def test_midnights_stay_midnights_over_the_change_of_clocks():
+    days = pd.date_range("2024-03-01", "2024-11-30", freq="D", tz="Europe/Paris")
+    column = surveyed(pa.array(pd.Series(days)))[1]
+    rows = column.encode(pa.chunked_array([pa.array(pd.Series(days))]))
+    rows[:, 0] += np.random.default_rng(0).uniform(-0.3, 0.3, len(rows))
+    assert column.decode(rows).equals(pa.array(pd.Series(days)))
+
+
+def test_both_hours_that_are_called_two_come_back():
+    times = pd.date_range("2024-10-26 21:30", periods=12, freq="h", tz="UTC")
+    array = pa.array(pd.Series(times.tz_convert("Europe/Paris")))
+    assert there_and_back(array).equals(array)
+
+
+def test_a_prediction_is_moved_to_its_time_of_day_and_rounded():
+    hourly = [dt.datetime(2020, 1, 1) + i * dt.timedelta(hours=1) for i in range(48)]
+    column = column_of(hourly)
+    assert column.phases == ("day",)
+    rows = np.array([[30.2, 0.0], [30.2, 0.26], [1.0, 23 / 24], [5.0, np.nan]])
+    assert column.decode(rows).to_pylist() == [
+        dt.datetime(2020, 1, 2, 0),
+        dt.datetime(2020, 1, 2, 6),
+        dt.datetime(2019, 12, 31, 23),
+        dt.datetime(2020, 1, 1, 5),
+    ]
+
+
+def test_a_missing_trend_is_a_missing_date():
+    column = column_of([dt.datetime(2020, 1, 1), dt.datetime(2020, 1, 3)])
+    assert column.decode(np.array([[np.nan]])).to_pylist() == [None]
+
+
+@pytest.mark.parametrize(
+    "type_", [pa.date32(), pa.date64(), pa.timestamp("us"), pa.timestamp("us", "Europe/Paris")]
+)
+def test_wild_predictions_stay_dates(type_):
+    column = column_of([0, 86_400_000], type_)
+    early, late = column.decode(np.array([[-1e300], [1e300]])).to_pylist()
+    assert early.year == 1
+    assert late.year == 9999
+
+
+def test_wild_predictions_in_nanoseconds_stay_within_64_bits():
+    column = column_of([0, 10**9], "ns")
+    early, late = column.decode(np.array([[-1e300], [1e300]])).to_pandas()
+    assert (early.year, late.year) == (1677, 2262)
+
+
+def test_dates_of_another_unit_are_taken():
+    column = column_of([dt.datetime(2020, 1, 1), dt.datetime(2020, 1, 3)])
+    for type_ in (pa.date32(), pa.timestamp("ns"), pa.timestamp("s")):
+        array = pa.chunked_array([pa.array([dt.datetime(2020, 1, 2)]).cast(type_)])
+        assert column.encode(array).tolist() == [[1]]
+
+
+@given(st.lists(TIMES | st.none(), min_size=2, max_size=20), st.integers(1, 19))
+def test_column_and_moments_do_not_depend_on_the_pieces(values, cut):
+    array = pa.array([*values, dt.datetime(2000, 1, 1, 5)])
+    if len(array.unique().drop_null()) < 2:
+        return
+    whole, column = surveyed(array)
+    parts = [part for part in (array[:cut], array[cut:]) if part.null_count < len(part)]
+    cut_survey, again = surveyed(*parts)
+    assert again == column
+    rows = column.encode(pa.chunked_array([array]))
+    known = rows[~np.isnan(rows[:, 0]), 0]
+    for moments in (whole.moments(column), cut_survey.moments(column)):
+        assert (moments.count == len(known)).all()
+        assert len(moments.mean) == len(column.cells)
+        scale = known.max()
+        np.testing.assert_allclose(moments.mean[0], known.mean(), atol=1e-9 * scale)
+        np.testing.assert_allclose(
+            moments.squares[0], known.var() * len(known), rtol=1e-6, atol=1e-12 * scale**2
+        )
+        np.testing.assert_allclose([moments.low[0], moments.high[0]], [0, scale], rtol=1e-12)
+
+
+def test_one_date_is_a_constant():
+    day = dt.date(1815, 12, 10)
+    column = column_of([day, None, day], pa.date32())
+    assert column.decode(np.empty((2, 0))).to_pylist() == [day, day]
+
+
+def test_a_column_of_dates_is_known_by_its_settings():
+    column = column_of([dt.date(2020, 1, 1), dt.date(2020, 1, 3)], pa.date32())
+    assert column == MomentColumn("d", pa.date32(), 18262, 1, ())

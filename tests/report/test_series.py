@@ -1,0 +1,138 @@
+"""Charts of series hold the points of the windows."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import attar
+from attar.report.charts import HEIGHT, MOST_POINTS, ROOM, WIDTH, chart
+
+
+def lines(figure):
+    return {e.get("class").split()[1]: e.get("d") for e in figure.iter("path")}
+
+
+def heights(path):
+    return np.array([float(place.split()[1]) for place in re.findall(r"[\d.]+ [\d.]+", path)])
+
+
+def test_a_line_goes_from_corner_to_corner():
+    (path,) = lines(chart([("first", np.array([0.0, 1.0, 2.0]))], 0, 2, "words")).values()
+    assert path == (
+        f"M{ROOM:.1f} {HEIGHT - ROOM:.1f}L{WIDTH / 2:.1f} {HEIGHT / 2:.1f}"
+        f"L{WIDTH - ROOM:.1f} {ROOM:.1f}"
+    )
+
+
+def test_a_gap_is_a_gap_and_a_lonely_point_a_dot():
+    values = np.array([0, 1, np.nan, 1, np.nan, 0, 0])
+    (path,) = lines(chart([("first", values)], 0, 1, "words")).values()
+    assert re.sub(r"[\d. ]+", "", path.replace("h0", "o")) == "MLMoML"
+
+
+def test_of_many_points_no_peak_is_lost():
+    values = np.zeros(10_000)
+    values[777] = 1
+    (path,) = lines(chart([("first", values)], 0, 1, "words")).values()
+    assert len(heights(path)) == MOST_POINTS
+    assert heights(path).min() == ROOM
+    assert (heights(path) == ROOM).sum() == 1
+
+
+@pytest.fixture(scope="module")
+def frame():
+    times = pd.date_range("2024-01-01", periods=240, freq="h")
+    wave = np.sin(np.arange(240) * 2 * np.pi / 24)
+    chance = np.random.default_rng(0)
+    data = {"date": times, "load": 5 * wave + chance.normal(size=240), "heat": 20 - wave}
+    frame = pd.DataFrame(data)
+    frame.loc[7::20, "heat"] = np.nan
+    return frame
+
+
+@pytest.fixture(scope="module")
+def model(fitted, frame):
+    return fitted(attar.Series(frame, time="date", window=24, stride=5), code_size=2)
+
+
+@pytest.fixture(scope="module")
+def tree(page, model, frame):
+    return page(model, frame)
+
+
+def grids(tree):
+    return [e for e in tree.iter("div") if e.get("class") == "scrolling charts"]
+
+
+def test_windows_are_called_by_their_start_and_drawn_true(tree, model, frame):
+    kind = model.fitted.kind
+    rows, index = kind.rows(frame), kind.index(frame)
+    applied = model.fitted.applied
+    back = applied.preparation.raw(applied.decode(applied.encode(rows)))
+    starts = {str(start)[:16]: i for i, start in enumerate(index["start"])}
+    head, *body = grids(tree)[0].find("table").findall("tr")
+    names = [th[0].text for th in head.findall("th")]
+    assert len(names) == 6
+    windows = [starts[name] for name in names]
+    errors = np.nanmean(
+        (applied.preparation.prepare(rows) - applied.decode(applied.encode(rows))) ** 2, axis=(1, 2)
+    )
+    assert (windows[0], windows[-1]) == (errors.argmin(), errors.argmax())
+    assert [tr.find("th")[0].text for tr in body] == ["load", "heat"]
+    for channel, tr in enumerate(body):
+        for window, cell in zip(windows, tr.findall("td"), strict=True):
+            drawn = lines(cell)
+            known = ~np.isnan(rows[window, channel])
+            both = [(drawn["faint"], rows[window, channel][known])]
+            both.append((drawn["first"], back[window, channel]))
+            for path, values in both:
+                assert np.corrcoef(heights(path), values)[0, 1] < -0.99
+                assert len(heights(path)) == len(values)
+
+
+def test_gaps_are_explained_where_they_are(tree, frame, page, fitted):
+    assert "has a gap" in "".join(tree.itertext())
+    whole = attar.Series(frame[["date", "load"]], time="date", window=24)
+    other = page(fitted(whole, code_size=2), whole)
+    assert "has a gap" not in "".join(other.itertext())
+    assert other.find(".//h1").text == "windows of 24 steps in 2 numbers"
+
+
+def test_a_walk_begins_and_ends_at_the_reconstructions(tree, model, frame):
+    kind, applied = model.fitted.kind, model.fitted.applied
+    rows = kind.rows(frame)
+    back = applied.preparation.raw(applied.decode(applied.encode(rows)))
+    starts = {str(start)[:16]: i for i, start in enumerate(kind.index(frame)["start"])}
+    walks = [e for e in tree.iter("table") if e.get("class") == "walk"]
+    assert len(walks) == 4
+    for walk in walks:
+        ends = [starts[name] for name in walk.find("caption").text.split(" → ")]
+        for tr in walk.findall("tr"):
+            channel = ["load", "heat"].index(tr.find("th")[0].text)
+            steps = tr.findall("td")
+            assert len(steps) == 8
+            for place, step in zip(ends, (steps[0], steps[-1]), strict=True):
+                drawn = heights(lines(step)["first"])
+                assert np.corrcoef(drawn, back[place, channel])[0, 1] < -0.99
+
+
+def test_samples_are_windows(tree):
+    grid = grids(tree)[-1].find("table")
+    head, *body = grid.findall("tr")
+    assert [th[0].text for th in head.findall("th")] == [f"sample {i}" for i in range(6)]
+    for tr in body:
+        assert all(len(heights(lines(cell)["first"])) == 24 for cell in tr.findall("td"))
+
+
+def test_of_many_channels_those_with_most_error_are_shown(page, fitted):
+    series = np.random.default_rng(0).normal(size=(40, 10, 12)).cumsum(1)
+    model = fitted(attar.Series(series), code_size=2)
+    tree = page(model, attar.Series(series))
+    bars = next(e for e in tree.iter("ol") if e.get("class") == "bars")
+    worst = {li[0].text for li in list(bars)[:8]}
+    body = grids(tree)[0].find("table").findall("tr")[1:]
+    assert {tr.find("th")[0].text for tr in body} == worst
+    names = [th[0].text for th in grids(tree)[0].find("table").find("tr").findall("th")]
+    assert all(re.fullmatch(r"series \d+", name) for name in names)

@@ -1,0 +1,70 @@
+"""Sparse matrices show their largest cells, and what else is expected."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from attar.report.markup import number
+
+
+@pytest.fixture(scope="module")
+def matrix():
+    chance = np.random.default_rng(0)
+    rates = chance.gamma(0.2, 5, (4, 40))
+    return sparse.csr_array(chance.poisson(rates[chance.integers(0, 4, 80)]))
+
+
+@pytest.fixture(scope="module")
+def model(fitted, matrix):
+    return fitted(matrix, code_size=2)
+
+
+@pytest.fixture(scope="module")
+def tree(page, model, matrix):
+    return page(model, matrix)
+
+
+def test_cells_are_the_largest_stored_over_the_most_expected_others(tree, model, matrix):
+    applied = model.fitted.applied
+    decoded = applied.decode(applied.encode(matrix)).numpy()
+    tables = next(e for e in tree.iter("div") if e.get("class") == "bags").findall("table")
+    assert len(tables) == 6
+    dense = matrix.toarray()
+    for table in tables:
+        row = int(table.find("caption").text.removeprefix("row "))
+        lines = {
+            part: {
+                int(tr.find("th")[0].text[1:]): [td.text for td in tr.findall("td")[1:]]
+                for tr in table.findall("tr")
+                if tr.get("class") == part
+            }
+            for part in ("", "besides")
+        }
+        for part in lines.values():
+            for column, shown in part.items():
+                value, back = dense[row, column], float(decoded[row, column])
+                assert shown == [number(value), number(back)]
+        stored = min(6, np.count_nonzero(dense[row]))
+        assert len(lines[""]) == stored
+        assert sorted(dense[row, list(lines[""])]) == sorted(np.sort(dense[row])[-stored:])
+        others = np.where(dense[row] == 0, np.abs(decoded[row]), 0)
+        assert set(lines["besides"]) == set(np.argsort(-others)[:3])
+
+
+def test_samples_are_the_largest_cells_of_decoded_codes(tree):
+    grid = next(e for e in tree.iter("div") if e.get("class") == "scrolling sampled")
+    for tr in grid.find("table").findall("tr")[1:]:
+        cells = tr.findall("td")
+        values = [abs(float(td[0].tail.replace("−", "-"))) for td in cells]
+        assert len(values) == 6
+        assert values == sorted(values, reverse=True)
+
+
+@pytest.mark.parametrize("width", [1, 3])
+def test_narrow_and_empty_rows_have_a_page_too(page, fitted, width):
+    dense = np.random.default_rng(0).poisson(0.7, (40, width))
+    data = sparse.csr_matrix(dense)
+    tree = page(fitted(data, code_size=1), data)
+    for table in next(e for e in tree.iter("div") if e.get("class") == "bags").findall("table"):
+        columns = [tr.find("th")[0].text for tr in table.findall("tr")]
+        assert len(columns) == len(set(columns)) == width

@@ -1,0 +1,417 @@
+"""Any data in, the same data out: gaps, mixed types, sparse matrices, more than fits in memory."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from pandas.testing import assert_frame_equal
+from scipy import sparse
+
+import attar
+from attar import recipes
+from attar.data.scaling import Symmetric
+from attar.data.stream import Stream
+from attar.likelihoods import Mixed, Multinomial
+from attar.networks import Bag
+
+
+class Pieces(Stream):
+    """Arrays or frames as a stream whose size nobody knows."""
+
+    fingerprint = "pieces"
+
+    def __init__(self, *given):
+        self.given = given
+
+    def __iter__(self):
+        return iter(self.given)
+
+
+def quick(*args, **settings):
+    settings = {"epochs": 5, "random_state": 0, "verbose": False} | settings
+    return attar.Autoencoder(*args, **settings)
+
+
+def structured(n=1500, seed=0):
+    """Rows of eight numbers that depend on two, with a little noise."""
+    chance = np.random.default_rng(seed)
+    mixing = np.random.default_rng(99).normal(size=(2, 8))
+    rows = chance.normal(size=(n, 2)) @ mixing + 0.1 * chance.normal(size=(n, 8))
+    return rows * [1, 10, 100, 1, 1, 1, 0.1, 1] + [5, 0, 0, -3, 0, 0, 0, 1]
+
+
+def with_gaps(x, share=0.2, seed=1):
+    return np.where(np.random.default_rng(seed).random(x.shape) < share, np.nan, x)
+
+
+def mixed_frame(n=600, seed=0):
+    """A table whose columns all follow from the size of a flat."""
+    chance = np.random.default_rng(seed)
+    size = chance.normal(size=n)
+    towns = np.array(["Bonn", "Trier", "Ulm"])
+    frame = pd.DataFrame(
+        {
+            "rent": np.exp(2 * size + 0.1 * chance.normal(size=n)),
+            "town": towns[np.digitize(size, [-0.5, 0.5])],
+            "rooms": np.clip(np.rint(4 + 1.5 * size), 1, 9).astype(int),
+            "lift": size > 0,
+            "since": pd.Timestamp("2020-01-01") + pd.to_timedelta(np.rint(100 * size), "D"),
+        }
+    )
+    return frame, frame.mask(chance.random(frame.shape) < 0.15)
+
+
+# ---------------------------------------------------------------- missing values
+
+
+@pytest.fixture(scope="module")
+def imputed():
+    x = structured()
+    gaps = with_gaps(x)
+    return quick(code_size=2, epochs=15).fit(gaps), x, gaps
+
+
+def test_predictions_for_missing_cells_are_far_better_than_the_mean(imputed):
+    ae, x, gaps = imputed
+    back, missing = ae.reconstruct(gaps), np.isnan(gaps)
+    assert not np.isnan(back).any()
+    scale = x.std(0)
+    error = (((back - x) / scale)[missing] ** 2).mean()
+    by_mean = (((np.nanmean(gaps, 0) - x) / scale)[missing] ** 2).mean()
+    assert error < 0.15 * by_mean
+
+
+def test_rows_never_seen_are_completed_too(imputed):
+    ae, _, _ = imputed
+    x = structured(500, seed=5)
+    gaps = with_gaps(x, seed=6)
+    missing, scale = np.isnan(gaps), x.std(0)
+    error = (((ae.reconstruct(gaps) - x) / scale)[missing] ** 2).mean()
+    assert error < 0.15
+
+
+def test_the_figures_of_data_with_gaps_are_of_known_cells(imputed):
+    ae, _, gaps = imputed
+    figures = ae.evaluate(gaps)
+    prepared = ae.fitted.applied.preparation.prepare(gaps).numpy()
+    back = ae.fitted.applied.decode(ae.transform(gaps)).numpy()
+    known = ~np.isnan(gaps)
+    assert figures["error"] == pytest.approx(np.square(prepared - back)[known].mean(), rel=1e-5)
+    assert figures["error"] < figures["pca_error"]
+    assert np.isfinite(ae.score_samples(gaps)).all()
+    assert np.isfinite(ae.transform(gaps)).all()
+    assert all(np.isfinite(epoch.loss) for epoch in ae.history_)
+
+
+def test_a_row_of_which_nothing_is_known_is_given_a_guess_and_no_likelihood(imputed):
+    ae, _, _ = imputed
+    unknown = np.full((2, 8), np.nan)
+    assert np.isfinite(ae.reconstruct(unknown)).all()
+    assert_array_equal(ae.score_samples(unknown), [0.0, 0.0])
+
+
+def test_gaps_at_transform_are_taken_by_a_model_that_learnt_without():
+    x = structured()
+    ae = quick().fit(x)
+    assert not ae.model_.gaps
+    gaps = with_gaps(x)
+    filled = np.where(np.isnan(gaps), x.mean(0), gaps)
+    # What is missing is where the mean is: at 0.
+    assert_allclose(ae.transform(gaps), ae.transform(filled), rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", list(recipes.names()))
+def test_every_recipe_learns_from_data_with_gaps(name):
+    gaps = with_gaps(structured(200))
+    settings = {"code_size": 8} if "topk" in name else {}
+    ae = quick(name, **settings).fit(gaps)
+    assert np.isfinite(ae.reconstruct(gaps)).all()
+    assert ae.history_[-1].loss < ae.history_[0].loss
+
+
+def test_images_with_gaps_are_completed():
+    chance = np.random.default_rng(0)
+    tall = np.linspace(0, 1, 8)
+    images = chance.random((300, 1, 1)) * tall[:, None] * chance.random((300, 1, 1)) + tall * 0.5
+    gaps = with_gaps(images)
+    back = quick(code_size=2, epochs=40).fit(gaps).reconstruct(gaps)
+    missing = np.isnan(gaps)
+    by_mean = np.nanmean(gaps, 0) - images
+    assert ((back - images)[missing] ** 2).mean() < 0.3 * (by_mean[missing] ** 2).mean()
+
+
+def test_ones_own_network_sees_zeros_and_takes_rows_of_the_datas_shape():
+    pair = torch.nn.Linear(8, 3), torch.nn.Linear(3, 8)
+    gaps = with_gaps(structured(200))
+    back = quick(network=pair).fit(gaps).reconstruct(gaps)
+    assert np.isfinite(back).all()
+
+
+# ---------------------------------------------------------------- mixed types
+
+
+@pytest.fixture(scope="module")
+def flats():
+    frame, gaps = mixed_frame()
+    return quick(code_size=2, epochs=40).fit(gaps), frame, gaps
+
+
+def test_a_frame_of_mixed_types_with_gaps_comes_back_in_its_own_form(flats):
+    ae, _, gaps = flats
+    assert isinstance(ae.fitted.likelihood, Mixed)
+    assert ae.fitted.applied.preparation.scaler.bend is not None
+    back = ae.reconstruct(gaps)
+    assert back.dtypes.tolist() == gaps.dtypes.tolist()
+    assert not back.isna().any().any()
+    assert set(back["town"]) <= {"Bonn", "Trier", "Ulm"}
+
+
+def test_missing_cells_of_any_type_are_predicted_better_than_by_the_mean(flats):
+    ae, frame, gaps = flats
+    back = ae.reconstruct(gaps)
+    for name in ("town", "lift"):
+        missing = gaps[name].isna()
+        right = (back[name] == frame[name])[missing].mean()
+        most = (frame[name] == gaps[name].mode()[0])[missing].mean()
+        assert right > 0.5 + most / 2
+    for name in ("rooms", "since"):
+        missing = gaps[name].isna()
+        truth = frame[name].astype("int64")[missing]
+        mean = frame[name].astype("int64")[~missing].mean()
+        error = (back[name].astype("int64")[missing] - truth).abs().mean()
+        assert error < 0.5 * (truth - mean).abs().mean()
+
+
+def test_a_loaded_model_of_mixed_types_with_gaps_gives_bit_for_bit_equal_outputs(flats, tmp_path):
+    ae, _, gaps = flats
+    ae.save(tmp_path / "m.attar")
+    back = attar.load(tmp_path / "m.attar")
+    codes = ae.transform(gaps)
+    assert_array_equal(back.transform(gaps), codes)
+    assert_array_equal(back.score_samples(gaps), ae.score_samples(gaps))
+    assert_frame_equal(back.reconstruct(gaps), ae.reconstruct(gaps), check_exact=True)
+    assert_frame_equal(back.inverse_transform(codes), ae.inverse_transform(codes), check_exact=True)
+    assert_frame_equal(
+        back.sample(5, random_state=0), ae.sample(5, random_state=0), check_exact=True
+    )
+    assert back.evaluate(gaps) == ae.evaluate(gaps)
+    assert back.model_.gaps
+    bends = [model.fitted.applied.preparation.scaler.bend for model in (ae, back)]
+    assert torch.equal(*bends)
+    back.save(tmp_path / "again.attar")
+    assert (tmp_path / "again.attar").read_bytes() == (tmp_path / "m.attar").read_bytes()
+
+
+def test_text_is_learnt_and_names_come_back_as_they_are():
+    frame = pd.DataFrame({"n": [1.0, 2.0, 4.0] * 99, "town": ["Bonn", "Ulm", "Ulm"] * 99})
+    frame["who"] = [f"person {i} of many" for i in range(297)]
+    ae = quick().fit(frame)
+    assert ae.n_features_in_ == 3
+    back = ae.reconstruct(frame)
+    assert_array_equal(back["who"], frame["who"])
+    assert list(back.columns) == list(frame.columns)
+    chosen = {choice.value: choice.reason for choice in ae.choices_ if choice.setting == "data"}
+    assert set(chosen) == {"who"}
+
+
+# ---------------------------------------------------------------- streams
+
+
+def test_a_stream_is_learnt_about_as_well_as_rows_in_memory():
+    rows, new = structured(2000), structured(500, seed=7)
+    settings = {"code_size": 2, "epochs": 12, "batch_size": 64}
+    held = quick(**settings).fit(rows)
+    streamed = quick(**settings).fit(Pieces(*np.split(rows, [500, 501, 1700])))
+    error, other = (ae.evaluate(new)["error"] for ae in (held, streamed))
+    assert other < 1.1 * error
+    pca_error, other = (ae.evaluate(new)["pca_error"] for ae in (held, streamed))
+    assert other == pytest.approx(pca_error, rel=0.05)
+    assert streamed.fitted.study.facts.held_out
+    # What was chosen does not depend on how the rows come.
+    assert streamed.choices_ == held.choices_
+    first, second = (ae.fitted.applied.preparation.scaler.scale for ae in (held, streamed))
+    torch.testing.assert_close(first, second, rtol=1e-9, atol=0)
+
+
+def test_a_stream_is_worked_on_as_one_array():
+    rows = with_gaps(structured(400))
+    ae = quick().fit(rows)
+    stream = Pieces(*np.split(rows, [10, 399]))
+    assert_allclose(ae.transform(stream), ae.transform(rows), rtol=1e-9)
+    assert_allclose(ae.reconstruct(stream), ae.reconstruct(rows), rtol=1e-9)
+    assert_allclose(ae.score_samples(stream), ae.score_samples(rows), rtol=1e-9)
+    assert ae.evaluate(stream) == pytest.approx(ae.evaluate(rows), rel=1e-6)
+
+
+def test_a_stream_with_gaps_beyond_the_sample_is_learnt():
+    rows = structured(30_000)
+    # Whether the one gap of each column is among the sampled rows or not.
+    rows[np.arange(8) * 3001 + 17, range(8)] = np.nan
+    ae = quick(epochs=1, batch_size=1024).fit(Pieces(*np.split(rows, 6)))
+    assert ae.model_.gaps
+    assert np.isfinite(ae.history_[0].loss)
+
+
+def test_frames_of_mixed_types_are_streamed():
+    _, gaps = mixed_frame()
+    settings = {"code_size": 2, "epochs": 15, "batch_size": 32}
+    held = quick(**settings).fit(gaps)
+    streamed = quick(**settings).fit(Pieces(gaps[:100], gaps[100:450], gaps[450:]))
+    assert streamed.fitted.kind == held.fitted.kind
+    assert streamed.evaluate(gaps)["error"] < 1.15 * held.evaluate(gaps)["error"]
+    back = streamed.reconstruct(Pieces(gaps[:100], gaps[100:]))
+    assert_frame_equal(back, streamed.reconstruct(gaps), rtol=1e-6)
+
+
+def test_equal_seeds_give_equal_weights_for_streams_too():
+    stream = Pieces(*np.split(structured(300), 3))
+    first, second = (quick("vae").fit(stream) for _ in range(2))
+    for name, weights in first.model_.state_dict().items():
+        assert torch.equal(weights, second.model_.state_dict()[name])
+
+
+def test_a_stream_whose_training_breaks_off_goes_on(tmp_path):
+    class Break(attar.training.Callback):
+        def on_epoch(self, progress):
+            if len(progress.history) == 2:
+                raise KeyboardInterrupt
+
+    stream, path = Pieces(*np.split(structured(300), 3)), tmp_path / "c"
+    whole = quick(epochs=4).fit(stream)
+    with pytest.raises(KeyboardInterrupt):
+        quick(epochs=4, callbacks=[Break()]).fit(stream, checkpoint=path)
+    resumed = quick(epochs=4).fit(stream, checkpoint=path)
+    for name, weights in whole.model_.state_dict().items():
+        assert torch.equal(weights, resumed.model_.state_dict()[name])
+
+
+# ---------------------------------------------------------------- sparse matrices
+
+
+def topics(n=500, width=60, seed=0):
+    """Counts of words in texts of three topics, each with words of its own."""
+    chance = np.random.default_rng(seed)
+    rates = np.full((3, width), 0.02)
+    for topic in range(3):
+        rates[topic, topic * 20 : topic * 20 + 20] = 0.8
+    label = chance.integers(0, 3, n)
+    return chance.poisson(rates[label]), label
+
+
+@pytest.mark.parametrize("form", [sparse.csr_array, sparse.csr_matrix, sparse.coo_array])
+def test_a_sparse_matrix_comes_back_in_its_own_form(form, tmp_path):
+    dense, label = topics()
+    matrix = form(dense)
+    ae = quick(code_size=2, epochs=40).fit(matrix)
+    assert isinstance(ae.fitted.likelihood, Multinomial)
+    assert isinstance(ae.fitted.network, Bag)
+    back = ae.reconstruct(matrix)
+    assert type(back) is type(matrix)
+    assert (back.shape, back.dtype, back.format) == (matrix.shape, matrix.dtype, matrix.format)
+    # Words of other topics do not come back.
+    own = np.repeat(np.arange(3), 20)[None] == label[:, None]
+    full = back.toarray()
+    assert (full[own] > 0).mean() > 0.8
+    assert (full[~own] > 0).mean() < 0.02
+    assert ae.evaluate(matrix)["rows"] == 500
+    ae.save(tmp_path / "m.attar")
+    again = attar.load(tmp_path / "m.attar")
+    codes = ae.transform(matrix)
+    assert_array_equal(again.transform(matrix), codes)
+    assert_array_equal(again.reconstruct(matrix).toarray(), full)
+    assert_array_equal(again.score_samples(matrix), ae.score_samples(matrix))
+    assert type(again.inverse_transform(codes)) is type(matrix)
+    assert type(again.sample(3, random_state=0)) is type(matrix)
+
+
+def test_dense_and_sparse_rows_get_the_same_from_a_sparse_model():
+    dense, _ = topics()
+    ae = quick(code_size=2).fit(sparse.csr_array(dense))
+    codes = ae.transform(sparse.csr_array(dense))
+    assert_allclose(ae.transform(dense), codes, rtol=1e-6, atol=1e-6)
+    assert sparse.issparse(ae.reconstruct(dense))
+
+
+@pytest.mark.parametrize("name", list(recipes.names()))
+def test_every_recipe_learns_sparse_matrices(name):
+    dense, _ = topics(200)
+    ae = quick(name).fit(sparse.csr_array(dense))
+    assert np.isfinite(ae.score_samples(sparse.csr_array(dense))).all()
+    assert ae.history_[-1].loss < ae.history_[0].loss
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.float32, np.float64, bool])
+def test_sparse_values_of_any_type_come_back_in_their_range(dtype):
+    dense, _ = topics(200)
+    matrix = sparse.csr_array(dense.astype(dtype))
+    back = quick(likelihood="gaussian").fit(matrix).reconstruct(matrix)
+    assert back.dtype == dtype
+    if np.dtype(dtype).kind == "u":
+        # What comes back below 0 is 0, and never wraps around to 255.
+        assert back.toarray().max() <= 2 * dense.max()
+
+
+def test_entries_that_are_stored_twice_are_one():
+    dense, _ = topics(100)
+    once = sparse.csr_array(dense)
+    twice = sparse.csr_array(
+        (np.repeat(once.data, 2), np.repeat(once.indices, 2), 2 * once.indptr), once.shape
+    )
+    assert not twice.has_canonical_format
+    ae = quick(code_size=2).fit(2 * once)
+    assert_array_equal(ae.transform(twice), ae.transform(2 * once))
+    assert_array_equal(ae.score_samples(twice), ae.score_samples(2 * once))
+    assert twice.nnz == 2 * once.nnz
+
+
+# ---------------------------------------------------------------- infinite values
+
+
+def test_infinite_values_are_refused_or_count_as_missing():
+    x = structured(200)
+    wild, gaps = x.copy(), x.copy()
+    wild[3, 1], wild[7, 2] = np.inf, -np.inf
+    gaps[3, 1] = gaps[7, 2] = np.nan
+    with pytest.raises(attar.DataError, match="set infinite_as_missing=True"):
+        quick().fit(wild)
+    with pytest.warns(attar.AttarWarning, match="2 infinite values count as missing"):
+        taken = quick(infinite_as_missing=True).fit(wild)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        plain = quick(infinite_as_missing=True).fit(gaps)
+    assert_array_equal(plain.transform(gaps), quick().fit(gaps).transform(gaps))
+    with pytest.warns(attar.AttarWarning, match="2 infinite values"):
+        codes = taken.transform(wild)
+    assert_array_equal(codes, plain.transform(gaps))
+
+
+def test_infinite_values_of_a_stream_count_as_missing():
+    x = structured(200)
+    x[3, 1] = x[150, 2] = np.inf
+    with pytest.warns(attar.AttarWarning, match="2 infinite values"):
+        ae = quick(infinite_as_missing=True).fit(Pieces(x[:100], x[100:]))
+    assert ae.model_.gaps
+    assert np.isfinite(ae.history_[-1].loss)
+
+
+def test_rows_of_different_shapes_are_refused_all_the_same():
+    with pytest.raises(attar.DataError, match="different shapes"):
+        quick(infinite_as_missing=True).fit([np.zeros((2, 2)), np.zeros((3, 2))])
+
+
+# ---------------------------------------------------------------- scaling
+
+
+def test_skewed_columns_are_bent_and_come_back():
+    chance = np.random.default_rng(0)
+    size = chance.normal(size=600)
+    x = np.column_stack([np.exp(1.5 * size), size, -size + 0.1 * chance.normal(size=600)])
+    ae = quick(code_size=1, epochs=20).fit(x)
+    chosen = {choice.setting: choice.value for choice in ae.choices_}
+    assert chosen["scaling"] == Symmetric.name
+    assert np.median(np.abs(ae.reconstruct(x)[:, 0] / x[:, 0] - 1)) < 0.2
