@@ -15,6 +15,7 @@ from scipy import sparse
 import attar
 from attar import recipes
 from attar.data.scaling import Symmetric
+from attar.data.sparse import Sparse
 from attar.data.stream import Stream
 from attar.likelihoods import Mixed, Multinomial
 from attar.networks import Bag
@@ -351,9 +352,18 @@ def test_sparse_values_of_any_type_come_back_in_their_range(dtype):
     matrix = sparse.csr_array(dense.astype(dtype))
     back = quick(likelihood="gaussian").fit(matrix).reconstruct(matrix)
     assert back.dtype == dtype
-    if np.dtype(dtype).kind == "u":
-        # What comes back below 0 is 0, and never wraps around to 255.
-        assert back.toarray().max() <= 2 * dense.max()
+    assert_allclose(back.toarray(), dense.astype(dtype), atol=dense.max())
+
+
+@pytest.mark.parametrize(
+    ("dtype", "expected"),
+    [("uint8", [0, 255, 0]), ("int8", [-1, 127, 0]), ("bool", [0, 1, 0])],
+)
+def test_sparse_whole_numbers_are_rounded_and_never_wrap_around(dtype, expected):
+    kind, _ = Sparse.of([sparse.csr_array(np.eye(3, dtype=dtype))])
+    back = kind.restore(kind.thinned(np.array([[-1.4, 300.0, 0.2]])))
+    assert back.dtype == dtype
+    assert_array_equal(back.toarray(), np.array([expected], dtype))
 
 
 def test_entries_that_are_stored_twice_are_one():

@@ -1,13 +1,16 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
+from torch.distributions import Normal
 
-from attar.applied import CHUNK, Applied
+from attar.applied import CELLS, CHUNK, Applied
 from attar.codes import Gaussian
 from attar.data.kinds import kind_of
 from attar.data.preparation import Preparation
 from attar.data.scaling import Standard
-from attar.likelihoods import Bernoulli
+from attar.likelihoods import Bernoulli, LearnedGaussian
 from attar.networks import Mlp
 from attar.recipes import Recipe
 
@@ -72,3 +75,56 @@ def test_traces_cover_each_row_once_under_the_given_draws(applied):
         z = mean + (log_variance / 2).exp() * noise.double()
         torch.testing.assert_close(trace.coded.z, z)
         assert trace.coded.z.shape[0] * trace.coded.z.shape[1] <= CHUNK
+
+
+@pytest.fixture
+def holed():
+    x = np.random.default_rng(0).normal(size=(CHUNK + 70, 5)) * 7 + 3
+    x[np.random.default_rng(1).random(x.shape) < 0.3] = np.nan
+    recipe = Recipe(Gaussian())
+    model = recipe.build((5,), 2, Mlp((6,), "tanh"), LearnedGaussian(), gaps=True).model.eval()
+    kind, summary = kind_of(x).of([x])
+    return Applied(Preparation.fit(kind, Standard(), summary), model, 2, doubles=True), x
+
+
+def test_the_model_is_told_which_cells_are_known(holed):
+    applied, x = holed
+    scaled = torch.from_numpy((x - np.nanmean(x, 0)) / np.nanstd(x, 0))
+    batches = list(applied.batches(x, torch.float64))
+    assert [len(batch.target) for batch in batches] == [CHUNK, 70]
+    observed = torch.cat([batch.observed for batch in batches])
+    assert torch.equal(observed, torch.from_numpy(~np.isnan(x)))
+    target = torch.cat([batch.target for batch in batches])
+    torch.testing.assert_close(target, scaled.nan_to_num(0.0), rtol=1e-10, atol=1e-10)
+    with torch.no_grad():
+        expected = applied.model.encode(target.float(), observed).numpy()
+    np.testing.assert_allclose(applied.encode(x), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_codes_are_restored_in_the_users_form_with_every_cell(holed):
+    applied, x = holed
+    codes = applied.encode(x)
+    back = applied.restore(codes)
+    assert back.dtype == x.dtype
+    expected = applied.decode(codes).numpy() * np.nanstd(x, 0) + np.nanmean(x, 0)
+    np.testing.assert_allclose(back, expected, rtol=1e-9, atol=1e-9)
+    assert np.isfinite(back).all()
+
+
+def test_the_likelihood_of_a_row_is_of_its_known_cells(holed):
+    applied, x = holed
+    (trace, *_) = applied.traces(x, torch.zeros(1, 1, 2))
+    rows = len(trace.batch.target)
+    cells = Normal(trace.parameters[0], 1.0).log_prob(trace.batch.target)
+    known = torch.from_numpy(~np.isnan(x[:rows]))
+    expected = torch.where(known, cells, 0.0).sum(1)
+    torch.testing.assert_close(trace.log_likelihood[0], expected)
+
+
+def test_wide_rows_are_worked_on_a_few_at_a_time():
+    kind = SimpleNamespace(shape=(3, 512, 512))
+    wide = Applied(SimpleNamespace(kind=kind), None, 2, doubles=True)
+    assert wide.chunk == CELLS // (3 * 512 * 512)
+    assert [len(part) for part in wide.chunks(np.zeros((50, 1)))] == [21, 21, 8]
+    kind.shape = (CELLS + 1,)
+    assert wide.chunk == 1

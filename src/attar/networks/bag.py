@@ -17,8 +17,8 @@ from attar.networks.network import Shape
 class Bag(Mlp, name="bag"):
     """An mlp for rows of many cells, few of them not zero; each row is brought to unit length.
 
-    The encoder's first layer adds up what the cells of a row bring, b + Σ_j x_j w_j / |x|, and reads
-    no other weights. Rows are sparse tensors (CSR, which is fastest, or COO), or dense ones.
+    The encoder's first layer adds up what the cells of a row bring, b + Σ_j x_j w_j / |x|, and
+    reads no other weights. Rows are sparse tensors (CSR, which is fastest, or COO), or dense ones.
 
     Parameters
     ----------

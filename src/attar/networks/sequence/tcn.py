@@ -94,7 +94,7 @@ class Tcn(Network, name="tcn"):
     ) -> nn.Module:
         reach = dilation * (self.kernel // 2)
         layer = nn.Conv1d(before, after, self.kernel, stride, padding=reach, dilation=dilation)
-        return glorot(layer)  # type: ignore[arg-type]
+        return glorot(layer)
 
     def _before(self) -> list[nn.Module]:
         before: list[nn.Module] = [activation(self.activation)]
