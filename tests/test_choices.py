@@ -32,6 +32,7 @@ from attar.likelihoods import (
 )
 from attar.networks import Bag, Conv, Mlp
 
+KIND = Matrix("float64", 4)
 CHANCE = np.random.default_rng(0)
 NICE = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256]
 
@@ -158,17 +159,17 @@ def test_the_code_size_is_near_the_number_of_components_that_hold_the_variance()
     x = load_digits().data / 16
     shares = PCA().fit(x).explained_variance_ratio_.cumsum()
     needed = int((shares < 0.85).sum()) + 1
-    size, reason = choices.code_size(x)
+    size, reason = choices.code_size(KIND, x)
     assert size == min(NICE, key=lambda nice: abs(math.log(nice / needed)))
     assert reason == f"{needed} principal components hold 85% of the variance"
-    assert choices.code_size(x.reshape(-1, 1, 8, 8)) == (size, reason)
+    assert choices.code_size(KIND, x.reshape(-1, 1, 8, 8)) == (size, reason)
 
 
 def test_missing_cells_count_as_their_columns_mean_for_the_code_size():
     x = load_digits().data / 16
     x = np.where(np.random.default_rng(0).random(x.shape) < 0.3, np.nan, x)
     filled = np.where(np.isnan(x), np.nanmean(x, 0), x)
-    assert choices.code_size(x) == choices.code_size(filled)
+    assert choices.code_size(KIND, x) == choices.code_size(KIND, filled)
 
 
 @pytest.mark.parametrize("rank", [1, 2, 4])
@@ -176,16 +177,19 @@ def test_the_code_size_of_exact_structure_is_its_rank(rank):
     basis = np.linalg.qr(CHANCE.normal(size=(30, 30)))[0][:rank]
     for n in (10, 200):
         latent = np.linalg.qr(CHANCE.normal(size=(n, rank)) - 0.0)[0]
-        assert choices.code_size((latent - latent.mean(0)) @ basis)[0] in (max(1, rank - 1), rank)
+        assert choices.code_size(KIND, (latent - latent.mean(0)) @ basis)[0] in (
+            max(1, rank - 1),
+            rank,
+        )
 
 
 def test_the_code_is_never_larger_than_the_data():
-    assert choices.code_size(CHANCE.normal(size=(50, 1)))[0] == 1
-    assert choices.code_size(np.eye(5).repeat(9, 0))[0] <= 5
+    assert choices.code_size(KIND, CHANCE.normal(size=(50, 1)))[0] == 1
+    assert choices.code_size(KIND, np.eye(5).repeat(9, 0))[0] <= 5
 
 
 def test_rows_that_are_all_alike_need_one_number():
-    assert choices.code_size(np.ones((9, 4))) == (1, "the rows are all alike")
+    assert choices.code_size(KIND, np.ones((9, 4))) == (1, "the rows are all alike")
 
 
 @given(st.integers(2, 10**8))

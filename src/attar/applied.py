@@ -18,7 +18,7 @@ from attar.model import Model
 from attar.records import Batch, Trace
 
 # A chunk has at most so many rows, and so many cells.
-CHUNK, CELLS = 2048, 1 << 24
+CHUNK, CELLS = 2048, 1 << 22
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,8 @@ class Applied:
     def encode(self, rows: Rows) -> Rows:
         """Return the codes of rows (n, *cells): (n, d), in double precision for double rows."""
         model, dtype = self._working(rows.dtype)
-        batches = self.batches(rows, dtype)
+        device = next(model.parameters()).device
+        batches = (self.preparation.inputs(part, dtype, device) for part in self.chunks(rows))
         return joined(model.encode(batch.values, batch.observed) for batch in batches)
 
     @torch.no_grad()

@@ -155,25 +155,34 @@ def network(kind: Kind) -> tuple[Network, str]:
     return Mlp((widest, widest // 2), "silu", shortcut=True), f"rows of {cells:,} cells"
 
 
-def code_size(prepared: Rows, share: float = 0.85) -> tuple[int, str]:
+def code_size(kind: Kind, prepared: Rows, share: float = 0.85) -> tuple[int, str]:
     """Return about as many numbers as principal components need for 85% of the variance.
+
+    Counts vary by chance alone, which no code can hold: sparse rows get 64 at most.
 
     Parameters
     ----------
+    kind : Kind
     prepared : array (n, ...)
         A sample of the rows, prepared.
     share : float
         The share of the variance.
     """
-    matrix = with_means(prepared.reshape(len(prepared), -1).astype(np.float64))
-    matrix = matrix - matrix.mean(0)
-    small = matrix.T @ matrix if matrix.shape[1] <= len(matrix) else matrix @ matrix.T
+    matrix = with_means(prepared.reshape(len(prepared), -1))
+    if matrix.shape[1] <= len(matrix):
+        small = np.cov(matrix.astype(np.float64), rowvar=False, ddof=0).reshape(-1, matrix.shape[1])
+    else:  # of wide rows their products say as much, centred without a copy of the rows
+        small = (matrix @ matrix.T).astype(np.float64)
+        rounding = 1e-6 * small.max(initial=0)
+        small = small - small.mean(0) - small.mean(1)[:, None] + small.mean()
+        small[np.abs(small) <= rounding] = 0
     variances = np.linalg.eigvalsh(small)[::-1].clip(0)
     if not variances.sum():
         return 1, "the rows are all alike"
     needed = int(np.searchsorted(np.cumsum(variances) / variances.sum(), share)) + 1
     reason = f"{needed} principal components hold {share:.0%} of the variance"
-    return _round(needed, most=math.prod(prepared.shape[1:])), reason
+    most = 64 if isinstance(kind, Sparse) else 256
+    return _round(needed, most=min(most, math.prod(prepared.shape[1:]))), reason
 
 
 def batch_size(n: int) -> tuple[int, str]:
@@ -188,7 +197,7 @@ def epochs(n: int, size: int) -> tuple[int, str]:
 
 
 def _round(number: int, most: int) -> int:
-    """Return the nearest of 1, 2, 3, 4, 6, 8, 12, 16, 24, ..., at most 256 and at most ``most``."""
+    """Return the nearest of 1, 2, 3, 4, 6, 8, 12, 16, 24, ..., 256, and ``most`` at most."""
     nice = sorted({1, *(2**i for i in range(1, 9)), *(3 * 2**i for i in range(7))})
     nearest: int = min(nice, key=lambda size: abs(math.log(size / number)))
     return min(most, nearest)

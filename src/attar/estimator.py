@@ -285,7 +285,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         rows = (self._rows(piece) for piece in self._pieces(X))
         figures = reconstruction(fitted.applied, fitted.study.baseline, rows)
         score = self.score(X)
-        if "density" in fitted.recipe.code.provides:
+        if "density" in fitted.recipe.code.provides and fitted.likelihood.density:
             return figures | {"nll_bound": -score}
         return figures | {"distortion": -score}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
+from math import prod
 
 import torch
 
@@ -17,13 +18,14 @@ from attar.fitted import Fitted
 from attar.model import Model
 from attar.networks import Modules
 from attar.plan import Plan, Run
+from attar.records import Epoch
 from attar.training.callbacks import Callback
 from attar.training.checkpoints import Checkpoint
 from attar.training.loop import Settings, Training
 from attar.training.threads import threads_for
 
-# How many rows are measured after each epoch.
-MEASURED = 1024
+# How many rows are measured after each epoch, and how many cells of them at once.
+MEASURED, CELLS = 1024, 1 << 22
 
 
 def fit(plan: Plan, corpus: Corpus, run: Run, callbacks: Sequence[Callback] = ()) -> Fitted:
@@ -37,13 +39,35 @@ def fit(plan: Plan, corpus: Corpus, run: Run, callbacks: Sequence[Callback] = ()
         If the plan's parts don't fit together.
     """
     learnt, apart = corpus.learnt, corpus.apart
+    model, history, best_epoch = _trained(plan, corpus, run, callbacks)
+    doubles = run.device.type == "cpu" and not isinstance(plan.network, Modules)
+    applied = Applied(plan.preparation, model, plan.code_size, doubles)
+    held_out = apart.shape[0] > 0
+    study = Study.of(
+        applied,
+        learnt,
+        apart if held_out else learnt,
+        held_out=held_out,
+        best_epoch=best_epoch,
+        ordered="ordered" in plan.recipe.code.provides,
+    )
+    return Fitted(
+        plan.recipe, plan.network, plan.likelihood, applied, list(plan.choices), history, study
+    )
+
+
+def _trained(
+    plan: Plan, corpus: Corpus, run: Run, callbacks: Sequence[Callback]
+) -> tuple[Model, list[Epoch], int]:
+    """Return the trained model, the figures of each epoch, and the best epoch."""
     device, checkpoint = run.device, None
+    learnt, apart = corpus.learnt, corpus.apart
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(run.seed)
         objective = plan.build()
-        objective.model.to(device)
+        model = objective.model.to(device)
         if run.checkpoint is not None:
-            checkpoint = Checkpoint(run.checkpoint, _identity(plan, corpus, run, objective.model))
+            checkpoint = Checkpoint(run.checkpoint, _identity(plan, corpus, run, model))
         training = Training(
             objective,
             corpus.batches(plan.preparation, plan.batch_size, device),
@@ -62,32 +86,19 @@ def fit(plan: Plan, corpus: Corpus, run: Run, callbacks: Sequence[Callback] = ()
             callbacks,
             checkpoint,
         )
-        weights = sum(weight.numel() for weight in objective.model.parameters())
+        weights = sum(weight.numel() for weight in model.parameters())
         with threads_for(plan.batch_size, weights):
             history = training.run()
-    own = isinstance(plan.network, Modules)
-    applied = Applied(
-        plan.preparation, objective.model, plan.code_size, not own and device.type == "cpu"
-    )
-    held_out = apart.shape[0] > 0
-    study = Study.of(
-        applied,
-        learnt,
-        apart if held_out else learnt,
-        held_out=held_out,
-        best_epoch=training.best_epoch,
-        ordered="ordered" in plan.recipe.code.provides,
-    )
-    return Fitted(
-        plan.recipe, plan.network, plan.likelihood, applied, list(plan.choices), history, study
-    )
+    model.zero_grad(set_to_none=True)
+    return model, history, training.best_epoch
 
 
 def _measured(plan: Plan, rows: Rows, device: torch.device) -> Selection:
-    """Return the first rows as one batch."""
+    """Return the first rows in large batches."""
     few = rows[:MEASURED]
     index = torch.arange(few.shape[0], device=device)
-    return Selection(plan.preparation.hold(few, device), index, MEASURED)
+    size = max(1, min(MEASURED, CELLS // prod(plan.preparation.kind.shape)))
+    return Selection(plan.preparation.hold(few, device), index, size)
 
 
 def _identity(plan: Plan, corpus: Corpus, run: Run, model: Model) -> str:

@@ -175,7 +175,7 @@ class Planner:
             if isinstance(network, Modules):
                 per_number = recipe.code.width(1)
                 return network.features(self.kind.shape) // per_number, "as the encoder gives"
-            size, reason = choices.code_size(prepared)
+            size, reason = choices.code_size(self.kind, prepared)
             return max(size, recipe.code.least_size), reason
 
         size = self._count("code_size", auto)
@@ -203,6 +203,11 @@ class Planner:
             raise SettingError(
                 f"The likelihood {likelihood.name!r} needs values from 0 to 1, but the prepared "
                 f"ones go from {low:.3g} to {high:.3g}: use scaling='min-max'."
+            )
+        if "complete" in likelihood.needs and self.summary.missing:
+            raise SettingError(
+                f"The likelihood {likelihood.name!r} needs complete rows, but cells are missing: "
+                "use 'gaussian' or 'mixed', or fill them."
             )
         if "counts" in likelihood.needs and not choices.are_counts(prepared):
             raise SettingError(

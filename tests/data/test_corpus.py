@@ -172,7 +172,7 @@ def test_the_rows_of_a_sparse_matrix_are_learnt_or_held_out():
 def test_a_look_takes_fewer_rows_where_they_are_wide():
     assert most_rows(np.empty((9, 3))) == corpora.MOST_ROWS
     assert most_rows(np.empty((9, 3, 64, 64))) == corpora.MOST_CELLS // (3 * 64 * 64)
-    assert most_rows(np.empty((9, 1 << 20))) == 256
+    assert most_rows(np.empty((9, 1 << 20))) == corpora.FEWEST_ROWS
     made, _ = corpus(numbered(40_000), 0.5)
     assert len(made.learnt) == len(made.apart) == corpora.MOST_ROWS
 

@@ -1,76 +1,312 @@
+import math
 from copy import deepcopy
 
-import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
-import attar
-from attar.errors import SettingError
+from attar import SettingError
 from attar.networks import Gru, Tcn, Transformer
+from attar.networks.mlp import Shortcut
+from attar.networks.sequence.series import Cut, Joined
 
-NETWORKS = [Tcn((4, 6)), Gru(units=5), Transformer(width=8, heads=2, layers=1, patch=3)]
+EVERY = [
+    Tcn((4, 6)),
+    Tcn((3,), kernel=5, activation="tanh"),
+    Gru(5, patch=4),
+    Gru(4, layers=2, patch=1),
+    Transformer(8, heads=2, layers=2, patch=4),
+    Transformer(6, heads=3, layers=1, patch=1),
+]
+SHAPE = (3, 13)
+
+each = pytest.mark.parametrize("network", EVERY, ids=str)
 
 
-@pytest.mark.parametrize("part", NETWORKS, ids=lambda part: part.name)
-@given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 40))
-def test_series_of_any_length_come_back_in_their_own(part, seen, channels, time):
-    codes = part.encoder((seen, time), 4)(torch.randn(2, seen, time))
-    assert codes.shape == (2, 4)
-    assert part.decoder(4, (channels, time))(codes).shape == (2, channels, time)
+def pair(network, shape=SHAPE, width=5):
+    return network.encoder(shape, width), network.decoder(width, shape)
 
 
-@pytest.mark.parametrize("part", NETWORKS, ids=lambda part: part.name)
-def test_a_row_does_not_depend_on_its_neighbours_nor_on_the_mode(part):
-    encoder = part.encoder((2, 17), 3).double()
-    rows = torch.randn(5, 2, 17, dtype=torch.float64)
-    whole = encoder.train()(rows)
+def moved(module, by=0.3):
+    """Return the module with weights away from its start, where much is zero."""
     with torch.no_grad():
-        alone = torch.cat([encoder.eval()(row[None]) for row in rows])
-    torch.testing.assert_close(whole, alone, rtol=1e-9, atol=1e-9)
+        for parameter in module.parameters():
+            parameter.add_(by * torch.randn_like(parameter))
+    return module
 
 
-@pytest.mark.parametrize("part", NETWORKS, ids=lambda part: part.name)
-def test_single_precision_is_double_precision_rounded(part):
-    decoder = part.decoder(3, (2, 17))
-    codes = torch.randn(4, 3)
-    expected = deepcopy(decoder).double()(codes.double()).float()
-    torch.testing.assert_close(decoder(codes), expected, rtol=1e-4, atol=1e-5)
+@settings(max_examples=60)
+@given(
+    network=st.sampled_from(EVERY),
+    channels=st.integers(1, 4),
+    time=st.integers(1, 40),
+    width=st.integers(1, 5),
+)
+def test_series_of_any_length_come_back_in_their_own(network, channels, time, width):
+    encoder = network.encoder((2 * channels, time), width)  # with channels of marks
+    decoder = network.decoder(width, (channels, time))
+    features = encoder(torch.randn(2, 2 * channels, time))
+    assert features.shape == (2, width)
+    assert decoder(features).shape == (2, channels, time)
 
 
-@pytest.mark.parametrize("part", NETWORKS, ids=lambda part: part.name)
-def test_equal_seeds_give_equal_weights(part):
-    weights = []
+@each
+@pytest.mark.parametrize("shape", [SHAPE, (2, 1), (1, 24)])
+def test_it_begins_as_a_linear_map(network, shape):
+    share = torch.rand(4, 1, dtype=torch.float64)
+    encoder, decoder = (module.double() for module in pair(network, shape))
+    x, y = torch.randn(2, 4, *shape, dtype=torch.float64)
+    between = torch.lerp(x, y, share[..., None])
+    torch.testing.assert_close(encoder(between), torch.lerp(encoder(x), encoder(y), share))
+    v, w = torch.randn(2, 4, 5, dtype=torch.float64)
+    between, share = torch.lerp(v, w, share), share[..., None]
+    torch.testing.assert_close(decoder(between), torch.lerp(decoder(v), decoder(w), share))
+
+
+@each
+def test_a_linear_map_can_be_all_that_principal_components_are(network):
+    # At the start the map from code to series has the rank of the code, and back.
+    encoder, decoder = pair(network)
+    there = torch.autograd.functional.jacobian(lambda x: encoder(x[None])[0], torch.zeros(SHAPE))
+    back = torch.autograd.functional.jacobian(lambda z: decoder(z[None])[0], torch.zeros(5))
+    assert torch.linalg.matrix_rank(there.flatten(1)) == 5
+    assert torch.linalg.matrix_rank(back.flatten(0, 1)) == 5
+
+
+@each
+def test_a_gradient_reaches_every_parameter_and_every_cell(network):
+    x, z = torch.randn(8, *SHAPE, requires_grad=True), torch.randn(8, 5, requires_grad=True)
+    for module, given_in in zip(pair(network), (x, z), strict=True):
+        moved(module)(given_in).square().sum().backward()
+        assert given_in.grad.ne(0).all()
+        assert all(p.grad is not None and p.grad.any() for p in module.parameters())
+
+
+@each
+def test_a_row_does_not_depend_on_its_neighbours(network):
+    x, z = torch.randn(4, *SHAPE).double(), torch.randn(4, 5).double()
+    for module, given_in in zip(pair(network), (x, z), strict=True):
+        module = moved(module).double()
+        torch.testing.assert_close(module(given_in)[1:2], module(given_in[1:2]))
+
+
+@each
+def test_equal_seeds_make_equal_weights(network):
+    made = []
     for _ in range(2):
-        torch.manual_seed(3)
-        weights.append(part.encoder((2, 9), 3).state_dict())
-    for name, tensor in weights[0].items():
-        assert torch.equal(tensor, weights[1][name])
+        torch.manual_seed(7)
+        made.append([*pair(network)[0].parameters(), *pair(network)[1].parameters()])
+    for one, other in zip(*made, strict=True):
+        assert torch.equal(one, other)
 
 
-def test_every_step_of_a_window_can_reach_the_code():
-    for part in NETWORKS:
-        encoder = part.encoder((1, 33), 2)
-        for weight in encoder.parameters():  # what starts at zero lets nothing through
-            torch.nn.init.normal_(weight, std=0.3)
-        row = torch.randn(1, 1, 33, requires_grad=True)
-        encoder(row).sum().backward()
-        assert (row.grad != 0).all()
+@each
+def test_double_precision_and_evaluation_change_digits_only(network):
+    encoder, decoder = (moved(module) for module in pair(network))
+    x = torch.randn(4, *SHAPE)
+    trained = decoder(encoder(x))
+    exact_encoder, exact_decoder = deepcopy(encoder).double(), deepcopy(decoder).double()
+    encoder.eval()
+    decoder.eval()
+    with torch.no_grad():
+        torch.testing.assert_close(decoder(encoder(x)), trained)
+        exact = exact_decoder(exact_encoder(x.double()))
+    assert exact.dtype == torch.float64
+    torch.testing.assert_close(trained.double(), exact, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["tcn", "gru", "transformer"])
-def test_phases_of_waves_need_fewer_numbers_than_pca(name):
-    # Sinusoids of any pitch and phase: two numbers by nature, many principal components.
-    chance = np.random.default_rng(0)
-    pitch, phase = chance.uniform(0.5, 1.5, (400, 1)), chance.uniform(0, 2 * np.pi, (400, 1))
-    waves = np.sin(pitch * np.linspace(0, 6, 32) + phase).astype(np.float32)
-    ae = attar.Autoencoder(code_size=3, network=name, epochs=40, random_state=0, verbose=False)
-    facts = ae.fit(attar.Series(waves)).fitted.study.facts
-    assert facts.error < 0.8 * facts.pca_error
+@each
+def test_second_derivatives_are_there_for_penalties_of_slopes(network):
+    encoder = moved(network.encoder((1, 5), 2)).double()
+    x = torch.randn(1, 1, 5, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradgradcheck(encoder, x)
 
 
-@pytest.mark.parametrize("part", NETWORKS, ids=lambda part: part.name)
-def test_what_is_no_series_is_refused(part):
-    with pytest.raises(SettingError, match=r"needs series \(channels, time\).*shape \(5,\)"):
-        part.encoder((5,), 2)
+def waves(rows):
+    """Return sinusoids of one to three periods in 32 steps, from any phase: (rows, 1, 32)."""
+    frequency = 1 + 2 * torch.rand(rows, 1, 1)
+    phase = 2 * math.pi * torch.rand(rows, 1, 1)
+    return torch.sin(2 * math.pi * frequency * torch.arange(32) / 32 + phase)
+
+
+@pytest.mark.parametrize(
+    "network",
+    [Tcn((16, 32)), Gru(32, patch=4), Transformer(32, heads=4, layers=1, patch=4)],
+    ids=lambda network: network.name,
+)
+def test_three_numbers_tell_sinusoids_better_than_four_principal_components(network):
+    x, new = waves(512), waves(256)
+    mean = x.flatten(1).mean(0)
+    axes = torch.linalg.svd(x.flatten(1) - mean, full_matrices=False)[2][:4]
+    rest = new.flatten(1) - mean
+    principal = (rest - rest @ axes.T @ axes).square().mean()
+    encoder, decoder = pair(network, (1, 32), 3)
+    optimizer = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], 0.005)
+    for _ in range(300):
+        optimizer.zero_grad()
+        batch = x[torch.randint(len(x), (64,))]
+        (decoder(encoder(batch)) - batch).square().mean().backward()
+        optimizer.step()
+    with torch.no_grad():
+        assert (decoder(encoder(new)) - new).square().mean() < principal
+
+
+class TestTcn:
+    @pytest.mark.parametrize("kernel", [1, 3, 5])
+    @pytest.mark.parametrize("blocks", [1, 2, 3])
+    def test_a_number_sees_as_far_as_is_said_and_no_gap_between(self, kernel, blocks):
+        encoder = Tcn((1,) * blocks, kernel, "identity").encoder((1, 256), 1)
+        for parameter in encoder.parameters():
+            nn.init.ones_(parameter)  # so that no two ways cancel
+        x = torch.zeros(1, 1, 256, requires_grad=True)
+        number, stride = 128 // 2**blocks, 2**blocks
+        encoder[:blocks](x)[0, 0, number].backward()
+        seen = x.grad[0, 0].nonzero().flatten() - number * stride
+        reach = (kernel - 1) * (4**blocks - 1) // 3
+        assert seen.tolist() == list(range(-reach, reach + 1))
+
+    def test_each_block_halves_the_time_rounding_up(self):
+        encoder = Tcn((2, 3, 4)).encoder((1, 21), 5)
+        x, sizes = torch.randn(1, 1, 21), []
+        for layer in encoder:
+            x = layer(x)
+            if isinstance(layer, Shortcut):
+                sizes.append(tuple(x.shape[1:]))
+        assert sizes == [(2, 11), (3, 6), (4, 3)]
+
+    def test_a_series_moved_by_whole_strides_moves_the_maps(self):
+        blocks = moved(Tcn((4, 6)).encoder((1, 128), 5)).double()[:2]
+        x = torch.randn(1, 1, 128, dtype=torch.float64)
+        # Away from the ends, where the zeros beyond them do not move along.
+        there, here = blocks(x.roll(12, 2))[..., 8:-5], blocks(x)[..., 5:-8]
+        torch.testing.assert_close(there, here)
+
+    def test_without_blocks_it_is_a_linear_map(self):
+        encoder, decoder = pair(Tcn(()))
+        weight, bias = encoder.parameters()
+        x, z = torch.randn(4, *SHAPE), torch.randn(4, 5)
+        torch.testing.assert_close(encoder(x), x.flatten(1) @ weight.T + bias)
+        weight, bias = decoder.parameters()
+        torch.testing.assert_close(decoder(z), (z @ weight.T + bias).reshape(4, *SHAPE))
+
+    def test_dropout_silences_whole_maps_in_training_and_none_afterwards(self):
+        encoder = Tcn((64,), dropout=0.5).encoder((1, 32), 3)
+        hidden = encoder[0].body[:-1](torch.randn(50, 1, 32))
+        silent = (hidden == 0).all(2)
+        assert silent.double().mean().item() == pytest.approx(0.5, abs=4 * 0.5 / 3200**0.5)
+        encoder.eval()
+        x = torch.randn(5, 1, 32)
+        assert torch.equal(encoder(x), encoder(x))
+
+    def test_a_kernel_without_a_middle_is_refused(self):
+        with pytest.raises(SettingError, match="kernel of the network 'tcn' must be odd"):
+            Tcn(kernel=4).encoder(SHAPE, 3)
+
+
+class TestGru:
+    def test_states_are_those_of_the_papers_equations(self):
+        encoder = moved(Gru(4, patch=1).encoder((2, 6), 3)).double()
+        gru = encoder.body[1].gru
+        x = torch.randn(5, 2, 6, dtype=torch.float64)
+        states = []
+        for direction, steps in (("", range(6)), ("_reverse", reversed(range(6)))):
+            w, u, b, c = (
+                getattr(gru, f"{name}_l0{direction}").chunk(3)
+                for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+            )
+            h = torch.zeros(5, 4, dtype=torch.float64)
+            for t in steps:
+                r, z = (
+                    torch.sigmoid(x[:, :, t] @ w[i].T + b[i] + h @ u[i].T + c[i]) for i in (0, 1)
+                )
+                n = torch.tanh(x[:, :, t] @ w[2].T + b[2] + r * (h @ u[2].T + c[2]))
+                h = (1 - z) * n + z * h
+            states.append(h)
+        torch.testing.assert_close(encoder.body[:2](x), torch.cat(states, 1))
+
+    def test_what_is_written_follows_from_what_was_before(self):
+        body = moved(Gru(4, patch=2).decoder(3, (2, 11))).body
+        z = torch.randn(5, 3)
+        before = body(z)
+        with torch.no_grad():
+            body[2].weight[3] += 1
+        changed = (body(z) != before).any(1).any(0)
+        assert changed.tolist() == [False] * 6 + [True] * 5
+
+    def test_recurrent_weights_begin_orthogonal_and_biases_at_zero(self):
+        gru = Gru(16, layers=2).encoder(SHAPE, 3).body[1].gru
+        for name, weight in gru.named_parameters():
+            if name.startswith("bias"):
+                assert not weight.any()
+            elif name.startswith("weight_hh"):
+                for gate in weight.chunk(3):
+                    torch.testing.assert_close(gate @ gate.T, torch.eye(16), rtol=0, atol=1e-5)
+
+
+class TestTransformer:
+    def test_layers_give_each_token_what_the_papers_equations_say(self):
+        encoder = moved(Transformer(6, heads=2, layers=1, patch=2).encoder((2, 7), 3)).double()
+        _, _, _, attention, *_ = encoder
+        (layer,) = attention.layers
+        x = torch.randn(5, 4, 6, dtype=torch.float64)
+        y = layer.norm1(x)
+        weights, biases = layer.self_attn.in_proj_weight, layer.self_attn.in_proj_bias
+        # Two heads of three numbers each: (rows, heads, places, 3).
+        q, k, v = (
+            (y @ w.T + b).reshape(5, 4, 2, 3).transpose(1, 2)
+            for w, b in zip(weights.chunk(3), biases.chunk(3), strict=True)
+        )
+        heads = (q @ k.transpose(2, 3) / math.sqrt(3)).softmax(3) @ v
+        x_and = x + layer.self_attn.out_proj(heads.transpose(1, 2).reshape(5, 4, 6))
+        inner = nn.functional.gelu(layer.linear1(layer.norm2(x_and)))
+        torch.testing.assert_close(attention(x), x_and + layer.linear2(inner))
+
+    def test_order_is_known_by_places_alone(self):
+        encoder = moved(Transformer(8, heads=2, layers=2, patch=2).encoder((1, 12), 3)).double()
+        x = torch.randn(5, 6, 8, dtype=torch.float64)
+        order = torch.randperm(6)
+        attention = encoder[3]
+        torch.testing.assert_close(attention(x[:, order]), attention(x)[:, order])
+
+    def test_heads_that_cannot_share_the_width_are_refused(self):
+        with pytest.raises(SettingError, match="3 heads of the network 'transformer' cannot share"):
+            Transformer(64, heads=3).decoder(3, SHAPE)
+
+
+@given(channels=st.integers(1, 4), time=st.integers(1, 20), patch=st.integers(1, 9))
+def test_patches_hold_the_channels_of_their_steps_and_join_again(channels, time, patch):
+    x = torch.randn(3, channels, time)
+    cut = Cut(patch)(x)
+    assert cut.shape == (3, math.ceil(time / patch), channels * patch)
+    for number, steps in enumerate(x.split(patch, dim=2)):
+        own = cut[:, number].reshape(3, channels, patch)
+        assert torch.equal(own[..., : steps.shape[2]], steps)
+        assert not own[..., steps.shape[2] :].any()
+    assert torch.equal(Joined(channels, time)(cut), x)
+
+
+@pytest.mark.parametrize("network", [Tcn(), Gru(), Transformer()], ids=lambda part: part.name)
+class TestRefusals:
+    @pytest.mark.parametrize("shape", [(6,), (1, 8, 8)])
+    def test_rows_that_are_no_series(self, network, shape):
+        for build in (lambda: network.encoder(shape, 3), lambda: network.decoder(3, shape)):
+            with pytest.raises(SettingError) as error:
+                build()
+            assert str(error.value) == (
+                f"The network {network.name!r} needs series (channels, time), but a row of this "
+                f"data has shape {shape}: use 'mlp'."
+            )
+
+    @pytest.mark.parametrize("wrong", [0, -1, 2.5, "9"])
+    def test_settings_that_are_no_positive_integers(self, network, wrong):
+        for setting, value in network.get_params().items():
+            if isinstance(value, int | tuple):
+                bad = network.replace(
+                    **{setting: (8, wrong) if isinstance(value, tuple) else wrong}
+                )
+                with pytest.raises(SettingError, match=f"The {setting} of the network"):
+                    bad.encoder(SHAPE, 3)
+                with pytest.raises(SettingError, match=f"The {setting} of the network"):
+                    bad.decoder(3, SHAPE)

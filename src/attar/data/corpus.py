@@ -21,6 +21,7 @@ from attar.data.summary import Summary
 
 # How many rows, and cells of them, a look at the data takes at most.
 MOST_ROWS, MOST_CELLS = 16384, 1 << 24
+FEWEST_ROWS = 128
 
 # A stream of fewer bytes is read into memory.
 HELD = 1 << 28
@@ -196,8 +197,10 @@ def split_runs(
 
 
 def most_rows(rows: Rows) -> int:
-    """Return how many rows a look takes: fewer where they are wide."""
-    return min(MOST_ROWS, max(256, MOST_CELLS // max(1, prod(rows.shape[1:]))))
+    """Return how many rows a look takes: fewer where they are wide, or would become dense."""
+    if not isinstance(rows, np.ndarray):
+        return FEWEST_ROWS
+    return min(MOST_ROWS, max(FEWEST_ROWS, MOST_CELLS // max(1, prod(rows.shape[1:]))))
 
 
 def parts_of(rows: Any) -> tuple[Rows, ...]:

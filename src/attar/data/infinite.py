@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from attar.data.pictures.folder import Pictures
 from attar.data.series import SeriesData
 from attar.data.stream import Stream
 from attar.errors import AttarWarning
@@ -19,6 +20,8 @@ from attar.errors import AttarWarning
 
 def without_infinities(data: Any) -> Any:
     """Return data with its infinite values missing, and warn of how many there were."""
+    if isinstance(data, Pictures):
+        return data  # pixels are whole numbers
     if isinstance(data, SeriesData):
         return replace(data, data=without_infinities(data.data))
     if isinstance(data, Stream):

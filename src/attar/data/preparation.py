@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from math import prod
 from typing import Self
 
 import numpy as np
@@ -18,7 +19,8 @@ from attar.data.summary import Summary
 from attar.data.tensors import as_tensor
 from attar.records import Batch
 
-CHUNK = 1024
+# How many cells are scaled at once: so few that one thread does it, and none waits for another.
+CHUNK = 1 << 15
 
 
 @dataclass(frozen=True)
@@ -55,9 +57,10 @@ class Preparation:
         working = torch.float32 if single else torch.float64
         scaler = deepcopy(self.scaler).to(working)
         scaled = torch.empty(rows.shape, dtype=dtype)
-        for start in range(0, len(rows), CHUNK):
-            part = as_tensor(rows[start : start + CHUNK]).to(working)
-            scaled[start : start + CHUNK] = scaler(part)
+        few = max(1, CHUNK // max(1, prod(rows.shape[1:])))
+        for start in range(0, len(rows), few):
+            part = as_tensor(rows[start : start + few]).to(working)
+            scaled[start : start + few] = scaler(part)
         return scaled
 
     def prepare(self, rows: Rows, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -67,6 +70,10 @@ class Preparation:
     def batch(self, rows: Rows, dtype: torch.dtype, device: torch.device) -> Batch:
         """Return raw rows (B, *cells) as a batch."""
         return Batch.of(self.prepare(rows, dtype).to(device))
+
+    def inputs(self, rows: Rows, dtype: torch.dtype, device: torch.device) -> Batch:
+        """Return raw rows (B, *cells) as a batch to encode, whose target nobody asks for."""
+        return self.batch(rows, dtype, device)
 
     def hold(self, rows: Rows, device: torch.device, hidden: float = 0.0) -> Holding:
         """Return rows held on a device: bytes as they are, anything else scaled.

@@ -16,6 +16,9 @@ from attar.parts import Part
 
 Array = NDArray[np.float64]
 
+# How many values a power is found from.
+POWERED = 4000
+
 # Below this an exponent is none: the power transform is a logarithm.
 TINY = 1e-9
 
@@ -59,6 +62,10 @@ class Scaler(nn.Module):
         self.register_buffer("scale", torch.as_tensor(scale))
         self.register_buffer("bend", None if bend is None else torch.as_tensor(bend))
         self.shifts = bool(np.any(shift))
+        # Most columns of a table are not bent at all, and a power costs more than all the rest.
+        self.bends: list[int] | slice = slice(None)
+        if bend is not None and bend.ndim == 2:
+            self.bends = np.flatnonzero(bend[0] != 1).tolist()
 
     @classmethod
     def restored(cls, buffers: dict[str, Tensor]) -> Self:
@@ -71,14 +78,16 @@ class Scaler(nn.Module):
         scaled: Tensor = centred / self.scale
         if self.bend is None:
             return scaled
-        power, shift, scale = self.bend.unbind()
-        return (bent(scaled, power) - shift) / scale
+        power, shift, scale = self.bend[:, self.bends].unbind()
+        scaled[..., self.bends] = (bent(scaled[..., self.bends], power) - shift) / scale
+        return scaled
 
     def inverse(self, values: Tensor) -> Tensor:
         """Return the raw values of scaled ones."""
         if self.bend is not None:
-            power, shift, scale = self.bend.unbind()
-            values = straightened(values * scale + shift, power)
+            power, shift, scale = self.bend[:, self.bends].unbind()
+            values = values.clone()
+            values[..., self.bends] = straightened(values[..., self.bends] * scale + shift, power)
         return values * self.scale + self.shift
 
 
@@ -152,8 +161,9 @@ class Symmetric(Scaling, name="symmetric"):
         plain = Standard().fit(moments, sample)
         bend = np.stack([np.ones_like(plain.shift), plain.shift * 0, np.ones_like(plain.shift)])
         varies = moments.squares > 0
+        few = sample[:: -(-len(sample) // POWERED)]
         for j in np.flatnonzero(varies & (np.abs(skewness(sample)) > self.tolerance)):
-            values = sample[:, j].astype(np.float64)
+            values = few[:, j].astype(np.float64)
             known = (values[~np.isnan(values)] - plain.shift[j]) / plain.scale[j]
             bend[:, j] = _bend(known)
         return plain if (bend[0] == 1).all() else Scales(plain.shift, plain.scale, bend)

@@ -23,8 +23,9 @@ from attar.data.series import SeriesData
 from attar.data.stream import Stream
 from attar.errors import DataError, FileError, unknown
 
-# A file of more bytes is streamed: in memory it would take several times as many.
-HELD = 1 << 27
+# A file of more bytes is streamed: in memory it would take many times as many. Pictures are
+# counted unpacked.
+HELD, PICTURES_HELD = 1 << 25, 1 << 28
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def read(
         inner = read(source.data, part, label)
         return replace(inner, data=replace(source, data=inner.data))
     if isinstance(source, Pictures):
-        if (source.bytes or 0) <= HELD:
+        if (source.bytes or 0) <= PICTURES_HELD:
             source.whole()
         return Source(source, source.labels)
     if not isinstance(source, str | Path):

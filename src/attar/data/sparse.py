@@ -22,6 +22,8 @@ from attar.data.tensors import as_tensor
 from attar.errors import DataError, SettingError
 from attar.records import Batch
 
+NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
+
 
 @dataclass(frozen=True)
 class Sparse(Kind):
@@ -175,6 +177,11 @@ class SparsePreparation(Preparation):
         """Return rows as a batch: sparse to the encoder, dense as a target."""
         return sparse_batch(rows, dtype, device)
 
+    def inputs(self, rows: Any, dtype: torch.dtype, device: torch.device) -> Batch:
+        """Return rows as a batch that is sparse throughout."""
+        values = sparse_tensor(rows, dtype).to(device)
+        return Batch(values, values)
+
     def raw(self, prepared: Tensor) -> Any:
         """Return prepared values (n, width) as sparse rows."""
         return self.kind.thinned(prepared.double().numpy())
@@ -189,17 +196,22 @@ class SparsePreparation(Preparation):
 
 
 def sparse_batch(rows: Any, dtype: torch.dtype, device: torch.device) -> Batch:
-    """Return sparse rows (n, width) as a batch."""
+    """Return sparse rows (n, width) as a batch: sparse to the encoder, dense as a target."""
+    target = as_tensor(rows.astype(NUMPY[dtype]).toarray())
+    return Batch(sparse_tensor(rows, dtype).to(device), target.to(device))
+
+
+def sparse_tensor(rows: Any, dtype: torch.dtype) -> Tensor:
+    """Return sparse rows (n, width) as a sparse tensor."""
     places = rows.tocoo()
-    sparse_rows = torch.sparse_coo_tensor(
-        as_tensor(np.stack([places.row, places.col]).astype(np.int64)),
+    indices = np.stack([places.row, places.col]).astype(np.int64)
+    return torch.sparse_coo_tensor(
+        as_tensor(indices),
         as_tensor(places.data).to(dtype),
         rows.shape,
         is_coalesced=True,
         check_invariants=False,
     )
-    target = as_tensor(rows.toarray()).to(dtype)
-    return Batch(sparse_rows.to(device), target.to(device))
 
 
 def _csr(data: Any) -> Any:

@@ -149,6 +149,11 @@ class Matrix(Table):
 
     names = None
 
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        """The number of columns."""
+        return (self.width,)
+
     @classmethod
     def of(cls, pieces: Iterable[Any]) -> tuple[Self, Summary]:
         """Return the form of arrays and their summary."""

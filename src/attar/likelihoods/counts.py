@@ -64,7 +64,7 @@ class Multinomial(Likelihood, name="multinomial"):
     WWW 2018.
     """
 
-    needs = frozenset({"counts"})
+    needs = frozenset({"counts", "complete"})
 
     total: float = 1.0
 

@@ -51,7 +51,7 @@ class MultiScaleSimilarity(Likelihood, name="ms-ssim"):
     """
 
     density = False
-    needs = frozenset({"unit-interval"})
+    needs = frozenset({"unit-interval", "complete"})
 
     share: float = 1.0
 

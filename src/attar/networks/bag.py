@@ -39,7 +39,7 @@ class Bag(Mlp, name="bag"):
     WWW 2018.
     """
 
-    widths: tuple[int, ...] = (128,)
+    widths: tuple[int, ...] = (64,)
     activation: str = "silu"
 
     def encoder(self, shape: Shape, width: int) -> nn.Module:
@@ -61,7 +61,9 @@ class Bags(nn.Module):
         # What one cell brings lies together in memory, since few cells are read.
         self.weight = nn.Parameter(torch.empty(cells, width))
         self.bias = nn.Parameter(torch.zeros(width))
-        nn.init.xavier_uniform_(self.weight)
+        # Glorot and Bengio's start for one input, since that is how large a row of unit length is.
+        limit = math.sqrt(6 / (1 + width))
+        nn.init.uniform_(self.weight, -limit, limit)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, width) for (B, cells)."""

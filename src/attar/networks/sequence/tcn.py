@@ -44,7 +44,7 @@ class Tcn(Network, name="tcn"):
 
     channels: tuple[int, ...] = (16, 32, 64)
     kernel: int = 3
-    activation: str = "silu"
+    activation: str = "relu"
     dropout: float = 0.0
 
     def encoder(self, shape: Shape, width: int) -> nn.Module:
@@ -53,9 +53,8 @@ class Tcn(Network, name="tcn"):
         layers: list[nn.Module] = []
         for number, ((before, _), (after, _)) in enumerate(pairwise(stages)):
             body = nn.Sequential(
-                *self._before(),
                 self._convolution(before, after, 2**number),
-                *self._before(),
+                *self._after(),
                 zeroed(self._convolution(after, after, 2**number, stride=2)),
             )
             layers.append(Shortcut(body, self._convolution(before, after, stride=2)))
@@ -68,9 +67,8 @@ class Tcn(Network, name="tcn"):
         layers: list[nn.Module] = [linear(width, math.prod(top)), Shaped(top)]
         for number, ((after, time), (before, _)) in reversed(list(enumerate(pairwise(stages)))):
             body = nn.Sequential(
-                *self._before(),
                 self._convolution(before, before, 2**number),
-                *self._before(),
+                *self._after(),
                 nn.Upsample(time),
                 zeroed(self._convolution(before, after, 2**number)),
             )
@@ -96,8 +94,8 @@ class Tcn(Network, name="tcn"):
         layer = nn.Conv1d(before, after, self.kernel, stride, padding=reach, dilation=dilation)
         return glorot(layer)
 
-    def _before(self) -> list[nn.Module]:
-        before: list[nn.Module] = [activation(self.activation)]
+    def _after(self) -> list[nn.Module]:
+        after: list[nn.Module] = [activation(self.activation)]
         if self.dropout:
-            before.append(nn.Dropout1d(self.dropout))
-        return before
+            after.append(nn.Dropout1d(self.dropout))
+        return after
