@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
 
 import attar
 from attar import recipes
@@ -27,6 +28,34 @@ def test_every_recipe_learns_on_it_as_well(name, tmp_path):
     ae.save(tmp_path / "m.attar")
     back = attar.load(tmp_path / "m.attar")
     assert_allclose(back.transform("digits"), ae.transform("digits"), atol=1e-3)
+
+
+@pytest.mark.parametrize("network", ["mlp", "tcn", "gru", "transformer"])
+def test_series_with_gaps_learn_on_it_as_well(network):
+    waves = np.sin(np.arange(3000)[:, None] / [5.0, 9.0])[None]
+    waves[0, ::17, 0] = np.nan
+    data = attar.Series(waves, window=32)
+    errors = [
+        attar.Autoencoder(
+            network=network,
+            epochs=10,
+            device=device,
+            precision="float32",
+            random_state=0,
+            verbose=False,
+        )
+        .fit(data)
+        .evaluate(data)["error"]
+        for device in ("cpu", "cuda")
+    ]
+    assert errors[1] == pytest.approx(errors[0], rel=0.2)
+
+
+def test_sparse_matrices_learn_on_it():
+    counts = np.random.default_rng(0).poisson(0.2, (200, 40))
+    ae = attar.Autoencoder(epochs=3, device="cuda", random_state=0, verbose=False)
+    codes = ae.fit(sparse.csr_array(counts)).transform(sparse.csr_array(counts))
+    assert np.isfinite(codes).all()
 
 
 @pytest.mark.parametrize("network", ["mlp", "conv"])

@@ -150,6 +150,9 @@ ABSURD = {
     "words for numbers": lambda facts: facts["network"].update(widths=["a"]),
     "a missing fact": lambda facts: facts.pop("history"),
     "an unknown setting": lambda facts: facts["settings"].update(evil=1),
+    "a wide table": lambda facts: facts.update(
+        kind={"name": "table", "dtype": "float64", "width": 10**9}
+    ),
     "a category of many levels": lambda facts: facts.update(
         kind=facts["kind"] | {"size": [1, 10**9]},
         likelihood=Categorical(10**9).to_json(),

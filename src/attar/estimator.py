@@ -49,7 +49,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
     code_size : int, default "auto"
         How many numbers a code has.
     network : str, Network, or pair of torch modules, default "auto"
-        ``"linear"``, ``"mlp"``, ``"conv"``, a spec, or your own (encoder, decoder).
+        ``"linear"``, ``"mlp"``, ``"conv"``, ``"tcn"``, ``"gru"``, ``"transformer"``, ``"bag"``, a
+        spec, or your own (encoder, decoder).
     likelihood : str or Likelihood, default "auto"
         ``"gaussian"`` (mean squared error), ``"bernoulli"`` (binary cross-entropy), ...
     scaling : str or Scaling, default "auto"
@@ -146,14 +147,12 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         Parameters
         ----------
         X : table, array, sparse matrix, path, or name of a data set
-            A frame of pandas, pyarrow or polars, rows of numbers (n, columns), images
-            (n, height, width[, channels]), a sparse matrix, or :class:`attar.Series`. Missing
-            values are left out of the loss. Large files are streamed.
+            Rows of a frame, numbers (n, columns), images (n, height, width[, channels]), a sparse
+            matrix, or :class:`attar.Series`. What is missing is left out of the loss.
         y : ignored
         checkpoint : path or None
             A file that keeps the state of the training while it runs. Where it is there already,
-            training goes on from it and ends with the weights of an unbroken run. Delete it when
-            the model is safe.
+            training goes on from it, to the weights of an unbroken run. Delete it in the end.
 
         Raises
         ------
@@ -177,14 +176,11 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         return self
 
     def inspect(self, X: Any) -> Inspection:
-        """Return what attar sees in X, and what :meth:`fit` would choose for it.
+        """Return what attar sees in X, and what :meth:`fit` would choose; it raises what fit does.
 
         Raises
         ------
-        DataError
-            If X cannot be learnt from.
-        SettingError
-            If a setting is unknown, out of range, or does not fit another.
+        DataError, SettingError
         """
         return Inspection.of(*self._planned(self._read(X, part="train")))
 
