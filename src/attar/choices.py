@@ -32,7 +32,7 @@ from attar.likelihoods import (
     Multinomial,
     StudentT,
 )
-from attar.networks import Bag, Conv, Mlp, Network
+from attar.networks import Bag, Conv, Mlp, Network, Tcn
 
 Rows = NDArray[Any]
 
@@ -144,11 +144,16 @@ def has_heavy_tails(column: Rows) -> bool:
 
 
 def network(kind: Kind) -> tuple[Network, str]:
-    """Return bags of columns for sparse rows, convolutions for large images, else a perceptron."""
+    """Return what suits the rows: bags for sparse ones, convolutions for series and large images.
+
+    Anything else gets a multilayer perceptron with a shortcut.
+    """
     shape = kind.shape
     cells = math.prod(shape)
     if isinstance(kind, Sparse):
         return Bag(), f"sparse rows of {cells:,} cells"
+    if len(shape) == 2:
+        return Tcn(), f"series of {shape[0]:,} channels and {shape[1]:,} steps"
     if len(shape) == 3 and cells > 1024:
         return Conv(), f"images of {cells:,} cells"
     widest = 512 if cells > 256 else 256
