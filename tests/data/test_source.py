@@ -201,6 +201,7 @@ def test_a_file_named_as_a_data_set_is_the_file(tmp_path, monkeypatch):
 def test_a_large_file_is_streamed(name, tmp_path, monkeypatch):
     WRITERS[name](tmp_path / name)
     monkeypatch.setattr(sources, "HELD", 9)
+    monkeypatch.setattr(sources, "UNPACKED_HELD", 9)
     source = read(tmp_path / name)
     assert isinstance(source.data, Stream)
     for _ in range(2):

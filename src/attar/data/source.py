@@ -23,9 +23,9 @@ from attar.data.series import SeriesData
 from attar.data.stream import Stream
 from attar.errors import DataError, FileError, unknown
 
-# A file of more bytes is streamed: in memory it would take many times as many. Pictures are
-# counted unpacked.
-HELD, PICTURES_HELD = 1 << 25, 1 << 28
+# A packed file of more bytes is streamed: in memory it would take many times as many. Arrays and
+# pictures are counted as they are in memory.
+HELD, UNPACKED_HELD = 1 << 25, 1 << 28
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def read(
         inner = read(source.data, part, label)
         return replace(inner, data=replace(source, data=inner.data))
     if isinstance(source, Pictures):
-        if (source.bytes or 0) <= PICTURES_HELD:
+        if (source.bytes or 0) <= UNPACKED_HELD:
             source.whole()
         return Source(source, source.labels)
     if not isinstance(source, str | Path):
@@ -93,12 +93,18 @@ def _opened(path: Path) -> Source:
     for suffix, stream in STREAMS.items():
         if path.name.endswith(suffix):
             opened = stream(path)
-            return Source(opened if path.stat().st_size > HELD else opened.read())
+            return Source(opened if _is_large(opened) else opened.read())
     for suffix, reader in READERS.items():
         if path.name.endswith(suffix):
             return _read(path, reader)
     known = ", ".join((*STREAMS, *READERS))
     raise FileError(f"{path} has a suffix that attar does not read: use one of {known}.")
+
+
+def _is_large(stream: FileStream) -> bool:
+    if stream.bytes is None:
+        return stream.path.stat().st_size > HELD
+    return stream.bytes > UNPACKED_HELD
 
 
 def _read(path: Path, reader: Callable[[Path], Source]) -> Source:

@@ -39,6 +39,11 @@ class NpyStream(FileStream):
         return self._copied(slice(None))
 
     @property
+    def bytes(self) -> int:  # type: ignore[override]
+        """How much memory the array takes."""
+        return self._mapped().nbytes
+
+    @property
     def rows(self) -> int:
         """The length of the array."""
         return len(self._mapped())
