@@ -21,7 +21,7 @@ class Pieces(Stream):
     """Arrays as a stream whose size nobody knows."""
 
     def __init__(self, *given, fingerprint="pieces", size=None):
-        self.given, self.name, self.bytes = given, fingerprint, size
+        self.given, self.name, self.size = given, fingerprint, size
 
     def __iter__(self):
         return iter(self.given)
@@ -29,6 +29,10 @@ class Pieces(Stream):
     @property
     def fingerprint(self):
         return self.name
+
+    @property
+    def bytes(self):
+        return self.size
 
 
 def numbered(n, width=2):

@@ -28,16 +28,17 @@ HELD = 1 << 28
 
 
 class Corpus(ABC):
-    """The rows of a fit.
+    """The rows of a fit."""
 
-    Attributes
-    ----------
-    learnt, apart : rows (m, *cells)
-        Some of the raw rows that are learnt from, and some that are held out.
-    """
+    @property
+    @abstractmethod
+    def learnt(self) -> Rows:
+        """Some of the raw rows that are learnt from: (m, *cells)."""
 
-    learnt: Rows
-    apart: Rows
+    @property
+    @abstractmethod
+    def apart(self) -> Rows:
+        """Some of the raw rows that are held out: (m, *cells)."""
 
     @abstractmethod
     def batches(self, preparation: Preparation, size: int, device: torch.device) -> Batches:
@@ -76,12 +77,12 @@ class InMemory(Corpus):
         return cls(rows, *split(numbers, fraction, seed))
 
     @property
-    def learnt(self) -> Rows:  # type: ignore[override]
+    def learnt(self) -> Rows:
         """Some rows that are learnt from."""
         return self.rows[self.learning[: most_rows(self.rows)]]
 
     @property
-    def apart(self) -> Rows:  # type: ignore[override]
+    def apart(self) -> Rows:
         """Some rows that are held out."""
         return self.rows[self.holding[: most_rows(self.rows)]]
 
@@ -123,12 +124,12 @@ class FromStream(Corpus):
         return cls(stream, summary, *split(places, fraction, seed))
 
     @property
-    def learnt(self) -> Rows:  # type: ignore[override]
+    def learnt(self) -> Rows:
         """Some rows that are learnt from."""
         return self.summary.sample[self.learning[: most_rows(self.summary.sample)]]
 
     @property
-    def apart(self) -> Rows:  # type: ignore[override]
+    def apart(self) -> Rows:
         """Some rows that are held out."""
         return self.summary.sample[self.holding[: most_rows(self.summary.sample)]]
 

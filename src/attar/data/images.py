@@ -43,7 +43,7 @@ class Images(Kind):
     name = "images"
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         """(channels, height, width)."""
         height, width, *channels = self.size
         return (channels[0] if channels else 1, height, width)

@@ -49,7 +49,7 @@ class FiniteStream(Stream):
             _warn(count)
 
     @property
-    def bytes(self) -> int | None:  # type: ignore[override]
+    def bytes(self) -> int | None:
         """How much memory all of it takes, where that is known."""
         return self.stream.bytes
 

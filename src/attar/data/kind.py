@@ -49,15 +49,14 @@ class Kind(ABC):
 
     Raw rows are numbers, one cell for each thing that can be missing, and NaN where it is.
     Prepared rows are what networks see.
-
-    Attributes
-    ----------
-    shape : tuple of int
-        The shape of one prepared row, channels first.
     """
 
     name: ClassVar[str]
-    shape: tuple[int, ...]
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one prepared row, channels first."""
 
     @classmethod
     @abstractmethod

@@ -126,7 +126,7 @@ class Windows(Kind):
     name = "series"
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         """(channels, window)."""
         return (len(self.learnt), self.window)
 

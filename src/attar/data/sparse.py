@@ -51,7 +51,7 @@ class Sparse(Kind):
     name = "sparse"
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         """The number of columns, as the shape of a row."""
         return (self.width,)
 

@@ -8,15 +8,12 @@ from typing import Any
 
 
 class Stream(ABC):
-    """Data in pieces that can be gone through again and again, always in the same order.
+    """Data in pieces that can be gone through again and again, always in the same order."""
 
-    Attributes
-    ----------
-    bytes : int or None
-        How much memory all of it takes, where that is known beforehand.
-    """
-
-    bytes: int | None = None
+    @property
+    def bytes(self) -> int | None:
+        """How much memory all of it takes, where that is known beforehand."""
+        return None
 
     @abstractmethod
     def __iter__(self) -> Iterator[Any]:

@@ -72,7 +72,7 @@ class Table(Kind):
         return Expansion(self.cells)
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         """The number of features, as the shape of a row."""
         return (self.expansion.width,)
 
@@ -150,7 +150,7 @@ class Matrix(Table):
     names = None
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         """The number of columns."""
         return (self.width,)
 

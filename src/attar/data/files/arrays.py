@@ -39,7 +39,7 @@ class NpyStream(FileStream):
         return self._copied(slice(None))
 
     @property
-    def bytes(self) -> int:  # type: ignore[override]
+    def bytes(self) -> int:
         """How much memory the array takes."""
         return self._mapped().nbytes
 

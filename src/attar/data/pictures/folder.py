@@ -62,8 +62,6 @@ class Pictures(Stream):
     shape : tuple of int
         (height, width) or (height, width, channels) of each.
     dtype : dtype
-    bytes : int
-        How much memory all of them take.
     names : list of str
         The files' paths within the folder, with slashes.
     resized : bool
@@ -96,9 +94,13 @@ class Pictures(Stream):
         self.rows = len(self._pictures)
         self.shape = (*self._size, *self._mode.channels)
         self.dtype = np.dtype(self._mode.dtype)
-        self.bytes = self.rows * self._bytes_of_one
         self._whole: Rows | None = None
         self.names = [Path(p.path).relative_to(self.folder).as_posix() for p in self._pictures]
+
+    @property
+    def bytes(self) -> int:
+        """How much memory all of them take."""
+        return self.rows * self._bytes_of_one
 
     @property
     def labels(self) -> NDArray[np.str_] | None:
