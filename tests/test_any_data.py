@@ -17,6 +17,13 @@ from attar.data.scaling import Symmetric
 from attar.data.stream import Stream
 from attar.likelihoods import Mixed
 
+# Recipes that need nothing but the rows, whatever these are.
+PLAIN = [
+    name
+    for name, row in recipes.TABLE.items()
+    if row.recipe.condition is None and row.recipe.likelihood is None
+]
+
 
 class Pieces(Stream):
     """Arrays or frames as a stream whose size nobody knows."""
@@ -123,7 +130,7 @@ def test_gaps_at_transform_are_taken_by_a_model_that_learnt_without():
     assert_allclose(ae.transform(gaps), ae.transform(filled), rtol=1e-6, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", list(recipes.names()))
+@pytest.mark.parametrize("name", PLAIN)
 def test_every_recipe_learns_from_data_with_gaps(name):
     gaps = with_gaps(structured(200))
     settings = {"code_size": 8} if "topk" in name else {}

@@ -12,7 +12,7 @@ from attar.data.preparation import Preparation
 from attar.data.scaling import Standard
 from attar.likelihoods import Bernoulli, LearnedGaussian
 from attar.networks import Mlp
-from attar.recipes import Recipe
+from attar.recipe import Recipe
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def holed():
 def test_the_model_is_told_which_cells_are_known(holed):
     applied, x = holed
     scaled = torch.from_numpy((x - np.nanmean(x, 0)) / np.nanstd(x, 0))
-    batches = list(applied.batches(x, torch.float64))
+    batches = [trace.batch for trace in applied.traces(x, torch.zeros(1, 1, 2))]
     assert [len(batch.target) for batch in batches] == [CHUNK, 70]
     observed = torch.cat([batch.observed for batch in batches])
     assert torch.equal(observed, torch.from_numpy(~np.isnan(x)))
@@ -125,6 +125,6 @@ def test_wide_rows_are_worked_on_a_few_at_a_time():
     kind = SimpleNamespace(shape=(3, 512, 512))
     wide = Applied(SimpleNamespace(kind=kind), None, 2, doubles=True)
     assert wide.chunk == CELLS // (3 * 512 * 512)
-    assert [len(part) for part in wide.chunks(np.zeros((50, 1)))] == [5] * 10
+    assert [len(part) for _, part in wide.parts(np.zeros((50, 1)))] == [5] * 10
     kind.shape = (CELLS + 1,)
     assert wide.chunk == 1

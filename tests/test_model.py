@@ -8,7 +8,7 @@ from attar.likelihoods import Bernoulli, LearnedGaussian
 from attar.model import Model
 from attar.networks import Bag, Conv, Mlp
 from attar.objective import Objective
-from attar.recipes import Recipe
+from attar.recipe import Recipe
 from attar.records import Batch
 
 

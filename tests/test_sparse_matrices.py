@@ -13,6 +13,13 @@ from attar.data.sparse import Sparse
 from attar.likelihoods import Multinomial
 from attar.networks import Bag
 
+# Recipes that need nothing but the rows, whatever these are.
+PLAIN = [
+    name
+    for name, row in recipes.TABLE.items()
+    if row.recipe.condition is None and row.recipe.likelihood is None
+]
+
 
 def quick(*args, **settings):
     settings = {"epochs": 5, "random_state": 0, "verbose": False} | settings
@@ -63,7 +70,7 @@ def test_dense_and_sparse_rows_get_the_same_from_a_sparse_model():
     assert sparse.issparse(ae.reconstruct(dense))
 
 
-@pytest.mark.parametrize("name", list(recipes.names()))
+@pytest.mark.parametrize("name", PLAIN)
 def test_every_recipe_learns_sparse_matrices(name):
     dense, _ = topics(200)
     ae = quick(name).fit(sparse.csr_array(dense))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from attar.data.series import SeriesData as Series
     from attar.estimator import Autoencoder
     from attar.loading import load
-    from attar.recipes import Recipe
+    from attar.recipe import Recipe
 
 __version__ = "0.1.0"
 
@@ -49,7 +49,7 @@ __all__ = [
 _LAZY = {
     "Autoencoder": "attar.estimator:Autoencoder",
     "Pictures": "attar.data.pictures.folder:Pictures",
-    "Recipe": "attar.recipes:Recipe",
+    "Recipe": "attar.recipe:Recipe",
     "Series": "attar.data.series:SeriesData",
     "load": "attar.loading:load",
 }

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 from attar.data.kind import Rows
 from attar.data.preparation import Preparation
 from attar.model import Model
-from attar.records import Batch, Trace
+from attar.records import Trace
 
 # A chunk has at most so many rows, and so many cells.
 CHUNK, CELLS = 2048, 1 << 22
@@ -33,50 +33,45 @@ class Applied:
     doubles : bool
         Whether the model can compute in double precision; it does so for double rows, so that
         what a row gets does not depend on its neighbours in the batch.
+    told : Tensor (n, c) or None
+        The condition of each row that the model is used on, where it was fitted with conditions.
     """
 
     preparation: Preparation
     model: Model
     code_size: int
     doubles: bool
+    told: Tensor | None = None
 
     @property
     def chunk(self) -> int:
         """How many rows are worked on at once."""
         return max(1, min(CHUNK, CELLS // max(1, prod(self.preparation.kind.shape))))
 
-    def chunks(self, rows: Rows) -> Iterator[Rows]:
-        """Yield rows, some at a time."""
-        for start in range(0, rows.shape[0], self.chunk):
-            yield rows[start : start + self.chunk]
+    def parts(self, rows: Rows, few: int | None = None) -> Iterator[tuple[Self, Rows]]:
+        """Yield rows or codes, some at a time, and the model that is told of these."""
+        few = few or self.chunk
+        for start in range(0, rows.shape[0], few):
+            some = slice(start, start + few)
+            yield self.at(some), rows[some]
 
-    def _working(self, dtype: Any) -> tuple[Model, torch.dtype]:
-        """Return the model in the precision of a NumPy dtype: double for double, else single."""
-        if dtype != np.float64 or not self.doubles:
-            return self.model, torch.float32
-        return deepcopy(self.model).double(), torch.float64
-
-    def batches(self, rows: Rows, dtype: torch.dtype = torch.float32) -> Iterator[Batch]:
-        """Yield rows as batches on the model's device."""
-        device = next(self.model.parameters()).device
-        for part in self.chunks(rows):
-            yield self.preparation.batch(part, dtype, device)
+    def at(self, places: Any) -> Self:
+        """Return the model told of the conditions at some places among its rows."""
+        return self if self.told is None else replace(self, told=self.told[places])
 
     @torch.no_grad()
     def encode(self, rows: Rows) -> Rows:
         """Return the codes of rows (n, *cells): (n, d), in double precision for double rows."""
-        model, dtype = self._working(rows.dtype)
-        device = next(model.parameters()).device
-        batches = (self.preparation.inputs(part, dtype, device) for part in self.chunks(rows))
-        return joined(model.encode(batch.values, batch.observed) for batch in batches)
+        working, dtype = self._working(rows.dtype)
+        return joined(one._encoded(part, dtype) for one, part in working.parts(rows))
 
     @torch.no_grad()
     def decoded(self, codes: Rows) -> Iterator[Tensor]:
         """Yield the prepared values of codes (n, d), some rows at a time, on the CPU."""
-        model, dtype = self._working(codes.dtype)
-        device = next(model.parameters()).device
-        for part in self.chunks(codes):
-            yield model.decode(torch.as_tensor(part, dtype=dtype, device=device)).cpu()
+        working, dtype = self._working(codes.dtype)
+        for one, part in working.parts(codes):
+            z = torch.as_tensor(part, dtype=dtype, device=self.device)
+            yield one.model.decode(z, one._condition(dtype)).cpu()
 
     def decode(self, codes: Rows) -> Tensor:
         """Return the prepared values of codes (n, d): (n, *shape), on the CPU."""
@@ -96,13 +91,32 @@ class Applied:
 
     @torch.no_grad()
     def traces(self, rows: Rows, noise: Tensor) -> Iterator[Trace]:
-        """Yield the traces of rows under given draws (K, 1, d), in chunks."""
-        model, dtype = self._working(rows.dtype)
+        """Yield the traces of rows under given draws (K, 1, noise_size), in chunks."""
+        working, dtype = self._working(rows.dtype)
         # K draws of a row are K rows to the decoder.
         few = max(1, self.chunk // len(noise))
-        for start in range(0, rows.shape[0], few):
-            for batch in self.batches(rows[start : start + few], dtype):
-                yield model(batch, noise.to(batch.target.device, dtype))
+        for one, part in working.parts(rows, few):
+            batch = self.preparation.batch(part, dtype, self.device)
+            batch = replace(batch, condition=one._condition(dtype))
+            yield one.model(batch, noise.to(self.device, dtype))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.model.parameters()).device
+
+    def _working(self, dtype: Any) -> tuple[Self, torch.dtype]:
+        """Return the model in the precision of a NumPy dtype: double for double, else single."""
+        if dtype != np.float64 or not self.doubles:
+            return self, torch.float32
+        return replace(self, model=deepcopy(self.model).double()), torch.float64
+
+    def _encoded(self, rows: Rows, dtype: torch.dtype) -> Tensor:
+        batch = self.preparation.inputs(rows, dtype, self.device)
+        return self.model.encode(batch.values, batch.observed, self._condition(dtype))
+
+    def _condition(self, dtype: torch.dtype) -> Tensor | None:
+        return None if self.told is None else self.told.to(self.device, dtype)
 
 
 def joined(parts: Iterable[Tensor]) -> Rows:

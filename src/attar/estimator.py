@@ -3,41 +3,37 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from math import prod
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, DensityMixin, TransformerMixin, clone
-from sklearn.utils import Tags, check_random_state
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils import Tags
 
 from attar import storage
-from attar.choices import Choice
+from attar.applied import Applied
+from attar.data.conditioning import Conditioning
 from attar.data.corpus import corpus_of
-from attar.data.infinite import without_infinities
 from attar.data.kind import Kind, Rows
 from attar.data.kinds import kind_of
-from attar.data.source import read
 from attar.data.stream import pieces
 from attar.data.summary import Summary
-from attar.data.table import Table
-from attar.errors import DataError, SettingError
+from attar.errors import DataError
+from attar.evaluation.coding import coding
 from attar.evaluation.diagnosis import Finding, diagnose
 from attar.evaluation.figures import reconstruction
 from attar.evaluation.likelihoods import log_likelihoods
-from attar.fitted import Fitted
+from attar.evaluation.measures import bits_per_dimension
 from attar.fitting import fit
+from attar.generative import Generative
 from attar.inspection import Inspection
-from attar.model import Model
-from attar.parameters import Parameters
 from attar.plan import Plan, Planner, Run
-from attar.records import Epoch
-from attar.sampling.samplers import new_codes
 from attar.training.callbacks import ProgressBar
 
 
-class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, Parameters):
+class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, Generative):
     """An autoencoder of tables, images, series and sparse matrices, as a scikit-learn estimator.
 
     Every setting that is ``"auto"`` is chosen from the data; ``choices_`` says what and why.
@@ -141,7 +137,14 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         self.verbose = verbose
         self.callbacks = callbacks
 
-    def fit(self, X: Any, y: Any = None, *, checkpoint: str | Path | None = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        condition: Any = None,
+        checkpoint: str | Path | None = None,
+    ) -> Self:
         """Learn to bring X back from a small code.
 
         Parameters
@@ -150,6 +153,9 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
             Rows of a frame, numbers (n, columns), images (n, height, width[, channels]), a sparse
             matrix, or :class:`attar.Series`. What is missing is left out of the loss.
         y : ignored
+        condition : array (n,) or table (n, columns), default None
+            What encoder and decoder are told of each row besides, such as a label. It must then be
+            given wherever the model is used.
         checkpoint : path or None
             A file that keeps the state of the training while it runs. Where it is there already,
             training goes on from it, to the weights of an unbroken run. Delete it in the end.
@@ -164,9 +170,12 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
             If the loss is no finite number, with smaller steps too.
         """
         data = self._read(X, part="train")
-        kind, summary, plan = self._planned(data)
+        kind, summary, plan = self._planned(data, condition)
         run = Run.of(self.get_params(deep=False), checkpoint)
-        corpus = corpus_of(data, kind, summary, run.validation_fraction, run.seed)
+        told = None
+        if plan.conditioning is not None:
+            told = plan.conditioning.prepare(condition, summary.rows)
+        corpus = corpus_of(data, kind, summary, run.validation_fraction, run.seed, told)
         callbacks = list(self.callbacks)
         if sys.stderr.isatty() if self.verbose == "auto" else self.verbose:
             callbacks.append(ProgressBar())
@@ -175,16 +184,16 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         self.fitted_ = fit(plan, corpus, run, callbacks)
         return self
 
-    def inspect(self, X: Any) -> Inspection:
+    def inspect(self, X: Any, *, condition: Any = None) -> Inspection:
         """Return what attar sees in X, and what :meth:`fit` would choose; it raises what fit does.
 
         Raises
         ------
-        DataError, SettingError
+        DataError
         """
-        return Inspection.of(*self._planned(self._read(X, part="train")))
+        return Inspection.of(*self._planned(self._read(X, part="train"), condition))
 
-    def transform(self, X: Any) -> Rows:
+    def transform(self, X: Any, *, condition: Any = None) -> Rows:
         """Return the codes of X, without chance: (n, code_size), in X's precision.
 
         Raises
@@ -192,10 +201,10 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         DataError
             If X is not of the form that was fitted.
         """
-        applied = self.fitted.applied
-        return np.concatenate([applied.encode(self._rows(piece)) for piece in self._pieces(X)])
+        worked = self._worked(X, condition)
+        return np.concatenate([applied.encode(rows) for applied, rows, _ in worked])
 
-    def inverse_transform(self, Z: Any) -> Any:
+    def inverse_transform(self, Z: Any, *, condition: Any = None) -> Any:
         """Return the expected data of codes (n, code_size), in the form that was fitted.
 
         Raises
@@ -210,9 +219,9 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
                 f"Codes are numbers of shape (n, {applied.code_size}), not {codes.dtype} of shape "
                 f"{codes.shape}."
             )
-        return applied.restore(codes)
+        return self.told(condition, len(codes)).restore(codes)
 
-    def reconstruct(self, X: Any) -> Any:
+    def reconstruct(self, X: Any, *, condition: Any = None) -> Any:
         """Return X as the model brings it back, in the form that was fitted.
 
         Missing cells come back as predictions; columns that were not learnt as they are in X.
@@ -222,67 +231,64 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         DataError
             If X is not of the form that was fitted.
         """
-        applied, kind = self.fitted.applied, self.fitted.kind
         parts = [
-            applied.restore(applied.encode(self._rows(piece)), kind.aside(piece))
-            for piece in self._pieces(X)
+            applied.restore(applied.encode(rows), aside)
+            for applied, rows, aside in self._worked(X, condition)
         ]
-        return parts[0] if len(parts) == 1 else kind.joined(parts)
+        return parts[0] if len(parts) == 1 else self.fitted.kind.joined(parts)
 
-    def score_samples(self, X: Any) -> Rows:
+    def score_samples(self, X: Any, *, draws: int = 32, condition: Any = None) -> Rows:
         """Return how likely each row is, in nats of its prepared values: (n,).
 
-        With a density it is the importance-weighted bound log Σ p(x, z) / q(z|x) / K over 32 fixed
+        With a density it is the importance-weighted bound log Σ p(x, z) / q(z|x) / K over K fixed
         draws z (Burda et al., 2016), else minus the distortion. It is deterministic.
+
+        Parameters
+        ----------
+        X : table, array, ...
+        draws : int
+            K: the more, the tighter the bound.
+        condition : label, array (n,) or table, default None
 
         Raises
         ------
         DataError
             If X is not of the form that was fitted.
+        SettingError
+            If so many draws of one row would not fit into memory.
         """
-        applied = self.fitted.applied
-        parts = [log_likelihoods(applied, self._rows(piece)) for piece in self._pieces(X)]
-        return np.concatenate(parts)
+        worked = self._worked(X, condition)
+        return np.concatenate(
+            [log_likelihoods(applied, rows, draws) for applied, rows, _ in worked]
+        )
 
     def score(self, X: Any, y: Any = None) -> float:
         """Return the mean of :meth:`score_samples`."""
         return float(self.score_samples(X).mean())
 
-    def sample(self, n: int = 1, random_state: Any = None) -> Any:
-        """Return ``n`` new rows, in the form that was fitted.
-
-        Codes are drawn from the prior, or from a mixture of gaussians fitted to the codes of rows
-        that were learnt from.
-
-        Raises
-        ------
-        SettingError
-            If ``n`` is not a whole number above 0.
-        """
-        if isinstance(n, bool) or not hasattr(n, "__index__") or n < 1:
-            raise SettingError(f"The number of samples must be a whole number above 0, not {n!r}.")
-        seed = int(check_random_state(random_state).randint(2**31 - 1))
-        applied = self.fitted.applied
-        code = applied.model.code
-        return applied.restore(new_codes(code, self.fitted.study.codes, n, seed))
-
-    def evaluate(self, X: Any) -> dict[str, float]:
+    def evaluate(self, X: Any, *, condition: Any = None) -> dict[str, float]:
         """Return measures of the model on rows, best not those that were learnt from.
 
         Errors are of prepared cells; ``pca_error`` is that of principal components with as many
-        numbers, found on rows that were learnt from.
+        numbers, found on rows that were learnt from. ``rate`` and ``nll_bound`` are in nats a row;
+        perplexity is relative to the codebook's size.
 
         Raises
         ------
         DataError
             If X is not of the form that was fitted.
         """
-        fitted = self.fitted
-        rows = (self._rows(piece) for piece in self._pieces(X))
-        figures = reconstruction(fitted.applied, fitted.study.baseline, rows)
-        score = self.score(X)
-        if "density" in fitted.recipe.code.provides and fitted.likelihood.density:
-            return figures | {"nll_bound": -score}
+        fitted, provides = self.fitted, self.fitted.recipe.code.provides
+
+        def pieces() -> Iterator[tuple[Applied, Rows]]:
+            return ((applied, rows) for applied, rows, _ in self._worked(X, condition))
+
+        figures = reconstruction(fitted.applied, fitted.study.baseline, pieces())
+        figures |= coding(pieces(), provides)
+        score = float(self.score_samples(X, condition=condition).mean())
+        if "density" in provides and fitted.likelihood.density:
+            bits = bits_per_dimension(-score, prod(fitted.kind.shape))
+            return figures | {"nll_bound": -score, "bits_per_dimension": bits}
         return figures | {"distortion": -score}
 
     def truncate(self, code_size: int) -> Self:
@@ -321,78 +327,10 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         tags.input_tags.sparse = True
         return tags
 
-    @property
-    def fitted(self) -> Fitted:
-        """The fitted model with all that is known about it."""
-        check_is_fitted(self)
-        return self.fitted_
-
-    @property
-    def model_(self) -> Model:
-        """The trained module of prepared values."""
-        return self._learnt().applied.model
-
-    @property
-    def code_size_(self) -> int:
-        """How many numbers a code has."""
-        return self._learnt().applied.code_size
-
-    @property
-    def choices_(self) -> list[Choice]:
-        """What was chosen from the data, and why."""
-        return self._learnt().choices
-
-    @property
-    def history_(self) -> list[Epoch]:
-        """The figures of each epoch."""
-        return self._learnt().history
-
-    @property
-    def n_features_in_(self) -> int:
-        """How many columns a table has, or how many cells a row of anything else."""
-        kind = self._learnt().kind
-        names = kind.names if isinstance(kind, Table) else None
-        return int(np.prod(kind.shape)) if names is None else len(names)
-
-    @property
-    def feature_names_in_(self) -> Rows:
-        """The columns' names, where the data was a DataFrame whose columns have words as names."""
-        kind = self._learnt().kind
-        names = kind.names if isinstance(kind, Table) else None
-        if names is None or not all(isinstance(name, str) for name in names):
-            raise AttributeError("The data had no column names.")
-        return np.array(names, dtype=object)
-
-    @property
-    def _n_features_out(self) -> int:
-        return self._learnt().applied.code_size
-
-    def _read(self, X: Any, part: str, kind: Kind | None = None) -> Any:
-        data = read(X, part, kind=kind).data
-        return without_infinities(data) if self.infinite_as_missing else data
-
-    def _planned(self, data: Any) -> tuple[Kind, Summary, Plan]:
+    def _planned(self, data: Any, condition: Any) -> tuple[Kind, Summary, Plan]:
         kind, summary = kind_of(data).of(pieces(data))
-        return kind, summary, Planner(self.get_params(deep=False), kind, summary).plan()
-
-    def _pieces(self, X: Any) -> Iterable[Any]:
-        """Return the pieces of data, which is of the kind that was fitted."""
-        kind = self.fitted.kind
-        data = self._read(X, part="test", kind=kind)
-        if not kind.accepts(kind_of(data)):
-            raise DataError(
-                f"The model was fitted on {kind.name}, but X is {kind_of(data).name} of shape "
-                f"{np.shape(data)}."
-            )
-        return kind.pieces(data)
-
-    def _rows(self, piece: Any) -> Rows:
-        rows = self.fitted.kind.rows(piece)
-        if not rows.shape[0]:
-            raise DataError("Found array with 0 sample(s): there is nothing to do.")
-        return rows
-
-    def _learnt(self) -> Fitted:
-        if "fitted_" not in vars(self):
-            raise AttributeError("This Autoencoder is not fitted yet.")
-        return self.fitted_
+        conditioning = None
+        if condition is not None:
+            conditioning = Conditioning.fit(condition, summary.rows)
+        settings = self.get_params(deep=False)
+        return kind, summary, Planner(settings, kind, summary, conditioning).plan()

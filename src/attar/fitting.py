@@ -8,9 +8,10 @@ from dataclasses import replace
 from math import prod
 
 import torch
+from torch import Tensor
 
 from attar.applied import Applied
-from attar.data.batches import Selection
+from attar.data.batches import Selection, Told
 from attar.data.corpus import Corpus
 from attar.data.kind import Rows
 from attar.evaluation.study import Study
@@ -43,16 +44,26 @@ def fit(plan: Plan, corpus: Corpus, run: Run, callbacks: Sequence[Callback] = ()
     doubles = run.device.type == "cpu" and not isinstance(plan.network, Modules)
     applied = Applied(plan.preparation, model, plan.code_size, doubles)
     held_out = apart.shape[0] > 0
+    told = corpus.told_apart if held_out else corpus.told_learnt
     study = Study.of(
-        applied,
+        replace(applied, told=corpus.told_learnt),
         learnt,
+        corpus.numbers,
+        replace(applied, told=told),
         apart if held_out else learnt,
         held_out=held_out,
         best_epoch=best_epoch,
         ordered="ordered" in plan.recipe.code.provides,
     )
     return Fitted(
-        plan.recipe, plan.network, plan.likelihood, applied, list(plan.choices), history, study
+        plan.recipe,
+        plan.network,
+        plan.likelihood,
+        applied,
+        plan.conditioning,
+        list(plan.choices),
+        history,
+        study,
     )
 
 
@@ -66,14 +77,15 @@ def _trained(
         torch.manual_seed(run.seed)
         objective = plan.build()
         model = objective.model.to(device)
+        for critic in objective.critics.values():
+            critic.to(device)
         if run.checkpoint is not None:
             checkpoint = Checkpoint(run.checkpoint, _identity(plan, corpus, run, model))
         training = Training(
             objective,
             corpus.batches(plan.preparation, plan.batch_size, device),
-            _measured(plan, learnt, device),
-            _measured(plan, apart, device) if apart.shape[0] else None,
-            plan.code_size,
+            _measured(plan, learnt, corpus.told_learnt, device),
+            _measured(plan, apart, corpus.told_apart, device) if apart.shape[0] else None,
             Settings(
                 plan.epochs,
                 plan.optimizer,
@@ -93,12 +105,16 @@ def _trained(
     return model, history, training.best_epoch
 
 
-def _measured(plan: Plan, rows: Rows, device: torch.device) -> Selection:
+def _measured(plan: Plan, rows: Rows, told: Tensor | None, device: torch.device) -> Selection:
     """Return the first rows in large batches."""
     few = rows[:MEASURED]
     index = torch.arange(few.shape[0], device=device)
-    size = max(1, min(MEASURED, CELLS // prod(plan.preparation.kind.shape)))
-    return Selection(plan.preparation.hold(few, device), index, size)
+    cells = plan.recipe.bound.draws * prod(plan.preparation.kind.shape)
+    size = max(1, min(MEASURED, CELLS // cells))
+    held = plan.preparation.hold(few, device)
+    if told is not None:
+        held = Told(held, told[:MEASURED].to(device))
+    return Selection(held, index, size)
 
 
 def _identity(plan: Plan, corpus: Corpus, run: Run, model: Model) -> str:

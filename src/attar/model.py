@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from attar.codes import CodeModule
+from attar.codes import CodeModule, Explain
 from attar.corruptions import CorruptionModule
 from attar.likelihoods import LikelihoodModule
-from attar.records import Batch, Trace
+from attar.records import Batch, Trace, row_log_likelihood
 
 
 class Model(nn.Module):
@@ -22,8 +22,13 @@ class Model(nn.Module):
     Parameters
     ----------
     encoder, code, decoder, likelihood, corruption : Module
+    condition : Module or None
+        Features (B, w) and a condition (B, c) to features (B, w), where there is a condition; the
+        decoder then gets it after the code.
     gaps : bool
         Whether the encoder sees which cells are observed, as further channels of ones and zeros.
+    noise_size : int
+        How many standard normals a draw of the code takes.
     """
 
     def __init__(
@@ -33,12 +38,15 @@ class Model(nn.Module):
         decoder: nn.Module,
         likelihood: LikelihoodModule,
         corruption: CorruptionModule | None = None,
+        condition: nn.Module | None = None,
         gaps: bool = False,
+        noise_size: int = 0,
     ) -> None:
         super().__init__()
-        self.gaps = gaps
+        self.gaps, self.noise_size = gaps, noise_size
         self.encoder, self.code, self.decoder = encoder, code, decoder
-        self.likelihood, self.corruption = likelihood, corruption
+        self.likelihood, self.corruption, self.condition = likelihood, corruption, condition
+        code.attach(self.features)
 
     def forward(
         self, batch: Batch, noise: Tensor | None = None, inputs_learn: bool = False
@@ -48,7 +56,7 @@ class Model(nn.Module):
         Parameters
         ----------
         batch : Batch
-        noise : Tensor (K, B or 1, d) or None
+        noise : Tensor (K, B or 1, noise_size) or None
             The draws of a random code; None makes one fresh draw.
         inputs_learn : bool
             Whether a gradient with respect to the inputs will be asked for.
@@ -57,30 +65,61 @@ class Model(nn.Module):
         corruption = self.corruption if self.training else None
         if inputs.is_sparse and (corruption is not None or inputs_learn):
             inputs = inputs.to_dense()
+        known = batch.observed if batch.seen is None else batch.seen
         if corruption is not None:
-            inputs = corruption(inputs)
+            inputs, asked = corruption.damage(inputs)
+            if asked is not None:
+                batch = batch.asking(asked)
         if inputs_learn:
             inputs = inputs.detach().requires_grad_()
-        known = batch.observed if batch.seen is None else batch.seen
-        features = self._features(inputs, known)
-        coded = self.code(features, noise)
-        samples, rows = coded.z.shape[:2]
-        parameters = self.decoder(self.code.shown(coded.z.flatten(0, 1)))
-        parameters = parameters.reshape(samples, rows, *parameters.shape[1:])
+        features = self.features(inputs, known, batch.condition)
+        coded = self.code(features, noise, self._explain(batch))
+        parameters = self.parameters_of(coded.z, batch.condition)
         return Trace(batch, inputs, features, coded, parameters, self.likelihood.log_prob)
 
-    def encode(self, values: Tensor, observed: Tensor | None = None) -> Tensor:
+    def encode(
+        self, values: Tensor, observed: Tensor | None = None, condition: Tensor | None = None
+    ) -> Tensor:
         """Return the code of each row, without chance: (B, *shape) -> (B, d)."""
-        return self.code.point(self._features(values, observed))
+        batch = Batch(values, values, observed, condition=condition)
+        return self.code.point(self.features(values, observed, condition), self._explain(batch))
 
-    def decode(self, z: Tensor) -> Tensor:
+    def decode(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """Return the expected values of codes: (B, d) -> (B, *shape)."""
-        return self.likelihood.mean(self.decoder(self.code.shown(z)))
+        return self.likelihood.mean(self.parameters_of(z[None], condition)[0])
 
-    def _features(self, values: Tensor, observed: Tensor | None) -> Tensor:
+    def features(
+        self, values: Tensor, observed: Tensor | None = None, condition: Tensor | None = None
+    ) -> Tensor:
+        """Return what the code is made from: (B, *shape) -> (B, w)."""
         if self.gaps:
             known = torch.ones_like(values, dtype=torch.bool) if observed is None else observed
             # A corruption may have put something where nothing is known.
             values = torch.cat([values.where(known, 0.0), known.to(values.dtype)], dim=1)
         features: Tensor = self.encoder(values)
+        if self.condition is not None:
+            features = self.condition(features, condition)
         return features
+
+    def parameters_of(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Return the likelihood's parameters of codes (K, B, d): (K, B, *parameters' shape)."""
+        samples, rows = z.shape[:2]
+        shown = self.code.shown(z.flatten(0, 1))
+        if condition is not None:
+            shown = torch.cat([shown, condition.repeat(samples, 1)], dim=1)
+        parameters: Tensor = self.decoder(shown)
+        return parameters.reshape(samples, rows, *parameters.shape[1:])
+
+    def on_data(self, batch: Batch) -> None:
+        """Let the code look at rows, before the first step of training."""
+        with torch.no_grad():
+            features = self.features(batch.values, batch.observed, batch.condition)
+            self.code.on_data(batch.values, features)
+
+    def _explain(self, batch: Batch) -> Explain:
+        def explain(z: Tensor) -> Tensor:
+            target = batch.target.to_dense() if batch.target.is_sparse else batch.target
+            parameters = self.parameters_of(z, batch.condition)
+            return row_log_likelihood(self.likelihood.log_prob, parameters, target, batch.observed)
+
+        return explain

@@ -7,13 +7,14 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
+from attar.bounds import Bound, Elbo
 from attar.model import Model
 from attar.penalties import PenaltyTerm, sum_of
 from attar.records import Batch, Trace
 
 
 class Objective:
-    """loss = distortion + beta · rate + Σ weight · penalty, in nats a row.
+    """loss = bound(distortion, beta · rate) + upkeep + Σ weight · penalty, in nats a row.
 
     Parameters
     ----------
@@ -21,75 +22,107 @@ class Objective:
     beta : float
         The weight of the rate.
     penalties : mapping of name to PenaltyTerm
+    bound : Bound
+        How the likelihoods and rates of several draws become a loss.
 
     Attributes
     ----------
+    share : float
+        How much of the training is done, 0 to 1: the loop keeps it, and a bound may change with it.
     inputs_learn : bool
         Whether a trace must be made with inputs that have a gradient.
+    critics : dict of Critic
+        Who plays against the model, by the penalty's name.
     """
 
     def __init__(
-        self, model: Model, beta: float = 1.0, penalties: Mapping[str, PenaltyTerm] | None = None
+        self,
+        model: Model,
+        beta: float = 1.0,
+        penalties: Mapping[str, PenaltyTerm] | None = None,
+        bound: Bound | None = None,
     ) -> None:
         self.model, self.beta, self.penalties = model, beta, dict(penalties or {})
+        self.bound, self.share = bound or Elbo(), 0.0
         self.inputs_learn = any(term.inputs_learn for term in self.penalties.values())
+        self.critics = {
+            name: term.critic for name, term in self.penalties.items() if term.critic is not None
+        }
+
+    def trace(self, batch: Batch) -> Trace:
+        """Return the trace of a pass with as many draws as the loss is made from."""
+        noise = None
+        if self.bound.weighs:
+            size = (self.bound.draws, len(batch.target), self.model.noise_size)
+            noise = torch.randn(size, dtype=batch.target.dtype, device=batch.target.device)
+        trace: Trace = self.model(batch, noise, self.inputs_learn)
+        return trace
 
     def terms(self, trace: Trace) -> dict[str, Tensor]:
         """Return each term of the loss by name, already weighted; they add up to the loss."""
-        return {"distortion": -trace.log_likelihood.mean(), **self._rest(trace)}
+        return {**self._bounds(trace, trace.log_likelihood), **self._rest(trace)}
 
     def loss(self, trace: Trace) -> Tensor:
         """Return the loss: a scalar, in nats a row."""
         return sum_of(self.terms(trace).values())
 
     @torch.no_grad()
-    def measure(self, batches: Iterable[Batch], code_size: int) -> dict[str, float]:
-        """Return distortion, rate and their weighted sum in nats a row, over clean batches.
+    def measure(self, batches: Iterable[Batch]) -> dict[str, float]:
+        """Return distortion, rate and the bound on them in nats a row, over clean batches.
 
-        Random codes use the same draws at every call, so that figures can be compared; penalties
-        are left out, since they act on training alone.
+        Random codes use the same draws at every call, and a bound is taken as it is at the end of
+        training, so that figures can be compared; penalties are left out, since they act on
+        training alone.
         """
-        was_training = self.model.training
-        self.model.eval()
+        was_training, model = self.model.training, self.model
+        model.eval()
         chance = torch.Generator().manual_seed(0)
-        sums, rows = torch.zeros(2, dtype=torch.float64), 0
+        sums, rows = torch.zeros(3, dtype=torch.float64), 0
         for batch in batches:
             n = len(batch.target)
-            noise = torch.randn(1, n, code_size, generator=chance).to(batch.target.device)
-            trace = self.model(batch, noise.to(batch.target.dtype))
-            both = torch.stack([-trace.log_likelihood.mean(), trace.coded.rate.mean()])
-            sums += n * both.double().cpu()
+            noise = torch.randn(self.bound.draws, n, model.noise_size, generator=chance)
+            trace = model(batch, noise.to(batch.target.device, batch.target.dtype))
+            bound = self.bound.terms(trace.log_likelihood, trace.coded, self.beta, 1.0)
+            both = (-trace.log_likelihood.mean(), trace.coded.rate.mean())
+            sums += n * torch.stack([sum_of(bound.values()), *both]).double().cpu()
             rows += n
-        self.model.train(was_training)
-        distortion, rate = (sums / rows).tolist()
-        return {"loss": distortion + self.beta * rate, "distortion": distortion, "rate": rate}
+        model.train(was_training)
+        loss, distortion, rate = (sums / rows).tolist()
+        return {"loss": loss, "distortion": distortion, "rate": rate}
 
     def backward(self, trace: Trace) -> None:
-        """Add the gradient of the loss to the parameters, in nats a cell.
+        """Add the gradient of the loss to the model's parameters, in nats a cell.
 
         A cell's share of the loss keeps the step sizes comparable from data to data. Where the
-        likelihood has its gradient written down, the loss's value is never computed.
+        likelihood has its gradient written down, it is never derived, and its value is computed
+        only for a bound that weighs draws by it.
         """
         cells = trace.batch.target[0].numel()
         gradient = self.model.likelihood.gradient(trace.parameters.detach(), trace.batch.target)
         if gradient is None:
-            (self.loss(trace) / cells).backward()  # type: ignore[no-untyped-call]
+            torch.autograd.backward([self.loss(trace) / cells])
             return
         if trace.batch.observed is not None:
             gradient = gradient * trace.batch.observed
-        samples, rows = trace.parameters.shape[:2]
-        roots: list[Tensor] = [trace.parameters]
-        gradients: list[Tensor | None] = [gradient.mul_(1 / (samples * rows * cells))]
-        rest = [term for term in self._rest(trace).values() if term.requires_grad]
-        if rest:
-            roots.append(sum_of(rest) / cells)
-            gradients.append(None)
-        torch.autograd.backward(roots, gradients)
+        if self.bound.weighs:
+            with torch.no_grad():
+                likelihood = trace.log_likelihood
+        else:
+            likelihood = trace.parameters.new_zeros(trace.parameters.shape[:2])
+        likelihood.requires_grad_()
+        bound = sum_of(self._bounds(trace, likelihood).values())
+        (slope,) = torch.autograd.grad(bound, likelihood, retain_graph=True)
+        slope = (slope / -cells).reshape(*slope.shape, *[1] * (gradient.ndim - 2))
+        rest = sum_of([bound, *self._rest(trace).values()]) / cells
+        torch.autograd.backward([trace.parameters, rest], [gradient.mul_(slope), None])
+
+    def _bounds(self, trace: Trace, log_likelihood: Tensor) -> dict[str, Tensor]:
+        return self.bound.terms(log_likelihood, trace.coded, self.beta, self.share)
 
     def _rest(self, trace: Trace) -> dict[str, Tensor]:
         rest = {}
-        if self.beta:
-            rest["rate"] = self.beta * trace.coded.rate.mean()
+        if trace.coded.upkeep is not None:
+            rest["upkeep"] = trace.coded.upkeep.mean()
         for name, term in self.penalties.items():
             rest[name] = term.weight * term.value(trace)
         return rest

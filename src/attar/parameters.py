@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator
 from attar.errors import SettingError, unknown
 from attar.parts import Part
 from attar.plan import PARTS
+from attar.recipe import Recipe
 
 
 class Parameters(BaseEstimator):
@@ -52,6 +53,12 @@ class Parameters(BaseEstimator):
                 )
             setattr(self, head, part.replace(**settings))
         return self
+
+    @property
+    def needs_condition(self) -> bool:
+        """Whether the recipe is one that wants to be told something besides the data."""
+        recipe = self._part("recipe")
+        return isinstance(recipe, Recipe) and recipe.condition is not None
 
     def _part(self, name: str) -> Part | None:
         """Return the part that a setting stands for, if it stands for one yet."""

@@ -15,7 +15,9 @@ from torch import nn
 
 from attar import choices, recipes
 from attar.choices import Choice
+from attar.conditions import Joined
 from attar.corruptions import Corruption
+from attar.data.conditioning import Conditioning
 from attar.data.corpus import most_rows
 from attar.data.kind import Kind, Rows
 from attar.data.preparation import Preparation
@@ -27,7 +29,7 @@ from attar.likelihoods import Gaussian, Likelihood
 from attar.networks import Modules, Network
 from attar.objective import Objective
 from attar.parts import Part
-from attar.recipes import Recipe
+from attar.recipe import Recipe
 from attar.training.optimizers import Adam, Optimizer
 from attar.training.schedules import OneCycle, Schedule
 
@@ -58,6 +60,7 @@ class Plan:
     batch_size: int
     epochs: int
     gaps: bool
+    conditioning: Conditioning | None
     choices: tuple[Choice, ...]
 
     def build(self) -> Objective:
@@ -72,7 +75,12 @@ class Plan:
         try:
             self.optimizer.build([nn.Parameter(torch.zeros(1))], self.learning_rate)
             return self.recipe.build(
-                shape, self.code_size, self.network, self.likelihood, self.gaps
+                shape,
+                self.code_size,
+                self.network,
+                self.likelihood,
+                self.gaps,
+                0 if self.conditioning is None else self.conditioning.size,
             )
         except SettingError:
             raise
@@ -90,10 +98,19 @@ class Planner:
         The estimator's parameters.
     kind : Kind
     summary : Summary
+    conditioning : Conditioning or None
+        What is told besides, where something is.
     """
 
-    def __init__(self, settings: Mapping[str, Any], kind: Kind, summary: Summary) -> None:
+    def __init__(
+        self,
+        settings: Mapping[str, Any],
+        kind: Kind,
+        summary: Summary,
+        conditioning: Conditioning | None = None,
+    ) -> None:
         self.settings, self.kind, self.summary = settings, kind, summary
+        self.conditioning = conditioning
         self.choices: list[Choice] = []
 
     def plan(self) -> Plan:
@@ -108,7 +125,7 @@ class Planner:
         for part, reason in self.kind.remarks:
             self.choices.append(Choice("data", part, reason))
         recipe = self._recipe()
-        scaling = self._scaling()
+        scaling = self._scaling(recipe)
         preparation = preparation_of(self.kind, scaling, self.summary)
         few = min(choices.SAMPLE, most_rows(self.summary.sample))
         prepared = preparation.prepare(choices.evenly(self.summary.sample, few)).numpy()
@@ -139,6 +156,7 @@ class Planner:
             epochs,
             # A network of the user's own takes rows of the data's own shape.
             self.summary.missing and not isinstance(network, Modules),
+            self.conditioning,
             tuple(self.choices),
         )
 
@@ -148,19 +166,28 @@ class Planner:
         )
         if self.settings["corruption"] is not None:
             recipe = recipe.replace(corruption=Corruption.resolve(self.settings["corruption"]))
+        if self.conditioning is None and recipe.condition is not None:
+            raise SettingError(
+                "The recipe has a condition, but none was given: use fit(X, condition=...) with a "
+                "label for each row, or a table."
+            )
+        if self.conditioning is not None and recipe.condition is None:
+            recipe = recipe.replace(condition=Joined())
         return recipe
 
-    def _scaling(self) -> Scaling:
+    def _scaling(self, recipe: Recipe) -> Scaling:
         def auto() -> tuple[Scaling, str]:
-            if self._wants_unit_interval():
+            if self._wants_unit_interval(recipe):
                 return MinMax(), "the likelihood needs values from 0 to 1"
             return self.kind.scaling(self.summary), "suits this kind of data"
 
         scaling: Scaling = self._part("scaling", auto)
         return scaling
 
-    def _wants_unit_interval(self) -> bool:
+    def _wants_unit_interval(self, recipe: Recipe) -> bool:
         given = self.settings["likelihood"]
+        if given == "auto" and recipe.likelihood is not None:
+            given = recipe.likelihood
         return given != "auto" and "unit-interval" in Likelihood.resolve(given).needs
 
     def _network(self) -> Network:
@@ -176,11 +203,11 @@ class Planner:
                 per_number = recipe.code.width(1)
                 return network.features(self.kind.shape) // per_number, "as the encoder gives"
             size, reason = choices.code_size(self.kind, prepared)
-            return max(size, recipe.code.least_size), reason
+            return recipe.code.nearest_size(size), reason
 
         size = self._count("code_size", auto)
         cells = prepared[0].size
-        if size > cells and "sparse" not in recipe.code.provides:
+        if size > cells and not recipe.code.provides & {"sparse", "symbols"}:
             warnings.warn(
                 f"A code of {size} numbers is larger than the data's {cells}: it need not learn "
                 "anything to bring the data back.",
@@ -193,6 +220,8 @@ class Planner:
         self, recipe: Recipe, network: Network, preparation: Preparation, prepared: Rows
     ) -> Likelihood:
         def auto() -> tuple[Likelihood, str]:
+            if recipe.likelihood is not None:
+                return recipe.likelihood, "part of the recipe"
             if isinstance(network, Modules):
                 return Gaussian(), "the decoder's output is taken as the reconstruction"
             return choices.likelihood(preparation, prepared, recipe.code)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Self
 
 from torch import Tensor
+
+# From a likelihood's parameters (K, B, ...) and a target (B, ...) to log-densities of cells.
+LogProb = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -24,12 +27,15 @@ class Batch:
         Where a target is known; None when nothing is missing.
     seen : bool Tensor (B, *shape) or None
         Where the encoder may look; None: wherever it is known.
+    condition : Tensor (B, c) or None
+        What encoder and decoder are told besides.
     """
 
     values: Tensor
     target: Tensor
     observed: Tensor | None = None
     seen: Tensor | None = None
+    condition: Tensor | None = None
 
     @classmethod
     def of(cls, prepared: Tensor) -> Self:
@@ -37,6 +43,10 @@ class Batch:
         unknown = prepared.isnan()
         filled = prepared.masked_fill(unknown, 0.0)
         return cls(filled, filled, ~unknown)
+
+    def asking(self, cells: Tensor) -> Self:
+        """Return the batch of which only some cells (B, *shape) must be reconstructed."""
+        return replace(self, observed=cells if self.observed is None else cells & self.observed)
 
 
 @dataclass(frozen=True)
@@ -51,8 +61,13 @@ class Coded:
         The cost of each code in nats.
     log_q, log_p : Tensor (K, B) or None
         Log-densities of ``z`` under the posterior and the prior, where they were asked for.
-    symbols : integer Tensor or None
+    symbols : integer Tensor (K, B, positions) or None
         The code as symbols, where it is discrete.
+    moments : pair of Tensor (B, d), or None
+        Mean and log-variance of the posterior, where it is a diagonal gaussian.
+    upkeep : Tensor (K, B) or None
+        What the code adds to the loss of training for its own sake: features are drawn to their
+        symbols, dead units to life.
     """
 
     z: Tensor
@@ -60,6 +75,8 @@ class Coded:
     log_q: Tensor | None = None
     log_p: Tensor | None = None
     symbols: Tensor | None = None
+    moments: tuple[Tensor, Tensor] | None = None
+    upkeep: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -84,15 +101,23 @@ class Trace:
     features: Tensor
     coded: Coded
     parameters: Tensor
-    log_prob: Callable[[Tensor, Tensor], Tensor]
+    log_prob: LogProb
 
     @cached_property
     def log_likelihood(self) -> Tensor:
         """The log-likelihood of each row given each code, in nats: Tensor (K, B)."""
-        cells = self.log_prob(self.parameters, self.batch.target)
-        if self.batch.observed is not None:
-            cells = cells * self.batch.observed
-        return cells.flatten(2).sum(-1)
+        batch = self.batch
+        return row_log_likelihood(self.log_prob, self.parameters, batch.target, batch.observed)
+
+
+def row_log_likelihood(
+    log_prob: LogProb, parameters: Tensor, target: Tensor, observed: Tensor | None
+) -> Tensor:
+    """Return the log-likelihood of rows, of cells observed: (K, B)."""
+    cells = log_prob(parameters, target)
+    if observed is not None:
+        cells = cells * observed
+    return cells.flatten(2).sum(-1)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from attar.evaluation import figures
 from attar.evaluation.baseline import Baseline
 from attar.likelihoods import Gaussian
 from attar.networks import Mlp
-from attar.recipes import Recipe
+from attar.recipe import Recipe
 
 SIZE = 3
 
@@ -35,7 +35,8 @@ def data_of(n=60, seed=0):
 
 def looked_at(applied, baseline, x, cuts=()):
     rows = applied.preparation.kind.rows(x)
-    return figures.reconstruction(applied, baseline, np.split(rows, cuts))
+    pieces = [(applied, piece) for piece in np.split(rows, cuts)]
+    return figures.reconstruction(applied, baseline, pieces)
 
 
 @pytest.mark.parametrize("scaling", [Unscaled(), MinMax()], ids=lambda part: part.name)
@@ -102,11 +103,9 @@ def test_sparse_rows_are_measured_as_dense_ones():
     baseline = Baseline.fit(dense.astype(np.float32), SIZE)
     applied, other = applied_to(matrix, Unscaled()), applied_to(dense, Unscaled())
     other = Applied(other.preparation, applied.model, SIZE, doubles=True)
-    found = figures.reconstruction(
-        Applied(applied.preparation, Densified(applied.model), SIZE, doubles=True),
-        baseline,
-        [applied.preparation.kind.rows(matrix)],
-    )
+    densified = Applied(applied.preparation, Densified(applied.model), SIZE, doubles=True)
+    rows = applied.preparation.kind.rows(matrix)
+    found = figures.reconstruction(densified, baseline, [(densified, rows)])
     assert found == pytest.approx(looked_at(other, baseline, dense))
 
 
@@ -117,8 +116,8 @@ class Densified(torch.nn.Module):
         super().__init__()
         self.model = model
 
-    def encode(self, values, observed=None):
+    def encode(self, values, observed=None, condition=None):
         return self.model.encode(values.to_dense(), observed)
 
-    def decode(self, z):
+    def decode(self, z, condition=None):
         return self.model.decode(z)

@@ -54,3 +54,22 @@ def test_log_mean_exp_is_scipys_log_sum_exp_but_for_the_count(values):
 def test_log_mean_exp_takes_impossible_draws():
     values = np.array([[-np.inf, 0.0], [1.0, 0.0]])
     np.testing.assert_allclose(measures.log_mean_exp(values), [1 - math.log(2), 0.0])
+
+
+def test_log_mean_exp_of_nothing_but_impossible_draws_is_impossible():
+    values = np.array([[-np.inf, 0.0], [-np.inf, -np.inf]])
+    assert measures.log_mean_exp(values).tolist() == [-np.inf, -math.log(2)]
+
+
+def test_accuracy_is_the_share_of_known_cells_that_come_back():
+    assert measures.accuracy(np.array([0, 1, 1, 0]), np.array([0, 1, 0, 0])) == 0.75
+    gaps = np.array([[np.nan, 1.0], [0.0, 2.0]])
+    assert measures.accuracy(gaps, np.array([[5.0, 1.0], [0.0, 3.0]])) == pytest.approx(2 / 3)
+    words = np.array(["red", None, "blue"], dtype=object)
+    assert measures.accuracy(words, np.array(["red", "red", "red"], dtype=object)) == 0.5
+    assert measures.accuracy(np.full(3, np.nan), np.ones(3)) == 1
+
+
+def test_a_fair_coin_takes_a_bit_and_a_fair_byte_eight():
+    assert measures.bits_per_dimension(5 * math.log(2), 5) == pytest.approx(1)
+    assert measures.bits_per_dimension(28 * 28 * math.log(256), 28 * 28) == pytest.approx(8)

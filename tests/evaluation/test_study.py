@@ -11,7 +11,11 @@ from attar.data.scaling import Unscaled
 from attar.evaluation.study import Study
 from attar.likelihoods import Gaussian
 from attar.networks import Linear
-from attar.recipes import Recipe
+from attar.recipe import Recipe
+
+
+def study_of(applied, learnt, apart, **settings):
+    return Study.of(applied, learnt, np.arange(len(learnt)), applied, apart, **settings)
 
 
 @pytest.fixture
@@ -35,7 +39,7 @@ def pca_model():
 
 def test_the_facts_of_a_model_that_is_pca_are_pcas(pca_model):
     applied, pca, learnt, apart = pca_model
-    study = Study.of(applied, learnt, apart, held_out=True, best_epoch=3)
+    study = study_of(applied, learnt, apart, held_out=True, best_epoch=3)
     facts = study.facts
 
     def error(rows):
@@ -52,7 +56,7 @@ def test_the_facts_of_a_model_that_is_pca_are_pcas(pca_model):
 
 def test_a_dimension_carries_its_share_of_the_variance(pca_model):
     applied, pca, learnt, apart = pca_model
-    carried = Study.of(applied, learnt, apart, held_out=True, best_epoch=3).facts.carried
+    carried = study_of(applied, learnt, apart, held_out=True, best_epoch=3).facts.carried
     codes = pca.transform(apart)
     # Held at its mean, a component costs its variance, but for what the mean of the error moves.
     left = apart - pca.inverse_transform(codes)
@@ -67,7 +71,7 @@ def test_the_facts_of_data_with_gaps_are_of_known_cells(pca_model):
     applied, _, learnt, apart = pca_model
     chance = np.random.default_rng(5)
     gaps = np.where(chance.random(apart.shape) < 0.3, np.nan, apart)
-    facts = Study.of(applied, learnt, gaps, held_out=True, best_epoch=3).facts
+    facts = study_of(applied, learnt, gaps, held_out=True, best_epoch=3).facts
     known = ~np.isnan(gaps)
     # This model was built for data without gaps: what is missing is 0 to it.
     filled = np.where(known, gaps, 0.0)
@@ -79,14 +83,14 @@ def test_the_facts_of_data_with_gaps_are_of_known_cells(pca_model):
         held[:, j] = codes[:, j].mean()
         without = np.square(filled - applied.decode(held).numpy())[known].mean()
         assert facts.carried[j] == pytest.approx(without - facts.error, rel=1e-3)
-    holed = Study.of(applied, np.vstack([learnt, gaps]), apart, held_out=True, best_epoch=3)
+    holed = study_of(applied, np.vstack([learnt, gaps]), apart, held_out=True, best_epoch=3)
     whole = np.vstack([learnt, gaps])
     assert holed.facts.column_scales == pytest.approx(np.nanstd(whole, 0), rel=1e-4)
 
 
 def test_an_ordered_code_has_an_error_for_each_size(pca_model):
     applied, pca, learnt, apart = pca_model
-    facts = Study.of(applied, learnt, apart, held_out=True, best_epoch=3, ordered=True).facts
+    facts = study_of(applied, learnt, apart, held_out=True, best_epoch=3, ordered=True).facts
     assert len(facts.size_errors) == 4
     # The codes are those of PCA about its mean, so that the first k are PCA's of size k.
     for k in range(3):
@@ -95,4 +99,4 @@ def test_an_ordered_code_has_an_error_for_each_size(pca_model):
         expected = np.square(apart - pca.inverse_transform(few)).mean()
         assert facts.size_errors[k] == pytest.approx(expected, rel=1e-4)
     assert facts.size_errors[3] == pytest.approx(facts.error, rel=1e-6)
-    assert not Study.of(applied, learnt, apart, held_out=True, best_epoch=3).facts.size_errors
+    assert not study_of(applied, learnt, apart, held_out=True, best_epoch=3).facts.size_errors

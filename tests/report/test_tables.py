@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from attar.report.fields import fields_of
 from attar.report.markup import MISSING, number
-from attar.sampling.samplers import new_codes
 
 
 def rows_of(tree, name):
@@ -49,8 +49,7 @@ def test_of_many_columns_those_with_most_error_are_shown(page, fitted):
 
 def test_samples_are_the_models(table_page, table_model):
     columns, body = rows_of(table_page, "sampled")
-    fitted = table_model.fitted
-    codes = new_codes(fitted.applied.model.code, fitted.study.codes, 8, seed=0)
+    codes = table_model.fitted.drawing()(8, torch.Generator().manual_seed(0)).numpy()
     samples = table_model.inverse_transform(codes)
     for i, tr in enumerate(body.values()):
         shown = [td.text for td in tr.findall("td")]

@@ -1,9 +1,12 @@
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 
-from attar.priors import StandardNormal
-from attar.sampling.samplers import from_mixture, from_prior
+from attar.codes import Gaussian, Point
+from attar.errors import SettingError
+from attar.sampling import FromPrior, GaussianMixture
+from attar.sampling.samplers import drawing
 
 CENTRES = np.array([[-5.0, 0.0], [5.0, 5.0], [0.0, -6.0]])
 
@@ -15,8 +18,22 @@ def clusters():
     return (CENTRES[which] + 0.4 * chance.normal(size=(600, 2))).astype(np.float32)
 
 
+def chance(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def from_mixture(codes, n, seed):
+    draw = GaussianMixture().fit(Point().build(codes.shape[1]), torch.from_numpy(codes))
+    return draw(n, chance(seed)).numpy()
+
+
+def from_prior(n, code_size, seed):
+    codes = torch.zeros(1, code_size)
+    return FromPrior().fit(Gaussian().build(code_size), codes)(n, chance(seed)).numpy()
+
+
 def test_codes_from_the_prior_are_standard_normal():
-    codes = from_prior(StandardNormal().build(), 3000, 2, seed=0)
+    codes = from_prior(3000, 2, seed=0)
     assert codes.shape == (3000, 2)
     for column in codes.T:
         assert stats.kstest(column, "norm").pvalue > 0.01
@@ -53,8 +70,7 @@ def test_equal_seeds_give_equal_codes(clusters):
     assert not np.array_equal(
         from_mixture(clusters, 50, seed=3), from_mixture(clusters, 50, seed=4)
     )
-    prior = StandardNormal().build()
-    assert np.array_equal(from_prior(prior, 5, 2, seed=3), from_prior(prior, 5, 2, seed=3))
+    assert np.array_equal(from_prior(5, 2, seed=3), from_prior(5, 2, seed=3))
 
 
 def test_a_single_code_gives_itself():
@@ -78,3 +94,17 @@ def test_codes_without_clusters_have_their_moments_too():
     drawn = from_mixture(codes, 10_000, seed=0)
     np.testing.assert_allclose(drawn.mean(0), codes.mean(0), atol=0.04)
     np.testing.assert_allclose(np.cov(drawn.T), np.cov(codes.T), atol=0.03)
+
+
+def test_a_code_with_a_prior_is_drawn_from_it_and_any_other_from_a_mixture(clusters):
+    codes = torch.from_numpy(clusters)
+    prior, mixture = (
+        drawing(None, code.build(2), codes)(50, chance(1)) for code in (Gaussian(), Point())
+    )
+    assert np.array_equal(prior.numpy(), from_prior(50, 2, seed=1))
+    assert np.array_equal(mixture.numpy(), from_mixture(clusters, 50, seed=1))
+
+
+def test_a_code_without_a_prior_cannot_be_drawn_from_it():
+    with pytest.raises(SettingError, match="'prior' needs a code with a prior"):
+        FromPrior().fit(Point().build(2), torch.zeros(3, 2))

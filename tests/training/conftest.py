@@ -39,7 +39,6 @@ def training():
             Selection(held, learnt, 10),
             Selection(held, learnt, 40),
             Selection(held, torch.arange(40, 60), 20) if held_out else None,
-            SIZE,
             Settings(
                 **{
                     "epochs": 6,

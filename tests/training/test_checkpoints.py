@@ -6,7 +6,7 @@ from attar.codes import Gaussian, TopK
 from attar.corruptions import Masking
 from attar.likelihoods import LearnedGaussian
 from attar.networks import Mlp
-from attar.recipes import Recipe
+from attar.recipe import Recipe
 from attar.training import Callback, Optimizer, Sgd
 from attar.training.checkpoints import (
     Checkpoint,

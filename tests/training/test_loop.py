@@ -5,7 +5,7 @@ import torch
 
 from attar import AttarWarning, TrainingError
 from attar.codes import Gaussian
-from attar.recipes import Recipe
+from attar.recipe import Recipe
 from attar.training import Adam, Callback, Constant, Cosine, Sgd
 
 
@@ -38,7 +38,7 @@ def test_the_figures_are_those_of_the_model_after_each_epoch(training):
     class Look(Callback):
         def on_epoch(self, progress):
             objective = made.objective
-            seen.append((objective.measure(made.seen, 4), objective.measure(made.held_out, 4)))
+            seen.append((objective.measure(made.seen), objective.measure(made.held_out)))
 
     made = training("vae", callbacks=[Look()])
     history = made.run()
@@ -64,7 +64,7 @@ def test_training_leaves_the_best_weights(training, held_out):
     best = min(epoch.judged for epoch in history)
     assert made.best_epoch == 2
     rows = made.held_out if held_out else made.seen
-    assert made.objective.measure(rows, 4)["loss"] == best == history[1].judged
+    assert made.objective.measure(rows)["loss"] == best == history[1].judged
     assert not made.model.training
 
 
@@ -72,7 +72,7 @@ def test_training_ends_when_patience_does(training):
     made = training(callbacks=[Spoil()], patience=3, epochs=50)
     history = made.run()
     assert len(history) == 2 + 3 + 1
-    assert made.objective.measure(made.held_out, 4)["loss"] == history[1].validation_loss
+    assert made.objective.measure(made.held_out)["loss"] == history[1].validation_loss
 
 
 def test_training_ends_after_its_time_with_its_schedule_complete(training, monkeypatch):

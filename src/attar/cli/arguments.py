@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from attar.errors import SettingError
+
+if TYPE_CHECKING:
+    from attar.data.source import Source as Opened
 
 Source = Annotated[
     str,
@@ -33,6 +36,14 @@ Rows = Annotated[
 Label = Annotated[
     str | None,
     typer.Option(metavar="COLUMN", help="A column of labels, never learnt from."),
+]
+Condition = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN",
+        help="A column that the model is told; a recipe with a condition takes the data set's "
+        "labels by itself.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 Seed = Annotated[int, typer.Option(min=0, help="Equal seeds give equal results.")]
@@ -70,6 +81,24 @@ def form(
 
         return SeriesData(source, time, series, window, stride)
     return source
+
+
+def told(source: Opened, condition: str | None, wanted: bool) -> Any:
+    """Return the labels of a source where they are the condition: named so, or wanted by a model.
+
+    Raises
+    ------
+    SettingError
+        If a condition is wanted, and the source has no labels.
+    """
+    if not wanted and condition is None:
+        return None
+    if source.labels is None:
+        raise SettingError(
+            "A condition is wanted, but no labels are at hand: name a column of a table that fits "
+            "into memory with --condition COLUMN."
+        )
+    return source.labels
 
 
 def settings(assignments: list[str]) -> dict[str, Any]:

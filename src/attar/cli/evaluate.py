@@ -11,13 +11,17 @@ def evaluate(
     model: arguments.Model,
     source: arguments.Source,
     label: arguments.Label = None,
+    condition: arguments.Condition = None,
     as_json: arguments.Json = False,
 ) -> None:
     """Print how good a model is on rows, beside PCA with as many numbers."""
     from attar.data.source import read
     from attar.loading import load
 
-    figures = load(model).evaluate(read(source, part="test", label=label).data)
+    estimator = load(model)
+    opened = read(source, part="test", label=condition or label)
+    told = arguments.told(opened, condition, estimator.fitted.conditioning is not None)
+    figures = estimator.evaluate(opened.data, condition=told)
     if as_json:
         print(json.dumps(figures))
         return

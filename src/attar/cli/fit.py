@@ -32,6 +32,7 @@ def fit(
         ),
     ] = None,
     label: arguments.Label = None,
+    condition: arguments.Condition = None,
     size: arguments.Size = None,
     time_column: arguments.Time = None,
     series: arguments.Series = None,
@@ -63,20 +64,23 @@ def fit(
         checkpoint.unlink(missing_ok=True)
     started = time.perf_counter()
     given = arguments.form(source, size, time_column, series, window, stride)
+    opened, wanted = read(given, label=condition or label), estimator.needs_condition
+    told = arguments.told(opened, condition, wanted)
     try:
-        estimator.fit(read(given, label=label).data, checkpoint=checkpoint)
+        estimator.fit(opened.data, condition=told, checkpoint=checkpoint)
     except KeyboardInterrupt:
         typer.echo(f"attar: stopped; go on with --resume (kept in {checkpoint}).", err=True)
         raise typer.Exit(130) from None
     seconds = time.perf_counter() - started
     estimator.save(output)
     checkpoint.unlink(missing_ok=True)
-    figures = _figures(estimator, source, label)
+    figures = _figures(estimator, source)
     if report is not None:
         from attar.report import write_report
 
-        shown = read(given, part="test", label=label)
-        write_report(estimator, shown.data, report, labels=shown.labels)
+        shown = read(given, part="test", label=condition or label)
+        told = arguments.told(shown, condition, wanted)
+        write_report(estimator, shown.data, report, labels=shown.labels, condition=told)
     if as_json:
         result = {"model": str(output), "seconds": seconds, **figures}
         result["choices"] = [choice.to_json() for choice in estimator.choices_]
@@ -93,13 +97,15 @@ def fit(
     print(f"Fitted in {seconds:.1f} s: {output}{pages}.")
 
 
-def _figures(estimator: Autoencoder, source: str, label: str | None) -> dict[str, Any]:
+def _figures(estimator: Autoencoder, source: str) -> dict[str, Any]:
     """Return measures on the data set's test part, or else on the rows that were held out."""
     from attar.data.datasets import DATASETS
     from attar.data.source import read
 
     if source in DATASETS:
-        return estimator.evaluate(read(source, part="test", label=label).data)
+        opened = read(source, part="test")
+        told = arguments.told(opened, None, estimator.fitted.conditioning is not None)
+        return estimator.evaluate(opened.data, condition=told)
     facts = estimator.fitted.study.facts
     return {
         "code_size": estimator.code_size_,

@@ -21,6 +21,7 @@ def inspect(
         typer.Option("--set", metavar="KEY=VALUE", help="A setting of the fit; repeat it."),
     ] = None,
     label: arguments.Label = None,
+    condition: arguments.Condition = None,
     size: arguments.Size = None,
     time: arguments.Time = None,
     series: arguments.Series = None,
@@ -34,7 +35,9 @@ def inspect(
 
     estimator = Autoencoder().set_params(**arguments.settings(assignments or []))
     given = arguments.form(source, size, time, series, window, stride)
-    inspection = estimator.inspect(read(given, label=label).data)
+    opened = read(given, label=condition or label)
+    told = arguments.told(opened, condition, estimator.needs_condition)
+    inspection = estimator.inspect(opened.data, condition=told)
     if as_json:
         print(json.dumps(inspection.to_json()))
         return

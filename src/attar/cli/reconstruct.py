@@ -11,6 +11,7 @@ def reconstruct(
     source: arguments.Source,
     output: arguments.Rows,
     label: arguments.Label = None,
+    condition: arguments.Condition = None,
 ) -> None:
     """Write rows as the model brings them back; missing cells are predicted."""
     out.check(output)
@@ -21,9 +22,11 @@ def reconstruct(
 
     estimator = load(model)
     kind = estimator.fitted.kind
-    data = read(source, part="test", label=label, kind=kind).data
+    opened = read(source, part="test", label=condition or label, kind=kind)
+    data, fitted = opened.data, estimator.fitted
+    told = arguments.told(opened, condition, fitted.conditioning is not None)
     pictures = data.names if isinstance(data, Pictures) else None
-    white = None if pictures else estimator.fitted.applied.preparation.brightest
+    white = None if pictures else fitted.applied.preparation.brightest
     with out.writer(output, kind.feature_names(), white, pictures) as writer:
         for piece in kind.pieces(data):
-            writer.write(estimator.reconstruct(piece))
+            writer.write(estimator.reconstruct(piece, condition=told))

@@ -19,6 +19,7 @@ def report(
         typer.Option("--output", "-o", metavar="PAGE", help="The HTML page.", show_default=False),
     ],
     label: arguments.Label = None,
+    condition: arguments.Condition = None,
     labels: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="A file with a label for each row, to colour by."),
@@ -31,6 +32,7 @@ def report(
     from attar.report import write_report
 
     estimator = load(model)
-    shown = read(source, part="test", label=label, kind=estimator.fitted.kind)
+    shown = read(source, part="test", label=condition or label, kind=estimator.fitted.kind)
     colours = shown.labels if labels is None else read(labels).data
-    write_report(estimator, shown.data, output, labels=colours)
+    told = arguments.told(shown, condition, estimator.fitted.conditioning is not None)
+    write_report(estimator, shown.data, output, labels=colours, condition=told)

@@ -14,6 +14,12 @@ def sample(
     model: arguments.Model,
     output: arguments.Rows,
     number: Annotated[int, typer.Option("-n", min=1, help="How many.")] = 16,
+    by: Annotated[
+        str, typer.Option(help="Where codes come from: prior, mixture, kernel-density, flow, ...")
+    ] = "auto",
+    condition: Annotated[
+        str | None, typer.Option(metavar="LABEL", help="What the new rows are told.")
+    ] = None,
     seed: arguments.Seed = 0,
 ) -> None:
     """Write new rows that the model makes."""
@@ -21,7 +27,7 @@ def sample(
     from attar.loading import load
 
     estimator = load(model)
-    rows = estimator.sample(number, random_state=seed)
+    rows = estimator.sample(number, by=by, condition=condition, random_state=seed)
     preparation = estimator.fitted.applied.preparation
     names, white = preparation.kind.feature_names(), preparation.brightest
     with out.writer(output, names, white) as writer:

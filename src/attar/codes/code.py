@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
+from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from attar.parts import Part
-from attar.priors import PriorModule
+from attar.priors import Prior, PriorModule
 from attar.records import Coded
+
+# From codes (K, B, d) to log p(x | z) of the batch at hand (K, B), in nats.
+Explain = Callable[[Tensor], Tensor]
 
 
 class CodeModule(nn.Module):
@@ -25,18 +31,22 @@ class CodeModule(nn.Module):
         self.prior = prior
 
     @abstractmethod
-    def forward(self, features: Tensor, noise: Tensor | None = None) -> Coded:
+    def forward(
+        self, features: Tensor, noise: Tensor | None = None, explain: Explain | None = None
+    ) -> Coded:
         """Return the codes of features (B, w).
 
         Parameters
         ----------
-        noise : Tensor (K, B or 1, d) or None
-            The draws to use where the code is random; with them the densities at each draw are
-            returned too. None makes one fresh draw.
+        noise : Tensor (K, B or 1, Code.noise) or None
+            The draws to use where the code is random, standard normals; with them the densities
+            at each draw are returned too. None makes one fresh draw.
+        explain : callable or None
+            How likely the batch is under codes, for a code that asks the decoder.
         """
 
     @abstractmethod
-    def point(self, features: Tensor) -> Tensor:
+    def point(self, features: Tensor, explain: Explain | None = None) -> Tensor:
         """Return one code of each row, without chance: (B, d)."""
 
     def shown(self, z: Tensor) -> Tensor:
@@ -46,6 +56,27 @@ class CodeModule(nn.Module):
     def constrain(self, z: Tensor) -> Tensor:
         """Return the valid codes nearest to these: (n, d)."""
         return z
+
+    def between(self, start: Tensor, end: Tensor, share: Tensor) -> Tensor:
+        """Return the codes a share (s,) of the way from start (d,) to end (d,): (s, d)."""
+        return self.constrain(torch.lerp(start, end, share[:, None]))
+
+    def distance(self, z: Tensor, others: Tensor) -> Tensor:
+        """Return how far codes (n, d) are from others (m, d): (n, m)."""
+        return torch.cdist(z, others, compute_mode="donot_use_mm_for_euclid_dist")
+
+    def attach(self, encode: Callable[[Tensor], Tensor]) -> None:
+        """Hear how the model makes features (m, w) of prepared values (m, *shape).
+
+        Called once, when the model is built.
+        """
+        if self.prior is not None:
+            self.prior.attach(encode)
+
+    def on_data(self, values: Tensor, features: Tensor) -> None:
+        """Look at prepared rows (m, *shape) and their features (m, w), before the first step."""
+        if self.prior is not None:
+            self.prior.on_data(values)
 
     def on_epoch(self) -> None:
         """Look after what lasts longer than a batch; called after each epoch of training."""
@@ -58,20 +89,36 @@ class Code(Part):
     ----------
     beta : float
         The weight of the rate in the loss.
+    prior : Prior or None
+        Where codes are expected to lie.
+    encodes : bool
+        Whether it asks the encoder for features of rows of its own.
     provides : frozenset of str
-        ``"density"`` where the model has a likelihood of whole rows; ``"sparse"`` where codes
-        larger than the data are usual; ``"ordered"`` where the first k numbers are a code too.
+        ``"point"`` where codes are without chance; ``"density"`` where the model has a likelihood
+        of whole rows; ``"moments"`` where the posterior is a diagonal gaussian; ``"symbols"``
+        where codes are discrete; ``"sparse"`` where codes larger than the data are usual;
+        ``"ordered"`` where the first k numbers are a code too.
     """
 
     beta: float
+    prior: Prior | None = None
+    encodes: ClassVar[bool] = False
 
     @property
     def least_size(self) -> int:
         """The smallest code that makes sense."""
         return 1
 
+    def nearest_size(self, code_size: int) -> int:
+        """Return the size that makes sense and is nearest to a wanted one, or next above it."""
+        return max(code_size, self.least_size)
+
     def width(self, code_size: int) -> int:
         """Return how many features a code of this size is made from."""
+        return code_size
+
+    def noise(self, code_size: int) -> int:
+        """Return how many standard normals a draw of a code of this size takes."""
         return code_size
 
     def shown(self, code_size: int) -> int:
@@ -79,8 +126,14 @@ class Code(Part):
         return code_size
 
     @abstractmethod
-    def build(self, code_size: int) -> CodeModule:
+    def build(self, code_size: int, shape: tuple[int, ...] = ()) -> CodeModule:
         """Return the module.
+
+        Parameters
+        ----------
+        code_size : int
+        shape : tuple of int
+            The shape of a prepared row, for codes that keep rows of their own.
 
         Raises
         ------

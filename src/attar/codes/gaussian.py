@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from attar.codes.code import Code, CodeModule
+from attar.codes.code import Code, CodeModule, Explain
 from attar.priors import Prior, PriorModule, StandardNormal
 from attar.records import Coded
 
@@ -16,6 +16,8 @@ from attar.records import Coded
 @dataclass(frozen=True)
 class Gaussian(Code, name="gaussian"):
     """A diagonal gaussian: z = μ + σ ε, with rate KL(N(μ, σ²) || prior).
+
+    Where the prior has no closed form for it, the rate is log q(z|x) - log p(z) at the draws.
 
     Parameters
     ----------
@@ -32,15 +34,15 @@ class Gaussian(Code, name="gaussian"):
     beta: float = 1.0
     prior: Prior = field(default_factory=StandardNormal)
 
-    provides = frozenset({"density"})
+    provides = frozenset({"density", "moments"})
 
     def width(self, code_size: int) -> int:
         """Return two features, mean and log-variance, for each code dimension."""
         return 2 * code_size
 
-    def build(self, code_size: int) -> CodeModule:
+    def build(self, code_size: int, shape: tuple[int, ...] = ()) -> CodeModule:
         """Return the module."""
-        return GaussianModule(self.prior.build())
+        return GaussianModule(self.prior.build(code_size, shape))
 
 
 class GaussianModule(CodeModule):
@@ -51,17 +53,26 @@ class GaussianModule(CodeModule):
     def __init__(self, prior: PriorModule) -> None:
         super().__init__(prior)
 
-    def forward(self, features: Tensor, noise: Tensor | None = None) -> Coded:
+    def forward(
+        self, features: Tensor, noise: Tensor | None = None, explain: Explain | None = None
+    ) -> Coded:
         """Return draws of the posterior, and its divergence from the prior."""
         mean, log_variance = features.chunk(2, dim=-1)
         epsilon = torch.randn_like(mean)[None] if noise is None else noise
         z = mean + epsilon * (0.5 * log_variance).exp()
-        rate = self.prior.divergence(mean, log_variance).expand(len(epsilon), -1)
-        if noise is None:
-            return Coded(z, rate)
-        log_q = -0.5 * (epsilon.square() + log_variance + math.log(2 * math.pi)).sum(-1)
-        return Coded(z, rate, log_q=log_q, log_p=self.prior.log_prob(z))
+        rate = self.prior.divergence(mean, log_variance)
+        if rate is not None and noise is None:
+            return Coded(z, rate.expand(len(epsilon), -1), moments=(mean, log_variance))
+        log_q = log_normal(epsilon, log_variance)
+        log_p = self.prior.log_prob(z)
+        rate = log_q - log_p if rate is None else rate.expand(len(epsilon), -1)
+        return Coded(z, rate, log_q, log_p, moments=(mean, log_variance))
 
-    def point(self, features: Tensor) -> Tensor:
+    def point(self, features: Tensor, explain: Explain | None = None) -> Tensor:
         """Return the posterior's mean: (B, d)."""
         return features.chunk(2, dim=-1)[0]
+
+
+def log_normal(epsilon: Tensor, log_variance: Tensor) -> Tensor:
+    """Return the log-density of μ + σ ε under N(μ, σ²): (K, B)."""
+    return -0.5 * (epsilon.square() + log_variance + math.log(2 * math.pi)).sum(-1)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from attar.codes.code import Code, CodeModule
+from attar.codes.code import Code, CodeModule, Explain
 from attar.errors import SettingError
 from attar.records import Coded
 
@@ -33,7 +33,7 @@ class Ordered(Code, name="ordered"):
     learnt: int | None = None
 
     beta = 0.0
-    provides = frozenset({"ordered"})
+    provides = frozenset({"point", "ordered"})
 
     def width(self, code_size: int) -> int:
         """Return how many numbers were learnt."""
@@ -43,7 +43,7 @@ class Ordered(Code, name="ordered"):
         """Return how many numbers were learnt: those cut off are zero."""
         return self.learnt or code_size
 
-    def build(self, code_size: int) -> CodeModule:
+    def build(self, code_size: int, shape: tuple[int, ...] = ()) -> CodeModule:
         """Return the module."""
         if self.learnt is not None and not 1 <= code_size <= self.learnt:
             raise SettingError(
@@ -60,7 +60,9 @@ class OrderedModule(CodeModule):
         super().__init__()
         self.kept, self.cut = kept, cut
 
-    def forward(self, features: Tensor, noise: Tensor | None = None) -> Coded:
+    def forward(
+        self, features: Tensor, noise: Tensor | None = None, explain: Explain | None = None
+    ) -> Coded:
         """Return the codes, in training with a random number of them kept in each row."""
         z = self.point(features)
         if self.training and noise is None:
@@ -69,7 +71,7 @@ class OrderedModule(CodeModule):
             z = z * (torch.arange(self.kept, device=z.device) <= last[:, None])
         return Coded(z[None], z.new_zeros(1, len(z)))
 
-    def point(self, features: Tensor) -> Tensor:
+    def point(self, features: Tensor, explain: Explain | None = None) -> Tensor:
         """Return the numbers that are kept: (B, d)."""
         return features[:, : self.kept]
 

@@ -75,6 +75,24 @@ class Held(Holding):
         return Batch(prepared, prepared)
 
 
+@dataclass(frozen=True)
+class Told(Holding):
+    """Rows held, each with its condition.
+
+    Attributes
+    ----------
+    held : Holding
+    condition : Tensor (n, c)
+    """
+
+    held: Holding
+    condition: Tensor
+
+    def batch(self, rows: Tensor) -> Batch:
+        """Return the rows of these indices with their conditions."""
+        return replace(self.held.batch(rows), condition=self.condition.index_select(0, rows))
+
+
 def with_gaps(cells: Tensor, prepare: Callable[[Tensor], Tensor], hidden: float = 0.0) -> Batch:
     """Return the batch of cells (B, *cells) of which some are missing (NaN).
 

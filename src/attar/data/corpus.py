@@ -11,13 +11,15 @@ from typing import Any, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from attar.data.batches import HIDDEN, Batches, Selection
+from attar.data.batches import HIDDEN, Batches, Selection, Told
 from attar.data.kind import Kind, Rows
 from attar.data.preparation import Preparation
 from attar.data.stream import Stream, pieces
 from attar.data.streamed import Streamed
 from attar.data.summary import Summary
+from attar.errors import DataError
 
 # How many rows, and cells of them, a look at the data takes at most.
 MOST_ROWS, MOST_CELLS = 16384, 1 << 24
@@ -40,6 +42,21 @@ class Corpus(ABC):
     def apart(self) -> Rows:
         """Some of the raw rows that are held out: (m, *cells)."""
 
+    @property
+    @abstractmethod
+    def numbers(self) -> NDArray[np.intp]:
+        """Which rows of the data ``learnt`` are: (m,)."""
+
+    @property
+    def told_learnt(self) -> Tensor | None:
+        """The conditions of the rows ``learnt``, where there are conditions."""
+        return None
+
+    @property
+    def told_apart(self) -> Tensor | None:
+        """The conditions of the rows ``apart``, where there are conditions."""
+        return None
+
     @abstractmethod
     def batches(self, preparation: Preparation, size: int, device: torch.device) -> Batches:
         """Return the rows to learn from, in batches."""
@@ -58,14 +75,19 @@ class InMemory(Corpus):
     rows : rows (n, *cells)
     learning, holding : int array
         The numbers of the rows to learn from, and of those to hold out.
+    told : Tensor (n, c) or None
+        What is told of each row besides.
     """
 
     rows: Rows
     learning: NDArray[np.intp]
     holding: NDArray[np.intp]
+    told: Tensor | None = None
 
     @classmethod
-    def of(cls, rows: Rows, fraction: float, seed: int, overlap: int = 0) -> Self:
+    def of(
+        cls, rows: Rows, fraction: float, seed: int, overlap: int = 0, told: Tensor | None = None
+    ) -> Self:
         """Return rows of which a share, drawn by chance, is held out.
 
         Where each row overlaps with the next ones, whole runs of rows are held out, and what
@@ -73,8 +95,8 @@ class InMemory(Corpus):
         """
         numbers = np.arange(rows.shape[0])
         if overlap:
-            return cls(rows, *split_runs(numbers, fraction, seed, overlap))
-        return cls(rows, *split(numbers, fraction, seed))
+            return cls(rows, *split_runs(numbers, fraction, seed, overlap), told)
+        return cls(rows, *split(numbers, fraction, seed), told)
 
     @property
     def learnt(self) -> Rows:
@@ -82,13 +104,30 @@ class InMemory(Corpus):
         return self.rows[self.learning[: most_rows(self.rows)]]
 
     @property
+    def numbers(self) -> NDArray[np.intp]:
+        """Which rows of the data ``learnt`` are."""
+        return self.learning[: most_rows(self.rows)]
+
+    @property
     def apart(self) -> Rows:
         """Some rows that are held out."""
         return self.rows[self.holding[: most_rows(self.rows)]]
 
+    @property
+    def told_learnt(self) -> Tensor | None:
+        """The conditions of the rows ``learnt``."""
+        return None if self.told is None else self.told[self.learning[: most_rows(self.rows)]]
+
+    @property
+    def told_apart(self) -> Tensor | None:
+        """The conditions of the rows ``apart``."""
+        return None if self.told is None else self.told[self.holding[: most_rows(self.rows)]]
+
     def batches(self, preparation: Preparation, size: int, device: torch.device) -> Batches:
         """Return the rows to learn from, held on the device."""
         held = preparation.hold(self.rows, device, HIDDEN)
+        if self.told is not None:
+            held = Told(held, self.told.to(device))
         return Selection(held, torch.from_numpy(self.learning).to(device), size)
 
     def digest(self) -> bytes:
@@ -97,6 +136,8 @@ class InMemory(Corpus):
         digest = hashlib.sha256()
         for array in arrays:
             digest.update(np.ascontiguousarray(array).data)
+        if self.told is not None:
+            digest.update(self.told.numpy().data)
         return digest.digest()
 
 
@@ -129,6 +170,11 @@ class FromStream(Corpus):
         return self.summary.sample[self.learning[: most_rows(self.summary.sample)]]
 
     @property
+    def numbers(self) -> NDArray[np.intp]:
+        """Which rows of the data ``learnt`` are."""
+        return self.summary.places[self.learning[: most_rows(self.summary.sample)]]
+
+    @property
     def apart(self) -> Rows:
         """Some rows that are held out."""
         return self.summary.sample[self.holding[: most_rows(self.summary.sample)]]
@@ -152,13 +198,31 @@ class FromStream(Corpus):
         return digest.digest()
 
 
-def corpus_of(data: Any, kind: Kind, summary: Summary, fraction: float, seed: int) -> Corpus:
-    """Return the rows of data of a kind, of which a share is held out."""
+def corpus_of(
+    data: Any,
+    kind: Kind,
+    summary: Summary,
+    fraction: float,
+    seed: int,
+    told: Tensor | None = None,
+) -> Corpus:
+    """Return the rows of data of a kind, of which a share is held out.
+
+    Raises
+    ------
+    DataError
+        If there are conditions for data that is too large for memory.
+    """
     if isinstance(data, Stream) and (data.bytes is None or data.bytes > HELD):
+        if told is not None:
+            raise DataError(
+                "A condition needs data that fits into memory, but this is read as a stream: give "
+                "a part of it."
+            )
         return FromStream.of(data, summary, fraction, seed)
     rows = [kind.rows(piece) for piece in pieces(data)]
     whole = rows[0] if len(rows) == 1 else np.concatenate(rows)
-    return InMemory.of(whole, fraction, seed, kind.overlap)
+    return InMemory.of(whole, fraction, seed, kind.overlap, told)
 
 
 def split(

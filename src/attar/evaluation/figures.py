@@ -11,21 +11,30 @@ from attar.data.kind import Rows
 from attar.data.summary import Moments
 from attar.evaluation import measures
 from attar.evaluation.baseline import Baseline
+from attar.evaluation.ssim import ssim
 
 
 def reconstruction(
-    applied: Applied, baseline: Baseline, pieces: Iterable[Rows]
+    applied: Applied, baseline: Baseline, pieces: Iterable[tuple[Applied, Rows]]
 ) -> dict[str, float]:
-    """Return how well rows (n, *cells), in pieces, come back; errors are of prepared cells."""
+    """Return how well rows (n, *cells), in pieces, come back; errors are of prepared cells.
+
+    Each piece comes with the model that is told of its rows.
+    """
     moments = Moments.none(int(np.prod(applied.preparation.kind.shape)))
-    rows, wrong, linear = 0, 0.0, 0.0
-    for piece in pieces:
-        for part in applied.chunks(piece):
-            prepared = applied.preparation.prepare(part).numpy()
-            back = applied.decode(applied.encode(part)).numpy()
+    images = len(applied.preparation.kind.shape) == 3
+    rows, wrong, linear, alike = 0, 0.0, 0.0, 0.0
+    for told, piece in pieces:
+        for one, part in told.parts(piece):
+            prepared = one.preparation.prepare(part).numpy()
+            back = one.decode(one.encode(part)).numpy()
             known = float((~np.isnan(prepared)).sum())
             rows += len(prepared)
             wrong += known * measures.mean_squared_error(prepared, back)
+            if images:
+                alike += len(prepared) * ssim(
+                    np.moveaxis(prepared, 1, -1), np.moveaxis(back, 1, -1)
+                )
             linear += known * baseline.errors(prepared)[: applied.code_size + 1][-1]
             moments = moments.merged(Moments.of(prepared.reshape(len(prepared), -1)))
     cells, variation = moments.count.sum(), moments.squares.sum()
@@ -40,4 +49,6 @@ def reconstruction(
     }
     if moments.low.min() >= 0 and moments.high.max() <= 1:
         figures["psnr"] = measures.psnr(error)
+        if images:
+            figures["ssim"] = alike / rows
     return figures

@@ -1,4 +1,4 @@
-"""Measures of reconstructions and codes, on arrays of prepared values."""
+"""Measures of reconstructions and likelihoods, on arrays."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 Rows = NDArray[Any]
@@ -29,8 +30,24 @@ def psnr(error: float) -> float:
     return -10 * math.log10(error) if error else math.inf
 
 
+def accuracy(rows: Rows, reconstructed: Rows) -> float:
+    """Return the share of cells that come back as they were, of those not missing; 1 for none.
+
+    Cells are levels of any type: bits, whole numbers, words.
+    """
+    known = ~pd.isna(rows)
+    return float((rows == reconstructed)[known].mean()) if known.any() else 1.0
+
+
 def log_mean_exp(values: Rows) -> Rows:
-    """Return log Σ exp(v) / K over the first axis, K long."""
+    """Return log Σ exp(v) / K over the first axis, K long; -∞ where all are -∞."""
     top: Rows = values.max(0)
-    mean: Rows = np.exp(values - top).mean(0)
-    return top + np.log(mean)
+    shift = np.where(np.isfinite(top), top, 0.0)
+    with np.errstate(divide="ignore"):
+        mean: Rows = np.log(np.exp(values - shift).mean(0))
+    return shift + mean
+
+
+def bits_per_dimension(nats: float, cells: int) -> float:
+    """Return the bits that a cell takes, where a row of ``cells`` takes ``nats``."""
+    return nats / (cells * math.log(2))

@@ -15,6 +15,9 @@ from attar.evaluation.measures import mean_squared_error
 
 MEASURED = 2048
 
+# So many codes of rows that were learnt from are kept, and at most so many numbers of them.
+KEPT, NUMBERS = 8192, 1 << 19
+
 
 @dataclass(frozen=True)
 class Study:
@@ -24,12 +27,15 @@ class Study:
     ----------
     codes : array (m, d)
         The codes of some rows that were learnt from.
+    numbers : int array (m,)
+        Which rows of the data these are.
     baseline : Baseline
         Up to twice as many principal components as the code has numbers, of all rows given.
     facts : Facts
     """
 
     codes: Rows
+    numbers: Rows
     baseline: Baseline
     facts: Facts
 
@@ -38,6 +44,8 @@ class Study:
         cls,
         applied: Applied,
         learnt: Rows,
+        numbers: Rows,
+        applied_apart: Applied,
         apart: Rows,
         *,
         held_out: bool,
@@ -48,7 +56,10 @@ class Study:
 
         Parameters
         ----------
-        applied : Applied
+        applied, applied_apart : Applied
+            The model, told of the rows that it learnt from, and of the others.
+        numbers : int array (n,)
+            Which rows of the data ``learnt`` are.
         learnt, apart : rows (n, *cells)
             The baseline is found on all rows given, the rest on at most 2,048 of each.
         held_out : bool
@@ -60,23 +71,24 @@ class Study:
         preparation = applied.preparation
         train = preparation.prepare(learnt).numpy()
         baseline = Baseline.fit(train, most=2 * applied.code_size)
+        kept = max(MEASURED, min(KEPT, NUMBERS // applied.code_size))
+        codes, numbers = applied.encode(learnt[:kept]).astype(np.float32), numbers[:kept]
         learnt, apart, train = learnt[:MEASURED], apart[:MEASURED], train[:MEASURED]
         test = preparation.prepare(apart).numpy()
-        codes = applied.encode(learnt).astype(np.float32)
-        others = applied.encode(apart).astype(np.float32)
+        others = applied_apart.encode(apart).astype(np.float32)
         names, columns = preparation.kind.with_unit(train)
         facts = Facts(
-            error=mean_squared_error(test, applied.decode(others).numpy()),
-            train_error=mean_squared_error(train, applied.decode(codes).numpy()),
+            error=mean_squared_error(test, applied_apart.decode(others).numpy()),
+            train_error=mean_squared_error(train, applied.decode(codes[:MEASURED]).numpy()),
             pca_errors=baseline.errors(test),
             held_out=held_out,
-            carried=_carried(applied, others, test),
+            carried=_carried(applied_apart, others, test),
             column_scales=Moments.of(columns).deviation.tolist(),
             column_names=names,
             best_epoch=best_epoch,
-            size_errors=_size_errors(applied, others, test) if ordered else [],
+            size_errors=_size_errors(applied_apart, others, test) if ordered else [],
         )
-        return cls(codes, baseline, facts)
+        return cls(codes, numbers, baseline, facts)
 
 
 def _size_errors(applied: Applied, codes: Rows, prepared: Rows) -> list[float]:

@@ -7,6 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree.ElementTree import Element, tostring
 
+import numpy as np
+from torch import Generator
+
+from attar.applied import Applied
 from attar.data.infinite import without_infinities
 from attar.data.kind import Rows
 from attar.data.source import read
@@ -21,7 +25,6 @@ from attar.report.series import Series
 from attar.report.shown import Shown, brought_back
 from attar.report.sparse import Bags
 from attar.report.tables import Tables
-from attar.sampling.samplers import new_codes
 
 if TYPE_CHECKING:
     from attar.estimator import Autoencoder
@@ -39,7 +42,13 @@ MOST_SHOWN = 2000
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
-def write_report(estimator: Autoencoder, data: Any, path: str | Path, labels: Any = None) -> None:
+def write_report(
+    estimator: Autoencoder,
+    data: Any,
+    path: str | Path,
+    labels: Any = None,
+    condition: Any = None,
+) -> None:
     """Write one self-contained HTML page about a fitted estimator, whole or not at all.
 
     Parameters
@@ -51,6 +60,8 @@ def write_report(estimator: Autoencoder, data: Any, path: str | Path, labels: An
     path : path
     labels : array (n,) or None
         What the rows are coloured by; None takes the labels that the data brings, if any.
+    condition : array (n,) or table (n, columns), or None
+        What the rows are told, where the model was fitted with a condition.
 
     Raises
     ------
@@ -63,30 +74,37 @@ def write_report(estimator: Autoencoder, data: Any, path: str | Path, labels: An
     kind = preparation.kind
     source = read(data, part="test", kind=kind)
     known = without_infinities(source.data) if estimator.infinite_as_missing else source.data
-    measures = estimator.evaluate(known)
+    measures = estimator.evaluate(known, condition=condition)
     rows, places = drawn(preparation, known)
     labels = source.labels if labels is None else labels
     if labels is None:
         colouring = plain(called(kind.index(known), places))
     else:
         colouring = by_label(one_each(labels, int(measures["rows"]))[places])
-    page = _page(estimator, rows, colouring, measures)
+    applied = estimator.told(condition, int(measures["rows"])).at(places)
+    page = _page(estimator, applied, rows, colouring, measures)
     text = "<!doctype html>\n" + tostring(page, encoding="unicode", method="html") + "\n"
     with written_whole(Path(path)) as beside:
         beside.write_text(text, "utf-8", errors="xmlcharrefreplace")
 
 
 def _page(
-    estimator: Autoencoder, rows: Rows, colouring: Colouring, measures: dict[str, float]
+    estimator: Autoencoder,
+    applied: Applied,
+    rows: Rows,
+    colouring: Colouring,
+    measures: dict[str, float],
 ) -> Element:
     fitted = estimator.fitted
-    applied = fitted.applied
     kind = applied.preparation.kind
     chosen = evenly_spread(rows.shape[0], MOST_SHOWN)
-    shown, colouring = Shown.of(applied, rows[chosen]), colouring.at(chosen)
+    applied, colouring = applied.at(chosen), colouring.at(chosen)
+    shown = Shown.of(applied, rows[chosen])
     display = DISPLAYS[kind.name](kind, shown)
     title = f"{display.form} in {applied.code_size:,} number" + "s" * (applied.code_size > 1)
-    codes = new_codes(applied.model.code, fitted.study.codes, display.sampled, seed=0)
+    codes = fitted.drawing()(display.sampled, Generator().manual_seed(0)).numpy()
+    # A sample is told what one of the rows shown was told.
+    alike = np.resize(evenly_spread(len(chosen), display.sampled), display.sampled)
     pca_errors = fitted.study.baseline.errors(applied.preparation.prepare(rows).numpy())
     main = tag(
         "main",
@@ -105,8 +123,8 @@ def _page(
             sections.learning(fitted),
             class_="pair",
         ),
-        *sections.walks(display, applied, shown, colouring),
-        sections.samples(display, *brought_back(applied, codes)),
+        *sections.walks(display, fitted.code, applied, shown, colouring),
+        sections.samples(display, *brought_back(applied.at(alike), codes)),
         sections.making(fitted),
     )
     head = tag(

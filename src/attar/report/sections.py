@@ -6,12 +6,15 @@ from collections.abc import Callable, Sequence
 from xml.etree.ElementTree import Element
 
 import numpy as np
+import torch
 
 from attar.applied import Applied
+from attar.codes import CodeModule
 from attar.data.kind import Rows
 from attar.evaluation.diagnosis import Finding
 from attar.fitted import Fitted
-from attar.recipes import TABLE, Recipe
+from attar.recipe import Recipe
+from attar.recipes import TABLE
 from attar.report import figures
 from attar.report.colouring import Colouring
 from attar.report.display import Display, Walk
@@ -138,15 +141,17 @@ def learning(fitted: Fitted) -> Element:
     return tag("section", tag("h2", "Learning"), figure)
 
 
-def walks(display: Display, applied: Applied, shown: Shown, colouring: Colouring) -> list[Element]:
+def walks(
+    display: Display, code: CodeModule, applied: Applied, shown: Shown, colouring: Colouring
+) -> list[Element]:
     """Return walks between the codes of two rows; none where there is but one row."""
     along = plane(shown.codes)[0][:, 0]
-    steps = np.linspace(0, 1, STEPS, dtype=shown.codes.dtype)[:, None]
+    steps, codes = torch.linspace(0, 1, STEPS), torch.from_numpy(shown.codes).float()
     walked = [
         Walk(
             colouring.names[a],
             colouring.names[b],
-            *brought_back(applied, (1 - steps) * shown.codes[a] + steps * shown.codes[b]),
+            *brought_back(applied.at([a] * STEPS), code.between(codes[a], codes[b], steps).numpy()),
         )
         for a, b in walk_ends(colouring.groups, along, WALKS)
     ]

@@ -1,58 +1,95 @@
-"""Samplers: new codes from a prior, or from a mixture of gaussians fitted to codes."""
+"""Samplers that need no training: the prior, and a mixture of gaussians fitted to codes."""
 
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from torch import Generator, Tensor
 
 from attar.codes import CodeModule
-from attar.priors import PriorModule
-
-Codes = NDArray[Any]
-
-MOST_COMPONENTS = 10
+from attar.errors import SettingError
+from attar.sampling.sampler import Draw, Sampler
 
 
-def new_codes(code: CodeModule, known: Codes, n: int, seed: int) -> Codes:
-    """Return ``n`` codes from a code's prior, or from a mixture fitted to known codes (m, d)."""
-    if code.prior is not None:
-        drawn = from_prior(code.prior, n, known.shape[1], seed)
-    else:
-        drawn = from_mixture(known, n, seed)
-    valid: Codes = code.constrain(torch.from_numpy(drawn)).numpy()
+def drawing(sampler: Sampler | None, code: CodeModule, codes: Tensor) -> Draw:
+    """Return what draws new codes, valid ones.
+
+    Parameters
+    ----------
+    sampler : Sampler or None
+        None for the prior where the code has one, and a mixture of gaussians where it has none.
+    code : CodeModule
+    codes : Tensor (m, d)
+        The codes of rows that were learnt from.
+    """
+    if sampler is None:
+        sampler = GaussianMixture() if code.prior is None else FromPrior()
+    draw = sampler.fit(code, codes)
+
+    def valid(n: int, chance: Generator) -> Tensor:
+        with torch.no_grad():
+            return code.constrain(draw(n, chance))
+
     return valid
 
 
-def from_prior(prior: PriorModule, n: int, code_size: int, seed: int) -> Codes:
-    """Return ``n`` codes drawn from a prior: (n, code_size)."""
-    chance = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        codes: Codes = prior.sample(n, code_size, chance).numpy()
-    return codes
+@dataclass(frozen=True)
+class FromPrior(Sampler, name="prior"):
+    """The code's prior: where codes are expected to lie."""
+
+    def fit(self, code: CodeModule, codes: Tensor) -> Draw:
+        """Return the prior's own draws; the code must have a prior."""
+        if code.prior is None:
+            raise SettingError(
+                "The sampler 'prior' needs a code with a prior, and this one has none: use "
+                "'mixture', 'kernel-density' or 'flow'."
+            )
+        return code.prior.sample
 
 
-def from_mixture(codes: Codes, n: int, seed: int) -> Codes:
-    """Return ``n`` codes drawn from a mixture of gaussians fitted to codes (m, d): (n, d).
+@dataclass(frozen=True)
+class GaussianMixture(Sampler, name="mixture"):
+    """A mixture of gaussians.
 
-    One component for each 5 d rows or each distinct one at most, and ten at most; a single row
-    gives itself.
+    Parameters
+    ----------
+    components : int
+        At most so many; one for each 5 d rows or each distinct one at most.
+
+    References
+    ----------
+    Ghosh, Sajjadi, Vergari, Black and Schölkopf, "From variational to deterministic autoencoders",
+    ICLR 2020.
     """
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.mixture import GaussianMixture
 
-    if len(codes) < 2:
-        return np.repeat(codes, n, axis=0)
-    distinct = len(np.unique(codes, axis=0))
-    components = min(MOST_COMPONENTS, distinct, max(1, len(codes) // (5 * codes.shape[1])))
-    mixture = GaussianMixture(components, reg_covar=1e-6, random_state=seed)
-    with warnings.catch_warnings():
-        # A fit that could still get a little better is good enough to draw from.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        drawn, _ = mixture.fit(codes.astype(np.float64)).sample(n)
-    # Rows come in order of component: mix them.
-    order = np.random.default_rng(seed).permutation(n)
-    return np.asarray(drawn[order], dtype=codes.dtype)
+    components: int = 10
+
+    def fit(self, code: CodeModule, codes: Tensor) -> Draw:
+        """Return the mixture's draws; a single row gives itself."""
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.mixture import GaussianMixture as Mixture
+
+        rows = codes.double().numpy()
+        if len(rows) < 2:
+            return lambda n, _: codes.expand(n, -1)
+        distinct = len(np.unique(rows, axis=0))
+        components = min(self.components, distinct, max(1, len(rows) // (5 * rows.shape[1])))
+        mixture = Mixture(components, reg_covar=1e-6, random_state=0)
+        with warnings.catch_warnings():
+            # A fit that could still get a little better is good enough to draw from.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            mixture.fit(rows)
+        shares = torch.from_numpy(mixture.weights_)
+        means = torch.from_numpy(mixture.means_)
+        spreads = torch.linalg.cholesky(torch.from_numpy(mixture.covariances_))
+
+        def draw(n: int, chance: Generator) -> Tensor:
+            which = torch.multinomial(shares, n, replacement=True, generator=chance)
+            noise = torch.randn(n, means.shape[1], 1, dtype=means.dtype, generator=chance)
+            drawn: Tensor = means[which] + (spreads[which] @ noise)[..., 0]
+            return drawn.to(codes.dtype)
+
+        return draw

@@ -25,6 +25,7 @@ from attar.training.checkpoints import (
     restore_optimizer,
     unnested,
 )
+from attar.training.opponents import Opponents
 from attar.training.optimizers import Optimizer, drop_denormals
 from attar.training.schedules import Schedule
 
@@ -70,7 +71,6 @@ class Training:
         The rows to learn from.
     seen, held_out : Selection, Selection or None
         The rows that are measured after each epoch: some that are learnt from, and some not.
-    code_size : int
     settings : Settings
     callbacks : sequence of Callback
     checkpoint : Checkpoint or None
@@ -83,16 +83,16 @@ class Training:
         train: Batches,
         seen: Selection,
         held_out: Selection | None,
-        code_size: int,
         settings: Settings,
         callbacks: Sequence[Callback] = (),
         checkpoint: Checkpoint | None = None,
     ) -> None:
         self.objective, self.model, self.settings = objective, objective.model, settings
-        self.train, self.seen, self.held_out, self.code_size = train, seen, held_out, code_size
+        self.train, self.seen, self.held_out = train, seen, held_out
         self.callbacks, self.checkpoint = callbacks, checkpoint
         self.weights = list(self.model.parameters())
         self.optimizer = settings.optimizer.build(self.weights, settings.learning_rate)
+        self.opponents = Opponents(objective, settings.learning_rate)
         self.progress = Progress(self.model, settings.epochs, len(train))
         self.caution = 1.0
         self.best_loss, self.best_epoch, self.best = math.inf, 0, self._model_state()
@@ -132,11 +132,11 @@ class Training:
             for callback in self.callbacks:
                 callback.on_step(self.progress)
         self.model.code.on_epoch()
-        figures = self.objective.measure(self.seen, self.code_size)
+        figures = self.objective.measure(self.seen)
         seconds = time.perf_counter() - started
         held_out = None
         if self.held_out is not None:
-            held_out = self.objective.measure(self.held_out, self.code_size)["loss"]
+            held_out = self.objective.measure(self.held_out)["loss"]
         if not math.isfinite(figures["loss"] + (held_out or 0.0)):
             self._recover(number)
             return
@@ -155,11 +155,13 @@ class Training:
         for weight in self.weights:
             weight.grad = None
         with self._precision():
-            trace = self.model(batch, inputs_learn=self.objective.inputs_learn)
+            trace = self.objective.trace(batch)
             self.objective.backward(trace)
         if self.settings.optimizer.clip is not None:
             torch.nn.utils.clip_grad_norm_(self.weights, self.settings.optimizer.clip)
         self.optimizer.step()
+        with self._precision():
+            self.opponents.step(trace)
         if step % SWEEP == 0 and not trace.parameters.is_cuda:
             drop_denormals(self.optimizer)
 
@@ -168,10 +170,10 @@ class Training:
         share = step / (settings.epochs * len(self.train))
         if settings.max_minutes is not None:
             share = max(share, (time.monotonic() - self._started) / (60 * settings.max_minutes))
-        self.progress.share = min(share, 1.0)
+        self.progress.share = self.objective.share = min(share, 1.0)
         factor = settings.schedule.factor(self.progress.share)
         rate = settings.learning_rate * self.caution * factor
-        for group in self.optimizer.param_groups:
+        for group in (*self.optimizer.param_groups, *self.opponents.param_groups):
             group["lr"] = rate
         return rate
 
@@ -222,9 +224,11 @@ class Training:
     def _resume(self) -> None:
         self._started = time.monotonic()
         if self.checkpoint is None:
+            self._begin()
             return
         found = self.checkpoint.read()
         if found is None:
+            self._begin()
             self._write(self.checkpoint)
             return
         state, facts = found
@@ -239,6 +243,10 @@ class Training:
             best = min(self.progress.history, key=lambda epoch: epoch.judged)
             self.best_loss, self.best_epoch = best.judged, best.epoch
 
+    def _begin(self) -> None:
+        self.model.on_data(self.seen.held.batch(self.seen.index))
+        self.good = self._state()
+
     def _write(self, checkpoint: Checkpoint, over: bool = False) -> None:
         state = nested("good", self.good) | nested("best", self.best)
         state["chance"] = torch.get_rng_state()
@@ -250,7 +258,8 @@ class Training:
 
     def _state(self) -> State:
         optimizer = {name: t.clone() for name, t in optimizer_state(self.optimizer).items()}
-        return nested("model", self._model_state()) | nested("optimizer", optimizer)
+        state = nested("model", self._model_state()) | nested("optimizer", optimizer)
+        return state | nested("opponents", self.opponents.state())
 
     def _model_state(self) -> State:
         return {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
@@ -258,6 +267,7 @@ class Training:
     def _restore(self, state: State) -> None:
         self.model.load_state_dict(unnested("model", state))
         restore_optimizer(self.optimizer, unnested("optimizer", state))
+        self.opponents.restore(unnested("opponents", state))
 
     def _precision(self) -> AbstractContextManager[Any]:
         if not self.settings.autocast:

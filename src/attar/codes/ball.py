@@ -1,0 +1,208 @@
+"""The hyperbolic code: a point of the Poincaré ball for each row, where trees have room."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+from torch import Generator, Tensor
+
+from attar.codes.code import Code, CodeModule, Explain
+from attar.codes.gaussian import log_normal
+from attar.errors import SettingError
+from attar.priors import Prior, PriorModule
+from attar.records import Coded
+
+
+@dataclass(frozen=True)
+class Ball:
+    """The Poincaré ball of curvature -c: |x| < 1/√c, with the metric (2 / (1 - c|x|²))² dx².
+
+    Vectors at the origin are as long as the way that they go.
+
+    Parameters
+    ----------
+    curvature : float
+        c.
+
+    References
+    ----------
+    Ungar, "A gyrovector space approach to hyperbolic geometry", 2008.
+    """
+
+    curvature: float
+
+    @property
+    def root(self) -> float:
+        """√c."""
+        return math.sqrt(self.curvature)
+
+    def out(self, vectors: Tensor) -> Tensor:
+        """Return where vectors (..., d) lead from the origin: tanh(√c|v|/2) v / (√c|v|)."""
+        length = _length(vectors)
+        return (self.root * length / 2).tanh() / (self.root * length) * vectors
+
+    def back(self, points: Tensor) -> Tensor:
+        """Return the vectors that lead from the origin to points (..., d)."""
+        length = _length(points)
+        return 2 * (self.root * length).atanh() / (self.root * length) * points
+
+    def add(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return x ⊕ y, the point that is to x what y is to the origin; -x ⊕ (x ⊕ y) = y."""
+        c, product = self.curvature, (x * y).sum(-1, keepdim=True)
+        xx, yy = x.square().sum(-1, keepdim=True), y.square().sum(-1, keepdim=True)
+        sum_ = (1 + 2 * c * product + c * yy) * x + (1 - c * xx) * y
+        return self.inside(sum_ / (1 + 2 * c * product + c**2 * xx * yy))
+
+    def inside(self, points: Tensor) -> Tensor:
+        """Return points (..., d), those at the rim or beyond it moved inside."""
+        margin = 64 * torch.finfo(points.dtype).eps
+        length = self.root * _length(points)
+        return torch.where(length < 1 - margin, points, points * ((1 - 2 * margin) / length))
+
+    def distance(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return the length of the way from points (n, d) to others (m, d): (n, m)."""
+        apart = torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
+        x, y = (1 - self.curvature * points.square().sum(-1) for points in (x, y))
+        return 2 / self.root * (self.root * apart / (x[:, None] * y).sqrt()).asinh()
+
+    def log_volume(self, vectors: Tensor) -> Tensor:
+        """Return how far directions have spread at the end of vectors (..., d), as a log: (...).
+
+        The log of (sinh(√c|v|) / (√c|v|))^(d-1), the volume there over that of flat space.
+        """
+        length = self.root * _length(vectors)[..., 0]
+        spread = length + (-(-2 * length).expm1() / (2 * length)).log()
+        return (vectors.shape[-1] - 1) * spread
+
+
+@dataclass(frozen=True)
+class WrappedNormal(Prior, name="wrapped-normal"):
+    """A standard normal wrapped around the Poincaré ball, from its origin.
+
+    Densities are for the ball's own volume.
+
+    Parameters
+    ----------
+    curvature : float
+        c > 0, where the ball's curvature is -c.
+
+    References
+    ----------
+    Nagano, Yamaguchi, Fujita and Koyama, "A wrapped normal distribution on hyperbolic space for
+    gradient-based learning", ICML 2019.
+    """
+
+    curvature: float = 1.0
+
+    def build(self, code_size: int, shape: tuple[int, ...] = ()) -> WrappedNormalModule:
+        """Return the module; the curvature must be above 0."""
+        if not self.curvature > 0:
+            raise SettingError(f"The curvature of {self!r} must be above 0.")
+        return WrappedNormalModule(Ball(self.curvature), code_size)
+
+
+class WrappedNormalModule(PriorModule):
+    """The wrapped standard normal."""
+
+    def __init__(self, ball: Ball, code_size: int) -> None:
+        super().__init__()
+        self.ball, self.code_size = ball, code_size
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """Return log N(v; 0, I) - log volume, where v leads to z (..., d): (...)."""
+        v = self.ball.back(z)
+        return log_normal(v, torch.zeros_like(v)) - self.ball.log_volume(v)
+
+    def sample(self, n: int, generator: Generator | None = None) -> Tensor:
+        """Return ``n`` points of the ball: (n, code_size)."""
+        return self.ball.inside(self.ball.out(torch.randn(n, self.code_size, generator=generator)))
+
+
+@dataclass(frozen=True)
+class Poincare(Code, name="poincare"):
+    """A wrapped normal in the Poincaré ball: z = μ ⊕ exp₀(σ ε), with μ = exp₀(features).
+
+    The rate is log q(z|x) - log p(z) at the draw. The decoder sees the vector that leads from the
+    origin to z; both it and the features are as long as the way.
+
+    Parameters
+    ----------
+    beta : float
+        The weight of the rate; 1 gives the evidence lower bound.
+    prior : WrappedNormal
+        Where codes are expected to lie; its curvature is the ball's.
+
+    References
+    ----------
+    Mathieu, Le Lan, Maddison, Tomioka and Teh, "Continuous hierarchical representations with
+    Poincaré variational auto-encoders", NeurIPS 2019. Nagano, Yamaguchi, Fujita and Koyama, "A
+    wrapped normal distribution on hyperbolic space for gradient-based learning", ICML 2019.
+    """
+
+    beta: float = 1.0
+    prior: WrappedNormal = field(default_factory=WrappedNormal)
+
+    provides = frozenset({"density"})
+
+    def width(self, code_size: int) -> int:
+        """Return two features, mean and log-variance, for each code dimension."""
+        return 2 * code_size
+
+    def build(self, code_size: int, shape: tuple[int, ...] = ()) -> CodeModule:
+        """Return the module; the prior must be of the ball."""
+        if not isinstance(self.prior, WrappedNormal):
+            raise SettingError(f"The prior of {self!r} must be a WrappedNormal of the ball.")
+        return PoincareModule(self.prior.build(code_size, shape))
+
+
+class PoincareModule(CodeModule):
+    """Reads mean and log-variance from the features and draws in the ball."""
+
+    prior: WrappedNormalModule
+
+    def __init__(self, prior: WrappedNormalModule) -> None:
+        super().__init__(prior)
+        self.ball = prior.ball
+
+    def forward(
+        self, features: Tensor, noise: Tensor | None = None, explain: Explain | None = None
+    ) -> Coded:
+        """Return draws of the posterior, and log q - log p at each."""
+        # Half precision has no numbers near the rim.
+        features = features.to(torch.promote_types(features.dtype, torch.float32))
+        log_variance = features.chunk(2, dim=-1)[1]
+        epsilon = torch.randn_like(log_variance)[None] if noise is None else noise
+        v = epsilon * (0.5 * log_variance).exp()
+        z = self.ball.add(self.point(features), self.ball.out(v))
+        log_q = log_normal(epsilon, log_variance) - self.ball.log_volume(v)
+        log_p = self.prior.log_prob(z)
+        return Coded(z, log_q - log_p, log_q, log_p)
+
+    def point(self, features: Tensor, explain: Explain | None = None) -> Tensor:
+        """Return the posterior's centre: (B, d)."""
+        return self.ball.inside(self.ball.out(features.chunk(2, dim=-1)[0]))
+
+    def shown(self, z: Tensor) -> Tensor:
+        """Return the vectors that lead from the origin to codes (n, d): (n, d)."""
+        return self.ball.back(self.ball.inside(z))
+
+    def constrain(self, z: Tensor) -> Tensor:
+        """Return the codes (n, d), those at the rim or beyond it moved inside."""
+        return self.ball.inside(z)
+
+    def between(self, start: Tensor, end: Tensor, share: Tensor) -> Tensor:
+        """Return the points a share (s,) of the shortest way from start to end: (s, d)."""
+        way = self.ball.back(self.ball.add(-start, end))
+        return self.ball.add(start, self.ball.out(share[:, None] * way))
+
+    def distance(self, z: Tensor, others: Tensor) -> Tensor:
+        """Return the length of the shortest way from codes (n, d) to others (m, d): (n, m)."""
+        return self.ball.distance(z, others)
+
+
+def _length(vectors: Tensor) -> Tensor:
+    """Return the lengths of vectors (..., d), a hair above zero at least: (..., 1)."""
+    length: Tensor = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
+    return length.clamp_min(torch.finfo(vectors.dtype).tiny ** 0.5)

@@ -1,0 +1,181 @@
+"""Flows: invertible maps of codes, each row with its own, that know how they stretch space."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from attar.errors import SettingError
+from attar.networks.masked import autoregressive
+from attar.parts import Part
+
+
+class FlowModule(nn.Module):
+    """Sends codes somewhere else."""
+
+    @abstractmethod
+    def forward(self, z: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
+        """Return where codes go, and the log of how much space is stretched there.
+
+        Parameters
+        ----------
+        z : Tensor (K, B, d)
+        context : Tensor (B, c)
+            Features of each row.
+
+        Returns
+        -------
+        Tensor (K, B, d), Tensor (K, B)
+            f(z) and log |det f'(z)|.
+        """
+
+
+class Flow(Part):
+    """An invertible map of codes, that may differ from row to row.
+
+    Attributes
+    ----------
+    steps : int
+        How many simple maps it is made of.
+    """
+
+    steps: int
+
+    @abstractmethod
+    def width(self, code_size: int) -> int:
+        """Return how many features of each row it asks for."""
+
+    @abstractmethod
+    def build(self, code_size: int) -> FlowModule:
+        """Return the module, that starts near the identity.
+
+        Raises
+        ------
+        SettingError
+            If a hyperparameter is out of range.
+        """
+
+    def counted(self) -> int:
+        """Return the number of steps, once it is one that makes sense.
+
+        Raises
+        ------
+        SettingError
+            If it is none.
+        """
+        if isinstance(self.steps, bool) or not isinstance(self.steps, int) or self.steps < 1:
+            raise SettingError(f"The steps of {self!r} must be a whole number above 0.")
+        return self.steps
+
+
+@dataclass(frozen=True)
+class Planar(Flow, name="planar"):
+    """Steps that push codes away from a plane or towards it: f(z) = z + u tanh(w·z + b).
+
+    Every u, w and b is made from the row. Where a step could not be undone, u is changed along w
+    until w·u > -1.
+
+    Parameters
+    ----------
+    steps : int
+
+    References
+    ----------
+    Rezende and Mohamed, "Variational inference with normalizing flows", ICML 2015.
+    """
+
+    steps: int = 4
+
+    def width(self, code_size: int) -> int:
+        """Return u, w and b of each step."""
+        return self.steps * (2 * code_size + 1)
+
+    def build(self, code_size: int) -> FlowModule:
+        """Return the module."""
+        return PlanarModule(code_size, self.counted())
+
+
+class PlanarModule(FlowModule):
+    """One plane after another."""
+
+    def __init__(self, code_size: int, steps: int) -> None:
+        super().__init__()
+        self.code_size, self.steps = code_size, steps
+
+    def forward(self, z: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
+        """Return f(z) and Σ log (1 + w·u / cosh²(w·z + b))."""
+        d = self.code_size
+        log_det = z.new_zeros(z.shape[:-1])
+        for step in context.chunk(self.steps, dim=-1):
+            u, w, b = torch.split(step, [d, d, 1], dim=-1)
+            # Features near one in size then make steps of about a tenth of a gaussian's radius.
+            u, w = u / math.sqrt(d), w / math.sqrt(d)
+            along = (w * u).sum(-1, keepdim=True)
+            # Zero stays zero, so that no u is no step.
+            stretch = functional.softplus(along + math.log(math.e - 1))
+            squared = w.square().sum(-1, keepdim=True).clamp_min(torch.finfo(w.dtype).tiny)
+            u = u + (stretch - 1 - along) * w / squared
+            bend = ((z * w).sum(-1, keepdim=True) + b).tanh()
+            z = z + u * bend
+            # 1 + (1 - tanh²) w·u, in a form that rounding cannot bring to zero.
+            log_det = log_det + (bend.square() + (1 - bend.square()) * stretch).log()[..., 0]
+        return z, log_det
+
+
+@dataclass(frozen=True)
+class InverseAutoregressive(Flow, name="inverse-autoregressive"):
+    """Steps that mix each number with a guess from those before it: z' = s z + (1 - s) m.
+
+    Guess m and gate s come from a masked network of the codes and features of the row; the order
+    is reversed from step to step.
+
+    Parameters
+    ----------
+    steps : int
+    widths : tuple of int
+        Units in each hidden layer of a step's network.
+
+    References
+    ----------
+    Kingma et al., "Improved variational inference with inverse autoregressive flow", NeurIPS 2016.
+    """
+
+    steps: int = 2
+    widths: tuple[int, ...] = (64,)
+
+    def width(self, code_size: int) -> int:
+        """Return as many features as the code has numbers."""
+        return code_size
+
+    def build(self, code_size: int) -> FlowModule:
+        """Return the module."""
+        return InverseAutoregressiveModule(
+            autoregressive(code_size, self.widths, 2, context=code_size)
+            for _ in range(self.counted())
+        )
+
+
+class InverseAutoregressiveModule(FlowModule):
+    """One masked network after another."""
+
+    def __init__(self, networks: Iterable[nn.Module]) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+
+    def forward(self, z: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
+        """Return f(z) and Σ log s."""
+        log_det = z.new_zeros(z.shape[:-1])
+        for network in self.networks:
+            seen = torch.cat([z, context.expand(*z.shape[:-1], -1)], dim=-1)
+            guess, gate = network(seen).unflatten(-1, (-1, 2)).unbind(-1)
+            # The gate is nearly open to begin with.
+            gate = gate + 2
+            z = torch.lerp(guess, z, gate.sigmoid()).flip(-1)
+            log_det = log_det + functional.logsigmoid(gate).sum(-1)
+        return z, log_det

@@ -1,0 +1,169 @@
+"""The variational code of several levels, each expected to follow from those above it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Generator, Tensor, nn
+
+from attar.codes.code import Code, CodeModule, Explain
+from attar.errors import SettingError
+from attar.networks.mlp import linear
+from attar.priors import PriorModule
+from attar.priors.normal import drawn, log_density
+from attar.records import Coded
+
+# Mean and log-variance of a diagonal gaussian.
+Moments = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Ladder(Code, name="ladder"):
+    """Levels of gaussians from the top down, each about as large as all above it together.
+
+    Small networks say from the levels above where the next is expected; where a row's own code of
+    that level is, is what the encoder says and what is expected, weighed by their precisions. The
+    rate is the sum of the levels' KL(q || p), and the decoder sees all levels.
+
+    Parameters
+    ----------
+    levels : int
+    hidden : int
+        Units in the hidden layer between levels.
+    beta : float
+        The weight of the rate; 1 gives the evidence lower bound.
+
+    References
+    ----------
+    Sønderby, Raiko, Maaløe, Sønderby and Winther, "Ladder variational autoencoders", NeurIPS 2016.
+    """
+
+    levels: int = 3
+    hidden: int = 64
+    beta: float = 1.0
+
+    provides = frozenset({"density"})
+
+    @property
+    def least_size(self) -> int:
+        """A number for each level."""
+        return self.levels
+
+    def width(self, code_size: int) -> int:
+        """Return two features, mean and log-variance, for each code dimension."""
+        return 2 * code_size
+
+    def build(self, code_size: int, shape: tuple[int, ...] = ()) -> CodeModule:
+        """Return the module; each level needs a number, and the networks a hidden unit."""
+        if not 1 <= self.levels <= code_size:
+            raise SettingError(
+                f"A ladder code of size {code_size} cannot have {self.levels} levels: choose "
+                f"levels between 1 and {code_size}."
+            )
+        if self.hidden < 1:
+            raise SettingError(f"The hidden units of {self!r} must be a whole number above 0.")
+        ends = [max(i + 1, code_size >> (self.levels - 1 - i)) for i in range(self.levels)]
+        return LadderModule(LadderPrior([b - a for a, b in pairwise([0, *ends])], self.hidden))
+
+
+class LadderPrior(PriorModule):
+    """A standard normal at the top, and gaussians that follow from all that is above them.
+
+    Parameters
+    ----------
+    sizes : list of int
+        How many numbers each level has, from the top down.
+    hidden : int
+        Units in the hidden layer between levels.
+    """
+
+    def __init__(self, sizes: list[int], hidden: int) -> None:
+        super().__init__()
+        self.sizes = sizes
+        self.blocks = nn.ModuleList(
+            nn.Sequential(linear(sum(sizes[:i]), hidden), nn.SiLU(), linear(hidden, 2 * sizes[i]))
+            for i in range(1, len(sizes))
+        )
+
+    def expected(self, above: Tensor, level: int) -> Moments:
+        """Return where a level (..., size) is expected, given all levels above (..., a)."""
+        if level == 0:
+            zeros = above.new_zeros(*above.shape[:-1], self.sizes[0])
+            return zeros, zeros
+        mean, log_variance = self.blocks[level - 1](above).chunk(2, dim=-1)
+        return mean, log_variance
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """Return the sum of the levels' log-densities."""
+        log_p, above = z.new_zeros(z.shape[:-1]), z[..., :0]
+        for level, own in enumerate(torch.split(z, self.sizes, dim=-1)):
+            log_p = log_p + log_density(own, *self.expected(above, level))
+            above = torch.cat([above, own], dim=-1)
+        return log_p
+
+    @torch.no_grad()
+    def sample(self, n: int, generator: Generator | None = None) -> Tensor:
+        """Return draws made from the top down: (n, code_size)."""
+        weight = next(self.parameters(), torch.empty(0))
+        z = weight.new_empty(n, 0)
+        for level in range(len(self.sizes)):
+            own = drawn(*self.expected(z, level), generator)
+            z = torch.cat([z, own.to(weight.device)], dim=-1)
+        return z.cpu()
+
+
+class LadderModule(CodeModule):
+    """Reads mean and log-variance of each level, and draws from the top down."""
+
+    prior: LadderPrior
+
+    def __init__(self, prior: LadderPrior) -> None:
+        super().__init__(prior)
+
+    def forward(
+        self, features: Tensor, noise: Tensor | None = None, explain: Explain | None = None
+    ) -> Coded:
+        """Return draws of all levels, and the sum of their divergences from what is expected."""
+        mean, _ = features.chunk(2, dim=-1)
+        epsilon = torch.randn_like(mean)[None] if noise is None else noise
+        z = mean.new_empty(len(epsilon), len(mean), 0)
+        rate, log_q, log_p = (z.new_zeros(z.shape[:2]) for _ in range(3))
+        for level, chance in enumerate(torch.split(epsilon, self.prior.sizes, dim=-1)):
+            q, p = self._posterior(features, z, level)
+            own = q[0] + chance * (0.5 * q[1]).exp()
+            rate = rate + divergence(q, p)
+            log_q, log_p = log_q + log_density(own, *q), log_p + log_density(own, *p)
+            z = torch.cat([z, own], dim=-1)
+        return Coded(z, rate, log_q, log_p)
+
+    def point(self, features: Tensor, explain: Explain | None = None) -> Tensor:
+        """Return the mean of each level, given the means above: (B, d)."""
+        z = features[:, :0]
+        for level in range(len(self.prior.sizes)):
+            (mean, _), _ = self._posterior(features, z, level)
+            z = torch.cat([z, mean], dim=-1)
+        return z
+
+    def _posterior(self, features: Tensor, above: Tensor, level: int) -> tuple[Moments, Moments]:
+        """Return the gaussians of a level given all levels above: posterior and prior."""
+        p = self.prior.expected(above, level)
+        mean, log_variance = (
+            torch.split(moment, self.prior.sizes, dim=-1)[level]
+            for moment in features.chunk(2, dim=-1)
+        )
+        return (product((mean, log_variance), p) if level else (mean, log_variance)), p
+
+
+def product(first: Moments, second: Moments) -> Moments:
+    """Return the gaussian that two densities multiply to: precisions add up, and weigh means."""
+    share = (second[1] - first[1]).sigmoid()
+    return torch.lerp(second[0], first[0], share), -torch.logaddexp(-first[1], -second[1])
+
+
+def divergence(q: Moments, p: Moments) -> Tensor:
+    """Return KL(q || p) of diagonal gaussians (..., d), in nats: (...)."""
+    ratio = q[1] - p[1]
+    squares = (q[0] - p[0]).square() * (-p[1]).exp()
+    return 0.5 * (squares + ratio.exp() - ratio - 1).sum(-1)

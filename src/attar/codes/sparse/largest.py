@@ -1,0 +1,88 @@
+"""What the codes that keep only their largest units share: a check of k, and no dead units."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from attar.codes.code import CodeModule, Explain
+from attar.errors import SettingError
+from attar.records import Coded
+
+# A unit is idle after 20 times the rows in which one of an even share would have won once. Of the
+# idle units the 8 k largest of a row are asked for its residual, at the price of the paper.
+PATIENCE, HELPERS, PRICE = 20, 8, 1 / 32
+
+
+def check_k(k: int, code_size: int) -> None:
+    """Refuse a number of units that a code of this size cannot keep.
+
+    Raises
+    ------
+    SettingError
+        If k is no whole number between 1 and the code's size.
+    """
+    if not isinstance(k, int) or not 1 <= k <= code_size:
+        raise SettingError(
+            f"A code of size {code_size} cannot keep k={k} units a row: choose k between 1 and "
+            f"{code_size}."
+        )
+
+
+class LargestModule(CodeModule):
+    """Keeps the largest of features + bias, and lets no unit die.
+
+    In training units that have not won for long are asked to explain what the code of a row leaves
+    unexplained. After an epoch without a win, a unit's bias is raised to where the row that liked
+    it best would just have chosen it.
+
+    References
+    ----------
+    Gao et al., "Scaling and evaluating sparse autoencoders", ICLR 2025.
+    """
+
+    bias: Tensor
+    wins: Tensor
+    nearest: Tensor
+    idle: Tensor
+
+    def __init__(self, code_size: int, k: int) -> None:
+        super().__init__()
+        self.k = k
+        self.register_buffer("bias", torch.zeros(code_size))
+        self.register_buffer("wins", torch.zeros(code_size))
+        self.register_buffer("nearest", torch.full((code_size,), -torch.inf))
+        self.register_buffer("idle", torch.zeros(code_size))
+
+    def forward(
+        self, features: Tensor, noise: Tensor | None = None, explain: Explain | None = None
+    ) -> Coded:
+        """Return the largest units of each row, the same with any noise."""
+        z, upkeep = self.point(features), None
+        if self.training and explain is not None:
+            helped = z.detach() + self.helpers(features + self.bias)
+            upkeep = -PRICE * explain(helped[None])
+        return Coded(z[None], z.new_zeros(1, len(z)), upkeep=upkeep)
+
+    def helpers(self, scores: Tensor) -> Tensor:
+        """Return the largest of each row's idle units, rectified; all others are zero: (B, d)."""
+        size = scores.shape[1]
+        idle = scores.where(self.idle > PATIENCE * size / self.k, -torch.inf)
+        values, units = idle.topk(min(HELPERS * self.k, size), dim=-1)
+        return torch.zeros_like(scores).scatter(-1, units, values.relu())
+
+    def on_epoch(self) -> None:
+        """Raise the bias of each unit that won nothing since the last call."""
+        # A hair more than it lacks, since of equal scores either may win.
+        lacks = self.nearest * (1 + 1e-6) - 1e-5
+        self.bias -= torch.where(self.wins == 0, lacks, 0.0)
+        self.wins.zero_()
+        self.nearest.fill_(-torch.inf)
+
+    def watch(self, scores: Tensor, z: Tensor, threshold: Tensor) -> None:
+        """Note who won, and how near the others came to the threshold (B or 1, 1)."""
+        # What is kept but rectified to zero learns nothing: it has not won.
+        wins = (z > 0).sum(0)
+        self.wins += wins
+        self.idle.add_(len(z)).masked_fill_(wins > 0, 0.0)
+        torch.maximum(self.nearest, (scores - threshold).amax(0), out=self.nearest)

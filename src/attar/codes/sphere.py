@@ -1,0 +1,160 @@
+"""The spherical code: a direction for each row."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional
+
+from attar.codes.angles import Angle
+from attar.codes.code import Code, CodeModule, Explain
+from attar.errors import SettingError
+from attar.priors import Prior, PriorModule
+from attar.records import Coded
+
+
+@dataclass(frozen=True)
+class UniformSphere(Prior, name="uniform-sphere"):
+    """Every direction alike: p(z) = Γ(d/2) / (2 π^(d/2)) on the unit sphere."""
+
+    def build(self, code_size: int, shape: tuple[int, ...] = ()) -> PriorModule:
+        """Return the module."""
+        return UniformSphereModule(code_size)
+
+
+class UniformSphereModule(PriorModule):
+    """The uniform law on the unit sphere."""
+
+    def __init__(self, code_size: int) -> None:
+        super().__init__()
+        self.code_size = code_size
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """Return the log-density of directions (..., d) for the sphere's area: (...)."""
+        half = self.code_size / 2
+        density = math.lgamma(half) - math.log(2) - half * math.log(math.pi)
+        return torch.full_like(z[..., 0], density)
+
+    def sample(self, n: int, generator: Generator | None = None) -> Tensor:
+        """Return ``n`` directions: (n, code_size)."""
+        return unit(torch.randn(n, self.code_size, generator=generator))
+
+
+@dataclass(frozen=True)
+class Sphere(Code, name="sphere"):
+    """A direction with a von Mises-Fisher posterior: q(z|x) ∝ exp(κ μ·z) on the unit sphere.
+
+    The rate is its divergence from the uniform law. A draw is cos θ μ + sin θ v: the angle θ is a
+    quantile of its one-dimensional law, v an even direction across μ.
+    κ = √d (1 + softplus(feature)): below √d the rate is under half a nat, and nothing is learnt.
+
+    Parameters
+    ----------
+    beta : float
+        The weight of the rate; 1 gives the evidence lower bound.
+
+    References
+    ----------
+    Davidson, Falorsi, De Cao, Kipf and Tomczak, "Hyperspherical variational auto-encoders", UAI
+    2018. Figurnov, Mohamed and Mnih, "Implicit reparameterization gradients", NeurIPS 2018.
+    """
+
+    beta: float = 1.0
+
+    prior = UniformSphere()
+    provides = frozenset({"density"})
+
+    @property
+    def least_size(self) -> int:
+        """Two numbers: a circle."""
+        return 2
+
+    def width(self, code_size: int) -> int:
+        """Return the mean's features, and one for the concentration."""
+        return code_size + 1
+
+    def noise(self, code_size: int) -> int:
+        """Return one normal for the angle, and as many as a code has for the side it goes to."""
+        return code_size + 1
+
+    def build(self, code_size: int, shape: tuple[int, ...] = ()) -> CodeModule:
+        """Return the module; a code must have two numbers at least."""
+        if code_size < 2:
+            raise SettingError(
+                f"A code on a sphere cannot have the size {code_size}: choose 2 or more."
+            )
+        return SphereModule(self.prior.build(code_size, shape), code_size)
+
+
+class SphereModule(CodeModule):
+    """Reads mean direction and concentration from the features and draws."""
+
+    prior: PriorModule
+
+    def __init__(self, prior: PriorModule, code_size: int) -> None:
+        super().__init__(prior)
+        self.code_size = code_size
+
+    def forward(
+        self, features: Tensor, noise: Tensor | None = None, explain: Explain | None = None
+    ) -> Coded:
+        """Return draws of the posterior, and its divergence from the prior."""
+        rows, dtype = len(features), torch.promote_types(features.dtype, torch.float32)
+        if noise is None:
+            noise = torch.randn_like(features)[None]
+        noise = noise.expand(-1, rows, -1).double()
+        mean = unit(features[:, :-1].double())
+        law = Angle(self.concentration(features), self.code_size)
+        angle = law.quantile(torch.special.ndtr(noise[..., 0]))
+        side = noise[..., 1:]
+        side = unit(side - (side * mean).sum(-1, keepdim=True) * mean)
+        z = angle.cos()[..., None] * mean + angle.sin()[..., None] * side
+        log_p = self.prior.log_prob(z)
+        log_q = log_p + law.log_ratio(angle)
+        rate = law.divergence.expand(len(noise), -1)
+        return Coded(z.to(dtype), rate.to(dtype), log_q.to(dtype), log_p.to(dtype))
+
+    def concentration(self, features: Tensor) -> Tensor:
+        """Return κ, in double precision: (B,)."""
+        kappa: Tensor = 1 + functional.softplus(features[:, -1].double())
+        return math.sqrt(self.code_size) * kappa
+
+    def point(self, features: Tensor, explain: Explain | None = None) -> Tensor:
+        """Return the mean direction: (B, d)."""
+        return unit(features[:, :-1])
+
+    def constrain(self, z: Tensor) -> Tensor:
+        """Return the directions of codes (n, d), as they are where their length is 1 already."""
+        length = torch.linalg.vector_norm(z, dim=-1, keepdim=True, dtype=torch.float64)
+        return torch.where((length - 1).abs() <= 16 * torch.finfo(z.dtype).eps, z, unit(z))
+
+    def between(self, start: Tensor, end: Tensor, share: Tensor) -> Tensor:
+        """Return the directions a share (s,) of the way along the great circle: (s, d).
+
+        From a direction to its opposite all ways are alike: one of them is taken.
+        """
+        across = end - (end @ start) * start
+        width = torch.linalg.vector_norm(across)
+        axis = functional.one_hot(start.abs().argmin(), len(start)).to(start)
+        other = axis - (axis @ start) * start
+        across = torch.where(width > 16 * torch.finfo(start.dtype).eps, across, other)
+        angle = share[:, None] * torch.atan2(width, end @ start)
+        return self.constrain(angle.cos() * start + angle.sin() * unit(across))
+
+    def distance(self, z: Tensor, others: Tensor) -> Tensor:
+        """Return the angle between directions (n, d) and others (m, d): (n, m)."""
+        exact = "donot_use_mm_for_euclid_dist"
+        near, far = (torch.cdist(z, o, compute_mode=exact) for o in (others, -others))
+        return 2 * torch.atan2(near, far)
+
+
+def unit(vectors: Tensor) -> Tensor:
+    """Return the directions of vectors (..., d); that of the first axis where one is zero."""
+    axis = torch.zeros_like(vectors)
+    axis[..., 0] = 1
+    length = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
+    vectors = torch.where(length > 0, vectors, axis)
+    return functional.normalize(vectors, dim=-1, eps=torch.finfo(vectors.dtype).tiny)

@@ -1,0 +1,99 @@
+"""Finite scalar quantization: each number has a few levels, and no codebook is learnt."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from attar.codes.code import CodeModule
+from attar.codes.symbols.symbol import QuantizedModule, SymbolCode, apart
+
+
+@dataclass(frozen=True)
+class FiniteScalar(SymbolCode, name="fsq"):
+    """Each number is bounded by tanh and rounded to the middle of one of L equal cells.
+
+    The levels of a number are (2 i + 1 - L) / L for i = 0 to L - 1; the gradient goes straight to
+    the bounded features b = tanh(√(2/π) f). A symbol stands for one combination of levels.
+
+    Where b saturates, nothing more is learnt. So training adds evenness · Σ KL(N(m, v) || N(0, 1))
+    with mean m and variance v of each feature in the batch: standard normal features fill the
+    levels evenly.
+
+    Parameters
+    ----------
+    levels : tuple of int
+        How many levels each number of a symbol has; the code has ``code_size / len(levels)``
+        symbols.
+    evenness : float
+        How much the batch's features are drawn to standard normals.
+
+    References
+    ----------
+    Mentzer, Minnen, Agustsson and Tschannen, "Finite scalar quantization: VQ-VAE made simple",
+    ICLR 2024.
+    """
+
+    levels: tuple[int, ...] = (8, 5, 5, 5)
+    evenness: float = 1.0
+
+    @property
+    def multiple(self) -> int:
+        """The numbers of a symbol."""
+        return len(self.levels)
+
+    def build(self, code_size: int, shape: tuple[int, ...] = ()) -> CodeModule:
+        """Return the module."""
+        positions = self.blocks(code_size)
+        self.require(min(self.levels) >= 2, "at least 2 levels for each number")
+        self.require(self.evenness >= 0, "an evenness of 0 or more")
+        return FiniteModule(positions, self.levels, self.evenness)
+
+
+class FiniteModule(QuantizedModule):
+    """Rounds bounded numbers to their levels."""
+
+    levels: Tensor
+    places: Tensor
+
+    def __init__(self, positions: int, levels: tuple[int, ...], evenness: float) -> None:
+        super().__init__(positions * (math.prod(levels),))
+        self.evenness = evenness
+        places = [math.prod(levels[:i]) for i in range(len(levels))]
+        self.register_buffer("levels", torch.tensor(levels, dtype=torch.get_default_dtype()))
+        self.register_buffer("places", torch.tensor(places))
+
+    def quantize(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the features, and the symbols of the bounded ones."""
+        return features, self.symbols(bounded(features))
+
+    def through(self, given: Tensor) -> Tensor:
+        """Return zeros (B, d) that have the gradient of the bounded features."""
+        return super().through(bounded(given))
+
+    def upkeep(self, given: Tensor, z: Tensor) -> Tensor:
+        """Return evenness · Σ (m² + v - 1 - log v) / 2, the same for each row: (B,)."""
+        mean, variance = given.mean(0), given.var(0, correction=0) + torch.finfo(given.dtype).eps
+        divergence = 0.5 * (mean.square() + variance - 1 - variance.log()).sum()
+        return self.evenness * divergence.expand(len(given))
+
+    @torch.no_grad()
+    def symbols(self, z: Tensor) -> Tensor:
+        """Return the combinations of the nearest levels: (n, positions)."""
+        cells = (apart(z, len(self.levels)) + 1) / 2 * self.levels
+        level = cells.floor().clamp_min(0).minimum(self.levels - 1)
+        return (level.long() * self.places).sum(-1)
+
+    def vectors(self, symbols: Tensor) -> Tensor:
+        """Return the levels of symbols (n, positions): (n, d)."""
+        symbols = symbols.to(self.places.device)[..., None]
+        level = symbols // self.places % self.levels.long()
+        return ((2 * level + 1 - self.levels) / self.levels).flatten(1)
+
+
+def bounded(features: Tensor) -> Tensor:
+    """Return tanh(√(2/π) f), which is nearly even between -1 and 1 where f is standard normal."""
+    return (math.sqrt(2 / math.pi) * features).tanh()

@@ -1,0 +1,57 @@
+"""Conditions: what encoder and decoder are told besides the data, such as a label."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from attar.networks import Mlp
+from attar.networks.mlp import zeroed
+from attar.parts import Part
+
+
+class Condition(Part):
+    """How the encoder is told a condition; the decoder gets it beside the code."""
+
+    @abstractmethod
+    def build(self, features: int, size: int) -> nn.Module:
+        """Return a module: features (B, w) and a condition (B, size) to features (B, w)."""
+
+
+@dataclass(frozen=True)
+class Joined(Condition, name="joined"):
+    """Features and condition go through a layer together, whose result is added to the features.
+
+    Parameters
+    ----------
+    width : int
+        Units of the layer.
+
+    References
+    ----------
+    Sohn, Lee and Yan, "Learning structured output representation using deep conditional
+    generative models", NeurIPS 2015.
+    """
+
+    width: int = 128
+
+    def build(self, features: int, size: int) -> nn.Module:
+        """Return the module, that starts by adding nothing."""
+        return JoinedModule(Mlp((self.width,), "silu").encoder((features + size,), features))
+
+
+class JoinedModule(nn.Module):
+    """h + f(h, c)."""
+
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+        zeroed([m for m in body.modules() if isinstance(m, nn.Linear)][-1])
+
+    def forward(self, features: Tensor, condition: Tensor) -> Tensor:
+        """Return features (B, w) that know of the condition (B, c)."""
+        change: Tensor = self.body(torch.cat([features, condition], dim=1))
+        return features + change

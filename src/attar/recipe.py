@@ -1,0 +1,148 @@
+"""A recipe: a variant of the autoencoder, as an expression of parts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from attar.bounds import Bound, Elbo
+from attar.codes import Code, Point
+from attar.conditions import Condition
+from attar.corruptions import Corruption
+from attar.errors import SettingError
+from attar.likelihoods import Likelihood
+from attar.model import Model
+from attar.networks import Network
+from attar.objective import Objective
+from attar.parts import Part
+from attar.penalties import Penalty
+from attar.priors import Prior
+from attar.sampling import Sampler
+
+# What a penalty or a bound may need of a code, in words.
+NEEDS = {
+    "point": "a code without chance",
+    "density": "a code with a density",
+    "moments": "a code that is a gaussian for each row",
+    "prior": "a code with a prior",
+}
+
+
+@dataclass(frozen=True)
+class Recipe(Part, name="recipe"):
+    """A variant of the autoencoder, as an expression of parts.
+
+    Parameters
+    ----------
+    code : Code
+        How features become a code, and what it costs.
+    corruption : Corruption or None
+        What is done to the input before encoding, in training.
+    penalties : tuple of Penalty
+        What is punished besides error and rate.
+    bound : Bound
+        How the likelihoods and rates of several draws become a loss.
+    condition : Condition or None
+        How a condition given beside the data is told to the encoder.
+    likelihood : Likelihood or None
+        What the variant measures error by, where that is part of its idea.
+    sampler : Sampler or None
+        Where new codes come from, where that is part of its idea.
+    """
+
+    code: Code = field(default_factory=Point)
+    corruption: Corruption | None = None
+    penalties: tuple[Penalty, ...] = ()
+    bound: Bound = field(default_factory=Elbo)
+    condition: Condition | None = None
+    likelihood: Likelihood | None = None
+    sampler: Sampler | None = None
+
+    def build(
+        self,
+        shape: tuple[int, ...],
+        code_size: int,
+        network: Network,
+        likelihood: Likelihood,
+        gaps: bool = False,
+        condition_size: int = 0,
+    ) -> Objective:
+        """Return the objective, and in it the model, for rows of a shape.
+
+        With ``gaps`` the encoder is told which cells are observed.
+
+        Raises
+        ------
+        SettingError
+            If the parts don't fit together.
+        """
+        self.check()
+        seen = (2 * shape[0], *shape[1:]) if gaps else shape
+        code, width = self.code, self.code.width(code_size)
+        model = Model(
+            network.encoder(seen, width),
+            code.build(code_size, shape),
+            network.decoder(code.shown(code_size) + condition_size, likelihood.parameters(shape)),
+            likelihood.build(),
+            None if self.corruption is None else self.corruption.build(),
+            None if self.condition is None else self.condition.build(width, condition_size),
+            gaps,
+            code.noise(code_size),
+        )
+        penalties = {p.name: p.build(model, code_size, shape) for p in self.penalties}
+        return Objective(model, code.beta, penalties, self.bound)
+
+    def check(self) -> None:
+        """Refuse parts that don't fit together.
+
+        Raises
+        ------
+        SettingError
+            If a penalty, a bound or a prior needs what the code does not provide.
+        """
+        for part in (*self.penalties, self.bound, *_priors(self.code)):
+            for need in sorted(part.needs):
+                if not _has(self.code, need):
+                    fitting = ", ".join(_quoted_codes(need))
+                    raise SettingError(
+                        f"The {part.family} {part.name!r} needs {NEEDS[need]}, but the code "
+                        f"{self.code.name!r} is none: use it with {fitting}."
+                    )
+        asking: list[Code | Prior] = [self.code, *_priors(self.code)]
+        for asks in asking:
+            if self.condition is not None and asks.encodes:
+                raise SettingError(
+                    f"The {asks.family} {asks.name!r} encodes rows of its own, of which no "
+                    "condition is known: use another, or fit without a condition."
+                )
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the table.
+
+    Attributes
+    ----------
+    recipe : Recipe
+    summary : str
+        What it is, in one line.
+    citation : str
+        Where it was published.
+    """
+
+    recipe: Recipe
+    summary: str
+    citation: str
+
+
+def _priors(code: Code) -> tuple[Prior, ...]:
+    return () if code.prior is None else (code.prior,)
+
+
+def _has(code: Code, need: str) -> bool:
+    return code.prior is not None if need == "prior" else need in code.provides
+
+
+def _quoted_codes(need: str) -> list[str]:
+    """Return the names of the codes that have what is needed, quoted."""
+    found = [f"{name!r}" for name, code in sorted(Code.members.items()) if _has(code(), need)]
+    return [*found, "'point' with prior='standard-normal'"] if need == "prior" else found

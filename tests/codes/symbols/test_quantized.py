@@ -1,0 +1,206 @@
+"""Codes that are rounded to entries of codebooks."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+
+from attar.codes import (
+    Hierarchical,
+    ProductQuantized,
+    ResidualQuantized,
+    SimVQ,
+    TwoLevels,
+    VectorQuantized,
+)
+from attar.errors import SettingError
+
+DOUBLE = torch.float64
+BOOKS = [VectorQuantized, ProductQuantized, ResidualQuantized, TwoLevels]
+
+
+def gradient(code, features, weights):
+    """Return the gradient of a linear function of what the decoder sees."""
+    features = features.clone().requires_grad_()
+    (code.shown(code(features).z[0]) * weights).sum().backward()
+    return features.grad
+
+
+@pytest.mark.parametrize(
+    "code", [VectorQuantized(), ProductQuantized(), SimVQ(), ResidualQuantized(stages=4)]
+)
+def test_the_gradient_goes_straight_to_the_features_in_training(code):
+    module, features = code.build(16).double(), torch.randn(9, code.width(16), dtype=DOUBLE)
+    weights = torch.randn(9, code.shown(16), dtype=DOUBLE)
+    torch.testing.assert_close(gradient(module.train(), features, weights), weights)
+
+
+def test_out_of_training_the_gradient_is_the_true_one_of_a_step():
+    code, features = VectorQuantized().build(16).eval(), torch.randn(9, 16)
+    assert not code(features.requires_grad_()).z.requires_grad
+
+
+@pytest.mark.parametrize("part", BOOKS)
+@pytest.mark.parametrize("decay", [0.9, None])
+def test_in_training_features_pay_for_their_distance(part, decay):
+    code = part(decay=decay, commitment=0.3).build(16).double().train()
+    features = torch.randn(9, part().width(16), dtype=DOUBLE, requires_grad=True)
+    given, symbols = code.quantize(features)
+    z = code.vectors(symbols)
+    distance = (given - z).square().sum(-1)
+    upkeep = code(features).upkeep
+    factor = 0.3 if decay else 1.3
+    torch.testing.assert_close(upkeep[0], factor * distance)
+    found = torch.autograd.grad(upkeep.sum(), features, retain_graph=True)[0]
+    truth = torch.autograd.grad(0.3 * (given - z.detach()).square().sum(), features)[0]
+    torch.testing.assert_close(found, truth)
+
+
+def test_the_codebook_loss_draws_entries_to_what_they_win():
+    code, features = VectorQuantized(decay=None).build(16).double(), torch.randn(9, 16).double()
+    code(features).upkeep.sum().backward()
+    entries = code.book.entries
+    rows, symbols = features.reshape(36, 4), code.symbols(features).flatten()
+    truth = torch.zeros_like(entries[0])
+    for row, symbol in zip(rows, symbols, strict=True):
+        truth[symbol] += 2 * (entries[0, symbol].detach() - row)
+    torch.testing.assert_close(entries.grad[0], truth)
+
+
+@pytest.mark.parametrize("part", [*BOOKS, SimVQ])
+def test_a_start_from_the_data_lowers_the_error(part):
+    features = 4 * torch.randn(500, part().width(16)) + 2
+
+    def error(code):
+        given, symbols = code.quantize(features)
+        return (given - code.vectors(symbols)).square().mean().item()
+
+    code = part(codebook=32).build(16).eval()
+    before = error(code)
+    code.on_data(features, features)
+    assert error(code) < 0.5 * before
+
+
+@pytest.mark.parametrize("part", BOOKS)
+def test_dead_entries_come_to_life_after_an_epoch(part):
+    code, features = part(codebook=16).build(16).train(), torch.randn(300, part().width(16))
+    books = [module for module in code.modules() if hasattr(module, "entries")]
+    for book in books:
+        book.entries[:, 8:] += 100
+    code(features)
+    code.on_epoch()
+    for book in books:
+        assert book.entries.abs().max() < 50
+
+
+def test_evaluation_leaves_the_codebook_alone():
+    code, features = VectorQuantized().build(16).eval(), torch.randn(300, 16)
+    before = {name: tensor.clone() for name, tensor in code.state_dict().items()}
+    assert code(features).upkeep is None
+    for name, tensor in code.state_dict().items():
+        assert torch.equal(tensor, before[name])
+
+
+def test_vector_quantization_shares_a_codebook_and_product_quantization_does_not():
+    features = torch.randn(600, 2) * torch.tensor([1.0, 100.0])
+    errors = {}
+    for part in (VectorQuantized, ProductQuantized):
+        code = part(codebook=16, dim=1).build(2).eval()
+        code.on_data(features, features)
+        errors[part.name] = (features - code.point(features))[:, 0].square().mean().item()
+    assert errors["pq"] < 0.05
+    assert errors["vq"] > 5 * errors["pq"]
+
+
+class TestResidual:
+    def test_the_error_falls_with_each_stage(self):
+        features, errors = torch.randn(500, 4), []
+        for stages in (1, 2, 3, 4):
+            torch.manual_seed(0)
+            part = ResidualQuantized(codebook=16, stages=stages)
+            code = part.build(4 * stages).eval()
+            code.on_data(features, features)
+            seen = code.shown(code.point(features))
+            errors.append((features - seen).square().mean().item())
+        assert all(after < 0.5 * before for before, after in pairwise(errors))
+
+    def test_the_decoder_sees_the_sum_of_the_nearest_entries_of_what_is_left(self):
+        code, features = ResidualQuantized().build(16).eval(), torch.randn(20, 8)
+        left, total = features.reshape(40, 4), torch.zeros(40, 4)
+        for book in code.books:
+            entry = book.entries[0][torch.cdist(left, book.entries[0]).argmin(-1)]
+            left, total = left - entry, total + entry
+        seen = code.shown(code.point(features))
+        torch.testing.assert_close(seen, total.reshape(20, 8))
+
+    def test_it_takes_an_entry_of_each_stage_at_a_time(self):
+        with pytest.raises(SettingError, match=r"takes 8 numbers at a time.*of 8 or 16"):
+            ResidualQuantized().build(12)
+
+
+class TestHierarchical:
+    def test_later_stages_start_with_smaller_entries(self):
+        code = Hierarchical(codebook=4096, decay=0.5).build(16)
+        sizes = [book.entries.std().item() for book in code.books]
+        assert sizes == pytest.approx([1.0, 0.5, 0.25, 0.125], rel=0.03)
+
+    def test_rows_are_cut_after_a_stage_drawn_evenly(self):
+        code = Hierarchical(dropout=1.0).build(16).train()
+        kept = code(torch.randn(4000, 4)).z[0].reshape(4000, 4, 4).any(-1).sum(-1)
+        counts = torch.bincount(kept, minlength=5)
+        assert counts[0] == 0
+        assert ((counts[1:] - 1000).abs() < 4 * 750**0.5).all()
+        whole = Hierarchical(dropout=0.0).build(16).train()
+        assert whole(torch.randn(100, 4)).z[0].reshape(100, 4, 4).any(-1).all()
+
+    def test_a_cold_mixture_is_an_entry_drawn_by_its_nearness(self):
+        part = Hierarchical(codebook=3, stages=1, dropout=0.0, temperature=1e-4)
+        code = part.build(4).double().train()
+        features = torch.randn(1, 4, dtype=DOUBLE)
+        entries = code.books[0].entries[0].detach()
+        truth = (-(features - entries).square().sum(-1)).softmax(-1)
+        coded = code(features.expand(20_000, -1))
+        found = torch.bincount(coded.symbols.flatten(), minlength=3) / 20_000
+        assert ((found - truth).abs() < 4 * (truth * (1 - truth) / 20_000).sqrt()).all()
+        near = (coded.z[0] - entries[coded.symbols[0, :, 0]]).abs().amax(-1)
+        assert (near < 1e-6).double().mean() > 0.99
+
+
+class TestTwoLevels:
+    def test_the_bottom_is_chosen_knowing_the_top(self):
+        code, features = TwoLevels().build(16).eval(), torch.randn(20, 16)
+        other = features.clone()
+        other[:, :4] += 3
+        top, bottom = code.point(features)[:, :4], code.point(features)[:, 4:]
+        given = features[:, 4:] + code.told(top)
+        truth = code.bottom_book.vectors(code.bottom_book.nearest(given))
+        assert torch.equal(bottom, truth)
+        assert not torch.equal(code.point(other)[:, 4:], bottom)
+
+    def test_a_quarter_of_the_symbols_are_the_top(self):
+        assert [TwoLevels().build(size).top for size in (8, 16, 32, 40)] == [4, 4, 8, 8]
+        with pytest.raises(SettingError, match=r"at least 8, so it cannot have 4: .*size of 8\."):
+            TwoLevels().build(4)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "wanted"),
+    [
+        (VectorQuantized(codebook=1), "at least 2 entries"),
+        (VectorQuantized(dim=0), "at least one number"),
+        (VectorQuantized(decay=1.0), "a decay from 0 to below 1"),
+        (ProductQuantized(commitment=0.0), "a commitment above 0"),
+        (ResidualQuantized(stages=0), "at least one stage"),
+        (TwoLevels(hidden=0), "at least one hidden unit"),
+        (SimVQ(codebook=1), "at least 2 entries"),
+        (SimVQ(commitment=0.0), "a commitment above 0"),
+        (Hierarchical(codebook=1), "at least 2 entries"),
+        (Hierarchical(decay=0.0), "a decay above 0"),
+        (Hierarchical(dropout=1.5), "a dropout from 0 to 1"),
+        (Hierarchical(temperature=0.0), "a temperature above 0"),
+        (Hierarchical(commitment=0.0), "a commitment above 0"),
+    ],
+)
+def test_settings_out_of_range_are_refused(wrong, wanted):
+    with pytest.raises(SettingError, match=wanted):
+        wrong.build(16)

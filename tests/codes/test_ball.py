@@ -1,0 +1,179 @@
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from attar.codes import Poincare, WrappedNormal
+from attar.codes.ball import Ball
+from attar.errors import SettingError
+from attar.priors import StandardNormal
+
+DOUBLE = torch.float64
+CURVATURES = st.floats(0.01, 4)
+SEEDS = st.integers(0, 1000)
+
+
+def module(curvature=1.0, size=2):
+    return Poincare(prior=WrappedNormal(curvature)).build(size)
+
+
+def points(curvature, seed, n=6, size=3):
+    chance = torch.Generator().manual_seed(seed)
+    return Ball(curvature).out(torch.randn(n, size, dtype=DOUBLE, generator=chance))
+
+
+def log_density(ball, z, mean, log_variance):
+    """log N(v; 0, σ²) - (d - 1) log(sinh(√c r) / (√c r)), with v = λ log_μ(z) and r its length."""
+    v = ball.back(ball.add(-mean, z))
+    r = ball.root * v.norm(dim=-1)
+    normal = torch.distributions.Normal(torch.zeros_like(v), (log_variance / 2).exp())
+    return normal.log_prob(v).sum(-1) - (v.shape[-1] - 1) * (r.sinh() / r).log()
+
+
+@given(CURVATURES, SEEDS)
+def test_out_and_back_are_inverse_and_as_long_as_the_way(curvature, seed):
+    ball = Ball(curvature)
+    v = torch.randn(6, 3, dtype=DOUBLE, generator=torch.Generator().manual_seed(seed))
+    z = ball.out(v)
+    torch.testing.assert_close(ball.back(z), v)
+    origin = torch.zeros(1, 3, dtype=DOUBLE)
+    torch.testing.assert_close(ball.distance(z, origin)[:, 0], v.norm(dim=1))
+    closed = 2 / math.sqrt(curvature) * (math.sqrt(curvature) * z.norm(dim=1)).atanh()
+    torch.testing.assert_close(ball.distance(z, origin)[:, 0], closed)
+
+
+@given(CURVATURES, SEEDS)
+def test_what_was_added_from_the_left_can_be_taken_away(curvature, seed):
+    ball, (x, y) = Ball(curvature), points(curvature, seed).chunk(2)
+    torch.testing.assert_close(ball.add(-x, ball.add(x, y)), y, rtol=1e-6, atol=1e-9)
+    way = ball.back(ball.add(-x, y)).norm(dim=1)
+    torch.testing.assert_close(ball.distance(x, y).diagonal(), way, rtol=1e-6, atol=1e-9)
+
+
+def test_distances_are_the_inverse_hyperbolic_cosine():
+    x, y = points(1.0, 0).chunk(2)
+    squares = torch.cdist(x, y).square()
+    scale = (1 - x.square().sum(1))[:, None] * (1 - y.square().sum(1))
+    expected = torch.arccosh(1 + 2 * squares / scale)
+    torch.testing.assert_close(module(size=3).distance(x, y), expected, rtol=1e-7, atol=1e-9)
+
+
+@given(CURVATURES, SEEDS, st.floats(0, 1))
+def test_a_share_of_the_way_between_is_that_share_of_the_distance(curvature, seed, share):
+    code, (start, end) = module(curvature, 3), points(curvature, seed, 2)
+    z = code.between(start, end, torch.tensor([share], dtype=DOUBLE))
+    whole = code.distance(start[None], end[None])
+    near = {"rtol": 1e-6, "atol": 1e-7}
+    torch.testing.assert_close(code.distance(z, start[None]), share * whole, **near)
+    torch.testing.assert_close(code.distance(z, end[None]), (1 - share) * whole, **near)
+
+
+@pytest.mark.parametrize("curvature", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize("mean", [[0.0, 0.0], [1.0, -0.7]])
+def test_the_wrapped_normal_integrates_to_one_over_the_ball(curvature, mean):
+    ball = Ball(curvature)
+    mean = ball.out(torch.tensor(mean, dtype=DOUBLE))
+    log_variance = torch.tensor([-1.0, -0.3], dtype=DOUBLE)
+    # Polar coordinates around the origin: the area is sinh(√c r) / √c dr dφ.
+    r = torch.linspace(0, 12, 1201, dtype=DOUBLE)[1:] - 0.005
+    turn = torch.arange(128, dtype=DOUBLE) / 128 * 2 * math.pi
+    directions = torch.stack([turn.cos(), turn.sin()], dim=-1)
+    z = ball.out(r[:, None, None] * directions)
+    density = log_density(ball, z, mean.expand_as(z), log_variance).exp()
+    area = (ball.root * r).sinh() / ball.root * 0.01 * 2 * math.pi / 128
+    assert (density.sum(1) * area).sum().item() == pytest.approx(1, abs=1e-4)
+
+
+@given(CURVATURES, SEEDS)
+def test_the_densities_of_draws_are_those_of_wrapped_normals(curvature, seed):
+    chance = torch.Generator().manual_seed(seed)
+    features, noise = (torch.randn(*n, dtype=DOUBLE, generator=chance) for n in ((4, 6), (3, 4, 3)))
+    code = module(curvature, 3)
+    coded = code(features, noise)
+    mean, log_variance = code.point(features).expand(3, 4, 3), features[:, 3:]
+    nothing = torch.zeros_like(mean)
+    near = {"rtol": 1e-5, "atol": 1e-5}
+    log_q = log_density(code.ball, coded.z, mean, log_variance)
+    torch.testing.assert_close(coded.log_q, log_q, **near)
+    torch.testing.assert_close(
+        coded.log_p, log_density(code.ball, coded.z, nothing, nothing), **near
+    )
+    assert torch.equal(coded.rate, coded.log_q - coded.log_p)
+
+
+def test_without_curvature_codes_are_gaussian():
+    features, noise = torch.randn(4, 6, dtype=DOUBLE), torch.randn(5, 1, 3, dtype=DOUBLE)
+    code = module(1e-9, 3)
+    coded, (mean, log_variance) = code(features, noise), features.chunk(2, -1)
+    seen = mean + noise * (log_variance / 2).exp()
+    torch.testing.assert_close(code.shown(coded.z.flatten(0, 1)), seen.flatten(0, 1))
+    normal = torch.distributions.Normal(mean, (log_variance / 2).exp())
+    torch.testing.assert_close(coded.log_q, normal.log_prob(seen).sum(-1))
+    standard = torch.distributions.Normal(0.0, 1.0)
+    torch.testing.assert_close(coded.log_p, standard.log_prob(seen).sum(-1))
+
+
+def test_the_mean_weight_of_prior_over_posterior_is_one():
+    features = torch.tensor([[0.3, -0.2, 0.1, -0.1]], dtype=DOUBLE)
+    coded = module()(features, torch.randn(40_000, 1, 2, dtype=DOUBLE))
+    ratio = (coded.log_p - coded.log_q).exp()
+    assert ratio.mean().item() == pytest.approx(1, abs=4 * ratio.std().item() / 200)
+
+
+@pytest.mark.parametrize("curvature", [0.3, 2.0])
+def test_samples_are_as_far_from_the_origin_as_normals_are_long(curvature):
+    prior = WrappedNormal(curvature).build(3)
+    z = prior.sample(4000, torch.Generator().manual_seed(0))
+    distance = Ball(curvature).distance(z, torch.zeros(1, 3))[:, 0]
+    assert stats.kstest(distance.numpy(), stats.chi(3).cdf).pvalue > 0.01
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, DOUBLE])
+@pytest.mark.parametrize("curvature", [0.3, 1.0, 2.0])
+def test_any_numbers_become_points_of_the_ball_that_then_stay_bit_for_bit(curvature, dtype):
+    code = module(curvature, 16)
+    for scale in (0.01, 1.0, 100.0):
+        z = code.constrain(scale * torch.randn(200, 16, dtype=dtype))
+        assert (z.norm(dim=1) < 1 / math.sqrt(curvature)).all()
+        assert torch.equal(code.constrain(z), z)
+        assert code.shown(z).isfinite().all()
+        assert code.prior.log_prob(z).isfinite().all()
+        point = code.point(scale * torch.randn(200, 32, dtype=dtype))
+        assert torch.equal(code.constrain(point), point)
+
+
+def test_half_precision_features_make_a_code_in_single_precision():
+    features, noise = torch.randn(4, 32).bfloat16(), torch.randn(3, 1, 16)
+    half, single = (module(size=16)(f, noise) for f in (features, features.float()))
+    assert torch.equal(half.z, single.z)
+    assert torch.equal(half.rate, single.rate)
+
+
+def test_the_origin_is_a_code_with_a_gradient():
+    features = torch.zeros(1, 4, dtype=DOUBLE, requires_grad=True)
+    z = module().point(features)
+    z[0, 0].backward()
+    assert not z.any()
+    torch.testing.assert_close(
+        features.grad, torch.tensor([[0.5, 0.0, 0.0, 0.0]], dtype=DOUBLE), rtol=0, atol=1e-12
+    )
+
+
+def test_the_whole_code_is_differentiable():
+    code, noise = module(0.7, 3), torch.randn(2, 1, 3, dtype=DOUBLE)
+
+    def outcome(features):
+        coded = code(features, noise)
+        return coded.z, coded.log_q, coded.log_p
+
+    assert torch.autograd.gradcheck(outcome, torch.randn(3, 6, dtype=DOUBLE, requires_grad=True))
+
+
+def test_what_makes_no_ball_is_refused():
+    with pytest.raises(SettingError, match="must be above 0"):
+        module(0.0)
+    with pytest.raises(SettingError, match="must be a WrappedNormal of the ball"):
+        Poincare(prior=StandardNormal()).build(2)

@@ -1,0 +1,129 @@
+import pytest
+import torch
+from torch.distributions import MultivariateNormal, Normal
+
+from attar.codes import Gaussian, Hamiltonian
+from attar.codes.hamiltonian import Euclidean
+from attar.errors import SettingError
+
+DOUBLE = torch.float64
+# A linear gaussian model of two numbers: x = W z + 0.5 ε.
+WEIGHT = torch.tensor([[1.0, 0.4], [-0.3, 0.8], [0.5, 0.5]], dtype=DOUBLE)
+ROW = torch.tensor([0.7, -0.4, 1.1], dtype=DOUBLE)
+CRUDE = torch.tensor([[0.0, 0.0, 0.0, 0.0]], dtype=DOUBLE)
+
+
+def explain(z):
+    return Normal(z @ WEIGHT.T, 0.5).log_prob(ROW).sum(-1)
+
+
+def evidence():
+    covariance = WEIGHT @ WEIGHT.T + 0.25 * torch.eye(3, dtype=DOUBLE)
+    return MultivariateNormal(torch.zeros(3, dtype=DOUBLE), covariance).log_prob(ROW).item()
+
+
+def module(size=2, **settings):
+    return Hamiltonian(**settings).build(size).double()
+
+
+def energy(z, momentum):
+    """-log p(x, z) plus the kinetic energy, for z at rest a priori at N(0, I)."""
+    return z.square().sum(-1) / 2 - explain(z) + momentum.square().sum(-1) / 2
+
+
+def moved(z, momentum, steps, size):
+    def slope(z):
+        return -z + (ROW - z @ WEIGHT.T) @ WEIGHT / 0.25
+
+    pull, size = slope(z), torch.as_tensor(size, dtype=DOUBLE)
+    for _ in range(steps):
+        z, momentum, pull = Euclidean().leap(z, momentum, pull, slope, size)
+    return z, momentum
+
+
+def test_steps_can_be_taken_back():
+    start, momentum = torch.randn(2, 5, 2, dtype=DOUBLE)
+    z, speed = moved(start, momentum, 7, 0.2)
+    back, turned = moved(z, -speed, 7, 0.2)
+    torch.testing.assert_close(back, start)
+    torch.testing.assert_close(turned, -momentum)
+
+
+def test_the_energy_error_falls_with_the_square_of_the_step():
+    start, momentum = torch.randn(2, 2, dtype=DOUBLE)
+    errors = []
+    for steps in (20, 40, 80):
+        end = moved(start, momentum, steps, 1.3 / steps)
+        errors.append((energy(*end) - energy(start, momentum)).abs().item())
+    assert errors[0] / errors[1] == pytest.approx(4, rel=0.15)
+    assert errors[1] / errors[2] == pytest.approx(4, rel=0.05)
+
+
+@pytest.mark.parametrize("heat", [-20.0, 0.0, 1.0])
+def test_the_flow_keeps_volume_whatever_the_heat(heat):
+    code = module(steps=4)
+    with torch.no_grad():
+        code.heat.fill_(heat)
+
+    def flow(state):
+        z, momentum = state.reshape(2, 1, 1, 2)
+        return torch.cat(code.flow(z, momentum, explain, Euclidean())).flatten()
+
+    jacobian = torch.autograd.functional.jacobian(flow, torch.randn(4, dtype=DOUBLE))
+    assert torch.linalg.det(jacobian).item() == pytest.approx(1, abs=1e-12)
+
+
+@pytest.mark.parametrize("longest", [0.05, 1.0])
+def test_the_mean_weight_is_the_evidence(longest):
+    code = module(longest=longest)
+    with torch.no_grad():
+        coded = code(CRUDE, torch.randn(40_000, 1, 4, dtype=DOUBLE), explain)
+    weights = (explain(coded.z) - coded.rate).exp() / torch.tensor(evidence()).exp()
+    assert weights.mean().item() == pytest.approx(1, abs=4 * weights.std().item() / 200)
+
+
+def test_moving_makes_the_bound_of_a_crude_posterior_tighter():
+    still, code = Gaussian().build(2), module(steps=5, longest=2.0)
+    with torch.no_grad():
+        code.heat.fill_(-2.0)
+        bounds = []
+        for each, numbers in ((still, 2), (code, 4)):
+            coded = each(CRUDE, torch.randn(4000, 1, numbers, dtype=DOUBLE), explain)
+            bounds.append((explain(coded.z) - coded.rate).mean().item())
+    assert bounds[0] + 0.5 < bounds[1] < evidence()
+
+
+def test_the_point_moves_from_the_mean_to_where_the_row_is_likelier():
+    code = module()
+    assert torch.equal(code.point(CRUDE), CRUDE[:, :2])
+    point = code.point(CRUDE, explain)
+    with torch.no_grad():
+        assert torch.equal(code.point(CRUDE, explain), point)
+    assert explain(point[None]).item() > explain(CRUDE[None, :, :2]).item()
+
+
+def test_what_a_row_gets_does_not_depend_on_others_nor_on_whether_there_is_training():
+    code, rows = module(3), torch.randn(5, 6, dtype=DOUBLE)
+    noise = torch.randn(2, 1, 6, dtype=DOUBLE)
+    whole = code(rows, noise)
+    with torch.no_grad():
+        alone = code(rows[2:3], noise)
+    for name in ("z", "rate", "log_q", "log_p"):
+        torch.testing.assert_close(getattr(whole, name)[:, 2:3], getattr(alone, name))
+
+
+def test_features_steps_and_heat_all_learn_through_the_steps():
+    code, noise = module(), torch.randn(3, 4, 4, dtype=DOUBLE)
+
+    def outcome(features, *_):
+        coded = code(features, noise, explain)
+        return coded.z, coded.log_q, coded.log_p
+
+    features = torch.randn(4, 4, dtype=DOUBLE, requires_grad=True)
+    assert torch.autograd.gradcheck(outcome, (features, *code.parameters()))
+
+
+@pytest.mark.parametrize("settings", [{"steps": 0}, {"longest": 0.0}, {"longest": -1.0}])
+def test_steps_that_lead_nowhere_are_refused(settings):
+    with pytest.raises(SettingError, match="must be above 0"):
+        module(**settings)

@@ -1,0 +1,112 @@
+import itertools
+
+import numpy as np
+import pytest
+from sklearn.metrics import mutual_info_score
+
+from attar.errors import DataError
+from attar.evaluation.disentanglement import dci, factor_score, mig, sap
+
+# Every combination of levels, as often: factors that are exactly independent.
+LEVELS = (3, 4, 5)
+FACTORS = np.tile(np.array(list(itertools.product(*map(range, LEVELS)))), (20, 1))
+CHANCE = np.random.default_rng(0)
+NOISE = CHANCE.normal(size=(len(FACTORS), 5))
+# One to one, in another order, of any sign and scale, with a dimension that does nothing.
+PERFECT = np.c_[-3.0 * FACTORS[:, 2], np.zeros(len(FACTORS)), FACTORS[:, 0], 1e-3 * FACTORS[:, 1]]
+SPIN = np.linalg.qr(CHANCE.normal(size=(3, 3)))[0]
+MIXED = (FACTORS / np.std(FACTORS, axis=0)) @ SPIN
+EACH = {
+    "mig": mig,
+    "sap": sap,
+    "disentanglement": lambda z, f: dci(z, f).disentanglement,
+    "completeness": lambda z, f: dci(z, f).completeness,
+    "informativeness": lambda z, f: dci(z, f).informativeness,
+    "factor score": factor_score,
+}
+# Of a perfect code, and of one that says nothing.
+BEST = dict.fromkeys(EACH, 1.0) | {"sap": 1 - np.mean([1 / m for m in LEVELS])}
+WORST = dict.fromkeys(EACH, 0.0) | {
+    "informativeness": np.mean([1 / m for m in LEVELS]),
+    "factor score": 1 / 3,
+}
+
+
+@pytest.mark.parametrize("name", EACH)
+def test_a_code_that_is_the_factors_one_for_one_is_perfect(name):
+    assert EACH[name](PERFECT, FACTORS) == pytest.approx(BEST[name], abs=1e-12)
+
+
+@pytest.mark.parametrize("name", EACH)
+def test_noise_says_nothing(name):
+    assert EACH[name](NOISE, FACTORS) == pytest.approx(WORST[name], abs=0.08)
+
+
+@pytest.mark.parametrize("name", ["mig", "sap", "disentanglement", "completeness"])
+def test_a_rotation_that_loses_nothing_is_no_disentanglement(name):
+    assert EACH[name](MIXED, FACTORS) < 0.6 * BEST[name]
+
+
+@pytest.mark.parametrize("measure", [mig, sap])
+def test_a_factor_in_two_dimensions_has_no_gap(measure):
+    assert measure(np.c_[PERFECT, PERFECT], FACTORS) == pytest.approx(0, abs=1e-12)
+
+
+def test_a_factor_in_two_of_eight_dimensions_is_complete_but_for_the_entropy_of_two():
+    doubled = np.c_[PERFECT, PERFECT]
+    assert dci(doubled, FACTORS).completeness == pytest.approx(1 - 1 / 3, abs=0.02)
+
+
+@pytest.mark.parametrize("name", ["disentanglement", "factor score"])
+def test_a_dimension_of_two_factors_does_not_stand_for_one(name):
+    joint = np.c_[FACTORS[:, 0] + 3.0 * FACTORS[:, 1], FACTORS[:, 2]]
+    assert EACH[name](joint, FACTORS) < 0.8
+
+
+def test_the_gap_is_of_mutual_informations_over_entropies():
+    few = np.c_[FACTORS[:, 0] // 2, FACTORS[:, 0], FACTORS[:, 1] % 2]
+    first, second, _ = FACTORS.T
+    gaps = [
+        1 - mutual_info_score(first, first // 2) / mutual_info_score(first, first),
+        np.log(2) / np.log(4),
+        0,
+    ]
+    assert mig(few, FACTORS) == pytest.approx(np.mean(gaps), rel=1e-9)
+    assert mutual_info_score(second, second % 2) == pytest.approx(np.log(2))
+
+
+def test_numbers_are_cut_to_equal_intervals():
+    bit = CHANCE.permutation(np.repeat([0, 1], 500))
+    z = bit + 0.4 * CHANCE.random(1000)
+    assert mig(z[:, None], bit[:, None]) == pytest.approx(1)
+    assert mig(z[:, None], bit[:, None], bins=1) == 0
+
+
+@pytest.mark.parametrize("name", EACH)
+def test_a_factor_that_never_varies_is_left_out(name):
+    more = np.c_[np.full(len(FACTORS), 7), FACTORS]
+    assert EACH[name](PERFECT, more) == EACH[name](PERFECT, FACTORS)
+    with pytest.raises(DataError, match="No factor varies"):
+        EACH[name](PERFECT, more[:, :1])
+
+
+@pytest.mark.parametrize("name", EACH)
+def test_a_code_that_never_varies_says_nothing(name):
+    still = np.ones((len(FACTORS), 2))
+    assert EACH[name](still, FACTORS) == pytest.approx(WORST[name], abs=0.08)
+
+
+@pytest.mark.parametrize("measure", [dci, factor_score])
+def test_equal_seeds_give_equal_scores(measure):
+    blurred = MIXED + 0.3 * NOISE[:, :3]
+    assert measure(blurred, FACTORS, seed=1) == measure(blurred, FACTORS, seed=1)
+    assert measure(blurred, FACTORS, seed=1) != measure(blurred, FACTORS, seed=2)
+
+
+def test_importances_that_are_split_in_known_shares_have_their_entropy():
+    # Half of the rows tell the factor by one dimension and half by the other: by symmetry each has
+    # half of the importance.
+    bit, which = CHANCE.integers(2, size=(2, 4000))
+    z = np.c_[np.where(which, bit, 0.5), np.where(which, 0.5, bit)]
+    assert dci(z, bit[:, None]).completeness == pytest.approx(0, abs=0.05)
+    assert dci(z, bit[:, None]).informativeness == 1

@@ -1,0 +1,65 @@
+import pytest
+import torch
+from torch import nn
+
+from attar.likelihoods import Gaussian
+from attar.model import Model
+from attar.records import Batch, Coded, Trace
+
+DOUBLE = torch.float64
+
+
+@pytest.fixture
+def model_of():
+    """Makes a model of rows of a few cells, with weights of some size in double precision."""
+
+    def made(network, code, size=3, cells=5, likelihood=None):
+        model = Model(
+            network.encoder((cells,), code.width(size)),
+            code.build(size),
+            network.decoder(size, (cells,)),
+            (likelihood or Gaussian()).build(),
+        ).double()
+        for parameter in model.parameters():
+            nn.init.normal_(parameter, std=0.5)
+        return model
+
+    return made
+
+
+@pytest.fixture
+def penalty_of():
+    """Makes a penalty's term and its value at a model's trace of rows."""
+
+    def made(penalty, model, x):
+        term = penalty.build(model, model.encode(x).shape[1], x.shape[1:])
+        if term.critic is not None:
+            term.critic.double()
+        return term, term.value(model(Batch(x, x), inputs_learn=term.inputs_learn))
+
+    return made
+
+
+@pytest.fixture
+def trace_of():
+    """Makes a trace of nothing but codes (n, d), and their moments where they have some."""
+
+    def made(z, moments=None):
+        x = torch.zeros(len(z), 2, dtype=z.dtype)
+        coded = Coded(z[None], torch.zeros(1, len(z)), moments=moments)
+        return Trace(Batch(x, x), x, z, coded, x[None], lambda parameters, target: -parameters)
+
+    return made
+
+
+@pytest.fixture
+def near():
+    """Asserts that the mean of draws is what it should be, within four standard errors."""
+
+    def check(draws, expected, share=0.05):
+        error = draws.std().item() / len(draws) ** 0.5
+        assert draws.mean().item() == pytest.approx(expected, abs=4 * error)
+        if expected:
+            assert error < share * abs(expected)
+
+    return check

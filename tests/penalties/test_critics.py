@@ -1,0 +1,267 @@
+"""Critics, and the rules that hold for each of them."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from attar import SettingError
+from attar.codes import Gaussian, Point
+from attar.conditions import Joined
+from attar.likelihoods import Bernoulli
+from attar.networks import Linear, Mlp
+from attar.penalties import Adversarial, LearnedSimilarity, Permuted, sum_of
+from attar.penalties.adversarial import PriorCritic
+from attar.penalties.critics import fooling, steepness, telling_apart, unmoved
+from attar.penalties.permuted import PermutedCritic, permuted
+from attar.priors import Mixture, StandardNormal
+from attar.recipe import Recipe
+from attar.records import Batch
+
+DOUBLE = torch.float64
+EVERY = [Permuted(), Adversarial(), LearnedSimilarity()]
+
+
+def objective_of(penalty, prior=None, shape=(5,)):
+    recipe = Recipe(Gaussian(prior=prior or StandardNormal()), penalties=(penalty,))
+    objective = recipe.build(shape, 3, Mlp((6,), "tanh"), Bernoulli())
+    objective.model.double()
+    for critic in objective.critics.values():
+        critic.double()
+    return objective, objective.penalties[penalty.name]
+
+
+def flat(rows):
+    x = torch.rand(rows, 5, dtype=DOUBLE)
+    return Batch(x, x)
+
+
+@pytest.mark.parametrize("penalty", EVERY, ids=lambda part: part.name)
+class TestEveryCritic:
+    def test_each_players_gradient_touches_its_own_weights_alone(self, penalty):
+        objective, term = objective_of(penalty, Mixture(4))
+        trace = objective.model(flat(8))
+        value = term.value(trace)
+        value.backward(retain_graph=True)
+        assert all(weight.grad is None for weight in term.critic.parameters())
+        assert any(weight.grad is not None for weight in objective.model.parameters())
+        objective.model.zero_grad()
+        term.critic.loss(trace).backward()
+        assert all(weight.grad.any() for weight in term.critic.parameters())
+        assert all(weight.grad is None for weight in objective.model.parameters())
+
+    def test_the_critic_has_no_weights_of_the_model(self, penalty):
+        objective, term = objective_of(penalty, Mixture(4))
+        models = {id(weight) for weight in objective.model.parameters()}
+        assert models.isdisjoint(id(weight) for weight in term.critic.parameters())
+
+    def test_a_single_row_gives_finite_gradients(self, penalty):
+        objective, term = objective_of(penalty)
+        trace = objective.model(flat(1))
+        torch.autograd.backward([term.value(trace) + term.critic.loss(trace)])
+        weights = [*objective.model.parameters(), *term.critic.parameters()]
+        assert all(weight.grad is None or weight.grad.isfinite().all() for weight in weights)
+
+    def test_the_critic_learns_to_tell_apart(self, penalty):
+        objective, term = objective_of(penalty)
+        with torch.no_grad():
+            for weight in objective.model.parameters():
+                nn.init.normal_(weight, std=0.8)
+        trace, optimizer = objective.model(flat(64)), torch.optim.Adam(term.critic.parameters())
+        before = term.critic.loss(trace).item()
+        for group in optimizer.param_groups:
+            group["lr"] = 0.01
+        for _ in range(60):
+            optimizer.zero_grad()
+            term.critic.loss(trace).backward()
+            optimizer.step()
+        assert term.critic.loss(trace).item() < before
+
+
+class TestParts:
+    def test_telling_apart_is_the_cross_entropy_of_the_two(self):
+        real, made = torch.randn(2, 7, 1, dtype=DOUBLE)
+        expected = -(real.sigmoid().log().mean() + (1 - made.sigmoid()).log().mean())
+        torch.testing.assert_close(telling_apart(real, made), expected)
+        torch.testing.assert_close(fooling(made), -made.sigmoid().log().mean())
+
+    def test_steepness_is_the_squared_slope(self):
+        rows = torch.randn(7, 3, dtype=DOUBLE, requires_grad=True)
+        judge = nn.Linear(3, 1).double()
+        found = steepness(judge(rows).sin(), rows)
+        slope = judge(rows).cos() * judge.weight
+        torch.testing.assert_close(found, slope.square().sum(1).mean())
+
+    def test_an_unmoved_critic_says_the_same_with_the_same_slope_for_the_rows(self):
+        rows = torch.randn(7, 3, dtype=DOUBLE, requires_grad=True)
+        judge = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1)).double()
+        slopes = [torch.autograd.grad(f(rows).sum(), rows)[0] for f in (judge, unmoved_of(judge))]
+        assert torch.equal(unmoved(judge, rows), judge(rows))
+        assert torch.equal(*slopes)
+
+    @pytest.mark.parametrize("penalty", [Adversarial(steep=-1.0), LearnedSimilarity(steep=-0.1)])
+    def test_a_negative_price_is_refused(self, penalty):
+        with pytest.raises(SettingError, match=r"price of a steep critic in .* must not be neg"):
+            objective_of(penalty)
+
+
+def unmoved_of(judge):
+    return lambda rows: unmoved(judge, rows)
+
+
+class LogRatio(nn.Module):
+    """The best of critics for a normal with correlation r: log q(z) / (q(z₁) q(z₂))."""
+
+    def __init__(self, r):
+        super().__init__()
+        self.r = r
+        self.scale = nn.Parameter(torch.ones(1, dtype=DOUBLE))
+        self.offset = nn.Parameter(torch.zeros(1, dtype=DOUBLE))
+
+    def forward(self, z):
+        r, (a, b) = self.r, z.unbind(1)
+        quadratic = (r**2 * (a**2 + b**2) - 2 * r * a * b) / (2 * (1 - r**2))
+        ratio = -0.5 * math.log(1 - r**2) - quadratic
+        return (self.scale * ratio + self.offset)[:, None]
+
+
+def correlated(n, r):
+    a, b = torch.randn(2, n, dtype=DOUBLE)
+    return torch.stack([a, r * a + (1 - r**2) ** 0.5 * b], 1)
+
+
+class TestPermuted:
+    def test_permuting_keeps_each_number_and_parts_them(self):
+        z = correlated(4000, 0.9)
+        mixed = permuted(z)
+        assert torch.equal(mixed.sort(0).values, z.sort(0).values)
+        assert abs(torch.corrcoef(mixed.T)[0, 1].item()) < 4 / 4000**0.5
+
+    @pytest.mark.parametrize("r", [0.0, 0.5, -0.8])
+    def test_with_the_best_critic_it_is_the_total_correlation(self, r, model_of, trace_of, near):
+        term = Permuted().build(model_of(Linear(), Gaussian()), 2, (5,))
+        term.critic.judge = LogRatio(r)
+        values = torch.stack([term.value(trace_of(correlated(500, r))) for _ in range(100)])
+        near(values.detach(), -0.5 * math.log(1 - r**2))
+
+    def test_no_critic_is_better_than_the_log_ratio(self, trace_of, near):
+        critic = PermutedCritic(LogRatio(0.7))
+        slopes = []
+        for _ in range(100):
+            critic.zero_grad()
+            critic.loss(trace_of(correlated(500, 0.7))).backward()
+            slopes.append(torch.cat([weight.grad for weight in critic.parameters()]))
+        for slope in torch.stack(slopes).T:
+            near(slope, 0.0)
+
+
+class TestAdversarial:
+    def test_where_nothing_can_be_told_it_is_log_2(self, model_of, trace_of):
+        model = model_of(Linear(), Point(prior=StandardNormal()))
+        term = Adversarial().build(model, 3, (5,))
+        for weight in term.critic.double().parameters():
+            nn.init.zeros_(weight)
+        trace = trace_of(torch.randn(9, 3, dtype=DOUBLE))
+        assert term.value(trace).item() == pytest.approx(math.log(2), rel=1e-12)
+        assert term.critic.loss(trace).item() == pytest.approx(2 * math.log(2), rel=1e-12)
+
+    def test_the_best_critic_of_two_normals_rests(self, trace_of, near):
+        # log N(z; 0, 1) / N(z; 1, 1) = 1/2 - z.
+        judge = nn.Linear(1, 1).double()
+        nn.init.constant_(judge.weight, -1.0)
+        nn.init.constant_(judge.bias, 0.5)
+        critic, slopes = PriorCritic(judge, torch.randn_like, steep=0.0), []
+        for _ in range(100):
+            critic.zero_grad()
+            critic.loss(trace_of(torch.randn(500, 1, dtype=DOUBLE) + 1)).backward()
+            slopes.append(torch.cat([judge.weight.grad[0], judge.bias.grad]))
+        for slope in torch.stack(slopes).T:
+            near(slope, 0.0)
+
+    def test_playing_draws_codes_to_the_prior(self):
+        recipe = Recipe(Point(prior=StandardNormal()), penalties=(Adversarial(),))
+        objective = recipe.build((2,), 2, Linear(), Bernoulli())
+        term, encoder = objective.penalties["adversarial"], objective.model.encoder
+        weights = (encoder.parameters(), term.critic.parameters())
+        players = [torch.optim.Adam(each, 0.01, betas=(0.5, 0.9)) for each in weights]
+
+        def rows(n):
+            return torch.randn(n, 2) @ torch.tensor([[1.5, 0.5], [0.0, 0.8]]) + 1
+
+        for step in range(400):
+            x = rows(128)
+            trace = objective.model(Batch(x, x))
+            for player, loss in zip(players, (term.value, term.critic.loss), strict=True):
+                player.param_groups[0]["lr"] = 0.01 * (1 - step / 400)
+                player.zero_grad()
+                loss(trace).backward()
+                player.step()
+        z = encoder(rows(4000))
+        torch.testing.assert_close(z.mean(0), torch.zeros(2), rtol=0, atol=0.15)
+        torch.testing.assert_close(torch.cov(z.T), torch.eye(2), rtol=0, atol=0.15)
+
+
+class TestLearnedSimilarity:
+    def test_it_is_what_the_critic_feels_of_the_rows(self):
+        objective, term = objective_of(LearnedSimilarity())
+        batch, model, critic = flat(8), objective.model, term.critic
+        trace = model(batch)
+        torch.manual_seed(3)
+        value = term.value(trace)
+        torch.manual_seed(3)
+        new = torch.randn(8, 3).double()
+        made = torch.cat([model.decode(z) for z in (trace.coded.z[0], new)])
+        back = model.likelihood.mean(trace.parameters[0])
+        unlike = (critic.body(batch.target) - critic.body(back)).square().sum() / 8 / 2
+        seen = -critic.judge(critic.body(made)).sigmoid().log().mean()
+        torch.testing.assert_close(value, unlike + seen)
+
+    def test_the_encoder_does_not_learn_to_fool_the_critic(self):
+        gradients = {}
+        for share in (0.0, 1.0):
+            torch.manual_seed(1)
+            objective, term = objective_of(LearnedSimilarity(adversarial=share))
+            term.value(objective.model(flat(8))).backward()
+            model = objective.model
+            gradients[share] = [
+                torch.cat([weight.grad.flatten() for weight in part.parameters()])
+                for part in (model.encoder, model.decoder)
+            ]
+        torch.testing.assert_close(gradients[0.0][0], gradients[1.0][0])
+        assert not torch.allclose(gradients[0.0][1], gradients[1.0][1])
+
+    def test_cells_that_are_unknown_are_felt_by_neither_player(self):
+        objective, term = objective_of(LearnedSimilarity())
+        x, observed = torch.rand(8, 5, dtype=DOUBLE), torch.rand(8, 5) < 0.5
+        x = x * observed
+        figures = []
+        for bias in (0.0, 9.0):
+            last = [m for m in objective.model.decoder.modules() if isinstance(m, nn.Linear)][-1]
+            with torch.no_grad():
+                last.bias[0] = bias
+            hidden = observed.clone()
+            hidden[:, 0] = False
+            batch = Batch(x * hidden, x * hidden, hidden)
+            torch.manual_seed(3)
+            trace = objective.model(batch)
+            figures.append(sum_of([term.value(trace), term.critic.loss(trace)]))
+        assert torch.equal(*figures)
+
+    def test_images_have_a_critic_of_convolutions(self):
+        _, term = objective_of(LearnedSimilarity(), shape=(2, 7, 6))
+        assert any(isinstance(layer, nn.Conv2d) for layer in term.critic.modules())
+        _, term = objective_of(LearnedSimilarity(network=Mlp((5,))), shape=(2, 7, 6))
+        assert not any(isinstance(layer, nn.Conv2d) for layer in term.critic.modules())
+
+    def test_prior_draws_are_decoded_with_the_rows_condition(self):
+        recipe = Recipe(Gaussian(), penalties=(LearnedSimilarity(),), condition=Joined())
+        objective = recipe.build((5,), 3, Mlp((6,)), Bernoulli(), condition_size=2)
+        term, made = objective.penalties["learned-similarity"], []
+        objective.model.decoder.register_forward_pre_hook(lambda _, given: made.append(given[0]))
+        x, told = torch.rand(8, 5), torch.rand(8, 2)
+        trace = objective.model(Batch(x, x, condition=told))
+        term.value(trace)
+        assert len(made) == 3
+        for shown in made:
+            assert torch.equal(shown[:, 3:], told)

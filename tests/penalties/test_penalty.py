@@ -1,0 +1,72 @@
+"""What holds for every penalty."""
+
+import pytest
+import torch
+
+from attar.codes import Gaussian, Point
+from attar.likelihoods import Bernoulli
+from attar.networks import Mlp
+from attar.parts import Part
+from attar.penalties import Penalty
+from attar.priors import StandardNormal
+from attar.recipe import Recipe
+from attar.records import Batch
+
+EVERY = [Penalty.named(name) for name in Penalty.members]
+pytestmark = pytest.mark.parametrize("penalty", EVERY, ids=lambda part: part.name)
+
+
+def objective_of(penalty):
+    code = Point(prior=StandardNormal()) if "point" in penalty.needs else Gaussian()
+    return Recipe(code, penalties=(penalty,)).build((5,), 3, Mlp((6,), "tanh"), Bernoulli())
+
+
+def trace_of(objective, rows):
+    x = torch.rand(rows, 5)
+    return objective.model(Batch(x, x), inputs_learn=objective.inputs_learn)
+
+
+def test_it_is_a_finite_scalar_with_a_gradient_for_one_row_and_for_many(penalty):
+    objective = objective_of(penalty)
+    term = objective.penalties[penalty.name]
+    for rows in (1, 2, 20):
+        objective.model.zero_grad()
+        value = term.value(trace_of(objective, rows))
+        assert value.shape == ()
+        assert value.isfinite()
+        value.backward()
+        slopes = [p.grad for p in objective.model.parameters() if p.grad is not None]
+        assert slopes
+        assert all(slope.isfinite().all() for slope in slopes)
+
+
+def test_following_its_gradient_lowers_it(penalty):
+    objective = objective_of(penalty)
+    term, model = objective.penalties[penalty.name], objective.model
+    with torch.no_grad():
+        for weight in model.parameters():
+            torch.nn.init.normal_(weight, std=0.6)
+    optimizer = torch.optim.Adam(model.parameters(), 0.02)
+    values = []
+    for step in range(50):
+        torch.manual_seed(step % 5)
+        optimizer.zero_grad()
+        value = term.value(trace_of(objective, 30))
+        value.backward()
+        optimizer.step()
+        values.append(value.item())
+    assert sum(values[-5:]) < sum(values[:5])
+
+
+def test_it_comes_back_from_json(penalty):
+    changed = penalty.replace(weight=0.123)
+    assert Part.from_json(changed.to_json()) == changed
+
+
+def test_it_adds_its_weight_times_its_value_to_the_loss(penalty):
+    objective = objective_of(penalty.replace(weight=3.0))
+    trace = trace_of(objective, 8)
+    torch.manual_seed(2)
+    value = objective.penalties[penalty.name].value(trace)
+    torch.manual_seed(2)
+    torch.testing.assert_close(objective.terms(trace)[penalty.name], 3 * value)
