@@ -3,8 +3,9 @@ import torch
 from torch import nn
 
 from attar.codes import Gaussian, Ordered, Point
-from attar.corruptions import GaussianNoise, Masking, SaltAndPepper
+from attar.corruptions import GaussianNoise, Masking, Patches, SaltAndPepper
 from attar.likelihoods import Bernoulli, LearnedGaussian
+from attar.likelihoods import Gaussian as GaussianLikelihood
 from attar.model import Model
 from attar.networks import Bag, Conv, Mlp
 from attar.objective import Objective
@@ -168,3 +169,19 @@ def test_sparse_rows_have_a_slope_too():
         slopes.append(torch.autograd.grad(trace.coded.z.sum(), trace.inputs)[0])
     torch.testing.assert_close(*slopes)
     torch.testing.assert_close(model.encode(x.to_sparse()), model.encode(x))
+
+
+def test_what_a_corruption_asks_for_alone_is_in_the_loss_and_unseen_by_the_encoder():
+    recipe = Recipe(corruption=Patches(0.5, size=1))
+    model = recipe.build((1, 4, 4), 2, Mlp((8,)), GaussianLikelihood(), gaps=True).model.train()
+    x = 1 + torch.rand(6, 1, 4, 4)
+    trace = model(Batch(x, x))
+    hidden = trace.inputs == 0
+    assert torch.equal(trace.batch.observed, hidden)
+    assert hidden.flatten(1).sum(1).tolist() == [8] * 6
+    cells = GaussianLikelihood().build().log_prob(trace.parameters, x)
+    expected = (cells * hidden).flatten(2).sum(-1)
+    torch.testing.assert_close(trace.log_likelihood, expected)
+    told = torch.cat([x * ~hidden, (~hidden).float()], dim=1)
+    torch.testing.assert_close(trace.features, model.encoder(told))
+    assert model.eval()(Batch(x, x)).batch.observed is None

@@ -54,7 +54,9 @@ _LAZY = {
     "load": "attar.loading:load",
 }
 _MODULES = (
+    "bounds",
     "codes",
+    "conditions",
     "corruptions",
     "likelihoods",
     "networks",
@@ -62,6 +64,7 @@ _MODULES = (
     "priors",
     "recipes",
     "report",
+    "sampling",
     "training",
 )
 

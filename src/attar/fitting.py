@@ -99,7 +99,7 @@ def _trained(
             checkpoint,
         )
         weights = sum(weight.numel() for weight in model.parameters())
-        with threads_for(plan.batch_size, weights):
+        with threads_for(plan.batch_size * plan.recipe.bound.draws, weights):
             history = training.run()
     model.zero_grad(set_to_none=True)
     return model, history, training.best_epoch

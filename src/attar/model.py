@@ -69,6 +69,7 @@ class Model(nn.Module):
         if corruption is not None:
             inputs, asked = corruption.damage(inputs)
             if asked is not None:
+                known = ~asked if known is None else known & ~asked
                 batch = batch.asking(asked)
         if inputs_learn:
             inputs = inputs.detach().requires_grad_()

@@ -200,8 +200,8 @@ class Planner:
     def _code_size(self, recipe: Recipe, network: Network, prepared: Rows) -> int:
         def auto() -> tuple[int, str]:
             if isinstance(network, Modules):
-                per_number = recipe.code.width(1)
-                return network.features(self.kind.shape) // per_number, "as the encoder gives"
+                features, least = network.features(self.kind.shape), recipe.code.nearest_size(1)
+                return features * least // recipe.code.width(least), "as the encoder gives"
             size, reason = choices.code_size(self.kind, prepared)
             return recipe.code.nearest_size(size), reason
 
@@ -237,6 +237,13 @@ class Planner:
             raise SettingError(
                 f"The likelihood {likelihood.name!r} needs complete rows, but cells are missing: "
                 "use 'gaussian' or 'mixed', or fill them."
+            )
+        corruption = recipe.corruption
+        if corruption and "complete" in likelihood.needs and "gaps" in corruption.provides:
+            raise SettingError(
+                f"The likelihood {likelihood.name!r} needs complete rows, but the corruption "
+                f"{corruption.name!r} asks for what it hid alone: use 'masking', or the likelihood "
+                "'gaussian'."
             )
         if "counts" in likelihood.needs and not choices.are_counts(prepared):
             raise SettingError(

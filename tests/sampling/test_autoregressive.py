@@ -8,6 +8,7 @@ from attar.errors import SettingError
 from attar.sampling import Autoregressive
 
 CHAIN = torch.tensor([[0.8, 0.2, 0.0, 0.0], [0.1, 0.1, 0.8, 0.0], [0.0, 0.3, 0.0, 0.7], [0.25] * 4])
+SMALL = Autoregressive(hidden=32, steps=120)
 FIRST = torch.tensor([0.4, 0.3, 0.2, 0.1])
 
 
@@ -29,7 +30,7 @@ def chained():
 @pytest.fixture(scope="module")
 def drawn(chained):
     code, codes = chained
-    return code.symbols(Autoregressive().fit(code, codes)(10_000, chance(1)))
+    return code.symbols(SMALL.fit(code, codes)(10_000, chance(1)))
 
 
 def test_the_first_symbols_come_as_often_as_they_did(drawn):
@@ -49,7 +50,7 @@ def test_it_learns_the_transitions_of_a_markov_chain(drawn):
 def test_it_tells_what_the_even_prior_misses():
     code = Gumbel().build(8).eval()
     same = torch.arange(1000).remainder(4)[:, None].expand(-1, 2)
-    draw = Autoregressive().fit(code, code.vectors(same))
+    draw = SMALL.fit(code, code.vectors(same))
     agree = [
         (s[:, 0] == s[:, 1]).float().mean()
         for s in (
@@ -66,7 +67,7 @@ def test_symbols_of_a_large_codebook_are_known_by_their_vectors():
     code = VectorQuantized(codebook=256, dim=2).build(4).eval()
     start = torch.randn(600, 2)
     codes = code.constrain(torch.cat([start, start + 0.1 * torch.randn(600, 2)], -1))
-    drawn = Autoregressive().fit(code, codes[:300])(2000, chance(0))
+    drawn = SMALL.fit(code, codes[:300])(2000, chance(0))
     apart = (drawn[:, :2] - drawn[:, 2:]).square().sum(-1).mean().sqrt()
     even = code.prior.sample(2000, chance(0))
     assert apart < 0.5 * (even[:, :2] - even[:, 2:]).square().sum(-1).mean().sqrt()
@@ -88,7 +89,7 @@ def test_draws_are_valid_codes_and_equal_for_equal_seeds():
 def test_a_single_position_has_its_symbols_shares():
     code = Gumbel().build(4).eval()
     codes = code.vectors(torch.tensor([[0]] * 60 + [[3]] * 20))
-    symbols = code.symbols(Autoregressive().fit(code, codes)(4000, chance(0)))
+    symbols = code.symbols(SMALL.fit(code, codes)(4000, chance(0)))
     shares = torch.bincount(symbols[:, 0], minlength=4) / 4000
     error = 4 * math.sqrt(0.75 * 0.25 / 4000)
     assert shares.tolist() == pytest.approx([0.75, 0, 0, 0.25], abs=error + 0.01)

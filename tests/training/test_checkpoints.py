@@ -2,10 +2,13 @@ import pytest
 import torch
 
 from attar import FileError, ModelFileError
-from attar.codes import Gaussian, TopK
+from attar.bounds import Capacity
+from attar.codes import Gaussian, TopK, VectorQuantized
 from attar.corruptions import Masking
 from attar.likelihoods import LearnedGaussian
 from attar.networks import Mlp
+from attar.penalties import Permuted
+from attar.priors import Vamp
 from attar.recipe import Recipe
 from attar.training import Callback, Optimizer, Sgd
 from attar.training.checkpoints import (
@@ -21,6 +24,13 @@ CASES = {
     "dropout": {"network": DROPOUT},
     "gaussian": {"spec": Recipe(Gaussian()), "likelihood": LearnedGaussian(), "network": DROPOUT},
     "topk": {"spec": Recipe(TopK(1), corruption=Masking(0.3))},
+    "critic": {
+        "spec": Recipe(Gaussian(), penalties=(Permuted(),)),
+        "likelihood": LearnedGaussian(),
+    },
+    "codebook": {"spec": Recipe(VectorQuantized(codebook=8, dim=2))},
+    "growing": {"spec": Recipe(Gaussian(), bound=Capacity(3.0)), "likelihood": LearnedGaussian()},
+    "vamp": {"spec": Recipe(Gaussian(prior=Vamp(4))), "likelihood": LearnedGaussian()},
     "sgd": {"optimizer": Sgd(), "learning_rate": 0.05},
     "patience": {"patience": 1, "learning_rate": 0.5, "epochs": 12},
 }

@@ -102,7 +102,7 @@ class TestEveryCode:
         def loss(*_):
             return objective.loss(model(batch, noise))
 
-        assert torch.autograd.gradcheck(loss, weights, atol=1e-6)
+        assert torch.autograd.gradcheck(loss, weights, atol=1e-6, fast_mode=True)
 
     def test_a_copy_has_a_prior_of_its_own(self, name):
         code = built(name)
@@ -122,6 +122,14 @@ class TestEveryCode:
         assert torch.equal(other.eval().point(features), code.eval().point(features))
         symbols = torch.zeros(2, len(code.sizes), dtype=torch.long)
         assert torch.equal(other.vectors(symbols), code.vectors(symbols))
+
+    def test_features_in_half_precision_can_be_learnt_from(self, name):
+        code, features = built(name).train(), features_of(name).bfloat16().requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16):
+            coded = code(features)
+        (code.shown(coded.z[0]).square().sum() + coded.upkeep.sum()).backward()
+        assert features.grad.isfinite().all()
+        assert {t.dtype for t in code.state_dict().values()} <= {torch.float32, torch.int64}
 
     def test_every_feature_learns_in_training(self, name):
         code, features = built(name).train(), features_of(name).requires_grad_()

@@ -9,9 +9,10 @@ from attar.codes.code import CodeModule, Explain
 from attar.errors import SettingError
 from attar.records import Coded
 
-# A unit is idle after 20 times the rows in which one of an even share would have won once. Of the
-# idle units the 8 k largest of a row are asked for its residual, at the price of the paper.
-PATIENCE, HELPERS, PRICE = 20, 8, 1 / 32
+# A unit is idle after 8 times the rows in which one of an even share would have won once.
+PATIENCE = 8
+# How much what idle units leave unexplained weighs beside what the code does.
+PRICE = 0.25
 
 
 def check_k(k: int, code_size: int) -> None:
@@ -32,9 +33,10 @@ def check_k(k: int, code_size: int) -> None:
 class LargestModule(CodeModule):
     """Keeps the largest of features + bias, and lets no unit die.
 
-    In training units that have not won for long are asked to explain what the code of a row leaves
-    unexplained. After an epoch without a win, a unit's bias is raised to where the row that liked
-    it best would just have chosen it.
+    In training, units that have not won for long are lent rows, and must explain what the row's
+    code leaves unexplained: the auxiliary loss of Gao et al., but with each unit as sparse as it
+    will have to be, so that they don't all learn the same. After an epoch without a win, a unit's
+    bias is raised to where the row that liked it best would just have chosen it.
 
     References
     ----------
@@ -60,16 +62,20 @@ class LargestModule(CodeModule):
         """Return the largest units of each row, the same with any noise."""
         z, upkeep = self.point(features), None
         if self.training and explain is not None:
-            helped = z.detach() + self.helpers(features + self.bias)
+            helped = z.detach() + self.lent(features + self.bias)
             upkeep = -PRICE * explain(helped[None])
         return Coded(z[None], z.new_zeros(1, len(z)), upkeep=upkeep)
 
-    def helpers(self, scores: Tensor) -> Tensor:
-        """Return the largest of each row's idle units, rectified; all others are zero: (B, d)."""
-        size = scores.shape[1]
-        idle = scores.where(self.idle > PATIENCE * size / self.k, -torch.inf)
-        values, units = idle.topk(min(HELPERS * self.k, size), dim=-1)
-        return torch.zeros_like(scores).scatter(-1, units, values.relu())
+    def lent(self, scores: Tensor) -> Tensor:
+        """Return codes (B, d) of the idle units alone.
+
+        Each is active in the k B / d rows that it likes best, by how much more than in the next.
+        """
+        rows, size = scores.shape
+        share = max(1, self.k * rows // size)
+        values, best = scores.topk(min(share + 1, rows), dim=0)
+        liked = torch.zeros_like(scores).scatter(0, best, (values - values[-1].detach()).relu())
+        return liked.where(self.idle > PATIENCE * size / self.k, 0.0)
 
     def on_epoch(self) -> None:
         """Raise the bias of each unit that won nothing since the last call."""

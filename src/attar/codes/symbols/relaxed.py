@@ -57,7 +57,8 @@ class RelaxedModule(SymbolModule):
         self, features: Tensor, noise: Tensor | None = None, explain: Explain | None = None
     ) -> Coded:
         """Return draws of symbols; the densities are theirs, in training too."""
-        logits = self.logits(features)
+        # Draws and densities want the code's own precision, whatever the encoder computes in.
+        logits = self.logits(features.to(self.temperature.dtype))
         logs = logits.log_softmax(-1)
         if noise is None:
             noise = torch.randn_like(logs)[None]

@@ -37,10 +37,6 @@ class SymbolCode(Code):
         """Return the size of enough whole blocks."""
         return max(-(-code_size // self.multiple) * self.multiple, self.least_size)
 
-    def nearest_size(self, code_size: int) -> int:
-        """Return the next size that is a whole number of blocks."""
-        return max(-(-code_size // self.multiple) * self.multiple, self.least_size)
-
     def blocks(self, code_size: int) -> int:
         """Return how many blocks a code has.
 

@@ -1,0 +1,120 @@
+"""A made dictionary: which sparse codes find it again, and with how many dead units.
+
+512 random directions in 128 dimensions. Each row is the sum of about 7 of them, with random sizes
+and a little noise; the most common is active in every fifth row, the rarest in one of 300, as
+Zipf and Mandelbrot have it for words. Each fit has as many units as there are directions, one
+linear layer each way, and runs in a fresh process.
+
+A direction is found as far as a column of the decoder points the same way: the cosine of the
+nearest, in the mean over all directions. A unit is dead if no unseen row makes it active. The error
+is that of unseen rows, as a share of their variance.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks._common import Rows, arguments, in_fresh_process, middle, report, spread
+
+FEATURES, DIMENSIONS, ACTIVE, NOISE, UNSEEN = 512, 128, 7, 0.02, 20_000
+
+CONTENDERS = (
+    "matryoshka",
+    "sparse-batchtopk",
+    "sparse-topk",
+    "sparse-jumprelu",
+    "sparse-gated",
+    "sparse-l1",
+)
+
+
+@dataclass(frozen=True)
+class Made:
+    """Rows made of features (512, 128), the dictionary."""
+
+    features: Rows
+    rows: Rows
+    unseen: Rows
+
+    @classmethod
+    def of(cls, rows: int, seed: int) -> Made:
+        """Return so many rows to learn from, and 20,000 unseen ones."""
+        chance = np.random.default_rng(seed)
+        features = chance.standard_normal((FEATURES, DIMENSIONS))
+        features /= np.linalg.norm(features, axis=1, keepdims=True)
+        often = 1 / (np.arange(FEATURES) + 9)
+        often *= ACTIVE / often.sum()
+
+        def some(count: int) -> Rows:
+            sizes = chance.uniform(0.5, 1.5, (count, FEATURES))
+            clean = sizes * (chance.random((count, FEATURES)) < often) @ features
+            noisy = clean + NOISE * chance.standard_normal(clean.shape)
+            return noisy.astype(np.float32)
+
+        return cls(features, some(rows), some(UNSEEN))
+
+
+def fit(name: str, rows: int, epochs: int, seed: int) -> dict[str, float]:
+    """Return what became of the dictionary, and the seconds of the fit."""
+    import attar
+    from attar.codes import BatchTopK, Gated, JumpRelu, Matryoshka, SparseL1, TopK
+    from attar.penalties import L2
+
+    # A weight on the weights: without it a price on activity is evaded by smaller activity.
+    recipes = {
+        "matryoshka": attar.Recipe(Matryoshka(ACTIVE)),
+        "sparse-batchtopk": attar.Recipe(BatchTopK(ACTIVE)),
+        "sparse-topk": attar.Recipe(TopK(ACTIVE)),
+        "sparse-jumprelu": attar.Recipe(JumpRelu(beta=0.1)),
+        "sparse-gated": attar.Recipe(Gated(beta=0.1), penalties=(L2(1e-3),)),
+        "sparse-l1": attar.Recipe(SparseL1(beta=0.1), penalties=(L2(1e-3),)),
+    }
+    made = Made.of(rows, seed)
+    start = time.perf_counter()
+    ae = attar.Autoencoder(
+        recipes[name],
+        FEATURES,
+        network="linear",
+        likelihood="gaussian",
+        scaling="none",
+        epochs=epochs,
+        batch_size=512,
+        learning_rate=0.003,
+        validation_fraction=0,
+        random_state=seed,
+        verbose=False,
+    ).fit(made.rows)
+    seconds = time.perf_counter() - start
+    columns = ae.model_.decoder[0].weight.detach().numpy()
+    nearest = (made.features @ (columns / np.linalg.norm(columns, axis=0))).max(1)
+    active = ae.transform(made.unseen) > 0
+    error = np.square(made.unseen - ae.reconstruct(made.unseen)).sum()
+    return {
+        "cosine": float(nearest.mean()),
+        "found": int((nearest > 0.9).sum()),
+        "dead": int((~active.any(0)).sum()),
+        "active": float(active.sum(1).mean()),
+        "error": float(error / np.square(made.unseen - made.unseen.mean(0)).sum()),
+        "seconds": seconds,
+    }
+
+
+def main() -> None:
+    options = arguments(__doc__, rows=100_000, epochs=15, seeds=1, only="")
+    table, result = [], {}
+    for name in [options.only] if options.only else CONTENDERS:
+        runs = []
+        for seed in range(options.seeds):
+            runs.append(in_fresh_process(fit, name, options.rows, options.epochs, seed))
+            table.append({"": name, "seed": seed, **runs[-1]})
+        result[name] = {key: middle(runs, key) for key in runs[0]}
+        result[name]["spread"] = {key: spread(runs, key) for key in runs[0]}
+    settings = {"rows": options.rows, "epochs": options.epochs, "seeds": options.seeds}
+    report({**settings, "recipes": result}, table, options.json)
+
+
+if __name__ == "__main__":
+    main()
