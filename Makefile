@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: help demo test lint format bench clean
+.PHONY: help demo recipes test lint format bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -12,6 +12,9 @@ help: ## list the targets
 demo: $(VENV)/.installed ## install attar, fit the digits, and write demo/report.html
 	@mkdir -p demo
 	$(BIN)/attar fit digits -o demo/digits.attar --report demo/report.html
+
+recipes: $(VENV)/.installed ## fit recipes that changed, and write docs/recipes.md
+	$(BIN)/python docs/make_recipes.py $(ARGS)
 
 test: $(VENV)/.dev ## run the tests
 	$(BIN)/python -m pytest

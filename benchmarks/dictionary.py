@@ -89,7 +89,9 @@ def fit(name: str, rows: int, epochs: int, seed: int) -> dict[str, float]:
     ).fit(made.rows)
     seconds = time.perf_counter() - start
     columns = ae.model_.decoder[0].weight.detach().numpy()
-    nearest = (made.features @ (columns / np.linalg.norm(columns, axis=0))).max(1)
+    # The column of a dead unit may have shrunk to nothing: it points nowhere.
+    lengths = np.maximum(np.linalg.norm(columns, axis=0), 1e-12)
+    nearest = (made.features @ (columns / lengths)).max(1)
     active = ae.transform(made.unseen) > 0
     error = np.square(made.unseen - ae.reconstruct(made.unseen)).sum()
     return {

@@ -1,15 +1,19 @@
+import ast
+import importlib.util
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from scipy.linalg import subspace_angles
 from sklearn.decomposition import PCA
 
-from attar import SettingError
+from attar import SettingError, recipes
 from attar.codes import Gaussian, Point
 from attar.data.batches import Held, Selection
 from attar.likelihoods import Bernoulli, LearnedGaussian
 from attar.likelihoods import Gaussian as GaussianLikelihood
-from attar.networks import Linear
+from attar.networks import Linear, Mlp
 from attar.penalties import Contractive
 from attar.recipe import Recipe
 from attar.recipes import TABLE, names, recipe, resolve
@@ -100,3 +104,44 @@ def test_a_penalty_that_needs_a_point_refuses_a_random_code():
     wrong = Recipe(Gaussian(), penalties=(Contractive(),))
     with pytest.raises(SettingError, match="'contractive' needs a code without chance"):
         wrong.build((8,), 2, Linear(), Bernoulli())
+
+
+NEW_ROW = """\
+    "iwae-vamp": Row(
+        Recipe(Gaussian(prior=Vamp()), bound=ImportanceWeighted(5)),
+        "Several draws of each code, expected where made-up rows are encoded.",
+        "Tomczak and Welling, VAE with a VampPrior, AISTATS 2018.",
+    ),
+"""
+
+
+def rows_of(source):
+    """Return the first and the last line of each row of the table, counted from 1."""
+    table = next(
+        node.value
+        for node in ast.parse(source).body
+        if isinstance(node, ast.AnnAssign) and node.target.id == "TABLE"
+    )
+    return [
+        (key.lineno, value.end_lineno) for key, value in zip(table.keys, table.values, strict=True)
+    ]
+
+
+def test_a_new_variant_is_a_few_lines_in_one_file(tmp_path, digits):
+    source = Path(recipes.__file__).read_text("utf-8")
+    rows = rows_of(source)
+    assert len(rows) == len(TABLE)
+    assert max(last - first + 1 for first, last in rows) <= 8
+    assert NEW_ROW.count("\n") <= 8
+    lines = source.splitlines(keepends=True)
+    lines.insert(rows[-1][1], NEW_ROW)
+    path = tmp_path / "recipes.py"
+    path.write_text("".join(lines), "utf-8")
+    spec = importlib.util.spec_from_file_location("changed_recipes", path)
+    changed = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(changed)
+    assert list(changed.names()) == [*names(), "iwae-vamp"]
+    objective = changed.recipe("iwae-vamp").build((64,), 8, Mlp((32,), "silu"), Bernoulli())
+    before = objective.measure([Batch(digits, digits)])["loss"]
+    history = trained(objective, digits, 8, 5, 40, 0.01)
+    assert history[-1].loss < 0.8 * before

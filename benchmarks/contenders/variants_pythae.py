@@ -15,7 +15,11 @@ from pythae import models
 from pythae.models import BaseAE, BaseAEConfig
 from pythae.pipelines import TrainingPipeline
 from pythae.samplers import BaseSampler, GaussianMixtureSampler, NormalSampler, VAMPSampler
-from pythae.trainers import AdversarialTrainerConfig, BaseTrainerConfig, CoupledOptimizerTrainerConfig
+from pythae.trainers import (
+    AdversarialTrainerConfig,
+    BaseTrainerConfig,
+    CoupledOptimizerTrainerConfig,
+)
 from pythae.trainers.training_callbacks import TrainingCallback
 from torch import Tensor
 

@@ -109,7 +109,7 @@ TABLE: dict[str, Row] = {
         "sparse autoencoders, arXiv 2024.",
     ),
     "sparse-gated": Row(
-        Recipe(Gated()),
+        Recipe(Gated(), penalties=(L2(1e-4),)),
         "Whether a unit is active and how much are learnt apart: the price shrinks nothing.",
         "Rajamanoharan et al., Improving dictionary learning with gated sparse autoencoders, "
         "NeurIPS 2024.",

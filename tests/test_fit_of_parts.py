@@ -1,0 +1,87 @@
+"""Parts that don't fit together are refused in one sentence that names both, and what would fit."""
+
+import numpy as np
+import pytest
+
+import attar
+from attar.bounds import ImportanceWeighted
+from attar.codes import Gaussian, Point, Riemannian, Sphere, VectorQuantized
+from attar.conditions import Joined
+from attar.corruptions import Patches
+from attar.errors import SettingError
+from attar.likelihoods import Bernoulli
+from attar.networks import Linear
+from attar.penalties import Adversarial, Contractive, DipI, Discrepancy, Permuted, TotalCorrelation
+from attar.priors import Vamp
+from attar.recipe import Recipe
+
+MISFITS = {
+    "a slope of symbols": (
+        Recipe(VectorQuantized(), penalties=(Contractive(),)),
+        "penalty 'contractive' needs a code without chance, but the code 'vq' is none: use it with "
+        ".*'point'",
+    ),
+    "moments of a point": (
+        Recipe(Point(), penalties=(DipI(),)),
+        "penalty 'dip-i' needs .* gaussian for each row, but the code 'point' is none.*'gaussian'",
+    ),
+    "correlation on a sphere": (
+        Recipe(Sphere(), penalties=(TotalCorrelation(),)),
+        "penalty 'total-correlation' needs .* but the code 'sphere' is none",
+    ),
+    "a distance to no prior": (
+        Recipe(Point(), penalties=(Discrepancy(),)),
+        "penalty 'mmd' needs a code with a prior, but the code 'point' is none: use it with .*"
+        "'gaussian'.*'point' with prior='standard-normal'",
+    ),
+    "a critic of no prior": (
+        Recipe(Point(), penalties=(Adversarial(),)),
+        "penalty 'adversarial' needs a code with a prior",
+    ),
+    "a critic of points": (
+        Recipe(Point(), penalties=(Permuted(),)),
+        "penalty 'factor' needs a code with a density, but the code 'point' is none",
+    ),
+    "weights without density": (
+        Recipe(Point(), bound=ImportanceWeighted(3)),
+        "bound 'iwae' needs a code with a density, but the code 'point' is none",
+    ),
+    "made-up rows of points": (
+        Recipe(Point(prior=Vamp())),
+        "prior 'vamp' needs .* gaussian for each row, but the code 'point' is none",
+    ),
+    "made-up rows with a condition": (
+        Recipe(Gaussian(prior=Vamp()), condition=Joined()),
+        "prior 'vamp' encodes rows of its own, of which no condition is known",
+    ),
+    "anchors with a condition": (
+        Recipe(Riemannian(), condition=Joined()),
+        "code 'riemannian' encodes rows of its own, of which no condition is known",
+    ),
+}
+
+
+@pytest.mark.parametrize("misfit", MISFITS)
+def test_misfits_are_refused(misfit):
+    recipe, sentence = MISFITS[misfit]
+    size = 0 if recipe.condition is None else 2
+    with pytest.raises(SettingError, match=sentence) as refusal:
+        recipe.build((8,), 4, Linear(), Bernoulli(), condition_size=size)
+    assert str(refusal.value).count(". ") == 0
+
+
+def test_what_asks_for_hidden_cells_alone_needs_a_likelihood_that_can():
+    rows = np.random.default_rng(0).poisson(2.0, (50, 6))
+    wrong = attar.Autoencoder(Recipe(corruption=Patches()), likelihood="multinomial", epochs=1)
+    with pytest.raises(SettingError, match=r"'multinomial' needs complete rows.*'patches' asks"):
+        wrong.set_params(scaling="none", verbose=False).fit(rows)
+
+
+def test_symbols_take_sizes_of_their_own():
+    rows = np.random.default_rng(0).random((60, 10))
+    with pytest.raises(
+        SettingError, match=r"'vq' takes 4 numbers at a time.*choose a code_size of"
+    ):
+        attar.Autoencoder("vq-vae", 6, epochs=1, verbose=False).fit(rows)
+    chosen = attar.Autoencoder("vq-vae", epochs=1, verbose=False).fit(rows)
+    assert chosen.code_size_ % 4 == 0
