@@ -54,7 +54,7 @@ def vae(epochs: int, seed: int) -> attar.Autoencoder:
     return attar.Autoencoder(
         "vae",
         40,
-        network=Mlp((400,), "silu", dropout=0.1),
+        network=Mlp((400,), "silu"),
         epochs=epochs,
         batch_size=64,
         learning_rate=0.004,

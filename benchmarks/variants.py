@@ -24,6 +24,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from typing import Any
 
 import numpy as np
 
@@ -139,7 +140,7 @@ def run(
     return {**figures, "seconds": trained.epoch_seconds()}
 
 
-def compared(peers: list[dict[str, float]], ours: list[dict[str, float]]) -> dict[str, object]:
+def compared(peers: list[dict[str, float]], ours: list[dict[str, float]]) -> dict[str, Any]:
     """Return the medians of both over seeds, and what they say."""
     names = [name for name in (*QUALITIES, "seconds") if name in peers[0]]
     medians = {name: (middle(peers, name), middle(ours, name)) for name in names}
@@ -154,30 +155,35 @@ def compared(peers: list[dict[str, float]], ours: list[dict[str, float]]) -> dic
     return {"medians": medians, "spread": ranges, "worse": worse, "share": seconds / peer_seconds}
 
 
-def line(variant: str, found: dict[str, object]) -> dict[str, object]:
+def line(variant: str, found: dict[str, Any]) -> dict[str, Any]:
     """Return a variant's line of the table."""
-    if "failed" in found:
-        return {"": variant, "no worse": found["failed"]}
-    cells = {"": variant}
-    for name, (peer, our) in found["medians"].items():
+    cells: dict[str, Any] = {"": variant}
+    medians = found.get("medians", {})
+    for name in (*QUALITIES, "seconds"):
+        peer, our = medians.get(name, (np.nan, np.nan))
         cells |= {f"pythae {name}": peer, f"attar {name}": our}
-    cells["attar's share"] = found["share"]
+    cells["attar's share"] = found.get("share", np.nan)
+    if "failed" in found:
+        return {**cells, "no worse": "; ".join(found["failed"].values())}
     return {**cells, "no worse": "no: " + ", ".join(found["worse"]) if found["worse"] else "yes"}
 
 
 def main() -> None:
     options = arguments(__doc__, rows=60_000, test=1_000, epochs=5, seeds=3, variants=VARIANTS)
-    judge, result = Judge.taught(), {}
+    judge = Judge.taught()
+    result: dict[str, dict[str, Any]] = {}
     for variant in options.variants.split(","):
         runs: dict[str, list[dict[str, float]]] = {"pythae": [], "attar": []}
-        failed = ""
+        failed: dict[str, str] = {}
         for seed in range(options.seeds):
             for contender, done in runs.items():
                 settings = (options.rows, options.test, options.epochs, judge)
                 try:
                     done.append(in_fresh_process(run, contender, variant, seed, *settings))
                 except Exception as error:  # the others are to run whatever a peer raises
-                    failed = f"{contender} failed: {error}".partition("\n")[0]
+                    first = f"{contender}: {error!r}".partition("\n")[0]
+                    failed.setdefault(contender, first)
+                    print(variant, seed, first, file=sys.stderr)
                 else:
                     print(variant, seed, contender, done[-1], file=sys.stderr)
         result[variant] = {"failed": failed} if failed else compared(*runs.values())

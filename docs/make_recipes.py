@@ -50,7 +50,7 @@ An expression shows what differs from the defaults; its parts are in `attar.code
 
 All rows below learnt the same 1,437 digits of 8 × 8 pixels, in a few seconds each, by
 `Autoencoder(name, {SIZE}, epochs={EPOCHS}, learning_rate={LEARNING_RATE}, random_state=0)`; more
-time makes most of them better. In each picture the first line are digits that the model has not
+time makes most of them better. In each picture the first line shows digits that the model has not
 seen, the second what it makes of them, and the third new ones.
 
 The figures are of 360 unseen digits. *Error* is the mean squared error as a share of that of {SIZE}
@@ -84,6 +84,8 @@ def expression(value: object) -> str:
     if isinstance(value, tuple):
         inner = ", ".join(map(expression, value))
         return f"({inner},)" if len(value) == 1 else f"({inner})"
+    if isinstance(value, str):
+        return json.dumps(value)
     if not isinstance(value, Part):
         return repr(value)
     default, shown = type(value)(), []

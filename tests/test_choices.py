@@ -31,6 +31,7 @@ from attar.likelihoods import (
     StudentT,
 )
 from attar.networks import Bag, Conv, Mlp
+from attar.recipe import Recipe
 
 KIND = Matrix("float64", 4)
 CHANCE = np.random.default_rng(0)
@@ -40,7 +41,7 @@ NICE = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256]
 def likelihood_of(data, code, scaling=Unscaled()):  # noqa: B008
     kind, summary = kind_of(data).of([data])
     how = preparation(kind, scaling, summary)
-    return choices.likelihood(how, how.prepare(summary.sample).numpy(), code)
+    return choices.likelihood(how, how.prepare(summary.sample).numpy(), Recipe(code))
 
 
 def kind_of_shape(shape):

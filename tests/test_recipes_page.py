@@ -80,7 +80,7 @@ def test_an_expression_gives_the_recipe_back(name):
         ),
         (
             Recipe(Point("tanh"), penalties=(L1(),)),
-            "Recipe(Point(activation='tanh'), penalties=(L1(),))",
+            'Recipe(Point(activation="tanh"), penalties=(L1(),))',
         ),
         (
             Recipe(Flowed(flow=InverseAutoregressive(widths=(8, 8))), penalties=(L1(), L2())),

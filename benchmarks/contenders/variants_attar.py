@@ -21,9 +21,10 @@ from benchmarks.variants import (
     Trained,
 )
 
-# Squared errors are summed over pixels by both: a variance of 1/2 makes minus the log-density of it.
+# The sum of squared errors, as Pythae has it; its decoder ends in a sigmoid there, attar's in none.
 SQUARES = Gaussian(variance=0.5)
 
+# What is set here is what means the same in Pythae; all else is the recipe's own.
 RECIPES = {
     "ae": recipe("ae"),
     "vae": recipe("vae"),
@@ -38,8 +39,10 @@ RECIPES = {
         code=VectorQuantized(codebook=512, dim=CODE_SIZE, commitment=0.25 / CODE_SIZE)
     ),
     "rae-l2": recipe("rae-l2").replace(penalties=(CodeNorm(1e-4), DecoderWeights(1e-7))),
-    # The critic is attar's own: two layers of 64, and not five of 1,000.
+    # The critic is attar's own: two layers of 64, and not five of 1,000. It learns from all rows of
+    # a batch, and so does the model; Pythae splits each batch between them.
     "factor-vae": recipe("factor-vae").replace(penalties=(Permuted(2.0),)),
+    # The masked networks have Pythae's layers; that they see features of the row is attar's own.
     "iaf": recipe("iaf").replace(code__flow=InverseAutoregressive(2, (128, 128, 128))),
 }
 

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attar.codes import Code
 from attar.data.cells import Flag, Levels, Phase, Whole
 from attar.data.kind import Kind
 from attar.data.missing import with_means
@@ -30,9 +29,11 @@ from attar.likelihoods import (
     Likelihood,
     Mixed,
     Multinomial,
+    Poisson,
     StudentT,
 )
 from attar.networks import Bag, Conv, Mlp, Network, Tcn
+from attar.recipe import Recipe
 
 Rows = NDArray[Any]
 
@@ -64,7 +65,7 @@ def evenly(rows: Rows, most: int) -> Rows:
     return rows[:: max(1, -(-rows.shape[0] // most))]
 
 
-def likelihood(preparation: Preparation, prepared: Rows, code: Code) -> tuple[Likelihood, str]:
+def likelihood(preparation: Preparation, prepared: Rows, recipe: Recipe) -> tuple[Likelihood, str]:
     """Return what suits the columns of a table, the counts of a sparse matrix, or plain numbers.
 
     Plain numbers get a bernoulli where they are nearly black and white, else a gaussian.
@@ -74,10 +75,12 @@ def likelihood(preparation: Preparation, prepared: Rows, code: Code) -> tuple[Li
     preparation : Preparation
     prepared : array (n, ...)
         A sample of the rows, prepared.
-    code : Code
+    recipe : Recipe
     """
     kind = preparation.kind
     if isinstance(kind, Sparse) and are_counts(prepared):
+        if recipe.corruption is not None and "gaps" in recipe.corruption.provides:
+            return Poisson(), "counts, of which only hidden ones are asked for"
         return Multinomial(float(prepared.sum(1).mean())), "rows of counts"
     if isinstance(kind, Table) and kind.names is not None:
         columns = column_likelihoods(kind, preparation.scaler, prepared)
@@ -88,7 +91,7 @@ def likelihood(preparation: Preparation, prepared: Rows, code: Code) -> tuple[Li
         extreme = float(np.mean((known <= 0.1) | (known >= 0.9)))
         if extreme >= 0.8:
             return Bernoulli(), f"{extreme:.0%} of the cells are near 0 or 1"
-    if code.beta:
+    if recipe.code.beta:
         return LearnedGaussian(), "the code has its price, which must be weighed against the error"
     return Gaussian(), "numbers of any size"
 

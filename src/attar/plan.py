@@ -224,7 +224,7 @@ class Planner:
                 return recipe.likelihood, "part of the recipe"
             if isinstance(network, Modules):
                 return Gaussian(), "the decoder's output is taken as the reconstruction"
-            return choices.likelihood(preparation, prepared, recipe.code)
+            return choices.likelihood(preparation, prepared, recipe)
 
         likelihood: Likelihood = self._part("likelihood", auto)
         low, high = float(np.nanmin(prepared)), float(np.nanmax(prepared))

@@ -31,7 +31,7 @@ class Opponents:
         self.weights = list(self.modules.parameters())
         # An optimizer wants something to optimize.
         weights = self.weights or [nn.Parameter(torch.zeros(1))]
-        self.optimizer = torch.optim.Adam(weights, learning_rate, betas=BETAS)
+        self.optimizer = torch.optim.Adam(weights, learning_rate, betas=BETAS, fused=True)
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
