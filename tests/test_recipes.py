@@ -79,7 +79,7 @@ class TestLinearTruths:
             trace = objective.model(Batch(rows, rows), torch.randn(64, 400, self.K, dtype=DOUBLE))
             bound = (trace.log_likelihood - trace.coded.rate).mean().item()
         assert bound == pytest.approx(pca.score(x), rel=5e-3)
-        noise = objective.model.likelihood.log_variance.exp().item()
+        noise = objective.model.likelihood.log_variances().exp().item()
         assert noise == pytest.approx(pca.noise_variance_, rel=0.02)
         angles = subspace_angles(self.decoder_weight(objective), pca.components_.T)
         assert angles.max() < 0.02

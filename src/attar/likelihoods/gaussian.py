@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -79,16 +80,16 @@ class LearnedGaussian(Column, name="learned-gaussian"):
         return ColumnsGaussianModule(len(columns))
 
 
-class LearnedGaussianModule(LikelihoodModule):
-    """A normal with a variance that is a parameter."""
+class VarianceModule(LikelihoodModule):
+    """A normal with variances that are learnt."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.log_variance = nn.Parameter(torch.zeros(()))
+    @abstractmethod
+    def log_variances(self) -> Tensor:
+        """Return log v: one, or one for each column."""
 
     def log_prob(self, parameters: Tensor, target: Tensor) -> Tensor:
         """Return -((x - m)² / v + log 2πv) / 2."""
-        log_variance = self.bounded()
+        log_variance = self.log_variances()
         squares = (target - parameters).square() * (-log_variance).exp()
         return -0.5 * (squares + log_variance + math.log(2 * math.pi))
 
@@ -96,18 +97,30 @@ class LearnedGaussianModule(LikelihoodModule):
         """Return m."""
         return parameters
 
-    def bounded(self) -> Tensor:
+
+class LearnedGaussianModule(VarianceModule):
+    """A normal whose one log-variance is ten times a parameter.
+
+    An optimizer moves a parameter by about its step size, whatever the slope; this one has a long
+    way to go, and everything else waits for it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tenth = nn.Parameter(torch.zeros(()))
+
+    def log_variances(self) -> Tensor:
         """Return log v."""
-        return self.log_variance
+        return 10 * self.tenth
 
 
-class ColumnsGaussianModule(LearnedGaussianModule):
+class ColumnsGaussianModule(VarianceModule):
     """A normal with a variance for each column."""
 
     def __init__(self, columns: int) -> None:
         super().__init__()
         self.log_variance = nn.Parameter(torch.zeros(columns))
 
-    def bounded(self) -> Tensor:
+    def log_variances(self) -> Tensor:
         """Return log v, with v the square of the least scale and what is learnt."""
         return (LEAST_SCALE**2 + self.log_variance.exp()).log()

@@ -9,7 +9,7 @@ from torch import Generator, Tensor, nn
 
 from attar.codes import CodeModule
 from attar.codes.gaussian import GaussianModule
-from attar.likelihoods.gaussian import LearnedGaussianModule
+from attar.likelihoods.gaussian import ColumnsGaussianModule
 from attar.networks import Mlp, Network
 from attar.priors import StandardNormal
 from attar.priors.normal import drawn
@@ -62,7 +62,7 @@ class SecondStage(nn.Module):
         self.encoder = network.encoder((size,), 2 * size)
         self.code = GaussianModule(StandardNormal().build(size))
         self.decoder = network.decoder(size, (size,))
-        self.likelihood = LearnedGaussianModule()
+        self.likelihood = ColumnsGaussianModule(size)
 
     def loss(self, rows: Tensor) -> Tensor:
         """Return distortion and rate of rows (b, d), in nats: (1, b)."""
@@ -75,4 +75,4 @@ class SecondStage(nn.Module):
     def sample(self, n: int, generator: Generator | None = None) -> Tensor:
         """Return draws around what the decoder makes of draws of the prior: (n, d)."""
         mean = self.decoder(self.code.prior.sample(n, generator))
-        return drawn(mean, self.likelihood.log_variance.expand_as(mean), generator)
+        return drawn(mean, self.likelihood.log_variances().expand_as(mean), generator)

@@ -26,7 +26,7 @@ def test_the_dictionary_is_found_and_every_unit_lives(code, made):
         network="linear",
         likelihood="gaussian",
         scaling="none",
-        epochs=12,
+        epochs=20,
         batch_size=100,
         learning_rate=0.01,
         validation_fraction=0,

@@ -59,7 +59,11 @@ def test_upkeep_is_what_code_and_idle_units_leave_unexplained():
         rest = left - lent * weight[5]
         torch.testing.assert_close(upkeep, PRICE * rest.square().sum(-1)[None])
         (slope,) = torch.autograd.grad(upkeep.sum(), features)
-        torch.testing.assert_close(slope[:, 5], -2 * PRICE * (rest @ weight[5]) * (lent[:, 0] > 0))
+        asked = lent[:, 0] > 0
+        torch.testing.assert_close(slope[asked, 5], -2 * PRICE * (rest @ weight[5])[asked])
+        # The row next in line bears the counterweight: all scores together are pushed nowhere.
+        torch.testing.assert_close(slope[:, 5].sum(), torch.zeros((), dtype=DOUBLE))
+        assert (slope[~asked, 5] != 0).sum() == 1
         assert not slope[:, [0, 1, 2, 3, 4, 6, 7]].any()
 
 

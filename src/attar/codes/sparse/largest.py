@@ -74,7 +74,8 @@ class LargestModule(CodeModule):
         rows, size = scores.shape
         share = max(1, self.k * rows // size)
         values, best = scores.topk(min(share + 1, rows), dim=0)
-        liked = torch.zeros_like(scores).scatter(0, best, (values - values[-1].detach()).relu())
+        # The slope counts of both: else rows that are not helped would push all scores down.
+        liked = torch.zeros_like(scores).scatter(0, best, (values - values[-1]).relu())
         return liked.where(self.idle > PATIENCE * size / self.k, 0.0)
 
     def on_epoch(self) -> None:
