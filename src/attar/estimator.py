@@ -70,7 +70,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
     device : str, default "auto"
         ``"cpu"``, ``"cuda"``, ...; auto takes a GPU where there is one.
     precision : str, default "auto"
-        ``"float32"``, or ``"bfloat16"`` where torch holds it safe; auto takes the latter on CUDA.
+        What the networks learn in: ``"float32"``, ``"bfloat16"``, or the latter where it is faster.
+        All else is in single precision at least, and so is the trained model.
     infinite_as_missing : bool, default False
         Whether infinite values are taken for missing ones, with a warning; else they are refused.
     random_state : int, RandomState or None, default None

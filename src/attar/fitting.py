@@ -23,6 +23,8 @@ from attar.records import Epoch
 from attar.training.callbacks import Callback
 from attar.training.checkpoints import Checkpoint
 from attar.training.loop import Settings, Training
+from attar.training.memory import memory_kept
+from attar.training.precision import half_pays
 from attar.training.threads import threads_for
 
 # How many rows are measured after each epoch, and how many cells of them at once.
@@ -81,6 +83,9 @@ def _trained(
             critic.to(device)
         if run.checkpoint is not None:
             checkpoint = Checkpoint(run.checkpoint, _identity(plan, corpus, run, model))
+        weights = sum(weight.numel() for weight in model.parameters())
+        passes = plan.batch_size * plan.recipe.bound.draws
+        half = half_pays(device, passes, weights) if run.half is None else run.half
         training = Training(
             objective,
             corpus.batches(plan.preparation, plan.batch_size, device),
@@ -93,13 +98,12 @@ def _trained(
                 plan.learning_rate,
                 -(-plan.epochs // 3) if run.early_stopping else None,
                 run.max_minutes,
-                run.autocast,
+                half,
             ),
             callbacks,
             checkpoint,
         )
-        weights = sum(weight.numel() for weight in model.parameters())
-        with threads_for(plan.batch_size * plan.recipe.bound.draws, weights):
+        with threads_for(passes, weights), memory_kept():
             history = training.run()
     model.zero_grad(set_to_none=True)
     return model, history, training.best_epoch

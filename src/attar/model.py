@@ -29,6 +29,11 @@ class Model(nn.Module):
         Whether the encoder sees which cells are observed, as further channels of ones and zeros.
     noise_size : int
         How many standard normals a draw of the code takes.
+
+    Attributes
+    ----------
+    half : bool
+        Whether encoder and decoder compute in bfloat16 in training; nothing else ever does.
     """
 
     def __init__(
@@ -43,7 +48,7 @@ class Model(nn.Module):
         noise_size: int = 0,
     ) -> None:
         super().__init__()
-        self.gaps, self.noise_size = gaps, noise_size
+        self.gaps, self.noise_size, self.half = gaps, noise_size, False
         self.encoder, self.code, self.decoder = encoder, code, decoder
         self.likelihood, self.corruption, self.condition = likelihood, corruption, condition
         code.attach(self.features)
@@ -97,7 +102,7 @@ class Model(nn.Module):
             known = torch.ones_like(values, dtype=torch.bool) if observed is None else observed
             # A corruption may have put something where nothing is known.
             values = torch.cat([values.where(known, 0.0), known.to(values.dtype)], dim=1)
-        features: Tensor = self.encoder(values)
+        features = self._through(self.encoder, values)
         if self.condition is not None:
             features = self.condition(features, condition)
         return features
@@ -108,7 +113,7 @@ class Model(nn.Module):
         shown = self.code.shown(z.flatten(0, 1))
         if condition is not None:
             shown = torch.cat([shown, condition.repeat(samples, 1)], dim=1)
-        parameters: Tensor = self.decoder(shown)
+        parameters = self._through(self.decoder, shown)
         return parameters.reshape(samples, rows, *parameters.shape[1:])
 
     def on_data(self, batch: Batch) -> None:
@@ -116,6 +121,13 @@ class Model(nn.Module):
         with torch.no_grad():
             features = self.features(batch.values, batch.observed, batch.condition)
             self.code.on_data(batch.values, features)
+
+    def _through(self, network: nn.Module, x: Tensor) -> Tensor:
+        if not (self.half and self.training):
+            y: Tensor = network(x)
+            return y
+        with torch.autocast(x.device.type, torch.bfloat16):
+            return network(x).to(x.dtype)
 
     def _explain(self, batch: Batch) -> Explain:
         def explain(z: Tensor) -> Tensor:

@@ -43,6 +43,9 @@ PARTS: dict[str, Callable[[Any], Part]] = {
     "schedule": Schedule.resolve,
 }
 
+# Whether networks compute in bfloat16; None: where it pays.
+PRECISIONS = {"auto": None, "float32": False, "bfloat16": True}
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -319,8 +322,8 @@ class Run:
     validation_fraction : float
     early_stopping : bool
     max_minutes : float or None
-    autocast : bool
-        Compute in bfloat16 where torch holds it safe.
+    half : bool or None
+        Whether networks compute in bfloat16; None: where it pays.
     checkpoint : Path or None
     """
 
@@ -329,7 +332,7 @@ class Run:
     validation_fraction: float
     early_stopping: bool
     max_minutes: float | None
-    autocast: bool
+    half: bool | None
     checkpoint: Path | None
 
     @classmethod
@@ -346,21 +349,19 @@ class Run:
             raise SettingError(f"validation_fraction must be from 0 to below 1, not {fraction!r}.")
         if minutes is not None and (not isinstance(minutes, int | float) or not minutes > 0):
             raise SettingError(f"max_minutes must be None or a number above 0, not {minutes!r}.")
-        if settings["precision"] not in ("auto", "float32", "bfloat16"):
-            raise unknown("precision", settings["precision"], ("auto", "float32", "bfloat16"))
+        if settings["precision"] not in PRECISIONS:
+            raise unknown("precision", settings["precision"], PRECISIONS)
         if checkpoint is not None and settings["random_state"] is None:
             raise SettingError(
                 "A training that can go on later needs a random_state: give a number."
             )
-        device = device_of(settings["device"])
-        low = {"auto": device.type == "cuda", "float32": False, "bfloat16": True}
         return cls(
             seed=int(check_random_state(settings["random_state"]).randint(2**31 - 1)),
-            device=device,
+            device=device_of(settings["device"]),
             validation_fraction=fraction,
             early_stopping=bool(settings["early_stopping"]),
             max_minutes=minutes,
-            autocast=low[settings["precision"]],
+            half=PRECISIONS[settings["precision"]],
             checkpoint=None if checkpoint is None else Path(checkpoint),
         )
 

@@ -179,6 +179,6 @@ def test_huge_data_are_found_out(training, largest):
 
 
 def test_half_precision_learns_about_the_same(training):
-    full, half = (training(autocast=low, epochs=30).run()[-1].loss for low in (False, True))
+    full, half = (training(half=low, epochs=30).run()[-1].loss for low in (False, True))
     start = training(epochs=1).run()[0].loss
     assert half - full < 0.1 * (start - full)

@@ -6,7 +6,6 @@ import math
 import time
 import warnings
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -48,8 +47,8 @@ class Settings:
         How many epochs may pass without a better one; None for all.
     max_minutes : float or None
         After this time training ends, with its schedule complete.
-    autocast : bool
-        Compute in bfloat16 where torch holds it safe.
+    half : bool
+        Let encoder and decoder compute in bfloat16.
     """
 
     epochs: int
@@ -58,7 +57,7 @@ class Settings:
     learning_rate: float
     patience: int | None = None
     max_minutes: float | None = None
-    autocast: bool = False
+    half: bool = False
 
 
 class Training:
@@ -107,12 +106,14 @@ class Training:
             If the loss is no finite number, even after a second try with smaller steps.
         """
         self._resume()
+        self.model.half = self.settings.half
         try:
             for callback in self.callbacks:
                 callback.on_start(self.progress)
             while not self._done():
                 self._epoch()
         finally:
+            self.model.half = False
             for callback in self.callbacks:
                 callback.on_end(self.progress)
         if self.checkpoint is not None:
@@ -154,14 +155,12 @@ class Training:
     def _step(self, batch: Batch, step: int) -> None:
         for weight in self.weights:
             weight.grad = None
-        with self._precision():
-            trace = self.objective.trace(batch)
-            self.objective.backward(trace)
+        trace = self.objective.trace(batch)
+        self.objective.backward(trace)
         if self.settings.optimizer.clip is not None:
             torch.nn.utils.clip_grad_norm_(self.weights, self.settings.optimizer.clip)
         self.optimizer.step()
-        with self._precision():
-            self.opponents.step(trace)
+        self.opponents.step(trace)
         if step % SWEEP == 0 and not trace.parameters.is_cuda:
             drop_denormals(self.optimizer)
 
@@ -268,8 +267,3 @@ class Training:
         self.model.load_state_dict(unnested("model", state))
         restore_optimizer(self.optimizer, unnested("optimizer", state))
         self.opponents.restore(unnested("opponents", state))
-
-    def _precision(self) -> AbstractContextManager[Any]:
-        if not self.settings.autocast:
-            return nullcontext()
-        return torch.autocast(next(self.model.parameters()).device.type, torch.bfloat16)
