@@ -32,7 +32,7 @@ class Model(nn.Module):
 
     Attributes
     ----------
-    half : bool
+    half_precision : bool
         Whether encoder and decoder compute in bfloat16 in training; nothing else ever does.
     """
 
@@ -48,7 +48,7 @@ class Model(nn.Module):
         noise_size: int = 0,
     ) -> None:
         super().__init__()
-        self.gaps, self.noise_size, self.half = gaps, noise_size, False
+        self.gaps, self.noise_size, self.half_precision = gaps, noise_size, False
         self.encoder, self.code, self.decoder = encoder, code, decoder
         self.likelihood, self.corruption, self.condition = likelihood, corruption, condition
         code.attach(self.features)
@@ -123,11 +123,12 @@ class Model(nn.Module):
             self.code.on_data(batch.values, features)
 
     def _through(self, network: nn.Module, x: Tensor) -> Tensor:
-        if not (self.half and self.training):
+        if not (self.half_precision and self.training):
             y: Tensor = network(x)
             return y
         with torch.autocast(x.device.type, torch.bfloat16):
-            return network(x).to(x.dtype)
+            y = network(x)
+        return y.to(x.dtype)
 
     def _explain(self, batch: Batch) -> Explain:
         def explain(z: Tensor) -> Tensor:

@@ -51,7 +51,7 @@ def test_only_networks_compute_in_half_precision_and_only_in_training(objective,
     seen = []
     model.encoder.register_forward_hook(lambda *call: seen.append(call[2].dtype))
     full = model(batch, noise)
-    model.half = True
+    model.half_precision = True
     half = model(batch, noise)
     alone = model.eval()(batch, noise)
     assert seen == [torch.float32, torch.bfloat16, torch.float32]
@@ -69,7 +69,7 @@ def test_a_gradient_is_that_of_single_precision_but_for_rounding(batch):
     for half in (False, True):
         torch.manual_seed(0)
         objective = Recipe(Point()).build((20,), 3, Mlp((16,), "silu"), MeanSquaredError())
-        objective.model.half = half
+        objective.model.half_precision = half
         objective.backward(objective.trace(batch))
         gradients.append([weight.grad for weight in objective.model.parameters()])
     for full, half in zip(*gradients, strict=True):

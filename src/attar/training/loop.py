@@ -7,7 +7,6 @@ import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import torch
 
@@ -106,14 +105,14 @@ class Training:
             If the loss is no finite number, even after a second try with smaller steps.
         """
         self._resume()
-        self.model.half = self.settings.half
+        self.model.half_precision = self.settings.half
         try:
             for callback in self.callbacks:
                 callback.on_start(self.progress)
             while not self._done():
                 self._epoch()
         finally:
-            self.model.half = False
+            self.model.half_precision = False
             for callback in self.callbacks:
                 callback.on_end(self.progress)
         if self.checkpoint is not None:

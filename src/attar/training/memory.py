@@ -19,8 +19,7 @@ def memory_kept() -> Iterator[None]:
     By itself it returns every large tensor to the system, which clears it page by page when it is
     asked for again: half of the time of a step with many draws of each code.
     """
-    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-    if not hasattr(libc, "mallopt"):
+    if sys.platform != "linux" or not hasattr(libc := ctypes.CDLL(None), "mallopt"):
         yield
         return
     libc.mallopt(MMAP_THRESHOLD, LARGEST)

@@ -21,5 +21,7 @@ def half_pays(device: torch.device, batch_size: int, weights: int) -> bool:
 
 def processor_halves() -> bool:
     """Return whether this processor multiplies bfloat16 faster than single precision."""
-    capable = getattr(torch.cpu, "get_capabilities", dict)()
+    if not hasattr(torch.cpu, "get_capabilities"):  # of later versions of torch
+        return False
+    capable = torch.cpu.get_capabilities()
     return any(capable.get(unit, False) for unit in ("avx512_bf16", "amx_bf16"))
