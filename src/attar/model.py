@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 
@@ -130,10 +133,18 @@ class Model(nn.Module):
             y = network(x)
         return y.to(x.dtype)
 
+    @contextmanager
+    def _exactly(self) -> Iterator[None]:
+        """Let networks keep all digits, for codes that add up small steps of what they explain."""
+        before, self.half_precision = self.half_precision, False
+        yield
+        self.half_precision = before
+
     def _explain(self, batch: Batch) -> Explain:
         def explain(z: Tensor) -> Tensor:
             target = batch.target.to_dense() if batch.target.is_sparse else batch.target
-            parameters = self.parameters_of(z, batch.condition)
+            with self._exactly():
+                parameters = self.parameters_of(z, batch.condition)
             return row_log_likelihood(self.likelihood.log_prob, parameters, target, batch.observed)
 
         return explain

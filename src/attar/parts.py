@@ -8,6 +8,7 @@ a name, so that a file or a command line can say ``"gaussian"`` and never a path
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any, ClassVar, Self
 
 from attar.errors import SettingError, unknown
@@ -104,6 +105,33 @@ class Part:
                 raise SettingError(f"{head!r} of {self!r} is no part, so it has no settings.")
             direct[head] = part.replace(**settings)
         return dataclasses.replace(self, **direct)  # type: ignore[type-var]
+
+    def counted(self, setting: str) -> int:
+        """Return a hyperparameter that must be a whole number above 0.
+
+        Raises
+        ------
+        SettingError
+            If it is none.
+        """
+        number = getattr(self, setting)
+        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+            raise SettingError(f"The {setting} of {self!r} must be a whole number above 0.")
+        return number
+
+    def positive(self, setting: str) -> float:
+        """Return a hyperparameter that must be a finite number above 0.
+
+        Raises
+        ------
+        SettingError
+            If it is none.
+        """
+        number = getattr(self, setting)
+        real = isinstance(number, int | float) and not isinstance(number, bool)
+        if not real or not 0 < number < math.inf:
+            raise SettingError(f"The {setting} of {self!r} must be a number above 0.")
+        return float(number)
 
     def __sklearn_clone__(self) -> Self:
         return self  # frozen: a copy would be the same thing

@@ -4,7 +4,7 @@ import mpmath
 import numpy as np
 import pytest
 import torch
-from scipy import integrate
+from scipy import integrate, stats
 
 from attar.codes.angles import Angle
 
@@ -112,6 +112,21 @@ def test_the_implicit_gradient_is_that_of_finite_differences(size):
     share = torch.tensor([[0.01, 0.4, 0.97]], dtype=DOUBLE)
     kappa = torch.tensor([0.5, 10.0, 400.0], dtype=DOUBLE, requires_grad=True)
     assert torch.autograd.gradcheck(lambda k: Angle(k, size).quantile(share), kappa)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_under_huge_concentrations_the_angle_is_a_normals_length(size):
+    concentrations = (1e12, 1e16, 1e24)
+    found = law(size, *concentrations)
+    # The directions are then normals of variance 1/κ across the mean, beside an even sphere.
+    area = math.log(2) + size / 2 * math.log(math.pi) - math.lgamma(size / 2)
+    normal = [(size - 1) / 2 * math.log(k / (2 * math.pi * math.e)) for k in concentrations]
+    expected = [area + each for each in normal]
+    np.testing.assert_allclose(found.divergence.tolist(), expected, rtol=1e-8)
+    median = found.quantile(torch.full((1, 3), 0.5, dtype=DOUBLE))[0]
+    chi = math.sqrt(stats.chi2(size - 1).median())
+    scaled = median * torch.tensor(concentrations, dtype=DOUBLE).sqrt()
+    torch.testing.assert_close(scaled, torch.full_like(scaled, chi), rtol=1e-8, atol=0)
 
 
 def test_shares_at_the_very_ends_give_finite_angles_and_gradients():

@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import optimize
 
 from attar.codes.flows import InverseAutoregressive, Planar
 from attar.errors import SettingError
@@ -47,6 +48,24 @@ def test_a_planar_step_can_always_be_undone(numbers):
     expected = module(origin[None, None], context)[1].exp().item()
     assert expected > 0
     assert slopes.det().item() == pytest.approx(expected, abs=1e-9)
+
+
+@given(st.lists(st.floats(-30, 30), min_size=5, max_size=5))
+def test_a_planar_step_is_undone_along_its_push(numbers):
+    module, context = Planar(1).build(2), torch.tensor([numbers], dtype=DOUBLE)
+    start = torch.randn(2, dtype=DOUBLE)
+    step = one(module, context)
+    goal = step(start)
+    # Far along w or against it tanh is 1 or -1: half the difference of pushes is u.
+    w = 1e6 * context[0, 2:4]
+    push = ((step(w) - w) - (step(-w) + w)) / 2
+
+    def beyond(share):
+        return ((step(goal - share * push) - goal) @ push).item()
+
+    if push.norm() > 1e-6:
+        share = optimize.brentq(beyond, -1.1, 1.1, xtol=1e-14)
+        torch.testing.assert_close(step(goal - share * push), goal, rtol=1e-6, atol=1e-6)
 
 
 def test_planar_steps_without_push_are_the_identity():

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from torch.distributions import MultivariateNormal, Normal
@@ -123,7 +125,10 @@ def test_features_steps_and_heat_all_learn_through_the_steps():
     assert torch.autograd.gradcheck(outcome, (features, *code.parameters()))
 
 
-@pytest.mark.parametrize("settings", [{"steps": 0}, {"longest": 0.0}, {"longest": -1.0}])
+@pytest.mark.parametrize(
+    "settings",
+    [{"steps": 0}, {"steps": 2.5}, {"longest": 0.0}, {"longest": -1.0}, {"longest": math.inf}],
+)
 def test_steps_that_lead_nowhere_are_refused(settings):
-    with pytest.raises(SettingError, match="must be above 0"):
+    with pytest.raises(SettingError, match=r"must be a (whole )?number above 0"):
         module(**settings)

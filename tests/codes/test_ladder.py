@@ -101,6 +101,14 @@ def test_the_priors_density_of_draws_is_log_p(ladder):
     torch.testing.assert_close(coded.log_p, ladder.prior.log_prob(coded.z))
 
 
+def test_what_is_expected_is_neither_sure_nor_vague(ladder):
+    for weight in ladder.parameters():
+        weight.mul_(1000)
+    above = torch.randn(50, 1, dtype=DOUBLE)
+    _, log_variance = ladder.prior.expected(above, 1)
+    assert log_variance.abs().max() == pytest.approx(2)
+
+
 def test_the_priors_density_integrates_to_one():
     prior = Ladder(2, hidden=4).build(2).double().prior.requires_grad_(False)
     axis = torch.linspace(-12, 12, 400, dtype=DOUBLE)
@@ -160,7 +168,9 @@ def test_gradients_are_those_of_finite_differences(ladder):
     assert torch.autograd.gradcheck(outcome, (features,))
 
 
-@pytest.mark.parametrize("code", [Ladder(0), Ladder(8), Ladder(hidden=0)])
+@pytest.mark.parametrize(
+    "code", [Ladder(0), Ladder(8), Ladder(2.5), Ladder(hidden=0), Ladder(hidden=1.5)]
+)
 def test_settings_out_of_range_are_refused(code):
     with pytest.raises(SettingError):
         code.build(7)

@@ -73,6 +73,10 @@ class TestMetric:
         (slope,) = torch.autograd.grad(found.log_volume(z).sum(), z)
         torch.testing.assert_close(found.uniform_slope(z), slope)
 
+    def test_it_is_no_number_where_it_has_no_root(self):
+        found = bump(floor=-0.5).log_volume(torch.tensor([[0.1, 0.2], [3.0, 0.0]], dtype=DOUBLE))
+        assert found.isnan().tolist() == [False, True]
+
     def test_lengths_are_euclidean_where_it_is_flat_and_the_ends_mean_elsewhere(self):
         z, others = torch.randn(3, 2, dtype=DOUBLE), torch.randn(4, 2, dtype=DOUBLE)
         flat = Metric(z, torch.zeros(3, 2, 2, dtype=DOUBLE), 1.0, 0.25)
@@ -230,5 +234,6 @@ class TestCode:
 
     @pytest.mark.parametrize("name", ["anchors", "temperature", "floor", "steps", "longest"])
     def test_numbers_that_are_not_above_zero_are_refused(self, name):
-        with pytest.raises(SettingError, match="must be above 0"):
-            Riemannian(**{name: 0}).build(2, (3,))
+        for wrong in (0, -1, math.nan, math.inf):
+            with pytest.raises(SettingError, match=rf"The {name} .* number above 0"):
+                Riemannian(**{name: wrong}).build(2, (3,))

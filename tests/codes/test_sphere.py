@@ -98,6 +98,13 @@ def test_points_and_samples_are_valid_bit_for_bit(size, dtype):
         assert torch.equal(code.constrain(z), z)
 
 
+@pytest.mark.parametrize("size", [2, 64])
+def test_the_decoder_sees_numbers_as_large_as_a_normals(size):
+    code = Sphere().build(size)
+    seen = code.shown(code.prior.sample(50))
+    torch.testing.assert_close(seen.square().mean(1), torch.ones(50))
+
+
 def test_the_way_between_is_the_great_circle():
     code = Sphere().build(4)
     start, end = code.constrain(torch.randn(2, 4, dtype=DOUBLE))

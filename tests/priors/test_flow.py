@@ -93,7 +93,9 @@ def test_a_gaussian_code_pays_log_q_over_p():
     torch.testing.assert_close(coded.rate, coded.log_q - coded.log_p)
 
 
-@pytest.mark.parametrize("wrong", [{"transforms": 0}, {"bins": 1}, {"widths": (0,)}])
+@pytest.mark.parametrize(
+    "wrong", [{"transforms": 0}, {"transforms": 1.5}, {"bins": 1}, {"bins": 2.5}, {"widths": (0,)}]
+)
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(SettingError):
         Flow(**wrong).build(2)

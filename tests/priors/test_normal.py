@@ -9,6 +9,7 @@ from scipy import integrate, stats
 from torch.distributions import Independent, Normal, kl_divergence
 
 from attar.priors import StandardNormal
+from attar.priors.normal import moments
 
 MEANS = st.lists(st.floats(-5, 5), min_size=1, max_size=4)
 DOUBLE = torch.float64
@@ -40,6 +41,14 @@ def test_the_divergence_is_the_integral_of_q_log_q_over_p(mean, log_variance):
         torch.tensor([[mean]], dtype=DOUBLE), torch.tensor([[log_variance]], dtype=DOUBLE)
     )
     assert found.item() == pytest.approx(expected, abs=1e-9)
+
+
+def test_moments_are_halves_of_the_features_cut_before_they_overflow():
+    features = torch.tensor([[1.0, -2.0, 0.5, -3.0], [9e9, 0.0, 1e4, -1e4]])
+    mean, log_variance = moments(features)
+    assert torch.equal(mean, features[:, :2])
+    assert log_variance.tolist() == [[0.5, -3.0], [30.0, -30.0]]
+    assert PRIOR.divergence(mean[:, 1:], log_variance[:, :1]).isfinite().all()
 
 
 def test_samples_are_standard_normal():

@@ -30,9 +30,12 @@ class Angle:
     def __init__(self, concentration: Tensor, size: int) -> None:
         self.concentration, self.size = concentration, size
         kappa = concentration.detach()
+        self.nodes, self.weights = (
+            torch.as_tensor(a, device=kappa.device) for a in (NODES, WEIGHTS)
+        )
         steep = 0.5 * (size - 2 + (4 * kappa.square() + (size - 2) ** 2).sqrt())
         steep = steep.clamp_min(torch.finfo(kappa.dtype).tiny)
-        mode = (kappa / steep).arccos()
+        mode = torch.atan2(((size - 2) / steep).sqrt(), kappa / steep)
         reach = REACH / (kappa.square() / steep + steep).sqrt()
         low, high = (mode - reach).clamp_min(0), (mode + reach).clamp_max(math.pi)
         self.peak = self._relative(mode, kappa)
@@ -93,10 +96,9 @@ class Angle:
 
     def _pieces(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
         """Return angles between others (B, n) and the masses they stand for: (B, n, nodes)."""
-        nodes, weights = (torch.as_tensor(a, device=low.device) for a in (NODES, WEIGHTS))
         half = ((high - low) / 2)[..., None]
-        angles = low[..., None] + half * (1 + nodes)
-        return angles, self._density(angles) * weights * half
+        angles = low[..., None] + half * (1 + self.nodes)
+        return angles, self._density(angles) * self.weights * half
 
     def _density(self, angles: Tensor) -> Tensor:
         """Return the density of angles (B, n, m), 1 at the mode."""
@@ -104,8 +106,7 @@ class Angle:
         return (relative - self.peak[:, None, None]).exp()
 
     def _relative(self, angle: Tensor, kappa: Tensor) -> Tensor:
-        order = torch.as_tensor(self.size - 2, dtype=angle.dtype, device=angle.device)
-        return torch.xlogy(order, angle.sin()) - 2 * kappa * (angle / 2).sin().square()
+        return torch.xlogy(self.size - 2, angle.sin()) - 2 * kappa * (angle / 2).sin().square()
 
     def _at_zero(self) -> float:
         """Return log ∫ sin^(d-2) θ dθ."""

@@ -12,6 +12,7 @@ from attar.codes.code import Code, CodeModule, Explain
 from attar.codes.gaussian import log_normal
 from attar.errors import SettingError
 from attar.priors import Prior, PriorModule
+from attar.priors.normal import moments
 from attar.records import Coded
 
 
@@ -67,14 +68,29 @@ class Ball:
         x, y = (1 - self.curvature * points.square().sum(-1) for points in (x, y))
         return 2 / self.root * (self.root * apart / (x[:, None] * y).sqrt()).asinh()
 
-    def log_volume(self, vectors: Tensor) -> Tensor:
-        """Return how far directions have spread at the end of vectors (..., d), as a log: (...).
+    def far(self, first: Tensor, then: Tensor) -> Tensor:
+        """Return how far exp₀(first) ⊕ exp₀(then) is from the origin: (..., 1).
 
-        The log of (sinh(√c|v|) / (√c|v|))^(d-1), the volume there over that of flat space.
+        By the law of cosines, cosh r = cosh a cosh b + sinh a sinh b cos θ, which knows the way
+        beyond where points are told from the rim.
         """
-        length = self.root * _length(vectors)[..., 0]
-        spread = length + (-(-2 * length).expm1() / (2 * length)).log()
-        return (vectors.shape[-1] - 1) * spread
+        tiny = torch.finfo(first.dtype).tiny
+        a, b = _length(first), _length(then)
+        cosine = ((first / a) * (then / b)).sum(-1, keepdim=True).clamp(-1, 1)
+        a, b = -2 * self.root * a, -2 * self.root * b
+        # Cosh r as a logarithm, since it overflows.
+        parts = 2 * (a.exp() + b.exp()) + a.expm1() * b.expm1() * (1 + cosine)
+        log_cosh = (parts / 4).clamp_min(tiny).log() - (a + b) / 2
+        tanh = (-(-2 * log_cosh).expm1()).clamp_min(tiny).sqrt()
+        return (log_cosh + tanh.log1p()) / self.root
+
+    def log_volume(self, length: Tensor, size: int) -> Tensor:
+        """Return how far directions have spread at the end of ways of a length, as a log.
+
+        The log of (sinh(√c r) / (√c r))^(d-1), the volume there over that of flat space.
+        """
+        length = self.root * length
+        return (size - 1) * (length + (-(-2 * length).expm1() / (2 * length)).log())
 
 
 @dataclass(frozen=True)
@@ -98,9 +114,7 @@ class WrappedNormal(Prior, name="wrapped-normal"):
 
     def build(self, code_size: int, shape: tuple[int, ...] = ()) -> WrappedNormalModule:
         """Return the module; the curvature must be above 0."""
-        if not self.curvature > 0:
-            raise SettingError(f"The curvature of {self!r} must be above 0.")
-        return WrappedNormalModule(Ball(self.curvature), code_size)
+        return WrappedNormalModule(Ball(self.positive("curvature")), code_size)
 
 
 class WrappedNormalModule(PriorModule):
@@ -112,8 +126,12 @@ class WrappedNormalModule(PriorModule):
 
     def log_prob(self, z: Tensor) -> Tensor:
         """Return log N(v; 0, I) - log volume, where v leads to z (..., d): (...)."""
-        v = self.ball.back(z)
-        return log_normal(v, torch.zeros_like(v)) - self.ball.log_volume(v)
+        return self.log_prob_at(_length(self.ball.back(z))[..., 0])
+
+    def log_prob_at(self, length: Tensor) -> Tensor:
+        """Return the log-density where ways of a length (...) from the origin end: (...)."""
+        normal = -0.5 * (length.square() + self.code_size * math.log(2 * math.pi))
+        return normal - self.ball.log_volume(length, self.code_size)
 
     def sample(self, n: int, generator: Generator | None = None) -> Tensor:
         """Return ``n`` points of the ball: (n, code_size)."""
@@ -170,14 +188,14 @@ class PoincareModule(CodeModule):
         self, features: Tensor, noise: Tensor | None = None, explain: Explain | None = None
     ) -> Coded:
         """Return draws of the posterior, and log q - log p at each."""
-        # Half precision has no numbers near the rim.
-        features = features.to(torch.promote_types(features.dtype, torch.float32))
-        log_variance = features.chunk(2, dim=-1)[1]
+        mean, log_variance = moments(features)
         epsilon = torch.randn_like(log_variance)[None] if noise is None else noise
         v = epsilon * (0.5 * log_variance).exp()
         z = self.ball.add(self.point(features), self.ball.out(v))
-        log_q = log_normal(epsilon, log_variance) - self.ball.log_volume(v)
-        log_p = self.prior.log_prob(z)
+        length = _length(v)[..., 0]
+        log_q = log_normal(epsilon, log_variance) - self.ball.log_volume(length, v.shape[-1])
+        far = self.ball.far(mean.double(), v.double())[..., 0]
+        log_p = self.prior.log_prob_at(far).to(z.dtype)
         return Coded(z, log_q - log_p, log_q, log_p)
 
     def point(self, features: Tensor, explain: Explain | None = None) -> Tensor:

@@ -11,6 +11,7 @@ from attar.codes.code import Code, CodeModule, Explain
 from attar.codes.flows import Flow, FlowModule, Planar
 from attar.codes.gaussian import log_normal
 from attar.priors import Prior, PriorModule, StandardNormal
+from attar.priors.normal import moments
 from attar.records import Coded
 
 
@@ -77,5 +78,5 @@ class FlowedModule(CodeModule):
         return z[0]
 
     def _parts(self, features: Tensor) -> tuple[Tensor, ...]:
-        d = self.code_size
-        return torch.split(features, [d, d, features.shape[-1] - 2 * d], dim=-1)
+        both = 2 * self.code_size
+        return *moments(features[:, :both]), features[:, both:]

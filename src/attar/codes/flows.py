@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from attar.errors import SettingError
 from attar.networks.masked import autoregressive
 from attar.parts import Part
 
@@ -61,18 +60,6 @@ class Flow(Part):
             If a hyperparameter is out of range.
         """
 
-    def counted(self) -> int:
-        """Return the number of steps, once it is one that makes sense.
-
-        Raises
-        ------
-        SettingError
-            If it is none.
-        """
-        if isinstance(self.steps, bool) or not isinstance(self.steps, int) or self.steps < 1:
-            raise SettingError(f"The steps of {self!r} must be a whole number above 0.")
-        return self.steps
-
 
 @dataclass(frozen=True)
 class Planar(Flow, name="planar"):
@@ -98,7 +85,7 @@ class Planar(Flow, name="planar"):
 
     def build(self, code_size: int) -> FlowModule:
         """Return the module."""
-        return PlanarModule(code_size, self.counted())
+        return PlanarModule(code_size, self.counted("steps"))
 
 
 class PlanarModule(FlowModule):
@@ -157,7 +144,7 @@ class InverseAutoregressive(Flow, name="inverse-autoregressive"):
         """Return the module."""
         return InverseAutoregressiveModule(
             autoregressive(code_size, self.widths, 2, context=code_size)
-            for _ in range(self.counted())
+            for _ in range(self.counted("steps"))
         )
 
 

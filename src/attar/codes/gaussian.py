@@ -10,6 +10,7 @@ from torch import Tensor
 
 from attar.codes.code import Code, CodeModule, Explain
 from attar.priors import Prior, PriorModule, StandardNormal
+from attar.priors.normal import moments
 from attar.records import Coded
 
 
@@ -57,7 +58,7 @@ class GaussianModule(CodeModule):
         self, features: Tensor, noise: Tensor | None = None, explain: Explain | None = None
     ) -> Coded:
         """Return draws of the posterior, and its divergence from the prior."""
-        mean, log_variance = features.chunk(2, dim=-1)
+        mean, log_variance = moments(features)
         epsilon = torch.randn_like(mean)[None] if noise is None else noise
         z = mean + epsilon * (0.5 * log_variance).exp()
         rate = self.prior.divergence(mean, log_variance)

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from attar.codes.code import Code, CodeModule, Explain
 from attar.codes.gaussian import log_normal
-from attar.errors import SettingError
 from attar.priors import Prior, PriorModule, StandardNormal
+from attar.priors.normal import moments
 from attar.records import Coded
 
 # From positions (..., d) to the gradient of the log-density there (..., d).
@@ -61,15 +61,9 @@ class Hamiltonian(Code, name="hamiltonian"):
 
     def build(self, code_size: int, shape: tuple[int, ...] = ()) -> CodeModule:
         """Return the module; there must be a step, and its size above 0."""
-        check(self, self.steps, self.longest)
+        steps, longest = self.counted("steps"), self.positive("longest")
         prior = self.prior.build(code_size, shape)
-        return HamiltonianModule(prior, code_size, self.steps, self.longest, code_size)
-
-
-def check(part: Code, steps: int, longest: float) -> None:
-    """Refuse fewer than one step, and steps that lead nowhere."""
-    if steps < 1 or not longest > 0:
-        raise SettingError(f"The steps of {part!r}, and the longest, must be above 0.")
+        return HamiltonianModule(prior, code_size, steps, longest, code_size)
 
 
 class Kinetics(ABC):
@@ -132,10 +126,17 @@ class HamiltonianModule(CodeModule):
         self, features: Tensor, noise: Tensor | None = None, explain: Explain | None = None
     ) -> Coded:
         """Return draws moved, and log q - log p of position and momentum."""
-        # Steps add up small differences, that half precision would lose.
-        with torch.autocast(features.device.type, enabled=False):
-            features = features.to(torch.promote_types(features.dtype, torch.float32))
-            return self._moved(features, noise, explain)
+        mean, log_variance = self._moments(features)
+        if noise is None:
+            noise = torch.randn_like(torch.cat([mean, mean], dim=-1))[None]
+        epsilon, normal = noise.expand(-1, len(mean), -1).chunk(2, dim=-1)
+        z, kinetics = mean + epsilon * (0.5 * log_variance).exp(), self.kinetics()
+        momentum = kinetics.momentum(z, normal)
+        # Heating before the steps and cooling in them cancel in the density, as volumes do.
+        log_q = log_normal(epsilon, log_variance) + kinetics.log_prob(z, momentum)
+        z, momentum = self.flow(z, momentum, explain, kinetics)
+        log_p = self.prior.log_prob(z) + kinetics.log_prob(z, momentum)
+        return Coded(z, log_q - log_p, log_q, log_p)
 
     def point(self, features: Tensor, explain: Explain | None = None) -> Tensor:
         """Return where the posterior's mean moves from rest: (B, d); without a row, the mean."""
@@ -163,25 +164,12 @@ class HamiltonianModule(CodeModule):
             momentum = momentum * after / before
         return z, momentum
 
-    def _moved(self, features: Tensor, noise: Tensor | None, explain: Explain | None) -> Coded:
-        mean, log_variance = self._moments(features)
-        if noise is None:
-            noise = torch.randn_like(torch.cat([mean, mean], dim=-1))[None]
-        epsilon, normal = noise.expand(-1, len(mean), -1).chunk(2, dim=-1)
-        z, kinetics = mean + epsilon * (0.5 * log_variance).exp(), self.kinetics()
-        momentum = kinetics.momentum(z, normal)
-        # Heating before the steps and cooling in them cancel in the density, as volumes do.
-        log_q = log_normal(epsilon, log_variance) + kinetics.log_prob(z, momentum)
-        z, momentum = self.flow(z, momentum, explain, kinetics)
-        log_p = self.prior.log_prob(z) + kinetics.log_prob(z, momentum)
-        return Coded(z, log_q - log_p, log_q, log_p)
-
     def _log_joint(self, z: Tensor, explain: Explain | None) -> Tensor:
         log_prior = self.prior.log_prob(z)
         return log_prior if explain is None else log_prior + explain(z)
 
     def _moments(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        return features[:, : self.code_size], features[:, self.code_size : 2 * self.code_size]
+        return moments(features[:, : 2 * self.code_size])
 
 
 def gradient(of: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:

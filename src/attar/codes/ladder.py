@@ -12,20 +12,24 @@ from attar.codes.code import Code, CodeModule, Explain
 from attar.errors import SettingError
 from attar.networks.mlp import linear
 from attar.priors import PriorModule
-from attar.priors.normal import drawn, log_density
+from attar.priors.normal import drawn, log_density, moments
 from attar.records import Coded
 
 # Mean and log-variance of a diagonal gaussian.
 Moments = tuple[Tensor, Tensor]
+
+# The log-variance of what is expected stays between minus this and this.
+WIDEST = 2.0
 
 
 @dataclass(frozen=True)
 class Ladder(Code, name="ladder"):
     """Levels of gaussians from the top down, each about as large as all above it together.
 
-    Small networks say from the levels above where the next is expected; where a row's own code of
-    that level is, is what the encoder says and what is expected, weighed by their precisions. The
-    rate is the sum of the levels' KL(q || p), and the decoder sees all levels.
+    Small networks say from the levels above where the next is expected, with a variance of e⁻² to
+    e²; where a row's own code of that level is, is what the encoder says and what is expected,
+    weighed by their precisions. The rate is the sum of the levels' KL(q || p), and the decoder sees
+    all levels.
 
     Parameters
     ----------
@@ -57,15 +61,14 @@ class Ladder(Code, name="ladder"):
 
     def build(self, code_size: int, shape: tuple[int, ...] = ()) -> CodeModule:
         """Return the module; each level needs a number, and the networks a hidden unit."""
-        if not 1 <= self.levels <= code_size:
+        if self.counted("levels") > code_size:
             raise SettingError(
                 f"A ladder code of size {code_size} cannot have {self.levels} levels: choose "
                 f"levels between 1 and {code_size}."
             )
-        if self.hidden < 1:
-            raise SettingError(f"The hidden units of {self!r} must be a whole number above 0.")
         ends = [max(i + 1, code_size >> (self.levels - 1 - i)) for i in range(self.levels)]
-        return LadderModule(LadderPrior([b - a for a, b in pairwise([0, *ends])], self.hidden))
+        sizes = [b - a for a, b in pairwise([0, *ends])]
+        return LadderModule(LadderPrior(sizes, self.counted("hidden")))
 
 
 class LadderPrior(PriorModule):
@@ -93,7 +96,8 @@ class LadderPrior(PriorModule):
             zeros = above.new_zeros(*above.shape[:-1], self.sizes[0])
             return zeros, zeros
         mean, log_variance = self.blocks[level - 1](above).chunk(2, dim=-1)
-        return mean, log_variance
+        # A number that is expected ever more surely would be held there, and never say anything.
+        return mean, WIDEST * (log_variance / WIDEST).tanh()
 
     def log_prob(self, z: Tensor) -> Tensor:
         """Return the sum of the levels' log-densities."""
@@ -150,8 +154,7 @@ class LadderModule(CodeModule):
         """Return the gaussians of a level given all levels above: posterior and prior."""
         p = self.prior.expected(above, level)
         mean, log_variance = (
-            torch.split(moment, self.prior.sizes, dim=-1)[level]
-            for moment in features.chunk(2, dim=-1)
+            torch.split(moment, self.prior.sizes, dim=-1)[level] for moment in moments(features)
         )
         return (product((mean, log_variance), p) if level else (mean, log_variance)), p
 

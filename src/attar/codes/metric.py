@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Self
 
 import torch
@@ -45,8 +46,10 @@ class Metric:
 
     def root(self, z: Tensor) -> Tensor:
         """Return the lower triangle whose square G⁻¹ is at codes (..., d): (..., d, d)."""
-        root: Tensor = torch.linalg.cholesky(self.inverse(z))
-        return root
+        # Whether it failed is told by NaN: nothing waits for the device to hear of it.
+        root, failed = torch.linalg.cholesky_ex(self.inverse(z))
+        known: Tensor = root.masked_fill(failed[..., None, None] > 0, torch.nan)
+        return known
 
     def at(self, z: Tensor) -> Tensor:
         """Return G at codes (..., d): (..., d, d)."""
@@ -100,7 +103,7 @@ class Metric:
         descend(energy)
         return path().detach()
 
-    @property
+    @cached_property
     def _shapes(self) -> Tensor:
         """Return Lᵢ Lᵢᵀ, each as a row: (n, d²)."""
         return (self.roots @ self.roots.mT).flatten(1)

@@ -45,7 +45,7 @@ class Ordered(Code, name="ordered"):
 
     def build(self, code_size: int, shape: tuple[int, ...] = ()) -> CodeModule:
         """Return the module."""
-        if self.learnt is not None and not 1 <= code_size <= self.learnt:
+        if self.learnt is not None and not 1 <= code_size <= self.counted("learnt"):
             raise SettingError(
                 f"An ordered code of {self.learnt} numbers can be cut to 1 to {self.learnt} of "
                 f"them, not to {code_size}."

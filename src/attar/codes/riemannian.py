@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from attar.codes.code import Code, CodeModule
-from attar.codes.hamiltonian import HamiltonianModule, Kinetics, Slope, check
+from attar.codes.hamiltonian import HamiltonianModule, Kinetics, Slope
 from attar.codes.metric import Metric
-from attar.errors import SettingError
 from attar.priors import Prior, PriorModule, StandardNormal
 
 # How often an implicit equation of a step is put into itself.
@@ -73,11 +72,10 @@ class Riemannian(Code, name="riemannian"):
 
     def build(self, code_size: int, shape: tuple[int, ...] = ()) -> CodeModule:
         """Return the module; all numbers must be above 0."""
-        check(self, self.steps, self.longest)
-        if self.anchors < 1 or not self.temperature > 0 or not self.floor > 0:
-            raise SettingError(
-                f"The anchors, the temperature and the floor of {self!r} must be above 0."
-            )
+        for setting in ("anchors", "steps"):
+            self.counted(setting)
+        for setting in ("temperature", "floor", "longest"):
+            self.positive(setting)
         return RiemannianModule(self, self.prior.build(code_size, shape), code_size, shape)
 
 

@@ -48,7 +48,7 @@ class Sphere(Code, name="sphere"):
     """A direction with a von Mises-Fisher posterior: q(z|x) ∝ exp(κ μ·z) on the unit sphere.
 
     The rate is its divergence from the uniform law. A draw is cos θ μ + sin θ v: the angle θ is a
-    quantile of its one-dimensional law, v an even direction across μ.
+    quantile of its one-dimensional law, v an even direction across μ. The decoder sees √d z.
     κ = √d (1 + softplus(feature)): below √d the rate is under half a nat, and nothing is learnt.
 
     Parameters
@@ -102,7 +102,7 @@ class SphereModule(CodeModule):
         self, features: Tensor, noise: Tensor | None = None, explain: Explain | None = None
     ) -> Coded:
         """Return draws of the posterior, and its divergence from the prior."""
-        rows, dtype = len(features), torch.promote_types(features.dtype, torch.float32)
+        rows, dtype = len(features), features.dtype
         if noise is None:
             noise = torch.randn_like(features)[None]
         noise = noise.expand(-1, rows, -1).double()
@@ -125,6 +125,10 @@ class SphereModule(CodeModule):
     def point(self, features: Tensor, explain: Explain | None = None) -> Tensor:
         """Return the mean direction: (B, d)."""
         return unit(features[:, :-1])
+
+    def shown(self, z: Tensor) -> Tensor:
+        """Return √d times codes (n, d): their numbers are then about as large as a normal's."""
+        return math.sqrt(self.code_size) * z
 
     def constrain(self, z: Tensor) -> Tensor:
         """Return the directions of codes (n, d), as they are where their length is 1 already."""

@@ -42,13 +42,11 @@ class Flow(Prior, name="flow"):
 
     def build(self, code_size: int, shape: tuple[int, ...] = ()) -> PriorModule:
         """Return the module; it needs a transform and two bins at least."""
-        if self.transforms < 1 or self.bins < 2:
-            raise SettingError(f"The flow {self!r} needs at least 1 transform and 2 bins.")
-        networks = [
-            autoregressive(code_size, self.widths, 3 * self.bins - 1)
-            for _ in range(self.transforms)
-        ]
-        return FlowModule(code_size, networks, self.bins)
+        transforms, bins = self.counted("transforms"), self.counted("bins")
+        if bins < 2:
+            raise SettingError(f"The bins of {self!r} must be 2 at least.")
+        networks = [autoregressive(code_size, self.widths, 3 * bins - 1) for _ in range(transforms)]
+        return FlowModule(code_size, networks, bins)
 
 
 class FlowModule(PriorModule):

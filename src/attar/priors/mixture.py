@@ -9,7 +9,6 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor, nn
 
-from attar.errors import SettingError
 from attar.priors.normal import drawn, log_density
 from attar.priors.prior import Prior, PriorModule
 
@@ -32,7 +31,7 @@ class Mixture(Prior, name="mixture"):
 
     def build(self, code_size: int, shape: tuple[int, ...] = ()) -> PriorModule:
         """Return the module, its gaussians spread like a standard normal."""
-        return LearntMixtureModule(counted(self, self.components), code_size)
+        return LearntMixtureModule(self.counted("components"), code_size)
 
 
 class Components(NamedTuple):
@@ -89,16 +88,3 @@ class LearntMixtureModule(MixtureModule):
     def components(self) -> Components:
         """Return the parameters as gaussians."""
         return Components(self.logits.log_softmax(-1), self.means, self.log_variances)
-
-
-def counted(prior: Prior, components: int) -> int:
-    """Return how many components a prior has, once it is a number that makes sense.
-
-    Raises
-    ------
-    SettingError
-        If it is none.
-    """
-    if isinstance(components, bool) or not isinstance(components, int) or components < 1:
-        raise SettingError(f"The components of {prior!r} must be a whole number above 0.")
-    return components

@@ -10,6 +10,9 @@ from torch import Generator, Tensor
 
 from attar.priors.prior import Prior, PriorModule
 
+# No code worth learning has a log-variance beyond it, and one that has may overflow.
+LARGEST = 30.0
+
 
 @dataclass(frozen=True)
 class StandardNormal(Prior, name="standard-normal"):
@@ -38,6 +41,15 @@ class StandardNormalModule(PriorModule):
     def sample(self, n: int, generator: Generator | None = None) -> Tensor:
         """Return ``n`` standard normal codes: (n, code_size)."""
         return torch.randn(n, self.code_size, generator=generator)
+
+
+def moments(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and log-variance (..., d) that features (..., 2 d) say.
+
+    The log-variance is cut where a row far from all that was learnt would bring it to overflow.
+    """
+    mean, log_variance = features.chunk(2, dim=-1)
+    return mean, log_variance.clamp(-LARGEST, LARGEST)
 
 
 def log_density(z: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from attar.errors import SettingError
-from attar.priors.mixture import Components, MixtureModule, counted
+from attar.priors.mixture import Components, MixtureModule
+from attar.priors.normal import moments
 from attar.priors.prior import Prior, PriorModule
 
 
@@ -37,7 +38,7 @@ class Vamp(Prior, name="vamp"):
 
     def build(self, code_size: int, shape: tuple[int, ...] = ()) -> PriorModule:
         """Return the module."""
-        return VampModule(counted(self, self.components), code_size, shape)
+        return VampModule(self.counted("components"), code_size, shape)
 
 
 class VampModule(MixtureModule):
@@ -76,6 +77,5 @@ class VampModule(MixtureModule):
             raise SettingError(
                 "The prior 'vamp' needs a gaussian code: use Gaussian(prior=Vamp())."
             )
-        mean, log_variance = features.chunk(2, dim=-1)
         log_weights = features.new_full((len(features),), -math.log(len(features)))
-        return Components(log_weights, mean, log_variance)
+        return Components(log_weights, *moments(features))
