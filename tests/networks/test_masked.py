@@ -39,3 +39,8 @@ def test_a_network_without_memory_takes_weights_from_a_file():
 def test_widths_below_one_are_refused():
     with pytest.raises(SettingError, match="positive integers"):
         autoregressive(3, (0,), 1)
+
+
+def test_all_numbers_before_count_where_there_are_more_of_them_than_units():
+    slopes = torch.autograd.functional.jacobian(autoregressive(12, (5, 5), 1), torch.randn(12))
+    assert (slopes != 0).any(0)[:9].all()

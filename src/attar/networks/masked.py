@@ -32,7 +32,7 @@ def autoregressive(size: int, widths: tuple[int, ...], each: int, context: int =
         raise SettingError(f"The widths of a flow are positive integers, not {widths!r}.")
     # How many of the numbers a unit may know; the numbers themselves are counted from 1.
     inputs = torch.cat([torch.arange(1, size + 1), torch.zeros(context, dtype=torch.long)])
-    hidden = [torch.arange(width) % size for width in widths]
+    hidden = [torch.arange(width) * size // width for width in widths]
     outputs = torch.arange(size).repeat_interleave(each)
     layers: list[nn.Module] = []
     for before, after in pairwise([inputs, *hidden, outputs]):
@@ -45,15 +45,16 @@ class MaskedLinear(nn.Linear):
 
     Parameters
     ----------
-    mask : bool Tensor (after, before)
+    used : bool Tensor (after, before)
         Which ones.
     """
 
     mask: Tensor
 
-    def __init__(self, mask: Tensor) -> None:
-        super().__init__(mask.shape[1], mask.shape[0])
-        self.register_buffer("mask", mask)
+    def __init__(self, used: Tensor) -> None:
+        super().__init__(used.shape[1], used.shape[0])
+        # As numbers, since a product with booleans makes them anew each time.
+        self.register_buffer("mask", used.to(self.weight.dtype))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (..., after) for (..., before)."""
