@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 
 import attar
-from attar.bounds import ImportanceWeighted
+from attar.bounds import ImportanceWeighted, Multiple
 from attar.codes import Gaussian
 from attar.data.stream import Stream
 from attar.networks import Mlp
+from attar.training import AdamW
 from benchmarks._common import Rows, arguments, flat, mnist, report
 
 GOALS = {"vae": 89.0, "iwae": 86.0}
@@ -50,14 +51,15 @@ class Flips(Stream):
 
 
 def vae(epochs: int, seed: int) -> attar.Autoencoder:
-    """Return the model of 784-400-40."""
+    """Return the model of 784-400-40; its evidence lower bound is the mean of six draws' bounds."""
     return attar.Autoencoder(
-        "vae",
+        attar.Recipe(Gaussian(), bound=Multiple(6, 1)),
         40,
         network=Mlp((400,), "silu"),
         epochs=epochs,
-        batch_size=64,
-        learning_rate=0.004,
+        batch_size=128,
+        optimizer=AdamW(0.01),
+        learning_rate=0.008,
         random_state=seed,
     )
 
@@ -79,14 +81,14 @@ def iwae(minutes: float, seed: int) -> attar.Autoencoder:
 
 def main() -> None:
     """Fit the model, and print its likelihood."""
-    options = arguments(__doc__, model="vae", epochs=60, minutes=40, seed=0, draws=500)
+    options = arguments(__doc__, model="vae", epochs=60, minutes=40, seed=0, draws=1000)
     train, test = mnist("train"), mnist("test")
     data: Any
     if options.model == "vae":
         ae, data = vae(options.epochs, options.seed), flipped(train, np.random.default_rng(0))
     else:
         ae, data = iwae(options.minutes, options.seed), Flips(train, 0)
-    ae.set_params(likelihood="bernoulli", scaling="none", validation_fraction=1 / 12)
+    ae.set_params(likelihood="bernoulli", scaling="none", validation_fraction=1 / 60)
     started = time.perf_counter()
     ae.fit(data)
     seconds = time.perf_counter() - started
