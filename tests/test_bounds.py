@@ -58,6 +58,19 @@ def test_weighted_bounds_are_their_formulas(draws):
     assert value(Partial(3, 4), draws) == pytest.approx(whole, rel=1e-12)
 
 
+@pytest.mark.parametrize(
+    "bound",
+    [ImportanceWeighted(1), Multiple(K, 1), Combined(1.0, K), Combined(0.3, 1), Partial(1, 1)],
+    ids=repr,
+)
+def test_where_nothing_is_weighed_the_rate_has_its_weight_in_any_bound(draws, bound):
+    log_likelihood, coded = draws
+    few = slice(bound.draws)
+    log_q, log_p = coded.log_q[few], coded.log_p[few]
+    given = log_likelihood[few], Coded(coded.z[few], log_q - log_p, log_q, log_p)
+    assert value(bound, given, 3.0) == pytest.approx(value(Elbo(), given, 3.0), rel=1e-12)
+
+
 def objective_of(bound, likelihood):
     recipe = Recipe(Gaussian(), bound=bound)
     objective = recipe.build((6,), 2, Mlp((5,), "tanh"), likelihood)
@@ -91,10 +104,12 @@ def test_the_written_down_gradient_is_that_of_autograd(bound, likelihood):
         torch.testing.assert_close(found[name], gradient, rtol=1e-9, atol=1e-12)
 
 
-def test_the_decoder_learns_from_one_bound_and_the_encoder_from_many():
+@pytest.mark.parametrize("beta", [1.0, 0.3])
+def test_the_decoder_learns_from_one_bound_and_the_encoder_from_many(beta):
     x = torch.rand(4, 6, dtype=DOUBLE)
     noise = torch.randn(12, 4, 2, dtype=DOUBLE)
     objective = objective_of(Partial(3, 4), Bernoulli())
+    objective.beta = beta
 
     def learnt_from(bound):
         objective.bound = bound
@@ -105,6 +120,25 @@ def test_the_decoder_learns_from_one_bound_and_the_encoder_from_many():
         expected = many[name] if name.startswith("encoder") else whole[name]
         torch.testing.assert_close(gradient, expected, rtol=1e-9, atol=1e-12)
         assert not torch.allclose(whole[name], many[name])
+
+
+@pytest.mark.parametrize("variance", [1e-5, 1e-7])
+def test_the_encoder_learns_from_each_bound_where_draws_are_worlds_apart(variance):
+    x, noise = torch.rand(4, 6), torch.randn(12, 4, 2)
+    objective = objective_of(Partial(3, 4), GaussianLikelihood(variance))
+    objective.model.float()
+    learnt = []
+    for bound in (Partial(3, 4), Multiple(3, 4)):
+        objective.bound = bound
+        trace = objective.model(Batch(x, x), noise)
+        learnt.append(gradients(objective, trace))
+    # The best draw of a group may weigh nothing beside that of another.
+    best = trace.log_likelihood.reshape(3, 4, 4).amax(1)
+    assert (best.amax(0) - best.amin(0)).max() > 200
+    partial, many = learnt
+    for name in (name for name in partial if name.startswith("encoder")):
+        error = (partial[name] - many[name]).norm() / many[name].norm()
+        assert error < 1e-4
 
 
 def test_the_importance_weighted_bound_rises_to_the_true_likelihood_of_a_linear_model():
@@ -130,8 +164,14 @@ def test_the_importance_weighted_bound_rises_to_the_true_likelihood_of_a_linear_
 
 @pytest.mark.parametrize("bound", [ImportanceWeighted(0), Multiple(2, 0), Partial(True, 2)])
 def test_draws_are_whole_numbers_above_zero(bound):
-    with pytest.raises(SettingError, match="whole numbers above 0"):
+    with pytest.raises(SettingError, match="a whole number above 0"):
         _ = bound.draws
+
+
+@pytest.mark.parametrize("nats", [-1.0, math.nan, math.inf])
+def test_a_capacity_is_a_number_of_nats(nats):
+    with pytest.raises(SettingError, match=r"nats of .* must be 0 or a number above"):
+        _ = Capacity(nats).draws
 
 
 def test_a_share_lies_between_0_and_1():

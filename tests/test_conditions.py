@@ -1,7 +1,9 @@
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import torch
+from scipy import sparse
 from sklearn.datasets import load_digits
 
 import attar
@@ -128,3 +130,30 @@ def test_a_condition_that_no_row_had_is_said():
     ae.fit(X[:50], condition=Y[:50] % 2)
     with pytest.warns(attar.AttarWarning, match="never seen in the fit.*'condition'"):
         ae.sample(2, condition=7)
+
+
+@pytest.mark.parametrize("given", [2, "2", [2], 2.0])
+def test_a_label_that_is_a_number_may_be_told_as_any(given):
+    prices = np.array([0.5, 2.0, 3.25])
+    told = Conditioning.fit(prices, 3)
+    expected = (2 - prices.mean()) / prices.std()
+    assert told.prepare(given, 1).item() == pytest.approx(expected)
+    with pytest.raises(DataError, match=r"In the condition: .* text such as 'much'"):
+        told.prepare("much", 1)
+
+
+def test_a_table_of_any_maker_is_a_condition():
+    table = pd.DataFrame({"size": [0.5, 1.5, 2.5, 4.0], "kind": list("abaa")})
+    told = Conditioning.fit(table, 4)
+    expected = told.prepare(table, 4)
+    columns = table.to_dict("list")
+    for same in (pa.table(columns), columns):
+        assert torch.equal(told.prepare(same, 4), expected)
+        assert torch.equal(Conditioning.fit(same, 4).prepare(same, 4), expected)
+    assert torch.equal(told.prepare({"size": 1.5, "kind": "b"}, 1), expected[1:2])
+
+
+@pytest.mark.parametrize("given", [np.ones((3, 2, 2)), sparse.eye_array(3)])
+def test_what_is_no_table_is_no_condition(given):
+    with pytest.raises(DataError, match="condition is labels"):
+        Conditioning.fit(given, 3)

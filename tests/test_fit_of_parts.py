@@ -6,14 +6,17 @@ import pytest
 import attar
 from attar.bounds import ImportanceWeighted
 from attar.codes import Gaussian, Point, Riemannian, Sphere, VectorQuantized
+from attar.codes.ball import WrappedNormal
+from attar.codes.sphere import UniformSphere
 from attar.conditions import Joined
 from attar.corruptions import Patches
 from attar.errors import SettingError
 from attar.likelihoods import Bernoulli
 from attar.networks import Linear
 from attar.penalties import Adversarial, Contractive, DipI, Discrepancy, Permuted, TotalCorrelation
-from attar.priors import Vamp
+from attar.priors import StandardNormal, Vamp
 from attar.recipe import Recipe
+from attar.sampling import Autoregressive, FromPrior, Manifold
 
 MISFITS = {
     "a slope of symbols": (
@@ -54,6 +57,33 @@ MISFITS = {
         Recipe(Gaussian(prior=Vamp()), condition=Joined()),
         "prior 'vamp' encodes rows of its own, of which no condition is known",
     ),
+    "a flat code on a sphere": (
+        Recipe(Gaussian(prior=UniformSphere())),
+        "prior 'uniform-sphere' needs a code on a sphere, but the code 'gaussian' is none: use it "
+        "with 'sphere'",
+    ),
+    "a flat code in a ball": (
+        Recipe(Gaussian(prior=WrappedNormal())),
+        "prior 'wrapped-normal' needs a code in a ball, but the code 'gaussian' is none: use it "
+        "with 'poincare'",
+    ),
+    "a rate without a price": (
+        Recipe(Gaussian(beta=-1.0)),
+        "beta of .* must be 0 or a number above",
+    ),
+    "a prior that is not there": (
+        Recipe(Point(), sampler=FromPrior()),
+        "sampler 'prior' needs a code with a prior, but the code 'point' is none: use it with .*"
+        "'vq'.*'point' with prior='standard-normal', or sample by 'mixture' instead",
+    ),
+    "symbols of a gaussian": (
+        Recipe(Gaussian(), sampler=Autoregressive()),
+        "sampler 'autoregressive' needs a code of symbols, but the code 'gaussian' is none.*'vq'",
+    ),
+    "a manifold of a gaussian": (
+        Recipe(Gaussian(), sampler=Manifold()),
+        "sampler 'manifold' needs a code with a metric, but .*: use it with 'riemannian', or",
+    ),
     "anchors with a condition": (
         Recipe(Riemannian(), condition=Joined()),
         "code 'riemannian' encodes rows of its own, of which no condition is known",
@@ -68,6 +98,25 @@ def test_misfits_are_refused(misfit):
     with pytest.raises(SettingError, match=sentence) as refusal:
         recipe.build((8,), 4, Linear(), Bernoulli(), condition_size=size)
     assert str(refusal.value).count(". ") == 0
+
+
+@pytest.mark.parametrize("code", [Sphere(), VectorQuantized(), Point(prior=StandardNormal())])
+def test_codes_with_a_prior_of_their_own_are_drawn_from_it(code):
+    Recipe(code, sampler=FromPrior()).check()
+
+
+@pytest.mark.parametrize(
+    ("parts", "sentence"),
+    [
+        ({"code": "vq"}, "code of a recipe must be a Code of attar's, not 'vq'"),
+        ({"bound": None}, "bound of a recipe must be a Bound"),
+        ({"sampler": "manifold"}, "sampler of a recipe must be a Sampler"),
+        ({"penalties": Contractive()}, "penalties of a recipe must be a tuple"),
+    ],
+)
+def test_what_is_no_part_is_refused(parts, sentence):
+    with pytest.raises(SettingError, match=sentence):
+        attar.Autoencoder(Recipe(**parts), epochs=1, verbose=False).fit(np.ones((9, 3)).cumsum(0))
 
 
 def test_what_asks_for_hidden_cells_alone_needs_a_likelihood_that_can():

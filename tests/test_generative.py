@@ -89,14 +89,21 @@ def test_misfits_are_refused_in_a_sentence(linear):
         linear.sample(2, by="mixtrue")
     with pytest.raises(SettingError, match="'point' has no clusters"):
         linear.clusters(X[:5])
-    with pytest.raises(SettingError, match="number of samples must be a whole number"):
-        linear.sample(0)
+    for n in (0, -3, 2.5):
+        with pytest.raises(SettingError, match="number of samples must be a whole number"):
+            linear.sample(n)
+    with pytest.raises(SettingError, match="samples may not fit into memory: draw 4,194,304 at"):
+        linear.sample(10**11)
+    with pytest.raises(SettingError, match=r"'autoregressive' needs .* symbols.*'point'.*'vq'"):
+        linear.sample(2, by="autoregressive")
+    with pytest.raises(SettingError, match=r"'manifold' needs .* metric.*'point'.*'riemannian'"):
+        linear.sample(2, by="manifold")
 
 
 def test_more_draws_make_a_tighter_bound_up_to_what_memory_holds(vae):
     bounds = [vae.score_samples(X[600:700], draws=k).mean() for k in (1, 8, 64)]
     assert bounds == sorted(bounds)
-    with pytest.raises(SettingError, match="draws of a row of 64 cells are not possible"):
+    with pytest.raises(SettingError, match="draws of 4 numbers are not possible: choose 1 to"):
         vae.score_samples(X[:1], draws=10**9)
 
 
@@ -104,3 +111,19 @@ def test_samples_leave_the_global_chance_alone(vae):
     before = torch.get_rng_state()
     vae.sample(3, by="mixture", random_state=0)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_draws_that_are_weighed_in_parts_are_weighed_as_at_once(vae, monkeypatch):
+    whole = vae.score_samples(X[600:620], draws=50)
+    monkeypatch.setattr("attar.applied.CHUNK", 7)
+    np.testing.assert_allclose(vae.score_samples(X[600:620], draws=50), whole, rtol=1e-5)
+    with pytest.raises(SettingError, match="number of draws must be a whole number above 0"):
+        vae.score_samples(X[:1], draws=2.5)
+    with pytest.raises(SettingError, match="number of draws"):
+        vae.score_samples(X[:1], draws=0)
+
+
+def test_figures_take_as_many_draws_as_are_asked_for(vae):
+    for k in (1, 40):
+        score = vae.score_samples(X[600:650], draws=k).mean()
+        assert vae.evaluate(X[600:650], draws=k)["nll_bound"] == pytest.approx(-score)

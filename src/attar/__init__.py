@@ -58,6 +58,7 @@ _MODULES = (
     "codes",
     "conditions",
     "corruptions",
+    "evaluation",
     "likelihoods",
     "networks",
     "penalties",

@@ -86,7 +86,12 @@ class Capacity(Bound, name="capacity"):
     nats: float = 20.0
 
     weighs = False
-    draws = 1
+
+    @property
+    def draws(self) -> int:
+        """One draw."""
+        self.not_negative("nats")
+        return 1
 
     def terms(self, log_likelihood: Tensor, coded: Coded, beta: float, share: float) -> Terms:
         """Return -log p(x|z) and β |rate - c|, in the mean."""
@@ -114,11 +119,11 @@ class ImportanceWeighted(Bound, name="iwae"):
     @property
     def draws(self) -> int:
         """K draws."""
-        return _count(self, self.samples)
+        return self.counted("samples")
 
     def terms(self, log_likelihood: Tensor, coded: Coded, beta: float, share: float) -> Terms:
         """Return the bound as one term."""
-        return {"bound": -bound(weights(log_likelihood, coded)).mean()}
+        return {"bound": -bound(weights(log_likelihood, coded, beta)).mean()}
 
 
 @dataclass(frozen=True)
@@ -143,11 +148,11 @@ class Multiple(Bound, name="miwae"):
     @property
     def draws(self) -> int:
         """M K draws."""
-        return _count(self, self.groups) * _count(self, self.samples)
+        return self.counted("groups") * self.counted("samples")
 
     def terms(self, log_likelihood: Tensor, coded: Coded, beta: float, share: float) -> Terms:
         """Return the mean bound as one term."""
-        logs = weights(log_likelihood, coded)
+        logs = weights(log_likelihood, coded, beta)
         grouped = logs.reshape(-1, self.samples, logs.shape[1])
         return {"bound": -bound(grouped.transpose(0, 1)).mean()}
 
@@ -175,11 +180,11 @@ class Combined(Bound, name="ciwae"):
         """K draws."""
         if not 0 <= self.share <= 1:
             raise SettingError(f"The share of {self!r} must lie between 0 and 1.")
-        return _count(self, self.samples)
+        return self.counted("samples")
 
     def terms(self, log_likelihood: Tensor, coded: Coded, beta: float, share: float) -> Terms:
         """Return the weighted mean as one term."""
-        logs = weights(log_likelihood, coded)
+        logs = weights(log_likelihood, coded, beta)
         both = self.share * logs.mean(0) + (1 - self.share) * bound(logs)
         return {"bound": -both.mean()}
 
@@ -206,21 +211,24 @@ class Partial(Bound, name="piwae"):
     @property
     def draws(self) -> int:
         """M K draws."""
-        return _count(self, self.groups) * _count(self, self.samples)
+        return self.counted("groups") * self.counted("samples")
 
     def terms(self, log_likelihood: Tensor, coded: Coded, beta: float, share: float) -> Terms:
         """Return the bound of all draws as one term, with the gradients of both."""
-        logs = weights(log_likelihood, coded)
+        logs = weights(log_likelihood, coded, beta)
         value = bound(logs)
         with torch.no_grad():
             grouped = logs.reshape(-1, self.samples, logs.shape[1])
-            decoders, encoders = logs.softmax(0), grouped.softmax(1).flatten(0, 1) / len(grouped)
+            # A draw too unlikely for the whole to learn from may be the best of its group: a share
+            # that no sum can feel keeps its slope from vanishing before it is weighed anew.
+            decoders = logs.softmax(0).clamp_min(torch.finfo(logs.dtype).tiny ** 0.5)
+            encoders = grouped.softmax(1).flatten(0, 1) / len(grouped)
         # What reaches the encoder through a draw is weighed anew, as its own bound does.
-        ratio = (encoders / decoders.clamp_min(torch.finfo(logs.dtype).tiny))[..., None]
-        weigh_anew(coded.z, ratio)
+        weigh_anew(coded.z, (encoders / decoders)[..., None])
         assert coded.log_p is not None
         assert coded.log_q is not None
-        surrogate = decoders * (log_likelihood + coded.log_p) - encoders * coded.log_q
+        surrogate = decoders * (log_likelihood + beta * coded.log_p)
+        surrogate = surrogate - encoders * beta * coded.log_q
         surrogate = surrogate.sum(0)
         return {"bound": -(value.detach() + surrogate - surrogate.detach()).mean()}
 
@@ -232,19 +240,13 @@ def weigh_anew(z: Tensor, ratio: Tensor) -> None:
         on_gradient(lambda gradient: gradient * ratio)
 
 
-def weights(log_likelihood: Tensor, coded: Coded) -> Tensor:
-    """Return log p(x|z) + log p(z) - log q(z|x) of each draw: (K, B)."""
+def weights(log_likelihood: Tensor, coded: Coded, beta: float) -> Tensor:
+    """Return log p(x|z) + β (log p(z) - log q(z|x)) of each draw: (K, B)."""
     assert coded.log_p is not None
     assert coded.log_q is not None
-    return log_likelihood + coded.log_p - coded.log_q
+    return log_likelihood + beta * (coded.log_p - coded.log_q)
 
 
 def bound(logs: Tensor) -> Tensor:
     """Return log Σ exp(log weight) / K over the first axis."""
     return logs.logsumexp(0) - math.log(len(logs))
-
-
-def _count(part: Bound, number: int) -> int:
-    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-        raise SettingError(f"The draws of {part!r} must be whole numbers above 0.")
-    return number

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,9 @@ from attar.errors import DataError, SettingError
 from attar.learnt import Learnt
 from attar.priors.mixture import MixtureModule
 from attar.sampling import Sampler
+
+# What is drawn at once has at most so many cells.
+MOST_CELLS = 1 << 28
 
 
 class Generative(Learnt):
@@ -44,13 +48,21 @@ class Generative(Learnt):
         Raises
         ------
         SettingError
-            If ``n`` is not a whole number above 0, the sampler does not fit the code, or a
-            condition is missing.
+            If ``n`` is not a whole number above 0 or too large for memory, the sampler does not
+            fit the code, or a condition is missing.
         """
-        applied = self.told(condition, _count("number of samples", n))
+        fitted, n = self.fitted, count("number of samples", n)
+        most = MOST_CELLS // max(fitted.applied.code_size, prod(fitted.kind.shape))
+        if n > most:
+            raise SettingError(
+                f"{n:,} samples may not fit into memory: draw {most:,} at most at once, each time "
+                "by another random_state."
+            )
+        applied = self.told(condition, n)
         seed = int(check_random_state(random_state).randint(2**31 - 1))
         sampler = None if isinstance(by, str) and by == "auto" else Sampler.resolve(by)
-        codes = self.fitted.drawing(sampler)(n, Generator().manual_seed(seed))
+        fitted.recipe.replace(sampler=sampler or fitted.recipe.sampler).check()
+        codes = fitted.drawing(sampler)(n, Generator().manual_seed(seed))
         return applied.restore(codes.numpy())
 
     def interpolate(self, a: Any, b: Any, steps: int = 8, *, condition: Any = None) -> Any:
@@ -80,7 +92,7 @@ class Generative(Learnt):
         starts, ends = self._codes(a, condition), self._codes(b, condition)
         if len(starts) != len(ends):
             raise DataError(f"a has {len(starts):,} row(s), but b has {len(ends):,}.")
-        shares = torch.linspace(0, 1, _count("number of steps", steps))
+        shares = torch.linspace(0, 1, count("number of steps", steps))
         code = self.fitted.code
         ways = [code.between(*ends_, shares) for ends_ in zip(starts, ends, strict=True)]
         told = self.told(condition, len(starts))
@@ -105,7 +117,7 @@ class Generative(Learnt):
             Which rows of the data that was fitted these are; of much data, a sample is known.
         """
         study, code = self.fitted.study, self.fitted.code
-        n = min(_count("number of neighbours", n), len(study.codes))
+        n = min(count("number of neighbours", n), len(study.codes))
         known = torch.from_numpy(study.codes)
         with torch.no_grad():
             parts = [
@@ -138,7 +150,8 @@ class Generative(Learnt):
         return torch.from_numpy(self.transform(X, condition=condition)).float()
 
 
-def _count(what: str, number: Any) -> int:
+def count(what: str, number: Any) -> int:
+    """Return a whole number above 0, or refuse what is none."""
     if isinstance(number, bool) or not hasattr(number, "__index__") or number < 1:
         raise SettingError(f"The {what} must be a whole number above 0, not {number!r}.")
     return int(number)

@@ -133,6 +133,20 @@ class Part:
             raise SettingError(f"The {setting} of {self!r} must be a number above 0.")
         return float(number)
 
+    def not_negative(self, setting: str) -> float:
+        """Return a hyperparameter that must be 0 or a finite number above.
+
+        Raises
+        ------
+        SettingError
+            If it is none.
+        """
+        number = getattr(self, setting)
+        real = isinstance(number, int | float) and not isinstance(number, bool)
+        if not real or not 0 <= number < math.inf:
+            raise SettingError(f"The {setting} of {self!r} must be 0 or a number above.")
+        return float(number)
+
     def __sklearn_clone__(self) -> Self:
         return self  # frozen: a copy would be the same thing
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Self
 
 from attar.bounds import Bound, Elbo
 from attar.codes import Code, Point
@@ -18,12 +19,29 @@ from attar.penalties import Penalty
 from attar.priors import Prior
 from attar.sampling import Sampler
 
-# What a penalty or a bound may need of a code, in words.
+# What another part may need of a code, in words.
 NEEDS = {
     "point": "a code without chance",
     "density": "a code with a density",
     "moments": "a code that is a gaussian for each row",
     "prior": "a code with a prior",
+    "draws": "a code with a prior",
+    "symbols": "a code of symbols",
+    "metric": "a code with a metric",
+    "sphere": "a code on a sphere",
+    "ball": "a code in a ball",
+}
+
+# What a prior gives that was chosen for the code; draws, one of the code's own as well.
+PRIOR = {"prior", "draws"}
+
+FAMILIES: dict[str, type[Part]] = {
+    "code": Code,
+    "corruption": Corruption,
+    "bound": Bound,
+    "condition": Condition,
+    "likelihood": Likelihood,
+    "sampler": Sampler,
 }
 
 
@@ -91,18 +109,47 @@ class Recipe(Part, name="recipe"):
         penalties = {p.name: p.build(model, code_size, shape) for p in self.penalties}
         return Objective(model, code.beta, penalties, self.bound)
 
+    @classmethod
+    def resolve(cls, choice: object) -> Self:
+        """Return the recipe that a user means, whose parts must be parts.
+
+        Raises
+        ------
+        SettingError
+            If it is no recipe, or a part of it is something else, such as a name.
+        """
+        recipe = super().resolve(choice)
+        for name, family in FAMILIES.items():
+            part = getattr(recipe, name)
+            if not isinstance(part, family) and (part is not None or name in ("code", "bound")):
+                raise SettingError(
+                    f"The {name} of a recipe must be a {family.__name__} of attar's, not {part!r}."
+                )
+        given = recipe.penalties
+        if not isinstance(given, tuple | list) or not all(
+            isinstance(part, Penalty) for part in given
+        ):
+            raise SettingError(
+                f"The penalties of a recipe must be a tuple of attar's penalties, not {given!r}."
+            )
+        return recipe
+
     def check(self) -> None:
         """Refuse parts that don't fit together.
 
         Raises
         ------
         SettingError
-            If a penalty, a bound or a prior needs what the code does not provide.
+            If a penalty, a bound, a prior or a sampler needs what the code does not provide.
         """
-        for part in (*self.penalties, self.bound, *_priors(self.code)):
+        self.code.not_negative("beta")
+        sampler = () if self.sampler is None else (self.sampler,)
+        for part in (*self.penalties, self.bound, *_priors(self.code), *sampler):
             for need in sorted(part.needs):
                 if not _has(self.code, need):
                     fitting = ", ".join(_quoted_codes(need))
+                    if part is self.sampler:
+                        fitting += ", or sample by 'mixture' instead"
                     raise SettingError(
                         f"The {part.family} {part.name!r} needs {NEEDS[need]}, but the code "
                         f"{self.code.name!r} is none: use it with {fitting}."
@@ -139,10 +186,12 @@ def _priors(code: Code) -> tuple[Prior, ...]:
 
 
 def _has(code: Code, need: str) -> bool:
-    return code.prior is not None if need == "prior" else need in code.provides
+    if need == "draws" and "density" in code.provides:
+        return True
+    return code.prior is not None if need in PRIOR else need in code.provides
 
 
 def _quoted_codes(need: str) -> list[str]:
     """Return the names of the codes that have what is needed, quoted."""
     found = [f"{name!r}" for name, code in sorted(Code.members.items()) if _has(code(), need)]
-    return [*found, "'point' with prior='standard-normal'"] if need == "prior" else found
+    return [*found, "'point' with prior='standard-normal'"] if need in PRIOR else found

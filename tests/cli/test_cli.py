@@ -167,6 +167,36 @@ def test_info_tells_the_fingerprint_and_the_parts(run, digits_model):
     assert told["fingerprint"] in out
 
 
+def test_a_condition_of_numbers_is_told_as_one(run, tmp_path):
+    chance = np.random.default_rng(0)
+    frame = pd.DataFrame(chance.normal(size=(60, 3)), columns=["a", "b", "price"])
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    run("fit", "t.csv", "-o", "m.attar", "--condition", "price", "--epochs", 1)
+    assert run("sample", "m.attar", "-n", 3, "-o", "s.npy", "--condition", 2)[0] == 0
+    expected = attar.load("m.attar").sample(3, condition=2.0, random_state=0)
+    np.testing.assert_array_equal(np.load("s.npy"), expected)
+    status, _, err = run("sample", "m.attar", "-o", "s.npy", "--condition", "much")
+    assert status == 2
+    assert "In the condition" in err
+
+
+def test_figures_that_are_no_number_are_null(run):
+    np.save("alike.npy", np.ones((20, 3)))
+    _, told, _ = run("fit", "alike.npy", "-o", "m.attar", "--epochs", 1, "--json")
+    assert json.loads(told, parse_constant=pytest.fail)["error_to_pca"] is None
+    _, told, _ = run("evaluate", "m.attar", "alike.npy", "--json")
+    assert json.loads(told, parse_constant=pytest.fail)["error_to_pca"] is None
+
+
+def test_evaluate_takes_as_many_draws_as_it_is_told(run):
+    run("fit", "digits", "-o", "m.attar", "--recipe", "vae", "--epochs", 1)
+    few, many = (
+        json.loads(run("evaluate", "m.attar", "digits", "--draws", k, "--json")[1])["nll_bound"]
+        for k in (1, 50)
+    )
+    assert many < few
+
+
 def test_recipes_prints_the_table(run):
     from attar.recipes import TABLE
 
@@ -208,6 +238,15 @@ BAD = {
     "unknown output": (["encode", "MODEL", "digits", "-o", "c.xls"], "does not write"),
     "codes as pictures": (["encode", "MODEL", "digits", "-o", "pictures"], "are no pictures"),
     "pictures as table": (["sample", "MODEL", "-o", "s.csv"], "Images don't go into a table"),
+    "too many samples": (["sample", "MODEL", "-n", 10**11, "-o", "s.npy"], "not fit into memory"),
+    "a sampler that does not fit": (
+        ["sample", "MODEL", "--by", "autoregressive", "-o", "s.npy"],
+        "'autoregressive' needs a code of symbols, but the code 'point' is none",
+    ),
+    "a name for a part": (
+        ["fit", "digits", "-o", "m.attar", "--set", "recipe.bound=iwae", "--recipe", "vae"],
+        "bound of a recipe must be a Bound",
+    ),
     "unknown recipe": (["recipes", "vqvae"], "no recipe named 'vqvae'"),
     "missing option": (["fit", "digits"], "Missing option"),
     "unknown option": (["fit", "digits", "-o", "m.attar", "--epoch", "3"], "--epochs"),

@@ -218,3 +218,15 @@ def test_what_makes_no_ball_is_refused():
             module(wrong)
     with pytest.raises(SettingError, match="must be a WrappedNormal of the ball"):
         Poincare(prior=StandardNormal()).build(2)
+
+
+def test_there_is_a_way_between_points_at_the_rim_in_single_precision():
+    code = module(size=4)
+    start, end = code.constrain(torch.tensor([[9.0, 0, 0, 0], [0, 9.0, 0, 0]]))
+    way = code.between(start, end, torch.linspace(0, 1, 5))
+    assert way.dtype == torch.float32
+    torch.testing.assert_close(way[[0, -1]], torch.stack([start, end]), rtol=0, atol=1e-5)
+    # By symmetry the middle lies on the diagonal.
+    torch.testing.assert_close(way[2, 0], way[2, 1], rtol=0, atol=1e-5)
+    same = code.between(start, start, torch.linspace(0, 1, 3))
+    torch.testing.assert_close(same, start.expand(3, 4), rtol=0, atol=1e-5)

@@ -42,7 +42,14 @@ class TestEveryCorruption:
 
 @pytest.mark.parametrize(
     "part",
-    [Masking(-0.1), Masking(1.1), SaltAndPepper(2.0), Masking(float("nan")), Patches(1.5)],
+    [
+        Masking(-0.1),
+        Masking(1.1),
+        SaltAndPepper(2.0),
+        Masking(float("nan")),
+        Masking("half"),
+        Patches(1.5),
+    ],
 )
 def test_shares_beyond_0_and_1_are_refused(part):
     with pytest.raises(SettingError, match=r"share of .* must lie between 0 and 1"):

@@ -1,6 +1,7 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy import sparse
@@ -95,6 +96,29 @@ def test_rows_that_are_all_alike_explain_nothing():
     found = looked_at(applied_to(x, Unscaled()), Baseline.fit(x, SIZE), x)
     assert found["explained_variance"] == 0
     assert math.isnan(found["error_to_pca"])
+
+
+def test_accuracy_is_the_share_of_levels_and_flags_that_come_back():
+    chance = np.random.default_rng(4)
+    frame = pd.DataFrame(
+        {
+            "a": chance.normal(size=80),
+            "kind": pd.Categorical(chance.choice(["x", "y", "z"], 80)),
+            "is": chance.random(80) < 0.5,
+        }
+    )
+    frame.loc[::9, "kind"] = np.nan
+    applied = applied_to(frame, Unscaled(), gaps=True)
+    rows = applied.preparation.kind.rows(frame)
+    baseline = Baseline.fit(applied.preparation.prepare(rows).numpy(), SIZE)
+    back = applied.restore(applied.encode(rows))
+    right = (back["kind"] == frame["kind"])[frame["kind"].notna()].tolist()
+    right += (back["is"] == frame["is"]).tolist()
+    found = looked_at(applied, baseline, frame, [7, 30])
+    assert found["accuracy"] == pytest.approx(np.mean(right))
+    assert "accuracy" not in looked_at(
+        applied_to(data_of(), Unscaled()), Baseline.fit(data_of(), SIZE), data_of()
+    )
 
 
 def test_sparse_rows_are_measured_as_dense_ones():

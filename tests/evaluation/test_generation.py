@@ -3,7 +3,7 @@ import pytest
 from scipy.linalg import sqrtm
 from scipy.spatial.distance import cdist
 
-from attar.errors import SettingError
+from attar.errors import DataError, SettingError
 from attar.evaluation.generation import frechet_distance, overlap
 
 CHANCE = np.random.default_rng(0)
@@ -101,3 +101,24 @@ def test_too_few_rows_for_the_neighbours_are_refused():
         overlap(X[:5], Y)
     with pytest.raises(SettingError, match="smaller k"):
         overlap(X, Y[:3])
+
+
+def test_images_are_compared_cell_by_cell():
+    images, others = X[:, :4].reshape(-1, 2, 2), Y[:, :4].reshape(-1, 2, 2)
+    assert frechet_distance(images, others) == frechet_distance(X[:, :4], Y[:, :4])
+    assert overlap(images, others) == overlap(X[:, :4], Y[:, :4])
+
+
+@pytest.mark.parametrize("measure", [frechet_distance, overlap])
+def test_what_cannot_be_compared_is_refused(measure):
+    with pytest.raises(DataError, match="5 features cannot be compared with rows of 1"):
+        measure(X, Y[:, :1])
+    with pytest.raises(DataError, match="none missing"):
+        measure(X, np.where(Y > 1, np.nan, Y))
+    with pytest.raises(DataError, match="one or more"):
+        measure(X, Y[:0])
+
+
+def test_a_single_row_has_no_covariance():
+    with pytest.raises(DataError, match="two real and two generated rows"):
+        frechet_distance(X, Y[:1])

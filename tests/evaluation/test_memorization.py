@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 
+from attar.errors import DataError
 from attar.evaluation.memorization import memorization
 
 CHANCE = np.random.default_rng(0)
@@ -38,3 +39,8 @@ def test_where_unseen_rows_are_copies_nothing_can_be_said():
     found = memorization(TRAIN[:9], TRAIN, TRAIN[:50])
     assert math.isnan(found.ratio)
     assert found.copies == 0
+
+
+def test_rows_of_other_features_are_refused():
+    with pytest.raises(DataError, match="cannot be compared"):
+        memorization(NEW[:, :2], TRAIN, HELD_OUT)

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from scipy import ndimage, stats
+from scipy import integrate, ndimage, special, stats
 from torch.autograd import gradcheck
 
 from attar import SettingError
@@ -51,9 +51,29 @@ def test_a_mixture_is_that_of_differences_of_scipys_distribution():
     shares = np.exp(logits) / np.exp(logits).sum(2, keepdims=True)
     expected = np.log((shares * (cdf(above) - cdf(below))).sum(2))
     np.testing.assert_allclose(module.log_prob(a, x).numpy(), expected, rtol=1e-9, atol=1e-9)
-    mean = (shares * (shifts + middles)).sum(2).clip(0, 1)
-    np.testing.assert_allclose(module.mean(a).numpy(), mean, rtol=1e-12)
-    np.testing.assert_allclose(module.mean(a[0]).numpy(), mean[0], rtol=1e-12)
+
+
+def test_the_mean_is_that_of_logistics_cut_off_at_0_and_1():
+    module, a = mixture(2, 256, (1, 1, 2), spread=2.0)
+    logits, shifts, log_scales = np.moveaxis(a.numpy().reshape(2, 3, 3, 2, 1, 1, 2), 2, 0)
+    means = shifts + np.array([1, 3])[:, None, None, None] / 4
+    scales, shares = 1e-3 + np.exp(log_scales) / 2, special.softmax(logits, 2)
+
+    def cut_off(mean, scale):
+        above = stats.logistic(mean, scale).sf
+        around = [x for x in (mean - scale, mean, mean + scale) if 0 < x < 1]
+        return integrate.quad(above, 0, 1, points=around, epsabs=1e-13)[0]
+
+    expected = (shares * np.vectorize(cut_off)(means, scales)).sum(2)
+    np.testing.assert_allclose(module.mean(a).numpy(), expected, rtol=1e-9)
+    np.testing.assert_allclose(module.mean(a[0]).numpy(), expected[0], rtol=1e-9)
+
+
+def test_the_mean_is_that_of_the_levels_but_for_their_rounding():
+    module, a = mixture(3, 256, (1, 2, 2), spread=2.0)
+    levels = torch.arange(256, dtype=DOUBLE) / 255
+    p = torch.stack([module.log_prob(a, x.expand(3, 1, 2, 2)).exp() for x in levels], -1)
+    torch.testing.assert_close(module.mean(a), (p * levels).sum(-1), rtol=0, atol=0.5 / 255)
 
 
 def test_a_decoder_that_gives_nothing_yet_finds_all_levels_likely():
@@ -174,6 +194,12 @@ def test_the_rest_of_the_share_is_absolute_error():
     )
     torch.testing.assert_close(none, error)
     torch.testing.assert_close(mixed, 0.84 * all_of_it + 0.16 * error)
+
+
+def test_the_image_is_cut_off_where_no_pixel_can_be():
+    a = torch.tensor([-0.5, 0.0, 0.3, 1.0, 1.7]).reshape(1, 1, 1, 1, 5)
+    mean = MultiScaleSimilarity().build().mean(a)
+    assert torch.equal(mean.flatten(), torch.tensor([0.0, 0.0, 0.3, 1.0, 1.0]))
 
 
 def test_more_noise_is_less_alike():

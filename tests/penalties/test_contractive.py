@@ -4,8 +4,11 @@ from torch import nn
 from torch.func import jacrev, vmap
 
 from attar.codes import Point, SparseKL, SparseL1
+from attar.conditions import Joined
+from attar.likelihoods import Gaussian
 from attar.networks import Linear, Mlp
 from attar.penalties import Contractive
+from attar.recipe import Recipe
 from attar.records import Batch
 
 DOUBLE = torch.float64
@@ -43,6 +46,23 @@ def test_an_mlp_without_hidden_layers_is_one_layer_too(model_of, penalty_of):
     term, value = penalty_of(Contractive(), model, x)
     assert not term.inputs_learn
     torch.testing.assert_close(value, jacobian_norm(model, x), rtol=1e-12, atol=0)
+
+
+def test_one_layer_that_also_sees_gaps_or_a_condition_is_as_its_jacobian_on_average(near):
+    # Of the layer's weights, those for the gaps are none of the Jacobian with respect to a row.
+    recipe = Recipe(Point("sigmoid"), penalties=(Contractive(),), condition=Joined(4))
+    objective = recipe.build((5,), 3, Linear(), Gaussian(), gaps=True, condition_size=2)
+    model, term = objective.model.double(), objective.penalties["contractive"]
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.5)
+    x, told, known = torch.randn(6, 5).double(), torch.rand(6, 2).double(), torch.rand(6, 5) < 0.7
+
+    def code(row, told, known):
+        return model.encode(row[None], known[None], told[None])[0]
+
+    expected = vmap(jacrev(code))(x, told, known).square().sum((1, 2)).mean().item()
+    trace = model(Batch(x, x, known, condition=told), inputs_learn=objective.inputs_learn)
+    near(torch.stack([term.value(trace).detach() for _ in range(1500)]), expected)
 
 
 @pytest.mark.parametrize("shortcut", [False, True])

@@ -1,6 +1,7 @@
 """Critics, and the rules that hold for each of them."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -100,9 +101,17 @@ class TestParts:
         assert torch.equal(unmoved(judge, rows), judge(rows))
         assert torch.equal(*slopes)
 
-    @pytest.mark.parametrize("penalty", [Adversarial(steep=-1.0), LearnedSimilarity(steep=-0.1)])
-    def test_a_negative_price_is_refused(self, penalty):
-        with pytest.raises(SettingError, match=r"price of a steep critic in .* must not be neg"):
+    @pytest.mark.parametrize(
+        "penalty",
+        [
+            Adversarial(steep=-1.0),
+            LearnedSimilarity(steep=math.inf),
+            LearnedSimilarity(adversarial=-0.1),
+        ],
+        ids=repr,
+    )
+    def test_a_price_below_0_is_refused(self, penalty):
+        with pytest.raises(SettingError, match=r"(steep|adversarial) of .* must be 0 or a number"):
             objective_of(penalty)
 
 
@@ -247,6 +256,21 @@ class TestLearnedSimilarity:
             trace = objective.model(batch)
             figures.append(sum_of([term.value(trace), term.critic.loss(trace)]))
         assert torch.equal(*figures)
+
+    def test_cells_that_are_not_asked_for_are_felt_by_neither_player(self):
+        objective, term = objective_of(LearnedSimilarity())
+        x, asked = torch.rand(8, 5, dtype=DOUBLE), torch.rand(8, 5) < 0.5
+        trace = objective.model(Batch(x, x))
+        figures = []
+        for target in (x, torch.where(asked, x, 9.0)):
+            seen = replace(trace, batch=Batch(x, target, asked))
+            torch.manual_seed(3)
+            figures.append(sum_of([term.value(seen), term.critic.loss(seen)]))
+        assert torch.equal(*figures)
+
+    def test_a_critic_that_knows_nothing_is_refused(self):
+        with pytest.raises(SettingError, match=r"width of .* must be a whole number above 0"):
+            objective_of(LearnedSimilarity(width=0))
 
     def test_images_have_a_critic_of_convolutions(self):
         _, term = objective_of(LearnedSimilarity(), shape=(2, 7, 6))

@@ -1,8 +1,11 @@
 """What holds for every penalty."""
 
+import math
+
 import pytest
 import torch
 
+from attar import SettingError
 from attar.codes import Gaussian, Point
 from attar.likelihoods import Bernoulli
 from attar.networks import Mlp
@@ -61,6 +64,12 @@ def test_following_its_gradient_lowers_it(penalty):
 def test_it_comes_back_from_json(penalty):
     changed = penalty.replace(weight=0.123)
     assert Part.from_json(changed.to_json()) == changed
+
+
+@pytest.mark.parametrize("weight", [-1.0, math.nan, math.inf, "1"])
+def test_a_weight_that_is_none_is_refused(penalty, weight):
+    with pytest.raises(SettingError, match=r"weight of .* must be 0 or a number above"):
+        objective_of(penalty.replace(weight=weight))
 
 
 def test_it_adds_its_weight_times_its_value_to_the_loss(penalty):

@@ -47,7 +47,8 @@ def test_the_slope_of_the_distance_is_right():
     assert torch.autograd.gradcheck(lambda z: sliced_distance(z, p, directions), z)
 
 
-def test_no_direction_at_all_is_refused(model_of):
+@pytest.mark.parametrize("directions", [0, 1.5])
+def test_what_is_no_count_of_directions_is_refused(directions, model_of):
     model = model_of(Linear(), Point(prior=StandardNormal()))
-    with pytest.raises(SettingError, match=r"directions of .* must be 1 or more"):
-        Sliced(directions=0).build(model, 3, (5,))
+    with pytest.raises(SettingError, match=r"directions of .* must be a whole number above 0"):
+        Sliced(directions=directions).build(model, 3, (5,))

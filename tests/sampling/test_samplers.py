@@ -108,3 +108,11 @@ def test_a_code_with_a_prior_is_drawn_from_it_and_any_other_from_a_mixture(clust
 def test_a_code_without_a_prior_cannot_be_drawn_from_it():
     with pytest.raises(SettingError, match="'prior' needs a code with a prior"):
         FromPrior().fit(Point().build(2), torch.zeros(3, 2))
+
+
+def test_many_codes_are_drawn_in_parts_that_differ(monkeypatch):
+    monkeypatch.setattr("attar.sampling.samplers.PART", 1000)
+    codes = drawing(None, Gaussian().build(2), torch.zeros(1, 2))(2500, chance(1))
+    assert codes.shape == (2500, 2)
+    assert len(codes.unique(dim=0)) == 2500
+    assert stats.kstest(codes.flatten().numpy(), "norm").pvalue > 0.01

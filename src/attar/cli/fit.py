@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from attar.cli import arguments
+from attar.cli import output as out
 from attar.files import check_writable
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def fit(
         result = {"model": str(output), "seconds": seconds, **figures}
         result["choices"] = [choice.to_json() for choice in estimator.choices_]
         result["diagnosis"] = [finding.to_json() for finding in estimator.diagnose()]
-        print(json.dumps(result))
+        print(out.dumped(result))
         return
     print(
         f"Held-out error {figures['error']:.4g} with {estimator.code_size_} numbers: "

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from math import isfinite
 from pathlib import Path
 from typing import Any, Protocol
 
 from attar.errors import FileError
 from attar.files import check_writable
+
+
+def dumped(figures: Mapping[str, Any]) -> str:
+    """Return figures as JSON, which knows no number that is not finite: null stands for it."""
+    known = {k: None if isinstance(v, float) and not isfinite(v) else v for k, v in figures.items()}
+    return json.dumps(known)
 
 
 class Writing(Protocol):

@@ -112,6 +112,8 @@ class WrappedNormal(Prior, name="wrapped-normal"):
 
     curvature: float = 1.0
 
+    needs = frozenset({"ball"})
+
     def build(self, code_size: int, shape: tuple[int, ...] = ()) -> WrappedNormalModule:
         """Return the module; the curvature must be above 0."""
         return WrappedNormalModule(Ball(self.positive("curvature")), code_size)
@@ -162,7 +164,7 @@ class Poincare(Code, name="poincare"):
     beta: float = 1.0
     prior: WrappedNormal = field(default_factory=WrappedNormal)
 
-    provides = frozenset({"density"})
+    provides = frozenset({"density", "ball"})
 
     def width(self, code_size: int) -> int:
         """Return two features, mean and log-variance, for each code dimension."""
@@ -212,8 +214,10 @@ class PoincareModule(CodeModule):
 
     def between(self, start: Tensor, end: Tensor, share: Tensor) -> Tensor:
         """Return the points a share (s,) of the shortest way from start to end: (s, d)."""
-        way = self.ball.back(self.ball.add(-start, end))
-        return self.ball.add(start, self.ball.out(share[:, None] * way))
+        # Single precision has no difference of points at the rim.
+        first, last = start.double(), end.double()
+        way = self.ball.back(self.ball.add(-first, last))
+        return self.ball.add(first, self.ball.out(share[:, None] * way)).to(start)
 
     def distance(self, z: Tensor, others: Tensor) -> Tensor:
         """Return the length of the shortest way from codes (n, d) to others (m, d): (n, m)."""

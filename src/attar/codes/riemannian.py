@@ -59,7 +59,7 @@ class Riemannian(Code, name="riemannian"):
     beta: float = 1.0
     prior: Prior = field(default_factory=StandardNormal)
 
-    provides = frozenset({"density"})
+    provides = frozenset({"density", "metric"})
     encodes = True
 
     def width(self, code_size: int) -> int:

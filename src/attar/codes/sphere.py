@@ -20,6 +20,8 @@ from attar.records import Coded
 class UniformSphere(Prior, name="uniform-sphere"):
     """Every direction alike: p(z) = Γ(d/2) / (2 π^(d/2)) on the unit sphere."""
 
+    needs = frozenset({"sphere"})
+
     def build(self, code_size: int, shape: tuple[int, ...] = ()) -> PriorModule:
         """Return the module."""
         return UniformSphereModule(code_size)
@@ -65,7 +67,7 @@ class Sphere(Code, name="sphere"):
     beta: float = 1.0
 
     prior = UniformSphere()
-    provides = frozenset({"density"})
+    provides = frozenset({"density", "sphere"})
 
     @property
     def least_size(self) -> int:

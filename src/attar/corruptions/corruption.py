@@ -58,6 +58,6 @@ def share_of(part: Corruption, share: float) -> float:
     SettingError
         If it is not between 0 and 1.
     """
-    if not 0 <= share <= 1:
+    if not isinstance(share, int | float) or not 0 <= share <= 1:
         raise SettingError(f"The share of {part!r} must lie between 0 and 1.")
     return share

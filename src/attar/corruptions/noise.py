@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from attar.corruptions.corruption import Corruption, CorruptionModule, share_of
-from attar.errors import SettingError
 
 
 @dataclass(frozen=True)
@@ -24,10 +23,8 @@ class GaussianNoise(Corruption, name="gaussian-noise"):
     scale: float = 0.1
 
     def build(self) -> CorruptionModule:
-        """Return the module; the scale must not be negative."""
-        if not self.scale >= 0:
-            raise SettingError(f"The scale of {self!r} must not be negative.")
-        return GaussianNoiseModule(self.scale)
+        """Return the module; the scale must be a finite number, and not negative."""
+        return GaussianNoiseModule(self.not_negative("scale"))
 
 
 class GaussianNoiseModule(CorruptionModule):

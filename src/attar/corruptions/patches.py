@@ -21,9 +21,10 @@ class Patches(Corruption, name="patches"):
     Parameters
     ----------
     share : float
-        Which share of the patches, 0 to 1; rounded to whole patches.
+        Which share of the patches, above 0 and up to 1; rounded to whole patches, one at least.
     size : int
-        How many pixels or steps of time a patch is long; the last ones may be shorter.
+        How many pixels or steps of time a patch is long, and at most half of what there are; the
+        last ones may be shorter.
 
     References
     ----------
@@ -37,10 +38,13 @@ class Patches(Corruption, name="patches"):
     provides = frozenset({"gaps"})
 
     def build(self) -> CorruptionModule:
-        """Return the module; the share must lie between 0 and 1, and the size be positive."""
-        if isinstance(self.size, bool) or not isinstance(self.size, int) or self.size < 1:
-            raise SettingError(f"The size of {self!r} must be a whole number above 0.")
-        return PatchesModule(share_of(self, self.share), self.size)
+        """Return the module; the share must lie between 0 and 1, and the size be positive.
+
+        With a share of 0 nothing would be asked for, and nothing be learnt.
+        """
+        if not share_of(self, self.share):
+            raise SettingError(f"The share of {self!r} must be above 0.")
+        return PatchesModule(self.share, self.counted("size"))
 
 
 class PatchesModule(CorruptionModule):
@@ -57,9 +61,13 @@ class PatchesModule(CorruptionModule):
     def damage(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """Return x with patches at zero, and where those are."""
         has_channels = values.ndim > 2
-        places, size = (values.shape[2:], self.size) if has_channels else (values.shape[1:], 1)
-        hidden = self._hidden(values, [-(-place // size) for place in places])
-        for axis, place in enumerate(places, 1):
+        places = values.shape[2:] if has_channels else values.shape[1:]
+        # One patch alone would leave nothing to tell it from.
+        sizes = [max(1, min(self.size, place // 2)) if has_channels else 1 for place in places]
+        hidden = self._hidden(
+            values, [-(-n // size) for n, size in zip(places, sizes, strict=True)]
+        )
+        for axis, (place, size) in enumerate(zip(places, sizes, strict=True), 1):
             hidden = hidden.repeat_interleave(size, axis).narrow(axis, 0, place)
         if has_channels:
             hidden = hidden[:, None].expand_as(values)
@@ -69,4 +77,4 @@ class PatchesModule(CorruptionModule):
         """Return which patches of each row are hidden: bool Tensor (B, *patches)."""
         chance = torch.rand(len(values), *patches, device=values.device)
         order = chance.flatten(1).argsort(1).argsort(1)
-        return (order < round(self.amount * order.shape[1])).reshape(chance.shape)
+        return (order < max(1, round(self.amount * order.shape[1]))).reshape(chance.shape)

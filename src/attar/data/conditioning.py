@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import issparse
 from torch import Tensor
 
+from attar.data.cells import Number
 from attar.data.kinds import KINDS, kind_of
 from attar.data.preparation import Preparation
 from attar.data.preparations import preparation, restored
 from attar.data.scaling import Scaler
+from attar.data.table import Table
 from attar.errors import DataError
 
 
@@ -40,7 +44,8 @@ class Conditioning:
         """
         table = _table(condition)
         _check_rows(table, rows)
-        kind, summary = kind_of(table).of([table])
+        with _in_the_condition():
+            kind, summary = kind_of(table).of([table])
         return cls(preparation(kind, kind.scaling(summary), summary))
 
     @property
@@ -58,13 +63,17 @@ class Conditioning:
         DataError
             If it is of another form than was fitted, or of another number of rows.
         """
-        kind, table = self.preparation.kind, _table(condition)
+        kind = self.preparation.kind
+        numbers = isinstance(kind, Table) and isinstance(kind.cells[0], Number)
+        table = _table(condition, numbers)
         if len(table) == 1 < rows:
             table = table.loc[table.index.repeat(rows)].reset_index(drop=True)
         _check_rows(table, rows)
         if not kind.accepts(kind_of(table)):
             raise DataError("The condition is not of the form that the model was fitted with.")
-        return self.preparation.prepare(kind.rows(table)).flatten(1).nan_to_num(0.0)
+        with _in_the_condition():
+            cells = kind.rows(table)
+        return self.preparation.prepare(cells).flatten(1).nan_to_num(0.0)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return everything that is an array, by name."""
@@ -83,19 +92,40 @@ class Conditioning:
         return cls(restored(kind, Scaler.restored(tensors)))
 
 
-def _table(condition: Any) -> pd.DataFrame:
-    """Return a condition as a table; labels are categories unless they are fractions."""
+def _table(condition: Any, numbers: bool = False) -> pd.DataFrame:
+    """Return a condition as a table; labels are categories unless they are fractions.
+
+    Where numbers are known to be meant, whole ones and text are taken for such.
+    """
     if isinstance(condition, pd.DataFrame):
         return condition
+    if hasattr(condition, "to_pandas"):  # of Arrow or polars
+        return _table(condition.to_pandas(), numbers)
+    if isinstance(condition, Mapping):
+        single = all(np.ndim(column) < 1 for column in condition.values())
+        return pd.DataFrame(condition, index=[0] if single else None)
     if isinstance(condition, Tensor):
         condition = condition.numpy(force=True)
-    try:
-        values = pd.Series(np.atleast_1d(condition) if np.ndim(condition) < 1 else condition)
-    except ValueError:
+    if issparse(condition) or np.ndim(condition) > 2:
+        raise DataError("A condition is labels (n,) or a dense table (n, columns).")
+    if np.ndim(condition) == 2:
         return pd.DataFrame(condition)
+    values = pd.Series(np.atleast_1d(condition) if np.ndim(condition) < 1 else condition)
+    if numbers:
+        with suppress(ValueError, TypeError):
+            values = pd.to_numeric(values).astype(float)
     if values.dtype.kind != "f":
         values = values.astype(str).where(values.notna()).astype("category")
     return values.to_frame("condition")
+
+
+@contextmanager
+def _in_the_condition() -> Iterator[None]:
+    """Say that it is the condition that data errors speak of."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"In the condition: {error}") from None
 
 
 def _check_rows(table: pd.DataFrame, rows: int) -> None:

@@ -1,6 +1,7 @@
 """How like real rows generated ones are, and how many kinds of real rows they show.
 
-Rows are (n, f) features of the real and (m, f) of the generated ones, the same for both.
+Rows are (n, f) features of the real and (m, f) of the generated ones, the same for both; those of
+more dimensions, such as images, are taken cell by cell.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attar.errors import SettingError
+from attar.errors import DataError, SettingError
+from attar.evaluation.features import comparable
 
 Rows = NDArray[Any]
 
@@ -24,6 +26,11 @@ def frechet_distance(real: Rows, generated: Rows) -> float:
 
     It is |μ - μ'|² + tr(C + C' - 2 (C C')^½); on features of an Inception network it is the FID.
 
+    Raises
+    ------
+    DataError
+        If there are fewer than two real or generated rows, or they have different features.
+
     References
     ----------
     Heusel, Ramsauer, Unterthiner, Nessler and Hochreiter, "GANs trained by a two time-scale update
@@ -31,6 +38,9 @@ def frechet_distance(real: Rows, generated: Rows) -> float:
     """
     from scipy.linalg import svdvals
 
+    real, generated = comparable(real, generated)
+    if min(len(real), len(generated)) < 2:
+        raise DataError("The Fréchet distance needs two real and two generated rows at least.")
     between = real.mean(0, dtype=np.float64) - generated.mean(0, dtype=np.float64)
     covariance, other = _covariance(real), _covariance(generated)
     # The trace of the root of C C' is the sum of the singular values of C^½ C'^½.
@@ -70,8 +80,10 @@ def overlap(real: Rows, generated: Rows, k: int = 5) -> Overlap:
 
     Raises
     ------
+    DataError
+        If they have different features, or cells are missing.
     SettingError
-        If there are no more than ``k`` real or generated rows.
+        If ``k`` is below 1, or there are no more than ``k`` real or generated rows.
 
     References
     ----------
@@ -83,6 +95,7 @@ def overlap(real: Rows, generated: Rows, k: int = 5) -> Overlap:
     """
     from scipy.spatial.distance import cdist
 
+    real, generated = comparable(real, generated)
     reach, other_reach = _reach(real, k), _reach(generated, k)
     precise, balls = 0, 0
     recalled, covered = np.zeros(len(real), bool), np.zeros(len(real), bool)
@@ -118,7 +131,7 @@ def _reach(rows: Rows, k: int) -> Rows:
     """Return how far the k-th neighbour of each row is: (n,)."""
     from sklearn.neighbors import NearestNeighbors
 
-    if len(rows) <= k:
+    if not 1 <= k < len(rows):
         raise SettingError(
             f"The overlap of regions with k={k} needs more than {k} rows, not {len(rows)}: give "
             "more rows, or a smaller k."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import prod
+import math
 
 import numpy as np
 import torch
@@ -12,9 +12,10 @@ from attar.applied import Applied
 from attar.data.kind import Rows
 from attar.errors import SettingError
 from attar.evaluation.measures import log_mean_exp
+from attar.records import Trace
 
-# What is computed at once for one row has at most so many cells.
-MOST_CELLS = 1 << 27
+# All draws are held at once, with at most so many numbers; they are weighed some at a time.
+MOST_NUMBERS = 1 << 27
 
 
 @torch.no_grad()
@@ -27,25 +28,32 @@ def log_likelihoods(applied: Applied, rows: Rows, draws: int) -> Rows:
     Raises
     ------
     SettingError
-        If so many draws of one row would not fit into memory.
+        If so many draws would not fit into memory.
 
     References
     ----------
     Burda, Grosse and Salakhutdinov, "Importance weighted autoencoders", ICLR 2016.
     """
-    cells = prod(applied.preparation.kind.shape)
-    if not 1 <= draws <= MOST_CELLS // cells:
+    size = applied.model.noise_size
+    most = MOST_NUMBERS // max(1, size)
+    if not 1 <= draws <= most:
         raise SettingError(
-            f"{draws:,} draws of a row of {cells:,} cells are not possible: choose 1 to "
-            f"{MOST_CELLS // cells:,}."
+            f"{draws:,} draws of {size:,} numbers are not possible: choose 1 to {most:,}."
         )
-    parts = []
-    for trace in applied.traces(rows, _noise(draws, applied.model.noise_size)):
-        coded, weights = trace.coded, trace.log_likelihood
-        if coded.log_q is not None and coded.log_p is not None:
-            weights = weights + coded.log_p - coded.log_q
-        parts.append(log_mean_exp(weights.double().cpu().numpy()))
-    return np.concatenate(parts)
+    total = np.full(rows.shape[0], -np.inf)
+    for noise in torch.split(_noise(draws, size), applied.chunk):
+        weights = [log_mean_exp(_log_weights(trace)) for trace in applied.traces(rows, noise)]
+        total = np.logaddexp(total, np.concatenate(weights) + math.log(len(noise)))
+    mean: Rows = total - math.log(draws)
+    return mean
+
+
+def _log_weights(trace: Trace) -> Rows:
+    """Return log p(x, z) / q(z|x), or log p(x|z) where a code has no chance: (K, B)."""
+    coded, weights = trace.coded, trace.log_likelihood
+    if coded.log_q is not None and coded.log_p is not None:
+        weights = weights + coded.log_p - coded.log_q
+    return weights.double().cpu().numpy()
 
 
 def _noise(draws: int, size: int) -> Tensor:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from attar.evaluation.features import comparable
+
 Rows = NDArray[Any]
 
 PERCENTILE = 1
@@ -39,6 +41,11 @@ class Memorization:
 def memorization(samples: Rows, train: Rows, held_out: Rows) -> Memorization:
     """Return how near samples (m, f) come to rows learnt from (n, f), beside unseen rows (k, f).
 
+    Raises
+    ------
+    DataError
+        If they have different features, or cells are missing.
+
     References
     ----------
     Meehan, Chaudhuri and Dasgupta, "A non-parametric test to detect data-copying in generative
@@ -46,6 +53,7 @@ def memorization(samples: Rows, train: Rows, held_out: Rows) -> Memorization:
     """
     from sklearn.neighbors import NearestNeighbors
 
+    samples, train, held_out = comparable(samples, train, held_out)
     neighbours = NearestNeighbors(n_neighbors=1).fit(train)
     sampled, unseen = (neighbours.kneighbors(rows)[0][:, 0] for rows in (samples, held_out))
     near, usual = float(np.median(sampled)), float(np.median(unseen))

@@ -65,8 +65,7 @@ class LogisticMixtureModule(LikelihoodModule):
 
     def log_prob(self, parameters: Tensor, target: Tensor) -> Tensor:
         """Return log Σ π_k P_k(x)."""
-        logits, means, log_scales = self._parted(parameters)
-        scales = LEAST_SCALE + log_scales.exp() / self.components
+        logits, means, scales = self._parted(parameters)
         x = target.unsqueeze(-4)
         z, half = (x - means) / scales, self.step / 2 / scales
         lowest, highest = x < self.step / 2, x > 1 - self.step / 2
@@ -77,14 +76,22 @@ class LogisticMixtureModule(LikelihoodModule):
         return torch.logsumexp(logits.log_softmax(-4) + below + above + within, -4)
 
     def mean(self, parameters: Tensor) -> Tensor:
-        """Return Σ π_k m_k, cut off at 0 and 1."""
-        logits, means, _ = self._parted(parameters)
-        return (logits.softmax(-4) * means).sum(-4).clamp(0, 1)
+        """Return Σ π_k E[min(max(X_k, 0), 1)], the mean before it is rounded to a level.
+
+        What a logistic has below 0 and above 1 is the extreme levels', so that its own middle may
+        lie far outside.
+        """
+        logits, means, scales = self._parted(parameters)
+        # Of what is cut off at 0 and 1 the mean is the integral of P(X > x) between them.
+        integrals = functional.softplus(means / scales) - functional.softplus((means - 1) / scales)
+        # Very wide or far logistics leave little but rounding of a difference.
+        return (logits.softmax(-4) * (scales * integrals).clamp(0, 1)).sum(-4)
 
     def _parted(self, parameters: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return logits, means and log-scales: (..., components, channels, height, width)."""
+        """Return logits, means and scales: (..., components, channels, height, width)."""
         *lead, _, height, width = parameters.shape
         parts = parameters.reshape(*lead, 3, self.components, -1, height, width)
         logits, shifts, log_scales = parts.unbind(-5)
-        middles = (torch.arange(self.components).to(shifts) + 0.5) / self.components
-        return logits, shifts + middles[:, None, None, None], log_scales
+        order = torch.arange(self.components, dtype=shifts.dtype, device=shifts.device)
+        means = shifts + ((order + 0.5) / self.components)[:, None, None, None]
+        return logits, means, LEAST_SCALE + log_scales.exp() / self.components

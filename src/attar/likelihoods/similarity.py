@@ -82,8 +82,8 @@ class MultiScaleSimilarityModule(LikelihoodModule):
         return -dissimilar - (1 - self.share) * (target - parameters).abs()
 
     def mean(self, parameters: Tensor) -> Tensor:
-        """Return the image."""
-        return parameters
+        """Return the image, cut off at 0 and 1."""
+        return parameters.clamp(0, 1)
 
 
 def ms_ssim(one: Tensor, other: Tensor) -> Tensor:

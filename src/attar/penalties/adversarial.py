@@ -12,7 +12,6 @@ from attar.model import Model
 from attar.penalties.critics import (
     fooling,
     judge,
-    price_of,
     steepness,
     telling_apart,
     unmoved,
@@ -53,10 +52,9 @@ class Adversarial(Penalty, name="adversarial"):
     def build(self, model: Model, code_size: int, shape: tuple[int, ...]) -> PenaltyTerm:
         """Return the encoder's loss, and its critic."""
         wanted = partial(draws, prior_of(self, model))
-        steep = price_of(self, self.steep)
+        steep = self.not_negative("steep")
         critic = PriorCritic(judge((code_size,), self.widths), wanted, steep)
-        return PenaltyTerm(
-            self.weight,
+        return self.term(
             lambda trace: fooling(unmoved(critic.judge, trace.coded.z[0])),
             critic=critic,
         )

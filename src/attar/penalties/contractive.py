@@ -19,8 +19,8 @@ from attar.records import Trace
 class Contractive(Penalty, name="contractive"):
     """The squared Frobenius norm of the code's Jacobian, mean over the batch: |∂z/∂x|².
 
-    With one layer between input and code it is exact, Σ_j a'(u_j)² Σ_i W_ji²; otherwise it is
-    Hutchinson's estimate |∂(v·z)/∂x|² with a random sign vector v.
+    With nothing but one layer between values and code it is exact, Σ_j a'(u_j)² Σ_i W_ji²;
+    otherwise it is Hutchinson's estimate |∂(v·z)/∂x|² with a random sign vector v.
 
     References
     ----------
@@ -37,13 +37,16 @@ class Contractive(Penalty, name="contractive"):
         layers = [
             m for m in model.encoder.modules() if not isinstance(m, nn.Sequential | nn.Flatten)
         ]
+        # The layer's own weights also face what is known of gaps, and a condition comes after it.
         if (
-            len(layers) == 1
+            not model.gaps
+            and model.condition is None
+            and len(layers) == 1
             and isinstance(layers[0], nn.Linear)
             and isinstance(model.code, PointModule)
         ):
-            return PenaltyTerm(self.weight, _one_layer(layers[0], model.code))
-        return PenaltyTerm(self.weight, _estimate, inputs_learn=True)
+            return self.term(_one_layer(layers[0], model.code))
+        return self.term(_estimate, inputs_learn=True)
 
 
 def _one_layer(layer: nn.Linear, code: PointModule) -> Callable[[Trace], Tensor]:

@@ -39,7 +39,7 @@ class TotalCorrelation(Penalty, name="total-correlation"):
 
     def build(self, model: Model, code_size: int, shape: tuple[int, ...]) -> PenaltyTerm:
         """Return the estimate."""
-        return PenaltyTerm(self.weight, _of_batch)
+        return self.term(_of_batch)
 
 
 def _of_batch(trace: Trace) -> Tensor:

@@ -8,10 +8,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
 
-from attar.errors import SettingError
 from attar.networks import Mlp
 from attar.penalties.jacobian import squared_norm
-from attar.penalties.penalty import Penalty
 
 
 def judge(shape: tuple[int, ...], widths: tuple[int, ...]) -> nn.Module:
@@ -36,19 +34,6 @@ def steepness(said: Tensor, rows: Tensor) -> Tensor:
     """
     # The estimate is exact: a row has no more than one number, and a sign has the square 1.
     return squared_norm(said, rows) / len(rows)
-
-
-def price_of(penalty: Penalty, steep: float) -> float:
-    """Return what a critic's slope costs, once it is a price.
-
-    Raises
-    ------
-    SettingError
-        If it is negative.
-    """
-    if not steep >= 0:
-        raise SettingError(f"The price of a steep critic in {penalty!r} must not be negative.")
-    return steep
 
 
 def fooling(made: Tensor) -> Tensor:

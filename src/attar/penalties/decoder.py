@@ -34,7 +34,7 @@ class CodeNorm(Penalty, name="code-norm"):
 
     def build(self, model: Model, code_size: int, shape: tuple[int, ...]) -> PenaltyTerm:
         """Return |z|² / 2, in the mean."""
-        return PenaltyTerm(self.weight, lambda t: t.coded.z.square().sum(-1).mean() / 2)
+        return self.term(lambda t: t.coded.z.square().sum(-1).mean() / 2)
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class DecoderWeights(Penalty, name="decoder-l2"):
     def build(self, model: Model, code_size: int, shape: tuple[int, ...]) -> PenaltyTerm:
         """Return Σ w² / 2."""
         weights = weights_of(model.decoder)
-        return PenaltyTerm(self.weight, lambda _: half_squares(weights))
+        return self.term(lambda _: half_squares(weights))
 
 
 @dataclass(frozen=True)
@@ -76,4 +76,4 @@ class DecoderGradient(Penalty, name="decoder-gradient"):
             z = trace.coded.z
             return squared_norm(mean(trace.parameters), z) / z[..., 0].numel()
 
-        return PenaltyTerm(self.weight, norm)
+        return self.term(norm)

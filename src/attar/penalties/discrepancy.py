@@ -47,7 +47,7 @@ class Discrepancy(Penalty, name="mmd"):
             z = trace.coded.z[0]
             return squared_discrepancy(z, draws(prior, z), kernel)
 
-        return PenaltyTerm(self.weight, discrepancy)
+        return self.term(discrepancy)
 
 
 def squared_discrepancy(codes: Tensor, others: Tensor, kernel: Kernel) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from dataclasses import dataclass
 
@@ -44,7 +45,7 @@ class Kernel(Part):
         SettingError
             If there is no scale, or one that is not above 0.
         """
-        if not self.scales or not all(scale > 0 for scale in self.scales):
+        if not self.scales or not all(0 < scale < math.inf for scale in self.scales):
             raise SettingError(f"The scales of {self!r} must be numbers above 0, one at least.")
 
 

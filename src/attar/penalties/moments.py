@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from attar.errors import SettingError
 from attar.model import Model
 from attar.penalties.penalty import Penalty, PenaltyTerm, moments_of
 from attar.records import Trace
@@ -44,10 +43,8 @@ class DipI(Penalty, name="dip-i"):
 
     def build(self, model: Model, code_size: int, shape: tuple[int, ...]) -> PenaltyTerm:
         """Return the distance; the diagonal must not count less than 0."""
-        share = _checked(self, self.diagonal)
-        return PenaltyTerm(
-            self.weight, lambda trace: from_identity(covariance(moments_of(trace)[0]), share)
-        )
+        share = self.not_negative("diagonal")
+        return self.term(lambda trace: from_identity(covariance(moments_of(trace)[0]), share))
 
 
 @dataclass(frozen=True)
@@ -76,13 +73,13 @@ class DipII(Penalty, name="dip-ii"):
 
     def build(self, model: Model, code_size: int, shape: tuple[int, ...]) -> PenaltyTerm:
         """Return the distance; the diagonal must not count less than 0."""
-        share = _checked(self, self.diagonal)
+        share = self.not_negative("diagonal")
 
         def distance(trace: Trace) -> Tensor:
             mean, log_variance = moments_of(trace)
             return from_identity(covariance(mean) + log_variance.exp().mean(0).diag(), share)
 
-        return PenaltyTerm(self.weight, distance)
+        return self.term(distance)
 
 
 def covariance(mean: Tensor) -> Tensor:
@@ -96,9 +93,3 @@ def from_identity(covariance: Tensor, diagonal: float) -> Tensor:
     variances = covariance.diagonal()
     apart = covariance.square().sum() - variances.square().sum()
     return apart + diagonal * (variances - 1).square().sum()
-
-
-def _checked(penalty: Penalty, diagonal: float) -> float:
-    if not diagonal >= 0:
-        raise SettingError(f"The diagonal of {penalty!r} must be 0 or a number above.")
-    return diagonal

@@ -50,6 +50,7 @@ class Penalty(Part):
 
     Attributes
     ----------
+    weight : float
     needs : frozenset of str
         What it asks of the code: what a code provides, or ``"prior"``.
     """
@@ -65,6 +66,21 @@ class Penalty(Part):
         SettingError
             If a hyperparameter is out of range.
         """
+
+    def term(
+        self,
+        value: Callable[[Trace], Tensor],
+        inputs_learn: bool = False,
+        critic: Critic | None = None,
+    ) -> PenaltyTerm:
+        """Return the term of a value with this penalty's weight; see :class:`PenaltyTerm`.
+
+        Raises
+        ------
+        SettingError
+            If the weight is negative or no finite number.
+        """
+        return PenaltyTerm(self.not_negative("weight"), value, inputs_learn, critic)
 
 
 def sum_of(terms: Iterable[Tensor]) -> Tensor:

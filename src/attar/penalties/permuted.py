@@ -32,16 +32,15 @@ class Permuted(Penalty, name="factor"):
     Kim and Mnih, "Disentangling by factorising", ICML 2018.
     """
 
-    weight: float = 5.0
-    widths: tuple[int, ...] = (64, 64)
+    weight: float = 10.0
+    widths: tuple[int, ...] = (256, 256)
 
     needs = frozenset({"density"})
 
     def build(self, model: Model, code_size: int, shape: tuple[int, ...]) -> PenaltyTerm:
         """Return the estimate, and its critic."""
         critic = PermutedCritic(judge((code_size,), self.widths))
-        return PenaltyTerm(
-            self.weight,
+        return self.term(
             lambda trace: unmoved(critic.judge, trace.coded.z[0]).mean(),
             critic=critic,
         )

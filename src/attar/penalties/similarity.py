@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from attar.model import Model
 from attar.networks import Conv, Mlp, Network
 from attar.networks.mlp import linear
-from attar.penalties.critics import fooling, price_of, steepness, telling_apart, unmoved
+from attar.penalties.critics import fooling, steepness, telling_apart, unmoved
 from attar.penalties.penalty import Critic, Penalty, PenaltyTerm, draws, prior_of
 from attar.priors import PriorModule
 from attar.records import Trace
@@ -62,18 +62,19 @@ class LearnedSimilarity(Penalty, name="learned-similarity"):
         if network is None:
             network = Conv((16, 32), "leaky-relu") if len(shape) == 3 else Mlp((64,), "leaky-relu")
         made = partial(_made, model, prior_of(self, model))
-        steep = price_of(self, self.steep)
-        critic = RowCritic(network.encoder(shape, self.width), self.width, made, steep)
+        adversarial, steep = self.not_negative("adversarial"), self.not_negative("steep")
+        width = self.counted("width")
+        critic = RowCritic(network.encoder(shape, width), width, made, steep)
 
         def value(trace: Trace) -> Tensor:
             back = known(model.likelihood.mean(trace.parameters[0]), trace)
-            rows = torch.cat([trace.batch.target, back, made(trace)])
+            rows = torch.cat([known(trace.batch.target, trace), back, made(trace)])
             features, real = unmoved(critic, rows)
             n = len(back)
             unlike: Tensor = (features[:n] - features[n : 2 * n]).square().sum(1).mean() / 2
-            return unlike + self.adversarial * fooling(real[2 * n :])
+            return unlike + adversarial * fooling(real[2 * n :])
 
-        return PenaltyTerm(self.weight, value, critic=critic)
+        return self.term(value, critic=critic)
 
 
 class RowCritic(Critic):
@@ -106,7 +107,7 @@ class RowCritic(Critic):
         """Return the cross-entropy of the batch's rows and decoded ones, and the slope."""
         with torch.no_grad():
             made = self.made(trace)
-        real = trace.batch.target.detach().requires_grad_()
+        real = known(trace.batch.target, trace).detach().requires_grad_()
         said = self(real)[1]
         return telling_apart(said, self(made)[1]) + self.steep * steepness(said, real)
 

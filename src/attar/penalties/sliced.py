@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from attar.errors import SettingError
 from attar.model import Model
 from attar.penalties.penalty import Penalty, PenaltyTerm, draws, prior_of
 from attar.records import Trace
@@ -40,16 +39,14 @@ class Sliced(Penalty, name="sliced-wasserstein"):
 
     def build(self, model: Model, code_size: int, shape: tuple[int, ...]) -> PenaltyTerm:
         """Return the distance, bound to the prior of the code; it takes a direction at least."""
-        if self.directions < 1:
-            raise SettingError(f"The directions of {self!r} must be 1 or more.")
-        prior = prior_of(self, model)
+        prior, count = prior_of(self, model), self.counted("directions")
 
         def distance(trace: Trace) -> Tensor:
             z = trace.coded.z[0]
-            normals = torch.randn(self.directions, code_size, dtype=z.dtype, device=z.device)
+            normals = torch.randn(count, code_size, dtype=z.dtype, device=z.device)
             return sliced_distance(z, draws(prior, z), functional.normalize(normals, dim=1))
 
-        return PenaltyTerm(self.weight, distance)
+        return self.term(distance)
 
 
 def sliced_distance(codes: Tensor, others: Tensor, directions: Tensor) -> Tensor:

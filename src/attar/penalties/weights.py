@@ -19,7 +19,7 @@ class L1(Penalty, name="l1"):
     def build(self, model: Model, code_size: int, shape: tuple[int, ...]) -> PenaltyTerm:
         """Return Σ |w|."""
         weights = weights_of(model.encoder, model.decoder)
-        return PenaltyTerm(self.weight, lambda _: sum_of(w.abs().sum() for w in weights))
+        return self.term(lambda _: sum_of(w.abs().sum() for w in weights))
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class L2(Penalty, name="l2"):
     def build(self, model: Model, code_size: int, shape: tuple[int, ...]) -> PenaltyTerm:
         """Return Σ w² / 2."""
         weights = weights_of(model.encoder, model.decoder)
-        return PenaltyTerm(self.weight, lambda _: half_squares(weights))
+        return self.term(lambda _: half_squares(weights))
 
 
 def weights_of(*modules: nn.Module) -> list[nn.Parameter]:

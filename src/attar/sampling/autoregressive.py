@@ -34,6 +34,8 @@ class Autoregressive(Sampler, name="autoregressive"):
     hidden: int = 64
     steps: int = 200
 
+    needs = frozenset({"symbols"})
+
     def fit(self, code: CodeModule, codes: Tensor) -> Draw:
         """Return the network's draws, as codes; the code must be one of symbols."""
         if not isinstance(code, SymbolModule):

@@ -40,6 +40,8 @@ class Manifold(Sampler, name="manifold"):
     leaps: int = 5
     size: float = 0.4
 
+    needs = frozenset({"metric"})
+
     def fit(self, code: CodeModule, codes: Tensor) -> Draw:
         """Return the chains' ends; the code must have a metric."""
         if self.steps < 1 or self.leaps < 1 or not self.size > 0:

@@ -13,6 +13,9 @@ from attar.codes import CodeModule
 from attar.errors import SettingError
 from attar.sampling.sampler import Draw, Sampler
 
+# So many codes are drawn at once: samplers need far more memory than the codes themselves.
+PART = 1 << 14
+
 
 def drawing(sampler: Sampler | None, code: CodeModule, codes: Tensor) -> Draw:
     """Return what draws new codes, valid ones.
@@ -30,8 +33,9 @@ def drawing(sampler: Sampler | None, code: CodeModule, codes: Tensor) -> Draw:
     draw = sampler.fit(code, codes)
 
     def valid(n: int, chance: Generator) -> Tensor:
+        sizes = [min(PART, n - start) for start in range(0, n, PART)]
         with torch.no_grad():
-            return code.constrain(draw(n, chance))
+            return torch.cat([code.constrain(draw(size, chance)) for size in sizes])
 
     return valid
 
@@ -39,6 +43,8 @@ def drawing(sampler: Sampler | None, code: CodeModule, codes: Tensor) -> Draw:
 @dataclass(frozen=True)
 class FromPrior(Sampler, name="prior"):
     """The code's prior: where codes are expected to lie."""
+
+    needs = frozenset({"draws"})
 
     def fit(self, code: CodeModule, codes: Tensor) -> Draw:
         """Return the prior's own draws; the code must have a prior."""
