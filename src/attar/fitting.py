@@ -16,6 +16,7 @@ from attar.data.corpus import Corpus
 from attar.data.kind import Rows
 from attar.evaluation.study import Study
 from attar.fitted import Fitted
+from attar.memory import memory_kept
 from attar.model import Model
 from attar.networks import Modules
 from attar.plan import Plan, Run
@@ -23,7 +24,6 @@ from attar.records import Epoch
 from attar.training.callbacks import Callback
 from attar.training.checkpoints import Checkpoint
 from attar.training.loop import Settings, Training
-from attar.training.memory import memory_kept
 from attar.training.precision import half_pays
 from attar.training.threads import threads_for
 

@@ -12,6 +12,7 @@ from attar.applied import Applied
 from attar.data.kind import Rows
 from attar.errors import SettingError
 from attar.evaluation.measures import log_mean_exp
+from attar.memory import memory_kept
 from attar.records import Trace
 
 # All draws are held at once, with at most so many numbers; they are weighed some at a time.
@@ -41,9 +42,10 @@ def log_likelihoods(applied: Applied, rows: Rows, draws: int) -> Rows:
             f"{draws:,} draws of {size:,} numbers are not possible: choose 1 to {most:,}."
         )
     total = np.full(rows.shape[0], -np.inf)
-    for noise in torch.split(_noise(draws, size), applied.chunk):
-        weights = [log_mean_exp(_log_weights(trace)) for trace in applied.traces(rows, noise)]
-        total = np.logaddexp(total, np.concatenate(weights) + math.log(len(noise)))
+    with memory_kept():
+        for noise in torch.split(_noise(draws, size), applied.chunk):
+            weights = [log_mean_exp(_log_weights(trace)) for trace in applied.traces(rows, noise)]
+            total = np.logaddexp(total, np.concatenate(weights) + math.log(len(noise)))
     mean: Rows = total - math.log(draws)
     return mean
 

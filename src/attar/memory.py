@@ -14,10 +14,10 @@ LARGEST = 2**25
 
 @contextmanager
 def memory_kept() -> Iterator[None]:
-    """Let the process keep what steps free, and give it back at the end; where glibc is in use.
+    """Let the process keep what steps free, and give it back at the end, where glibc is in use.
 
-    By itself it returns every large tensor to the system, which clears it page by page when it is
-    asked for again: half of the time of a step with many draws of each code.
+    By itself glibc returns every large tensor to the system, which clears it page by page when it
+    is asked for again: half of the time of a step with many draws of each code.
     """
     if sys.platform != "linux" or not hasattr(libc := ctypes.CDLL(None), "mallopt"):
         yield
