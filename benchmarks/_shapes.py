@@ -22,8 +22,8 @@ LEVELS = (3, 6, 8, 16, 16)
 SIZE = 32
 # Half the side of a square, in pixels; the other shapes have about its area.
 SMALLEST, LARGEST = 2.0, 5.0
-# How near to the image's border, in pixels, the middle of a shape comes. Shapes at far places share
-# no pixel: were most pairs so, networks this small would code place in three numbers or four.
+# How near to the image's border, in pixels, the middle of a shape comes. Shapes that share no
+# pixel are all equally far apart: with more room, place was coded in three numbers and not in two.
 NEAREST = 10.5
 
 

@@ -13,7 +13,15 @@ from attar.corruptions import Patches
 from attar.errors import SettingError
 from attar.likelihoods import Bernoulli
 from attar.networks import Linear
-from attar.penalties import Adversarial, Contractive, DipI, Discrepancy, Permuted, TotalCorrelation
+from attar.penalties import (
+    L2,
+    Adversarial,
+    Contractive,
+    DipI,
+    Discrepancy,
+    Permuted,
+    TotalCorrelation,
+)
 from attar.priors import StandardNormal, Vamp
 from attar.recipe import Recipe
 from attar.sampling import Autoregressive, FromPrior, Manifold
@@ -66,6 +74,10 @@ MISFITS = {
         Recipe(Gaussian(prior=WrappedNormal())),
         "prior 'wrapped-normal' needs a code in a ball, but the code 'gaussian' is none: use it "
         "with 'poincare'",
+    ),
+    "one penalty twice": (
+        Recipe(Point(), penalties=(L2(1e-4), L2(1e-3))),
+        "penalty 'l2' is given more than once",
     ),
     "a rate without a price": (
         Recipe(Gaussian(beta=-1.0)),

@@ -154,6 +154,12 @@ class Recipe(Part, name="recipe"):
                         f"The {part.family} {part.name!r} needs {NEEDS[need]}, but the code "
                         f"{self.code.name!r} is none: use it with {fitting}."
                     )
+        names = [penalty.name for penalty in self.penalties]
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise SettingError(
+                f"The penalty {twice!r} is given more than once: give it once, with one weight."
+            )
         asking: list[Code | Prior] = [self.code, *_priors(self.code)]
         for asks in asking:
             if self.condition is not None and asks.encodes:

@@ -100,7 +100,9 @@ def test_the_nearest_valid_code_has_nothing_up_to_the_threshold():
     assert torch.equal(code.constrain(code.point(features)), code.point(features))
 
 
-@pytest.mark.parametrize("wrong", [{"threshold": 0.0}, {"bandwidth": -1.0}])
+@pytest.mark.parametrize(
+    "wrong", [{"threshold": 0.0}, {"bandwidth": -1.0}, {"threshold": math.inf}]
+)
 def test_threshold_and_bandwidth_must_be_positive(wrong):
-    with pytest.raises(SettingError, match="must be above 0"):
+    with pytest.raises(SettingError, match="must be a number above 0"):
         JumpRelu(**wrong).build(4)

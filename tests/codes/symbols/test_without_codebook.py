@@ -63,9 +63,10 @@ class TestFiniteScalar:
         assert code.point(torch.tensor([[-1e9], [1e9]])).tolist() == [[-0.75], [0.75]]
 
     def test_levels_out_of_range_are_refused(self):
-        with pytest.raises(SettingError, match="at least 2 levels"):
-            FiniteScalar((5, 1)).build(4)
-        with pytest.raises(SettingError, match="at least one number"):
+        for levels in ((5, 1), (4.5, 4)):
+            with pytest.raises(SettingError, match="at least 2 levels"):
+                FiniteScalar(levels).build(4)
+        with pytest.raises(SettingError, match="a whole number of numbers"):
             FiniteScalar(()).build(4)
         with pytest.raises(SettingError, match="an evenness of 0 or more"):
             FiniteScalar(evenness=-1.0).build(4)
@@ -112,7 +113,7 @@ class TestLookupFree:
     def test_settings_out_of_range_are_refused(self):
         for wrong, wanted in (
             (LookupFree(dim=32), "a dim of 16 at most"),
-            (LookupFree(dim=0), "at least one number"),
+            (LookupFree(dim=0), "a whole number of numbers"),
             (LookupFree(entropy=-1.0), "an entropy of 0 or more"),
             (LookupFree(commitment=-1.0), "a commitment of 0 or more"),
         ):

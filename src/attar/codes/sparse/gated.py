@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from attar.codes.code import Code, CodeModule, Explain
+from attar.codes.sparse.slope import with_slope
 from attar.records import Coded
 
 
@@ -72,8 +73,5 @@ class GatedModule(CodeModule):
 
 def by_codes_alone(explain: Explain, z: Tensor) -> Tensor:
     """Return log p(x | z) of codes (K, B, d), with its slope in the codes and in nothing else."""
-    with torch.enable_grad():
-        apart = z.detach().requires_grad_()
-        explained = explain(apart)
-        (slope,) = torch.autograd.grad(explained.sum(), apart)
-    return explained.detach() + (slope * (z - z.detach())).sum(-1)
+    explained, slope = with_slope(explain, z)
+    return explained + (slope * (z - z.detach())).sum(-1)

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from attar.codes.code import Code, CodeModule, Explain
-from attar.errors import SettingError
 from attar.records import Coded
 
 
@@ -43,9 +42,7 @@ class JumpRelu(Code, name="jumprelu"):
 
     def build(self, code_size: int, shape: tuple[int, ...] = ()) -> CodeModule:
         """Return the module; threshold and bandwidth must be positive."""
-        if not (self.threshold > 0 and self.bandwidth > 0):
-            raise SettingError(f"The threshold and the bandwidth of {self!r} must be above 0.")
-        return JumpReluModule(code_size, self.threshold, self.bandwidth)
+        return JumpReluModule(code_size, self.positive("threshold"), self.positive("bandwidth"))
 
 
 class JumpReluModule(CodeModule):

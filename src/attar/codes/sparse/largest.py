@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from attar.codes.code import CodeModule, Explain
+from attar.codes.sparse.slope import with_slope
 from attar.errors import SettingError
 from attar.records import Coded
 
@@ -33,10 +34,11 @@ def check_k(k: int, code_size: int) -> None:
 class LargestModule(CodeModule):
     """Keeps the largest of features + bias, and lets no unit die.
 
-    In training, units that have not won for long are lent rows, and must explain what the row's
-    code leaves unexplained: the auxiliary loss of Gao et al., but with each unit as sparse as it
-    will have to be, so that they don't all learn the same. After an epoch without a win, a unit's
-    bias is raised to where the row that liked it best would just have chosen it.
+    In training, units that have not won for long are lent the rows where a little of them would
+    explain the most, of those that the code explains worst, and must explain what is left of them:
+    the auxiliary loss of Gao et al., but with each unit as sparse as it will have to be, so that
+    they don't all learn the same. After an epoch without a win, a unit's bias is raised to where
+    the row that liked it best would just have chosen it.
 
     References
     ----------
@@ -62,21 +64,36 @@ class LargestModule(CodeModule):
         """Return the largest units of each row, the same with any noise."""
         z, upkeep = self.point(features), None
         if self.training and explain is not None:
-            helped = z.detach() + self.lent(features + self.bias)
+            alone = z.detach()
+            explained, slope = with_slope(explain, alone[None])
+            helped = alone + self.lent(features + self.bias, explained[0], slope[0])
             upkeep = -PRICE * explain(helped[None])
         return Coded(z[None], z.new_zeros(1, len(z)), upkeep=upkeep)
 
-    def lent(self, scores: Tensor) -> Tensor:
+    def lent(self, scores: Tensor, explained: Tensor, slope: Tensor) -> Tensor:
         """Return codes (B, d) of the idle units alone.
 
-        Each is active in the k B / d rows that it likes best, by how much more than in the next.
+        Each is active in half of an even share of rows, k B / 2d, by how much more it likes them
+        than all rows in the mean.
+
+        Parameters
+        ----------
+        scores : Tensor (B, d)
+        explained : Tensor (B,)
+            How well the code explains each row.
+        slope : Tensor (B, d)
+            How much better with a little more of each unit.
         """
         rows, size = scores.shape
-        share = max(1, self.k * rows // size)
-        values, best = scores.topk(min(share + 1, rows), dim=0)
-        # The slope counts of both: else rows that are not helped would push all scores down.
-        liked = torch.zeros_like(scores).scatter(0, best, (values - values[-1]).relu())
-        return liked.where(self.idle > PATIENCE * size / self.k, 0.0)
+        share = max(1, self.k * rows // (2 * size))
+        idle = self.idle > PATIENCE * size / self.k
+        # As many rows as are lent in all: else a unit goes on helping one that needs no help.
+        worst = explained.argsort().argsort() < share * idle.sum()
+        best = slope.where(worst[:, None], -torch.inf).topk(share, dim=0).indices
+        chosen = torch.zeros_like(scores).scatter(0, best, 1.0)
+        # The slope counts of all rows: else those that are not helped would push all scores down.
+        liked = (scores - scores.mean(0)).relu() * chosen
+        return liked.where(idle, 0.0)
 
     def on_epoch(self) -> None:
         """Raise the bias of each unit that won nothing since the last call."""

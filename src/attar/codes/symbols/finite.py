@@ -48,7 +48,8 @@ class FiniteScalar(SymbolCode, name="fsq"):
     def build(self, code_size: int, shape: tuple[int, ...] = ()) -> CodeModule:
         """Return the module."""
         positions = self.blocks(code_size)
-        self.require(min(self.levels) >= 2, "at least 2 levels for each number")
+        fine = all(isinstance(level, int) and level >= 2 for level in self.levels)
+        self.require(fine, "at least 2 levels for each number")
         self.require(self.evenness >= 0, "an evenness of 0 or more")
         return FiniteModule(positions, self.levels, self.evenness)
 

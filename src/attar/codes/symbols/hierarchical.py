@@ -56,7 +56,7 @@ class Hierarchical(Staged, name="hrq"):
     def build(self, code_size: int, shape: tuple[int, ...] = ()) -> CodeModule:
         """Return the module."""
         positions = self.blocks(code_size)
-        self.require(self.codebook >= 2, "a codebook of at least 2 entries")
+        self.require(self.counted("codebook") >= 2, "a codebook of at least 2 entries")
         self.require(0 < self.decay <= 1, "a decay above 0, at most 1")
         self.require(0 <= self.dropout <= 1, "a dropout from 0 to 1")
         self.require(self.temperature > 0, "a temperature above 0")

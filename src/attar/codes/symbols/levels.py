@@ -49,11 +49,9 @@ class TwoLevels(Quantized, name="vq-2"):
     def build(self, code_size: int, shape: tuple[int, ...] = ()) -> CodeModule:
         """Return the module."""
         positions = self.blocks(code_size)
-        self.require(self.hidden > 0, "at least one hidden unit")
+        hidden = self.counted("hidden")
         top = self.dim * max(1, positions // 4)
-        told = nn.Sequential(
-            linear(top, self.hidden), nn.SiLU(), linear(self.hidden, code_size - top)
-        )
+        told = nn.Sequential(linear(top, hidden), nn.SiLU(), linear(hidden, code_size - top))
         return TwoLevelModule(positions, top, self.book(), self.book(), told, self.commitment)
 
 

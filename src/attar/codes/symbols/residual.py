@@ -23,8 +23,7 @@ class Staged(SymbolCode):
     @property
     def multiple(self) -> int:
         """The numbers of an entry of each stage."""
-        self.require(self.stages > 0, "at least one stage")
-        return self.stages * self.dim
+        return self.counted("stages") * self.dim
 
     def width(self, code_size: int) -> int:
         """Return how many numbers the entries add up to."""
@@ -64,8 +63,9 @@ class ResidualQuantized(Staged, Quantized, name="rvq"):
 
     def build(self, code_size: int, shape: tuple[int, ...] = ()) -> CodeModule:
         """Return the module."""
+        positions = self.blocks(code_size)
         books = [self.book() for _ in range(self.stages)]
-        return ResidualModule(self.blocks(code_size), books, self.commitment)
+        return ResidualModule(positions, books, self.commitment)
 
 
 class ResidualModule(BookModule):

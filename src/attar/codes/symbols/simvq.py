@@ -47,7 +47,7 @@ class SimVQ(SymbolCode, name="simvq"):
     def build(self, code_size: int, shape: tuple[int, ...] = ()) -> CodeModule:
         """Return the module."""
         positions = self.blocks(code_size)
-        self.require(self.codebook >= 2, "a codebook of at least 2 entries")
+        self.require(self.counted("codebook") >= 2, "a codebook of at least 2 entries")
         self.require(self.commitment > 0, "a commitment above 0")
         return VectorModule(positions, MappedCodebook(self.codebook, self.dim), self.commitment)
 

@@ -46,8 +46,8 @@ class SymbolCode(Code):
             If the code size is no multiple of a block's, or there is no size that would be.
         """
         multiple = self.multiple
-        if multiple < 1:
-            raise SettingError(f"The symbols of {self!r} need at least one number each.")
+        if not isinstance(multiple, int) or multiple < 1:
+            raise SettingError(f"The symbols of {self!r} need a whole number of numbers each.")
         count, left = divmod(code_size, multiple)
         if left or code_size < self.least_size:
             fitting = sorted({self.nearest_size(code_size - left), self.nearest_size(code_size)})

@@ -27,7 +27,7 @@ class Quantized(SymbolCode):
 
     def book(self, books: int = 1) -> LearntCodebook:
         """Return so many codebooks; the hyperparameters must be in range."""
-        self.require(self.codebook >= 2, "a codebook of at least 2 entries")
+        self.require(self.counted("codebook") >= 2, "a codebook of at least 2 entries")
         self.require(self.commitment > 0, "a commitment above 0")
         in_range = self.decay is None or 0 <= self.decay < 1
         self.require(in_range, "a decay from 0 to below 1, or None to learn by the codebook loss")
