@@ -39,8 +39,8 @@ RECIPES = {
         code=VectorQuantized(codebook=512, dim=CODE_SIZE, commitment=0.25 / CODE_SIZE)
     ),
     "rae-l2": recipe("rae-l2").replace(penalties=(CodeNorm(1e-4), DecoderWeights(1e-7))),
-    # The critic is attar's own: two layers of 256, and not five of 1,000. It learns from all rows of
-    # a batch, and so does the model; Pythae splits each batch between them.
+    # The critic is attar's own: two layers of 256, and not five of 1,000. It learns from all rows
+    # of a batch, and so does the model; Pythae splits each batch between them.
     "factor-vae": recipe("factor-vae").replace(penalties=(Permuted(2.0),)),
     # The masked networks have Pythae's layers; that they see features of the row is attar's own.
     "iaf": recipe("iaf").replace(code__flow=InverseAutoregressive(2, (128, 128, 128))),
