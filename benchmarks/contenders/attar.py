@@ -42,6 +42,7 @@ def fit(task: Task, images: Rows, epochs: int) -> Trained:
         schedule="constant",
         validation_fraction=0,
         early_stopping=False,
+        precision="float32",  # as the others compute
         random_state=0,
         callbacks=[stamps],
     ).fit(images)

@@ -137,8 +137,10 @@ class Model(nn.Module):
     def _exactly(self) -> Iterator[None]:
         """Let networks keep all digits, for codes that add up small steps of what they explain."""
         before, self.half_precision = self.half_precision, False
-        yield
-        self.half_precision = before
+        try:
+            yield
+        finally:
+            self.half_precision = before
 
     def _explain(self, batch: Batch) -> Explain:
         def explain(z: Tensor) -> Tensor:

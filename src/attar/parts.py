@@ -127,11 +127,10 @@ class Part:
         SettingError
             If it is none.
         """
-        number = getattr(self, setting)
-        real = isinstance(number, int | float) and not isinstance(number, bool)
-        if not real or not 0 < number < math.inf:
+        number = self._finite(setting)
+        if not number > 0:
             raise SettingError(f"The {setting} of {self!r} must be a number above 0.")
-        return float(number)
+        return number
 
     def not_negative(self, setting: str) -> float:
         """Return a hyperparameter that must be 0 or a finite number above.
@@ -141,11 +140,15 @@ class Part:
         SettingError
             If it is none.
         """
+        number = self._finite(setting)
+        if not number >= 0:
+            raise SettingError(f"The {setting} of {self!r} must be 0 or a number above.")
+        return number
+
+    def _finite(self, setting: str) -> float:
         number = getattr(self, setting)
         real = isinstance(number, int | float) and not isinstance(number, bool)
-        if not real or not 0 <= number < math.inf:
-            raise SettingError(f"The {setting} of {self!r} must be 0 or a number above.")
-        return float(number)
+        return float(number) if real and math.isfinite(number) else math.nan
 
     def __sklearn_clone__(self) -> Self:
         return self  # frozen: a copy would be the same thing
