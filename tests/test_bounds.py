@@ -164,7 +164,7 @@ def test_the_importance_weighted_bound_rises_to_the_true_likelihood_of_a_linear_
 
 @pytest.mark.parametrize("bound", [ImportanceWeighted(0), Multiple(2, 0), Partial(True, 2)])
 def test_draws_are_whole_numbers_above_zero(bound):
-    with pytest.raises(SettingError, match="a whole number above 0"):
+    with pytest.raises(SettingError, match="an integer above 0"):
         _ = bound.draws
 
 

@@ -319,7 +319,7 @@ BAD_SETTINGS = {
     "likelihood": ({"likelihood": "gausian"}, "did you mean 'gaussian'"),
     "network": ({"network": "mpl"}, "did you mean 'mlp'"),
     "no part": ({"optimizer": 3}, "3 is no optimizer"),
-    "code size": ({"code_size": 0}, "code_size must be 'auto' or a whole number above 0"),
+    "code size": ({"code_size": 0}, "code_size must be 'auto' or an integer above 0"),
     "epochs": ({"epochs": 2.5}, "epochs must be"),
     "rate": ({"learning_rate": -1}, "learning_rate must be"),
     "fraction": ({"validation_fraction": 1.0}, "validation_fraction must be"),

@@ -35,7 +35,7 @@ def test_the_way_between_two_rows_starts_and_ends_at_them(linear):
 def test_ways_need_as_many_ends_as_starts(linear):
     with pytest.raises(DataError, match=r"a has 3 row\(s\), but b has 2"):
         linear.interpolate(X[:3], X[:2])
-    with pytest.raises(SettingError, match="number of steps must be a whole number above 0"):
+    with pytest.raises(SettingError, match="number of steps must be an integer above 0"):
         linear.interpolate(X[:2], X[:2], 0)
 
 
@@ -90,7 +90,7 @@ def test_misfits_are_refused_in_a_sentence(linear):
     with pytest.raises(SettingError, match="'point' has no clusters"):
         linear.clusters(X[:5])
     for n in (0, -3, 2.5):
-        with pytest.raises(SettingError, match="number of samples must be a whole number"):
+        with pytest.raises(SettingError, match="number of samples must be an integer"):
             linear.sample(n)
     with pytest.raises(SettingError, match="samples may not fit into memory: draw 4,194,304 at"):
         linear.sample(10**11)
@@ -117,7 +117,7 @@ def test_draws_that_are_weighed_in_parts_are_weighed_as_at_once(vae, monkeypatch
     whole = vae.score_samples(X[600:620], draws=50)
     monkeypatch.setattr("attar.applied.CHUNK", 7)
     np.testing.assert_allclose(vae.score_samples(X[600:620], draws=50), whole, rtol=1e-5)
-    with pytest.raises(SettingError, match="number of draws must be a whole number above 0"):
+    with pytest.raises(SettingError, match="number of draws must be an integer above 0"):
         vae.score_samples(X[:1], draws=2.5)
     with pytest.raises(SettingError, match="number of draws"):
         vae.score_samples(X[:1], draws=0)

@@ -14,6 +14,7 @@ from sklearn.utils import Tags
 
 from attar import storage
 from attar.applied import Applied
+from attar.checks import positive_integer
 from attar.data.conditioning import Conditioning
 from attar.data.corpus import corpus_of
 from attar.data.kind import Kind, Rows
@@ -27,7 +28,7 @@ from attar.evaluation.figures import reconstruction
 from attar.evaluation.likelihoods import log_likelihoods
 from attar.evaluation.measures import bits_per_dimension
 from attar.fitting import fit
-from attar.generative import Generative, count
+from attar.generative import Generative
 from attar.inspection import Inspection
 from attar.plan import Plan, Planner, Run
 from attar.training.callbacks import ProgressBar
@@ -258,7 +259,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         SettingError
             If so many draws would not fit into memory.
         """
-        draws = count("number of draws", draws)
+        draws = positive_integer("The number of draws", draws)
         worked = self._worked(X, condition)
         return np.concatenate(
             [log_likelihoods(applied, rows, draws) for applied, rows, _ in worked]

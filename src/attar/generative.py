@@ -12,6 +12,7 @@ from sklearn.utils import check_random_state
 from torch import Generator, Tensor
 
 from attar.applied import joined
+from attar.checks import positive_integer
 from attar.data.kind import Rows
 from attar.errors import DataError, SettingError
 from attar.learnt import Learnt
@@ -48,10 +49,10 @@ class Generative(Learnt):
         Raises
         ------
         SettingError
-            If ``n`` is not a whole number above 0 or too large for memory, the sampler does not
+            If ``n`` is not an integer above 0 or too large for memory, the sampler does not
             fit the code, or a condition is missing.
         """
-        fitted, n = self.fitted, count("number of samples", n)
+        fitted, n = self.fitted, positive_integer("The number of samples", n)
         most = MOST_CELLS // max(fitted.applied.code_size, prod(fitted.kind.shape))
         if n > most:
             raise SettingError(
@@ -92,7 +93,7 @@ class Generative(Learnt):
         starts, ends = self._codes(a, condition), self._codes(b, condition)
         if len(starts) != len(ends):
             raise DataError(f"a has {len(starts):,} row(s), but b has {len(ends):,}.")
-        shares = torch.linspace(0, 1, count("number of steps", steps))
+        shares = torch.linspace(0, 1, positive_integer("The number of steps", steps))
         code = self.fitted.code
         ways = [code.between(*ends_, shares) for ends_ in zip(starts, ends, strict=True)]
         told = self.told(condition, len(starts))
@@ -117,7 +118,7 @@ class Generative(Learnt):
             Which rows of the data that was fitted these are; of much data, a sample is known.
         """
         study, code = self.fitted.study, self.fitted.code
-        n = min(count("number of neighbours", n), len(study.codes))
+        n = min(positive_integer("The number of neighbours", n), len(study.codes))
         known = torch.from_numpy(study.codes)
         with torch.no_grad():
             parts = [
@@ -148,10 +149,3 @@ class Generative(Learnt):
     def _codes(self, X: Any, condition: Any) -> Tensor:
         """Return the codes of X in single precision, on the CPU."""
         return torch.from_numpy(self.transform(X, condition=condition)).float()
-
-
-def count(what: str, number: Any) -> int:
-    """Return a whole number above 0, or refuse what is none."""
-    if isinstance(number, bool) or not hasattr(number, "__index__") or number < 1:
-        raise SettingError(f"The {what} must be a whole number above 0, not {number!r}.")
-    return int(number)

@@ -8,9 +8,11 @@ a name, so that a file or a command line can say ``"gaussian"`` and never a path
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import Any, ClassVar, Self
 
+import numpy as np
+
+from attar import checks
 from attar.errors import SettingError, unknown
 
 FAMILIES: dict[str, type[Part]] = {}
@@ -107,48 +109,23 @@ class Part:
         return dataclasses.replace(self, **direct)  # type: ignore[type-var]
 
     def counted(self, setting: str) -> int:
-        """Return a hyperparameter that must be a whole number above 0.
-
-        Raises
-        ------
-        SettingError
-            If it is none.
-        """
-        number = getattr(self, setting)
-        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-            raise SettingError(f"The {setting} of {self!r} must be a whole number above 0.")
-        return number
+        """Return a hyperparameter that must be an integer above 0."""
+        return checks.positive_integer(*self._named(setting))
 
     def positive(self, setting: str) -> float:
-        """Return a hyperparameter that must be a finite number above 0.
-
-        Raises
-        ------
-        SettingError
-            If it is none.
-        """
-        number = self._finite(setting)
-        if not number > 0:
-            raise SettingError(f"The {setting} of {self!r} must be a number above 0.")
-        return number
+        """Return a hyperparameter that must be a finite number above 0."""
+        return checks.positive(*self._named(setting))
 
     def not_negative(self, setting: str) -> float:
-        """Return a hyperparameter that must be 0 or a finite number above.
+        """Return a hyperparameter that must be 0 or a finite number above."""
+        return checks.non_negative(*self._named(setting))
 
-        Raises
-        ------
-        SettingError
-            If it is none.
-        """
-        number = self._finite(setting)
-        if not number >= 0:
-            raise SettingError(f"The {setting} of {self!r} must be 0 or a number above.")
-        return number
+    def fraction(self, setting: str) -> float:
+        """Return a hyperparameter that must lie between 0 and 1."""
+        return checks.fraction(*self._named(setting))
 
-    def _finite(self, setting: str) -> float:
-        number = getattr(self, setting)
-        real = isinstance(number, int | float) and not isinstance(number, bool)
-        return float(number) if real and math.isfinite(number) else math.nan
+    def _named(self, setting: str) -> tuple[str, object]:
+        return f"The {setting} of {self!r}", getattr(self, setting)
 
     def __sklearn_clone__(self) -> Self:
         return self  # frozen: a copy would be the same thing
@@ -192,4 +169,4 @@ def _plain(value: Any) -> Any:
         return value.to_json()
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
-    return value
+    return value.item() if isinstance(value, np.generic) else value

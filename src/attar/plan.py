@@ -14,6 +14,7 @@ from sklearn.utils import check_random_state
 from torch import nn
 
 from attar import choices, recipes
+from attar.checks import positive, positive_integer
 from attar.choices import Choice
 from attar.conditions import Joined
 from attar.corruptions import Corruption
@@ -268,11 +269,7 @@ class Planner:
             number, reason = auto()
             chosen: int = self._chosen(setting, number, reason, str(number))
             return chosen
-        if isinstance(given, bool) or not hasattr(given, "__index__") or given < 1:
-            raise SettingError(
-                f"{setting} must be 'auto' or a whole number above 0, not {given!r}."
-            )
-        return int(given)
+        return positive_integer(setting, given, "'auto' or ")
 
     def _number(self, setting: str, auto: Callable[[], tuple[float, str]]) -> float:
         given = self.settings[setting]
@@ -280,13 +277,7 @@ class Planner:
             number, reason = auto()
             chosen: float = self._chosen(setting, number, reason, f"{number:g}")
             return chosen
-        try:
-            number = float(given)
-        except (TypeError, ValueError):
-            number = 0.0
-        if not 0 < number < float("inf"):
-            raise SettingError(f"{setting} must be 'auto' or a number above 0, not {given!r}.")
-        return number
+        return positive(setting, given, "'auto' or ")
 
     def _chosen(self, setting: str, value: Any, reason: str, words: str) -> Any:
         self.choices.append(Choice(setting, words, reason))
@@ -347,8 +338,8 @@ class Run:
         fraction, minutes = settings["validation_fraction"], settings["max_minutes"]
         if not isinstance(fraction, int | float) or not 0 <= fraction < 1:
             raise SettingError(f"validation_fraction must be from 0 to below 1, not {fraction!r}.")
-        if minutes is not None and (not isinstance(minutes, int | float) or not minutes > 0):
-            raise SettingError(f"max_minutes must be None or a number above 0, not {minutes!r}.")
+        if minutes is not None:
+            minutes = positive("max_minutes", minutes, "None or ")
         if settings["precision"] not in PRECISIONS:
             raise unknown("precision", settings["precision"], PRECISIONS)
         if checkpoint is not None and settings["random_state"] is None:

@@ -132,5 +132,5 @@ def test_gradients_are_those_of_finite_differences(flow):
 
 @pytest.mark.parametrize("flow", [Planar(0), Planar(True), InverseAutoregressive(0)])
 def test_steps_that_are_no_number_are_refused(flow):
-    with pytest.raises(SettingError, match="whole number above 0"):
+    with pytest.raises(SettingError, match="integer above 0"):
         flow.build(2)

@@ -81,7 +81,7 @@ def test_what_cannot_be_cut_is_refused(fitted):
         fitted[0].truncate(5)
     with pytest.raises(SettingError, match="can be cut to 1 to 4 of them, not to 0"):
         fitted[0].truncate(0)
-    with pytest.raises(SettingError, match=r"learnt .* must be a whole number above 0"):
+    with pytest.raises(SettingError, match=r"learnt .* must be an integer above 0"):
         Ordered(learnt=4.5).build(3)
     other = attar.Autoencoder(code_size=2, epochs=1, verbose=False).fit(fitted[1][:50])
     with pytest.raises(SettingError, match="'point' cannot be cut: fit with the recipe 'ordered'"):

@@ -69,5 +69,5 @@ def test_a_zero_that_is_hidden_must_be_brought_back_too():
 
 @pytest.mark.parametrize("size", [0, -1, 1.5, True])
 def test_a_size_that_is_none_is_refused(size):
-    with pytest.raises(SettingError, match=r"size of .* must be a whole number above 0"):
+    with pytest.raises(SettingError, match=r"size of .* must be an integer above 0"):
         Patches(size=size).build()

@@ -459,7 +459,7 @@ def test_arrays_of_another_form_than_fitted_are_refused():
 @pytest.mark.parametrize("value", [0, -3, 2.5, "6", True])
 @pytest.mark.parametrize("name", ["window", "stride"])
 def test_windows_and_strides_are_whole_numbers(name, value):
-    with pytest.raises(SettingError, match=f"{name} must be None or a whole number above 0, not"):
+    with pytest.raises(SettingError, match=f"{name} must be None or an integer above 0, not"):
         SeriesData(FRAME, **{name: value})
 
 

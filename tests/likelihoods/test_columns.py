@@ -79,7 +79,7 @@ def test_the_mean_of_students_t_is_the_densitys():
 
 @pytest.mark.parametrize("freedom", [0.0, -1.0, math.nan, math.inf])
 def test_a_freedom_that_is_none_is_refused(freedom):
-    with pytest.raises(SettingError, match="must be positive and finite"):
+    with pytest.raises(SettingError, match="must be a number above 0"):
         StudentT(freedom).build()
 
 
@@ -161,7 +161,7 @@ def test_a_scale_at_its_floor_can_be_learnt_away_from_it(part):
 
 @pytest.mark.parametrize("width", [0.0, -1.0, math.nan, math.inf])
 def test_a_width_of_bins_that_is_none_is_refused(width):
-    with pytest.raises(SettingError, match="must be positive and finite"):
+    with pytest.raises(SettingError, match="must be a number above 0"):
         Discretized(width).build()
 
 
@@ -209,7 +209,7 @@ def test_categories_that_do_not_fit_are_refused():
     assert Categorical(4).parameters((4,)) == (4,)
     with pytest.raises(SettingError, match=r"needs rows of 4 cells.*have 5"):
         Categorical(4).parameters((5,))
-    with pytest.raises(SettingError, match="at least one level"):
+    with pytest.raises(SettingError, match="must be an integer above 0"):
         Categorical(0).build()
 
 

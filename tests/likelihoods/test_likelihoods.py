@@ -207,7 +207,7 @@ def test_the_best_learnt_variance_is_the_mean_squared_error():
 @pytest.mark.parametrize("value", [0.0, -1.0, float("nan")])
 @pytest.mark.parametrize("part", [Gaussian, Laplace, Huber])
 def test_a_width_that_is_not_positive_is_refused(part, value):
-    with pytest.raises(SettingError, match="must be positive"):
+    with pytest.raises(SettingError, match="must be a number above 0"):
         part(value).build()
 
 

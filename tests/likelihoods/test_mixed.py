@@ -222,5 +222,5 @@ def test_what_describes_whole_rows_is_no_column(part):
     "column", [Gaussian(-1.0), StudentT(0.0), Discretized(0.0), Categorical(0), Laplace(0.0)]
 )
 def test_a_column_out_of_range_is_refused(column):
-    with pytest.raises(SettingError, match=r"must be positive|at least one level"):
+    with pytest.raises(SettingError, match=r"must be an? (integer|number) above 0"):
         Mixed((Discretized(1.0), Categorical(1), column)).build()

@@ -169,5 +169,5 @@ def test_sparse_rows_never_become_dense():
 
 @pytest.mark.parametrize("widths", [(0,), (2.5,), (8, "9")])
 def test_widths_that_are_no_positive_integers_are_refused(widths):
-    with pytest.raises(SettingError, match="are positive integers"):
+    with pytest.raises(SettingError, match=r"widths of Bag.* must be an integer above 0"):
         Bag(widths).encoder((9,), 3)

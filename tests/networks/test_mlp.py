@@ -104,7 +104,7 @@ def test_dropout_silences_its_share_in_training_and_none_afterwards():
 
 @pytest.mark.parametrize("widths", [(0,), (-3,), (2.5,), (8, "9")])
 def test_widths_that_are_no_positive_integers_are_refused(widths):
-    with pytest.raises(SettingError, match="widths of an mlp are positive integers"):
+    with pytest.raises(SettingError, match=r"widths of Mlp.* must be an integer above 0"):
         Mlp(widths).encoder(SHAPE, 4)
 
 

@@ -306,7 +306,11 @@ class TestRefusals:
                 bad = network.replace(
                     **{setting: (8, wrong) if isinstance(value, tuple) else wrong}
                 )
-                with pytest.raises(SettingError, match=f"The {setting} of the network"):
+                with pytest.raises(
+                    SettingError, match=f"he {setting} of .* must be an integer above 0"
+                ):
                     bad.encoder(SHAPE, 3)
-                with pytest.raises(SettingError, match=f"The {setting} of the network"):
+                with pytest.raises(
+                    SettingError, match=f"he {setting} of .* must be an integer above 0"
+                ):
                     bad.decoder(3, SHAPE)

@@ -269,7 +269,7 @@ class TestLearnedSimilarity:
         assert torch.equal(*figures)
 
     def test_a_critic_that_knows_nothing_is_refused(self):
-        with pytest.raises(SettingError, match=r"width of .* must be a whole number above 0"):
+        with pytest.raises(SettingError, match=r"width of .* must be an integer above 0"):
             objective_of(LearnedSimilarity(width=0))
 
     def test_images_have_a_critic_of_convolutions(self):

@@ -50,5 +50,5 @@ def test_the_slope_of_the_distance_is_right():
 @pytest.mark.parametrize("directions", [0, 1.5])
 def test_what_is_no_count_of_directions_is_refused(directions, model_of):
     model = model_of(Linear(), Point(prior=StandardNormal()))
-    with pytest.raises(SettingError, match=r"directions of .* must be a whole number above 0"):
+    with pytest.raises(SettingError, match=r"directions of .* must be an integer above 0"):
         Sliced(directions=directions).build(model, 3, (5,))

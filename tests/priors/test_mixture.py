@@ -116,5 +116,5 @@ def test_the_mean_weight_of_prior_over_posterior_is_one(prior):
 
 @pytest.mark.parametrize("components", [0, -1, 2.5, True])
 def test_components_that_are_no_number_are_refused(components):
-    with pytest.raises(SettingError, match="whole number above 0"):
+    with pytest.raises(SettingError, match="integer above 0"):
         Mixture(components).build(2)

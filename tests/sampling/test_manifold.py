@@ -73,5 +73,5 @@ def test_a_code_without_a_metric_is_refused(code):
 
 @pytest.mark.parametrize("name", ["steps", "leaps", "size"])
 def test_chains_that_go_nowhere_are_refused(name):
-    with pytest.raises(SettingError, match="must be above 0"):
+    with pytest.raises(SettingError, match=rf"The {name} of .* above 0"):
         Manifold(**{name: 0}).fit(Point().build(2), torch.zeros(3, 2))

@@ -6,7 +6,6 @@ from abc import abstractmethod
 
 from torch import Tensor, nn
 
-from attar.errors import SettingError
 from attar.parts import Part
 
 
@@ -48,16 +47,3 @@ class Corruption(Part):
         SettingError
             If a hyperparameter is out of range.
         """
-
-
-def share_of(part: Corruption, share: float) -> float:
-    """Return a share that a part has, once it is one.
-
-    Raises
-    ------
-    SettingError
-        If it is not between 0 and 1.
-    """
-    if not isinstance(share, int | float) or not 0 <= share <= 1:
-        raise SettingError(f"The share of {part!r} must lie between 0 and 1.")
-    return share

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attar.corruptions.corruption import Corruption, CorruptionModule, share_of
+from attar.corruptions.corruption import Corruption, CorruptionModule
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Masking(Corruption, name="masking"):
 
     def build(self) -> CorruptionModule:
         """Return the module; the share must lie between 0 and 1."""
-        return MaskingModule(share_of(self, self.share))
+        return MaskingModule(self.fraction("share"))
 
 
 class MaskingModule(CorruptionModule):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attar.corruptions.corruption import Corruption, CorruptionModule, share_of
+from attar.corruptions.corruption import Corruption, CorruptionModule
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class SaltAndPepper(Corruption, name="salt-and-pepper"):
 
     def build(self) -> CorruptionModule:
         """Return the module; the share must lie between 0 and 1."""
-        return SaltAndPepperModule(share_of(self, self.share))
+        return SaltAndPepperModule(self.fraction("share"))
 
 
 class SaltAndPepperModule(CorruptionModule):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attar.corruptions.corruption import Corruption, CorruptionModule, share_of
+from attar.corruptions.corruption import Corruption, CorruptionModule
 from attar.errors import SettingError
 
 
@@ -42,9 +42,10 @@ class Patches(Corruption, name="patches"):
 
         With a share of 0 nothing would be asked for, and nothing be learnt.
         """
-        if not share_of(self, self.share):
+        share = self.fraction("share")
+        if not share:
             raise SettingError(f"The share of {self!r} must be above 0.")
-        return PatchesModule(self.share, self.counted("size"))
+        return PatchesModule(share, self.counted("size"))
 
 
 class PatchesModule(CorruptionModule):

@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from attar.checks import positive_integer
 from attar.data.kind import Kind, Portion, Rows, require_finite
 from attar.data.sample import Sample
 from attar.data.scaling import Scaling, Standard
@@ -50,7 +51,7 @@ class SeriesData:
     Raises
     ------
     SettingError
-        If window or stride is no whole number above 0.
+        If window or stride is no integer above 0.
 
     Notes
     -----
@@ -74,10 +75,8 @@ class SeriesData:
     def __post_init__(self) -> None:
         for name in ("window", "stride"):
             value = getattr(self, name)
-            if value is not None and (
-                isinstance(value, bool) or not hasattr(value, "__index__") or value < 1
-            ):
-                raise SettingError(f"{name} must be None or a whole number above 0, not {value!r}.")
+            if value is not None:
+                positive_integer(name, value, "None or ")
 
 
 @dataclass(frozen=True)

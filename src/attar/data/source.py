@@ -13,7 +13,7 @@ from scipy import sparse
 
 from attar.data import datasets
 from attar.data.files.arrays import NpyStream
-from attar.data.files.filestream import FileStream, first_line
+from attar.data.files.filestream import FileStream, readable
 from attar.data.files.idx import read_idx
 from attar.data.files.tabular import STREAMS as TABLES
 from attar.data.images import Images
@@ -96,7 +96,8 @@ def _opened(path: Path) -> Source:
             return Source(opened if _is_large(opened) else opened.read())
     for suffix, reader in READERS.items():
         if path.name.endswith(suffix):
-            return _read(path, reader)
+            with readable(path):
+                return reader(path)
     known = ", ".join((*STREAMS, *READERS))
     raise FileError(f"{path} has a suffix that attar does not read: use one of {known}.")
 
@@ -105,17 +106,6 @@ def _is_large(stream: FileStream) -> bool:
     if stream.bytes is None:
         return stream.path.stat().st_size > HELD
     return stream.bytes > UNPACKED_HELD
-
-
-def _read(path: Path, reader: Callable[[Path], Source]) -> Source:
-    try:
-        return reader(path)
-    except (FileError, DataError):
-        raise
-    except PermissionError:
-        raise FileError(f"{path} may not be read: change its permissions.") from None
-    except Exception as error:  # on damaged files readers raise whatever they like
-        raise FileError(f"{path} cannot be read: {first_line(error)}.") from None
 
 
 def _with_label(source: Source, label: str | None) -> Source:

@@ -56,10 +56,7 @@ class Categorical(Column, name="categorical"):
     @classmethod
     def together(cls, columns: Sequence[Self]) -> LikelihoodModule:
         """Return the module of several segments."""
-        for column in columns:
-            if column.levels < 1:
-                raise SettingError(f"{column!r} needs at least one level.")
-        return CategoricalModule([column.levels for column in columns])
+        return CategoricalModule([column.counted("levels") for column in columns])
 
 
 class CategoricalModule(LikelihoodModule):

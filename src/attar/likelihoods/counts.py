@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from attar.errors import SettingError
 from attar.likelihoods.column import Column
 from attar.likelihoods.likelihood import Likelihood, LikelihoodModule
 
@@ -70,9 +68,7 @@ class Multinomial(Likelihood, name="multinomial"):
 
     def build(self) -> LikelihoodModule:
         """Return the module; the total must be positive."""
-        if not 0 < self.total < math.inf:
-            raise SettingError(f"The total of {self!r} must be positive and finite.")
-        return MultinomialModule(self.total)
+        return MultinomialModule(self.positive("total"))
 
 
 class MultinomialModule(LikelihoodModule):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -11,7 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from attar.errors import SettingError
 from attar.likelihoods.column import LEAST_SCALE, Column
 from attar.likelihoods.likelihood import LikelihoodModule
 
@@ -48,10 +46,7 @@ class Discretized(Column, name="discretized"):
     @classmethod
     def together(cls, columns: Sequence[Self]) -> LikelihoodModule:
         """Return the module, with a scale for each column."""
-        for column in columns:
-            if not 0 < column.width < math.inf:
-                raise SettingError(f"The width of {column!r} must be positive and finite.")
-        return DiscretizedModule(torch.tensor([float(column.width) for column in columns]))
+        return DiscretizedModule(torch.tensor([column.positive("width") for column in columns]))
 
 
 class DiscretizedModule(LikelihoodModule):

@@ -11,7 +11,6 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from attar.errors import SettingError
 from attar.likelihoods.column import LEAST_SCALE, Column
 from attar.likelihoods.likelihood import LikelihoodModule
 
@@ -32,9 +31,7 @@ class Gaussian(Column, name="gaussian"):
 
     def build(self) -> LikelihoodModule:
         """Return the module; the variance must be positive."""
-        if not self.variance > 0:
-            raise SettingError(f"The variance of {self!r} must be positive.")
-        return GaussianModule(self.variance)
+        return GaussianModule(self.positive("variance"))
 
 
 class GaussianModule(LikelihoodModule):

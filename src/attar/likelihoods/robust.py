@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from attar.errors import SettingError
 from attar.likelihoods.column import Column
 from attar.likelihoods.likelihood import LikelihoodModule
 
@@ -28,9 +27,7 @@ class Laplace(Column, name="laplace"):
 
     def build(self) -> LikelihoodModule:
         """Return the module; the scale must be positive."""
-        if not self.scale > 0:
-            raise SettingError(f"The scale of {self!r} must be positive.")
-        return LaplaceModule(self.scale)
+        return LaplaceModule(self.positive("scale"))
 
 
 class LaplaceModule(LikelihoodModule):
@@ -74,9 +71,7 @@ class Huber(Column, name="huber"):
 
     def build(self) -> LikelihoodModule:
         """Return the module; delta must be positive."""
-        if not self.delta > 0:
-            raise SettingError(f"The delta of {self!r} must be positive.")
-        return HuberModule(self.delta)
+        return HuberModule(self.positive("delta"))
 
 
 class HuberModule(LikelihoodModule):

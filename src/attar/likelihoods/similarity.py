@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from attar.errors import SettingError
 from attar.likelihoods.image import image_shape
 from attar.likelihoods.likelihood import Likelihood, LikelihoodModule, Shape
 
@@ -57,9 +56,7 @@ class MultiScaleSimilarity(Likelihood, name="ms-ssim"):
 
     def build(self) -> LikelihoodModule:
         """Return the module; the share must lie between 0 and 1."""
-        if not 0 <= self.share <= 1:
-            raise SettingError(f"The share of {self!r} must lie between 0 and 1.")
-        return MultiScaleSimilarityModule(self.share)
+        return MultiScaleSimilarityModule(self.fraction("share"))
 
     def parameters(self, shape: Shape) -> Shape:
         """Return the shape of the image."""

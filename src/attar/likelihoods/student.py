@@ -10,7 +10,6 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from attar.errors import SettingError
 from attar.likelihoods.column import LEAST_SCALE, Column
 from attar.likelihoods.likelihood import LikelihoodModule
 
@@ -42,10 +41,7 @@ class StudentT(Column, name="student-t"):
     @classmethod
     def together(cls, columns: Sequence[Self]) -> LikelihoodModule:
         """Return the module, with a scale for each column."""
-        first = columns[0]
-        if not 0 < first.freedom < math.inf:
-            raise SettingError(f"The freedom of {first!r} must be positive and finite.")
-        return StudentTModule(first.freedom, len(columns))
+        return StudentTModule(columns[0].positive("freedom"), len(columns))
 
 
 class StudentTModule(LikelihoodModule):

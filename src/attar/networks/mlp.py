@@ -9,7 +9,8 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from attar.errors import SettingError, unknown
+from attar.checks import positive_integer
+from attar.errors import unknown
 from attar.networks.activations import activation
 from attar.networks.network import Network, Shape, Shaped, glorot
 
@@ -82,8 +83,8 @@ class Mlp(Network, name="mlp"):
         end: int,
         first: Callable[[int, int], nn.Module] = linear,
     ) -> nn.Module:
-        if any(not isinstance(width, int) or width < 1 for width in widths):
-            raise SettingError(f"The widths of an mlp are positive integers, not {widths!r}.")
+        for width in widths:
+            positive_integer(f"Each of the widths of {self!r}", width)
         layers = [first(start, (*widths, end)[0])]
         for before, after in pairwise((*widths, end)):
             layers += [*self._after(before), linear(before, after)]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from attar.checks import positive
 from attar.errors import SettingError
 from attar.parts import Part
 
@@ -45,8 +45,10 @@ class Kernel(Part):
         SettingError
             If there is no scale, or one that is not above 0.
         """
-        if not self.scales or not all(0 < scale < math.inf for scale in self.scales):
-            raise SettingError(f"The scales of {self!r} must be numbers above 0, one at least.")
+        if not self.scales:
+            raise SettingError(f"The scales of {self!r} must be one at least.")
+        for scale in self.scales:
+            positive(f"Each of the scales of {self!r}", scale)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ import torch
 from torch import Generator, Tensor
 
 from attar.codes import CodeModule
-from attar.errors import SettingError
 from attar.sampling.sampler import Draw, Sampler
 
 
@@ -33,14 +32,13 @@ class KernelDensity(Sampler, name="kernel-density"):
 
     def fit(self, code: CodeModule, codes: Tensor) -> Draw:
         """Return the draws; a single code gives itself."""
-        if not 0 <= self.bandwidth < float("inf"):
-            raise SettingError(f"The bandwidth of {self!r} must be 0 or a number above.")
+        bandwidth = self.not_negative("bandwidth")
         m, d = codes.shape
         rows = codes.double()
         centred = (rows - rows.mean(0)) / max(1, m - 1) ** 0.5
         # A root of the covariance, which may have directions without any variance.
         _, scales, axes = torch.linalg.svd(centred, full_matrices=False)
-        root = self.bandwidth * m ** (-1 / (d + 4)) * scales[:, None] * axes
+        root = bandwidth * m ** (-1 / (d + 4)) * scales[:, None] * axes
 
         def draw(n: int, chance: Generator) -> Tensor:
             which = torch.randint(m, (n,), generator=chance)

@@ -44,8 +44,7 @@ class Manifold(Sampler, name="manifold"):
 
     def fit(self, code: CodeModule, codes: Tensor) -> Draw:
         """Return the chains' ends; the code must have a metric."""
-        if self.steps < 1 or self.leaps < 1 or not self.size > 0:
-            raise SettingError(f"The steps, the leaps and the size of {self!r} must be above 0.")
+        self.counted("steps"), self.counted("leaps"), self.positive("size")
         if not isinstance(code, RiemannianModule):
             raise SettingError(
                 f"The sampler 'manifold' needs a code with a metric, and {type(code).__name__} has "

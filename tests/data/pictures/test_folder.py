@@ -259,5 +259,5 @@ class TestRefusals:
         pictures = Pictures(forty)
         (forty / "8.png").unlink()
         for use in (pictures.whole, lambda: pictures.fingerprint):
-            with pytest.raises(FileError, match=r"8\.png cannot be read: no such file"):
+            with pytest.raises(FileError, match=r"There is no file .*8\.png"):
                 use()

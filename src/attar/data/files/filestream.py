@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from attar.data.stream import Stream
-from attar.errors import DataError, FileError
+from attar.errors import AttarError, FileError
 
 # A piece has about this many bytes, and no more than so many rows, or fewer.
 BYTES, MOST, FEWEST = 10 << 20, 1 << 16, 1 << 10
@@ -44,7 +44,7 @@ class FileStream(Stream):
 
 
 @contextmanager
-def readable(path: Path) -> Iterator[None]:
+def readable(path: str | Path) -> Iterator[None]:
     """Tell in one sentence what keeps a file from being read.
 
     Raises
@@ -54,7 +54,7 @@ def readable(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (FileError, DataError):
+    except AttarError:
         raise
     except PermissionError:
         raise FileError(f"{path} may not be read: change its permissions.") from None
@@ -66,7 +66,8 @@ def readable(path: Path) -> Iterator[None]:
 
 def first_line(error: object) -> str:
     """Return what an error says, in one line without a full stop."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    said = getattr(error, "strerror", None) or str(error)
+    return (said.strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 def rows_of_a_piece(width: int) -> int:

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from attar.data.pictures.picture import FORMATS, MODES, Mode, Picture, named
+from attar.data.files.filestream import readable
+from attar.data.pictures.picture import FORMATS, MODES, Mode, Picture
 from attar.data.stream import Stream
 from attar.errors import DataError, FileError, SettingError, unknown
 
@@ -117,7 +118,7 @@ class Pictures(Stream):
         form = f"{self.folder.resolve()} {self.shape} {self.dtype}"
         digest = hashlib.sha256(os.fsencode(form))
         for name, picture in zip(self.names, self._pictures, strict=True):
-            with named(picture.path):
+            with readable(picture.path):
                 file = os.stat(picture.path)
             digest.update(os.fsencode(f"\n{name} {file.st_size} {file.st_mtime_ns}"))
         return digest.hexdigest()
@@ -210,7 +211,7 @@ def _files(folder: str, above: tuple[str, ...] = ()) -> Iterator[str]:
     real = os.path.realpath(folder)
     if real in above:  # a link to where we came from
         return
-    with named(folder), os.scandir(folder) as scan:
+    with readable(folder), os.scandir(folder) as scan:
         entries = sorted(scan, key=lambda entry: _natural(entry.name))
     for entry in entries:
         if entry.name.startswith("."):

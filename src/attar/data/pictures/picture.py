@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from attar.errors import AttarError, DataError, FileError
+from attar.data.files.filestream import readable
+from attar.errors import DataError, FileError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
 
@@ -167,28 +168,17 @@ def _twice(size: tuple[int, int], target: tuple[int, int]) -> tuple[int, int]:
 
 @contextmanager
 def _opened(path: str) -> Iterator[Image.Image]:
-    # From a path Pillow would map plain TIFF into memory, and take it for turned already.
-    with named(path), open(path, "rb") as file, Image.open(file, formats=FORMATS) as image:
-        yield image
-
-
-@contextmanager
-def named(path: str) -> Iterator[None]:
-    """Turn whatever goes wrong with a file into one sentence that names it."""
-    try:
-        yield
-    except AttarError:
-        raise
-    except UnidentifiedImageError:
-        raise FileError(
-            f"{path} is no picture, though its name says so: repair it or leave it out."
-        ) from None
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise FileError(
-            f"{path} has more than {Image.MAX_IMAGE_PIXELS:,} pixels, which may be meant to fill "
-            "the memory: make it smaller or leave it out."
-        ) from None
-    except Exception as error:  # on damaged files Pillow raises whatever it likes
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        first = reason.splitlines()[0].strip(" .").lower()
-        raise FileError(f"{path} cannot be read: {first}.") from None
+    with readable(path):
+        try:
+            # From a path Pillow would map plain TIFF into memory, and take it for turned already.
+            with open(path, "rb") as file, Image.open(file, formats=FORMATS) as image:
+                yield image
+        except UnidentifiedImageError:
+            raise FileError(
+                f"{path} is no picture, though its name says so: repair it or leave it out."
+            ) from None
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+            raise FileError(
+                f"{path} has more than {Image.MAX_IMAGE_PIXELS:,} pixels, which may be meant to "
+                "fill the memory: make it smaller or leave it out."
+            ) from None

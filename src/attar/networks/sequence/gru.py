@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from attar.networks.mlp import Shortcut, linear, zeroed
 from attar.networks.network import Network, Shape, Shaped
-from attar.networks.sequence.series import Cut, Joined, Places, positive, series
+from attar.networks.sequence.series import Cut, Joined, Places, series
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,8 @@ class Gru(Network, name="gru"):
         return Shortcut(body, nn.Sequential(linear(width, math.prod(shape)), Shaped(shape)))
 
     def _checked(self, shape: Shape) -> tuple[int, int]:
-        positive(self, "units", "layers", "patch")
+        for setting in ("units", "layers", "patch"):
+            self.counted(setting)
         return series(self, shape)
 
     def _gru(self, features: int, bidirectional: bool = False) -> nn.GRU:

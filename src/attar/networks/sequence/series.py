@@ -26,24 +26,6 @@ def series(network: Network, shape: Shape) -> tuple[int, int]:
     return shape[0], shape[1]
 
 
-def positive(network: Network, *settings: str) -> None:
-    """Refuse settings that are anything but positive integers, or tuples of them.
-
-    Raises
-    ------
-    SettingError
-        If one is; it is named.
-    """
-    for setting in settings:
-        value = getattr(network, setting)
-        numbers = value if isinstance(value, tuple) else (value,)
-        if any(not isinstance(number, int) or number < 1 for number in numbers):
-            raise SettingError(
-                f"The {setting} of the network {network.name!r} must be whole and positive, not "
-                f"{value!r}."
-            )
-
-
 class Cut(nn.Module):
     """Cuts time into patches, each with all its channels; zeros fill up the last one."""
 

@@ -8,11 +8,12 @@ from itertools import pairwise
 
 from torch import nn
 
+from attar.checks import positive_integer
 from attar.errors import SettingError
 from attar.networks.activations import activation
 from attar.networks.mlp import Shortcut, linear, zeroed
 from attar.networks.network import Network, Shape, Shaped, glorot
-from attar.networks.sequence.series import positive, series
+from attar.networks.sequence.series import series
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,9 @@ class Tcn(Network, name="tcn"):
         return nn.Sequential(*layers)
 
     def _stages(self, shape: Shape) -> list[tuple[int, int]]:
-        positive(self, "channels", "kernel")
-        if self.kernel % 2 == 0:
+        for channels in self.channels:
+            positive_integer(f"Each of the channels of {self!r}", channels)
+        if self.counted("kernel") % 2 == 0:
             raise SettingError(
                 f"The kernel of the network 'tcn' must be odd, to have a middle, not {self.kernel}."
             )

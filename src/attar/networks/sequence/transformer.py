@@ -10,7 +10,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from attar.errors import SettingError
 from attar.networks.mlp import linear, zeroed
 from attar.networks.network import Network, Shape, Shaped
-from attar.networks.sequence.series import Cut, Joined, Places, positive, series
+from attar.networks.sequence.series import Cut, Joined, Places, series
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,8 @@ class Transformer(Network, name="transformer"):
 
     def _sizes(self, shape: Shape) -> tuple[int, int, int]:
         """Return the channels, the steps of time, and the patches."""
-        positive(self, "width", "heads", "layers", "patch")
+        for setting in ("width", "heads", "layers", "patch"):
+            self.counted(setting)
         if self.width % self.heads:
             raise SettingError(
                 f"The {self.heads} heads of the network 'transformer' cannot share {self.width} "
