@@ -50,15 +50,6 @@ def kind_of_shape(shape):
     return Matrix("float64", *shape)
 
 
-@pytest.mark.parametrize("n", [1, 7, 4999, 5000, 5001, 12_345])
-def test_a_sample_is_spread_evenly_and_not_too_large(n):
-    rows = np.arange(n)
-    sample = choices.evenly(rows, 5000)
-    assert min(n, 2500) <= len(sample) <= 5000
-    assert len(set(np.diff(sample))) <= 1
-    assert n - 1 - sample[-1] < max(1, n / 2000)
-
-
 def test_nearly_black_and_white_data_are_coins():
     ink = (CHANCE.random((50, 20)) < 0.3).astype(float)
     assert likelihood_of(ink, Point())[0] == Bernoulli()

@@ -60,11 +60,6 @@ class Choice:
         return asdict(self)
 
 
-def evenly(rows: Rows, most: int) -> Rows:
-    """Return at most so many rows, evenly spread."""
-    return rows[:: max(1, -(-rows.shape[0] // most))]
-
-
 def likelihood(preparation: Preparation, prepared: Rows, recipe: Recipe) -> tuple[Likelihood, str]:
     """Return what suits the columns of a table, the counts of a sparse matrix, or plain numbers.
 

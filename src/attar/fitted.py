@@ -29,6 +29,7 @@ from attar.recipe import Recipe
 from attar.records import Epoch
 from attar.sampling import Draw, Sampler
 from attar.sampling.samplers import drawing
+from attar.training.checkpoints import nested, unnested
 
 
 @dataclass(frozen=True)
@@ -73,13 +74,14 @@ class Fitted:
         """Return everything that is an array, by name."""
         model, scaler = self.applied.model.state_dict(), self.applied.preparation.scaler
         baseline, told = self.study.baseline, self.conditioning
-        return {f"model.{name}": tensor for name, tensor in model.items()} | {
-            **{f"scaler.{name}": tensor for name, tensor in scaler.state_dict().items()},
+        return {
+            **nested("model", model),
+            **nested("scaler", scaler.state_dict()),
             "codes": torch.from_numpy(self.study.codes),
             "numbers": torch.from_numpy(self.study.numbers),
             "baseline.mean": torch.from_numpy(baseline.mean),
             "baseline.components": torch.from_numpy(baseline.components),
-            **({} if told is None else {f"told.{name}": t for name, t in told.tensors().items()}),
+            **({} if told is None else nested("told", told.tensors())),
         }
 
     def to_json(self) -> dict[str, Any]:
@@ -170,18 +172,18 @@ class Fitted:
         size = int(facts["code_size"])
         own, told = isinstance(network, Modules), None
         if facts["told"] is not None:
-            told = Conditioning.restored(facts["told"], _under("told.", tensors))
+            told = Conditioning.restored(facts["told"], unnested("told", tensors))
         with torch.device("cpu" if own else "meta"):
             told_size = 0 if told is None else told.size
             built = recipe.build(kind.shape, size, network, likelihood, facts["gaps"], told_size)
         model = built.model
-        model.load_state_dict(_under("model.", tensors), assign=not own)
+        model.load_state_dict(unnested("model", tensors), assign=not own)
         # A likelihood may have constants that are in no file.
         learnt = model.likelihood.state_dict()
         model.likelihood = likelihood.build()
         model.likelihood.load_state_dict(learnt, assign=not own)
         model.eval()
-        scaler = Scaler.restored(_under("scaler.", tensors))
+        scaler = Scaler.restored(unnested("scaler", tensors))
         return cls(
             recipe,
             network,
@@ -197,7 +199,3 @@ class Fitted:
                 Facts(**facts["facts"]),
             ),
         )
-
-
-def _under(start: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(start): t for name, t in tensors.items() if name.startswith(start)}

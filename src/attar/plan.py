@@ -23,6 +23,7 @@ from attar.data.corpus import most_rows
 from attar.data.kind import Kind, Rows
 from attar.data.preparation import Preparation
 from attar.data.preparations import preparation as preparation_of
+from attar.data.sample import evenly_spread
 from attar.data.scaling import MinMax, Scaling
 from attar.data.summary import Summary
 from attar.errors import AttarWarning, DataError, SettingError, unknown
@@ -132,7 +133,9 @@ class Planner:
         scaling = self._scaling(recipe)
         preparation = preparation_of(self.kind, scaling, self.summary)
         few = min(choices.SAMPLE, most_rows(self.summary.sample))
-        prepared = preparation.prepare(choices.evenly(self.summary.sample, few)).numpy()
+        sample = self.summary.sample
+        rows = sample[evenly_spread(sample.shape[0], few)]
+        prepared = preparation.prepare(rows).numpy()
         if np.isnan(prepared).all():
             raise DataError("All values are missing: there is nothing to learn.")
         network = self._network()

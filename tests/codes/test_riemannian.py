@@ -235,7 +235,5 @@ class TestCode:
     @pytest.mark.parametrize("name", ["anchors", "temperature", "floor", "steps", "longest"])
     def test_numbers_that_are_not_above_zero_are_refused(self, name):
         for wrong in (0, -1, math.nan, math.inf):
-            with pytest.raises(
-                SettingError, match=rf"The {name} .* must be an? (integer|number) above 0"
-            ):
+            with pytest.raises(SettingError, match=rf"The {name} .* must be .* above 0"):
                 Riemannian(**{name: wrong}).build(2, (3,))

@@ -1,8 +1,9 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attar.data.sample import Sample, hashed
+from attar.data.sample import Sample, evenly_spread, hashed
 
 
 def sampled(pieces, size):
@@ -45,3 +46,16 @@ def test_memory_stays_at_twice_the_size():
     for start in range(0, 50_000, 500):
         sample.add(np.arange(start, start + 500), 500)
         assert sum(map(len, sample._kept)) <= 200
+
+
+def test_places_are_evenly_spread():
+    assert evenly_spread(9, 5).tolist() == [0, 2, 4, 6, 8]
+    assert evenly_spread(3, 5).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("n", [2, 7, 4999, 5000, 5001, 12_345])
+def test_few_of_many_places_are_evenly_spread(n):
+    places = evenly_spread(n, 5000)
+    assert len(places) == min(n, 5000)
+    assert (places[0], places[-1]) == (0, n - 1)
+    assert np.ptp(np.diff(places)) <= 1

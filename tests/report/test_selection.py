@@ -9,7 +9,7 @@ from attar.data import corpus
 from attar.data.stream import Stream
 from attar.report.colouring import by_label
 from attar.report.markup import short_times
-from attar.report.selection import called, drawn, evenly_spread, plane, walk_ends
+from attar.report.selection import called, drawn, plane, walk_ends
 
 
 class Pieces(Stream):
@@ -68,11 +68,6 @@ def test_rows_are_called_by_what_they_are_of():
 )
 def test_times_are_as_long_as_they_need_to_be(long, short):
     assert short_times(long) == (short or long)
-
-
-def test_evenly_spread_rows():
-    assert evenly_spread(9, 5).tolist() == [0, 2, 4, 6, 8]
-    assert evenly_spread(3, 5).tolist() == [0, 1, 2]
 
 
 def test_the_plane_is_that_of_principal_components():

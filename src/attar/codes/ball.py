@@ -9,10 +9,9 @@ import torch
 from torch import Generator, Tensor
 
 from attar.codes.code import Code, CodeModule, Explain
-from attar.codes.gaussian import log_normal
 from attar.errors import SettingError
 from attar.priors import Prior, PriorModule
-from attar.priors.normal import moments
+from attar.priors.normal import log_normal, moments
 from attar.records import Coded
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from attar.codes.code import Code, CodeModule, Explain
 from attar.priors import Prior, PriorModule, StandardNormal
+from attar.priors.normal import log_normal as log_normal
 from attar.priors.normal import moments
 from attar.records import Coded
 
@@ -72,8 +72,3 @@ class GaussianModule(CodeModule):
     def point(self, features: Tensor, explain: Explain | None = None) -> Tensor:
         """Return the posterior's mean: (B, d)."""
         return features.chunk(2, dim=-1)[0]
-
-
-def log_normal(epsilon: Tensor, log_variance: Tensor) -> Tensor:
-    """Return the log-density of μ + σ ε under N(μ, σ²): (K, B)."""
-    return -0.5 * (epsilon.square() + log_variance + math.log(2 * math.pi)).sum(-1)

@@ -11,9 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from attar.codes.code import Code, CodeModule, Explain
-from attar.codes.gaussian import log_normal
 from attar.priors import Prior, PriorModule, StandardNormal
-from attar.priors.normal import moments
+from attar.priors.normal import log_normal, moments
 from attar.records import Coded
 
 # From positions (..., d) to the gradient of the log-density there (..., d).

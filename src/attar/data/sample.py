@@ -67,6 +67,11 @@ class Sample:
         return self.take(kept, places), rows[places]
 
 
+def evenly_spread(n: int, most: int) -> NDArray[np.intp]:
+    """Return at most ``most`` of 0, ..., n - 1, evenly spread, the first and the last included."""
+    return np.linspace(0, n - 1, min(n, most)).round().astype(np.intp)
+
+
 def hashed(rows: NDArray[np.intp]) -> NDArray[np.uint64]:
     """Return a well-mixed number for each row number (the finalizer of SplitMix64)."""
     x = rows.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)

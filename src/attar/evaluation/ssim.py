@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
+
+from attar.likelihoods.similarity import SIDE, luminance_and_contrast
 
 Rows = NDArray[Any]
-
-WINDOW, SPREAD = 11, 1.5
-# They keep the quotients of flat and of black windows apart from 0 / 0.
-LUMINANCE, CONTRAST = 0.01**2, 0.03**2
 
 
 def ssim(images: Rows, others: Rows) -> float:
@@ -31,31 +31,13 @@ def ssim(images: Rows, others: Rows) -> float:
     Wang, Bovik, Sheikh and Simoncelli, "Image quality assessment: from error visibility to
     structural similarity", IEEE Transactions on Image Processing 13, 2004.
     """
-    x, y = (_planes(np.where(np.isnan(images), others, images)), _planes(others))
-    across, along = _windows(x.shape[-2]), _windows(x.shape[-1]).T
-
-    def mean(planes: Rows) -> Rows:
-        smooth: Rows = across @ planes @ along
-        return smooth
-
-    mean_x, mean_y = mean(x), mean(y)
-    spread = mean(x * x + y * y) - mean_x**2 - mean_y**2
-    shared = mean(x * y) - mean_x * mean_y
-    luminance = (2 * mean_x * mean_y + LUMINANCE) / (mean_x**2 + mean_y**2 + LUMINANCE)
-    return float((luminance * (2 * shared + CONTRAST) / (spread + CONTRAST)).mean())
+    x, y = _planes(np.where(np.isnan(images), others, images)), _planes(others)
+    size = min(x.shape[-2:])
+    luminance, contrast = luminance_and_contrast(x, y, min(SIDE, size - 1 + size % 2))
+    return float((luminance * contrast).mean())
 
 
-def _planes(images: Rows) -> Rows:
+def _planes(images: Rows) -> Tensor:
     """Return each channel as an image: (n, channels or 1, height, width)."""
-    return np.moveaxis(images.reshape(*images.shape[:3], -1), -1, 1).astype(np.float64)
-
-
-def _windows(length: int) -> Rows:
-    """Return the weights of the pixels of a line in each window: (windows, length)."""
-    size = min(WINDOW, length - 1 + length % 2)
-    offsets = np.arange(size) - size // 2
-    weights = np.exp(-0.5 * (offsets / SPREAD) ** 2)
-    windows = np.zeros((length - size + 1, length))
-    for start, row in enumerate(windows):
-        row[start : start + size] = weights / weights.sum()
-    return windows
+    planes = np.moveaxis(images.reshape(*images.shape[:3], -1), -1, 1)
+    return torch.from_numpy(planes.astype(np.float64))

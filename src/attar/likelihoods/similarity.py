@@ -85,20 +85,26 @@ def ms_ssim(one: Tensor, other: Tensor) -> Tensor:
     """Return the similarity of images with values from 0 to 1: (..., C, H, W) -> (..., C)."""
     size = min(one.shape[-2:])
     side = window_side(size)
+    deviation = DEVIATION * side / SIDE
     weights = WEIGHTS[: scales(size, side)]
     logs = torch.zeros_like(one[..., 0, 0])
     for weight in weights[:-1]:
-        _, contrast = ssim(one, other, side)
+        _, contrast = luminance_and_contrast(one, other, side, deviation)
         logs = logs + weight * bent_log(contrast.mean((-2, -1)))
         one, other = halved(one), halved(other)
-    luminance, contrast = ssim(one, other, side)
+    luminance, contrast = luminance_and_contrast(one, other, side, deviation)
     logs = logs + weights[-1] * bent_log((luminance * contrast).mean((-2, -1)))
     return (logs / sum(weights)).exp()
 
 
-def ssim(one: Tensor, other: Tensor, side: int) -> tuple[Tensor, Tensor]:
-    """Return how alike luminance and contrast are under each place of the window."""
-    rows, columns = (gaussian_window(size, side).to(one) for size in one.shape[-2:])
+def luminance_and_contrast(
+    one: Tensor, other: Tensor, side: int, deviation: float = DEVIATION
+) -> tuple[Tensor, Tensor]:
+    """Return how alike luminance and contrast are under each place of the gaussian window.
+
+    Their product is the structural similarity of Wang, Bovik, Sheikh and Simoncelli (2004).
+    """
+    rows, columns = (gaussian_window(size, side, deviation).to(one) for size in one.shape[-2:])
 
     def blurred(images: Tensor) -> Tensor:
         # As two products with a matrix: many times faster than convolutions of one channel.
@@ -113,11 +119,11 @@ def ssim(one: Tensor, other: Tensor, side: int) -> tuple[Tensor, Tensor]:
     return luminance, contrast
 
 
-def gaussian_window(size: int, side: int) -> Tensor:
+def gaussian_window(size: int, side: int, deviation: float) -> Tensor:
     """Return the matrix (size - side + 1, size) that averages under a window at each place."""
     centres = torch.arange(size - side + 1) + side // 2
     offsets = torch.arange(size) - centres[:, None]
-    bell = torch.exp(-0.5 * (offsets.double() / (DEVIATION * side / SIDE)).square())
+    bell = torch.exp(-0.5 * (offsets.double() / deviation).square())
     bell = bell.masked_fill(offsets.abs() > side // 2, 0)
     return bell / bell.sum(-1, keepdim=True)
 

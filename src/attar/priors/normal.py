@@ -54,8 +54,12 @@ def moments(features: Tensor) -> tuple[Tensor, Tensor]:
 
 def log_density(z: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
     """Return log N(z; μ, σ²) of codes (..., d): (...)."""
-    squares = (z - mean).square() * (-log_variance).exp()
-    return -0.5 * (squares + log_variance + math.log(2 * math.pi)).sum(-1)
+    return log_normal((z - mean) * (-0.5 * log_variance).exp(), log_variance)
+
+
+def log_normal(epsilon: Tensor, log_variance: Tensor) -> Tensor:
+    """Return log N(μ + σ ε; μ, σ²) of codes (..., d): (...)."""
+    return -0.5 * (epsilon.square() + log_variance + math.log(2 * math.pi)).sum(-1)
 
 
 def drawn(mean: Tensor, log_variance: Tensor, generator: Generator | None = None) -> Tensor:

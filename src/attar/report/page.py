@@ -13,6 +13,7 @@ from torch import Generator
 from attar.applied import Applied
 from attar.data.infinite import without_infinities
 from attar.data.kind import Rows
+from attar.data.sample import evenly_spread
 from attar.data.source import read
 from attar.files import written_whole
 from attar.report import sections
@@ -20,7 +21,7 @@ from attar.report.colouring import Colouring, by_label, one_each, plain
 from attar.report.display import Display
 from attar.report.markup import tag
 from attar.report.pictures import Pictures
-from attar.report.selection import called, drawn, evenly_spread
+from attar.report.selection import called, drawn
 from attar.report.series import Series
 from attar.report.shown import Shown, brought_back
 from attar.report.sparse import Bags

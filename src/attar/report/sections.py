@@ -11,6 +11,7 @@ import torch
 from attar.applied import Applied
 from attar.codes import CodeModule
 from attar.data.kind import Rows
+from attar.data.sample import evenly_spread
 from attar.evaluation.diagnosis import Finding
 from attar.fitted import Fitted
 from attar.recipe import Recipe
@@ -19,7 +20,7 @@ from attar.report import figures
 from attar.report.colouring import Colouring
 from attar.report.display import Display, Walk
 from attar.report.markup import captioned, legend, number, tag
-from attar.report.selection import evenly_spread, plane, walk_ends
+from attar.report.selection import plane, walk_ends
 from attar.report.shown import Shown, brought_back
 
 WALKS, STEPS = 4, 8

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from attar.data.corpus import most_rows
 from attar.data.preparation import Preparation
-from attar.data.sample import Sample
+from attar.data.sample import Sample, evenly_spread
 from attar.report.markup import short_times
 
 Rows = NDArray[Any]
@@ -48,11 +48,6 @@ def called(index: pd.DataFrame | None, places: Indices) -> list[str]:
     if series and len(set(start)) == 1:
         words = [[f"{index.columns[0]} {name}" for name in series[0]]]
     return [", ".join(parts) for parts in zip(*words, strict=True)]
-
-
-def evenly_spread(n: int, most: int) -> Indices:
-    """Return at most ``most`` of 0, ..., n - 1, evenly spread, the first and the last included."""
-    return np.linspace(0, n - 1, min(n, most)).round().astype(np.intp)
 
 
 def walk_ends(groups: Indices, along: Rows, most: int) -> list[tuple[int, int]]:

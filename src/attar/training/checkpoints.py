@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -79,12 +80,12 @@ class Checkpoint:
         return state, json.loads(metadata["facts"])
 
 
-def nested(prefix: str, state: State) -> State:
+def nested(prefix: str, state: Mapping[str, Tensor]) -> State:
     """Return the state with ``prefix.`` before each name."""
     return {f"{prefix}.{name}": tensor for name, tensor in state.items()}
 
 
-def unnested(prefix: str, state: State) -> State:
+def unnested(prefix: str, state: Mapping[str, Tensor]) -> State:
     """Return the part of the state under ``prefix.``, without it."""
     start = f"{prefix}."
     return {name.removeprefix(start): t for name, t in state.items() if name.startswith(start)}
