@@ -52,3 +52,9 @@ def unknown(what: str, name: object, known: Iterable[str]) -> SettingError:
     near = get_close_matches(str(name), choices, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(choices)}."
     return SettingError(f"There is no {what} named {name!r}: {hint}")
+
+
+def first_line(error: object) -> str:
+    """Return what an error says, in one line without a full stop."""
+    said = getattr(error, "strerror", None) or str(error)
+    return (said.strip().splitlines() or [type(error).__name__])[0].rstrip(".")

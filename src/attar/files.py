@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from attar.errors import FileError
+from attar.errors import FileError, first_line
 
 
 @contextmanager
@@ -36,8 +36,7 @@ def written_whole(path: Path) -> Iterator[Path]:
     except FileError:
         raise
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise FileError(f"{path} cannot be written: {reason}.") from error
+        raise FileError(f"{path} cannot be written: {first_line(error).lower()}.") from error
 
 
 def check_writable(path: Path) -> None:

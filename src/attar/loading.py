@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from attar import storage
-from attar.errors import ModelFileError, SettingError
+from attar.errors import ModelFileError, SettingError, first_line
 from attar.estimator import Autoencoder
 from attar.fitted import Fitted
 from attar.networks import Modules
@@ -44,8 +44,9 @@ def load(path: str | Path, network: tuple[Any, Any] | None = None) -> Autoencode
         own = None if network is None else Modules.of(network)
         estimator.fitted_ = Fitted.restored(tensors, facts, own)
     except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise ModelFileError(f"{path} describes a model that cannot be built: {reason}") from None
+        raise ModelFileError(
+            f"{path} describes a model that cannot be built: {first_line(error)}."
+        ) from None
     if network is not None:
         estimator.network = network
     return estimator

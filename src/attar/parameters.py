@@ -7,8 +7,8 @@ from typing import Any, Self
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from attar.errors import SettingError, unknown
-from attar.parts import Part
+from attar.errors import SettingError
+from attar.parts import Part, by_part
 from attar.plan import PARTS
 from attar.recipe import Recipe
 
@@ -35,15 +35,9 @@ class Parameters(BaseEstimator):
             If there is no such setting; the nearest name is suggested.
         """
         known = super().get_params(deep=False)
-        nested: dict[str, dict[str, Any]] = {}
-        for key, value in params.items():
-            head, _, tail = key.partition("__")
-            if head not in known:
-                raise unknown(f"setting of {type(self).__name__}", head, known)
-            if tail:
-                nested.setdefault(head, {})[tail] = value
-            else:
-                setattr(self, key, value)
+        own, nested = by_part(params, known, type(self).__name__)
+        for name, value in own.items():
+            setattr(self, name, value)
         for head, settings in nested.items():
             part = self._part(head)
             if part is None:

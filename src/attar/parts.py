@@ -8,6 +8,7 @@ a name, so that a file or a command line can say ``"gaussian"`` and never a path
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -90,17 +91,7 @@ class Part:
         SettingError
             If there is no such hyperparameter; the nearest name is suggested.
         """
-        direct: dict[str, Any] = {}
-        inner: dict[str, dict[str, Any]] = {}
-        known = [field.name for field in _fields(self)]
-        for key, value in changes.items():
-            head, _, tail = key.partition("__")
-            if head not in known:
-                raise unknown(f"setting of {self!r}", head, known)
-            if tail:
-                inner.setdefault(head, {})[tail] = value
-            else:
-                direct[head] = value
+        direct, inner = by_part(changes, [field.name for field in _fields(self)], repr(self))
         for head, settings in inner.items():
             part = direct.get(head, getattr(self, head))
             if not isinstance(part, Part):
@@ -158,6 +149,29 @@ class Part:
         if isinstance(value, list):
             return tuple(Part.parsed(item) for item in value)
         return value
+
+
+def by_part(
+    params: Mapping[str, Any], known: Collection[str], whose: str
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Return the parameters of one's own, and those of each part, given as ``part__name``.
+
+    Raises
+    ------
+    SettingError
+        If one is not known; the nearest name is suggested.
+    """
+    own: dict[str, Any] = {}
+    inner: dict[str, dict[str, Any]] = {}
+    for key, value in params.items():
+        head, _, tail = key.partition("__")
+        if head not in known:
+            raise unknown(f"setting of {whose}", head, known)
+        if tail:
+            inner.setdefault(head, {})[tail] = value
+        else:
+            own[head] = value
+    return own, inner
 
 
 def _fields(part: Part) -> tuple[dataclasses.Field[Any], ...]:

@@ -26,7 +26,7 @@ from attar.data.preparations import preparation as preparation_of
 from attar.data.sample import evenly_spread
 from attar.data.scaling import MinMax, Scaling
 from attar.data.summary import Summary
-from attar.errors import AttarWarning, DataError, SettingError, unknown
+from attar.errors import AttarWarning, DataError, SettingError, first_line, unknown
 from attar.likelihoods import Gaussian, Likelihood
 from attar.networks import Modules, Network
 from attar.objective import Objective
@@ -90,8 +90,9 @@ class Plan:
         except SettingError:
             raise
         except (TypeError, ValueError, RuntimeError) as error:
-            reason = str(error).strip().partition("\n")[0].rstrip(".")
-            raise SettingError(f"The parts cannot be built as they are set: {reason}.") from error
+            raise SettingError(
+                f"The parts cannot be built as they are set: {first_line(error)}."
+            ) from error
 
 
 class Planner:

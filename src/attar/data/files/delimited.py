@@ -12,9 +12,8 @@ import pyarrow as pa
 import pyarrow.csv as csv
 
 from attar.data.files.celltypes import FALSE, MISSING, TRUE, CellType
-from attar.data.files.filestream import first_line
 from attar.data.files.frames import TableStream
-from attar.errors import DataError, FileError
+from attar.errors import DataError, FileError, first_line
 
 # Arrow reads some blocks ahead. No line may be longer than one.
 BLOCK = 1 << 20

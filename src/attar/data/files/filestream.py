@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from attar.data.stream import Stream
-from attar.errors import AttarError, FileError
+from attar.errors import AttarError, FileError, first_line
 
 # A piece has about this many bytes, and no more than so many rows, or fewer.
 BYTES, MOST, FEWEST = 10 << 20, 1 << 16, 1 << 10
@@ -62,12 +62,6 @@ def readable(path: str | Path) -> Iterator[None]:
         raise FileError(f"There is no file {path}.") from None
     except Exception as error:  # on damaged files readers raise whatever they like
         raise FileError(f"{path} cannot be read: {first_line(error)}.") from None
-
-
-def first_line(error: object) -> str:
-    """Return what an error says, in one line without a full stop."""
-    said = getattr(error, "strerror", None) or str(error)
-    return (said.strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 def rows_of_a_piece(width: int) -> int:

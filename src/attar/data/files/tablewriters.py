@@ -19,10 +19,10 @@ import pyarrow.parquet as pq
 from scipy import sparse
 
 from attar.data.files.celltext import TEXT, cell_texts, quoted
-from attar.data.files.filestream import MOST, first_line
+from attar.data.files.filestream import MOST
 from attar.data.files.views import plain, plain_type
 from attar.data.files.writer import Writer
-from attar.errors import DataError, FileError
+from attar.errors import DataError, FileError, first_line
 
 # A row group of Parquet is full at so many rows, or bytes.
 GROUP_ROWS, GROUP_BYTES = 1 << 17, 1 << 26
