@@ -7,15 +7,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attar.codes.code import Code, CodeModule, Explain
-from attar.codes.sparse.largest import LargestModule, check_k
+from attar.codes.code import CodeModule, Explain
+from attar.codes.sparse.largest import LargestCode, LargestModule
 
 # The weight of the newest batch in the running mean of the threshold.
 NEWEST = 0.05
 
 
 @dataclass(frozen=True)
-class BatchTopK(Code, name="batchtopk"):
+class BatchTopK(LargestCode, name="batchtopk"):
     """The k B largest units of a batch of B rows, rectified; all others are zero.
 
     Outside training a row must not depend on its neighbours: what reaches a threshold is kept, the
@@ -32,20 +32,9 @@ class BatchTopK(Code, name="batchtopk"):
     Bussmann, Leask and Nanda, "BatchTopK sparse autoencoders", NeurIPS workshop 2024.
     """
 
-    k: int = 8
-
-    beta = 0.0
-    provides = frozenset({"point", "sparse"})
-
-    @property
-    def least_size(self) -> int:
-        """Twice as many units as are active."""
-        return 2 * self.k
-
     def build(self, code_size: int, shape: tuple[int, ...] = ()) -> CodeModule:
         """Return the module; k must lie between 1 and the code's size."""
-        check_k(self.k, code_size)
-        return BatchTopKModule(code_size, self.k)
+        return BatchTopKModule(code_size, self.active(code_size))
 
 
 class BatchTopKModule(LargestModule):

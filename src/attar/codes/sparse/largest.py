@@ -1,11 +1,13 @@
-"""What the codes that keep only their largest units share: a check of k, and no dead units."""
+"""What the codes that keep only their largest units share: how many, and no dead units."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from attar.codes.code import CodeModule, Explain
+from attar.codes.code import Code, CodeModule, Explain
 from attar.codes.sparse.slope import with_slope
 from attar.errors import SettingError
 from attar.records import Coded
@@ -16,19 +18,34 @@ PATIENCE = 8
 PRICE = 0.25
 
 
-def check_k(k: int, code_size: int) -> None:
-    """Refuse a number of units that a code of this size cannot keep.
+@dataclass(frozen=True)
+class LargestCode(Code):
+    """A code of which only the largest units are kept."""
 
-    Raises
-    ------
-    SettingError
-        If k is no whole number between 1 and the code's size.
-    """
-    if not isinstance(k, int) or not 1 <= k <= code_size:
-        raise SettingError(
-            f"A code of size {code_size} cannot keep k={k} units a row: choose k between 1 and "
-            f"{code_size}."
-        )
+    k: int = 8
+
+    beta = 0.0
+    provides = frozenset({"point", "sparse"})
+
+    @property
+    def least_size(self) -> int:
+        """Twice as many units as are active."""
+        return 2 * self.k
+
+    def active(self, code_size: int) -> int:
+        """Return k, which must lie between 1 and the code's size.
+
+        Raises
+        ------
+        SettingError
+            If it does not.
+        """
+        if not isinstance(self.k, int) or not 1 <= self.k <= code_size:
+            raise SettingError(
+                f"A code of size {code_size} cannot keep k={self.k} units a row: choose k between "
+                f"1 and {code_size}."
+            )
+        return self.k
 
 
 class LargestModule(CodeModule):

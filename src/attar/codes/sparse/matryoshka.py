@@ -7,14 +7,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attar.codes.code import Code, CodeModule, Explain
+from attar.codes.code import CodeModule, Explain
 from attar.codes.sparse.batch_topk import BatchTopK
+from attar.codes.sparse.largest import LargestCode
 from attar.errors import SettingError
 from attar.records import Coded
 
 
 @dataclass(frozen=True)
-class Matryoshka(Code, name="matryoshka"):
+class Matryoshka(LargestCode, name="matryoshka"):
     """Nested dictionaries: in training the first d/2, d/4, ... units must do without the others.
 
     The active units are chosen as in ``BatchTopK``. Each row is decoded from all of them, from
@@ -34,16 +35,12 @@ class Matryoshka(Code, name="matryoshka"):
     autoencoders", ICML 2025. Kusupati et al., "Matryoshka representation learning", NeurIPS 2022.
     """
 
-    k: int = 8
     levels: int = 4
-
-    beta = 0.0
-    provides = frozenset({"point", "sparse"})
 
     @property
     def least_size(self) -> int:
         """Twice as many units as are active, and one for the smallest dictionary."""
-        return max(2 * self.k, 1 << (self.levels - 1))
+        return max(super().least_size, 1 << (self.levels - 1))
 
     def build(self, code_size: int, shape: tuple[int, ...] = ()) -> CodeModule:
         """Return the module; the smallest dictionary must have a unit."""

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attar.codes.code import Code, CodeModule, Explain
-from attar.codes.sparse.largest import LargestModule, check_k
+from attar.codes.code import CodeModule, Explain
+from attar.codes.sparse.largest import LargestCode, LargestModule
 
 
 @dataclass(frozen=True)
-class TopK(Code, name="topk"):
+class TopK(LargestCode, name="topk"):
     """The k largest units of each row, rectified; all others are zero.
 
     Units that are never among them are taught what the others leave unexplained, and their bias
@@ -29,20 +29,9 @@ class TopK(Code, name="topk"):
     sparse autoencoders", ICLR 2025.
     """
 
-    k: int = 8
-
-    beta = 0.0
-    provides = frozenset({"point", "sparse"})
-
-    @property
-    def least_size(self) -> int:
-        """Twice as many units as are active."""
-        return 2 * self.k
-
     def build(self, code_size: int, shape: tuple[int, ...] = ()) -> CodeModule:
         """Return the module; k must lie between 1 and the code's size."""
-        check_k(self.k, code_size)
-        return TopKModule(code_size, self.k)
+        return TopKModule(code_size, self.active(code_size))
 
 
 class TopKModule(LargestModule):
