@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 from attar.errors import SettingError, unknown
@@ -28,8 +29,8 @@ class Part:
     needs: ClassVar[frozenset[str]] = frozenset()
     provides: ClassVar[frozenset[str]] = frozenset()
     family: ClassVar[str]
-    name: ClassVar[str]
-    members: ClassVar[dict[str, type[Any]]]
+    name: str
+    members: ClassVar[dict[str, Callable[[], Any]]]
 
     def __init_subclass__(cls, name: str = "") -> None:
         if Part in cls.__bases__:
