@@ -21,7 +21,7 @@ from attar.bounds import ImportanceWeighted, Multiple
 from attar.codes import Gaussian
 from attar.data.stream import Stream
 from attar.networks import Mlp
-from attar.training import AdamW
+from attar.training import Optimizer
 from benchmarks._common import Rows, arguments, flat, mnist, report
 
 GOALS = {"vae": 89.0, "iwae": 86.0}
@@ -58,7 +58,7 @@ def vae(epochs: int, seed: int) -> attar.Autoencoder:
         network=Mlp((400,), "silu"),
         epochs=epochs,
         batch_size=128,
-        optimizer=AdamW(0.01),
+        optimizer=Optimizer("adamw"),
         learning_rate=0.008,
         random_state=seed,
     )

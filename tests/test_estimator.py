@@ -24,7 +24,7 @@ import attar
 from attar import recipes
 from attar.codes import Gaussian
 from attar.networks import Mlp
-from attar.training import Adam, Callback, Sgd
+from attar.training import Callback, Optimizer
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +192,7 @@ def test_nested_parameters_reach_the_parts_of_a_recipe_by_name():
     ae.set_params(recipe__code__beta=3.0, network__widths=(4, 2), optimizer__clip=1.0)
     assert ae.recipe.code == Gaussian(beta=3.0)
     assert ae.network == Mlp((4, 2))
-    assert ae.optimizer == Adam(clip=1.0)
+    assert ae.optimizer == Optimizer("adam", clip=1.0)
     with pytest.raises(attar.SettingError, match="did you mean 'beta'"):
         ae.set_params(recipe__code__bata=3.0)
     with pytest.raises(attar.SettingError, match="did you mean 'code_size'"):
@@ -329,7 +329,10 @@ BAD_SETTINGS = {
     "conv on a table": ({"network": "conv"}, "'conv' needs images"),
     "range": ({"likelihood": "bernoulli", "scaling": "standard"}, "needs values from 0 to 1"),
     "dropout": ({"network": Mlp((8,), dropout=2.0)}, "cannot be built as they are set: dropout"),
-    "momentum": ({"optimizer": Sgd(momentum=-1.0)}, "cannot be built as they are set"),
+    "momentum": (
+        {"optimizer": Optimizer("sgd", {"momentum": -1.0})},
+        "cannot be built as they are set",
+    ),
     "topk": ({"recipe": "sparse-topk", "code_size": 3}, "cannot keep k=8"),
     "random contractive": (
         {"recipe": attar.Recipe(Gaussian(), penalties=recipes.recipe("contractive").penalties)},

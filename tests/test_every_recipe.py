@@ -13,7 +13,7 @@ from attar.likelihoods import Bernoulli, LearnedGaussian
 from attar.networks import Mlp
 from attar.recipes import TABLE, recipe
 from attar.records import Batch
-from attar.training import Adam, OneCycle
+from attar.training import OneCycle, Optimizer
 from attar.training.loop import Settings, Training
 
 SIZE = 16
@@ -70,7 +70,7 @@ def run(name, images, labels, epochs):
         Selection(held, every, 40),
         Selection(held, every, len(images)),
         None,
-        Settings(epochs, Adam(), OneCycle(), 0.01),
+        Settings(epochs, Optimizer("adam"), OneCycle(), 0.01),
     )
     return objective, training.run(), training
 

@@ -120,7 +120,7 @@ def test_an_unknown_inner_setting_suggests_the_nearest():
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: f"{part.family}/{part.name}")
 def test_a_misspelt_part_suggests_the_right_one(part):
     with pytest.raises(SettingError, match=f"There is no {part.family} .* '{part.name}'"):
-        FAMILIES[part.family].named(part.name + "x")
+        FAMILIES[part.family].named("x" + part.name)
 
 
 def test_what_is_neither_name_nor_part_is_refused():

@@ -18,7 +18,7 @@ from attar.penalties import Contractive
 from attar.recipe import Recipe
 from attar.recipes import TABLE, names, recipe, resolve
 from attar.records import Batch
-from attar.training import Adam, Cosine, OneCycle
+from attar.training import Cosine, OneCycle, Optimizer
 from attar.training.loop import Settings, Training
 
 DOUBLE = torch.float64
@@ -33,7 +33,7 @@ def trained(objective, x, size, epochs, batch, rate, schedule=OneCycle()):  # no
         Selection(held, every, batch),
         Selection(held, every, len(x)),
         None,
-        Settings(epochs, Adam(), schedule, rate),
+        Settings(epochs, Optimizer("adam"), schedule, rate),
     )
     return training.run()
 

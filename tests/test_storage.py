@@ -21,6 +21,7 @@ import attar
 from attar import storage
 from attar.likelihoods import Categorical
 from attar.networks import Mlp
+from attar.priors import Flow
 
 IMAGES = load_digits().images[:200].astype(np.uint8)
 
@@ -33,11 +34,15 @@ def saved(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("name", ["ae", "sparse-topk", "contractive", "ordered", "vae", "svae"])
+@pytest.mark.parametrize(
+    "name", ["ae", "sparse-topk", "contractive", "ordered", "vae", "svae", "flow-prior"]
+)
 def test_a_loaded_model_gives_bit_for_bit_equal_outputs(name, tmp_path):
     ae = attar.Autoencoder(name, epochs=2, random_state=0, verbose=False).fit(IMAGES)
     ae.save(tmp_path / "m.attar")
+    random = torch.get_rng_state()
     back = attar.load(tmp_path / "m.attar")
+    assert torch.equal(torch.get_rng_state(), random)
     codes = ae.transform(IMAGES)
     assert_array_equal(back.transform(IMAGES), codes)
     assert_array_equal(back.inverse_transform(codes), ae.inverse_transform(codes))
@@ -143,6 +148,9 @@ def _forged(saved, path, change):
 
 ABSURD = {
     "a wide network": lambda facts: facts.update(network=Mlp((10**12,)).to_json()),
+    "a wide flow": lambda facts: facts["recipe"]["code"].update(
+        prior=Flow(widths=(10**9,)).to_json()
+    ),
     "a wide code": lambda facts: facts.update(code_size=10**12),
     "a large image": lambda facts: facts["kind"].update(size=[10**6, 10**6]),
     "an unknown part": lambda facts: facts["recipe"]["code"].update(part="code/evil"),

@@ -9,8 +9,8 @@ import torch
 import attar
 from attar.codes import Gaussian, Point
 from attar.networks import Mlp
+from attar.training import Optimizer
 from attar.training.callbacks import Callback, Progress
-from attar.training.optimizers import Adam
 from benchmarks._common import Rows
 from benchmarks.contenders import LEARNING_RATE, Task, Trained
 
@@ -38,7 +38,7 @@ def fit(task: Task, images: Rows, epochs: int) -> Trained:
         epochs=epochs,
         batch_size=task.batch_size,
         learning_rate=LEARNING_RATE,
-        optimizer=Adam(betas=(0.9, 0.999)),
+        optimizer=Optimizer("adam", {"betas": (0.9, 0.999)}),
         schedule="constant",
         validation_fraction=0,
         early_stopping=False,

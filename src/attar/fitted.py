@@ -173,7 +173,8 @@ class Fitted:
         own, told = isinstance(network, Modules), None
         if facts["told"] is not None:
             told = Conditioning.restored(facts["told"], unnested("told", tensors))
-        with torch.device("cpu" if own else "meta"):
+        # Some modules draw weights, though those of the file take their place.
+        with torch.device("cpu" if own else "meta"), torch.random.fork_rng([]):
             told_size = 0 if told is None else told.size
             built = recipe.build(kind.shape, size, network, likelihood, facts["gaps"], told_size)
         model = built.model

@@ -8,7 +8,7 @@ a name, so that a file or a command line can say ``"gaussian"`` and never a path
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -31,8 +31,8 @@ class Part:
     needs: ClassVar[frozenset[str]] = frozenset()
     provides: ClassVar[frozenset[str]] = frozenset()
     family: ClassVar[str]
-    name: ClassVar[str]
-    members: ClassVar[dict[str, type[Any]]]
+    name: str
+    members: ClassVar[dict[str, Callable[[], Any]]]
 
     def __init_subclass__(cls, name: str = "") -> None:
         if Part in cls.__bases__:

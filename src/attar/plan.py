@@ -32,7 +32,7 @@ from attar.networks import Modules, Network
 from attar.objective import Objective
 from attar.parts import Part
 from attar.recipe import Recipe
-from attar.training.optimizers import Adam, Optimizer
+from attar.training.optimizers import Optimizer
 from attar.training.schedules import OneCycle, Schedule
 
 PARTS: dict[str, Callable[[Any], Part]] = {
@@ -142,7 +142,7 @@ class Planner:
         network = self._network()
         code_size = self._code_size(recipe, network, prepared)
         likelihood = self._likelihood(recipe, network, preparation, prepared)
-        optimizer = self._part("optimizer", lambda: (Adam(), "a good start for any network"))
+        optimizer = self._part("optimizer", lambda: (Optimizer(), "a good start for any network"))
         schedule = self._part("schedule", lambda: (OneCycle(), "the fastest way to a low error"))
         learning_rate = self._number(
             "learning_rate", lambda: (optimizer.learning_rate, f"for {optimizer.name}")

@@ -1,46 +1,58 @@
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
+from attar.codes import InverseAutoregressive
 from attar.errors import SettingError
-from attar.networks.masked import autoregressive
+from attar.networks.masked import hidden_features
+from attar.priors import Flow
 
 DOUBLE = torch.float64
 
 
-@given(st.integers(1, 5), st.lists(st.integers(1, 9), max_size=2), st.integers(1, 3))
-def test_an_output_depends_on_the_numbers_before_it_alone(size, widths, each):
-    network = autoregressive(size, tuple(widths), each).double()
-    slopes = torch.autograd.functional.jacobian(network, torch.randn(size, dtype=DOUBLE))
-    slopes = slopes.reshape(size, each, size)
-    for i in range(size):
-        assert not slopes[i, :, i:].any()
+@pytest.mark.parametrize("size", [2, 5, 70])
+@pytest.mark.parametrize("widths", [(64,), (3, 9)])
+def test_a_number_of_a_flow_depends_on_itself_and_on_all_before_it(size, widths):
+    flow = Flow(1, widths).build(size).double()
+    z = torch.zeros(size, dtype=DOUBLE)
+    slopes = torch.autograd.functional.jacobian(lambda x: flow.flow().transform(x), z)
+    assert torch.equal(slopes != 0, torch.ones(size, size, dtype=torch.bool).tril())
 
 
-def test_an_output_depends_on_all_numbers_before_it_and_on_all_of_the_context():
-    network = autoregressive(4, (32, 32), 2, context=3).double()
-    slopes = torch.autograd.functional.jacobian(network, torch.randn(7, dtype=DOUBLE))
-    slopes = slopes.reshape(4, 2, 7) != 0
-    before = torch.ones(4, 4, dtype=torch.bool).tril(-1)[:, None].expand(4, 2, 4)
-    assert torch.equal(slopes[..., :4], before)
-    assert slopes[..., 4:].all()
+@pytest.mark.parametrize("size", [1, 5, 70])
+@pytest.mark.parametrize("widths", [(64,), (3, 9)])
+def test_an_autoregressive_step_depends_on_all_numbers_before_and_on_the_whole_context(
+    size, widths
+):
+    (network,) = InverseAutoregressive(1, widths).build(size).double().networks
+    slopes = torch.autograd.functional.jacobian(network, torch.randn(2 * size, dtype=DOUBLE))
+    before, context = (slopes != 0).reshape(size, 2, 2, size).unbind(2)
+    expected = torch.ones(size, size, dtype=torch.bool).tril(-1)
+    assert torch.equal(before, expected[:, None].expand(size, 2, size))
+    assert context.all()
 
 
-def test_a_network_without_memory_takes_weights_from_a_file():
-    network = autoregressive(3, (8,), 2)
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_flow_without_memory_takes_weights_from_a_file(size):
+    module = InverseAutoregressive(widths=(8,)).build(size)
     with torch.device("meta"):
-        other = autoregressive(3, (8,), 2)
-    other.load_state_dict(network.state_dict(), assign=True)
-    x = torch.randn(5, 3)
-    assert torch.equal(other(x), network(x))
+        other = InverseAutoregressive(widths=(8,)).build(size)
+    other.load_state_dict(module.state_dict(), assign=True)
+    z, context = torch.randn(4, 5, size), torch.randn(5, size)
+    assert torch.equal(other(z, context)[0], module(z, context)[0])
 
 
-def test_widths_below_one_are_refused():
+def test_layers_have_a_unit_for_each_number_at_least():
+    assert hidden_features(5, (3, 9), 2) == [5, 9]
+
+
+@pytest.mark.parametrize("widths", [(0,), (8, -1), (2.5,)])
+def test_widths_that_are_no_positive_integers_are_refused(widths):
     with pytest.raises(SettingError, match="positive integers"):
-        autoregressive(3, (0,), 1)
+        hidden_features(3, widths, 1)
 
 
-def test_all_numbers_before_count_where_there_are_more_of_them_than_units():
-    slopes = torch.autograd.functional.jacobian(autoregressive(12, (5, 5), 1), torch.randn(12))
-    assert (slopes != 0).any(0)[:9].all()
+@pytest.mark.parametrize(("size", "widths"), [(3, (10**12,)), (10**5, (8,)), (3, (10**5, 10**5))])
+def test_networks_too_large_to_be_meant_are_refused_before_they_take_memory(size, widths):
+    for flow in (Flow(widths=widths), InverseAutoregressive(widths=widths)):
+        with pytest.raises(SettingError, match="weights: use a smaller code"):
+            flow.build(size)

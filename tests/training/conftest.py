@@ -7,7 +7,7 @@ from attar.data.batches import Held, Selection
 from attar.likelihoods import Gaussian
 from attar.networks import Mlp
 from attar.recipes import recipe
-from attar.training import Adam, OneCycle
+from attar.training import OneCycle, Optimizer
 from attar.training.loop import Settings, Training
 
 ROWS, SIZE = 60, 4
@@ -42,7 +42,7 @@ def training():
             Settings(
                 **{
                     "epochs": 6,
-                    "optimizer": Adam(),
+                    "optimizer": Optimizer("adam"),
                     "schedule": OneCycle(),
                     "learning_rate": 0.01,
                     **settings,

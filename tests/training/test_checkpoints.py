@@ -10,7 +10,7 @@ from attar.networks import Mlp
 from attar.penalties import Permuted
 from attar.priors import Vamp
 from attar.recipe import Recipe
-from attar.training import Callback, Optimizer, Sgd
+from attar.training import Callback, Optimizer
 from attar.training.checkpoints import (
     Checkpoint,
     nested,
@@ -31,7 +31,7 @@ CASES = {
     "codebook": {"spec": Recipe(VectorQuantized(codebook=8, dim=2))},
     "growing": {"spec": Recipe(Gaussian(), bound=Capacity(3.0)), "likelihood": LearnedGaussian()},
     "vamp": {"spec": Recipe(Gaussian(prior=Vamp(4))), "likelihood": LearnedGaussian()},
-    "sgd": {"optimizer": Sgd(), "learning_rate": 0.05},
+    "sgd": {"optimizer": Optimizer("sgd"), "learning_rate": 0.05},
     "patience": {"patience": 1, "learning_rate": 0.5, "epochs": 12},
 }
 

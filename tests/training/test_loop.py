@@ -6,7 +6,7 @@ import torch
 from attar import AttarWarning, TrainingError
 from attar.codes import Gaussian
 from attar.recipe import Recipe
-from attar.training import Adam, Callback, Constant, Cosine, Sgd
+from attar.training import Callback, Constant, Cosine, Optimizer
 
 
 class Poison(Callback):
@@ -105,7 +105,7 @@ def test_gradients_are_clipped(training):
             squares = [p.grad.square().sum() for p in progress.model.parameters()]
             norms.append(torch.stack(squares).sum().sqrt().item())
 
-    training(optimizer=Adam(clip=0.01), callbacks=[Look()]).run()
+    training(optimizer=Optimizer("adam", clip=0.01), callbacks=[Look()]).run()
     assert max(norms) == pytest.approx(0.01, rel=1e-3)
 
 
@@ -158,7 +158,7 @@ def test_losing_the_number_again_is_an_error_that_names_the_step_size(training):
 
 
 def test_a_huge_step_size_is_found_out(training):
-    made = training(optimizer=Sgd(), learning_rate=1e25)
+    made = training(optimizer=Optimizer("sgd"), learning_rate=1e25)
     with (
         pytest.warns(AttarWarning, match="no finite number"),
         pytest.raises(TrainingError, match=r"learning rate 1e\+25 is probably too large"),

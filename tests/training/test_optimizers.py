@@ -1,8 +1,11 @@
+import json
+
 import pytest
 import torch
 
-from attar.training import Adam, AdamW, Optimizer, RmsProp, Sgd
-from attar.training.optimizers import drop_denormals
+from attar import SettingError
+from attar.training import Optimizer
+from attar.training.optimizers import ALGORITHMS, DEFAULTS, drop_denormals
 
 DOUBLE = torch.float64
 START, RATE = torch.tensor([1.0, -2.0, 0.5], dtype=DOUBLE), 0.1
@@ -35,8 +38,8 @@ def adamw(w, g, step):
 STEPS = {"sgd": sgd, "rmsprop": rmsprop, "adam": adam, "adamw": adamw}
 
 
-def test_every_optimizer_is_tested():
-    assert set(STEPS) == set(Optimizer.members)
+def test_every_optimizer_with_defaults_of_its_own_is_tested():
+    assert set(STEPS) == set(DEFAULTS)
 
 
 @pytest.mark.parametrize("name", STEPS)
@@ -56,9 +59,7 @@ def test_steps_are_those_of_the_paper(name):
 @pytest.mark.parametrize("name", STEPS)
 def test_a_regression_finds_the_least_squares(name):
     x, y = torch.randn(50, 4, dtype=DOUBLE), torch.randn(50, 1, dtype=DOUBLE)
-    part = Optimizer.named(name)
-    if name == "adamw":
-        part = part.replace(weight_decay=0.0)
+    part = Optimizer(name, {"weight_decay": 0.0})
     layer = torch.nn.Linear(4, 1, bias=False, dtype=DOUBLE)
     rate = 0.05 if name != "sgd" else 0.1
     optimizer = part.build(layer.parameters(), rate)
@@ -74,25 +75,78 @@ def test_a_regression_finds_the_least_squares(name):
 
 def test_weight_decay_shrinks_weights_without_a_gradient():
     weight = torch.nn.Parameter(START.clone())
-    optimizer = AdamW(weight_decay=0.5).build([weight], RATE)
+    optimizer = Optimizer("adamw", {"weight_decay": 0.5}).build([weight], RATE)
     weight.grad = torch.zeros_like(weight)
     optimizer.step()
     torch.testing.assert_close(weight.detach(), START * (1 - RATE * 0.5))
 
 
-def test_settings_reach_torch():
+@pytest.mark.parametrize("name", sorted(set(Optimizer.members) - set(DEFAULTS)))
+def test_other_optimizers_are_torchs(name):
+    weight, expected = (torch.nn.Parameter(START[:, None].clone()) for _ in range(2))
+    optimizer = Optimizer(name).build([weight], RATE)
+    torchs = ALGORITHMS[name]([expected], lr=RATE)
+    for _ in range(3):
+        for parameter, follows in ((weight, optimizer), (expected, torchs)):
+            parameter.grad = parameter.detach() ** 3
+            follows.step()
+    assert torch.equal(weight, expected)
+    assert not torch.equal(weight, START[:, None])
+    assert Optimizer(name).learning_rate == ALGORITHMS[name]([expected]).defaults["lr"]
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "value"),
+    [
+        ("sgd", "nesterov", False),
+        ("rmsprop", "alpha", 0.5),
+        ("adam", "betas", (0.5, 0.6)),
+        ("adamw", "weight_decay", 0.2),
+        ("nadam", "momentum_decay", 0.1),
+    ],
+)
+def test_settings_reach_torch(name, setting, value):
     weight = torch.nn.Parameter(START.clone())
-    assert Sgd(momentum=0.0).build([weight], 0.3).defaults["nesterov"] is False
-    assert RmsProp(decay=0.5).build([weight], 0.3).defaults["alpha"] == 0.5
-    assert Adam(betas=(0.5, 0.6)).build([weight], 0.3).defaults["betas"] == (0.5, 0.6)
-    assert AdamW(weight_decay=0.2).build([weight], 0.3).defaults["weight_decay"] == 0.2
-    for name in STEPS:
-        assert Optimizer.named(name).build([weight], 0.3).defaults["lr"] == 0.3
+    usual = Optimizer(name).build([weight], 0.3).defaults
+    changed = Optimizer(name, {setting: value}).build([weight], 0.3).defaults
+    assert usual["lr"] == 0.3
+    assert usual[setting] != value
+    assert changed == usual | {setting: value}
+
+
+def test_the_learning_rate_may_be_a_setting():
+    assert Optimizer("sgd").learning_rate == 1.0
+    assert Optimizer("sgd", {"lr": 0.25}).learning_rate == 0.25
+
+
+def test_the_order_of_settings_does_not_count():
+    settings = {"weight_decay": 0.1, "betas": (0.5, 0.6)}
+    first, second = Optimizer("adam", settings), Optimizer("adam", dict(reversed(settings.items())))
+    assert first == second
+    assert hash(first) == hash(second)
+    assert Optimizer.from_json(json.loads(json.dumps(first.to_json()))) == first
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (Optimizer("nadan"), "no optimizer named 'nadan': did you mean 'nadam'"),
+        (Optimizer("adam", "betas"), "must be a mapping"),
+        (Optimizer("lbfgs"), "no optimizer named 'lbfgs'"),
+        (
+            Optimizer("adam", {"beta": 0.5}),
+            "no setting of 'adam' named 'beta': did you mean 'betas'",
+        ),
+    ],
+)
+def test_unknown_names_are_refused(wrong, words):
+    with pytest.raises(SettingError, match=words):
+        wrong.build([torch.nn.Parameter(START.clone())], RATE)
 
 
 def test_dropping_denormals_changes_nothing_but_dead_means():
     weight = torch.nn.Parameter(torch.ones(4))
-    optimizer = Adam().build([weight], 0.1)
+    optimizer = Optimizer().build([weight], 0.1)
     weight.grad = torch.tensor([1.0, 0.0, 1e-3, 0.0])
     optimizer.step()
     optimizer.state[weight]["exp_avg"][1] = 1e-39

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from attar.networks.masked import autoregressive
+from attar.networks.masked import hidden_features
 from attar.parts import Part
 
 
@@ -126,7 +125,7 @@ class InverseAutoregressive(Flow, name="inverse-autoregressive"):
     ----------
     steps : int
     widths : tuple of int
-        Units in each hidden layer of a step's network.
+        Units in each hidden layer of a step's network, no fewer than the code has numbers.
 
     References
     ----------
@@ -142,18 +141,21 @@ class InverseAutoregressive(Flow, name="inverse-autoregressive"):
 
     def build(self, code_size: int) -> FlowModule:
         """Return the module."""
-        return InverseAutoregressiveModule(
-            autoregressive(code_size, self.widths, 2, context=code_size)
-            for _ in range(self.counted("steps"))
-        )
+        widths = hidden_features(code_size, self.widths, 2)
+        return InverseAutoregressiveModule(code_size, self.counted("steps"), widths)
 
 
 class InverseAutoregressiveModule(FlowModule):
     """One masked network after another."""
 
-    def __init__(self, networks: Iterable[nn.Module]) -> None:
+    def __init__(self, code_size: int, steps: int, widths: list[int]) -> None:
+        from zuko.nn import MaskedMLP
+
         super().__init__()
-        self.networks = nn.ModuleList(networks)
+        with torch.device("cpu"):
+            row = torch.ones(code_size, code_size, dtype=torch.bool)
+            reads = torch.cat([row.tril(-1), row], 1).repeat_interleave(2, 0)
+            self.networks = nn.ModuleList(MaskedMLP(reads, widths, nn.SiLU) for _ in range(steps))
 
     def forward(self, z: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
         """Return f(z) and Σ log s."""

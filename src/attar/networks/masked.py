@@ -1,61 +1,33 @@
-"""Networks whose every output sees only the inputs before it."""
+"""Masked networks of flows, which are zuko's: each output depends on the numbers before its own."""
 
 from __future__ import annotations
 
 from itertools import pairwise
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
-
 from attar.errors import SettingError
-from attar.networks.network import glorot
+
+# zuko makes its masks from values, so even a model that is read from a file allocates a network of
+# the size that the file claims, before its weights are compared with it.
+MOST_WEIGHTS = 2**24
 
 
-def autoregressive(size: int, widths: tuple[int, ...], each: int, context: int = 0) -> nn.Module:
-    """Return a module (..., size + context) -> (..., size * each).
+def hidden_features(size: int, widths: tuple[int, ...], each: int) -> list[int]:
+    """Return the sizes of the hidden layers over ``size`` numbers, with ``each`` outputs a number.
 
-    The ``each`` outputs of the i-th number lie side by side, and depend on the numbers before the
-    i-th and on all of the context.
+    No layer has fewer units than there are numbers: zuko's would not depend on the last ones then.
 
     Raises
     ------
     SettingError
-        If the widths are no positive integers.
-
-    References
-    ----------
-    Germain, Gregor, Murray and Larochelle, "MADE: masked autoencoder for distribution estimation",
-    ICML 2015.
+        If the widths are no positive integers, or the network has too many weights.
     """
     if any(not isinstance(width, int) or width < 1 for width in widths):
         raise SettingError(f"The widths of a flow are positive integers, not {widths!r}.")
-    # How many of the numbers a unit may know; the numbers themselves are counted from 1.
-    inputs = torch.cat([torch.arange(1, size + 1), torch.zeros(context, dtype=torch.long)])
-    hidden = [torch.arange(width) * size // width for width in widths]
-    outputs = torch.arange(size).repeat_interleave(each)
-    layers: list[nn.Module] = []
-    for before, after in pairwise([inputs, *hidden, outputs]):
-        layers += [glorot(MaskedLinear(after[:, None] >= before)), nn.SiLU()]
-    return nn.Sequential(*layers[:-1])
-
-
-class MaskedLinear(nn.Linear):
-    """A linear layer that uses some of its weights.
-
-    Parameters
-    ----------
-    used : bool Tensor (after, before)
-        Which ones.
-    """
-
-    mask: Tensor
-
-    def __init__(self, used: Tensor) -> None:
-        super().__init__(used.shape[1], used.shape[0])
-        # As numbers, since a product with booleans makes them anew each time.
-        self.register_buffer("mask", used.to(self.weight.dtype))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return (..., after) for (..., before)."""
-        return functional.linear(x, self.weight * self.mask, self.bias)
+    hidden = [max(width, size) for width in widths]
+    weights = sum(before * after for before, after in pairwise([size, *hidden, size * each]))
+    if weights > MOST_WEIGHTS:
+        raise SettingError(
+            f"A flow over {size} numbers with widths {widths!r} has {weights:.0e} weights: use a "
+            "smaller code, or smaller widths."
+        )
+    return hidden

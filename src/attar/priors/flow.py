@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
 
 from attar.errors import SettingError
-from attar.networks.masked import autoregressive
-from attar.priors.normal import StandardNormalModule
+from attar.networks.masked import hidden_features
 from attar.priors.prior import Prior, PriorModule
 
 
@@ -26,7 +23,7 @@ class Flow(Prior, name="flow"):
     ----------
     transforms : int
     widths : tuple of int
-        Units in each hidden layer of a transform's network.
+        Units in each hidden layer of a transform's network, no fewer than the code has numbers.
     bins : int
         Pieces of each spline.
 
@@ -45,44 +42,36 @@ class Flow(Prior, name="flow"):
         transforms, bins = self.counted("transforms"), self.counted("bins")
         if bins < 2:
             raise SettingError(f"The bins of {self!r} must be 2 at least.")
-        networks = [autoregressive(code_size, self.widths, 3 * bins - 1) for _ in range(transforms)]
-        return FlowModule(code_size, networks, bins)
+        return FlowModule(
+            code_size, transforms, hidden_features(code_size, self.widths, 3 * bins - 1), bins
+        )
 
 
 class FlowModule(PriorModule):
-    """Autoregressive splines from codes to standard normals."""
+    """zuko's neural spline flow, from codes to standard normals."""
 
-    def __init__(self, code_size: int, networks: list[nn.Module], bins: int) -> None:
+    def __init__(self, code_size: int, transforms: int, widths: list[int], bins: int) -> None:
+        from zuko.flows import NSF
+
         super().__init__()
-        self.base = StandardNormalModule(code_size)
-        self.networks = nn.ModuleList(networks)
-        self.sizes = [bins, bins, bins - 1]
+        self.code_size = code_size
+        with torch.device("cpu"):
+            self.flow = NSF(
+                code_size,
+                transforms=transforms,
+                bins=bins,
+                hidden_features=widths,
+                activation=nn.SiLU,
+            )
 
     def log_prob(self, z: Tensor) -> Tensor:
         """Return log N(f(z)) + log |det f'(z)|."""
-        log_det = z.new_zeros(z.shape[:-1])
-        for transform in self._transforms():
-            z, change = transform.call_and_ladj(z)
-            z, log_det = z.flip(-1), log_det + change
-        return self.base.log_prob(z) + log_det
+        log_prob: Tensor = self.flow().log_prob(z)
+        return log_prob
 
     @torch.no_grad()
     def sample(self, n: int, generator: Generator | None = None) -> Tensor:
         """Return standard normals sent back through the transforms: (n, code_size)."""
-        weight = next(self.parameters())
-        z = self.base.sample(n, generator).to(weight)
-        for transform in reversed(self._transforms()):
-            z = transform.inv(z.flip(-1))
+        normals = torch.randn(n, self.code_size, generator=generator)
+        z: Tensor = self.flow().transform.inv(normals.to(next(self.parameters())))
         return z.cpu()
-
-    def _transforms(self) -> list[Any]:
-        from zuko.transforms import AutoregressiveTransform
-
-        size = self.base.code_size
-        return [AutoregressiveTransform(partial(self._splines, net), size) for net in self.networks]
-
-    def _splines(self, network: nn.Module, z: Tensor) -> Any:
-        from zuko.transforms import DependentTransform, MonotonicRQSTransform
-
-        knots = network(z).unflatten(-1, (z.shape[-1], -1)).split(self.sizes, -1)
-        return DependentTransform(MonotonicRQSTransform(*knots), 1)

@@ -2,152 +2,99 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import partial
+from inspect import signature
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from attar.errors import SettingError, unknown
 from attar.parts import Part
 
+Setting = bool | float | tuple[float, ...] | str | None
 
+# The others need a closure, sparse gradients, or weights that are all matrices.
+ALGORITHMS: dict[str, type[torch.optim.Optimizer]] = {
+    name.lower(): found
+    for name, found in vars(torch.optim).items()
+    if isinstance(found, type) and issubclass(found, torch.optim.Optimizer)
+    if name not in {"Optimizer", "LBFGS", "SparseAdam", "Muon"}
+}
+
+# Where attar's defaults are not torch's.
+DEFAULTS: dict[str, dict[str, Setting]] = {
+    "sgd": {"lr": 1.0, "momentum": 0.9, "nesterov": True, "fused": True},
+    "rmsprop": {"lr": 0.001, "foreach": True},
+    "adam": {"lr": 0.003, "betas": (0.9, 0.99), "fused": True},
+    "adamw": {"lr": 0.003, "betas": (0.9, 0.99), "fused": True},
+}
+
+
+@dataclass(frozen=True)
 class Optimizer(Part):
-    """How weights follow the gradient.
+    """An optimizer of ``torch.optim``, by its name in lower case.
 
-    Attributes
+    Parameters
     ----------
-    learning_rate : float
-        The largest step size that serves well where the user names none.
+    name : str
+        Such as ``"sgd"`` (with Nesterov's momentum), ``"rmsprop"``, ``"adam"`` or ``"nadam"``.
+    settings : mapping of str
+        Arguments of torch's class that differ from the defaults. ``lr`` is the learning rate where
+        the estimator's is ``"auto"``.
     clip : float or None
         The most that the gradient's norm may be; None for no limit.
+
+    Examples
+    --------
+    >>> Optimizer("adamw", {"weight_decay": 0.05}, clip=1.0)
+    Optimizer(name='adamw', settings=(('weight_decay', 0.05),), clip=1.0)
     """
 
-    learning_rate: ClassVar[float]
-    clip: float | None
-
-    @abstractmethod
-    def build(
-        self, parameters: Iterable[nn.Parameter], learning_rate: float
-    ) -> torch.optim.Optimizer:
-        """Return torch's optimizer, in its fused form where it has one."""
-
-
-@dataclass(frozen=True)
-class Sgd(Optimizer, name="sgd"):
-    """Stochastic gradient descent with Nesterov's momentum.
-
-    Parameters
-    ----------
-    momentum : float
-    clip : float or None
-    """
-
-    momentum: float = 0.9
+    name: str = "adam"
+    settings: Mapping[str, Setting] | tuple[tuple[str, Setting], ...] = ()
     clip: float | None = None
 
-    learning_rate = 1.0
+    def __post_init__(self) -> None:
+        # A mapping has no hash, which parts have.
+        if isinstance(self.settings, Mapping):
+            object.__setattr__(self, "settings", tuple(sorted(self.settings.items())))
+
+    @property
+    def learning_rate(self) -> float:
+        """The largest step size that works well where the user names none."""
+        return float(self._arguments()["lr"])
 
     def build(
         self, parameters: Iterable[nn.Parameter], learning_rate: float
     ) -> torch.optim.Optimizer:
-        """Return torch's SGD."""
-        return torch.optim.SGD(
-            parameters,
-            learning_rate,
-            momentum=self.momentum,
-            nesterov=self.momentum > 0,
-            fused=True,
-        )
+        """Return torch's optimizer.
+
+        Raises
+        ------
+        SettingError
+            If torch has no such optimizer, or the optimizer no such setting.
+        """
+        arguments = self._arguments() | {"lr": learning_rate}
+        return ALGORITHMS[self.name](parameters, **arguments)
+
+    def _arguments(self) -> dict[str, Any]:
+        if self.name not in ALGORITHMS:
+            raise unknown("optimizer", self.name, ALGORITHMS)
+        if not isinstance(self.settings, tuple):
+            raise SettingError(f"The settings of {self!r} must be a mapping from names to values.")
+        known = list(signature(ALGORITHMS[self.name]).parameters.values())[1:]
+        arguments = {argument.name: argument.default for argument in known}
+        for setting, value in (DEFAULTS.get(self.name, {}) | dict(self.settings)).items():
+            if setting not in arguments:
+                raise unknown(f"setting of {self.name!r}", setting, arguments)
+            arguments[setting] = value
+        return arguments
 
 
-@dataclass(frozen=True)
-class RmsProp(Optimizer, name="rmsprop"):
-    """Steps divided by a running root mean square of the gradient.
-
-    Parameters
-    ----------
-    decay : float
-        How much of the running mean is kept at each step.
-    clip : float or None
-
-    References
-    ----------
-    Tieleman and Hinton, "Lecture 6.5: rmsprop", COURSERA 2012.
-    """
-
-    decay: float = 0.99
-    clip: float | None = None
-
-    learning_rate = 0.001
-
-    def build(
-        self, parameters: Iterable[nn.Parameter], learning_rate: float
-    ) -> torch.optim.Optimizer:
-        """Return torch's RMSprop."""
-        return torch.optim.RMSprop(parameters, learning_rate, alpha=self.decay, foreach=True)
-
-
-@dataclass(frozen=True)
-class Adam(Optimizer, name="adam"):
-    """Adam: running mean of the gradient over the root of its running square.
-
-    Parameters
-    ----------
-    betas : pair of float
-        How much of either running mean is kept at each step.
-    clip : float or None
-
-    References
-    ----------
-    Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015.
-    """
-
-    betas: tuple[float, float] = (0.9, 0.99)
-    clip: float | None = None
-
-    learning_rate = 0.003
-
-    def build(
-        self, parameters: Iterable[nn.Parameter], learning_rate: float
-    ) -> torch.optim.Optimizer:
-        """Return torch's fused Adam."""
-        return torch.optim.Adam(parameters, learning_rate, betas=self.betas, fused=True)
-
-
-@dataclass(frozen=True)
-class AdamW(Optimizer, name="adamw"):
-    """Adam with weight decay apart from the gradient.
-
-    Parameters
-    ----------
-    weight_decay : float
-    betas : pair of float
-    clip : float or None
-
-    References
-    ----------
-    Loshchilov and Hutter, "Decoupled weight decay regularization", ICLR 2019.
-    """
-
-    weight_decay: float = 0.01
-    betas: tuple[float, float] = (0.9, 0.99)
-    clip: float | None = None
-
-    learning_rate = 0.003
-
-    def build(
-        self, parameters: Iterable[nn.Parameter], learning_rate: float
-    ) -> torch.optim.Optimizer:
-        """Return torch's fused AdamW."""
-        return torch.optim.AdamW(
-            parameters,
-            learning_rate,
-            betas=self.betas,
-            weight_decay=self.weight_decay,
-            fused=True,
-        )
+Optimizer.members.update({name: partial(Optimizer, name) for name in ALGORITHMS})
 
 
 @torch.no_grad()
