@@ -38,7 +38,7 @@ class FiniteScalar(SymbolCode, name="fsq"):
     """
 
     levels: tuple[int, ...] = (8, 5, 5, 5)
-    evenness: float = 1.0
+    evenness: float = 0.0
 
     @property
     def multiple(self) -> int:
