@@ -1,3 +1,4 @@
+import itertools
 import json
 
 import numpy as np
