@@ -6,16 +6,20 @@ import torch
 from torch.distributions import MultivariateNormal
 
 from attar.bounds import Capacity, Combined, Elbo, ImportanceWeighted, Multiple, Partial
-from attar.codes import Gaussian, Point
+from attar.codes import Code, Gaussian, Point
 from attar.errors import SettingError
-from attar.likelihoods import Bernoulli
+from attar.likelihoods import Bernoulli, LearnedGaussian
 from attar.likelihoods import Gaussian as GaussianLikelihood
 from attar.networks import Linear, Mlp
+from attar.penalties import CodeNorm
+from attar.priors import Flow, Mixture, Vamp
 from attar.recipe import Recipe
 from attar.records import Batch, Coded
 
 DOUBLE = torch.float64
 K, B = 12, 5
+DENSE = [code() for code in Code.members.values() if "density" in code.provides]
+DENSE += [Gaussian(prior=prior) for prior in (Mixture(3), Vamp(3), Flow())]
 
 
 @pytest.fixture
@@ -71,9 +75,9 @@ def test_where_nothing_is_weighed_the_rate_has_its_weight_in_any_bound(draws, bo
     assert value(bound, given, 3.0) == pytest.approx(value(Elbo(), given, 3.0), rel=1e-12)
 
 
-def objective_of(bound, likelihood):
-    recipe = Recipe(Gaussian(), bound=bound)
-    objective = recipe.build((6,), 2, Mlp((5,), "tanh"), likelihood)
+def objective_of(bound, likelihood, code=Gaussian()):  # noqa: B008
+    recipe = Recipe(code, bound=bound)
+    objective = recipe.build((6,), code.nearest_size(2), Mlp((5,), "tanh"), likelihood)
     objective.model.double()
     return objective
 
@@ -105,21 +109,44 @@ def test_the_written_down_gradient_is_that_of_autograd(bound, likelihood):
 
 
 @pytest.mark.parametrize("beta", [1.0, 0.3])
-def test_the_decoder_learns_from_one_bound_and_the_encoder_from_many(beta):
+@pytest.mark.parametrize("likelihood", [Bernoulli(), LearnedGaussian()], ids=lambda p: p.name)
+@pytest.mark.parametrize("code", DENSE, ids=lambda code: repr(code).partition("(")[0])
+def test_decoder_and_prior_learn_from_one_bound_and_all_else_from_many(code, likelihood, beta):
+    objective = objective_of(Partial(3, 4), likelihood, code)
+    objective.beta, model = beta, objective.model.train()
     x = torch.rand(4, 6, dtype=DOUBLE)
-    noise = torch.randn(12, 4, 2, dtype=DOUBLE)
-    objective = objective_of(Partial(3, 4), Bernoulli())
-    objective.beta = beta
+    model.on_data(Batch(x, x))
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.4)
+    noise = torch.randn(12, 4, model.noise_size, dtype=DOUBLE)
+    state = copy.deepcopy(model.state_dict())
 
-    def learnt_from(bound):
+    def trained_by(bound):
+        model.load_state_dict(state)
         objective.bound = bound
-        return gradients(objective, objective.model(Batch(x, x), noise))
+        torch.manual_seed(1)
+        return gradients(objective, model(Batch(x, x), noise))
 
-    partial, whole, many = map(learnt_from, [Partial(3, 4), ImportanceWeighted(12), Multiple(3, 4)])
+    partial, whole, many = map(trained_by, [Partial(3, 4), ImportanceWeighted(12), Multiple(3, 4)])
     for name, gradient in partial.items():
-        expected = many[name] if name.startswith("encoder") else whole[name]
-        torch.testing.assert_close(gradient, expected, rtol=1e-9, atol=1e-12)
-        assert not torch.allclose(whole[name], many[name])
+        one = name.startswith(("decoder", "likelihood", "code.prior"))
+        torch.testing.assert_close(gradient, (whole if one else many)[name], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("variance", [0.3, 1e-5])
+def test_a_penalty_has_its_own_gradient_beside_any_bound(variance):
+    objective = objective_of(Partial(3, 4), GaussianLikelihood(variance))
+    x, noise = torch.rand(4, 6, dtype=DOUBLE), torch.randn(12, 4, 2, dtype=DOUBLE)
+    without = gradients(objective, objective.model(Batch(x, x), noise))
+    penalty = objective.penalties["norm"] = CodeNorm(1e6).build(objective.model, 2, (6,))
+    trace = objective.model(Batch(x, x), noise)
+    value = penalty.weight * penalty.value(trace) / 6
+    weights = dict(objective.model.encoder.named_parameters(prefix="encoder"))
+    own = torch.autograd.grad(value, list(weights.values()), retain_graph=True)
+    both = gradients(objective, trace)
+    for name, gradient in zip(weights, own, strict=True):
+        assert gradient.any()
+        torch.testing.assert_close(both[name] - without[name], gradient, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("variance", [1e-5, 1e-7])

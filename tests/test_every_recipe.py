@@ -191,6 +191,10 @@ def test_a_fitted_model_comes_back_from_its_file_and_makes_new_images(name, labe
         back.score_samples(rows[:20], **{k: v[:20] for k, v in given.items()}),
         ae.score_samples(rows[:20], **{k: v[:20] for k, v in given.items()}),
     )
+    some = {k: v[:4] for k, v in given.items()}
+    ways = ae.interpolate(rows[:4], rows[:4], 3, **some).reshape(4, 3, 8, 8)
+    whole = ae.reconstruct(rows[:4], **some)
+    np.testing.assert_allclose(ways.astype(int), whole[:, None].repeat(3, 1), atol=1)
     one = {k: v[:1] for k, v in given.items()}
     drawn = ae.sample(6, random_state=1, **one)
     np.testing.assert_array_equal(back.sample(6, random_state=1, **one), drawn)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from attar.errors import SettingError
@@ -34,6 +32,11 @@ class Bound(Part):
     @abstractmethod
     def draws(self) -> int:
         """How many draws of each code training makes."""
+
+    @property
+    def encoder(self) -> Bound | None:
+        """The bound of the same draws that trains all but decoder and prior; None for this one."""
+        return None
 
     @abstractmethod
     def terms(self, log_likelihood: Tensor, coded: Coded, beta: float, share: float) -> Terms:
@@ -191,7 +194,7 @@ class Combined(Bound, name="ciwae"):
 
 @dataclass(frozen=True)
 class Partial(Bound, name="piwae"):
-    """The decoder learns from one bound of M K draws, the encoder from M bounds of K draws.
+    """Decoder and prior learn from one bound of M K draws, all else from M bounds of K draws.
 
     Parameters
     ----------
@@ -213,31 +216,14 @@ class Partial(Bound, name="piwae"):
         """M K draws."""
         return self.counted("groups") * self.counted("samples")
 
+    @property
+    def encoder(self) -> Bound:
+        """M bounds of K draws."""
+        return Multiple(self.groups, self.samples)
+
     def terms(self, log_likelihood: Tensor, coded: Coded, beta: float, share: float) -> Terms:
-        """Return the bound of all draws as one term, with the gradients of both."""
-        logs = weights(log_likelihood, coded, beta)
-        value = bound(logs)
-        with torch.no_grad():
-            grouped = logs.reshape(-1, self.samples, logs.shape[1])
-            # A draw too unlikely for the whole to learn from may be the best of its group: a share
-            # that no sum can feel keeps its slope from vanishing before it is weighed anew.
-            decoders = logs.softmax(0).clamp_min(torch.finfo(logs.dtype).tiny ** 0.5)
-            encoders = grouped.softmax(1).flatten(0, 1) / len(grouped)
-        # What reaches the encoder through a draw is weighed anew, as its own bound does.
-        weigh_anew(coded.z, (encoders / decoders)[..., None])
-        assert coded.log_p is not None
-        assert coded.log_q is not None
-        surrogate = decoders * (log_likelihood + beta * coded.log_p)
-        surrogate = surrogate - encoders * beta * coded.log_q
-        surrogate = surrogate.sum(0)
-        return {"bound": -(value.detach() + surrogate - surrogate.detach()).mean()}
-
-
-def weigh_anew(z: Tensor, ratio: Tensor) -> None:
-    """Multiply what will flow back into z (K, B, d) by a ratio (K, B, 1)."""
-    if z.requires_grad:
-        on_gradient: Callable[..., object] = z.register_hook
-        on_gradient(lambda gradient: gradient * ratio)
+        """Return the bound of all draws as one term."""
+        return ImportanceWeighted(self.draws).terms(log_likelihood, coded, beta, share)
 
 
 def weights(log_likelihood: Tensor, coded: Coded, beta: float) -> Tensor:

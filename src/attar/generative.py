@@ -95,7 +95,8 @@ class Generative(Learnt):
             raise DataError(f"a has {len(starts):,} row(s), but b has {len(ends):,}.")
         shares = torch.linspace(0, 1, positive_integer("The number of steps", steps))
         code = self.fitted.code
-        ways = [code.between(*ends_, shares) for ends_ in zip(starts, ends, strict=True)]
+        with torch.no_grad():
+            ways = [code.between(*ends_, shares) for ends_ in zip(starts, ends, strict=True)]
         told = self.told(condition, len(starts))
         return told.at(np.repeat(np.arange(len(starts)), steps)).restore(joined(ways))
 

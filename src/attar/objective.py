@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from attar.bounds import Bound, Elbo
 from attar.model import Model
@@ -60,7 +60,7 @@ class Objective:
 
     def terms(self, trace: Trace) -> dict[str, Tensor]:
         """Return each term of the loss by name, already weighted; they add up to the loss."""
-        return {**self._bounds(trace, trace.log_likelihood), **self._rest(trace)}
+        return {**self._bounds(trace, trace.log_likelihood, self.bound), **self._rest(trace)}
 
     def loss(self, trace: Trace) -> Tensor:
         """Return the loss: a scalar, in nats a row."""
@@ -93,31 +93,58 @@ class Objective:
     def backward(self, trace: Trace) -> None:
         """Add the gradient of the loss to the model's parameters, in nats a cell.
 
-        A cell's share of the loss keeps the step sizes comparable from data to data. Where the
-        likelihood has its gradient written down, it is never derived, and its value is computed
-        only for a bound that weighs draws by it.
+        A cell's share of the loss keeps the step sizes comparable from data to data.
         """
-        cells = trace.batch.target[0].numel()
+        rest, encoders = list(self._rest(trace).values()), self.bound.encoder
+        if encoders is None:
+            self._derive(trace, self.bound, rest)
+            return
+        for bound, weights in zip((encoders, self.bound), self._weights(), strict=True):
+            if weights:
+                self._derive(trace, bound, rest, weights)
+
+    def _derive(
+        self, trace: Trace, bound: Bound, rest: list[Tensor], weights: list[Tensor] | None = None
+    ) -> None:
+        """Add the gradient of a bound and the other terms to some weights, or to all.
+
+        Where the likelihood has its gradient written down, it is never derived, and its value is
+        computed only for a bound that weighs draws by it.
+        """
+        cells, again = trace.batch.target[0].numel(), weights is not None
         gradient = self.model.likelihood.gradient(trace.parameters.detach(), trace.batch.target)
         if gradient is None:
-            torch.autograd.backward([self.loss(trace) / cells])
+            terms = self._bounds(trace, trace.log_likelihood, bound)
+            loss = sum_of([*terms.values(), *rest]) / cells
+            torch.autograd.backward([loss], retain_graph=again, inputs=weights)
             return
         if trace.batch.observed is not None:
             gradient = gradient * trace.batch.observed
-        if self.bound.weighs:
+        if bound.weighs:
             with torch.no_grad():
                 likelihood = trace.log_likelihood
         else:
             likelihood = trace.parameters.new_zeros(trace.parameters.shape[:2])
         likelihood.requires_grad_()
-        bound = sum_of(self._bounds(trace, likelihood).values())
-        (slope,) = torch.autograd.grad(bound, likelihood, retain_graph=True)
+        value = sum_of(self._bounds(trace, likelihood, bound).values())
+        (slope,) = torch.autograd.grad(value, likelihood, retain_graph=True)
         slope = (slope / -cells).reshape(*slope.shape, *[1] * (gradient.ndim - 2))
-        rest = sum_of([bound, *self._rest(trace).values()]) / cells
-        torch.autograd.backward([trace.parameters, rest], [gradient.mul_(slope), None])
+        loss = sum_of([value, *rest]) / cells
+        torch.autograd.backward(
+            [trace.parameters, loss], [gradient.mul_(slope), None], again, inputs=weights
+        )
 
-    def _bounds(self, trace: Trace, log_likelihood: Tensor) -> dict[str, Tensor]:
-        return self.bound.terms(log_likelihood, trace.coded, self.beta, self.share)
+    def _weights(self) -> tuple[list[Tensor], list[Tensor]]:
+        """Return what the encoder's bound trains, and what the decoder's does."""
+        model = self.model
+        assert model.code.prior is not None
+        modules = nn.ModuleList([model.decoder, model.likelihood, model.code.prior])
+        decoders = set(modules.parameters())
+        weights = [weight for weight in model.parameters() if weight.requires_grad]
+        return [w for w in weights if w not in decoders], [w for w in weights if w in decoders]
+
+    def _bounds(self, trace: Trace, log_likelihood: Tensor, bound: Bound) -> dict[str, Tensor]:
+        return bound.terms(log_likelihood, trace.coded, self.beta, self.share)
 
     def _rest(self, trace: Trace) -> dict[str, Tensor]:
         rest = {}

@@ -94,8 +94,9 @@ TABLE: dict[str, Row] = {
     ),
     "sparse-topk": Row(
         Recipe(TopK(k=8)),
-        "Only the k largest units of a row are kept, and none stays dead.",
-        "Makhzani and Frey, k-Sparse autoencoders, ICLR 2014.",
+        "ReLU of the k largest units of a row; an auxiliary loss (Gao et al.) trains idle units.",
+        "Makhzani and Frey, k-Sparse autoencoders, ICLR 2014. Gao et al., Scaling and evaluating "
+        "sparse autoencoders, ICLR 2025.",
     ),
     "sparse-batchtopk": Row(
         Recipe(BatchTopK()),
@@ -184,7 +185,8 @@ TABLE: dict[str, Row] = {
     ),
     "factor-vae": Row(
         Recipe(Gaussian(), penalties=(Permuted(),)),
-        "As beta-tcvae, with a critic that learns what the numbers of a code have in common.",
+        "VAE with a critic's total correlation; unlike the paper, the critic permutes the batch "
+        "itself, not a second one, and takes the VAE's step size.",
         "Kim and Mnih, Disentangling by factorising, ICML 2018.",
     ),
     "dip-vae-i": Row(
@@ -238,7 +240,8 @@ TABLE: dict[str, Row] = {
     ),
     "vae-gan": Row(
         Recipe(Gaussian(), penalties=(LearnedSimilarity(),)),
-        "A critic learns to tell data from what is made, and with it what to look for.",
+        "VAE with a discriminator's features; unlike the paper, the likelihood of pixels stays in "
+        "the loss, and the discriminator has a gradient penalty.",
         "Larsen, Sønderby, Larochelle and Winther, Autoencoding beyond pixels using a learned "
         "similarity metric, ICML 2016.",
     ),
@@ -271,7 +274,8 @@ TABLE: dict[str, Row] = {
     ),
     "two-stage": Row(
         Recipe(Gaussian(), sampler=TwoStage()),
-        "New codes come from a second autoencoder, which learnt the codes of the first.",
+        "New codes come from a second VAE; unlike the paper, it is trained on standardized "
+        "posterior means, not on draws.",
         "Dai and Wipf, Diagnosing and enhancing VAE models, ICLR 2019.",
     ),
     "ladder": Row(
@@ -333,8 +337,9 @@ TABLE: dict[str, Row] = {
         "2011.",
     ),
     "fsq": Row(
-        Recipe(FiniteScalar(), sampler=Autoregressive()),
-        "Numbers are bounded and rounded: a codebook that need not be learnt.",
+        Recipe(FiniteScalar(evenness=1.0), sampler=Autoregressive()),
+        "Features bounded by tanh and rounded to fixed levels; unlike the paper, with the KL of "
+        "each feature in a batch to N(0, 1).",
         "Mentzer, Minnen, Agustsson and Tschannen, Finite scalar quantization: VQ-VAE made simple, "
         "ICLR 2024.",
     ),

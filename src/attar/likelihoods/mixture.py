@@ -14,6 +14,8 @@ from attar.likelihoods.likelihood import Likelihood, LikelihoodModule, Shape
 
 # A quarter of the distance of two levels of 8 bits: narrower only makes gradients steeper.
 LEAST_SCALE = 1e-3
+# Of values from 0 to 1, wider logistics leave all levels but the extreme ones as good as nothing.
+LARGEST_LOG_SCALE = 10.0
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,8 @@ class LogisticMixture(Likelihood, name="logistic-mixture"):
     two levels; the lowest level takes all below it and the highest all above, so that the levels
     have all of the probability. The decoder gives π_k, m_k and s_k for each channel of each pixel:
     channels are independent of each other given the code. While the decoder gives nothing, the
-    components lie evenly spread between 0 and 1, each as wide as their distance.
+    components lie evenly spread between 0 and 1, each as wide as their distance. Log-scales above
+    10 count as 10.
 
     Parameters
     ----------
@@ -94,4 +97,5 @@ class LogisticMixtureModule(LikelihoodModule):
         logits, shifts, log_scales = parts.unbind(-5)
         order = torch.arange(self.components, dtype=shifts.dtype, device=shifts.device)
         means = shifts + ((order + 0.5) / self.components)[:, None, None, None]
-        return logits, means, LEAST_SCALE + log_scales.exp() / self.components
+        scales = log_scales.clamp_max(LARGEST_LOG_SCALE).exp() / self.components
+        return logits, means, LEAST_SCALE + scales

@@ -51,12 +51,13 @@ class TestFiniteScalar:
         slope = scale * (1 - torch.tanh(scale * features.detach()).square())
         torch.testing.assert_close(features.grad, weights * slope)
 
-    def test_in_training_features_pay_for_not_being_standard_normal(self):
+    def test_with_an_evenness_features_pay_for_not_being_standard_normal(self):
         code = FiniteScalar(evenness=0.5).build(4).double().train()
         features = 2 * torch.randn(40, 4, dtype=DOUBLE) + 1
         q = torch.distributions.Normal(features.mean(0), features.std(0, correction=0))
         truth = torch.distributions.kl_divergence(q, torch.distributions.Normal(0.0, 1.0)).sum()
         torch.testing.assert_close(code(features).upkeep, (0.5 * truth).expand(1, 40))
+        assert FiniteScalar().build(4).double().train()(features).upkeep is None
 
     def test_saturated_features_have_the_outermost_level(self):
         code = FiniteScalar((4,)).build(1).eval()

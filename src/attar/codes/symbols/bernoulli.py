@@ -16,8 +16,7 @@ class BernoulliBits(Relaxed, name="bernoulli"):
     """Each number is 0 or 1, drawn with probability sigmoid(feature) of 1.
 
     In training a draw is sigmoid((feature + logistic noise) / temperature), the binary concrete
-    distribution. The rate is KL(q || Bernoulli(1/2)). Where all rows are sure of the same bit
-    nothing more is learnt, so training adds evenness / 2 · Σ m², of the batch's mean features m.
+    distribution. The rate is KL(q || Bernoulli(1/2)).
 
     Parameters
     ----------
@@ -27,8 +26,6 @@ class BernoulliBits(Relaxed, name="bernoulli"):
         Where it ends.
     cooling : float
         What it is multiplied with after each epoch.
-    evenness : float
-        How much the batch's features are drawn to mean zero.
 
     References
     ----------
@@ -39,7 +36,6 @@ class BernoulliBits(Relaxed, name="bernoulli"):
     temperature: float = 1.0
     coolest: float = 0.5
     cooling: float = 0.9
-    evenness: float = 0.1
 
     multiple = 1
 

@@ -19,9 +19,9 @@ class FiniteScalar(SymbolCode, name="fsq"):
     The levels of a number are (2 i + 1 - L) / L for i = 0 to L - 1; the gradient goes straight to
     the bounded features b = tanh(√(2/π) f). A symbol stands for one combination of levels.
 
-    Where b saturates, nothing more is learnt. So training adds evenness · Σ KL(N(m, v) || N(0, 1))
-    with mean m and variance v of each feature in the batch: standard normal features fill the
-    levels evenly.
+    Where b saturates, nothing more is learnt, and small networks may end there. With an evenness,
+    which the paper does not have, training adds evenness · Σ KL(N(m, v) || N(0, 1)) with mean m and
+    variance v of each feature in the batch: standard normal features fill the levels evenly.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class FiniteScalar(SymbolCode, name="fsq"):
     """
 
     levels: tuple[int, ...] = (8, 5, 5, 5)
-    evenness: float = 1.0
+    evenness: float = 0.0
 
     @property
     def multiple(self) -> int:
@@ -75,8 +75,10 @@ class FiniteModule(QuantizedModule):
         """Return zeros (B, d) that have the gradient of the bounded features."""
         return super().through(bounded(given))
 
-    def upkeep(self, given: Tensor, z: Tensor) -> Tensor:
+    def upkeep(self, given: Tensor, z: Tensor) -> Tensor | None:
         """Return evenness · Σ (m² + v - 1 - log v) / 2, the same for each row: (B,)."""
+        if not self.evenness:
+            return None
         mean, variance = given.mean(0), given.var(0, correction=0) + torch.finfo(given.dtype).eps
         divergence = 0.5 * (mean.square() + variance - 1 - variance.log()).sum()
         return self.evenness * divergence.expand(len(given))

@@ -16,8 +16,7 @@ class Gumbel(Relaxed, name="gumbel"):
     """Each symbol is one of ``levels``, drawn with probabilities softmax(features), as one-hot.
 
     In training a draw is softmax((log p + gumbel noise) / temperature). The rate is
-    KL(q || uniform). Where all rows are sure of the same symbol nothing more is learnt, so training
-    adds evenness · Σ m², of the batch's mean logits m.
+    KL(q || uniform).
 
     Parameters
     ----------
@@ -30,8 +29,6 @@ class Gumbel(Relaxed, name="gumbel"):
         Where it ends.
     cooling : float
         What it is multiplied with after each epoch.
-    evenness : float
-        How much the batch's features are drawn to mean zero.
 
     References
     ----------
@@ -43,7 +40,6 @@ class Gumbel(Relaxed, name="gumbel"):
     temperature: float = 1.0
     coolest: float = 0.5
     cooling: float = 0.9
-    evenness: float = 0.1
 
     @property
     def multiple(self) -> int:

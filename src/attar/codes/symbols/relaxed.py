@@ -18,14 +18,12 @@ class Relaxed(SymbolCode):
     temperature: float
     coolest: float
     cooling: float
-    evenness: float
 
     def check(self) -> None:
         """Refuse hyperparameters out of range."""
         fine = 0 < self.coolest <= self.temperature
         self.require(fine, "a coolest temperature above 0, at most the one it starts at")
         self.require(0 < self.cooling <= 1, "a cooling above 0, at most 1")
-        self.require(self.evenness >= 0, "an evenness of 0 or more")
 
 
 class RelaxedModule(SymbolModule):
@@ -42,7 +40,6 @@ class RelaxedModule(SymbolModule):
     def __init__(self, positions: int, levels: int, spec: Relaxed) -> None:
         super().__init__(positions * (levels,))
         self.levels, self.coolest, self.cooling = levels, spec.coolest, spec.cooling
-        self.evenness = spec.evenness
         self.register_buffer("temperature", torch.tensor(float(spec.temperature)))
 
     @abstractmethod
@@ -58,8 +55,7 @@ class RelaxedModule(SymbolModule):
     ) -> Coded:
         """Return draws of symbols; the densities are theirs, in training too."""
         # Draws and densities want the code's own precision, whatever the encoder computes in.
-        logits = self.logits(features.to(self.temperature.dtype))
-        logs = logits.log_softmax(-1)
+        logs = self.logits(features.to(self.temperature.dtype)).log_softmax(-1)
         if noise is None:
             noise = torch.randn_like(logs)[None]
         drawn = logs + gumbel(noise).reshape(*noise.shape[:2], *logs.shape[1:])
@@ -74,13 +70,7 @@ class RelaxedModule(SymbolModule):
             log_q,
             torch.full_like(log_q, -self.nats),
             symbols,
-            upkeep=self.upkeep(logits).expand(log_q.shape) if self.training else None,
         )
-
-    def upkeep(self, logits: Tensor) -> Tensor:
-        """Return evenness · Σ of the squared mean logits, beside their mean over the levels: ()."""
-        mean = logits.mean(0)
-        return self.evenness * (mean - mean.mean(-1, keepdim=True)).square().sum()
 
     def point(self, features: Tensor, explain: Explain | None = None) -> Tensor:
         """Return the most probable symbols: (B, d)."""
