@@ -13,7 +13,7 @@ DOUBLE = torch.float64
 # A linear gaussian model of two numbers: x = W z + 0.5 ε.
 WEIGHT = torch.tensor([[1.0, 0.4], [-0.3, 0.8], [0.5, 0.5]], dtype=DOUBLE)
 ROW = torch.tensor([0.7, -0.4, 1.1], dtype=DOUBLE)
-CRUDE = torch.tensor([[0.0, 0.0, 0.0, 0.0]], dtype=DOUBLE)
+CRUDE = torch.tensor([[0.0, 0.0, 0.5, 0.3]], dtype=DOUBLE)
 
 
 def explain(z):
@@ -92,6 +92,13 @@ def test_momentum_cools_as_in_the_paper(steps):
         z, momentum = moved(z, momentum, 1, size)
         momentum = momentum * before / after
     torch.testing.assert_close(code.flow(*start, explain, Euclidean()), (z, momentum))
+
+
+def test_step_sizes_start_at_a_fifth_of_the_longest():
+    code, start = module(steps=1, longest=0.5), torch.randn(2, 1, 5, 2, dtype=DOUBLE)
+    torch.testing.assert_close(
+        code.flow(*start, explain, Euclidean())[0], moved(start[0], 2 * start[1], 1, 0.1)[0]
+    )
 
 
 @pytest.mark.parametrize("longest", [0.05, 1.0])

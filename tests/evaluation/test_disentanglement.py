@@ -92,6 +92,8 @@ def test_numbers_are_cut_to_equal_intervals():
     z = bit + 0.4 * CHANCE.random(1000)
     assert mig(z[:, None], bit[:, None]) == pytest.approx(1)
     assert mig(z[:, None], bit[:, None], bins=1) == 0
+    # The largest number of all lies in the last interval, not beyond it.
+    assert mig(bit[:, None], bit[:, None], bins=2) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("name", EACH)
