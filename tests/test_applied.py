@@ -10,6 +10,7 @@ from attar.codes import Gaussian
 from attar.data.kinds import kind_of
 from attar.data.preparation import Preparation
 from attar.data.scaling import Standard
+from attar.evaluation.likelihoods import log_likelihoods
 from attar.likelihoods import Bernoulli, LearnedGaussian
 from attar.networks import Mlp
 from attar.recipe import Recipe
@@ -75,6 +76,18 @@ def test_traces_cover_each_row_once_under_the_given_draws(applied):
         z = mean + (log_variance / 2).exp() * noise.double()
         torch.testing.assert_close(trace.coded.z, z)
         assert trace.coded.z.shape[0] * trace.coded.z.shape[1] <= CHUNK
+
+
+@pytest.mark.parametrize("draws", [5, 6])
+def test_rows_are_weighed_at_pairs_of_opposite_draws(applied, draws):
+    applied, x = applied
+    given = []
+    applied.model.code.register_forward_pre_hook(lambda _, inputs: given.append(inputs[1]))
+    log_likelihoods(applied, x[:4], draws)
+    noise = torch.cat(given)
+    assert len(noise) == draws
+    assert len(noise.unique(dim=0)) == draws
+    assert torch.equal(noise[3:], -noise[: draws - 3])
 
 
 @pytest.fixture

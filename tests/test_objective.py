@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from attar.bounds import Capacity
 from attar.codes import Gaussian, SparseL1
 from attar.corruptions import Masking
 from attar.likelihoods import (
@@ -226,3 +227,12 @@ def test_the_measured_loss_of_a_random_code_is_near_its_mean_over_many_draws():
     error = likelihood.std(0).mean().item() / 600**0.5
     assert figures["distortion"] == pytest.approx(-likelihood.mean().item(), abs=4 * error)
     assert figures["rate"] == pytest.approx(trace.coded.rate[0].mean().item(), rel=1e-12)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_a_bound_is_measured_as_at_the_end_of_training(share):
+    objective = objective_of(Recipe(Gaussian(beta=2.0), bound=Capacity(7.0)))
+    objective.share = share
+    figures = objective.measure([rows(4)])
+    expected = figures["distortion"] + 2 * abs(figures["rate"] - 7)
+    assert figures["loss"] == pytest.approx(expected, rel=1e-12)

@@ -1,4 +1,5 @@
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ DOUBLE = torch.float64
 # A linear gaussian model of two numbers: x = W z + 0.5 ε.
 WEIGHT = torch.tensor([[1.0, 0.4], [-0.3, 0.8], [0.5, 0.5]], dtype=DOUBLE)
 ROW = torch.tensor([0.7, -0.4, 1.1], dtype=DOUBLE)
-CRUDE = torch.tensor([[0.0, 0.0, 0.0, 0.0]], dtype=DOUBLE)
+CRUDE = torch.tensor([[0.0, 0.0, 0.5, 0.3]], dtype=DOUBLE)
 
 
 def explain(z):
@@ -73,6 +74,31 @@ def test_the_flow_keeps_volume_whatever_the_heat(heat):
 
     jacobian = torch.autograd.functional.jacobian(flow, torch.randn(4, dtype=DOUBLE))
     assert torch.linalg.det(jacobian).item() == pytest.approx(1, abs=1e-12)
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+def test_momentum_cools_as_in_the_paper(steps):
+    code = module(steps=steps, longest=0.5)
+    with torch.no_grad():
+        code.heat.fill_(0.3)
+        code.size_logits.copy_(torch.tensor([-1.0, 0.5]))
+    z, momentum = start = torch.randn(2, 1, 5, 2, dtype=DOUBLE)
+    size = 0.5 / (1 + torch.tensor([1.0, -0.5], dtype=DOUBLE).exp())
+    # The inverse root of β in each step, equation 10 with the quadratic scheme: from 1/√β₀ to 1.
+    hottest = 1 + math.exp(0.3)
+    roots = [1 / ((1 - hottest) * (k / steps) ** 2 + hottest) for k in range(steps + 1)]
+    momentum = momentum / roots[0]
+    for before, after in pairwise(roots):
+        z, momentum = moved(z, momentum, 1, size)
+        momentum = momentum * before / after
+    torch.testing.assert_close(code.flow(*start, explain, Euclidean()), (z, momentum))
+
+
+def test_step_sizes_start_at_a_fifth_of_the_longest():
+    code, start = module(steps=1, longest=0.5), torch.randn(2, 1, 5, 2, dtype=DOUBLE)
+    torch.testing.assert_close(
+        code.flow(*start, explain, Euclidean())[0], moved(start[0], 2 * start[1], 1, 0.1)[0]
+    )
 
 
 @pytest.mark.parametrize("longest", [0.05, 1.0])

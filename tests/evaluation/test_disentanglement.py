@@ -75,11 +75,25 @@ def test_the_gap_is_of_mutual_informations_over_entropies():
     assert mutual_info_score(second, second % 2) == pytest.approx(np.log(2))
 
 
+def test_the_variance_of_a_dimension_is_relative_to_its_own():
+    blurred = FACTORS + 0.1 * NOISE[:, :3]
+    assert factor_score(blurred, FACTORS) == 1
+    assert factor_score(blurred * [1, 2**-10, 2**10], FACTORS) == 1
+
+
+def test_rare_levels_count_as_much_as_frequent_ones():
+    # The best threshold is right about 60 of 90 rows of one level, and all 10 of the other.
+    level, z = np.repeat([0, 0, 1], [60, 30, 10]), np.repeat([0.0, 1.0, 1.0], [60, 30, 10])
+    assert sap(z[:, None], level[:, None]) == pytest.approx((60 / 90 + 1) / 2, rel=1e-12)
+
+
 def test_numbers_are_cut_to_equal_intervals():
     bit = CHANCE.permutation(np.repeat([0, 1], 500))
     z = bit + 0.4 * CHANCE.random(1000)
     assert mig(z[:, None], bit[:, None]) == pytest.approx(1)
     assert mig(z[:, None], bit[:, None], bins=1) == 0
+    # The largest number of all lies in the last interval, not beyond it.
+    assert mig(bit[:, None], bit[:, None], bins=2) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("name", EACH)

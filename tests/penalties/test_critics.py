@@ -80,6 +80,24 @@ class TestEveryCritic:
         assert term.critic.loss(trace).item() < before
 
 
+@pytest.mark.parametrize("penalty", [Adversarial(), LearnedSimilarity()], ids=lambda p: p.name)
+def test_a_critic_pays_for_its_squared_slope_at_what_is_real(penalty):
+    objective, term = objective_of(penalty.replace(steep=0.7))
+    trace, critic, losses = objective.model(flat(8)), term.critic, []
+    for steep in (0.7, 0.0):
+        torch.manual_seed(3)
+        critic.steep = steep
+        losses.append(critic.loss(trace))
+    torch.manual_seed(3)
+    real, said = trace.batch.target, lambda rows: critic(rows)[1]
+    if penalty.name == "adversarial":
+        real, said = torch.randn(8, 3).double(), critic.judge
+    rows = real.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(said(rows).sum(), rows)
+    expected = 0.7 * slope.square().sum(1).mean()
+    torch.testing.assert_close(losses[0] - losses[1], expected)
+
+
 class TestParts:
     def test_telling_apart_is_the_cross_entropy_of_the_two(self):
         real, made = torch.randn(2, 7, 1, dtype=DOUBLE)

@@ -95,6 +95,15 @@ def test_a_single_position_has_its_symbols_shares():
     assert shares.tolist() == pytest.approx([0.75, 0, 0, 0.25], abs=error + 0.01)
 
 
+def test_symbols_may_be_frequent_though_their_neighbours_are_rare():
+    code = VectorQuantized(codebook=32, dim=1).build(1).eval()
+    code.book.entries.copy_(torch.linspace(-1, 1, 32)[:, None])
+    even = code.vectors(torch.arange(0, 32, 2)[:, None])
+    draw = Autoregressive(hidden=4, steps=200).fit(code, even)
+    symbols = code.symbols(draw(1000, chance(0)))
+    assert (symbols % 2 == 0).float().mean() > 0.75
+
+
 def test_a_code_without_symbols_is_refused():
     with pytest.raises(
         SettingError, match=r"'autoregressive' needs .* symbols, and GaussianModule"

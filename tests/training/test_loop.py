@@ -1,4 +1,5 @@
 import math
+from itertools import count
 
 import pytest
 import torch
@@ -47,6 +48,28 @@ def test_the_figures_are_those_of_the_model_after_each_epoch(training):
         assert (epoch.loss, epoch.distortion, epoch.rate) == tuple(learnt.values())
         assert epoch.validation_loss == held_out["loss"]
         assert epoch.rows_per_second > 0
+
+
+def test_the_code_hears_of_the_end_of_each_epoch(training):
+    events = []
+
+    class Listen(Callback):
+        def on_step(self, progress):
+            events.append("step")
+
+        def on_epoch(self, progress):
+            events.append("measured")
+
+    made = training(callbacks=[Listen()], epochs=3)
+    made.model.code.on_epoch = lambda: events.append("code")
+    made.run()
+    assert events == 3 * [*4 * ["step"], "code", "measured"]
+
+
+def test_speed_is_training_rows_by_the_seconds_of_an_epoch(training, monkeypatch):
+    # Every look at the clock takes four seconds.
+    monkeypatch.setattr("attar.training.loop.time.perf_counter", count(step=4.0).__next__)
+    assert [epoch.rows_per_second for epoch in training(epochs=2).run()] == [10.0, 10.0]
 
 
 def test_the_step_size_follows_the_schedule(training):

@@ -1,3 +1,5 @@
+import copy
+
 import torch
 
 from attar.codes import Gaussian, Point
@@ -29,6 +31,22 @@ def test_a_step_moves_the_critics_and_nothing_else():
     opponents.step(objective.trace(Batch(torch.rand(20, 6), torch.rand(20, 6))))
     assert not changed(model, objective.model)
     assert changed(critic, objective.critics["factor"]) == set(critic)
+
+
+def test_opponents_have_little_momentum():
+    """Steps are those of Adam with β₁ = 0.5 and β₂ = 0.9."""
+    objective = made(Recipe(Point(prior=StandardNormal()), penalties=(Adversarial(),)))
+    trace, critic = objective.trace(Batch(*2 * [torch.rand(20, 6)])), objective.critics
+    alone = copy.deepcopy(critic["adversarial"])
+    alone.wanted = critic["adversarial"].wanted = torch.ones_like
+    adam = torch.optim.Adam(alone.parameters(), 0.01, betas=(0.5, 0.9))
+    opponents = Opponents(objective, 0.01)
+    for _ in range(3):
+        opponents.step(trace)
+        adam.zero_grad()
+        alone.loss(trace).backward()
+        adam.step()
+    torch.testing.assert_close(dict(critic["adversarial"].state_dict()), dict(alone.state_dict()))
 
 
 def test_a_critic_learns_to_tell_codes_from_draws_of_the_prior():

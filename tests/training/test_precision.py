@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from attar.codes import Gaussian, Point
+from attar.codes import Gaussian, Hamiltonian, Point
 from attar.likelihoods import Bernoulli
 from attar.likelihoods import Gaussian as MeanSquaredError
 from attar.networks import Mlp
@@ -62,6 +62,16 @@ def test_only_networks_compute_in_half_precision_and_only_in_training(objective,
     assert not torch.equal(half.parameters, full.parameters)
     # bfloat16 has eight binary digits.
     torch.testing.assert_close(half.parameters, full.parameters, rtol=2**-6, atol=2**-6)
+
+
+def test_a_code_explains_in_full_precision(batch):
+    objective = Recipe(Hamiltonian(steps=2)).build((20,), 3, Mlp((16,), "silu"), Bernoulli())
+    model, seen = objective.model, []
+    model.decoder.register_forward_hook(lambda *call: seen.append(call[2].dtype))
+    model.half_precision = True
+    model(batch)
+    # A slope at the start and after each step; then the code is decoded.
+    assert seen == [*3 * [torch.float32], torch.bfloat16]
 
 
 def test_a_gradient_is_that_of_single_precision_but_for_rounding(batch):

@@ -41,7 +41,8 @@ def test_a_unit_is_idle_once_it_has_not_won_for_long():
         return code.lent(*rows, rows[0])
 
     row = torch.tensor([[3.0, 2.0, 1.0, 1.0]])
-    for _ in range(PATIENCE * 4):
+    # 8 times the 4 rows in which one of an even share would have won once.
+    for _ in range(8 * 4):
         code.point(row)
     assert not lent().any()
     code.point(row)

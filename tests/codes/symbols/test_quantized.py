@@ -177,6 +177,14 @@ class TestTwoLevels:
         assert torch.equal(bottom, truth)
         assert not torch.equal(code.point(other)[:, 4:], bottom)
 
+    def test_the_bottoms_gradient_reaches_the_features_of_the_top(self):
+        code, features = TwoLevels().build(16).double().train(), torch.randn(9, 16, dtype=DOUBLE)
+        weights = torch.randn(9, 16, dtype=DOUBLE)
+        top = code.top_book.vectors(code.top_book.nearest(features[:, :4])).requires_grad_()
+        (code.told(top) * weights[:, 4:]).sum().backward()
+        expected = weights + torch.cat([top.grad, torch.zeros(9, 12)], 1)
+        torch.testing.assert_close(gradient(code, features, weights), expected)
+
     def test_a_quarter_of_the_symbols_are_the_top(self):
         assert [TwoLevels().build(size).top for size in (8, 16, 32, 40)] == [4, 4, 8, 8]
         with pytest.raises(SettingError, match=r"at least 8, so it cannot have 4: .*size of 8\."):
