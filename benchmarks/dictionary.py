@@ -42,16 +42,16 @@ class Made:
     @classmethod
     def of(cls, rows: int, seed: int) -> Made:
         """Return so many rows to learn from, and 20,000 unseen ones."""
-        chance = np.random.default_rng(seed)
-        features = chance.standard_normal((FEATURES, DIMENSIONS))
+        generator = np.random.default_rng(seed)
+        features = generator.standard_normal((FEATURES, DIMENSIONS))
         features /= np.linalg.norm(features, axis=1, keepdims=True)
         often = 1 / (np.arange(FEATURES) + 9)
         often *= ACTIVE / often.sum()
 
         def some(count: int) -> Rows:
-            sizes = chance.uniform(0.5, 1.5, (count, FEATURES))
-            clean = sizes * (chance.random((count, FEATURES)) < often) @ features
-            noisy = clean + NOISE * chance.standard_normal(clean.shape)
+            sizes = generator.uniform(0.5, 1.5, (count, FEATURES))
+            clean = sizes * (generator.random((count, FEATURES)) < often) @ features
+            noisy = clean + NOISE * generator.standard_normal(clean.shape)
             return noisy.astype(np.float32)
 
         return cls(features, some(rows), some(UNSEEN))

@@ -58,7 +58,7 @@ def compare(learnt: Any, unseen: Any, code_size: Any, seed: int) -> dict[str, fl
 
 def linear_error(ae: Any, learnt: Any, unseen: Any) -> float:
     """Return the error of PCA, fitted to all rows that attar was given, as attar prepares them."""
-    preparation = ae.fitted.applied.preparation
+    preparation = ae.fitted.predictor.preparation
 
     def prepared(data: Any) -> Rows:
         rows = preparation.prepare(preparation.kind.rows(data)).numpy()

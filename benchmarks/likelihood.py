@@ -28,17 +28,17 @@ GOALS = {"vae": 89.0, "iwae": 86.0}
 PIECE = 5000
 
 
-def flipped(images: Rows, chance: np.random.Generator) -> Rows:
+def flipped(images: Rows, generator: np.random.Generator) -> Rows:
     """Return a coin flip for each pixel, of its brightness: bytes (n, pixels)."""
     rows = flat(images)
-    return (chance.random(rows.shape, dtype=np.float32) < rows).astype(np.uint8)
+    return (generator.random(rows.shape, dtype=np.float32) < rows).astype(np.uint8)
 
 
 class Flips(Stream):
     """Images whose pixels are flipped anew each time they are gone through."""
 
     def __init__(self, images: Rows, seed: int) -> None:
-        self.images, self.chance = images, np.random.default_rng(seed)
+        self.images, self.generator = images, np.random.default_rng(seed)
 
     @property
     def fingerprint(self) -> str:
@@ -47,7 +47,7 @@ class Flips(Stream):
 
     def __iter__(self) -> Iterator[Rows]:
         for start in range(0, len(self.images), PIECE):
-            yield flipped(self.images[start : start + PIECE], self.chance)
+            yield flipped(self.images[start : start + PIECE], self.generator)
 
 
 def vae(epochs: int, seed: int) -> attar.Autoencoder:
@@ -100,7 +100,7 @@ def main() -> None:
         "goal": GOALS[options.model],
         "epochs": len(ae.history_),
         "seconds": seconds,
-        "held_out_bound": min(epoch.judged for epoch in ae.history_),
+        "held_out_bound": min(epoch.monitored_loss for epoch in ae.history_),
     }
     report(result, [result], options.json, "attar")
 

@@ -31,44 +31,44 @@ class Mixed:
 
     def frame(self, rows: int, part: int = 0) -> pd.DataFrame:
         """Return rows; each part has others, of the same columns."""
-        causes, chance = np.random.default_rng(0), np.random.default_rng([1, part])
-        hidden = chance.standard_normal((rows, HIDDEN))
+        causes, generator = np.random.default_rng(0), np.random.default_rng([1, part])
+        hidden = generator.standard_normal((rows, HIDDEN))
         columns = {}
         for name, count in asdict(self).items():
             for i in range(count):
-                column = pd.Series(COLUMNS[name](i, hidden, causes, chance))
-                columns[f"{name}{i}"] = column.mask(chance.random(rows) < MISSING * (i % 2))
+                column = pd.Series(COLUMNS[name](i, hidden, causes, generator))
+                columns[f"{name}{i}"] = column.mask(generator.random(rows) < MISSING * (i % 2))
         return pd.DataFrame(columns)
 
 
-def floats(i: int, hidden: Rows, causes: Chance, chance: Chance) -> Any:
+def floats(i: int, hidden: Rows, causes: Chance, generator: Chance) -> Any:
     """Return numbers that are in turn linear, skewed, and waves."""
-    signal = _signal(hidden, causes, chance)
+    signal = _signal(hidden, causes, generator)
     return (signal, np.exp(signal), np.sin(2 * signal))[i % 3]
 
 
-def integers(i: int, hidden: Rows, causes: Chance, chance: Chance) -> Any:
+def integers(i: int, hidden: Rows, causes: Chance, generator: Chance) -> Any:
     """Return counts."""
-    rate = np.exp(1 + 0.7 * _signal(hidden, causes, chance))
-    return pd.array(chance.poisson(rate), dtype="Int64")
+    rate = np.exp(1 + 0.7 * _signal(hidden, causes, generator))
+    return pd.array(generator.poisson(rate), dtype="Int64")
 
 
-def booleans(i: int, hidden: Rows, causes: Chance, chance: Chance) -> Any:
+def booleans(i: int, hidden: Rows, causes: Chance, generator: Chance) -> Any:
     """Return true or false, in equal shares."""
-    return pd.array(_signal(hidden, causes, chance) > 0, dtype="boolean")
+    return pd.array(_signal(hidden, causes, generator) > 0, dtype="boolean")
 
 
-def times(i: int, hidden: Rows, causes: Chance, chance: Chance) -> Any:
+def times(i: int, hidden: Rows, causes: Chance, generator: Chance) -> Any:
     """Return times around the start of 2020, to the second; a year is a standard deviation."""
-    seconds = (31_557_600 * _signal(hidden, causes, chance)).astype("timedelta64[s]")
+    seconds = (31_557_600 * _signal(hidden, causes, generator)).astype("timedelta64[s]")
     return np.datetime64("2020-01-01", "us") + seconds
 
 
-def strings(i: int, hidden: Rows, causes: Chance, chance: Chance) -> Any:
+def strings(i: int, hidden: Rows, causes: Chance, generator: Chance) -> Any:
     """Return one of 5, 8, 11, ... words, at most 30."""
     levels = min(5 + 3 * i, MOST_LEVELS)
     logits = 2 * hidden @ causes.standard_normal((HIDDEN, levels))
-    chosen = (logits + chance.gumbel(size=logits.shape)).argmax(1)
+    chosen = (logits + generator.gumbel(size=logits.shape)).argmax(1)
     return pd.array([f"level {level}" for level in range(levels)], dtype="str").take(chosen)
 
 
@@ -81,9 +81,9 @@ COLUMNS: dict[str, Callable[[int, Rows, Chance, Chance], Any]] = {
 }
 
 
-def _signal(hidden: Rows, causes: Chance, chance: Chance) -> Rows:
+def _signal(hidden: Rows, causes: Chance, generator: Chance) -> Rows:
     """Return a mixture of the hidden numbers with a tenth of noise, of variance 1."""
     weights = causes.standard_normal(HIDDEN)
     mixture = hidden @ (weights / np.linalg.norm(weights))
-    noisy: Rows = np.sqrt(0.9) * mixture + np.sqrt(0.1) * chance.standard_normal(len(hidden))
+    noisy: Rows = np.sqrt(0.9) * mixture + np.sqrt(0.1) * generator.standard_normal(len(hidden))
     return noisy

@@ -22,17 +22,16 @@ GOAL = 2.0
 
 def data(form: str, rows: int) -> Any:
     """Return numbers of many means and deviations, as an array or a frame."""
-    chance = np.random.default_rng(0)
-    array = chance.standard_normal((rows, COLUMNS))
-    array *= chance.uniform(0.1, 10, COLUMNS)
-    array += chance.uniform(-10, 10, COLUMNS)
+    generator = np.random.default_rng(0)
+    array = generator.standard_normal((rows, COLUMNS))
+    array *= generator.uniform(0.1, 10, COLUMNS)
+    array += generator.uniform(-10, 10, COLUMNS)
     return array if form == "array" else pd.DataFrame(array).rename(columns="x{}".format)
 
 
 def attar_seconds(form: str, rows: int) -> dict[str, float]:
     """Return attar's seconds, step by step."""
-    from attar.data.kinds import kind_of
-    from attar.data.preparations import preparation
+    from attar.data.kinds import kind_of, preparation
     from attar.data.stream import pieces
 
     X = data(form, rows)

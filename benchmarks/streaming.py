@@ -67,7 +67,7 @@ def held(function: Callable[..., float], *paths: Path) -> dict[str, float]:
 def held_fit(source: Path, model: Path) -> float:
     """Write the model of a DataFrame, and return the most memory that was used."""
     import attar
-    from attar.data.sample import SIZE
+    from attar.data.stream import SIZE
 
     frame = pd.read_parquet(source)
     # Of a stream, a tenth of a sample is held out: here as many rows.
@@ -131,7 +131,7 @@ def main() -> None:
             result[name] = {"rows": rows, **costs, "loop_rows": speed}
     file, memory, whole = result["file"], result["memory"], result["all"]
     peaks = [max(way["fit"]["megabytes"], way["encode"]["megabytes"]) for way in (file, whole)]
-    figures = {
+    metrics = {
         "peak_megabytes": peaks[1],
         "growth": peaks[1] / peaks[0],
         "fit_ratio": memory["fit"]["seconds"] / file["fit"]["seconds"],
@@ -143,7 +143,7 @@ def main() -> None:
         for name, way in result.items()
         for verb in ("fit", "encode")
     ]
-    report({**figures, "goals": GOALS, **result}, table, options.json, "pyarrow")
+    report({**metrics, "goals": GOALS, **result}, table, options.json, "pyarrow")
 
 
 if __name__ == "__main__":

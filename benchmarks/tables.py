@@ -109,9 +109,9 @@ def main() -> None:
             for figure in ("errors", "medians", "accuracies"):
                 columns = {name: done[figure] for name, done in result[table].items()}
                 show(pd.DataFrame(columns).rename_axis(figure).reset_index())
-    figures = ("error", "accuracy", "seconds")
+    metrics = ("error", "accuracy", "seconds")
     rows = [
-        {"": table, "contender": name} | {figure: result[table][name][figure] for figure in figures}
+        {"": table, "contender": name} | {figure: result[table][name][figure] for figure in metrics}
         for table in TABLES
         for name in CONTENDERS
     ]

@@ -118,8 +118,8 @@ class Judge:
 
 def flipped(rows: Rows, seed: int) -> Rows:
     """Return a coin flip, 0 or 1, for each pixel of its brightness."""
-    chance = np.random.default_rng(seed)
-    return (chance.random(rows.shape, dtype=np.float32) < rows).astype(np.float32)
+    generator = np.random.default_rng(seed)
+    return (generator.random(rows.shape, dtype=np.float32) < rows).astype(np.float32)
 
 
 def run(
@@ -133,11 +133,11 @@ def run(
         seen, unseen = flipped(seen, 0), flipped(unseen, 1)
     fit = import_module(f"benchmarks.contenders.variants_{contender}").fit
     trained: Trained = fit(variant, seen, epochs, seed)
-    figures = {"mse": float(np.square(trained.reconstruct(unseen) - unseen).mean())}
+    metrics = {"mse": float(np.square(trained.reconstruct(unseen) - unseen).mean())}
     if has_density:
-        figures["nll"] = trained.nll(unseen[:test], DRAWS)
-    figures["distance"] = judge.distance(grey, trained.sample(SAMPLES))
-    return {**figures, "seconds": trained.epoch_seconds()}
+        metrics["nll"] = trained.nll(unseen[:test], DRAWS)
+    metrics["distance"] = judge.distance(grey, trained.sample(SAMPLES))
+    return {**metrics, "seconds": trained.epoch_seconds()}
 
 
 def compared(peers: list[dict[str, float]], ours: list[dict[str, float]]) -> dict[str, Any]:

@@ -129,9 +129,9 @@ def offers(recipe: Recipe) -> str:
     return " ".join(words)
 
 
-def measured(name: str, row: Row, figures: Figures) -> dict[str, str]:
+def measured(name: str, row: Row, metrics: Figures) -> dict[str, str]:
     """Return the figures of a row, as they are shown."""
-    known, code, shown = figures.get(name, {}), built(row.recipe.code), {}
+    known, code, shown = metrics.get(name, {}), built(row.recipe.code), {}
     if "error_to_pca" in known:
         shown["error"] = f"{known['error_to_pca']:.2f}"
     if "nll_bound" in known:
@@ -141,9 +141,9 @@ def measured(name: str, row: Row, figures: Figures) -> dict[str, str]:
     return shown
 
 
-def contents(table: dict[str, Row], figures: Figures) -> str:
+def contents(table: dict[str, Row], metrics: Figures) -> str:
     """Return the rows of a group, with their figures beside them."""
-    cells = {name: measured(name, row, figures) for name, row in table.items()}
+    cells = {name: measured(name, row, metrics) for name, row in table.items()}
     columns = [key for key in ("error", "bound", "bits") if any(key in c for c in cells.values())]
     lines = [f"| recipe | | {' | '.join(columns)} |", "|---" * 2 + "|--:" * len(columns) + "|"]
     for name, row in table.items():
@@ -170,14 +170,14 @@ def section(name: str, row: Row) -> str:
 """
 
 
-def page(table: dict[str, Row], figures: Figures) -> str:
+def page(table: dict[str, Row], metrics: Figures) -> str:
     """Return the text of the page."""
     groups = {
         title: {name: row for name, row in table.items() if group(row.recipe.code) == title}
         for title in GROUPS
     }
     listed = [
-        f"**[{title}](#{title.lower().replace(' ', '-')})**\n\n{contents(rows, figures)}\n"
+        f"**[{title}](#{title.lower().replace(' ', '-')})**\n\n{contents(rows, metrics)}\n"
         for title, rows in groups.items()
     ]
     sections = [
@@ -215,17 +215,17 @@ def fit(name: str) -> dict[str, Any]:
     back = ae.reconstruct(seen, **told(digits))
     made = ae.sample(10, random_state=0, **told(digits))
     picture([seen, back, made]).save(PICTURES / f"{name}.png", optimize=True)
-    figures = ae.evaluate(test.data, **told(test.labels))
-    shown = {key: figures[key] for key in ("error_to_pca", "nll_bound") if key in figures}
+    metrics = ae.evaluate(test.data, **told(test.labels))
+    shown = {key: metrics[key] for key in ("error_to_pca", "nll_bound") if key in metrics}
     return {"recipe": str(recipe), **{key: round(value, 4) for key, value in shown.items()}}
 
 
-def changed(figures: Figures) -> list[str]:
+def changed(metrics: Figures) -> list[str]:
     """Return the rows whose recipe is not the one that was measured."""
     return [
         name
         for name, row in TABLE.items()
-        if figures.get(name, {}).get("recipe") != str(row.recipe)
+        if metrics.get(name, {}).get("recipe") != str(row.recipe)
         or not (PICTURES / f"{name}.png").exists()
     ]
 
@@ -236,18 +236,18 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help="rows to fit, changed or not")
     parser.add_argument("--text", action="store_true", help="fit nothing, write the text alone")
     asked = parser.parse_args()
-    figures: Figures = json.loads(FIGURES.read_text("utf-8")) if FIGURES.exists() else {}
-    names = [] if asked.text else asked.names or changed(figures)
+    metrics: Figures = json.loads(FIGURES.read_text("utf-8")) if FIGURES.exists() else {}
+    names = [] if asked.text else asked.names or changed(metrics)
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as processes:
         for name, found in zip(names, processes.map(fit, names), strict=True):
             print(name, flush=True)
-            figures[name] = found
-            known = {key: figures[key] for key in TABLE if key in figures}
+            metrics[name] = found
+            known = {key: metrics[key] for key in TABLE if key in metrics}
             FIGURES.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n", "utf-8")
     for path in PICTURES.glob("*.png"):
         if path.stem not in TABLE:
             path.unlink()
-    PAGE.write_text(page(TABLE, figures), "utf-8")
+    PAGE.write_text(page(TABLE, metrics), "utf-8")
 
 
 if __name__ == "__main__":

@@ -44,31 +44,31 @@ def quick(*args, **settings):
 
 def structured(n=1500, seed=0):
     """Rows of eight numbers that depend on two, with a little noise."""
-    chance = np.random.default_rng(seed)
+    generator = np.random.default_rng(seed)
     mixing = np.random.default_rng(99).normal(size=(2, 8))
-    rows = chance.normal(size=(n, 2)) @ mixing + 0.1 * chance.normal(size=(n, 8))
+    rows = generator.normal(size=(n, 2)) @ mixing + 0.1 * generator.normal(size=(n, 8))
     return rows * [1, 10, 100, 1, 1, 1, 0.1, 1] + [5, 0, 0, -3, 0, 0, 0, 1]
 
 
-def with_gaps(x, share=0.2, seed=1):
+def with_missing(x, share=0.2, seed=1):
     return np.where(np.random.default_rng(seed).random(x.shape) < share, np.nan, x)
 
 
 def mixed_frame(n=600, seed=0):
     """A table whose columns all follow from the size of a flat."""
-    chance = np.random.default_rng(seed)
-    size = chance.normal(size=n)
+    generator = np.random.default_rng(seed)
+    size = generator.normal(size=n)
     towns = np.array(["Bonn", "Trier", "Ulm"])
     frame = pd.DataFrame(
         {
-            "rent": np.exp(2 * size + 0.1 * chance.normal(size=n)),
+            "rent": np.exp(2 * size + 0.1 * generator.normal(size=n)),
             "town": towns[np.digitize(size, [-0.5, 0.5])],
             "rooms": np.clip(np.rint(4 + 1.5 * size), 1, 9).astype(int),
             "lift": size > 0,
             "since": pd.Timestamp("2020-01-01") + pd.to_timedelta(np.rint(100 * size), "D"),
         }
     )
-    return frame, frame.mask(chance.random(frame.shape) < 0.15)
+    return frame, frame.mask(generator.random(frame.shape) < 0.15)
 
 
 # ---------------------------------------------------------------- missing values
@@ -77,7 +77,7 @@ def mixed_frame(n=600, seed=0):
 @pytest.fixture(scope="module")
 def imputed():
     x = structured()
-    gaps = with_gaps(x)
+    gaps = with_missing(x)
     return quick(code_size=2, epochs=15).fit(gaps), x, gaps
 
 
@@ -94,7 +94,7 @@ def test_predictions_for_missing_cells_are_far_better_than_the_mean(imputed):
 def test_rows_never_seen_are_completed_too(imputed):
     ae, _, _ = imputed
     x = structured(500, seed=5)
-    gaps = with_gaps(x, seed=6)
+    gaps = with_missing(x, seed=6)
     missing, scale = np.isnan(gaps), x.std(0)
     error = (((ae.reconstruct(gaps) - x) / scale)[missing] ** 2).mean()
     assert error < 0.15
@@ -102,12 +102,12 @@ def test_rows_never_seen_are_completed_too(imputed):
 
 def test_the_figures_of_data_with_gaps_are_of_known_cells(imputed):
     ae, _, gaps = imputed
-    figures = ae.evaluate(gaps)
-    prepared = ae.fitted.applied.preparation.prepare(gaps).numpy()
-    back = ae.fitted.applied.decode(ae.transform(gaps)).numpy()
+    metrics = ae.evaluate(gaps)
+    prepared = ae._fitted.predictor.preparation.prepare(gaps).numpy()
+    back = ae._fitted.predictor.decode(ae.transform(gaps)).numpy()
     known = ~np.isnan(gaps)
-    assert figures["error"] == pytest.approx(np.square(prepared - back)[known].mean(), rel=1e-5)
-    assert figures["error"] < figures["pca_error"]
+    assert metrics["error"] == pytest.approx(np.square(prepared - back)[known].mean(), rel=1e-5)
+    assert metrics["error"] < metrics["pca_error"]
     assert np.isfinite(ae.score_samples(gaps)).all()
     assert np.isfinite(ae.transform(gaps)).all()
     assert all(np.isfinite(epoch.loss) for epoch in ae.history_)
@@ -124,7 +124,7 @@ def test_gaps_at_transform_are_taken_by_a_model_that_learnt_without():
     x = structured()
     ae = quick().fit(x)
     assert not ae.model_.gaps
-    gaps = with_gaps(x)
+    gaps = with_missing(x)
     filled = np.where(np.isnan(gaps), x.mean(0), gaps)
     # What is missing is where the mean is: at 0.
     assert_allclose(ae.transform(gaps), ae.transform(filled), rtol=1e-6, atol=1e-9)
@@ -132,7 +132,7 @@ def test_gaps_at_transform_are_taken_by_a_model_that_learnt_without():
 
 @pytest.mark.parametrize("name", PLAIN)
 def test_every_recipe_learns_from_data_with_gaps(name):
-    gaps = with_gaps(structured(200))
+    gaps = with_missing(structured(200))
     settings = {"code_size": 8} if "topk" in name else {}
     ae = quick(name, **settings).fit(gaps)
     assert np.isfinite(ae.reconstruct(gaps)).all()
@@ -140,10 +140,12 @@ def test_every_recipe_learns_from_data_with_gaps(name):
 
 
 def test_images_with_gaps_are_completed():
-    chance = np.random.default_rng(0)
+    generator = np.random.default_rng(0)
     tall = np.linspace(0, 1, 8)
-    images = chance.random((300, 1, 1)) * tall[:, None] * chance.random((300, 1, 1)) + tall * 0.5
-    gaps = with_gaps(images)
+    images = (
+        generator.random((300, 1, 1)) * tall[:, None] * generator.random((300, 1, 1)) + tall * 0.5
+    )
+    gaps = with_missing(images)
     back = quick(code_size=2, epochs=40).fit(gaps).reconstruct(gaps)
     missing = np.isnan(gaps)
     by_mean = np.nanmean(gaps, 0) - images
@@ -152,7 +154,7 @@ def test_images_with_gaps_are_completed():
 
 def test_ones_own_network_sees_zeros_and_takes_rows_of_the_datas_shape():
     pair = torch.nn.Linear(8, 3), torch.nn.Linear(3, 8)
-    gaps = with_gaps(structured(200))
+    gaps = with_missing(structured(200))
     back = quick(network=pair).fit(gaps).reconstruct(gaps)
     assert np.isfinite(back).all()
 
@@ -168,8 +170,8 @@ def flats():
 
 def test_a_frame_of_mixed_types_with_gaps_comes_back_in_its_own_form(flats):
     ae, _, gaps = flats
-    assert isinstance(ae.fitted.likelihood, Mixed)
-    assert ae.fitted.applied.preparation.scaler.bend is not None
+    assert isinstance(ae._fitted.likelihood, Mixed)
+    assert ae._fitted.predictor.preparation.scaler.bend is not None
     back = ae.reconstruct(gaps)
     assert back.dtypes.tolist() == gaps.dtypes.tolist()
     assert not back.isna().any().any()
@@ -206,7 +208,7 @@ def test_a_loaded_model_of_mixed_types_with_gaps_gives_bit_for_bit_equal_outputs
     )
     assert back.evaluate(gaps) == ae.evaluate(gaps)
     assert back.model_.gaps
-    bends = [model.fitted.applied.preparation.scaler.bend for model in (ae, back)]
+    bends = [model._fitted.predictor.preparation.scaler.bend for model in (ae, back)]
     assert torch.equal(*bends)
     back.save(tmp_path / "again.attar")
     assert (tmp_path / "again.attar").read_bytes() == (tmp_path / "m.attar").read_bytes()
@@ -236,15 +238,15 @@ def test_a_stream_is_learnt_about_as_well_as_rows_in_memory():
     assert other < 1.1 * error
     pca_error, other = (ae.evaluate(new)["pca_error"] for ae in (held, streamed))
     assert other == pytest.approx(pca_error, rel=0.05)
-    assert streamed.fitted.study.facts.held_out
+    assert streamed._fitted.training_summary.facts.held_out
     # What was chosen does not depend on how the rows come.
     assert streamed.choices_ == held.choices_
-    first, second = (ae.fitted.applied.preparation.scaler.scale for ae in (held, streamed))
+    first, second = (ae._fitted.predictor.preparation.scaler.scale for ae in (held, streamed))
     torch.testing.assert_close(first, second, rtol=1e-9, atol=0)
 
 
 def test_a_stream_is_worked_on_as_one_array():
-    rows = with_gaps(structured(400))
+    rows = with_missing(structured(400))
     ae = quick().fit(rows)
     stream = Pieces(*np.split(rows, [10, 399]))
     assert_allclose(ae.transform(stream), ae.transform(rows), rtol=1e-9)
@@ -267,7 +269,7 @@ def test_frames_of_mixed_types_are_streamed():
     settings = {"code_size": 2, "epochs": 15, "batch_size": 32}
     held = quick(**settings).fit(gaps)
     streamed = quick(**settings).fit(Pieces(gaps[:100], gaps[100:450], gaps[450:]))
-    assert streamed.fitted.kind == held.fitted.kind
+    assert streamed._fitted.kind == held._fitted.kind
     assert streamed.evaluate(gaps)["error"] < 1.15 * held.evaluate(gaps)["error"]
     back = streamed.reconstruct(Pieces(gaps[:100], gaps[100:]))
     assert_frame_equal(back, streamed.reconstruct(gaps), rtol=1e-6)
@@ -334,9 +336,9 @@ def test_rows_of_different_shapes_are_refused_all_the_same():
 
 
 def test_skewed_columns_are_bent_and_come_back():
-    chance = np.random.default_rng(0)
-    size = chance.normal(size=600)
-    x = np.column_stack([np.exp(1.5 * size), size, -size + 0.1 * chance.normal(size=600)])
+    generator = np.random.default_rng(0)
+    size = generator.normal(size=600)
+    x = np.column_stack([np.exp(1.5 * size), size, -size + 0.1 * generator.normal(size=600)])
     ae = quick(code_size=1, epochs=20).fit(x)
     chosen = {choice.setting: choice.value for choice in ae.choices_}
     assert chosen["scaling"] == Symmetric.name

@@ -5,36 +5,36 @@ import pytest
 import torch
 from torch.distributions import Normal
 
-from attar.applied import CELLS, CHUNK, Applied
 from attar.codes import Gaussian
 from attar.data.kinds import kind_of
 from attar.data.preparation import Preparation
 from attar.data.scaling import Standard
-from attar.evaluation.likelihoods import log_likelihoods
+from attar.evaluation.evaluate import log_likelihoods
 from attar.likelihoods import Bernoulli, LearnedGaussian
 from attar.networks import Mlp
+from attar.predictor import CELLS, CHUNK, Predictor
 from attar.recipe import Recipe
 
 
 @pytest.fixture
-def applied():
+def predictor():
     x = np.random.default_rng(0).normal(size=(CHUNK + 70, 5)) * 7 + 3
     model = Recipe(Gaussian()).build((5,), 2, Mlp((6,), "tanh"), Bernoulli()).model.eval()
     kind, summary = kind_of(x).of([x])
     preparation = Preparation.fit(kind, Standard(), summary)
-    return Applied(preparation, model, 2, doubles=True), x
+    return Predictor(preparation, model, 2, doubles=True), x
 
 
 def prepared(x):
     return torch.from_numpy((x - x.mean(0)) / x.std(0))
 
 
-def test_codes_are_the_models_own(applied):
-    applied, x = applied
-    codes = applied.encode(x)
-    model = applied.model
+def test_codes_are_the_models_own(predictor):
+    predictor, x = predictor
+    codes = predictor.encode(x)
+    model = predictor.model
     assert codes.dtype == np.float64
-    single = applied.encode(x.astype(np.float32))
+    single = predictor.encode(x.astype(np.float32))
     assert single.dtype == np.float32
     with torch.no_grad():
         expected = model.encode(prepared(x).float()).numpy()
@@ -42,33 +42,33 @@ def test_codes_are_the_models_own(applied):
     np.testing.assert_allclose(codes, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_in_double_precision_a_row_does_not_depend_on_its_neighbours(applied):
-    applied, x = applied
-    whole = applied.encode(x)
+def test_in_double_precision_a_row_does_not_depend_on_its_neighbours(predictor):
+    predictor, x = predictor
+    whole = predictor.encode(x)
     for i in (0, 1, CHUNK - 1, CHUNK, len(x) - 1):
-        np.testing.assert_allclose(applied.encode(x[i : i + 1])[0], whole[i], rtol=1e-12)
+        np.testing.assert_allclose(predictor.encode(x[i : i + 1])[0], whole[i], rtol=1e-12)
 
 
-def test_the_model_itself_stays_in_single_precision(applied):
-    applied, x = applied
-    applied.encode(x)
-    assert all(p.dtype == torch.float32 for p in applied.model.parameters())
+def test_the_model_itself_stays_in_single_precision(predictor):
+    predictor, x = predictor
+    predictor.encode(x)
+    assert all(p.dtype == torch.float32 for p in predictor.model.parameters())
 
 
-def test_decoded_values_are_the_models_own(applied):
-    applied, _ = applied
+def test_decoded_values_are_the_models_own(predictor):
+    predictor, _ = predictor
     z = np.random.default_rng(1).normal(size=(CHUNK + 9, 2))
-    values = applied.decode(z)
+    values = predictor.decode(z)
     assert values.dtype == torch.float64
     with torch.no_grad():
-        expected = applied.model.decode(torch.from_numpy(z).float())
+        expected = predictor.model.decode(torch.from_numpy(z).float())
     torch.testing.assert_close(values.float(), expected, rtol=1e-4, atol=1e-6)
 
 
-def test_traces_cover_each_row_once_under_the_given_draws(applied):
-    applied, x = applied
+def test_traces_cover_each_row_once_under_the_given_draws(predictor):
+    predictor, x = predictor
     noise = torch.randn(3, 1, 2)
-    traces = list(applied.traces(x, noise))
+    traces = list(predictor.traces(x, noise))
     targets = torch.cat([trace.batch.target for trace in traces])
     torch.testing.assert_close(targets, prepared(x), rtol=1e-10, atol=1e-10)
     for trace in traces:
@@ -79,11 +79,11 @@ def test_traces_cover_each_row_once_under_the_given_draws(applied):
 
 
 @pytest.mark.parametrize("draws", [5, 6])
-def test_rows_are_weighed_at_pairs_of_opposite_draws(applied, draws):
-    applied, x = applied
+def test_rows_are_weighed_at_pairs_of_opposite_draws(predictor, draws):
+    predictor, x = predictor
     given = []
-    applied.model.code.register_forward_pre_hook(lambda _, inputs: given.append(inputs[1]))
-    log_likelihoods(applied, x[:4], draws)
+    predictor.model.code.register_forward_pre_hook(lambda _, inputs: given.append(inputs[1]))
+    log_likelihoods(predictor, x[:4], draws)
     noise = torch.cat(given)
     assert len(noise) == draws
     assert len(noise.unique(dim=0)) == draws
@@ -97,36 +97,36 @@ def holed():
     recipe = Recipe(Gaussian())
     model = recipe.build((5,), 2, Mlp((6,), "tanh"), LearnedGaussian(), gaps=True).model.eval()
     kind, summary = kind_of(x).of([x])
-    return Applied(Preparation.fit(kind, Standard(), summary), model, 2, doubles=True), x
+    return Predictor(Preparation.fit(kind, Standard(), summary), model, 2, doubles=True), x
 
 
 def test_the_model_is_told_which_cells_are_known(holed):
-    applied, x = holed
+    predictor, x = holed
     scaled = torch.from_numpy((x - np.nanmean(x, 0)) / np.nanstd(x, 0))
-    batches = [trace.batch for trace in applied.traces(x, torch.zeros(1, 1, 2))]
+    batches = [trace.batch for trace in predictor.traces(x, torch.zeros(1, 1, 2))]
     assert [len(batch.target) for batch in batches] == [CHUNK, 70]
     observed = torch.cat([batch.observed for batch in batches])
     assert torch.equal(observed, torch.from_numpy(~np.isnan(x)))
     target = torch.cat([batch.target for batch in batches])
     torch.testing.assert_close(target, scaled.nan_to_num(0.0), rtol=1e-10, atol=1e-10)
     with torch.no_grad():
-        expected = applied.model.encode(target.float(), observed).numpy()
-    np.testing.assert_allclose(applied.encode(x), expected, rtol=1e-4, atol=1e-5)
+        expected = predictor.model.encode(target.float(), observed).numpy()
+    np.testing.assert_allclose(predictor.encode(x), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_codes_are_restored_in_the_users_form_with_every_cell(holed):
-    applied, x = holed
-    codes = applied.encode(x)
-    back = applied.restore(codes)
+    predictor, x = holed
+    codes = predictor.encode(x)
+    back = predictor.restore(codes)
     assert back.dtype == x.dtype
-    expected = applied.decode(codes).numpy() * np.nanstd(x, 0) + np.nanmean(x, 0)
+    expected = predictor.decode(codes).numpy() * np.nanstd(x, 0) + np.nanmean(x, 0)
     np.testing.assert_allclose(back, expected, rtol=1e-9, atol=1e-9)
     assert np.isfinite(back).all()
 
 
 def test_the_likelihood_of_a_row_is_of_its_known_cells(holed):
-    applied, x = holed
-    (trace, *_) = applied.traces(x, torch.zeros(1, 1, 2))
+    predictor, x = holed
+    (trace, *_) = predictor.traces(x, torch.zeros(1, 1, 2))
     rows = len(trace.batch.target)
     cells = Normal(trace.parameters[0], 1.0).log_prob(trace.batch.target)
     known = torch.from_numpy(~np.isnan(x[:rows]))
@@ -136,7 +136,7 @@ def test_the_likelihood_of_a_row_is_of_its_known_cells(holed):
 
 def test_wide_rows_are_worked_on_a_few_at_a_time():
     kind = SimpleNamespace(shape=(3, 512, 512))
-    wide = Applied(SimpleNamespace(kind=kind), None, 2, doubles=True)
+    wide = Predictor(SimpleNamespace(kind=kind), None, 2, doubles=True)
     assert wide.chunk == CELLS // (3 * 512 * 512)
     assert [len(part) for _, part in wide.parts(np.zeros((50, 1)))] == [5] * 10
     kind.shape = (CELLS + 1,)

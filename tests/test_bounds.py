@@ -12,14 +12,14 @@ from attar.likelihoods import Bernoulli, LearnedGaussian
 from attar.likelihoods import Gaussian as GaussianLikelihood
 from attar.networks import Linear, Mlp
 from attar.penalties import CodeNorm
-from attar.priors import Flow, Mixture, Vamp
+from attar.priors import NormalizingFlow, Mixture, Vamp
 from attar.recipe import Recipe
 from attar.records import Batch, Coded
 
 DOUBLE = torch.float64
 K, B = 12, 5
 DENSE = [code() for code in Code.members.values() if "density" in code.provides]
-DENSE += [Gaussian(prior=prior) for prior in (Mixture(3), Vamp(3), Flow())]
+DENSE += [Gaussian(prior=prior) for prior in (Mixture(3), Vamp(3), NormalizingFlow())]
 
 
 @pytest.fixture

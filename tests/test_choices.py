@@ -10,12 +10,10 @@ from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 
 from attar import choices
-from attar.choices import Choice
 from attar.codes import Gaussian as GaussianCode
 from attar.codes import Point, SparseL1
 from attar.data.images import Images
-from attar.data.kinds import kind_of
-from attar.data.preparations import preparation
+from attar.data.kinds import kind_of, preparation
 from attar.data.scaling import Standard, Unscaled
 from attar.data.sparse import Sparse
 from attar.data.table import Matrix
@@ -31,6 +29,7 @@ from attar.likelihoods import (
     StudentT,
 )
 from attar.networks import Bag, Conv, Mlp
+from attar.plan import Choice
 from attar.recipe import Recipe
 
 KIND = Matrix("float64", 4)
@@ -67,16 +66,16 @@ def test_other_data_are_normal_with_a_variance_that_is_learnt_where_the_code_has
 
 
 def mixed_frame(n=400):
-    chance = np.random.default_rng(0)
-    tails = chance.standard_t(2, n)
+    generator = np.random.default_rng(0)
+    tails = generator.standard_t(2, n)
     tails[0] = 200.0
     return pd.DataFrame(
         {
-            "size": chance.normal(size=n),
-            "town": chance.choice(["Bonn", "Ulm", "Trier"], n),
+            "size": generator.normal(size=n),
+            "town": generator.choice(["Bonn", "Ulm", "Trier"], n),
             "tails": tails,
-            "paid": chance.random(n) < 0.4,
-            "rooms": chance.integers(1, 60, n),
+            "paid": generator.random(n) < 0.4,
+            "rooms": generator.integers(1, 60, n),
         }
     )
 
@@ -117,16 +116,16 @@ def test_sparse_counts_get_a_multinomial_of_their_mean_total():
 
 @given(st.integers(0, 50))
 def test_heavy_tails_are_those_of_a_large_kurtosis(seed):
-    chance = np.random.default_rng(seed)
-    normal = chance.normal(size=2000)
+    generator = np.random.default_rng(seed)
+    normal = generator.normal(size=2000)
     assert not choices.has_heavy_tails(normal)
-    assert not choices.has_heavy_tails(chance.laplace(size=2000).clip(-6, 6))
-    wild = np.where(chance.random(2000) < 0.01, 20 * normal, normal)
+    assert not choices.has_heavy_tails(generator.laplace(size=2000).clip(-6, 6))
+    wild = np.where(generator.random(2000) < 0.01, 20 * normal, normal)
     assert choices.has_heavy_tails(wild)
     wild[::3] = np.nan
     assert choices.has_heavy_tails(wild)
     # Mostly one value: the others are no outliers.
-    assert not choices.has_heavy_tails(np.where(chance.random(2000) < 0.9, 0.0, normal))
+    assert not choices.has_heavy_tails(np.where(generator.random(2000) < 0.9, 0.0, normal))
     assert not choices.has_heavy_tails(np.full(9, np.nan))
 
 

@@ -8,7 +8,7 @@ from sklearn.datasets import load_digits
 
 import attar
 from attar.conditions import Joined
-from attar.data.conditioning import Conditioning
+from attar.data.condition_encoder import ConditionEncoder
 from attar.errors import DataError, SettingError
 
 X, Y = load_digits(return_X_y=True)
@@ -32,7 +32,7 @@ def test_a_joined_condition_begins_by_changing_nothing_and_then_may():
 
 @pytest.mark.parametrize("labels", [np.array([3, 1, 3]), ["c", "a", "c"], pd.Series([3, 1, 3])])
 def test_labels_become_a_number_for_each_of_them(labels):
-    told = Conditioning.fit(labels, 3)
+    told = ConditionEncoder.fit(labels, 3)
     assert told.size == 2
     assert told.prepare(labels, 3).tolist() == [[0, 1], [1, 0], [0, 1]]
     assert told.prepare(labels[:1], 2).tolist() == [[0, 1], [0, 1]]
@@ -41,12 +41,12 @@ def test_labels_become_a_number_for_each_of_them(labels):
 
 def test_a_table_becomes_standard_numbers_and_levels():
     table = pd.DataFrame({"size": [0.5, 1.5, 2.5, np.nan], "kind": list("abaa")})
-    told = Conditioning.fit(table, 4)
+    told = ConditionEncoder.fit(table, 4)
     numbers = told.prepare(table, 4)
     sizes = (table["size"] - table["size"].mean()) / table["size"].std(ddof=0)
     np.testing.assert_allclose(numbers[:, 0], sizes.fillna(0), rtol=1e-5, atol=1e-6)
     assert numbers[:, 1:].tolist() == [[1, 0], [0, 1], [1, 0], [1, 0]]
-    back = Conditioning.restored(told.to_json(), told.tensors())
+    back = ConditionEncoder.restored(told.to_json(), told.tensors())
     assert torch.equal(back.prepare(table, 4), numbers)
 
 
@@ -135,7 +135,7 @@ def test_a_condition_that_no_row_had_is_said():
 @pytest.mark.parametrize("given", [2, "2", [2], 2.0])
 def test_a_label_that_is_a_number_may_be_told_as_any(given):
     prices = np.array([0.5, 2.0, 3.25])
-    told = Conditioning.fit(prices, 3)
+    told = ConditionEncoder.fit(prices, 3)
     expected = (2 - prices.mean()) / prices.std()
     assert told.prepare(given, 1).item() == pytest.approx(expected)
     with pytest.raises(DataError, match=r"In the condition: .* text such as 'much'"):
@@ -144,16 +144,16 @@ def test_a_label_that_is_a_number_may_be_told_as_any(given):
 
 def test_a_table_of_any_maker_is_a_condition():
     table = pd.DataFrame({"size": [0.5, 1.5, 2.5, 4.0], "kind": list("abaa")})
-    told = Conditioning.fit(table, 4)
+    told = ConditionEncoder.fit(table, 4)
     expected = told.prepare(table, 4)
     columns = table.to_dict("list")
     for same in (pa.table(columns), columns):
         assert torch.equal(told.prepare(same, 4), expected)
-        assert torch.equal(Conditioning.fit(same, 4).prepare(same, 4), expected)
+        assert torch.equal(ConditionEncoder.fit(same, 4).prepare(same, 4), expected)
     assert torch.equal(told.prepare({"size": 1.5, "kind": "b"}, 1), expected[1:2])
 
 
 @pytest.mark.parametrize("given", [np.ones((3, 2, 2)), sparse.eye_array(3)])
 def test_what_is_no_table_is_no_condition(given):
     with pytest.raises(DataError, match="condition is labels"):
-        Conditioning.fit(given, 3)
+        ConditionEncoder.fit(given, 3)

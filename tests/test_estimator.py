@@ -68,13 +68,13 @@ def test_the_main_job_beats_pca_by_nearly_half():
     pca = PCA(16).fit(train)
     pca_error = np.mean((pca.inverse_transform(pca.transform(test)) - test) ** 2)
     images = (test * 16).reshape(-1, 8, 8).astype(np.uint8)
-    prepared = ae.fitted.applied.preparation.prepare(images).numpy().reshape(len(test), -1)
+    prepared = ae._fitted.predictor.preparation.prepare(images).numpy().reshape(len(test), -1)
     assert_allclose(prepared, test, atol=1e-7)
-    figures = ae.evaluate(images)
+    metrics = ae.evaluate(images)
     assert ae.code_size_ == 16
     # attar's PCA saw the rows that attar learnt from, nine tenths of these.
-    assert figures["pca_error"] == pytest.approx(pca_error, rel=0.002)
-    assert figures["error"] <= 0.55 * pca_error
+    assert metrics["pca_error"] == pytest.approx(pca_error, rel=0.002)
+    assert metrics["error"] <= 0.55 * pca_error
 
 
 def test_equal_seeds_give_equal_weights_whatever_the_global_state(digits):
@@ -274,7 +274,7 @@ def test_the_history_holds_falling_losses_and_the_kept_weights_are_the_best(digi
     ae = quick(epochs=30).fit(digits)
     losses = [epoch.validation_loss for epoch in ae.history_]
     assert min(losses) < losses[0]
-    facts = ae.fitted.study.facts
+    facts = ae._fitted.training_summary.facts
     assert losses[facts.best_epoch - 1] == min(losses)
 
 

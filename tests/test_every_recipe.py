@@ -8,13 +8,13 @@ import torch
 from sklearn.datasets import load_digits
 
 import attar
-from attar.data.batches import Held, Selection, Told
+from attar.data.batches import Conditioned, Held, Selection
 from attar.likelihoods import Bernoulli, LearnedGaussian
 from attar.networks import Mlp
 from attar.recipes import TABLE, recipe
 from attar.records import Batch
 from attar.training import OneCycle, Optimizer
-from attar.training.loop import Settings, Training
+from attar.training.loop import TrainingSettings, Training
 
 SIZE = 16
 ROWS = 250
@@ -63,14 +63,14 @@ def run(name, images, labels, epochs):
     objective = built(name)
     held, condition = Held(images, lambda x: x), told(name, labels)
     if condition is not None:
-        held = Told(held, condition)
+        held = Conditioned(held, condition)
     every = torch.arange(len(images))
     training = Training(
         objective,
         Selection(held, every, 40),
         Selection(held, every, len(images)),
         None,
-        Settings(epochs, Optimizer("adam"), OneCycle(), 0.01),
+        TrainingSettings(epochs, Optimizer("adam"), OneCycle(), 0.01),
     )
     return objective, training.run(), training
 

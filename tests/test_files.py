@@ -1,7 +1,7 @@
 import pytest
 
 from attar import FileError
-from attar.files import check_writable, written_whole
+from attar.storage import check_writable, written_whole
 
 
 def test_a_file_takes_its_place_at_the_end(tmp_path):

@@ -41,7 +41,7 @@ def test_ways_need_as_many_ends_as_starts(linear):
 
 def test_neighbours_are_those_of_brute_force(linear, tmp_path):
     distances, numbers = linear.neighbours(X[600:620], 3)
-    learnt = linear.fitted.study.numbers
+    learnt = linear._fitted.training_summary.numbers
     codes, others = linear.transform(X[learnt]), linear.transform(X[600:620])
     brute = np.linalg.norm(others[:, None] - codes, axis=2)
     np.testing.assert_array_equal(numbers, learnt[brute.argsort(1)[:, :3]])
@@ -52,14 +52,17 @@ def test_neighbours_are_those_of_brute_force(linear, tmp_path):
 
 
 def test_a_row_that_was_learnt_from_is_its_own_nearest_neighbour(linear):
-    some = linear.fitted.study.numbers[:30]
+    some = linear._fitted.training_summary.numbers[:30]
     distances, numbers = linear.neighbours(X[some], 1)
     np.testing.assert_array_equal(numbers[:, 0], some)
     np.testing.assert_allclose(distances, 0, atol=1e-4)
 
 
 def test_there_are_no_more_neighbours_than_known_rows(linear):
-    assert linear.neighbours(X[:2], 10_000)[1].shape == (2, len(linear.fitted.study.codes))
+    assert linear.neighbours(X[:2], 10_000)[1].shape == (
+        2,
+        len(linear._fitted.training_summary.codes),
+    )
 
 
 def test_the_prior_and_a_mixture_draw_different_rows(vae):
@@ -70,9 +73,9 @@ def test_the_prior_and_a_mixture_draw_different_rows(vae):
 
 def test_what_is_fitted_to_codes_is_fitted_once(vae):
     vae.sample(1, by="mixture")
-    known = dict(vae.fitted.drawings)
+    known = dict(vae._fitted.drawings)
     vae.sample(5, by="mixture")
-    assert vae.fitted.drawings == known
+    assert vae._fitted.drawings == known
 
 
 @pytest.mark.parametrize("by", ["mixture", "auto"])
@@ -115,7 +118,7 @@ def test_samples_leave_the_global_chance_alone(vae):
 
 def test_draws_that_are_weighed_in_parts_are_weighed_as_at_once(vae, monkeypatch):
     whole = vae.score_samples(X[600:620], draws=50)
-    monkeypatch.setattr("attar.applied.CHUNK", 7)
+    monkeypatch.setattr("attar.predictor.CHUNK", 7)
     np.testing.assert_allclose(vae.score_samples(X[600:620], draws=50), whole, rtol=1e-5)
     with pytest.raises(SettingError, match="number of draws must be an integer above 0"):
         vae.score_samples(X[:1], draws=2.5)

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from attar.memory import memory_kept
+from attar.training.runtime import memory_kept
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "mallopt"), reason="glibc only"

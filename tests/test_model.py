@@ -54,7 +54,7 @@ def test_encoding_and_decoding_are_without_chance():
 def test_inputs_learn_only_where_it_is_asked_for():
     model, x = model_of(Point()), torch.rand(5, 2, 4)
     assert not model(Batch(x, x)).inputs.requires_grad
-    trace = model(Batch(x, x), inputs_learn=True)
+    trace = model(Batch(x, x), inputs_require_grad=True)
     (slope,) = torch.autograd.grad(trace.coded.z.sum(), trace.inputs)
     assert slope.ne(0).all()
     assert not x.requires_grad
@@ -64,7 +64,7 @@ CODES = [Point(), Gaussian(), Ordered()]
 DAMAGE = [None, GaussianNoise(0.5), Masking(0.3), SaltAndPepper(0.4)]
 
 
-def with_gaps(code=Point(), corruption=None, network=Mlp((6,), "tanh"), shape=(2, 4)):  # noqa: B008
+def with_missing(code=Point(), corruption=None, network=Mlp((6,), "tanh"), shape=(2, 4)):  # noqa: B008
     recipe = Recipe(code, corruption)
     return recipe.build(shape, 3, network, LearnedGaussian(), gaps=True)
 
@@ -82,7 +82,7 @@ def behind_the_mask(n=5, shape=(2, 4)):
 @pytest.mark.parametrize("corruption", [None, GaussianNoise(0.5), Masking(0.3)], ids=repr)
 @pytest.mark.parametrize("code", CODES, ids=repr)
 def test_what_stands_where_nothing_is_known_has_no_influence(code, corruption):
-    objective: Objective = with_gaps(code, corruption)
+    objective: Objective = with_missing(code, corruption)
     model, outcomes = objective.model, []
     for batch in behind_the_mask():
         torch.manual_seed(1)
@@ -98,7 +98,7 @@ def test_what_stands_where_nothing_is_known_has_no_influence(code, corruption):
 
 @pytest.mark.parametrize("corruption", DAMAGE, ids=repr)
 def test_the_encoder_sees_zeros_and_the_mask_behind_them(corruption):
-    model, seen = with_gaps(corruption=corruption).model.train(), []
+    model, seen = with_missing(corruption=corruption).model.train(), []
     model.encoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     batch, _ = behind_the_mask()
     trace = model(batch)
@@ -109,14 +109,14 @@ def test_the_encoder_sees_zeros_and_the_mask_behind_them(corruption):
 
 
 def test_rows_without_a_mask_are_wholly_known():
-    model, x = with_gaps().model.eval(), torch.rand(5, 2, 4)
+    model, x = with_missing().model.eval(), torch.rand(5, 2, 4)
     known = torch.ones(5, 2, 4, dtype=torch.bool)
     assert torch.equal(model.encode(x), model.encode(x, known))
     assert torch.equal(model(Batch(x, x)).features, model(Batch(x, x, known)).features)
 
 
 def test_a_zero_and_a_missing_cell_are_not_the_same():
-    model = with_gaps().model.eval()
+    model = with_missing().model.eval()
     zeros = torch.zeros(1, 2, 4)
     known = torch.ones(1, 2, 4, dtype=torch.bool)
     gone = known.clone()
@@ -125,7 +125,7 @@ def test_a_zero_and_a_missing_cell_are_not_the_same():
 
 
 def test_images_have_a_mask_for_each_channel():
-    model = with_gaps(network=Conv(), shape=(3, 8, 8)).model.eval()
+    model = with_missing(network=Conv(), shape=(3, 8, 8)).model.eval()
     first, second = behind_the_mask(4, (3, 8, 8))
     with torch.no_grad():
         torch.testing.assert_close(
@@ -165,7 +165,7 @@ def test_sparse_rows_have_a_slope_too():
     x = torch.rand(5, 9) * (torch.rand(5, 9) < 0.4)
     slopes = []
     for values in (x, x.to_sparse()):
-        trace = model(Batch(values, x), inputs_learn=True)
+        trace = model(Batch(values, x), inputs_require_grad=True)
         slopes.append(torch.autograd.grad(trace.coded.z.sum(), trace.inputs)[0])
     torch.testing.assert_close(*slopes)
     torch.testing.assert_close(model.encode(x.to_sparse()), model.encode(x))

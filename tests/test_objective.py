@@ -69,7 +69,7 @@ def gradients(objective, batch, backward):
     """The gradients of all parameters after a pass whose chance is always the same."""
     torch.manual_seed(1)
     objective.model.zero_grad(set_to_none=True)
-    trace = objective.model(batch, inputs_learn=objective.inputs_learn)
+    trace = objective.model(batch, inputs_require_grad=objective.inputs_require_grad)
     backward(trace)
     return {name: p.grad for name, p in objective.model.named_parameters()}
 
@@ -155,7 +155,7 @@ def test_the_gradient_is_the_slope_of_the_loss_in_any_direction(recipe, likeliho
             for name, p in parameters.items():
                 p.copy_(moved[name])
         torch.manual_seed(1)
-        trace = objective.model(batch, inputs_learn=objective.inputs_learn)
+        trace = objective.model(batch, inputs_require_grad=objective.inputs_require_grad)
         value = objective.loss(trace).item()
         with torch.no_grad():
             for name, p in parameters.items():
@@ -170,7 +170,7 @@ def test_the_gradient_is_the_slope_of_the_loss_in_any_direction(recipe, likeliho
 
 def test_the_loss_is_the_sum_of_its_named_terms():
     objective = objective_of(RECIPES["penalties"])
-    trace = objective.model(rows(), inputs_learn=True)
+    trace = objective.model(rows(), inputs_require_grad=True)
     torch.manual_seed(2)
     terms = objective.terms(trace)
     assert list(terms) == ["distortion", "rate", "l1", "l2", "contractive"]
@@ -194,14 +194,14 @@ def test_measuring_is_the_same_each_time_and_leaves_no_mark(recipe, training):
     objective = objective_of(RECIPES[recipe], network)
     objective.model.train(training)
     batches = [rows(4), rows(3)]
-    chance = torch.get_rng_state()
+    generator = torch.get_rng_state()
     state = {name: t.clone() for name, t in objective.model.state_dict().items()}
     first = objective.measure(batches)
     torch.randn(3)
     assert objective.measure(batches) == first
-    torch.set_rng_state(chance)
+    torch.set_rng_state(generator)
     objective.measure(batches)
-    assert torch.equal(torch.get_rng_state(), chance)
+    assert torch.equal(torch.get_rng_state(), generator)
     assert objective.model.training is training
     assert all(p.grad is None for p in objective.model.parameters())
     for name, tensor in objective.model.state_dict().items():
@@ -212,27 +212,27 @@ def test_measured_figures_are_means_over_all_clean_rows():
     objective = objective_of(Recipe(SparseL1(0.3), Masking(0.5), (L2(7.0),)))
     batches = [rows(4), rows(2)]
     whole = Batch(*(torch.cat([b.target for b in batches]),) * 2)
-    figures = objective.measure(batches)
+    metrics = objective.measure(batches)
     trace = objective.model.eval()(whole)
-    assert figures["distortion"] == pytest.approx(-trace.log_likelihood.mean().item(), rel=1e-12)
-    assert figures["rate"] == pytest.approx(trace.coded.rate.mean().item(), rel=1e-12)
-    assert figures["loss"] == pytest.approx(figures["distortion"] + 0.3 * figures["rate"])
+    assert metrics["distortion"] == pytest.approx(-trace.log_likelihood.mean().item(), rel=1e-12)
+    assert metrics["rate"] == pytest.approx(trace.coded.rate.mean().item(), rel=1e-12)
+    assert metrics["loss"] == pytest.approx(metrics["distortion"] + 0.3 * metrics["rate"])
 
 
 def test_the_measured_loss_of_a_random_code_is_near_its_mean_over_many_draws():
     objective, batch = objective_of(Recipe(Gaussian(beta=2.0))), rows(600)
-    figures = objective.measure([batch])
+    metrics = objective.measure([batch])
     trace = objective.model.eval()(batch, torch.randn(50, 600, 9, dtype=DOUBLE))
     likelihood = trace.log_likelihood.detach()
     error = likelihood.std(0).mean().item() / 600**0.5
-    assert figures["distortion"] == pytest.approx(-likelihood.mean().item(), abs=4 * error)
-    assert figures["rate"] == pytest.approx(trace.coded.rate[0].mean().item(), rel=1e-12)
+    assert metrics["distortion"] == pytest.approx(-likelihood.mean().item(), abs=4 * error)
+    assert metrics["rate"] == pytest.approx(trace.coded.rate[0].mean().item(), rel=1e-12)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
 def test_a_bound_is_measured_as_at_the_end_of_training(share):
     objective = objective_of(Recipe(Gaussian(beta=2.0), bound=Capacity(7.0)))
     objective.share = share
-    figures = objective.measure([rows(4)])
-    expected = figures["distortion"] + 2 * abs(figures["rate"] - 7)
-    assert figures["loss"] == pytest.approx(expected, rel=1e-12)
+    metrics = objective.measure([rows(4)])
+    expected = metrics["distortion"] + 2 * abs(metrics["rate"] - 7)
+    assert metrics["loss"] == pytest.approx(expected, rel=1e-12)

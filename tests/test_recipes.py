@@ -19,7 +19,7 @@ from attar.recipe import Recipe
 from attar.recipes import TABLE, names, recipe, resolve
 from attar.records import Batch
 from attar.training import Cosine, OneCycle, Optimizer
-from attar.training.loop import Settings, Training
+from attar.training.loop import TrainingSettings, Training
 
 DOUBLE = torch.float64
 
@@ -33,7 +33,7 @@ def trained(objective, x, size, epochs, batch, rate, schedule=OneCycle()):  # no
         Selection(held, every, batch),
         Selection(held, every, len(x)),
         None,
-        Settings(epochs, Optimizer("adam"), schedule, rate),
+        TrainingSettings(epochs, Optimizer("adam"), schedule, rate),
     )
     return training.run()
 
@@ -45,10 +45,10 @@ class TestLinearTruths:
 
     @pytest.fixture
     def x(self):
-        chance = np.random.default_rng(0)
-        turn = np.linalg.qr(chance.normal(size=(8, 8)))[0]
+        generator = np.random.default_rng(0)
+        turn = np.linalg.qr(generator.normal(size=(8, 8)))[0]
         scales = np.array([3.0, 2.0, 1.5, 0.6, 0.5, 0.4, 0.3, 0.3])
-        return (chance.normal(size=(400, 8)) * scales) @ turn + chance.normal(size=8)
+        return (generator.normal(size=(400, 8)) * scales) @ turn + generator.normal(size=8)
 
     def objective(self, code, likelihood):
         objective = Recipe(code).build((8,), self.K, Linear(), likelihood)

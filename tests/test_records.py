@@ -45,10 +45,10 @@ def test_a_batch_of_rows_marks_what_is_missing_and_holds_0_there(dtype):
 
 
 def test_an_epoch_is_judged_by_held_out_rows_where_there_are_some():
-    figures = {"loss": 2.0, "distortion": 1.5, "rate": 0.5}
+    metrics = {"loss": 2.0, "distortion": 1.5, "rate": 0.5}
     rest = {"learning_rate": 0.1, "rows_per_second": 9.0}
-    assert Epoch(1, **figures, validation_loss=None, **rest).judged == 2.0
-    assert Epoch(1, **figures, validation_loss=3.0, **rest).judged == 3.0
+    assert Epoch(1, **metrics, validation_loss=None, **rest).monitored_loss == 2.0
+    assert Epoch(1, **metrics, validation_loss=3.0, **rest).monitored_loss == 3.0
 
 
 def test_an_epoch_comes_back_from_json():

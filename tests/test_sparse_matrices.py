@@ -28,12 +28,12 @@ def quick(*args, **settings):
 
 def topics(n=500, width=60, seed=0):
     """Counts of words in texts of three topics, each with words of its own."""
-    chance = np.random.default_rng(seed)
+    generator = np.random.default_rng(seed)
     rates = np.full((3, width), 0.02)
     for topic in range(3):
         rates[topic, topic * 20 : topic * 20 + 20] = 0.8
-    label = chance.integers(0, 3, n)
-    return chance.poisson(rates[label]), label
+    label = generator.integers(0, 3, n)
+    return generator.poisson(rates[label]), label
 
 
 @pytest.mark.parametrize("form", [sparse.csr_array, sparse.csr_matrix, sparse.coo_array])
@@ -41,8 +41,8 @@ def test_a_sparse_matrix_comes_back_in_its_own_form(form, tmp_path):
     dense, label = topics()
     matrix = form(dense)
     ae = quick(code_size=2, epochs=40).fit(matrix)
-    assert isinstance(ae.fitted.likelihood, Multinomial)
-    assert isinstance(ae.fitted.network, Bag)
+    assert isinstance(ae._fitted.likelihood, Multinomial)
+    assert isinstance(ae._fitted.network, Bag)
     back = ae.reconstruct(matrix)
     assert type(back) is type(matrix)
     assert (back.shape, back.dtype, back.format) == (matrix.shape, matrix.dtype, matrix.format)

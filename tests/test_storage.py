@@ -21,7 +21,7 @@ import attar
 from attar import storage
 from attar.likelihoods import Categorical
 from attar.networks import Mlp
-from attar.priors import Flow
+from attar.priors import NormalizingFlow
 
 IMAGES = load_digits().images[:200].astype(np.uint8)
 
@@ -149,7 +149,7 @@ def _forged(saved, path, change):
 ABSURD = {
     "a wide network": lambda facts: facts.update(network=Mlp((10**12,)).to_json()),
     "a wide flow": lambda facts: facts["recipe"]["code"].update(
-        prior=Flow(widths=(10**9,)).to_json()
+        prior=NormalizingFlow(widths=(10**9,)).to_json()
     ),
     "a wide code": lambda facts: facts.update(code_size=10**12),
     "a large image": lambda facts: facts["kind"].update(size=[10**6, 10**6]),

@@ -73,7 +73,7 @@ class Trained:
         if not task.variational:
             return cross_entropy(rows, self.decode(features))
         mean, log_variance = np.split(features, 2, axis=1)
-        chance = np.random.default_rng(0).standard_normal(mean.shape, np.float32)
+        generator = np.random.default_rng(0).standard_normal(mean.shape, np.float32)
         rate = 0.5 * (mean**2 + np.exp(log_variance) - 1 - log_variance).sum(1).mean()
-        z = mean + np.exp(0.5 * log_variance) * chance
+        z = mean + np.exp(0.5 * log_variance) * generator
         return float(rate) + cross_entropy(rows, self.decode(z))

@@ -21,14 +21,14 @@ class Draw(layers.Layer):
         super().__init__()
         # Keras's cross-entropy is a mean over pixels: so is this share of the divergence.
         self.share = 1 / task.pixels
-        self.chance = keras.random.SeedGenerator(0)
+        self.generator = keras.random.SeedGenerator(0)
 
     def call(self, features: keras.KerasTensor) -> keras.KerasTensor:
         """Return the draws."""
         mean, log_variance = ops.split(features, 2, axis=-1)
         divergence = -0.5 * ops.sum(1 + log_variance - mean**2 - ops.exp(log_variance), axis=-1)
         self.add_loss(self.share * ops.mean(divergence))
-        noise = keras.random.normal(ops.shape(mean), seed=self.chance)
+        noise = keras.random.normal(ops.shape(mean), seed=self.generator)
         return mean + ops.exp(0.5 * log_variance) * noise
 
 

@@ -38,11 +38,11 @@ def cross_entropy(probabilities: Tensor, rows: Tensor) -> Tensor:
 def trained(stamps: list[float], encoder: nn.Module, decoder: nn.Module) -> Trained:
     """Return the modules as functions of arrays."""
 
-    def applied(module: nn.Module, rows: Rows) -> Rows:
+    def predictor(module: nn.Module, rows: Rows) -> Rows:
         with torch.no_grad():
             return module.eval()(torch.from_numpy(rows)).numpy()
 
-    return Trained(stamps, lambda x: applied(encoder, x), lambda z: applied(decoder, z))
+    return Trained(stamps, lambda x: predictor(encoder, x), lambda z: predictor(decoder, z))
 
 
 def _perceptron(*widths: int) -> nn.Sequential:

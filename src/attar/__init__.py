@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from attar.errors import (
     AttarError,
@@ -21,10 +21,9 @@ from attar.errors import (
 )
 
 if TYPE_CHECKING:
-    from attar.data.pictures.folder import Pictures
-    from attar.data.series import SeriesData as Series
-    from attar.estimator import Autoencoder
-    from attar.loading import load
+    from attar.data.pictures import Pictures
+    from attar.data.series import Series
+    from attar.estimator import Autoencoder, load
     from attar.recipe import Recipe
 
 __version__ = "0.1.0"
@@ -48,10 +47,10 @@ __all__ = [
 # What needs torch is imported when it is first asked for: `import attar` takes no time.
 _LAZY = {
     "Autoencoder": "attar.estimator:Autoencoder",
-    "Pictures": "attar.data.pictures.folder:Pictures",
+    "Pictures": "attar.data.pictures:Pictures",
     "Recipe": "attar.recipe:Recipe",
-    "Series": "attar.data.series:SeriesData",
-    "load": "attar.loading:load",
+    "Series": "attar.data.series:Series",
+    "load": "attar.estimator:load",
 }
 _MODULES = (
     "bounds",
@@ -70,7 +69,7 @@ _MODULES = (
 )
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name in _LAZY:
         module, _, known = _LAZY[name].partition(":")
         return getattr(import_module(module), known)
@@ -80,4 +79,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return [*__all__, *_MODULES]

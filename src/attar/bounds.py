@@ -93,7 +93,7 @@ class Capacity(Bound, name="capacity"):
     @property
     def draws(self) -> int:
         """One draw."""
-        self.not_negative("nats")
+        self.non_negative("nats")
         return 1
 
     def terms(self, log_likelihood: Tensor, coded: Coded, beta: float, share: float) -> Terms:
@@ -122,7 +122,7 @@ class ImportanceWeighted(Bound, name="iwae"):
     @property
     def draws(self) -> int:
         """K draws."""
-        return self.counted("samples")
+        return self.positive_integer("samples")
 
     def terms(self, log_likelihood: Tensor, coded: Coded, beta: float, share: float) -> Terms:
         """Return the bound as one term."""
@@ -151,7 +151,7 @@ class Multiple(Bound, name="miwae"):
     @property
     def draws(self) -> int:
         """M K draws."""
-        return self.counted("groups") * self.counted("samples")
+        return self.positive_integer("groups") * self.positive_integer("samples")
 
     def terms(self, log_likelihood: Tensor, coded: Coded, beta: float, share: float) -> Terms:
         """Return the mean bound as one term."""
@@ -183,7 +183,7 @@ class Combined(Bound, name="ciwae"):
         """K draws."""
         if not 0 <= self.share <= 1:
             raise SettingError(f"The share of {self!r} must lie between 0 and 1.")
-        return self.counted("samples")
+        return self.positive_integer("samples")
 
     def terms(self, log_likelihood: Tensor, coded: Coded, beta: float, share: float) -> Terms:
         """Return the weighted mean as one term."""
@@ -214,7 +214,7 @@ class Partial(Bound, name="piwae"):
     @property
     def draws(self) -> int:
         """M K draws."""
-        return self.counted("groups") * self.counted("samples")
+        return self.positive_integer("groups") * self.positive_integer("samples")
 
     @property
     def encoder(self) -> Bound:

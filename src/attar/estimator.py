@@ -1,4 +1,4 @@
-"""Autoencoder: the estimator that people hold."""
+"""Autoencoder: the estimator, with everything that people call."""
 
 from __future__ import annotations
 
@@ -6,35 +6,54 @@ import sys
 from collections.abc import Iterator, Sequence
 from math import prod
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, DensityMixin, TransformerMixin, clone
-from sklearn.utils import Tags
+from sklearn.utils import Tags, check_random_state
+from sklearn.utils.validation import check_is_fitted
+from torch import Generator, Tensor
 
 from attar import storage
-from attar.applied import Applied
 from attar.checks import positive_integer
-from attar.data.conditioning import Conditioning
-from attar.data.corpus import corpus_of
+from attar.corruptions import Corruption
+from attar.data.condition_encoder import ConditionEncoder
 from attar.data.kind import Kind, Rows
 from attar.data.kinds import kind_of
+from attar.data.scaling import Scaling
+from attar.data.source import Data, read, without_infinities
 from attar.data.stream import pieces
 from attar.data.summary import Summary
-from attar.errors import DataError
-from attar.evaluation.coding import coding
-from attar.evaluation.diagnosis import Finding, diagnose
-from attar.evaluation.figures import reconstruction
-from attar.evaluation.likelihoods import log_likelihoods
-from attar.evaluation.measures import bits_per_dimension
-from attar.fitting import fit
-from attar.generative import Generative
+from attar.data.table import Table
+from attar.data.training_data import training_data_of
+from attar.errors import DataError, ModelFileError, SettingError
+from attar.evaluation.diagnostics import Finding, diagnose
+from attar.evaluation.evaluate import evaluate, log_likelihoods
+from attar.fitted import Fitted, fit
 from attar.inspection import Inspection
-from attar.plan import Plan, Planner, Run
-from attar.training.callbacks import ProgressBar
+from attar.likelihoods import Likelihood
+from attar.model import Model
+from attar.networks import CustomNetwork, Network
+from attar.parameters import Parameters
+from attar.parts import Part
+from attar.plan import Choice, Plan, Planner, Run
+from attar.predictor import Predictor, joined
+from attar.priors import MixtureModule
+from attar.recipe import Recipe
+from attar.records import Epoch
+from attar.sampling import Sampler
+from attar.training.callbacks import Callback, ProgressBar
+from attar.training.optim import Optimizer, Schedule
+
+Auto = Literal["auto"]
+
+# What is drawn at once has at most so many cells.
+MOST_CELLS = 1 << 28
 
 
-class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, Generative):
+class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, Parameters):
     """An autoencoder of tables, images, series and sparse matrices, as a scikit-learn estimator.
 
     Every setting that is ``"auto"`` is chosen from the data; ``choices_`` says what and why.
@@ -44,7 +63,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
     recipe : str or Recipe, default "auto"
         The variant, by its name in the table of recipes (``attar recipes``); auto is ``"ae"``.
     code_size : int, default "auto"
-        How many numbers a code has.
+        The number of latent dimensions.
     network : str, Network, or pair of torch modules, default "auto"
         ``"linear"``, ``"mlp"``, ``"conv"``, ``"tcn"``, ``"gru"``, ``"transformer"``, ``"bag"``, a
         spec, or your own (encoder, decoder).
@@ -58,23 +77,23 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
     learning_rate : float, default "auto"
         The largest step size of the schedule.
     optimizer : str or Optimizer, default "auto"
-        ``"sgd"``, ``"rmsprop"``, ``"adam"`` or ``"adamw"``.
+        ``"sgd"``, ``"rmsprop"``, ``"adam"``, ``"adamw"``, or a spec of any other in torch.optim.
     schedule : str or Schedule, default "auto"
         ``"constant"``, ``"cosine"`` or ``"one-cycle"``.
     validation_fraction : float, default 0.1
-        The share of rows that are not learnt from but measured after each epoch; 0 for none, and
-        none where it makes fewer than five rows.
+        The fraction of rows that are held out of training and measured after each epoch; 0 for
+        none, and none where it makes fewer than five rows.
     early_stopping : bool, default True
-        End when the measured loss has not improved for a third of the epochs.
+        Stop when the monitored loss has not improved for a third of the epochs.
     max_minutes : float, default None
-        End after this time, with the schedule complete.
+        Stop after this time, with the schedule complete.
     device : str, default "auto"
         ``"cpu"``, ``"cuda"``, ...; auto takes a GPU where there is one.
     precision : str, default "auto"
-        What the networks learn in: ``"float32"``, ``"bfloat16"``, or the latter where it is faster.
-        All else is in single precision at least, and so is the trained model.
+        The precision of the networks in training: ``"float32"``, ``"bfloat16"``, or the latter
+        where it is faster. All else is in single precision at least, and so is the trained model.
     infinite_as_missing : bool, default False
-        Whether infinite values are taken for missing ones, with a warning; else they are refused.
+        Whether infinite values count as missing, with a warning; else they are refused.
     random_state : int, RandomState or None, default None
         Equal seeds give equal weights.
     verbose : bool, default "auto"
@@ -84,11 +103,14 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
     Attributes
     ----------
     model_ : Module
-        The trained model of prepared values, for those who want to go on by hand.
+        The trained model of prepared values.
     code_size_ : int
     choices_ : list of Choice
     history_ : list of Epoch
     n_features_in_ : int
+    feature_names_in_ : array of str
+    fitted_ : Fitted
+        Everything else that is known about the fitted model.
 
     Examples
     --------
@@ -100,29 +122,31 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
     (150, 2)
     """
 
+    fitted_: Fitted
+
     def __init__(
         self,
-        recipe: Any = "auto",
-        code_size: Any = "auto",
+        recipe: str | Recipe = "auto",
+        code_size: int | Auto = "auto",
         *,
-        network: Any = "auto",
-        likelihood: Any = "auto",
-        scaling: Any = "auto",
-        corruption: Any = None,
-        epochs: Any = "auto",
-        batch_size: Any = "auto",
-        learning_rate: Any = "auto",
-        optimizer: Any = "auto",
-        schedule: Any = "auto",
+        network: str | Network | tuple[object, object] = "auto",
+        likelihood: str | Likelihood = "auto",
+        scaling: str | Scaling = "auto",
+        corruption: str | Corruption | None = None,
+        epochs: int | Auto = "auto",
+        batch_size: int | Auto = "auto",
+        learning_rate: float | Auto = "auto",
+        optimizer: str | Optimizer = "auto",
+        schedule: str | Schedule = "auto",
         validation_fraction: float = 0.1,
         early_stopping: bool = True,
         max_minutes: float | None = None,
         device: str = "auto",
-        precision: str = "auto",
+        precision: Literal["auto", "float32", "bfloat16"] = "auto",
         infinite_as_missing: bool = False,
-        random_state: Any = None,
-        verbose: Any = "auto",
-        callbacks: Sequence[Any] = (),
+        random_state: int | np.random.RandomState | None = None,
+        verbose: bool | Auto = "auto",
+        callbacks: Sequence[Callback] = (),
     ) -> None:
         self.recipe, self.code_size = recipe, code_size
         self.network, self.likelihood = network, likelihood
@@ -141,72 +165,76 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
 
     def fit(
         self,
-        X: Any,
-        y: Any = None,
+        X: Data,
+        y: object = None,
         *,
-        condition: Any = None,
+        condition: Data | None = None,
         checkpoint: str | Path | None = None,
     ) -> Self:
-        """Learn to bring X back from a small code.
+        """Train encoder and decoder to reconstruct X from a small code.
 
         Parameters
         ----------
         X : table, array, sparse matrix, path, or name of a data set
             Rows of a frame, numbers (n, columns), images (n, height, width[, channels]), a sparse
-            matrix, or :class:`attar.Series`. What is missing is left out of the loss.
+            matrix, or :class:`attar.Series`. Missing values are left out of the loss.
         y : ignored
         condition : array (n,) or table (n, columns), default None
-            What encoder and decoder are told of each row besides, such as a label. It must then be
-            given wherever the model is used.
+            What encoder and decoder are conditioned on, such as a label. It must then be given
+            wherever the model is used.
         checkpoint : path or None
-            A file that keeps the state of the training while it runs. Where it is there already,
-            training goes on from it, to the weights of an unbroken run. Delete it in the end.
+            A file that keeps the state of the training while it runs. Where it exists already,
+            training resumes from it, to the weights of an uninterrupted run. Delete it afterwards.
 
         Raises
         ------
         DataError
-            If X cannot be learnt from.
+            If the model cannot be trained on X.
         SettingError
             If a setting is unknown, out of range, or does not fit another.
         TrainingError
-            If the loss is no finite number, with smaller steps too.
+            If the loss is not finite, with smaller steps too.
         """
+        self._check_names()
         data = self._read(X, part="train")
-        kind, summary, plan = self._planned(data, condition)
+        kind, summary, plan = self._plan(data, condition)
         run = Run.of(self.get_params(deep=False), checkpoint)
-        told = None
-        if plan.conditioning is not None:
-            told = plan.conditioning.prepare(condition, summary.rows)
-        corpus = corpus_of(data, kind, summary, run.validation_fraction, run.seed, told)
+        encoded = None
+        if plan.condition_encoder is not None:
+            encoded = plan.condition_encoder.prepare(condition, summary.rows)
+        rows = training_data_of(data, kind, summary, run.validation_fraction, run.seed, encoded)
         callbacks = list(self.callbacks)
         if sys.stderr.isatty() if self.verbose == "auto" else self.verbose:
             callbacks.append(ProgressBar())
             for choice in plan.choices:
                 print(choice, file=sys.stderr)
-        self.fitted_ = fit(plan, corpus, run, callbacks)
+        self.fitted_ = fit(plan, rows, run, callbacks)
         return self
 
-    def inspect(self, X: Any, *, condition: Any = None) -> Inspection:
+    def inspect(self, X: Data, *, condition: Data | None = None) -> Inspection:
         """Return what attar sees in X, and what :meth:`fit` would choose; it raises what fit does.
 
         Raises
         ------
         DataError
+        SettingError
         """
-        return Inspection.of(*self._planned(self._read(X, part="train"), condition))
+        self._check_names()
+        return Inspection.of(*self._plan(self._read(X, part="train"), condition))
 
-    def transform(self, X: Any, *, condition: Any = None) -> Rows:
-        """Return the codes of X, without chance: (n, code_size), in X's precision.
+    def transform(self, X: Data, *, condition: Data | None = None) -> Rows:
+        """Return the codes of X, deterministic: (n, code_size), in X's precision.
 
         Raises
         ------
         DataError
             If X is not of the form that was fitted.
         """
-        worked = self._worked(X, condition)
-        return np.concatenate([applied.encode(rows) for applied, rows, _ in worked])
+        return np.concatenate(
+            [predictor.encode(rows) for predictor, rows, _ in self._pieces(X, condition)]
+        )
 
-    def inverse_transform(self, Z: Any, *, condition: Any = None) -> Any:
+    def inverse_transform(self, Z: ArrayLike, *, condition: Data | None = None) -> Any:
         """Return the expected data of codes (n, code_size), in the form that was fitted.
 
         Raises
@@ -214,19 +242,18 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         DataError
             If the codes are not of this size.
         """
-        applied = self.fitted.applied
-        codes = np.asarray(Z)
-        if codes.ndim != 2 or codes.shape[1] != applied.code_size or codes.dtype.kind not in "fiu":
+        fitted = self._fitted
+        codes, size = np.asarray(Z), fitted.predictor.code_size
+        if codes.ndim != 2 or codes.shape[1] != size or codes.dtype.kind not in "fiu":
             raise DataError(
-                f"Codes are numbers of shape (n, {applied.code_size}), not {codes.dtype} of shape "
-                f"{codes.shape}."
+                f"Codes are numbers of shape (n, {size}), not {codes.dtype} of shape {codes.shape}."
             )
-        return self.told(condition, len(codes)).restore(codes)
+        return fitted.conditioned(condition, len(codes)).restore(codes)
 
-    def reconstruct(self, X: Any, *, condition: Any = None) -> Any:
-        """Return X as the model brings it back, in the form that was fitted.
+    def reconstruct(self, X: Data, *, condition: Data | None = None) -> Any:
+        """Return the reconstruction of X, in the form that was fitted.
 
-        Missing cells come back as predictions; columns that were not learnt as they are in X.
+        Missing cells are predicted; columns that the model does not use are copied from X.
 
         Raises
         ------
@@ -234,13 +261,13 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
             If X is not of the form that was fitted.
         """
         parts = [
-            applied.restore(applied.encode(rows), aside)
-            for applied, rows, aside in self._worked(X, condition)
+            predictor.restore(predictor.encode(rows), passthrough)
+            for predictor, rows, passthrough in self._pieces(X, condition)
         ]
-        return parts[0] if len(parts) == 1 else self.fitted.kind.joined(parts)
+        return parts[0] if len(parts) == 1 else self._fitted.kind.joined(parts)
 
-    def score_samples(self, X: Any, *, draws: int = 32, condition: Any = None) -> Rows:
-        """Return how likely each row is, in nats of its prepared values: (n,).
+    def score_samples(self, X: Data, *, draws: int = 32, condition: Data | None = None) -> Rows:
+        """Return the log-likelihood of each row, in nats of its prepared values: (n,).
 
         With a density it is the importance-weighted bound log Σ p(x, z) / q(z|x) / K over K fixed
         draws z (Burda et al., 2016), else minus the distortion. It is deterministic.
@@ -259,23 +286,26 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         SettingError
             If so many draws would not fit into memory.
         """
-        draws = positive_integer("The number of draws", draws)
-        worked = self._worked(X, condition)
-        return np.concatenate(
-            [log_likelihoods(applied, rows, draws) for applied, rows, _ in worked]
-        )
+        draws = positive_integer("number of draws", draws)
+        found = [
+            log_likelihoods(predictor, rows, draws)
+            for predictor, rows, _ in self._pieces(X, condition)
+        ]
+        return np.concatenate(found)
 
-    def score(self, X: Any, y: Any = None) -> float:
+    def score(self, X: Data, y: object = None) -> float:
         """Return the mean of :meth:`score_samples`."""
         return float(self.score_samples(X).mean())
 
-    def evaluate(self, X: Any, *, draws: int = 32, condition: Any = None) -> dict[str, float]:
-        """Return measures of the model on rows, best not those that were learnt from.
+    def evaluate(
+        self, X: Data, *, draws: int = 32, condition: Data | None = None
+    ) -> dict[str, float]:
+        """Return metrics of the model on rows, which should not be training rows.
 
-        Errors are of prepared cells; ``pca_error`` is that of principal components with as many
-        numbers, found on rows that were learnt from. ``accuracy`` is the share of levels and flags
-        of a table that come back right. ``rate`` and ``nll_bound`` are in nats a row; perplexity is
-        relative to the codebook's size.
+        Errors are mean squared errors of prepared cells; ``pca_error`` is that of PCA with as many
+        components, fitted to training rows. ``accuracy`` is the fraction of categories and booleans
+        of a table that are reconstructed right. ``rate`` and ``nll_bound`` are in nats per row;
+        perplexity is relative to the codebook's size. X is read and prepared once.
 
         Parameters
         ----------
@@ -289,36 +319,162 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         DataError
             If X is not of the form that was fitted.
         """
-        fitted, provides = self.fitted, self.fitted.recipe.code.provides
+        draws, fitted = positive_integer("number of draws", draws), self._fitted
+        provides = fitted.recipe.code.provides
+        return evaluate(
+            fitted.predictor,
+            ((predictor, rows) for predictor, rows, _ in self._pieces(X, condition)),
+            fitted.training_summary.baseline,
+            provides,
+            draws,
+            density="density" in provides and fitted.likelihood.density,
+        )
 
-        def pieces() -> Iterator[tuple[Applied, Rows]]:
-            return ((applied, rows) for applied, rows, _ in self._worked(X, condition))
+    def sample(
+        self,
+        n: int = 1,
+        *,
+        sampler: str | Sampler = "auto",
+        condition: Data | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> Any:
+        """Return ``n`` new rows, in the form that was fitted.
 
-        figures = reconstruction(fitted.applied, fitted.study.baseline, pieces())
-        figures |= coding(pieces(), provides)
-        score = float(self.score_samples(X, draws=draws, condition=condition).mean())
-        if "density" in provides and fitted.likelihood.density:
-            bits = bits_per_dimension(-score, prod(fitted.kind.shape))
-            return figures | {"nll_bound": -score, "bits_per_dimension": bits}
-        return figures | {"distortion": -score}
-
-    def truncate(self, code_size: int) -> Self:
-        """Return the estimator with its code cut to the first ``code_size`` numbers.
-
-        Nothing is trained again: an ordered code has learnt every size at once.
+        Parameters
+        ----------
+        n : int
+        sampler : str or Sampler, default "auto"
+            The distribution of new codes: ``"prior"``, or one fitted to the codes of training rows:
+            ``"mixture"``, ``"kernel-density"``, ``"flow"``, ``"two-stage"``, ``"autoregressive"``
+            for discrete codes, ``"manifold"`` for codes with a metric. Auto takes the recipe's own,
+            else the prior, else a mixture.
+        condition : label, array (n,) or table, default None
+            What the rows are conditioned on, where the model was fitted with a condition; one for
+            all, or one for each.
+        random_state : int, RandomState or None, default None
 
         Raises
         ------
         SettingError
-            If the code is not ordered, or has fewer numbers.
+            If ``n`` is not an integer above 0 or too large for memory, the sampler does not fit the
+            code, or a condition is missing.
         """
-        cut: Self = clone(self)
-        cut.fitted_ = self.fitted.truncated(code_size)
-        return cut
+        fitted, n = self._fitted, positive_integer("number of samples", n)
+        most = MOST_CELLS // max(fitted.predictor.code_size, prod(fitted.kind.shape))
+        if n > most:
+            raise SettingError(
+                f"{n:,} samples may not fit into memory: draw at most {most:,} at once, each time "
+                "with another random_state."
+            )
+        predictor = fitted.conditioned(condition, n)
+        seed = int(check_random_state(random_state).randint(2**31 - 1))
+        chosen = None if sampler == "auto" else Sampler.resolve(sampler)
+        fitted.recipe.replace(sampler=chosen or fitted.recipe.sampler).check()
+        codes = fitted.sampler(chosen)(n, Generator().manual_seed(seed))
+        return predictor.restore(codes.numpy())
+
+    def interpolate(
+        self, a: Data, b: Data, steps: int = 8, *, condition: Data | None = None
+    ) -> Any:
+        """Return rows that interpolate in latent space from each row of ``a`` to that of ``b``.
+
+        The path is the shortest one in the code's own geometry: straight, on a great circle, ...
+
+        Parameters
+        ----------
+        a, b : table or array (n, ...)
+            Rows of the form that was fitted.
+        steps : int
+            How many rows each path has, both ends included.
+        condition : label, array (n,) or table, default None
+            The condition of both ends of each path, where the model was fitted with one.
+
+        Returns
+        -------
+        table or array (n * steps, ...)
+            One path after the other.
+
+        Raises
+        ------
+        DataError
+            If ``a`` and ``b`` have different numbers of rows.
+        """
+        starts, ends = self._codes(a, condition), self._codes(b, condition)
+        if len(starts) != len(ends):
+            raise DataError(f"a has {len(starts):,} row(s), but b has {len(ends):,}.")
+        fractions = torch.linspace(0, 1, positive_integer("number of steps", steps))
+        code = self._fitted.code
+        paths = [code.between(*pair, fractions) for pair in zip(starts, ends, strict=True)]
+        predictor = self._fitted.conditioned(condition, len(starts))
+        return predictor.at(np.repeat(np.arange(len(starts)), steps)).restore(joined(paths))
+
+    def neighbours(
+        self, X: Data, n: int = 5, *, condition: Data | None = None
+    ) -> tuple[Rows, NDArray[np.intp]]:
+        """Return the training rows whose codes are nearest to those of X.
+
+        Parameters
+        ----------
+        X : table or array (m, ...)
+        n : int
+            How many for each row.
+        condition : label, array (m,) or table, default None
+            The condition of the rows, where the model was fitted with one.
+
+        Returns
+        -------
+        distances : array (m, n)
+            In the code's own geometry, ascending.
+        indices : int array (m, n)
+            Which rows of the fitted data these are; of large data, a sample is kept.
+        """
+        summary, code = self._fitted.training_summary, self._fitted.code
+        n = min(positive_integer("number of neighbours", n), len(summary.codes))
+        known = torch.from_numpy(summary.codes)
+        with torch.no_grad():
+            parts = [
+                code.distance(part, known).topk(n, largest=False)
+                for part in torch.split(self._codes(X, condition), 1024)
+            ]
+        distances, places = (joined(part) for part in zip(*parts, strict=True))
+        return distances, summary.numbers[places]
+
+    def clusters(self, X: Data, *, condition: Data | None = None) -> NDArray[np.int64]:
+        """Return the most likely component of the prior for each row: (m,).
+
+        Raises
+        ------
+        SettingError
+            If the code's prior has no components.
+        """
+        prior = self._fitted.code.prior
+        if not isinstance(prior, MixtureModule):
+            raise SettingError(
+                f"The code {self._fitted.recipe.code.name!r} has no clusters: fit with the recipe "
+                "'mixture-prior'."
+            )
+        with torch.no_grad():
+            responsibilities = prior.responsibilities(self._codes(X, condition))
+        likeliest: NDArray[np.int64] = responsibilities.argmax(-1).numpy()
+        return likeliest
+
+    def truncate(self, code_size: int) -> Self:
+        """Return the estimator with its code cut to the first ``code_size`` dimensions.
+
+        Nothing is trained again: an ordered code has learned every size at once.
+
+        Raises
+        ------
+        SettingError
+            If the code is not ordered, or has fewer dimensions.
+        """
+        truncated: Self = clone(self)
+        truncated.fitted_ = self._fitted.truncated(code_size)
+        return truncated
 
     def diagnose(self) -> list[Finding]:
-        """Return what is wrong with the model in plain words, and what to do, gravest first."""
-        return diagnose(self.fitted.study.facts, self.fitted.history)
+        """Return the problems of the model in plain words, and what to do, the gravest first."""
+        return diagnose(self._fitted.training_summary.diagnostics, self._fitted.history)
 
     def save(self, path: str | Path) -> None:
         """Write the model to a file, whole or not at all.
@@ -328,9 +484,50 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         FileError
             If it cannot be written.
         """
-        fitted = self.fitted
-        facts = {"settings": self.plain_settings(), **fitted.to_json()}
-        storage.write(path, fitted.tensors(), facts)
+        fitted = self._fitted
+        storage.write_model(
+            path, fitted.tensors(), {"settings": self._plain_settings(), **fitted.to_json()}
+        )
+
+    @property
+    def model_(self) -> Model:
+        """The trained module of prepared values."""
+        return self._attributes.predictor.model
+
+    @property
+    def code_size_(self) -> int:
+        """The number of latent dimensions."""
+        return self._attributes.predictor.code_size
+
+    @property
+    def choices_(self) -> list[Choice]:
+        """What was chosen from the data, and why."""
+        return self._attributes.choices
+
+    @property
+    def history_(self) -> list[Epoch]:
+        """The metrics of each epoch."""
+        return self._attributes.history
+
+    @property
+    def n_features_in_(self) -> int:
+        """How many columns a table has, or how many cells a row of anything else."""
+        kind = self._attributes.kind
+        names = kind.names if isinstance(kind, Table) else None
+        return prod(kind.shape) if names is None else len(names)
+
+    @property
+    def feature_names_in_(self) -> Rows:
+        """The columns' names, where the data was a DataFrame whose column names are text."""
+        kind = self._attributes.kind
+        names = kind.names if isinstance(kind, Table) else None
+        if names is None or not all(isinstance(name, str) for name in names):
+            raise AttributeError("The data had no column names.")
+        return np.array(names, dtype=object)
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.code_size_
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -338,10 +535,81 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         tags.input_tags.sparse = True
         return tags
 
-    def _planned(self, data: Any, condition: Any) -> tuple[Kind, Summary, Plan]:
+    @property
+    def _fitted(self) -> Fitted:
+        check_is_fitted(self)
+        return self.fitted_
+
+    @property
+    def _attributes(self) -> Fitted:
+        """The fitted model, for attributes that must not exist before (scikit-learn's rule)."""
+        if "fitted_" not in vars(self):
+            raise AttributeError(f"This {type(self).__name__} is not fitted yet.")
+        return self.fitted_
+
+    def _read(self, X: Data, part: str, kind: Kind | None = None) -> Any:
+        data = read(X, part, kind=kind).data
+        return without_infinities(data) if self.infinite_as_missing else data
+
+    def _plan(self, data: Any, condition: Data | None) -> tuple[Kind, Summary, Plan]:
         kind, summary = kind_of(data).of(pieces(data))
-        conditioning = None
-        if condition is not None:
-            conditioning = Conditioning.fit(condition, summary.rows)
+        encoder = None if condition is None else ConditionEncoder.fit(condition, summary.rows)
         settings = self.get_params(deep=False)
-        return kind, summary, Planner(settings, kind, summary, conditioning).plan()
+        return kind, summary, Planner(settings, kind, summary, encoder).plan()
+
+    def _pieces(self, X: Data, condition: Data | None) -> Iterator[tuple[Predictor, Rows, object]]:
+        """Yield the predictor with its conditions, raw rows, and what is passed through."""
+        fitted = self._fitted
+        kind = fitted.kind
+        data = self._read(X, part="test", kind=kind)
+        if not kind.accepts(kind_of(data)):
+            raise DataError(
+                f"The model was fitted on {kind.name}, but X is {kind_of(data).name} of shape "
+                f"{np.shape(data)}."
+            )
+        for piece in kind.pieces(data):
+            rows = kind.rows(piece)
+            if not rows.shape[0]:
+                raise DataError("Found array with 0 sample(s): give at least one row.")
+            yield fitted.conditioned(condition, rows.shape[0]), rows, kind.passthrough(piece)
+
+    def _codes(self, X: Data, condition: Data | None) -> Tensor:
+        """Return the codes of X in single precision, on the CPU."""
+        return torch.from_numpy(self.transform(X, condition=condition)).float()
+
+
+def load(path: str | Path, network: tuple[object, object] | None = None) -> Autoencoder:
+    """Return the estimator that :meth:`Autoencoder.save` wrote, with bit for bit equal outputs.
+
+    Parameters
+    ----------
+    path : path
+    network : pair of torch modules or None
+        The (encoder, decoder) of your own that was fitted, where it was one; its weights come
+        from the file.
+
+    Raises
+    ------
+    FileError
+        If there is no such file.
+    ModelFileError
+        If it is damaged, of another format, or not a model of attar's.
+    SettingError
+        If the model needs a network of your own.
+    """
+    tensors, description = storage.read_model(path)
+    if description.get("network", "") is None and network is None:
+        raise SettingError(
+            f"{path} was fitted with a custom network: load it with network=(encoder, decoder)."
+        )
+    try:
+        settings = {name: Part.parsed(value) for name, value in description["settings"].items()}
+        estimator = Autoencoder(**settings)
+        custom = None if network is None else CustomNetwork.of(network)
+        estimator.fitted_ = Fitted.restored(tensors, description, custom)
+    except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ModelFileError(f"{path} describes a model that cannot be built: {reason}") from None
+    if network is not None:
+        estimator.network = network
+    return estimator

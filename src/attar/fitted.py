@@ -1,35 +1,41 @@
-"""A fitted model: what it was built from, its weights, and what was learnt about it."""
+"""A fitted model, and how a plan and rows become one."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from math import prod
 from typing import Any, Self
 
 import torch
 from torch import Tensor
 
-from attar.applied import Applied
-from attar.choices import Choice
 from attar.codes import CodeModule
-from attar.data.conditioning import Conditioning
-from attar.data.kind import Kind
-from attar.data.kinds import KINDS
-from attar.data.preparations import restored
+from attar.data.batches import Conditioned, Selection
+from attar.data.condition_encoder import ConditionEncoder
+from attar.data.kind import Kind, Rows
+from attar.data.kinds import KINDS, restored
 from attar.data.scaling import Scaler
+from attar.data.training_data import TrainingData
 from attar.errors import SettingError
-from attar.evaluation.baseline import Baseline
-from attar.evaluation.diagnosis import Facts
-from attar.evaluation.study import Study
+from attar.evaluation.diagnostics import Baseline, Diagnostics, TrainingSummary
 from attar.likelihoods import Likelihood
-from attar.networks import Modules, Network
+from attar.model import Model
+from attar.networks import CustomNetwork, Network
 from attar.parts import Part
+from attar.plan import Choice, Plan, Run
+from attar.predictor import Predictor
 from attar.recipe import Recipe
 from attar.records import Epoch
 from attar.sampling import Draw, Sampler
-from attar.sampling.samplers import drawing
-from attar.training.checkpoints import nested, unnested
+from attar.sampling.density import fit_sampler
+from attar.storage import nested, unnested
+from attar.training.callbacks import Callback
+from attar.training.checkpoints import Checkpoint
+from attar.training.loop import Training
+from attar.training.runtime import half_pays, memory_kept, threads_for
 
 
 @dataclass(frozen=True)
@@ -40,48 +46,71 @@ class Fitted:
     ----------
     recipe, network, likelihood : Part
         What the model was built from.
-    applied : Applied
+    predictor : Applied
         The model, ready to be used.
-    conditioning : Conditioning or None
-        How what is told besides becomes numbers, where something is.
+    condition_encoder : Conditioning or None
+        How the condition becomes numbers, where there is one.
     choices : list of Choice
     history : list of Epoch
-    study : Study
-    drawings : dict of Sampler or None to Draw
+    training_summary : Study
+    samplers : dict of Sampler or None to Draw
         What draws new codes, of the samplers that were asked for.
     """
 
     recipe: Recipe
     network: Network
     likelihood: Likelihood
-    applied: Applied
-    conditioning: Conditioning | None
+    predictor: Predictor
+    condition_encoder: ConditionEncoder | None
     choices: list[Choice]
     history: list[Epoch]
-    study: Study
-    drawings: dict[Sampler | None, Draw] = field(default_factory=dict, repr=False, compare=False)
+    training_summary: TrainingSummary
+    samplers: dict[Sampler | None, Draw] = field(default_factory=dict, repr=False, compare=False)
 
     def __getstate__(self) -> dict[str, Any]:
         # What draws is made again where it is needed: it may be a function that nothing can copy.
-        return {**vars(self), "drawings": {}}
+        return {**vars(self), "samplers": {}}
 
     @property
     def kind(self) -> Kind:
         """The form of the data."""
-        return self.applied.preparation.kind
+        return self.predictor.preparation.kind
+
+    def conditioned(self, condition: Any, rows: int) -> Predictor:
+        """Return the predictor with the condition of so many rows.
+
+        Raises
+        ------
+        SettingError
+            If a condition is missing, or the model was fitted without one.
+        DataError
+            If it is of another form or number of rows.
+        """
+        if self.condition_encoder is not None and condition is None:
+            raise SettingError(
+                "The model was fitted with a condition: give condition=..., a label for each row "
+                "or one for all."
+            )
+        if self.condition_encoder is None and condition is not None:
+            raise SettingError(
+                "The model was fitted without a condition: fit with fit(X, condition=...) first."
+            )
+        if self.condition_encoder is None:
+            return self.predictor
+        return replace(self.predictor, condition=self.condition_encoder.prepare(condition, rows))
 
     def tensors(self) -> dict[str, Tensor]:
         """Return everything that is an array, by name."""
-        model, scaler = self.applied.model.state_dict(), self.applied.preparation.scaler
-        baseline, told = self.study.baseline, self.conditioning
+        model, scaler = self.predictor.model.state_dict(), self.predictor.preparation.scaler
+        baseline, condition = self.training_summary.baseline, self.condition_encoder
         return {
             **nested("model", model),
             **nested("scaler", scaler.state_dict()),
-            "codes": torch.from_numpy(self.study.codes),
-            "numbers": torch.from_numpy(self.study.numbers),
+            "codes": torch.from_numpy(self.training_summary.codes),
+            "numbers": torch.from_numpy(self.training_summary.numbers),
             "baseline.mean": torch.from_numpy(baseline.mean),
             "baseline.components": torch.from_numpy(baseline.components),
-            **({} if told is None else nested("told", told.tensors())),
+            **({} if condition is None else nested("condition", condition.tensors())),
         }
 
     def to_json(self) -> dict[str, Any]:
@@ -89,29 +118,31 @@ class Fitted:
         kind = self.kind
         return {
             "recipe": self.recipe.to_json(),
-            "network": None if isinstance(self.network, Modules) else self.network.to_json(),
+            "network": None if isinstance(self.network, CustomNetwork) else self.network.to_json(),
             "likelihood": self.likelihood.to_json(),
             "kind": {"name": kind.name, **kind.to_json()},
-            "told": None if self.conditioning is None else self.conditioning.to_json(),
-            "gaps": self.applied.model.gaps,
-            "code_size": self.applied.code_size,
+            "condition": None
+            if self.condition_encoder is None
+            else self.condition_encoder.to_json(),
+            "missing": self.predictor.model.missing,
+            "code_size": self.predictor.code_size,
             "choices": [choice.to_json() for choice in self.choices],
             "history": [epoch.to_json() for epoch in self.history],
-            "facts": self.study.facts.to_json(),
+            "diagnostics": self.training_summary.diagnostics.to_json(),
         }
 
     @property
     def code(self) -> CodeModule:
         """The code, on the CPU."""
-        return deepcopy(self.applied.model).cpu().code
+        return deepcopy(self.predictor.model).cpu().code
 
-    def drawing(self, sampler: Sampler | None = None) -> Draw:
+    def sampler(self, sampler: Sampler | None = None) -> Draw:
         """Return what draws new codes by a sampler, or by the recipe's own."""
         sampler = sampler or self.recipe.sampler
-        if sampler not in self.drawings:
-            known = torch.from_numpy(self.study.codes)
-            self.drawings[sampler] = drawing(sampler, self.code, known)
-        return self.drawings[sampler]
+        if sampler not in self.samplers:
+            known = torch.from_numpy(self.training_summary.codes)
+            self.samplers[sampler] = fit_sampler(sampler, self.code, known)
+        return self.samplers[sampler]
 
     def truncated(self, code_size: int) -> Self:
         """Return the same model with an ordered code cut to its first numbers.
@@ -126,34 +157,38 @@ class Fitted:
             raise SettingError(
                 f"The code {code.name!r} cannot be cut: fit with the recipe 'ordered'."
             )
-        model, study = self.applied.model, self.study
-        learnt = code.shown(self.applied.code_size)
-        recipe = self.recipe.replace(code=code.replace(learnt=learnt))
+        model, training_summary = self.predictor.model, self.training_summary
+        trained_size = code.decoder_width(self.predictor.code_size)
+        recipe = self.recipe.replace(code=code.replace(trained_size=trained_size))
         kept = deepcopy(model)
         kept.code = recipe.code.build(code_size, self.kind.shape).eval()
-        error = study.facts.size_errors[code_size]
-        facts = replace(
-            study.facts,
+        error = training_summary.diagnostics.size_errors[code_size]
+        diagnostics = replace(
+            training_summary.diagnostics,
             error=error,
             train_error=error,
-            carried=study.facts.carried[:code_size],
-            size_errors=study.facts.size_errors[: code_size + 1],
+            importance=training_summary.diagnostics.importance[:code_size],
+            size_errors=training_summary.diagnostics.size_errors[: code_size + 1],
         )
         return replace(
             self,
             recipe=recipe,
-            applied=replace(self.applied, model=kept, code_size=code_size),
-            drawings={},
-            study=replace(study, codes=study.codes[:, :code_size], facts=facts),
+            predictor=replace(self.predictor, model=kept, code_size=code_size),
+            samplers={},
+            training_summary=replace(
+                training_summary,
+                codes=training_summary.codes[:, :code_size],
+                diagnostics=diagnostics,
+            ),
         )
 
     @classmethod
     def restored(
-        cls, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], network: Network | None
+        cls, tensors: Mapping[str, Tensor], description: Mapping[str, Any], network: Network | None
     ) -> Self:
         """Return the fitted model that :meth:`tensors` and :meth:`to_json` wrote down.
 
-        Weights get their memory from the tensors given, never from sizes that the facts claim.
+        Weights get their memory from the tensors given, never from sizes that the description claim.
 
         Parameters
         ----------
@@ -163,40 +198,149 @@ class Fitted:
         Raises
         ------
         KeyError, TypeError, ValueError, RuntimeError
-            If tensors and facts don't fit together.
+            If tensors and description don't fit together.
         """
-        described = dict(facts["kind"])
+        described = dict(description["kind"])
         kind = KINDS[described.pop("name")].from_json(described)
-        recipe, likelihood = Part.from_json(facts["recipe"]), Part.from_json(facts["likelihood"])
-        network = network or Part.from_json(facts["network"])
-        size = int(facts["code_size"])
-        own, told = isinstance(network, Modules), None
-        if facts["told"] is not None:
-            told = Conditioning.restored(facts["told"], unnested("told", tensors))
+        recipe, likelihood = (
+            Part.from_json(description["recipe"]),
+            Part.from_json(description["likelihood"]),
+        )
+        network = network or Part.from_json(description["network"])
+        size = int(description["code_size"])
+        own, condition = isinstance(network, CustomNetwork), None
+        if description["condition"] is not None:
+            condition = ConditionEncoder.restored(
+                description["condition"], unnested("condition", tensors)
+            )
         # Some modules draw weights, though those of the file take their place.
         with torch.device("cpu" if own else "meta"), torch.random.fork_rng([]):
-            told_size = 0 if told is None else told.size
-            built = recipe.build(kind.shape, size, network, likelihood, facts["gaps"], told_size)
+            condition_size = 0 if condition is None else condition.size
+            built = recipe.build(
+                kind.shape, size, network, likelihood, description["missing"], condition_size
+            )
         model = built.model
         model.load_state_dict(unnested("model", tensors), assign=not own)
         # A likelihood may have constants that are in no file.
-        learnt = model.likelihood.state_dict()
+        state = model.likelihood.state_dict()
         model.likelihood = likelihood.build()
-        model.likelihood.load_state_dict(learnt, assign=not own)
+        model.likelihood.load_state_dict(state, assign=not own)
         model.eval()
         scaler = Scaler.restored(unnested("scaler", tensors))
         return cls(
             recipe,
             network,
             likelihood,
-            Applied(restored(kind, scaler), model, size, not own),
-            told,
-            [Choice(**choice) for choice in facts["choices"]],
-            [Epoch(**epoch) for epoch in facts["history"]],
-            Study(
+            Predictor(restored(kind, scaler), model, size, not own),
+            condition,
+            [Choice(**choice) for choice in description["choices"]],
+            [Epoch(**epoch) for epoch in description["history"]],
+            TrainingSummary(
                 tensors["codes"].numpy(),
                 tensors["numbers"].numpy(),
                 Baseline(tensors["baseline.mean"].numpy(), tensors["baseline.components"].numpy()),
-                Facts(**facts["facts"]),
+                Diagnostics(**description["diagnostics"]),
             ),
         )
+
+
+# How many rows are measured after each epoch, and how many cells of them at once.
+MONITORED_ROWS, CELLS = 1024, 1 << 22
+
+
+def fit(
+    plan: Plan, training_data: TrainingData, run: Run, callbacks: Sequence[Callback] = ()
+) -> Fitted:
+    """Train a model by a plan and look at what became of it.
+
+    Raises
+    ------
+    TrainingError
+        If the loss is no finite number.
+    SettingError
+        If the plan's parts don't fit together.
+    """
+    train, validation = training_data.train, training_data.validation
+    model, history, best_epoch = _trained(plan, training_data, run, callbacks)
+    doubles = run.device.type == "cpu" and not isinstance(plan.network, CustomNetwork)
+    predictor = Predictor(plan.preparation, model, plan.code_size, doubles)
+    held_out = validation.shape[0] > 0
+    condition = training_data.validation_condition if held_out else training_data.train_condition
+    training_summary = TrainingSummary.of(
+        replace(predictor, condition=training_data.train_condition),
+        train,
+        training_data.numbers,
+        replace(predictor, condition=condition),
+        validation if held_out else train,
+        held_out=held_out,
+        best_epoch=best_epoch,
+        ordered="ordered" in plan.recipe.code.provides,
+    )
+    return Fitted(
+        plan.recipe,
+        plan.network,
+        plan.likelihood,
+        predictor,
+        plan.condition_encoder,
+        list(plan.choices),
+        history,
+        training_summary,
+    )
+
+
+def _trained(
+    plan: Plan, training_data: TrainingData, run: Run, callbacks: Sequence[Callback]
+) -> tuple[Model, list[Epoch], int]:
+    """Return the trained model, the figures of each epoch, and the best epoch."""
+    device, checkpoint = run.device, None
+    train, validation = training_data.train, training_data.validation
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(run.seed)
+        objective = plan.build()
+        model = objective.model.to(device)
+        for critic in objective.critics.values():
+            critic.to(device)
+        if run.checkpoint is not None:
+            checkpoint = Checkpoint(run.checkpoint, _identity(plan, training_data, run, model))
+        weights = sum(weight.numel() for weight in model.parameters())
+        passes = plan.training.batch_size * plan.recipe.bound.draws
+        settings = plan.training
+        if settings.half is None:
+            settings = replace(settings, half=half_pays(device, passes, weights))
+        training = Training(
+            objective,
+            training_data.batches(plan.preparation, settings.batch_size, device),
+            _monitored(plan, train, training_data.train_condition, device),
+            _monitored(plan, validation, training_data.validation_condition, device)
+            if validation.shape[0]
+            else None,
+            settings,
+            callbacks,
+            checkpoint,
+        )
+        with threads_for(passes, weights), memory_kept():
+            history = training.run()
+    model.zero_grad(set_to_none=True)
+    return model, history, training.best_epoch
+
+
+def _monitored(plan: Plan, rows: Rows, condition: Tensor | None, device: torch.device) -> Selection:
+    """Return the first rows in large batches."""
+    few = rows[:MONITORED_ROWS]
+    index = torch.arange(few.shape[0], device=device)
+    cells = plan.recipe.bound.draws * prod(plan.preparation.kind.shape)
+    size = max(1, min(MONITORED_ROWS, CELLS // cells))
+    held = plan.preparation.hold(few, device)
+    if condition is not None:
+        held = Conditioned(held, condition[:MONITORED_ROWS].to(device))
+    return Selection(held, index, size)
+
+
+def _identity(plan: Plan, training_data: TrainingData, run: Run, model: Model) -> str:
+    """Return a digest of all that decides a training's outcome, the first weights among it."""
+    digest = hashlib.sha256(training_data.digest())
+    digest.update(repr((replace(plan, choices=()), replace(run, checkpoint=None))).encode())
+    for name, tensor in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

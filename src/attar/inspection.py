@@ -5,18 +5,17 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-from attar.choices import Choice
-from attar.data.cells import Flag, Levels, Phase
+from attar.data.cells import Boolean, Category, Phase
 from attar.data.kind import Kind, Portion
 from attar.data.scaling import Symmetric
 from attar.data.summary import Summary
 from attar.data.table import Table
 from attar.likelihoods import Likelihood, Mixed
-from attar.plan import Plan
+from attar.plan import Choice, Plan
 
 
 @dataclass(frozen=True)
-class Seen:
+class ColumnChoice:
     """A column of a table, a channel of a series, or all of the data, where it is alike.
 
     Attributes
@@ -50,14 +49,14 @@ class Inspection:
         Of a series: its windows.
     shape : tuple of int
         The shape of a row as networks see it.
-    seen : tuple of Seen
+    columns : tuple of ColumnChoice
     choices : tuple of Choice
     """
 
     kind: str
     rows: int
     shape: tuple[int, ...]
-    seen: tuple[Seen, ...]
+    columns: tuple[ColumnChoice, ...]
     choices: tuple[Choice, ...]
 
     @classmethod
@@ -65,21 +64,21 @@ class Inspection:
         """Return the inspection of data of a kind, from its summary and the plan of a fit."""
         sample = summary.sample
         values = summary.rows * len(kind.columns(sample)) / sample.shape[0]
-        seen = []
+        columns = []
         for portion in kind.portions:
             known = summary.moments.count[portion.columns]
-            learnt = len(known) > 0
-            seen.append(
-                Seen(
+            used = len(known) > 0
+            columns.append(
+                ColumnChoice(
                     portion.name,
                     portion.type,
-                    1 - float(known[0]) / values if learnt else None,
-                    _scaling(plan, portion) if learnt else "",
-                    _likelihood(plan.likelihood, portion) if learnt else "",
+                    1 - float(known[0]) / values if used else None,
+                    _scaling(plan, portion) if used else "",
+                    _likelihood(plan.likelihood, portion) if used else "",
                     portion.remark,
                 )
             )
-        return cls(kind.name, summary.rows, kind.shape, tuple(seen), plan.choices)
+        return cls(kind.name, summary.rows, kind.shape, tuple(columns), plan.choices)
 
     def to_json(self) -> dict[str, Any]:
         """Return the inspection as plain JSON data."""
@@ -92,9 +91,9 @@ def _scaling(plan: Plan, portion: Portion) -> str:
     if not isinstance(kind, Table):
         return plan.scaling.name
     cell = kind.cells[portion.columns][0]
-    if isinstance(cell, Levels):
+    if isinstance(cell, Category):
         return f"one of {len(cell.features)}"
-    if isinstance(cell, Flag):
+    if isinstance(cell, Boolean):
         return "0 or 1"
     if isinstance(cell, Phase):
         return "circle"

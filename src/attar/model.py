@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
 
-from attar.codes import CodeModule, Explain
+from attar.codes import CodeModule, LogLikelihood
 from attar.corruptions import CorruptionModule
 from attar.likelihoods import LikelihoodModule
 from attar.records import Batch, Trace, row_log_likelihood
@@ -28,7 +29,7 @@ class Model(nn.Module):
     condition : Module or None
         Features (B, w) and a condition (B, c) to features (B, w), where there is a condition; the
         decoder then gets it after the code.
-    gaps : bool
+    missing : bool
         Whether the encoder sees which cells are observed, as further channels of ones and zeros.
     noise_size : int
         How many standard normals a draw of the code takes.
@@ -47,17 +48,33 @@ class Model(nn.Module):
         likelihood: LikelihoodModule,
         corruption: CorruptionModule | None = None,
         condition: nn.Module | None = None,
-        gaps: bool = False,
+        missing: bool = False,
         noise_size: int = 0,
     ) -> None:
         super().__init__()
-        self.gaps, self.noise_size, self.half_precision = gaps, noise_size, False
+        self.missing, self.noise_size, self.half_precision = missing, noise_size, False
         self.encoder, self.code, self.decoder = encoder, code, decoder
         self.likelihood, self.corruption, self.condition = likelihood, corruption, condition
         code.attach(self.features)
+        # In a list, so that torch does not take the copy for a part of this model.
+        self._double: list[Model] = []
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**vars(self), "_double": []}
+
+    def in_double(self) -> Model:
+        """Return the model in double precision: a copy made once, with the present weights."""
+        if not self._double:
+            self._double.append(deepcopy(self).double())
+        double = self._double[0].eval()
+        own, copies = self.state_dict(keep_vars=True), double.state_dict(keep_vars=True)
+        with torch.no_grad():
+            for name, copy in copies.items():
+                copy.copy_(own[name])
+        return double
 
     def forward(
-        self, batch: Batch, noise: Tensor | None = None, inputs_learn: bool = False
+        self, batch: Batch, noise: Tensor | None = None, inputs_require_grad: bool = False
     ) -> Trace:
         """Return the trace of one pass.
 
@@ -66,12 +83,12 @@ class Model(nn.Module):
         batch : Batch
         noise : Tensor (K, B or 1, noise_size) or None
             The draws of a random code; None makes one fresh draw.
-        inputs_learn : bool
+        inputs_require_grad : bool
             Whether a gradient with respect to the inputs will be asked for.
         """
         inputs = batch.values
         corruption = self.corruption if self.training else None
-        if inputs.is_sparse and (corruption is not None or inputs_learn):
+        if inputs.is_sparse and (corruption is not None or inputs_require_grad):
             inputs = inputs.to_dense()
         known = batch.observed if batch.seen is None else batch.seen
         if corruption is not None:
@@ -79,10 +96,10 @@ class Model(nn.Module):
             if asked is not None:
                 known = ~asked if known is None else known & ~asked
                 batch = batch.asking(asked)
-        if inputs_learn:
+        if inputs_require_grad:
             inputs = inputs.detach().requires_grad_()
         features = self.features(inputs, known, batch.condition)
-        coded = self.code(features, noise, self._explain(batch))
+        coded = self.code(features, noise, self._log_likelihood(batch))
         parameters = self.parameters_of(coded.z, batch.condition)
         return Trace(batch, inputs, features, coded, parameters, self.likelihood.log_prob)
 
@@ -91,7 +108,9 @@ class Model(nn.Module):
     ) -> Tensor:
         """Return the code of each row, without chance: (B, *shape) -> (B, d)."""
         batch = Batch(values, values, observed, condition=condition)
-        return self.code.point(self.features(values, observed, condition), self._explain(batch))
+        return self.code.point(
+            self.features(values, observed, condition), self._log_likelihood(batch)
+        )
 
     def decode(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """Return the expected values of codes: (B, d) -> (B, *shape)."""
@@ -101,7 +120,7 @@ class Model(nn.Module):
         self, values: Tensor, observed: Tensor | None = None, condition: Tensor | None = None
     ) -> Tensor:
         """Return what the code is made from: (B, *shape) -> (B, w)."""
-        if self.gaps:
+        if self.missing:
             known = torch.ones_like(values, dtype=torch.bool) if observed is None else observed
             # A corruption may have put something where nothing is known.
             values = torch.cat([values.where(known, 0.0), known.to(values.dtype)], dim=1)
@@ -113,10 +132,10 @@ class Model(nn.Module):
     def parameters_of(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """Return the likelihood's parameters of codes (K, B, d): (K, B, *parameters' shape)."""
         samples, rows = z.shape[:2]
-        shown = self.code.shown(z.flatten(0, 1))
+        inputs = self.code.decoder_input(z.flatten(0, 1))
         if condition is not None:
-            shown = torch.cat([shown, condition.repeat(samples, 1)], dim=1)
-        parameters = self._through(self.decoder, shown)
+            inputs = torch.cat([inputs, condition.repeat(samples, 1)], dim=1)
+        parameters = self._through(self.decoder, inputs)
         return parameters.reshape(samples, rows, *parameters.shape[1:])
 
     def on_data(self, batch: Batch) -> None:
@@ -142,11 +161,11 @@ class Model(nn.Module):
         finally:
             self.half_precision = before
 
-    def _explain(self, batch: Batch) -> Explain:
-        def explain(z: Tensor) -> Tensor:
+    def _log_likelihood(self, batch: Batch) -> LogLikelihood:
+        def log_likelihood(z: Tensor) -> Tensor:
             target = batch.target.to_dense() if batch.target.is_sparse else batch.target
             with self._exactly():
                 parameters = self.parameters_of(z, batch.condition)
             return row_log_likelihood(self.likelihood.log_prob, parameters, target, batch.observed)
 
-        return explain
+        return log_likelihood

@@ -29,7 +29,7 @@ class Objective:
     ----------
     share : float
         How much of the training is done, 0 to 1: the loop keeps it, and a bound may change with it.
-    inputs_learn : bool
+    inputs_require_grad : bool
         Whether a trace must be made with inputs that have a gradient.
     critics : dict of Critic
         Who plays against the model, by the penalty's name.
@@ -44,7 +44,7 @@ class Objective:
     ) -> None:
         self.model, self.beta, self.penalties = model, beta, dict(penalties or {})
         self.bound, self.share = bound or Elbo(), 0.0
-        self.inputs_learn = any(term.inputs_learn for term in self.penalties.values())
+        self.inputs_require_grad = any(term.inputs_require_grad for term in self.penalties.values())
         self.critics = {
             name: term.critic for name, term in self.penalties.items() if term.critic is not None
         }
@@ -55,7 +55,7 @@ class Objective:
         if self.bound.weighs:
             size = (self.bound.draws, len(batch.target), self.model.noise_size)
             noise = torch.randn(size, dtype=batch.target.dtype, device=batch.target.device)
-        trace: Trace = self.model(batch, noise, self.inputs_learn)
+        trace: Trace = self.model(batch, noise, self.inputs_require_grad)
         return trace
 
     def terms(self, trace: Trace) -> dict[str, Tensor]:
@@ -76,11 +76,11 @@ class Objective:
         """
         was_training, model = self.model.training, self.model
         model.eval()
-        chance = torch.Generator().manual_seed(0)
+        generator = torch.Generator().manual_seed(0)
         sums, rows = torch.zeros(3, dtype=torch.float64), 0
         for batch in batches:
             n = len(batch.target)
-            noise = torch.randn(self.bound.draws, n, model.noise_size, generator=chance)
+            noise = torch.randn(self.bound.draws, n, model.noise_size, generator=generator)
             trace = model(batch, noise.to(batch.target.device, batch.target.dtype))
             bound = self.bound.terms(trace.log_likelihood, trace.coded, self.beta, 1.0)
             both = (-trace.log_likelihood.mean(), trace.coded.rate.mean())
@@ -148,8 +148,8 @@ class Objective:
 
     def _rest(self, trace: Trace) -> dict[str, Tensor]:
         rest = {}
-        if trace.coded.upkeep is not None:
-            rest["upkeep"] = trace.coded.upkeep.mean()
+        if trace.coded.auxiliary_loss is not None:
+            rest["auxiliary_loss"] = trace.coded.auxiliary_loss.mean()
         for name, term in self.penalties.items():
             rest[name] = term.weight * term.value(trace)
         return rest

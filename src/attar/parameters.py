@@ -10,7 +10,6 @@ from sklearn.base import BaseEstimator
 from attar.errors import SettingError
 from attar.parts import Part, by_part
 from attar.plan import PARTS
-from attar.recipe import Recipe
 
 
 class Parameters(BaseEstimator):
@@ -48,11 +47,12 @@ class Parameters(BaseEstimator):
             setattr(self, head, part.replace(**settings))
         return self
 
-    @property
-    def needs_condition(self) -> bool:
-        """Whether the recipe is one that wants to be told something besides the data."""
-        recipe = self._part("recipe")
-        return isinstance(recipe, Recipe) and recipe.condition is not None
+    def _check_names(self) -> None:
+        """Refuse settings that name no part, before any data is read."""
+        for name, resolve in PARTS.items():
+            value = getattr(self, name)
+            if value is not None and not (isinstance(value, str) and value == "auto"):
+                resolve(value)
 
     def _part(self, name: str) -> Part | None:
         """Return the part that a setting stands for, if it stands for one yet."""
@@ -62,8 +62,8 @@ class Parameters(BaseEstimator):
         except SettingError:
             return None
 
-    def plain_settings(self) -> dict[str, Any]:
-        """Return the settings as JSON data, but for what is the user's own code or chance."""
+    def _plain_settings(self) -> dict[str, Any]:
+        """Return the settings as JSON data, except custom code and random states."""
         plain: dict[str, Any] = {}
         for name, value in self.get_params(deep=False).items():
             if isinstance(value, Part):

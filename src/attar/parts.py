@@ -8,6 +8,7 @@ a name, so that a file or a command line can say ``"gaussian"`` and never a path
 from __future__ import annotations
 
 import dataclasses
+from abc import ABC
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, ClassVar, Self
 
@@ -19,7 +20,7 @@ from attar.errors import SettingError, unknown
 FAMILIES: dict[str, type[Part]] = {}
 
 
-class Part:
+class Part(ABC):
     """A frozen bundle of hyperparameters that builds a module.
 
     Attributes
@@ -41,6 +42,12 @@ class Part:
         if name:
             cls.name = name
             cls.members[name] = cls
+
+    def __new__(cls, *args: object, **settings: object) -> Self:
+        # A family has no name, only its members do.
+        if not hasattr(cls, "name"):
+            raise TypeError(f"{cls.__name__} is abstract: use one of its members.")
+        return super().__new__(cls)
 
     @classmethod
     def named(cls, name: str) -> Self:
@@ -99,7 +106,7 @@ class Part:
             direct[head] = part.replace(**settings)
         return dataclasses.replace(self, **direct)  # type: ignore[type-var]
 
-    def counted(self, setting: str) -> int:
+    def positive_integer(self, setting: str) -> int:
         """Return a hyperparameter that must be an integer above 0."""
         return checks.positive_integer(*self._named(setting))
 
@@ -107,7 +114,7 @@ class Part:
         """Return a hyperparameter that must be a finite number above 0."""
         return checks.positive(*self._named(setting))
 
-    def not_negative(self, setting: str) -> float:
+    def non_negative(self, setting: str) -> float:
         """Return a hyperparameter that must be 0 or a finite number above."""
         return checks.non_negative(*self._named(setting))
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,31 +14,220 @@ import torch
 from sklearn.utils import check_random_state
 from torch import nn
 
-from attar import choices, recipes
+from attar import recipes
 from attar.checks import positive, positive_integer
-from attar.choices import Choice
 from attar.conditions import Joined
 from attar.corruptions import Corruption
-from attar.data.conditioning import Conditioning
-from attar.data.corpus import most_rows
+from attar.data.cells import Boolean, Category, Integer, Phase
+from attar.data.condition_encoder import ConditionEncoder
 from attar.data.kind import Kind, Rows
+from attar.data.kinds import preparation as preparation_of
 from attar.data.preparation import Preparation
-from attar.data.preparations import preparation as preparation_of
-from attar.data.sample import evenly_spread
-from attar.data.scaling import MinMax, Scaling
-from attar.data.summary import Summary
+from attar.data.scaling import MinMax, Scaler, Scaling
+from attar.data.sparse import Sparse
+from attar.data.summary import Summary, with_means
+from attar.data.table import Table
+from attar.data.training_data import most_rows
 from attar.errors import AttarWarning, DataError, SettingError, first_line, unknown
-from attar.likelihoods import Gaussian, Likelihood
-from attar.networks import Modules, Network
+from attar.likelihoods import (
+    Bernoulli,
+    Categorical,
+    Circular,
+    Discretized,
+    Gaussian,
+    LearnedGaussian,
+    Likelihood,
+    Mixed,
+    Multinomial,
+    Poisson,
+    StudentT,
+)
+from attar.networks import Bag, Conv, CustomNetwork, Mlp, Network, Tcn
 from attar.objective import Objective
 from attar.parts import Part
 from attar.recipe import Recipe
-from attar.training.optimizers import Optimizer
-from attar.training.schedules import OneCycle, Schedule
+from attar.training.loop import TrainingSettings
+from attar.training.optim import OneCycle, Optimizer, Schedule
+
+STEPS = 8000
+SAMPLE = 5000
+
+# Columns of more excess kurtosis have heavy tails; a normal's is 0, a Laplace distribution's 3.
+HEAVY = 6.0
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A setting that was chosen, with the reason in words."""
+
+    setting: str
+    value: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.setting}: {self.value} ({self.reason})"
+
+    def to_json(self) -> dict[str, str]:
+        """Return the choice as plain JSON data."""
+        return asdict(self)
+
+
+def choose_likelihood(
+    preparation: Preparation, prepared: Rows, recipe: Recipe
+) -> tuple[Likelihood, str]:
+    """Return what suits the columns of a table, the counts of a sparse matrix, or plain numbers.
+
+    Plain numbers get a bernoulli where they are nearly black and white, else a gaussian.
+
+    Parameters
+    ----------
+    preparation : Preparation
+    prepared : array (n, ...)
+        A sample of the rows, prepared.
+    recipe : Recipe
+    """
+    kind = preparation.kind
+    if isinstance(kind, Sparse) and are_counts(prepared):
+        if recipe.corruption is not None and "gaps" in recipe.corruption.provides:
+            return Poisson(), "counts, of which only hidden ones are asked for"
+        return Multinomial(float(prepared.sum(1).mean())), "rows of counts"
+    if isinstance(kind, Table) and kind.names is not None:
+        columns = column_likelihoods(kind, preparation.scaler, prepared)
+        if any(not isinstance(column, LearnedGaussian) for column in columns):
+            return Mixed(columns), "a likelihood for each column"
+    known = prepared[~np.isnan(prepared)]
+    if len(known) and 0 <= known.min() < known.max() <= 1:
+        extreme = float(np.mean((known <= 0.1) | (known >= 0.9)))
+        if extreme >= 0.8:
+            return Bernoulli(), f"{extreme:.0%} of the cells are near 0 or 1"
+    if recipe.code.beta:
+        return LearnedGaussian(), "the code has its price, which must be weighed against the error"
+    return Gaussian(), "numbers of any size"
+
+
+def are_counts(values: Rows) -> bool:
+    """Return whether all values are whole and none is negative."""
+    return bool((values >= 0).all() and (values == np.rint(values)).all())
+
+
+def column_likelihoods(kind: Table, scaler: Scaler, prepared: Rows) -> tuple[Likelihood, ...]:
+    """Return a likelihood for each cell of a table.
+
+    Parameters
+    ----------
+    kind : Table
+    scaler : Scaler
+    prepared : array (n, features)
+        A sample of the rows, prepared.
+    """
+    scales = np.broadcast_to(scaler.scale.numpy(), len(kind.cells))
+    bends = np.zeros(len(scales)) if scaler.bend is None else scaler.bend[0].numpy() != 1
+    chosen: list[Likelihood] = []
+    for cell, scale, bent, segment in zip(
+        kind.cells, scales, bends, kind.expansion.segments, strict=True
+    ):
+        match cell:
+            case Category():
+                chosen.append(Categorical(len(cell.features)))
+            case Phase():
+                chosen.append(Circular())
+            case Boolean():
+                chosen.append(Bernoulli())
+            case Integer() if not bent:
+                chosen.append(Discretized(1 / float(scale)))
+            case _:
+                heavy = has_heavy_tails(prepared[:, segment.start])
+                chosen.append(StudentT() if heavy else LearnedGaussian())
+    return tuple(chosen)
+
+
+def has_heavy_tails(column: Rows) -> bool:
+    """Return whether numbers (NaN left out) lie around a middle with far outliers on the way out.
+
+    Mostly one value and some others is something else: those others are no outliers.
+    """
+    known = column[~np.isnan(column)].astype(np.float64)
+    if not len(known):
+        return False
+    low, high = np.percentile(known, [25, 75])
+    if low == high:
+        return False
+    return float(np.mean(((known - known.mean()) / known.std()) ** 4)) - 3 > HEAVY
+
+
+def choose_network(kind: Kind) -> tuple[Network, str]:
+    """Return what suits the rows: bags for sparse ones, convolutions for series and large images.
+
+    Anything else gets a multilayer perceptron with a shortcut.
+    """
+    shape = kind.shape
+    cells = math.prod(shape)
+    if isinstance(kind, Sparse):
+        return Bag(), f"sparse rows of {cells:,} cells"
+    if len(shape) == 2:
+        return Tcn(), f"series of {shape[0]:,} channels and {shape[1]:,} steps"
+    if len(shape) == 3 and cells > 1024:
+        return Conv(), f"images of {cells:,} cells"
+    widest = 512 if cells > 256 else 256
+    return Mlp((widest, widest // 2), "silu", shortcut=True), f"rows of {cells:,} cells"
+
+
+def choose_code_size(kind: Kind, prepared: Rows, share: float = 0.85) -> tuple[int, str]:
+    """Return about as many numbers as principal components need for 85% of the variance.
+
+    Counts vary by chance alone, which no code can hold: sparse rows get 64 at most.
+
+    Parameters
+    ----------
+    kind : Kind
+    prepared : array (n, ...)
+        A sample of the rows, prepared.
+    share : float
+        The share of the variance.
+    """
+    matrix = with_means(prepared.reshape(len(prepared), -1))
+    if matrix.shape[1] <= len(matrix):
+        small = np.cov(matrix.astype(np.float64), rowvar=False, ddof=0).reshape(-1, matrix.shape[1])
+    else:  # of wide rows their products say as much, centred without a copy of the rows
+        small = (matrix @ matrix.T).astype(np.float64)
+        rounding = 1e-6 * small.max(initial=0)
+        small = small - small.mean(0) - small.mean(1)[:, None] + small.mean()
+        small[np.abs(small) <= rounding] = 0
+    variances = np.linalg.eigvalsh(small)[::-1].clip(0)
+    if not variances.sum():
+        return 1, "the rows are all alike"
+    needed = int(np.searchsorted(np.cumsum(variances) / variances.sum(), share)) + 1
+    reason = f"{needed} principal components hold {share:.0%} of the variance"
+    most = 64 if isinstance(kind, Sparse) else 256
+    return _round(needed, most=min(most, math.prod(prepared.shape[1:]))), reason
+
+
+def choose_batch_size(n: int) -> tuple[int, str]:
+    """Return the power of two nearest to the root of the number of rows, 32 to 1,024."""
+    return 2 ** min(10, max(5, round(math.log2(math.sqrt(n))))), f"{n:,} rows"
+
+
+def choose_epochs(n: int, size: int) -> tuple[int, str]:
+    """Return as many epochs as make about 8,000 steps, 10 to 400."""
+    steps = -(-n // size)
+    return min(400, max(10, round(STEPS / steps))), f"{steps:,} steps an epoch"
+
+
+def _round(number: int, most: int) -> int:
+    """Return the nearest of 1, 2, 3, 4, 6, 8, 12, 16, 24, ..., 256, and ``most`` at most."""
+    nice = sorted({1, *(2**i for i in range(1, 9)), *(3 * 2**i for i in range(7))})
+    nearest: int = min(nice, key=lambda size: abs(math.log(size / number)))
+    return min(most, nearest)
+
+
+def resolve_network(choice: object) -> Network:
+    """Return the network that a user means by a name, a spec or a pair of torch modules."""
+    return CustomNetwork.of(choice) if isinstance(choice, tuple) else Network.resolve(choice)
+
 
 PARTS: dict[str, Callable[[Any], Part]] = {
     "recipe": recipes.resolve,
-    "network": Network.resolve,
+    "network": resolve_network,
     "likelihood": Likelihood.resolve,
     "scaling": Scaling.resolve,
     "corruption": Corruption.resolve,
@@ -59,13 +249,9 @@ class Plan:
     likelihood: Likelihood
     scaling: Scaling
     preparation: Preparation
-    optimizer: Optimizer
-    schedule: Schedule
-    learning_rate: float
-    batch_size: int
-    epochs: int
-    gaps: bool
-    conditioning: Conditioning | None
+    training: TrainingSettings
+    missing: bool
+    condition_encoder: ConditionEncoder | None
     choices: tuple[Choice, ...]
 
     def build(self) -> Objective:
@@ -78,14 +264,16 @@ class Plan:
         """
         shape = self.preparation.kind.shape
         try:
-            self.optimizer.build([nn.Parameter(torch.zeros(1))], self.learning_rate)
+            self.training.optimizer.build(
+                [nn.Parameter(torch.zeros(1))], self.training.learning_rate
+            )
             return self.recipe.build(
                 shape,
                 self.code_size,
                 self.network,
                 self.likelihood,
-                self.gaps,
-                0 if self.conditioning is None else self.conditioning.size,
+                self.missing,
+                0 if self.condition_encoder is None else self.condition_encoder.size,
             )
         except SettingError:
             raise
@@ -104,7 +292,7 @@ class Planner:
         The estimator's parameters.
     kind : Kind
     summary : Summary
-    conditioning : Conditioning or None
+    condition_encoder : Conditioning or None
         What is told besides, where something is.
     """
 
@@ -113,10 +301,10 @@ class Planner:
         settings: Mapping[str, Any],
         kind: Kind,
         summary: Summary,
-        conditioning: Conditioning | None = None,
+        condition_encoder: ConditionEncoder | None = None,
     ) -> None:
         self.settings, self.kind, self.summary = settings, kind, summary
-        self.conditioning = conditioning
+        self.condition_encoder = condition_encoder
         self.choices: list[Choice] = []
 
     def plan(self) -> Plan:
@@ -133,23 +321,14 @@ class Planner:
         recipe = self._recipe()
         scaling = self._scaling(recipe)
         preparation = preparation_of(self.kind, scaling, self.summary)
-        few = min(choices.SAMPLE, most_rows(self.summary.sample))
+        few = min(SAMPLE, most_rows(self.summary.sample))
         sample = self.summary.sample
-        rows = sample[evenly_spread(sample.shape[0], few)]
-        prepared = preparation.prepare(rows).numpy()
+        prepared = preparation.prepare(sample[:: -(-sample.shape[0] // few)]).numpy()
         if np.isnan(prepared).all():
             raise DataError("All values are missing: there is nothing to learn.")
         network = self._network()
         code_size = self._code_size(recipe, network, prepared)
         likelihood = self._likelihood(recipe, network, preparation, prepared)
-        optimizer = self._part("optimizer", lambda: (Optimizer(), "a good start for any network"))
-        schedule = self._part("schedule", lambda: (OneCycle(), "the fastest way to a low error"))
-        learning_rate = self._number(
-            "learning_rate", lambda: (optimizer.learning_rate, f"for {optimizer.name}")
-        )
-        n = self.summary.rows
-        batch_size = self._count("batch_size", lambda: choices.batch_size(n))
-        epochs = self._count("epochs", lambda: choices.epochs(n, batch_size))
         return Plan(
             recipe,
             code_size,
@@ -157,15 +336,35 @@ class Planner:
             likelihood,
             scaling,
             preparation,
+            self._training(),
+            # A network of the user's own takes rows of the data's own shape.
+            self.summary.missing and not isinstance(network, CustomNetwork),
+            self.condition_encoder,
+            tuple(self.choices),
+        )
+
+    def _training(self) -> TrainingSettings:
+        settings = self.settings
+        optimizer = self._part("optimizer", lambda: (Optimizer(), "a good start for any network"))
+        schedule = self._part("schedule", lambda: (OneCycle(), "the fastest way to a low error"))
+        learning_rate = self._number(
+            "learning_rate", lambda: (optimizer.learning_rate, f"for {optimizer.name}")
+        )
+        n = self.summary.rows
+        batch_size = self._count("batch_size", lambda: choose_batch_size(n))
+        epochs = self._count("epochs", lambda: choose_epochs(n, batch_size))
+        minutes = settings["max_minutes"]
+        if settings["precision"] not in PRECISIONS:
+            raise unknown("precision", settings["precision"], PRECISIONS)
+        return TrainingSettings(
+            epochs,
+            batch_size,
             optimizer,
             schedule,
             learning_rate,
-            batch_size,
-            epochs,
-            # A network of the user's own takes rows of the data's own shape.
-            self.summary.missing and not isinstance(network, Modules),
-            self.conditioning,
-            tuple(self.choices),
+            patience=-(-epochs // 3) if settings["early_stopping"] else None,
+            max_minutes=None if minutes is None else positive("max_minutes", minutes, "None or "),
+            half=PRECISIONS[settings["precision"]],
         )
 
     def _recipe(self) -> Recipe:
@@ -174,12 +373,12 @@ class Planner:
         )
         if self.settings["corruption"] is not None:
             recipe = recipe.replace(corruption=Corruption.resolve(self.settings["corruption"]))
-        if self.conditioning is None and recipe.condition is not None:
+        if self.condition_encoder is None and recipe.condition is not None:
             raise SettingError(
                 "The recipe has a condition, but none was given: use fit(X, condition=...) with a "
                 "label for each row, or a table."
             )
-        if self.conditioning is not None and recipe.condition is None:
+        if self.condition_encoder is not None and recipe.condition is None:
             recipe = recipe.replace(condition=Joined())
         return recipe
 
@@ -199,18 +398,15 @@ class Planner:
         return given != "auto" and "unit-interval" in Likelihood.resolve(given).needs
 
     def _network(self) -> Network:
-        given = self.settings["network"]
-        if isinstance(given, tuple):
-            return Modules.of(given)
-        network: Network = self._part("network", lambda: choices.network(self.kind))
+        network: Network = self._part("network", lambda: choose_network(self.kind))
         return network
 
     def _code_size(self, recipe: Recipe, network: Network, prepared: Rows) -> int:
         def auto() -> tuple[int, str]:
-            if isinstance(network, Modules):
+            if isinstance(network, CustomNetwork):
                 features, least = network.features(self.kind.shape), recipe.code.nearest_size(1)
                 return features * least // recipe.code.width(least), "as the encoder gives"
-            size, reason = choices.code_size(self.kind, prepared)
+            size, reason = choose_code_size(self.kind, prepared)
             return recipe.code.nearest_size(size), reason
 
         size = self._count("code_size", auto)
@@ -230,9 +426,9 @@ class Planner:
         def auto() -> tuple[Likelihood, str]:
             if recipe.likelihood is not None:
                 return recipe.likelihood, "part of the recipe"
-            if isinstance(network, Modules):
+            if isinstance(network, CustomNetwork):
                 return Gaussian(), "the decoder's output is taken as the reconstruction"
-            return choices.likelihood(preparation, prepared, recipe)
+            return choose_likelihood(preparation, prepared, recipe)
 
         likelihood: Likelihood = self._part("likelihood", auto)
         low, high = float(np.nanmin(prepared)), float(np.nanmax(prepared))
@@ -253,7 +449,7 @@ class Planner:
                 f"{corruption.name!r} asks for what it hid alone: use 'masking', or the likelihood "
                 "'gaussian'."
             )
-        if "counts" in likelihood.needs and not choices.are_counts(prepared):
+        if "counts" in likelihood.needs and not are_counts(prepared):
             raise SettingError(
                 f"The likelihood {likelihood.name!r} needs counts, but some values are negative or "
                 "no whole numbers: use 'gaussian', and scaling='none' for counts."
@@ -308,26 +504,19 @@ def device_of(choice: str) -> torch.device:
 
 @dataclass(frozen=True)
 class Run:
-    """How to carry a plan out.
+    """Where and on which rows a plan is carried out.
 
     Attributes
     ----------
     seed : int
     device : torch.device
     validation_fraction : float
-    early_stopping : bool
-    max_minutes : float or None
-    half : bool or None
-        Whether networks compute in bfloat16; None: where it pays.
     checkpoint : Path or None
     """
 
     seed: int
     device: torch.device
     validation_fraction: float
-    early_stopping: bool
-    max_minutes: float | None
-    half: bool | None
     checkpoint: Path | None
 
     @classmethod
@@ -339,24 +528,17 @@ class Run:
         SettingError
             If a setting is unknown or out of range.
         """
-        fraction, minutes = settings["validation_fraction"], settings["max_minutes"]
+        fraction = settings["validation_fraction"]
         if not isinstance(fraction, int | float) or not 0 <= fraction < 1:
             raise SettingError(f"validation_fraction must be from 0 to below 1, not {fraction!r}.")
-        if minutes is not None:
-            minutes = positive("max_minutes", minutes, "None or ")
-        if settings["precision"] not in PRECISIONS:
-            raise unknown("precision", settings["precision"], PRECISIONS)
         if checkpoint is not None and settings["random_state"] is None:
             raise SettingError(
-                "A training that can go on later needs a random_state: give a number."
+                "A training that can be resumed needs a random_state: give a number."
             )
         return cls(
             seed=int(check_random_state(settings["random_state"]).randint(2**31 - 1)),
             device=device_of(settings["device"]),
             validation_fraction=fraction,
-            early_stopping=bool(settings["early_stopping"]),
-            max_minutes=minutes,
-            half=PRECISIONS[settings["precision"]],
             checkpoint=None if checkpoint is None else Path(checkpoint),
         )
 

@@ -81,12 +81,12 @@ class Recipe(Part, name="recipe"):
         code_size: int,
         network: Network,
         likelihood: Likelihood,
-        gaps: bool = False,
+        missing: bool = False,
         condition_size: int = 0,
     ) -> Objective:
         """Return the objective, and in it the model, for rows of a shape.
 
-        With ``gaps`` the encoder is told which cells are observed.
+        With ``missing`` the encoder is told which cells are observed.
 
         Raises
         ------
@@ -94,16 +94,18 @@ class Recipe(Part, name="recipe"):
             If the parts don't fit together.
         """
         self.check()
-        seen = (2 * shape[0], *shape[1:]) if gaps else shape
+        seen = (2 * shape[0], *shape[1:]) if missing else shape
         code, width = self.code, self.code.width(code_size)
         model = Model(
             network.encoder(seen, width),
             code.build(code_size, shape),
-            network.decoder(code.shown(code_size) + condition_size, likelihood.parameters(shape)),
+            network.decoder(
+                code.decoder_width(code_size) + condition_size, likelihood.parameters(shape)
+            ),
             likelihood.build(),
             None if self.corruption is None else self.corruption.build(),
             None if self.condition is None else self.condition.build(width, condition_size),
-            gaps,
+            missing,
             code.noise(code_size),
         )
         penalties = {p.name: p.build(model, code_size, shape) for p in self.penalties}
@@ -142,7 +144,7 @@ class Recipe(Part, name="recipe"):
         SettingError
             If a penalty, a bound, a prior or a sampler needs what the code does not provide.
         """
-        self.code.not_negative("beta")
+        self.code.non_negative("beta")
         sampler = () if self.sampler is None else (self.sampler,)
         for part in (*self.penalties, self.bound, *_priors(self.code), *sampler):
             for need in sorted(part.needs):

@@ -58,7 +58,7 @@ from attar.penalties import (
     Sliced,
     TotalCorrelation,
 )
-from attar.priors import Flow, Mixture, StandardNormal, Vamp
+from attar.priors import Mixture, NormalizingFlow, StandardNormal, Vamp
 from attar.recipe import Recipe, Row
 from attar.sampling import Autoregressive, Manifold, TwoStage
 
@@ -257,7 +257,7 @@ TABLE: dict[str, Row] = {
         "clustering, IJCAI 2017.",
     ),
     "flow-prior": Row(
-        Recipe(Gaussian(prior=Flow())),
+        Recipe(Gaussian(prior=NormalizingFlow())),
         "Codes are expected where a learnt flow puts a normal's draws.",
         "Chen et al., Variational lossy autoencoder, ICLR 2017.",
     ),

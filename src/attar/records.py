@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Self
 
+import torch
 from torch import Tensor
 
 # From a likelihood's parameters (K, B, ...) and a target (B, ...) to log-densities of cells.
@@ -37,6 +38,22 @@ class Batch:
     seen: Tensor | None = None
     condition: Tensor | None = None
 
+    def split(self, size: int) -> Iterator[Self]:
+        """Yield the batch in parts of at most ``size`` rows."""
+        rows = len(self.target)
+        if rows <= size:
+            yield self
+            return
+        for places in torch.split(torch.arange(rows, device=self.target.device), size):
+            yield replace(
+                self,
+                **{
+                    field.name: _selected(part, places)
+                    for field in fields(self)
+                    if (part := getattr(self, field.name)) is not None
+                },
+            )
+
     @classmethod
     def of(cls, prepared: Tensor) -> Self:
         """Return the batch of prepared rows (B, *shape) whose missing cells are NaN."""
@@ -47,6 +64,11 @@ class Batch:
     def asking(self, cells: Tensor) -> Self:
         """Return the batch of which only some cells (B, *shape) must be reconstructed."""
         return replace(self, observed=cells if self.observed is None else cells & self.observed)
+
+
+def _selected(rows: Tensor, places: Tensor) -> Tensor:
+    some = rows.index_select(0, places)
+    return some.coalesce() if some.is_sparse else some
 
 
 @dataclass(frozen=True)
@@ -65,7 +87,7 @@ class Coded:
         The code as symbols, where it is discrete.
     moments : pair of Tensor (B, d), or None
         Mean and log-variance of the posterior, where it is a diagonal gaussian.
-    upkeep : Tensor (K, B) or None
+    auxiliary_loss : Tensor (K, B) or None
         What the code adds to the loss of training for its own sake: features are drawn to their
         symbols, dead units to life.
     """
@@ -76,7 +98,7 @@ class Coded:
     log_p: Tensor | None = None
     symbols: Tensor | None = None
     moments: tuple[Tensor, Tensor] | None = None
-    upkeep: Tensor | None = None
+    auxiliary_loss: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -146,7 +168,7 @@ class Epoch:
     rows_per_second: float
 
     @property
-    def judged(self) -> float:
+    def monitored_loss(self) -> float:
         """The loss that the best epoch has least of: held-out where there are held-out rows."""
         return self.loss if self.validation_loss is None else self.validation_loss
 

@@ -168,8 +168,8 @@ def test_info_tells_the_fingerprint_and_the_parts(run, digits_model):
 
 
 def test_a_condition_of_numbers_is_told_as_one(run, tmp_path):
-    chance = np.random.default_rng(0)
-    frame = pd.DataFrame(chance.normal(size=(60, 3)), columns=["a", "b", "price"])
+    generator = np.random.default_rng(0)
+    frame = pd.DataFrame(generator.normal(size=(60, 3)), columns=["a", "b", "price"])
     frame.to_csv(tmp_path / "t.csv", index=False)
     run("fit", "t.csv", "-o", "m.attar", "--condition", "price", "--epochs", 1)
     assert run("sample", "m.attar", "-n", 3, "-o", "s.npy", "--condition", 2)[0] == 0
@@ -336,7 +336,7 @@ def test_a_killed_fit_goes_on_to_the_very_same_weights(run, tmp_path):
     whole, broken = attar.load("whole.attar"), attar.load("broken.attar")
     for name, weights in whole.model_.state_dict().items():
         assert weights.equal(broken.model_.state_dict()[name])
-    losses = [[epoch.judged for epoch in ae.history_] for ae in (whole, broken)]
+    losses = [[epoch.monitored_loss for epoch in ae.history_] for ae in (whole, broken)]
     assert losses[0] == losses[1]
 
 

@@ -17,17 +17,18 @@ import attar
 @pytest.fixture(scope="module")
 def people():
     """A table of mixed types: number, whole number, flag, category, date, and an identifier."""
-    chance = np.random.default_rng(0)
+    generator = np.random.default_rng(0)
     n = 300
-    age = chance.integers(18, 90, n)
+    age = generator.integers(18, 90, n)
     frame = pd.DataFrame(
         {
             "id": [f"p{i:04}" for i in range(n)],
             "age": age,
-            "income": np.exp(chance.normal(7 + age / 60, 0.5)).round(2),
+            "income": np.exp(generator.normal(7 + age / 60, 0.5)).round(2),
             "member": age > 50,
-            "town": chance.choice(["Ulm", "Bonn", "Hof"], n, p=[0.6, 0.3, 0.1]),
-            "since": pd.Timestamp("2020-01-01") + pd.to_timedelta(chance.integers(0, 900, n), "D"),
+            "town": generator.choice(["Ulm", "Bonn", "Hof"], n, p=[0.6, 0.3, 0.1]),
+            "since": pd.Timestamp("2020-01-01")
+            + pd.to_timedelta(generator.integers(0, 900, n), "D"),
         }
     )
     frame.loc[::7, "income"] = np.nan
@@ -84,10 +85,10 @@ def test_series_keep_their_time(run):
 
 
 def test_a_folder_of_pictures_becomes_another(run):
-    chance = np.random.default_rng(0)
+    generator = np.random.default_rng(0)
     for i, kind in enumerate(["cat", "dog"] * 6):
         os.makedirs(f"in/{kind}", exist_ok=True)
-        Image.fromarray(chance.integers(0, 256, (12 + i % 3, 10, 3)).astype(np.uint8)).save(
+        Image.fromarray(generator.integers(0, 256, (12 + i % 3, 10, 3)).astype(np.uint8)).save(
             f"in/{kind}/{i}.png"
         )
     status, _, err = run("fit", "in", "-o", "m.attar")

@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy import integrate, stats
 
-from attar.codes.angles import Angle
+from attar.codes.sphere import Angle
 
 DOUBLE = torch.float64
 SIZES = (2, 3, 10, 64, 256, 512)

@@ -21,8 +21,8 @@ def module(curvature=1.0, size=2):
 
 
 def points(curvature, seed, n=6, size=3):
-    chance = torch.Generator().manual_seed(seed)
-    return Ball(curvature).out(torch.randn(n, size, dtype=DOUBLE, generator=chance))
+    generator = torch.Generator().manual_seed(seed)
+    return Ball(curvature).out(torch.randn(n, size, dtype=DOUBLE, generator=generator))
 
 
 def log_density(ball, z, mean, log_variance):
@@ -105,8 +105,8 @@ def test_the_prior_integrates_to_one_in_any_dimension(curvature, size):
 @given(CURVATURES, SEEDS)
 def test_the_law_of_cosines_tells_how_far_a_sum_is(curvature, seed):
     ball = Ball(curvature)
-    chance = torch.Generator().manual_seed(seed)
-    first, then = torch.randn(2, 6, 3, dtype=DOUBLE, generator=chance)
+    generator = torch.Generator().manual_seed(seed)
+    first, then = torch.randn(2, 6, 3, dtype=DOUBLE, generator=generator)
     end = ball.back(ball.add(ball.out(first), ball.out(then))).norm(dim=1)
     torch.testing.assert_close(ball.far(first, then)[:, 0], end, rtol=1e-6, atol=1e-9)
 
@@ -136,8 +136,10 @@ def test_around_the_origin_the_rate_is_that_of_normals_however_wide(size):
 
 @given(CURVATURES, SEEDS)
 def test_the_densities_of_draws_are_those_of_wrapped_normals(curvature, seed):
-    chance = torch.Generator().manual_seed(seed)
-    features, noise = (torch.randn(*n, dtype=DOUBLE, generator=chance) for n in ((4, 6), (3, 4, 3)))
+    generator = torch.Generator().manual_seed(seed)
+    features, noise = (
+        torch.randn(*n, dtype=DOUBLE, generator=generator) for n in ((4, 6), (3, 4, 3))
+    )
     code = module(curvature, 3)
     coded = code(features, noise)
     mean, log_variance = code.point(features).expand(3, 4, 3), features[:, 3:]

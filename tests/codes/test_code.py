@@ -14,7 +14,7 @@ from attar.codes import (
     Sphere,
 )
 from attar.networks import Linear
-from attar.priors import Flow, Mixture, Vamp
+from attar.priors import NormalizingFlow, Mixture, Vamp
 
 SIZE, SHAPE = 6, (5,)
 CODES = [
@@ -22,7 +22,7 @@ CODES = [
     Ordered(),
     Gaussian(),
     Gaussian(prior=Mixture(3)),
-    Gaussian(prior=Flow(widths=(8,))),
+    Gaussian(prior=NormalizingFlow(widths=(8,))),
     Gaussian(prior=Vamp(3)),
     Flowed(),
     Flowed(flow=InverseAutoregressive(widths=(8,))),
@@ -45,7 +45,7 @@ def built(code, device="cpu"):
     return module, encoder
 
 
-def explain(z):
+def log_likelihood(z):
     return -z.square().sum(-1)
 
 
@@ -54,8 +54,14 @@ def explain(z):
 def test_rows_far_from_all_that_was_learnt_have_codes_rates_and_gradients(code, scale):
     module, encoder = built(code)
     features = encoder(scale * torch.randn(4, *SHAPE))
-    coded = module(features, torch.randn(3, 1, code.noise(SIZE)), explain)
-    for found in (coded.z, coded.rate, coded.log_q, coded.log_p, module.point(features, explain)):
+    coded = module(features, torch.randn(3, 1, code.noise(SIZE)), log_likelihood)
+    for found in (
+        coded.z,
+        coded.rate,
+        coded.log_q,
+        coded.log_p,
+        module.point(features, log_likelihood),
+    ):
         assert found is None or found.isfinite().all()
     (coded.z.sum() + coded.rate.sum()).backward()
     assert all(w.grad is None or w.grad.isfinite().all() for w in encoder.parameters())

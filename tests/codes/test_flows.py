@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import optimize
 
-from attar.codes.flows import InverseAutoregressive, Planar
+from attar.codes.flowed import InverseAutoregressive, Planar
 from attar.errors import SettingError
 
 DOUBLE = torch.float64
@@ -82,9 +82,9 @@ def test_a_planar_step_moves_codes_along_one_direction_and_keeps_planes():
     module, context = built(Planar(1), 3)
     w = context[0, 3:6]
     z = torch.randn(5, 1, 3, dtype=DOUBLE)
-    aside = torch.linalg.cross(w, torch.randn(3, dtype=DOUBLE))
+    passthrough = torch.linalg.cross(w, torch.randn(3, dtype=DOUBLE))
     pushes = module(z, context)[0] - z
-    torch.testing.assert_close(module(z + aside, context)[0] - z - aside, pushes)
+    torch.testing.assert_close(module(z + passthrough, context)[0] - z - passthrough, pushes)
     assert torch.linalg.matrix_rank(pushes[:, 0], rtol=1e-10) == 1
 
 

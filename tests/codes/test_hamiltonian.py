@@ -16,7 +16,7 @@ ROW = torch.tensor([0.7, -0.4, 1.1], dtype=DOUBLE)
 CRUDE = torch.tensor([[0.0, 0.0, 0.5, 0.3]], dtype=DOUBLE)
 
 
-def explain(z):
+def log_likelihood(z):
     return Normal(z @ WEIGHT.T, 0.5).log_prob(ROW).sum(-1)
 
 
@@ -31,7 +31,7 @@ def module(size=2, **settings):
 
 def energy(z, momentum):
     """-log p(x, z) plus the kinetic energy, for z at rest a priori at N(0, I)."""
-    return z.square().sum(-1) / 2 - explain(z) + momentum.square().sum(-1) / 2
+    return z.square().sum(-1) / 2 - log_likelihood(z) + momentum.square().sum(-1) / 2
 
 
 def moved(z, momentum, steps, size):
@@ -70,7 +70,7 @@ def test_the_flow_keeps_volume_whatever_the_heat(heat):
 
     def flow(state):
         z, momentum = state.reshape(2, 1, 1, 2)
-        return torch.cat(code.flow(z, momentum, explain, Euclidean())).flatten()
+        return torch.cat(code.flow(z, momentum, log_likelihood, Euclidean())).flatten()
 
     jacobian = torch.autograd.functional.jacobian(flow, torch.randn(4, dtype=DOUBLE))
     assert torch.linalg.det(jacobian).item() == pytest.approx(1, abs=1e-12)
@@ -91,13 +91,13 @@ def test_momentum_cools_as_in_the_paper(steps):
     for before, after in pairwise(roots):
         z, momentum = moved(z, momentum, 1, size)
         momentum = momentum * before / after
-    torch.testing.assert_close(code.flow(*start, explain, Euclidean()), (z, momentum))
+    torch.testing.assert_close(code.flow(*start, log_likelihood, Euclidean()), (z, momentum))
 
 
 def test_step_sizes_start_at_a_fifth_of_the_longest():
     code, start = module(steps=1, longest=0.5), torch.randn(2, 1, 5, 2, dtype=DOUBLE)
     torch.testing.assert_close(
-        code.flow(*start, explain, Euclidean())[0], moved(start[0], 2 * start[1], 1, 0.1)[0]
+        code.flow(*start, log_likelihood, Euclidean())[0], moved(start[0], 2 * start[1], 1, 0.1)[0]
     )
 
 
@@ -105,8 +105,8 @@ def test_step_sizes_start_at_a_fifth_of_the_longest():
 def test_the_mean_weight_is_the_evidence(longest):
     code = module(longest=longest)
     with torch.no_grad():
-        coded = code(CRUDE, torch.randn(40_000, 1, 4, dtype=DOUBLE), explain)
-    weights = (explain(coded.z) - coded.rate).exp() / torch.tensor(evidence()).exp()
+        coded = code(CRUDE, torch.randn(40_000, 1, 4, dtype=DOUBLE), log_likelihood)
+    weights = (log_likelihood(coded.z) - coded.rate).exp() / torch.tensor(evidence()).exp()
     assert weights.mean().item() == pytest.approx(1, abs=4 * weights.std().item() / 200)
 
 
@@ -116,18 +116,18 @@ def test_moving_makes_the_bound_of_a_crude_posterior_tighter():
         code.heat.fill_(-2.0)
         bounds = []
         for each, numbers in ((still, 2), (code, 4)):
-            coded = each(CRUDE, torch.randn(4000, 1, numbers, dtype=DOUBLE), explain)
-            bounds.append((explain(coded.z) - coded.rate).mean().item())
+            coded = each(CRUDE, torch.randn(4000, 1, numbers, dtype=DOUBLE), log_likelihood)
+            bounds.append((log_likelihood(coded.z) - coded.rate).mean().item())
     assert bounds[0] + 0.5 < bounds[1] < evidence()
 
 
 def test_the_point_moves_from_the_mean_to_where_the_row_is_likelier():
     code = module()
     assert torch.equal(code.point(CRUDE), CRUDE[:, :2])
-    point = code.point(CRUDE, explain)
+    point = code.point(CRUDE, log_likelihood)
     with torch.no_grad():
-        assert torch.equal(code.point(CRUDE, explain), point)
-    assert explain(point[None]).item() > explain(CRUDE[None, :, :2]).item()
+        assert torch.equal(code.point(CRUDE, log_likelihood), point)
+    assert log_likelihood(point[None]).item() > log_likelihood(CRUDE[None, :, :2]).item()
 
 
 def test_what_a_row_gets_does_not_depend_on_others_nor_on_whether_there_is_training():
@@ -144,7 +144,7 @@ def test_features_steps_and_heat_all_learn_through_the_steps():
     code, noise = module(), torch.randn(3, 4, 4, dtype=DOUBLE)
 
     def outcome(features, *_):
-        coded = code(features, noise, explain)
+        coded = code(features, noise, log_likelihood)
         return coded.z, coded.log_q, coded.log_p
 
     features = torch.randn(4, 4, dtype=DOUBLE, requires_grad=True)

@@ -11,9 +11,9 @@ from attar.errors import SettingError
 
 @pytest.fixture(scope="module")
 def fitted():
-    chance = np.random.default_rng(0)
-    basis = np.linalg.qr(chance.normal(size=(8, 8)))[0]
-    rows = (chance.normal(size=(2000, 8)) * [4, 3, 2, 1.4, 1, 0.2, 0.2, 0.2]) @ basis.T
+    generator = np.random.default_rng(0)
+    basis = np.linalg.qr(generator.normal(size=(8, 8)))[0]
+    rows = (generator.normal(size=(2000, 8)) * [4, 3, 2, 1.4, 1, 0.2, 0.2, 0.2]) @ basis.T
     rows = (rows - rows.mean(0)).astype(np.float32)
     ae = attar.Autoencoder(
         "ordered",
@@ -51,8 +51,8 @@ def test_a_cut_code_is_the_first_numbers_of_the_whole(fitted, tmp_path):
     cut = ae.truncate(2)
     np.testing.assert_array_equal(cut.transform(rows), ae.transform(rows)[:, :2])
     assert cut.code_size_ == 2
-    facts = ae.fitted.study.facts
-    assert cut.fitted.study.facts.error == facts.size_errors[2]
+    facts = ae._fitted.training_summary.facts
+    assert cut._fitted.training_summary.facts.error == facts.size_errors[2]
     cut.save(tmp_path / "cut.attar")
     loaded = attar.load(tmp_path / "cut.attar")
     np.testing.assert_array_equal(loaded.reconstruct(rows), cut.reconstruct(rows))
@@ -71,7 +71,7 @@ def test_in_training_every_size_comes_equally_often():
 
 
 def test_the_curve_falls_to_the_error_of_the_whole_code(fitted):
-    facts = fitted[0].fitted.study.facts
+    facts = fitted[0]._fitted.training_summary.facts
     assert facts.size_errors == sorted(facts.size_errors, reverse=True)
     assert facts.size_errors[-1] == pytest.approx(facts.error, rel=1e-5)
 

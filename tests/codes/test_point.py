@@ -4,7 +4,7 @@ from torch.nn import functional
 
 from attar import SettingError
 from attar.codes import Point
-from attar.networks.activations import ACTIVATIONS
+from attar.networks.base import ACTIVATIONS
 
 TRUTHS = {
     "identity": lambda x: x,

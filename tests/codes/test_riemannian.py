@@ -6,8 +6,7 @@ import torch
 from torch.distributions import MultivariateNormal, Normal
 
 from attar.codes import Riemannian
-from attar.codes.metric import Metric
-from attar.codes.riemannian import Curved
+from attar.codes.riemannian import Curved, Metric
 from attar.errors import SettingError
 from attar.networks import Linear
 
@@ -16,7 +15,7 @@ WEIGHT = torch.tensor([[1.0, 0.4], [-0.3, 0.8], [0.5, 0.5]], dtype=DOUBLE)
 ROW = torch.tensor([0.7, -0.4, 1.1], dtype=DOUBLE)
 
 
-def explain(z):
+def log_likelihood(z):
     return Normal(z @ WEIGHT.T, 0.5).log_prob(ROW).sum(-1)
 
 
@@ -206,8 +205,8 @@ class TestCode:
         code, _ = module(longest=0.5)
         features = torch.zeros(1, 7, dtype=DOUBLE)
         with torch.no_grad():
-            coded = code(features, torch.randn(20_000, 1, 4, dtype=DOUBLE), explain)
-        weights = (explain(coded.z) - coded.rate - evidence()).exp()
+            coded = code(features, torch.randn(20_000, 1, 4, dtype=DOUBLE), log_likelihood)
+        weights = (log_likelihood(coded.z) - coded.rate - evidence()).exp()
         error = weights.std().item() / math.sqrt(20_000)
         assert weights.mean().item() == pytest.approx(1, abs=4 * error)
 
@@ -216,7 +215,7 @@ class TestCode:
         noise, rows = torch.randn(2, 2, 4, dtype=DOUBLE), torch.randn(2, 3, dtype=DOUBLE)
 
         def outcome(*_):
-            coded = code(encoder(rows), noise, explain)
+            coded = code(encoder(rows), noise, log_likelihood)
             return coded.z, coded.log_q, coded.log_p
 
         parameters = (*code.parameters(), *encoder.parameters())

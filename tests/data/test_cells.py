@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from attar.data.cells import Expansion, Flag, Levels, Number, Phase, Whole
+from attar.data.cells import Boolean, Category, Expansion, Integer, Number, Phase
 
 NAN = float("nan")
 
@@ -14,11 +14,11 @@ CELLS = st.lists(
     st.sampled_from(
         [
             Number("n"),
-            Whole("w"),
-            Flag("f"),
-            Levels("one", ("a",)),
-            Levels("two", ("a", "b")),
-            Levels("many", tuple("abcdefg")),
+            Integer("w"),
+            Boolean("f"),
+            Category("one", ("a",)),
+            Category("two", ("a", "b")),
+            Category("many", tuple("abcdefg")),
             Phase("p", "day"),
         ]
     ),
@@ -28,11 +28,11 @@ CELLS = st.lists(
 
 
 def row_of(cell, draw):
-    if isinstance(cell, Levels):
+    if isinstance(cell, Category):
         values = st.integers(0, len(cell.levels) - 1).map(float)
     elif isinstance(cell, Phase):
         values = st.integers(0, 999).map(lambda turn: turn / 1000)
-    elif isinstance(cell, Flag):
+    elif isinstance(cell, Boolean):
         values = st.sampled_from([0.0, 1.0])
     else:
         values = st.floats(-1e6, 1e6)
@@ -49,7 +49,12 @@ def test_rows_come_back_from_their_features(data, cells, n):
 
 
 def test_features_stand_for_cells_in_order():
-    cells = [Number("age"), Levels("race", ("White", "Black")), Phase("date", "day"), Flag("old")]
+    cells = [
+        Number("age"),
+        Category("race", ("White", "Black")),
+        Phase("date", "day"),
+        Boolean("old"),
+    ]
     expansion = Expansion(cells)
     assert expansion.feature_names == [
         "age",
@@ -66,7 +71,9 @@ def test_features_stand_for_cells_in_order():
 
 
 def test_a_missing_cell_is_missing_in_all_its_features_and_in_no_other():
-    expansion = Expansion([Levels("a", ("x", "y", "z")), Phase("p", "year"), Levels("b", ("u",))])
+    expansion = Expansion(
+        [Category("a", ("x", "y", "z")), Phase("p", "year"), Category("b", ("u",))]
+    )
     features = expansion.expand(torch.tensor([[NAN, 0.25, 0], [1, NAN, NAN]]))
     assert features.isnan().tolist() == [
         [True, True, True, False, False, False],
@@ -76,19 +83,21 @@ def test_a_missing_cell_is_missing_in_all_its_features_and_in_no_other():
 
 
 def test_a_cell_is_missing_where_one_of_its_features_is():
-    expansion = Expansion([Levels("a", ("x", "y")), Phase("p", "day"), Flag("f"), Number("n")])
+    expansion = Expansion([Category("a", ("x", "y")), Phase("p", "day"), Boolean("f"), Number("n")])
     cells = expansion.collapse(torch.tensor([[1.0, NAN, 1, NAN, NAN, NAN], [0, 1, 1, 0, 1, 3]]))
     assert cells[0].isnan().all()
     assert cells[1].tolist() == [1, 0, 1, 3]
 
 
 def test_a_level_never_seen_is_observed_and_0_everywhere():
-    expansion = Expansion([Levels("a", ("x", "y")), Levels("b", ("x", "y"))])
+    expansion = Expansion([Category("a", ("x", "y")), Category("b", ("x", "y"))])
     assert expansion.expand(torch.tensor([[-1.0, 1]])).tolist() == [[0, 0, 0, 1]]
 
 
 def test_the_likeliest_cells_are_taken():
-    expansion = Expansion([Flag("f"), Levels("l", ("a", "b", "c")), Phase("p", "day"), Number("n")])
+    expansion = Expansion(
+        [Boolean("f"), Category("l", ("a", "b", "c")), Phase("p", "day"), Number("n")]
+    )
     predicted = torch.tensor(
         [[0.49, 0.2, 0.5, 0.3, 0.0, 7.0, 1.5], [0.5, 0.4, 0.2, 0.4, -0.1, 0.0, -2.0]]
     )
@@ -98,7 +107,7 @@ def test_the_likeliest_cells_are_taken():
 
 
 def test_levels_of_a_linear_model_may_all_be_below_0():
-    expansion = Expansion([Levels("l", ("a", "b"))])
+    expansion = Expansion([Category("l", ("a", "b"))])
     assert expansion.collapse(torch.tensor([[-3.0, -2.0]])).tolist() == [[1]]
 
 
@@ -114,21 +123,21 @@ def test_the_smallest_angle_below_0_is_no_whole_turn():
 
 
 def test_numbers_are_not_copied():
-    expansion = Expansion([Number("a"), Whole("b")])
+    expansion = Expansion([Number("a"), Integer("b")])
     rows = torch.rand(3, 2)
     assert expansion.expand(rows) is rows
     assert expansion.collapse(rows) is rows
-    assert Expansion([Number("a"), Flag("b")]).expand(rows) is rows
+    assert Expansion([Number("a"), Boolean("b")]).expand(rows) is rows
 
 
 def test_no_rows_are_no_features():
-    expansion = Expansion([Levels("l", ("a", "b")), Phase("p", "day")])
+    expansion = Expansion([Category("l", ("a", "b")), Phase("p", "day")])
     assert expansion.expand(torch.empty(0, 2)).shape == (0, 4)
     assert expansion.collapse(torch.empty(0, 4)).shape == (0, 2)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_precision_is_kept(dtype):
-    expansion = Expansion([Levels("l", ("a", "b")), Phase("p", "day"), Flag("f")])
+    expansion = Expansion([Category("l", ("a", "b")), Phase("p", "day"), Boolean("f")])
     features = expansion.expand(torch.zeros(2, 3, dtype=dtype))
     assert features.dtype == expansion.collapse(features).dtype == dtype

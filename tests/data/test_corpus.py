@@ -6,13 +6,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from attar.data import corpus as corpora
-from attar.data.corpus import FromStream, InMemory, corpus_of, most_rows, split, split_runs
-from attar.data.kinds import kind_of
-from attar.data.preparations import preparation
+from attar.data import training_data as corpora
+from attar.data.kinds import kind_of, preparation
 from attar.data.scaling import Unscaled
-from attar.data.series import SeriesData
+from attar.data.series import Series
 from attar.data.stream import Stream, pieces
+from attar.data.training_data import (
+    FromStream,
+    InMemory,
+    most_rows,
+    split,
+    split_runs,
+    training_data_of,
+)
 
 CPU = torch.device("cpu")
 
@@ -45,9 +51,11 @@ def numbers(rows):
     return (np.asarray(rows)[:, 0] / width).astype(int).tolist()
 
 
-def corpus(data, fraction=0.2, seed=0):
+def training_data(data, fraction=0.2, seed=0):
     kind, summary = kind_of(data).of(pieces(data))
-    return corpus_of(data, kind, summary, fraction, seed), preparation(kind, Unscaled(), summary)
+    return training_data_of(data, kind, summary, fraction, seed), preparation(
+        kind, Unscaled(), summary
+    )
 
 
 def learnt_in_an_epoch(made, how, size=7):
@@ -100,7 +108,7 @@ def test_runs_hold_out_about_the_share_and_lose_little(overlap):
 
 
 def test_the_rows_of_a_corpus_in_memory_are_learnt_or_held_out():
-    made, how = corpus(numbered(100))
+    made, how = training_data(numbered(100))
     assert isinstance(made, InMemory)
     learnt, apart = numbers(made.learnt), numbers(made.apart)
     assert sorted([*learnt, *apart]) == list(range(100))
@@ -110,7 +118,7 @@ def test_the_rows_of_a_corpus_in_memory_are_learnt_or_held_out():
 
 @pytest.mark.parametrize("cuts", [[], [1], [30, 31, 70]])
 def test_the_rows_of_a_stream_are_learnt_or_held_out(cuts):
-    made, how = corpus(Pieces(*np.split(numbered(100), cuts)))
+    made, how = training_data(Pieces(*np.split(numbered(100), cuts)))
     assert isinstance(made, FromStream)
     learnt, apart = numbers(made.learnt), numbers(made.apart)
     assert sorted([*learnt, *apart]) == list(range(100))
@@ -123,7 +131,7 @@ def test_of_a_long_stream_rows_of_the_sample_are_held_out_and_all_others_learnt(
     rows = numbered(50_000)
     stream = Pieces(*np.split(rows, 10))
     _, summary = kind_of(stream).of(stream)
-    made, how = corpus(stream, 0.1)
+    made, how = training_data(stream, 0.1)
     apart = set(numbers(summary.sample[made.holding]))
     assert len(apart) == round(0.1 * len(summary.sample))
     assert set(numbers(made.apart)) <= apart
@@ -138,7 +146,7 @@ def test_of_a_long_stream_rows_of_the_sample_are_held_out_and_all_others_learnt(
 
 def test_no_row_that_is_held_out_is_ever_learnt_from_a_frame_in_pieces():
     frame = pd.DataFrame(numbered(90), columns=["a", "b"])
-    made, how = corpus(Pieces(frame[:40], frame[40:]))
+    made, how = training_data(Pieces(frame[:40], frame[40:]))
     assert isinstance(made, FromStream)
     assert set(learnt_in_an_epoch(made, how)) == set(range(90)) - set(numbers(made.apart))
 
@@ -146,17 +154,17 @@ def test_no_row_that_is_held_out_is_ever_learnt_from_a_frame_in_pieces():
 def test_what_streams_is_large_or_of_unknown_size(monkeypatch):
     rows = numbered(60)
     for size, expected in ((None, FromStream), (10, InMemory), (1 << 40, FromStream)):
-        made, how = corpus(Pieces(rows[:20], rows[20:], size=size))
+        made, how = training_data(Pieces(rows[:20], rows[20:], size=size))
         assert type(made) is expected
         found = learnt_in_an_epoch(made, how) + numbers(made.apart)
         assert sorted(found) == list(range(60))
     monkeypatch.setattr(corpora, "HELD", 9)
-    assert type(corpus(Pieces(rows, size=10))[0]) is FromStream
+    assert type(training_data(Pieces(rows, size=10))[0]) is FromStream
 
 
 def test_windows_of_a_series_are_held_out_in_runs():
-    series = SeriesData(np.arange(3000.0)[:, None], window=20, stride=5)
-    made, _ = corpus(series, 0.2)
+    series = Series(np.arange(3000.0)[:, None], window=20, stride=5)
+    made, _ = training_data(series, 0.2)
     kind, _ = kind_of(series).of([series])
     assert kind.overlap == 3
     learnt, apart = made.rows[made.learning], made.rows[made.holding]
@@ -167,7 +175,7 @@ def test_windows_of_a_series_are_held_out_in_runs():
 
 def test_the_rows_of_a_sparse_matrix_are_learnt_or_held_out():
     dense = numbered(60) + 1
-    made, how = corpus(sparse.csr_array(dense))
+    made, how = training_data(sparse.csr_array(dense))
     learnt, apart = numbers(made.learnt.toarray()), numbers(made.apart.toarray())
     assert sorted([*learnt, *apart]) == list(range(60))
     assert sorted(learnt_in_an_epoch(made, how)) == sorted(learnt)
@@ -177,7 +185,7 @@ def test_a_look_takes_fewer_rows_where_they_are_wide():
     assert most_rows(np.empty((9, 3))) == corpora.MOST_ROWS
     assert most_rows(np.empty((9, 3, 64, 64))) == corpora.MOST_CELLS // (3 * 64 * 64)
     assert most_rows(np.empty((9, 1 << 20))) == corpora.FEWEST_ROWS
-    made, _ = corpus(numbered(40_000), 0.5)
+    made, _ = training_data(numbered(40_000), 0.5)
     assert len(made.learnt) == len(made.apart) == corpora.MOST_ROWS
 
 
@@ -200,13 +208,16 @@ def variants():
 )
 def test_a_digest_tells_data_apart(form):
     rows, other = variants()
-    first, same, changed = (corpus(form(data))[0].digest() for data in (rows, rows.copy(), other))
+    first, same, changed = (
+        training_data(form(data))[0].digest() for data in (rows, rows.copy(), other)
+    )
     assert first == same
     assert first != changed
 
 
 def test_the_digest_of_a_stream_goes_with_its_fingerprint():
     first, other = (
-        corpus(Pieces(numbered(60), fingerprint=name))[0].digest() for name in ("then", "now")
+        training_data(Pieces(numbered(60), fingerprint=name))[0].digest()
+        for name in ("then", "now")
     )
     assert first != other

@@ -11,7 +11,7 @@ from PIL import Image
 from attar import DataError
 from attar.data import images as module
 from attar.data.images import Images
-from attar.data.pictures.folder import Pictures
+from attar.data.pictures import Pictures
 from attar.data.scaling import MinMax
 
 SIZES = st.tuples(st.integers(1, 3), st.integers(1, 5), st.integers(1, 5))
@@ -34,7 +34,7 @@ def test_images_come_back_in_their_own_shape_and_dtype(data):
     kind = Images.from_json(kind_of(images).to_json())
     rows = kind.rows(images)
     assert rows.shape == (len(images), *kind.shape)
-    back = kind.restore(rows.astype(np.float64), kind.aside(images))
+    back = kind.restore(rows.astype(np.float64), kind.passthrough(images))
     assert back.dtype == images.dtype
     np.testing.assert_array_equal(back, images)
     halves = [kind.restore(kind.rows(half)) for half in (images[:1], images[1:])]
@@ -88,8 +88,8 @@ def test_pieces_are_summarized_as_the_whole(dtype):
     assert cut == kind
     assert parts.rows == whole.rows == 50
     for name in ("count", "mean", "squares", "low", "high"):
-        figures = (getattr(summary.moments, name) for summary in (parts, whole))
-        np.testing.assert_allclose(*figures, rtol=1e-12)
+        metrics = (getattr(summary.moments, name) for summary in (parts, whole))
+        np.testing.assert_allclose(*metrics, rtol=1e-12)
     np.testing.assert_array_equal(parts.sample, kind.rows(images))
     np.testing.assert_array_equal(parts.places, np.arange(50))
 

@@ -3,7 +3,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from attar.data.infinite import without_infinities
+from attar.data.source import without_infinities
 from attar.data.stream import Stream
 from attar.errors import AttarWarning
 

@@ -8,8 +8,8 @@ from scipy import sparse
 from attar import DataError
 from attar.data.images import Images
 from attar.data.kinds import KINDS, kind_of
-from attar.data.pictures.folder import Pictures
-from attar.data.series import SeriesData, Windows
+from attar.data.pictures import Pictures
+from attar.data.series import Series, Windows
 from attar.data.sparse import Sparse
 from attar.data.stream import Stream, pieces
 from attar.data.table import Table
@@ -39,8 +39,8 @@ CASES = {
     "a list of images": (list(IMAGES), Images),
     "matrix": (sparse.csr_matrix(X), Sparse),
     "sparse array": (sparse.coo_array(X), Sparse),
-    "series": (SeriesData(X), Windows),
-    "series of a frame": (SeriesData(FRAME), Windows),
+    "series": (Series(X), Windows),
+    "series of a frame": (Series(FRAME), Windows),
     "stream of arrays": (Pieces(X[:3], X[3:]), Table),
     "stream of frames": (Pieces(FRAME), Table),
     "stream of images": (Pieces(IMAGES, IMAGES), Images),
@@ -104,7 +104,7 @@ def test_a_missing_cell_in_each_column_is_known_of_wherever_it_is():
 
 
 def test_a_missing_point_of_a_series_is_known_of():
-    data = SeriesData(gone(X, (3, 2)), window=6)
+    data = Series(gone(X, (3, 2)), window=6)
     assert Windows.of([data])[1].missing
 
 

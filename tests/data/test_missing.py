@@ -1,6 +1,6 @@
 import numpy as np
 
-from attar.data.missing import with_means
+from attar.data.summary import with_means
 
 
 def test_what_is_missing_becomes_the_mean_of_what_is_known():

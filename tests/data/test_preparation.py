@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from attar.data.kinds import kind_of
-from attar.data.preparations import preparation
+from attar.data.kinds import kind_of, preparation
 from attar.data.scaling import MinMax, Robust, Scaling, Standard, Symmetric
 
 SCALINGS = [Scaling.named(name) for name in Scaling.members]
@@ -40,8 +39,8 @@ def test_data_comes_back_in_its_own_form(data):
 
 @pytest.mark.parametrize("scaling", SCALINGS, ids=lambda part: part.name)
 def test_bytes_and_truths_come_back_from_single_precision_too(scaling):
-    chance = np.random.default_rng(0)
-    for x in (chance.integers(0, 256, (20, 5, 4, 3), np.uint8), chance.random((20, 5)) < 0.3):
+    generator = np.random.default_rng(0)
+    for x in (generator.integers(0, 256, (20, 5, 4, 3), np.uint8), generator.random((20, 5)) < 0.3):
         how, rows = fitted(x, scaling)
         np.testing.assert_array_equal(restored(how, how.prepare(rows)), x)
 
@@ -128,14 +127,14 @@ def test_missing_cells_stay_missing_there_and_back(data):
 
 
 def mixed_frame(n=60):
-    chance = np.random.default_rng(0)
+    generator = np.random.default_rng(0)
     frame = pd.DataFrame(
         {
-            "income": chance.lognormal(8, 2, n),
-            "town": chance.choice(["Bonn", "Ulm", "Trier"], n),
-            "rooms": chance.integers(1, 9, n),
-            "paid": chance.random(n) < 0.4,
-            "size": chance.normal(size=n),
+            "income": generator.lognormal(8, 2, n),
+            "town": generator.choice(["Bonn", "Ulm", "Trier"], n),
+            "rooms": generator.integers(1, 9, n),
+            "paid": generator.random(n) < 0.4,
+            "size": generator.normal(size=n),
         }
     )
     frame.loc[3:9, "income"] = np.nan
@@ -182,8 +181,8 @@ def test_rows_without_gaps_are_held_without_a_mask():
 
 
 def test_columns_that_are_not_bent_are_exactly_standardized():
-    chance = np.random.default_rng(0)
-    x = np.column_stack([chance.lognormal(0, 1.5, 500), chance.normal(5, 2, (500, 2))])
+    generator = np.random.default_rng(0)
+    x = np.column_stack([generator.lognormal(0, 1.5, 500), generator.normal(5, 2, (500, 2))])
     bending, rows = fitted(x, Symmetric())
     plain, _ = fitted(x, Standard())
     assert bending.scaler.bend is not None

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attar.data.sample import Sample, evenly_spread, hashed
+from attar.data.stream import Sample, evenly_spaced, hashed
 
 
 def sampled(pieces, size):
@@ -49,13 +49,13 @@ def test_memory_stays_at_twice_the_size():
 
 
 def test_places_are_evenly_spread():
-    assert evenly_spread(9, 5).tolist() == [0, 2, 4, 6, 8]
-    assert evenly_spread(3, 5).tolist() == [0, 1, 2]
+    assert evenly_spaced(9, 5).tolist() == [0, 2, 4, 6, 8]
+    assert evenly_spaced(3, 5).tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize("n", [2, 7, 4999, 5000, 5001, 12_345])
 def test_few_of_many_places_are_evenly_spread(n):
-    places = evenly_spread(n, 5000)
+    places = evenly_spaced(n, 5000)
     assert len(places) == min(n, 5000)
     assert (places[0], places[-1]) == (0, n - 1)
     assert np.ptp(np.diff(places)) <= 1

@@ -46,8 +46,8 @@ def scaler_of(scaling, x):
 @pytest.mark.parametrize(("scaling", "peer"), PEERS, ids=lambda part: type(part).__name__)
 @given(seed=st.integers(0, 1000))
 def test_a_scaling_is_scikit_learns(scaling, peer, seed):
-    chance = np.random.default_rng(seed)
-    x = chance.normal(size=(30, 4)) * [1, 1e-3, 1e5, 1] + [0, 3, 1e6, -7]
+    generator = np.random.default_rng(seed)
+    x = generator.normal(size=(30, 4)) * [1, 1e-3, 1e5, 1] + [0, 3, 1e6, -7]
     x[:, 3] = 5.0
     np.testing.assert_allclose(scaled(scaling, x), peer.fit_transform(x), rtol=1e-6, atol=1e-9)
 
@@ -115,9 +115,9 @@ GAPS = arrays(
 @pytest.mark.parametrize(("scaling", "peer"), PEERS, ids=lambda part: type(part).__name__)
 @given(seed=st.integers(0, 1000))
 def test_missing_values_are_left_out_and_stay_missing(scaling, peer, seed):
-    chance = np.random.default_rng(seed)
-    x = chance.normal(size=(30, 3)) * [1, 1e-3, 1e5] + [0, 3, 1e6]
-    x[chance.random(x.shape) < 0.3] = np.nan
+    generator = np.random.default_rng(seed)
+    x = generator.normal(size=(30, 3)) * [1, 1e-3, 1e5] + [0, 3, 1e6]
+    x[generator.random(x.shape) < 0.3] = np.nan
     np.testing.assert_allclose(scaled(scaling, x), peer.fit_transform(x), rtol=1e-6, atol=1e-9)
 
 
@@ -176,14 +176,14 @@ def test_what_is_missing_stays_missing_when_bent():
 
 
 def skewed(n=3000, seed=0):
-    chance = np.random.default_rng(seed)
+    generator = np.random.default_rng(seed)
     return np.column_stack(
         [
-            chance.lognormal(3, 1, n),
-            -chance.gamma(0.7, 5, n),
-            chance.normal(7, 3, n),
+            generator.lognormal(3, 1, n),
+            -generator.gamma(0.7, 5, n),
+            generator.normal(7, 3, n),
             np.full(n, 4.0),
-            chance.random(n) < 0.5,
+            generator.random(n) < 0.5,
         ]
     )
 
@@ -205,8 +205,8 @@ def test_skewed_columns_are_bent_as_scikit_learn_does():
 
 @given(st.integers(0, 200))
 def test_the_power_is_the_likeliest_from_0_to_2(seed):
-    chance = np.random.default_rng(seed)
-    x = chance.lognormal(0, chance.uniform(0.8, 2), (500, 1)) * chance.choice([-1, 1])
+    generator = np.random.default_rng(seed)
+    x = generator.lognormal(0, generator.uniform(0.8, 2), (500, 1)) * generator.choice([-1, 1])
     power = fitted(Symmetric(), x).bend[0, 0]
     standard = (x[:, 0] - x.mean()) / x.std()
     others = [yeojohnson_llf(other, standard) for other in np.linspace(0, 2, 201)]

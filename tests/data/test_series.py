@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from attar import DataError, SettingError
 from attar.data.images import Images
 from attar.data.scaling import Standard
-from attar.data.series import SeriesData, Windows
+from attar.data.series import Series, Windows
 from attar.data.summary import Moments
 
 DTYPES = ["float64", "float32", "int16", "uint8", "int64", "Int32", "Float64", "int8[pyarrow]"]
@@ -20,7 +20,7 @@ DTYPES = ["float64", "float32", "int16", "uint8", "int64", "Int32", "Float64", "
 
 def fitted(data, **named):
     """The kind of series, by way of JSON."""
-    kind, _ = Windows.of([SeriesData(data, **named)])
+    kind, _ = Windows.of([Series(data, **named)])
     again = Windows.from_json(json.loads(json.dumps(kind.to_json())))
     assert again == kind
     return again
@@ -28,7 +28,7 @@ def fitted(data, **named):
 
 def there_and_back(data, **named):
     kind = fitted(data, **named)
-    return kind.restore(kind.rows(data), kind.aside(data))
+    return kind.restore(kind.rows(data), kind.passthrough(data))
 
 
 def hours(n, start="2024-03-30"):
@@ -94,7 +94,7 @@ def test_an_array_comes_back_in_its_own_shape_and_dtype(series, steps, channels,
     x = (np.random.default_rng(steps).random(shape) * 200 * (dtype.kind != "b")).astype(dtype)
     window = data.draw(st.sampled_from([None, 1, 7]))
     kind = fitted(x, window=window)
-    back = kind.restore(kind.rows(x), kind.aside(x))
+    back = kind.restore(kind.rows(x), kind.passthrough(x))
     assert back.dtype == dtype
     np.testing.assert_allclose(back, x, rtol=1e-6)
 
@@ -120,7 +120,7 @@ def test_gaps_and_missing_values_come_back_as_what_the_rows_hold():
     rows = kind.rows(table)
     np.testing.assert_array_equal(rows[2, 0], [np.nan, np.nan, np.nan, 5])
     predicted = np.arange(5.0)[:, None, None] + np.arange(4.0)
-    back = kind.restore(predicted, kind.aside(table))
+    back = kind.restore(predicted, kind.passthrough(table))
     pd.testing.assert_frame_equal(back, pd.DataFrame({"t": table["t"], "x": table["t"] * 1.0}))
 
 
@@ -129,9 +129,9 @@ def test_whole_numbers_with_a_gap_come_back_whole_where_it_is_filled():
     holes = whole.astype(float).where(whole["x"] != 7)
     kind = fitted(whole, window=5)
     rows = kind.rows(holes)
-    filled = kind.restore(np.nan_to_num(rows, nan=7.2), kind.aside(holes))
+    filled = kind.restore(np.nan_to_num(rows, nan=7.2), kind.passthrough(holes))
     pd.testing.assert_frame_equal(filled, whole)
-    pd.testing.assert_frame_equal(kind.restore(rows, kind.aside(holes)), holes)
+    pd.testing.assert_frame_equal(kind.restore(rows, kind.passthrough(holes)), holes)
 
 
 def test_series_of_different_levels_are_standardized_each_by_itself():
@@ -145,7 +145,7 @@ def test_series_of_different_levels_are_standardized_each_by_itself():
     expected = (x - x.mean(1, keepdims=True)) / x.std(1, ddof=1, keepdims=True)
     np.testing.assert_allclose(rows[:, 0], expected, rtol=1e-9, atol=1e-12)
     np.testing.assert_array_equal(rows[:, 1].ravel(), frame["y"])
-    pd.testing.assert_frame_equal(kind.restore(rows, kind.aside(frame)), frame, rtol=1e-12)
+    pd.testing.assert_frame_equal(kind.restore(rows, kind.passthrough(frame)), frame, rtol=1e-12)
     assert kind.remarks == [("x", "differs in level: standardized within each series")]
     zero, one = (kind.restore(np.full((1, 2, 100), v))["x"].iloc[0] for v in (0.0, 1.0))
     assert zero == pytest.approx(np.median(x.mean(1)))
@@ -168,8 +168,8 @@ def test_a_constant_and_an_empty_series_among_others_take_typical_levels():
     rows = kind.rows(x)
     assert (rows[0] == 0).all()
     assert np.isnan(rows[1]).all()
-    np.testing.assert_allclose(kind.restore(rows, kind.aside(x)), x)
-    predicted = kind.restore(np.zeros_like(rows), kind.aside(x))
+    np.testing.assert_allclose(kind.restore(rows, kind.passthrough(x)), x)
+    predicted = kind.restore(np.zeros_like(rows), kind.passthrough(x))
     assert predicted[1] == pytest.approx(np.full(30, kind.typical[0][0]))
 
 
@@ -183,7 +183,7 @@ def test_calendar_steps_are_steps(freq):
     else:
         np.testing.assert_array_equal(kind.rows(frame)[:, 0, 0], kind.index(frame).index)
         gap = frame.drop(index=[10, 11])
-        places = kind.aside(gap).layout.places
+        places = kind.passthrough(gap).layout.places
         np.testing.assert_array_equal(places, gap.index)
 
 
@@ -191,7 +191,7 @@ def test_a_long_gap_of_months_has_the_right_length():
     frame = pd.DataFrame({"x": 1.0}, index=pd.period_range("1950-01", periods=900, freq="M"))
     gap = frame.drop(frame.index[20:880])
     kind = fitted(gap, window=899)
-    assert np.diff(kind.aside(gap).layout.places).max() == 861
+    assert np.diff(kind.passthrough(gap).layout.places).max() == 861
     pd.testing.assert_frame_equal(there_and_back(gap, window=5), gap)
 
 
@@ -201,7 +201,7 @@ def test_the_step_is_found_where_most_points_are_absent():
     frame = pd.DataFrame({"t": steps * 0.1, "x": 1.0})
     kind = fitted(frame, time="t", window=1000)
     assert kind.step == pytest.approx(0.1)
-    np.testing.assert_array_equal(kind.aside(frame).layout.places, steps - steps[0])
+    np.testing.assert_array_equal(kind.passthrough(frame).layout.places, steps - steps[0])
 
 
 def test_clocks_may_drift_and_jitter():
@@ -235,7 +235,9 @@ def test_times_of_all_types_are_read_and_come_back(times):
     shuffled = frame.sample(frac=1, random_state=0)
     kind = fitted(shuffled, time="t", window=60)
     assert np.flatnonzero(np.isnan(kind.rows(shuffled)[0, 0])).tolist() == [13, 14, 15]
-    pd.testing.assert_frame_equal(kind.restore(kind.rows(shuffled), kind.aside(shuffled)), shuffled)
+    pd.testing.assert_frame_equal(
+        kind.restore(kind.rows(shuffled), kind.passthrough(shuffled)), shuffled
+    )
     assert kind.index(shuffled).iloc[0].tolist() == [frame["t"].iloc[0], frame["t"].iloc[-1]]
 
 
@@ -253,19 +255,19 @@ def test_rows_without_times_follow_each_other_in_their_series():
 
 def test_the_data_may_be_wrapped_or_not_after_the_fit():
     frame = pd.DataFrame({"t": hours(40), "x": np.arange(40.0)})
-    wrapped = SeriesData(frame, time="t", window=10)
+    wrapped = Series(frame, time="t", window=10)
     kind, _ = Windows.of([wrapped])
     np.testing.assert_array_equal(kind.rows(wrapped), kind.rows(frame))
     with pytest.raises(DataError, match=r"fitted on series with window=10: .* with window=7"):
-        kind.rows(SeriesData(frame, window=7))
+        kind.rows(Series(frame, window=7))
     with pytest.raises(DataError, match=r"with series=None: .* with series='x'"):
-        kind.rows(SeriesData(frame, series="x"))
+        kind.rows(Series(frame, series="x"))
 
 
 def test_what_comes_back_leaves_the_users_own_data_alone():
     frame = pd.DataFrame({"t": hours(40), "x": np.arange(40.0)})
     kind = fitted(frame, time="t")
-    kind.restore(np.zeros_like(kind.rows(frame)), kind.aside(frame))
+    kind.restore(np.zeros_like(kind.rows(frame)), kind.passthrough(frame))
     assert frame["x"].tolist() == list(range(40))
 
 
@@ -277,9 +279,9 @@ def test_series_need_not_be_called_so_after_the_fit():
 
 def test_pieces_are_joined_first():
     frame = pd.DataFrame({"t": hours(40), "x": np.arange(40.0)})
-    parts = [SeriesData(part, time="t") for part in (frame[25:], frame[:25])]
+    parts = [Series(part, time="t") for part in (frame[25:], frame[:25])]
     kind, summary = Windows.of(parts)
-    whole, expected = Windows.of([SeriesData(frame, time="t")])
+    whole, expected = Windows.of([Series(frame, time="t")])
     assert kind == whole
     np.testing.assert_array_equal(summary.sample, expected.sample)
     pd.testing.assert_frame_equal(kind.joined([frame[:25], frame[25:]]), frame)
@@ -287,7 +289,7 @@ def test_pieces_are_joined_first():
 
 def test_the_summary_is_that_of_the_windows():
     x = np.random.default_rng(0).normal(size=(1, 300, 2))
-    kind, summary = Windows.of([SeriesData(x, window=20)])
+    kind, summary = Windows.of([Series(x, window=20)])
     rows = kind.rows(x)
     assert summary.rows == len(rows)
     np.testing.assert_array_equal(summary.sample, rows)
@@ -314,13 +316,13 @@ def test_a_channel_without_values_is_left_out_and_comes_back_as_it_is():
     kind = fitted(frame, window=10)
     assert kind.shape == (2, 10)
     assert kind.remarks == [("none", "holds no value: it is not learnt")]
-    pd.testing.assert_frame_equal(kind.restore(kind.rows(frame), kind.aside(frame)), frame)
+    pd.testing.assert_frame_equal(kind.restore(kind.rows(frame), kind.passthrough(frame)), frame)
     assert kind.restore(kind.rows(frame))["none"].isna().all()
     known = frame.assign(none=3.0)
-    pd.testing.assert_frame_equal(kind.restore(kind.rows(known), kind.aside(known)), known)
+    pd.testing.assert_frame_equal(kind.restore(kind.rows(known), kind.passthrough(known)), known)
     array = frame.to_numpy()[None]
     kind = fitted(array, window=10)
-    np.testing.assert_array_equal(kind.restore(kind.rows(array), kind.aside(array)), array)
+    np.testing.assert_array_equal(kind.restore(kind.rows(array), kind.passthrough(array)), array)
     with pytest.raises(DataError, match="hold no value"):
         fitted(frame[["none"]])
 
@@ -460,7 +462,7 @@ def test_arrays_of_another_form_than_fitted_are_refused():
 @pytest.mark.parametrize("name", ["window", "stride"])
 def test_windows_and_strides_are_whole_numbers(name, value):
     with pytest.raises(SettingError, match=f"{name} must be None or an integer above 0, not"):
-        SeriesData(FRAME, **{name: value})
+        Series(FRAME, **{name: value})
 
 
 def test_a_stride_beyond_the_window_is_refused():
@@ -474,4 +476,4 @@ def test_hourly_loads_come_back_exactly(data_folder):
     rows = kind.rows(frame)
     assert (kind.shape, kind.step, len(rows)) == ((7, 96), 3600.0, 1576)
     np.testing.assert_array_equal(rows[1], frame.iloc[11:107, 1:].to_numpy(np.float64).T)
-    pd.testing.assert_frame_equal(kind.restore(rows, kind.aside(frame)), frame, rtol=1e-14)
+    pd.testing.assert_frame_equal(kind.restore(rows, kind.passthrough(frame)), frame, rtol=1e-14)

@@ -14,8 +14,8 @@ from attar import DataError, FileError
 from attar.data import datasets
 from attar.data import source as sources
 from attar.data.images import Images
-from attar.data.pictures.folder import Pictures
-from attar.data.series import SeriesData
+from attar.data.pictures import Pictures
+from attar.data.series import Series
 from attar.data.source import READERS, STREAMS, Source, read
 from attar.data.stream import Stream
 
@@ -222,8 +222,8 @@ def test_a_large_file_lacks_its_column_of_labels(tmp_path, monkeypatch):
 
 def test_a_series_may_be_a_file(tmp_path):
     FRAME.drop(columns="kind").to_csv(tmp_path / "a.csv", index=False)
-    source = read(SeriesData(tmp_path / "a.csv", window=3))
-    assert isinstance(source.data, SeriesData)
+    source = read(Series(tmp_path / "a.csv", window=3))
+    assert isinstance(source.data, Series)
     assert source.data.window == 3
     np.testing.assert_array_equal(np.asarray(source.data.data), X)
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from attar.data.preparations import preparation
+from attar.data.kinds import preparation
 from attar.data.scaling import Standard
 from attar.data.sparse import Sparse
 from attar.errors import DataError, SettingError

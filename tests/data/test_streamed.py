@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from attar.data import streamed
 from attar.data.stream import Stream
-from attar.data.streamed import Streamed, read_ahead
+from attar.data.training_data import Streamed, read_ahead
 
 
 class Pieces(Stream):

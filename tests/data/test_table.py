@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from attar import AttarWarning, DataError
-from attar.data.cells import Flag, Levels, Number, Phase, Whole
+from attar.data.cells import Boolean, Category, Integer, Number, Phase
 from attar.data.scaling import MinMax, Standard, Symmetric
 from attar.data.table import CHUNK, Matrix, Table
 
@@ -24,14 +24,14 @@ def fitted(*pieces):
     return Table.of(pieces)[0]
 
 
-def there_and_back(table, data, aside=True):
+def there_and_back(table, data, passthrough=True):
     """Return data after they were cells and features, by a table that was written down."""
     again = Table.from_json(json.loads(json.dumps(table.to_json())))
     assert again == table
     features = again.expand(torch.from_numpy(again.rows(data)).double())
     assert features.shape[1:] == again.shape
     cells = again.collapse(features).numpy()
-    return again.restore(cells, again.aside(data) if aside else None)
+    return again.restore(cells, again.passthrough(data) if passthrough else None)
 
 
 def floats(bits):
@@ -65,7 +65,7 @@ def test_arrays_are_taken_as_they_are():
     assert table.feature_names() == ["x0", "x1"]
     assert table.names is None
     assert table.shape == (2,)
-    assert table.aside(x) is None
+    assert table.passthrough(x) is None
     np.testing.assert_array_equal(table.joined([x, x]), np.vstack([x, x]))
 
 
@@ -245,7 +245,7 @@ def test_any_frame_comes_back_as_it_was_in_memory_and_in_pieces(given_frame):
 @given(frames())
 def test_new_rows_have_the_frames_columns_and_dtypes(frame):
     table = fitted(frame)
-    new = there_and_back(table, frame, aside=False)
+    new = there_and_back(table, frame, passthrough=False)
     assert new.dtypes.tolist() == frame.dtypes.tolist()
     assert new.columns.tolist() == frame.columns.tolist()
     assert new.index.equals(pd.RangeIndex(len(frame)))
@@ -291,7 +291,7 @@ def test_any_table_of_pyarrow_comes_back_as_it_was(given_table):
     assert streamed == table
     parts = [there_and_back(table, data[:cut]), there_and_back(table, data[cut:])]
     assert table.joined(parts).equals(data)
-    assert there_and_back(table, data, aside=False).schema == data.schema
+    assert there_and_back(table, data, passthrough=False).schema == data.schema
 
 
 @given(arrow_tables())
@@ -331,10 +331,10 @@ def mixed_frame():
 def test_a_row_is_a_cell_for_each_thing_that_may_be_missing():
     table, summary = Table.of([mixed_frame()])
     assert table.cells == (
-        Whole("age"),
+        Integer("age"),
         Number("height"),
-        Flag("member"),
-        Levels("race", ("Black", "White")),
+        Boolean("member"),
+        Category("race", ("Black", "White")),
         Number("when"),
         Phase("when", "day"),
     )
@@ -392,7 +392,7 @@ def test_what_is_not_learnt_is_said():
         ("tags", "it holds values of the type list<item: int64>"),
         ("town", "nearly all of its values are different"),
     ]
-    new = there_and_back(fitted(frame), frame[:2], aside=False)
+    new = there_and_back(fitted(frame), frame[:2], passthrough=False)
     assert new["key"].tolist() == [0, 1]
     assert new["name"].tolist() == ["", ""]
     assert new["unit"].tolist() == ["m", "m"]

@@ -3,7 +3,7 @@ import pytest
 from scipy.linalg import subspace_angles
 from sklearn.decomposition import PCA
 
-from attar.evaluation.baseline import Baseline
+from attar.evaluation.diagnostics import Baseline
 
 CHANCE = np.random.default_rng(0)
 X = (CHANCE.normal(size=(80, 10)) * np.arange(1, 11)) @ CHANCE.normal(size=(10, 10)) + 5

@@ -3,10 +3,10 @@ from dataclasses import replace
 
 import pytest
 
-from attar.evaluation.diagnosis import Facts, diagnose
+from attar.evaluation.diagnostics import Diagnostics, diagnose
 from attar.records import Epoch
 
-HEALTHY = Facts(
+HEALTHY = Diagnostics(
     error=0.5,
     train_error=0.45,
     pca_errors=[4.0, 2.0, 1.0],
@@ -112,6 +112,6 @@ def test_constant_data_is_constant_and_nothing_worse():
 
 
 def test_facts_and_findings_go_to_json():
-    assert Facts(**json.loads(json.dumps(HEALTHY.to_json()))) == HEALTHY
+    assert Diagnostics(**json.loads(json.dumps(HEALTHY.to_json()))) == HEALTHY
     (finding,) = diagnose(HEALTHY, FLAT)
     assert json.loads(json.dumps(finding.to_json()))["name"] == "healthy"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from attar.errors import DataError
-from attar.evaluation.memorization import memorization
+from attar.evaluation.generation import memorization
 
 CHANCE = np.random.default_rng(0)
 TRAIN, HELD_OUT, NEW = CHANCE.normal(size=(3, 2000, 4))

@@ -7,10 +7,10 @@ CHANCE = np.random.default_rng(0)
 
 
 def blobs(n, apart, seed):
-    chance = np.random.default_rng(seed)
-    labels = chance.integers(3, size=n)
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(3, size=n)
     centres = apart * np.eye(3)[labels] * [1, 1e3, 1e-3]
-    return centres + chance.normal(size=(n, 3)) * [1, 1e3, 1e-3], labels
+    return centres + generator.normal(size=(n, 3)) * [1, 1e3, 1e-3], labels
 
 
 @pytest.mark.parametrize("accuracy", [probe_accuracy, neighbour_accuracy])

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
-from attar.evaluation.ssim import ssim
+from attar.evaluation.metrics import ssim
 
 CHANCE = np.random.default_rng(0)
 X, Y = CHANCE.random((2, 3, 16, 19))

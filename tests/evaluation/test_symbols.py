@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import entropy
 
-from attar.evaluation.symbols import perplexity, relative_perplexity, usage
+from attar.evaluation.metrics import perplexity, relative_perplexity, usage
 
 # All used alike, one alone, two of four with shares 3/4 and 1/4.
 SYMBOLS = np.stack([np.arange(8), np.full(8, 5), np.r_[[0] * 6, [2] * 2]], axis=1)

@@ -9,7 +9,7 @@ from torch.autograd import gradcheck
 
 from attar import SettingError
 from attar.likelihoods import LogisticMixture, MultiScaleSimilarity
-from attar.likelihoods.similarity import ms_ssim, window_side
+from attar.likelihoods.images import ms_ssim, window_side
 from attar.networks import Conv
 from attar.parts import Part
 

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from attar import SettingError
 from attar.networks import Bag, Mlp
-from attar.networks.bag import Bags
+from attar.networks.mlp import Bags
 
 
 def coo(dense):
@@ -31,9 +31,9 @@ def csr(dense, integer=torch.int32):
 
 
 def filled(rows, cells, share, seed=0):
-    chance = torch.Generator().manual_seed(seed)
-    values = torch.randn(rows, cells, dtype=torch.float64, generator=chance)
-    return values * (torch.rand(rows, cells, generator=chance) < share)
+    generator = torch.Generator().manual_seed(seed)
+    values = torch.randn(rows, cells, dtype=torch.float64, generator=generator)
+    return values * (torch.rand(rows, cells, generator=generator) < share)
 
 
 @pytest.fixture

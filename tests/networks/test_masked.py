@@ -4,7 +4,7 @@ import torch
 from attar.codes import InverseAutoregressive
 from attar.errors import SettingError
 from attar.networks.masked import hidden_features
-from attar.priors import Flow
+from attar.priors import NormalizingFlow
 
 DOUBLE = torch.float64
 
@@ -12,7 +12,7 @@ DOUBLE = torch.float64
 @pytest.mark.parametrize("size", [2, 5, 70])
 @pytest.mark.parametrize("widths", [(64,), (3, 9)])
 def test_a_number_of_a_flow_depends_on_itself_and_on_all_before_it(size, widths):
-    flow = Flow(1, widths).build(size).double()
+    flow = NormalizingFlow(1, widths).build(size).double()
     z = torch.zeros(size, dtype=DOUBLE)
     slopes = torch.autograd.functional.jacobian(lambda x: flow.flow().transform(x), z)
     assert torch.equal(slopes != 0, torch.ones(size, size, dtype=torch.bool).tril())
@@ -53,6 +53,6 @@ def test_widths_that_are_no_positive_integers_are_refused(widths):
 
 @pytest.mark.parametrize(("size", "widths"), [(3, (10**12,)), (10**5, (8,)), (3, (10**5, 10**5))])
 def test_networks_too_large_to_be_meant_are_refused_before_they_take_memory(size, widths):
-    for flow in (Flow(widths=widths), InverseAutoregressive(widths=widths)):
+    for flow in (NormalizingFlow(widths=widths), InverseAutoregressive(widths=widths)):
         with pytest.raises(SettingError, match="weights: use a smaller code"):
             flow.build(size)

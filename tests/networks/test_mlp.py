@@ -4,7 +4,7 @@ from torch import nn
 
 from attar import SettingError
 from attar.networks import Linear, Mlp
-from attar.networks.activations import ACTIVATIONS
+from attar.networks.base import ACTIVATIONS
 
 SHAPE = (2, 3)
 

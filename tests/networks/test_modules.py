@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from attar import SettingError
-from attar.networks import Modules
+from attar.networks import CustomNetwork
 
 SHAPE = (1, 4, 4)
 
@@ -11,7 +11,7 @@ SHAPE = (1, 4, 4)
 def test_a_pair_with_the_datas_own_shape_is_taken_as_it_is():
     encoder = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(8, 3))
     decoder = nn.Sequential(nn.Linear(3, 16), nn.Unflatten(1, SHAPE))
-    network = Modules.of((encoder, decoder))
+    network = CustomNetwork.of((encoder, decoder))
     x, z = torch.randn(5, *SHAPE), torch.randn(5, 3)
     assert torch.equal(network.encoder(SHAPE, 3)(x), encoder(x))
     assert torch.equal(network.decoder(3, SHAPE)(z), decoder(z))
@@ -20,7 +20,7 @@ def test_a_pair_with_the_datas_own_shape_is_taken_as_it_is():
 
 def test_a_pair_for_flat_rows_gets_them_flat():
     encoder, decoder = nn.Linear(16, 3), nn.Linear(3, 16)
-    network = Modules.of((encoder, decoder))
+    network = CustomNetwork.of((encoder, decoder))
     x, z = torch.randn(5, *SHAPE), torch.randn(5, 3)
     assert torch.equal(network.encoder(SHAPE, 3)(x), encoder(x.flatten(1)))
     assert torch.equal(network.decoder(3, SHAPE)(z), decoder(z).reshape(5, *SHAPE))
@@ -29,11 +29,13 @@ def test_a_pair_for_flat_rows_gets_them_flat():
 
 def test_a_linear_layer_as_wide_as_the_image_is_not_taken_for_an_encoder_of_images():
     assert (
-        Modules.of((nn.Sequential(nn.Flatten(), nn.Linear(16, 4)), nn.Identity())).features(SHAPE)
+        CustomNetwork.of((nn.Sequential(nn.Flatten(), nn.Linear(16, 4)), nn.Identity())).features(
+            SHAPE
+        )
         == 4
     )
     with pytest.raises(SettingError, match="cannot take rows of shape"):
-        Modules.of((nn.Linear(4, 4), nn.Identity())).features(SHAPE)
+        CustomNetwork.of((nn.Linear(4, 4), nn.Identity())).features(SHAPE)
 
 
 def test_copies_are_trained_and_the_given_modules_stay_as_they_were():
@@ -43,7 +45,7 @@ def test_copies_are_trained_and_the_given_modules_stay_as_they_were():
         {name: tensor.clone() for name, tensor in module.state_dict().items()}
         for module in (encoder, decoder)
     ]
-    network = Modules.of((encoder, decoder))
+    network = CustomNetwork.of((encoder, decoder))
     network.features(SHAPE)
     copies = network.encoder(SHAPE, 3), network.decoder(3, SHAPE)
     for module in copies:
@@ -61,7 +63,7 @@ def test_copies_are_trained_and_the_given_modules_stay_as_they_were():
 
 def test_trying_the_modules_out_draws_nothing():
     encoder, decoder = nn.Sequential(nn.Dropout(), nn.Linear(16, 3)), nn.Linear(3, 16)
-    network, state = Modules.of((encoder, decoder)), torch.get_rng_state()
+    network, state = CustomNetwork.of((encoder, decoder)), torch.get_rng_state()
     network.features((16,))
     network.encoder((16,), 3)
     network.decoder(3, (16,))
@@ -69,7 +71,7 @@ def test_trying_the_modules_out_draws_nothing():
 
 
 def test_wrong_shapes_are_refused_in_one_sentence():
-    network = Modules.of((nn.Linear(16, 3), nn.Linear(3, 15)))
+    network = CustomNetwork.of((nn.Linear(16, 3), nn.Linear(3, 15)))
     with pytest.raises(SettingError) as error:
         network.encoder((16,), 6)
     assert str(error.value) == (
@@ -89,7 +91,7 @@ def test_wrong_shapes_are_refused_in_one_sentence():
 
 def test_a_module_that_gives_no_tensor_is_refused():
     with pytest.raises(SettingError, match="The encoder gives nothing"):
-        Modules.of((nn.LSTM(16, 3), nn.Linear(3, 16))).encoder((16,), 3)
+        CustomNetwork.of((nn.LSTM(16, 3), nn.Linear(3, 16))).encoder((16,), 3)
 
 
 @pytest.mark.parametrize(
@@ -97,4 +99,4 @@ def test_a_module_that_gives_no_tensor_is_refused():
 )
 def test_anything_but_a_pair_of_modules_is_refused(given):
     with pytest.raises(SettingError, match="or a pair \\(encoder, decoder\\) of torch modules"):
-        Modules.of(given)
+        CustomNetwork.of(given)

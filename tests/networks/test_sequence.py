@@ -10,7 +10,7 @@ from torch import nn
 from attar import SettingError
 from attar.networks import Gru, Tcn, Transformer
 from attar.networks.mlp import Shortcut
-from attar.networks.sequence.series import Cut, Joined
+from attar.networks.sequence import Cut, Joined
 
 EVERY = [
     Tcn((4, 6)),

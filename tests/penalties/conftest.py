@@ -35,7 +35,7 @@ def penalty_of():
         term = penalty.build(model, model.encode(x).shape[1], x.shape[1:])
         if term.critic is not None:
             term.critic.double()
-        return term, term.value(model(Batch(x, x), inputs_learn=term.inputs_learn))
+        return term, term.value(model(Batch(x, x), inputs_require_grad=term.inputs_require_grad))
 
     return made
 

@@ -37,14 +37,14 @@ def test_with_one_layer_contraction_is_exactly_the_jacobians_squared_norm(
 ):
     model, x = model_of(Linear(), code), torch.randn(6, 5, dtype=DOUBLE)
     term, value = penalty_of(Contractive(), model, x)
-    assert not term.inputs_learn
+    assert not term.inputs_require_grad
     torch.testing.assert_close(value, jacobian_norm(model, x), rtol=1e-12, atol=0)
 
 
 def test_an_mlp_without_hidden_layers_is_one_layer_too(model_of, penalty_of):
     model, x = model_of(Mlp(()), Point("sigmoid")), torch.randn(6, 5, dtype=DOUBLE)
     term, value = penalty_of(Contractive(), model, x)
-    assert not term.inputs_learn
+    assert not term.inputs_require_grad
     torch.testing.assert_close(value, jacobian_norm(model, x), rtol=1e-12, atol=0)
 
 
@@ -61,7 +61,9 @@ def test_one_layer_that_also_sees_gaps_or_a_condition_is_as_its_jacobian_on_aver
         return model.encode(row[None], known[None], told[None])[0]
 
     expected = vmap(jacrev(code))(x, told, known).square().sum((1, 2)).mean().item()
-    trace = model(Batch(x, x, known, condition=told), inputs_learn=objective.inputs_learn)
+    trace = model(
+        Batch(x, x, known, condition=told), inputs_require_grad=objective.inputs_require_grad
+    )
     near(torch.stack([term.value(trace).detach() for _ in range(1500)]), expected)
 
 
@@ -70,8 +72,8 @@ def test_with_more_layers_contraction_is_the_jacobians_squared_norm_on_average(m
     model = model_of(Mlp((4,), "tanh", shortcut=shortcut), Point("sigmoid"))
     x = torch.randn(6, 5, dtype=DOUBLE)
     term = Contractive().build(model, 3, (5,))
-    assert term.inputs_learn
-    trace = model(Batch(x, x), inputs_learn=True)
+    assert term.inputs_require_grad
+    trace = model(Batch(x, x), inputs_require_grad=True)
     draws = torch.stack([term.value(trace).detach() for _ in range(1500)])
     error = draws.std().item() / 1500**0.5
     assert draws.mean().item() == pytest.approx(jacobian_norm(model, x).item(), abs=4 * error)
@@ -85,7 +87,7 @@ def test_the_signs_of_code_units_are_fair(model_of):
     with torch.no_grad():
         last.weight.copy_(last.weight[:1].expand(16, -1))
     term = Contractive().build(model, 16, (5,))
-    trace = model(Batch(x, x), inputs_learn=True)
+    trace = model(Batch(x, x), inputs_require_grad=True)
     draws = torch.stack([term.value(trace).detach() for _ in range(2000)])
     error = draws.std().item() / 2000**0.5
     assert draws.mean().item() == pytest.approx(jacobian_norm(model, x).item(), abs=4 * error)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
-from attar.penalties.correlation import total_correlation
+from attar.penalties.covariance import total_correlation
 
 DOUBLE = torch.float64
 

@@ -13,9 +13,15 @@ from attar.conditions import Joined
 from attar.likelihoods import Bernoulli
 from attar.networks import Linear, Mlp
 from attar.penalties import Adversarial, LearnedSimilarity, Permuted, sum_of
-from attar.penalties.adversarial import PriorCritic
-from attar.penalties.critics import fooling, steepness, telling_apart, unmoved
-from attar.penalties.permuted import PermutedCritic, permuted
+from attar.penalties.adversarial import (
+    PermutedCritic,
+    PriorCritic,
+    discriminator_loss,
+    generator_loss,
+    permuted,
+    steepness,
+    unmoved,
+)
 from attar.priors import Mixture, StandardNormal
 from attar.recipe import Recipe
 from attar.records import Batch
@@ -102,8 +108,8 @@ class TestParts:
     def test_telling_apart_is_the_cross_entropy_of_the_two(self):
         real, made = torch.randn(2, 7, 1, dtype=DOUBLE)
         expected = -(real.sigmoid().log().mean() + (1 - made.sigmoid()).log().mean())
-        torch.testing.assert_close(telling_apart(real, made), expected)
-        torch.testing.assert_close(fooling(made), -made.sigmoid().log().mean())
+        torch.testing.assert_close(discriminator_loss(real, made), expected)
+        torch.testing.assert_close(generator_loss(made), -made.sigmoid().log().mean())
 
     def test_steepness_is_the_squared_slope(self):
         rows = torch.randn(7, 3, dtype=DOUBLE, requires_grad=True)
@@ -262,7 +268,7 @@ class TestLearnedSimilarity:
         objective, term = objective_of(LearnedSimilarity())
         x, observed = torch.rand(8, 5, dtype=DOUBLE), torch.rand(8, 5) < 0.5
         x = x * observed
-        figures = []
+        metrics = []
         for bias in (0.0, 9.0):
             last = [m for m in objective.model.decoder.modules() if isinstance(m, nn.Linear)][-1]
             with torch.no_grad():
@@ -272,19 +278,19 @@ class TestLearnedSimilarity:
             batch = Batch(x * hidden, x * hidden, hidden)
             torch.manual_seed(3)
             trace = objective.model(batch)
-            figures.append(sum_of([term.value(trace), term.critic.loss(trace)]))
-        assert torch.equal(*figures)
+            metrics.append(sum_of([term.value(trace), term.critic.loss(trace)]))
+        assert torch.equal(*metrics)
 
     def test_cells_that_are_not_asked_for_are_felt_by_neither_player(self):
         objective, term = objective_of(LearnedSimilarity())
         x, asked = torch.rand(8, 5, dtype=DOUBLE), torch.rand(8, 5) < 0.5
         trace = objective.model(Batch(x, x))
-        figures = []
+        metrics = []
         for target in (x, torch.where(asked, x, 9.0)):
             seen = replace(trace, batch=Batch(x, target, asked))
             torch.manual_seed(3)
-            figures.append(sum_of([term.value(seen), term.critic.loss(seen)]))
-        assert torch.equal(*figures)
+            metrics.append(sum_of([term.value(seen), term.critic.loss(seen)]))
+        assert torch.equal(*metrics)
 
     def test_a_critic_that_knows_nothing_is_refused(self):
         with pytest.raises(SettingError, match=r"width of .* must be an integer above 0"):

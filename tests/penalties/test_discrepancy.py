@@ -8,7 +8,7 @@ from attar.codes import Point
 from attar.networks import Linear
 from attar.parts import Part
 from attar.penalties import Discrepancy, GaussianKernel, InverseMultiquadratic
-from attar.penalties.discrepancy import squared_discrepancy
+from attar.penalties.mmd import squared_discrepancy
 from attar.priors import StandardNormal
 
 DOUBLE = torch.float64

@@ -26,7 +26,7 @@ def objective_of(penalty):
 
 def trace_of(objective, rows):
     x = torch.rand(rows, 5)
-    return objective.model(Batch(x, x), inputs_learn=objective.inputs_learn)
+    return objective.model(Batch(x, x), inputs_require_grad=objective.inputs_require_grad)
 
 
 def test_it_is_a_finite_scalar_with_a_gradient_for_one_row_and_for_many(penalty):

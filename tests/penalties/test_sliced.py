@@ -7,7 +7,7 @@ from attar import SettingError
 from attar.codes import Point
 from attar.networks import Linear
 from attar.penalties import Sliced
-from attar.penalties.sliced import sliced_distance
+from attar.penalties.mmd import sliced_distance
 from attar.priors import StandardNormal
 
 DOUBLE = torch.float64

@@ -5,7 +5,7 @@ from scipy import stats
 
 from attar.codes import Gaussian
 from attar.errors import SettingError
-from attar.priors import Flow, StandardNormal
+from attar.priors import NormalizingFlow, StandardNormal
 
 DOUBLE = torch.float64
 
@@ -13,7 +13,7 @@ DOUBLE = torch.float64
 @pytest.fixture
 def prior():
     """A flow far from the identity."""
-    module = Flow(2, (16,), 6).build(2).double().requires_grad_(False)
+    module = NormalizingFlow(2, (16,), 6).build(2).double().requires_grad_(False)
     for weight in module.parameters():
         weight.copy_(0.3 * torch.randn_like(weight))
     return module
@@ -76,16 +76,16 @@ def test_gradients_are_those_of_finite_differences(prior):
 
 @pytest.mark.parametrize("size", [1, 2, 5])
 def test_a_flow_without_memory_takes_weights_from_a_file(size):
-    prior = Flow(widths=(8,)).build(size)
+    prior = NormalizingFlow(widths=(8,)).build(size)
     with torch.device("meta"):
-        other = Flow(widths=(8,)).build(size)
+        other = NormalizingFlow(widths=(8,)).build(size)
     other.load_state_dict(prior.state_dict(), assign=True)
     z = torch.randn(4, size)
     assert torch.equal(other.log_prob(z), prior.log_prob(z))
 
 
 def test_a_gaussian_code_pays_log_q_over_p():
-    module = Gaussian(prior=Flow(widths=(8,))).build(2)
+    module = Gaussian(prior=NormalizingFlow(widths=(8,))).build(2)
     coded = module(torch.randn(3, 4), torch.randn(5, 3, 2))
     torch.testing.assert_close(coded.log_p, module.prior.log_prob(coded.z))
     torch.testing.assert_close(coded.rate, coded.log_q - coded.log_p)
@@ -96,4 +96,4 @@ def test_a_gaussian_code_pays_log_q_over_p():
 )
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(SettingError):
-        Flow(**wrong).build(2)
+        NormalizingFlow(**wrong).build(2)

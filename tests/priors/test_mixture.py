@@ -13,7 +13,7 @@ from attar.priors import Mixture, StandardNormal
 DOUBLE = torch.float64
 
 
-def chance(seed=0):
+def generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
@@ -44,7 +44,7 @@ def test_the_density_integrates_to_one(prior):
 
 
 def test_draws_have_the_mixtures_distribution(prior):
-    z = prior.sample(4000, chance())
+    z = prior.sample(4000, generator())
     weights = prior.logits.softmax(-1)
     for column in range(2):
         means, spreads = prior.means[:, column], (prior.log_variances[:, column] / 2).exp()
@@ -57,10 +57,10 @@ def test_draws_have_the_mixtures_distribution(prior):
 
 
 def test_draws_depend_on_the_generator_alone(prior):
-    first = prior.sample(5, chance(3))
+    first = prior.sample(5, generator(3))
     torch.manual_seed(9)
     before = torch.get_rng_state()
-    assert torch.equal(prior.sample(5, chance(3)), first)
+    assert torch.equal(prior.sample(5, generator(3)), first)
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -87,7 +87,7 @@ def test_far_apart_components_are_clusters(prior):
 
 
 def test_fitting_by_likelihood_finds_the_clusters(prior):
-    rows = prior.sample(600, chance())
+    rows = prior.sample(600, generator())
     learnt = Mixture(3).build(2).double()
     adam = torch.optim.Adam(learnt.parameters(), 0.05)
     for _ in range(300):

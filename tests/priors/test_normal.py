@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from scipy import integrate, stats
 from torch.distributions import Independent, Normal, kl_divergence
 
-from attar.priors import StandardNormal
-from attar.priors.normal import moments
+from attar.priors import StandardNormal, moments
 
 MEANS = st.lists(st.floats(-5, 5), min_size=1, max_size=4)
 DOUBLE = torch.float64

@@ -53,8 +53,8 @@ def fitted() -> Callable[..., Autoencoder]:
 
 @pytest.fixture(scope="session")
 def table() -> pd.DataFrame:
-    chance = np.random.default_rng(0)
-    values = chance.normal(size=(60, 4)) @ chance.normal(size=(4, 4))
+    generator = np.random.default_rng(0)
+    values = generator.normal(size=(60, 4)) @ generator.normal(size=(4, 4))
     return pd.DataFrame(values, columns=["a", "b & c", "<script>alert(1)</script>", '"d"'])
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from attar.records import Epoch
-from attar.report import figures
-from attar.report.axes import HEIGHT, WIDTH, Axes, Scale
+from attar.report import metrics
+from attar.report.svg import HEIGHT, WIDTH, Axes, Scale
 
 
 def marks(figure, name, tone):
@@ -44,7 +44,7 @@ def test_ticks_lie_within_and_are_round():
 
 
 def test_curves_fall_where_losses_fall():
-    figure = figures.loss_curves(history([4, 2, 1, 0.5], [4.2, 2.5, 2, 2.2]), 3)
+    figure = metrics.loss_curves(history([4, 2, 1, 0.5], [4.2, 2.5, 2, 2.2]), 3)
     (learnt,) = marks(figure, "path", "line second")
     (held_out,) = marks(figure, "path", "line first")
     assert np.diff([y for _, y in points(learnt)]).min() > 0
@@ -54,14 +54,14 @@ def test_curves_fall_where_losses_fall():
 
 
 def test_a_single_epoch_without_held_out_rows():
-    figure = figures.loss_curves(history([4.0], [None]), 1)
+    figure = metrics.loss_curves(history([4.0], [None]), 1)
     assert not marks(figure, "path", "line first")
     (dot,) = marks(figure, "circle", "dot second")
     assert float(dot.get("cx")) == pytest.approx(WIDTH / 2)
 
 
 def test_the_model_lies_below_pca_where_its_error_is_less():
-    figure = figures.error_by_size([1.0, 0.6, 0.4, 0.3, 0.2], 2, 0.25)
+    figure = metrics.error_by_size([1.0, 0.6, 0.4, 0.3, 0.2], 2, 0.25)
     (model,) = marks(figure, "circle", "dot first")
     (curve,) = marks(figure, "path", "line second")
     x, y = points(curve)[2]
@@ -71,7 +71,7 @@ def test_the_model_lies_below_pca_where_its_error_is_less():
 
 def test_an_ordered_code_has_its_error_at_every_size():
     pca_errors, sizes = [1.0, 0.6, 0.4, 0.3, 0.2], [1.4, 0.7, 0.35]
-    figure = figures.error_by_size(pca_errors, 2, 0.35, sizes)
+    figure = metrics.error_by_size(pca_errors, 2, 0.35, sizes)
     (model,) = marks(figure, "circle", "dot first")
     (curve,) = marks(figure, "path", "line first")
     (pca,) = marks(figure, "path", "line second")
@@ -88,7 +88,7 @@ def test_an_ordered_code_has_its_error_at_every_size():
 
 def test_dots_keep_the_order_of_codes_and_the_tone_of_their_group():
     codes = np.array([[0.0, 5.0], [1.0, 3.0], [4.0, 4.0]])
-    figure = figures.code_map(codes, np.array([0, 1, 0]), ["c0", "c1"], ["a", "b"], "x", "y")
+    figure = metrics.code_map(codes, np.array([0, 1, 0]), ["c0", "c1"], ["a", "b"], "x", "y")
     dots = list(figure.iter("circle"))
     assert [dot.get("class") for dot in dots] == ["dot c0", "dot c1", "dot c0"]
     across = [float(dot.get("cx")) for dot in dots]
@@ -98,7 +98,7 @@ def test_dots_keep_the_order_of_codes_and_the_tone_of_their_group():
 
 
 def test_bars_are_sorted_and_as_high_as_what_they_carry():
-    figure = figures.carried(np.array([0.1, 0.4, -0.01, 0.2]))
+    figure = metrics.carried(np.array([0.1, 0.4, -0.01, 0.2]))
     heights = [float(bar.get("height")) for bar in figure.iter("rect")]
     assert heights == pytest.approx([heights[0], heights[0] / 2, heights[0] / 4, 0], abs=0.05)
     assert figure.get("aria-label").startswith("Code dimension 1 carries most")

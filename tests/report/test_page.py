@@ -19,9 +19,9 @@ def words(element):
 
 def test_figures_are_those_of_evaluate(table_page, table_model, table):
     shown = [float(e.get("value")) for e in table_page.iter("data")]
-    measures = table_model.evaluate(table)
+    metrics = table_model.evaluate(table)
     for name in ("error", "pca_error", "error_to_pca", "explained_variance", "distortion"):
-        assert measures[name] in shown
+        assert metrics[name] in shown
 
 
 def test_diagnosis_and_choices_are_the_estimators(table_page, table_model):
@@ -125,8 +125,8 @@ def test_a_stream_has_the_page_of_its_rows(page, fitted, table):
 
     model = fitted(table, code_size=2)
     one, two = page(model, table), page(model, Pieces())
-    figures = [[float(e.get("value")) for e in tree.iter("data")] for tree in (one, two)]
-    assert figures[1] == pytest.approx(figures[0], rel=1e-5)
+    metrics = [[float(e.get("value")) for e in tree.iter("data")] for tree in (one, two)]
+    assert metrics[1] == pytest.approx(metrics[0], rel=1e-5)
     shown = [[words(td) for td in tree.iter("td")] for tree in (one, two)]
     assert shown[0] == shown[1]
 
@@ -136,8 +136,8 @@ def test_of_many_rows_some_are_shown_and_all_are_measured(monkeypatch, page, tab
     tree = page(table_model, table, [f"label {i}" for i in range(60)])
     assert "report on 60 rows" in words(tree)
     assert "one of 20 rows" in words(tree)
-    measures = table_model.evaluate(table)
-    assert measures["error"] in [float(e.get("value")) for e in tree.iter("data")]
+    metrics = table_model.evaluate(table)
+    assert metrics["error"] in [float(e.get("value")) for e in tree.iter("data")]
 
 
 def test_infinities_may_be_missing_in_the_page_too(page, fitted, table):

@@ -6,7 +6,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from attar.report.pictures import MOST_SIDE, picture
+from attar.report.images import MOST_SIDE, picture
 
 
 def pixels(image):
@@ -82,8 +82,8 @@ def test_large_pictures_are_made_smaller_by_means():
 
 
 def test_transparency_and_true_brightness_are_kept(page, fitted):
-    chance = np.random.default_rng(2)
-    images = chance.integers(10, 200, (20, 4, 5, 4), dtype=np.uint8)
+    generator = np.random.default_rng(2)
+    images = generator.integers(10, 200, (20, 4, 5, 4), dtype=np.uint8)
     model = fitted(images, code_size=2)
     tree = page(model, images)
     back = model.reconstruct(images)
@@ -116,11 +116,11 @@ def test_missing_pixels_are_left_open(page, fitted):
 
 
 def test_folders_are_coloured_by_their_subfolders(tmp_path, page, fitted):
-    chance = np.random.default_rng(5)
+    generator = np.random.default_rng(5)
     for place in range(24):
         folder = tmp_path / ("cats" if place < 12 else "dogs")
         folder.mkdir(exist_ok=True)
-        pixels = chance.integers(0, 256, (6, 5, 3), dtype=np.uint8)
+        pixels = generator.integers(0, 256, (6, 5, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / f"{place}.png")
     model = fitted(tmp_path, code_size=2)
     tree = page(model, tmp_path)

@@ -5,10 +5,9 @@ import pandas as pd
 import pytest
 from sklearn.decomposition import PCA
 
-from attar.data import corpus
+from attar.data import training_data
 from attar.data.stream import Stream
-from attar.report.colouring import by_label
-from attar.report.markup import short_times
+from attar.report.html import by_label, short_times
 from attar.report.selection import called, drawn, plane, walk_ends
 
 
@@ -28,16 +27,16 @@ class Pieces(Stream):
 
 
 def test_few_rows_are_drawn_all(table_model, table):
-    rows, places = drawn(table_model.fitted.applied.preparation, Pieces(table, 7))
+    rows, places = drawn(table_model._fitted.predictor.preparation, Pieces(table, 7))
     assert places.tolist() == list(range(len(table)))
     assert np.array_equal(rows, table.to_numpy())
 
 
 @pytest.mark.parametrize("size", [9, 60])
 def test_of_many_rows_a_sample_is_drawn_whatever_the_pieces(monkeypatch, table_model, table, size):
-    monkeypatch.setattr(corpus, "MOST_ROWS", 10)
-    rows, places = drawn(table_model.fitted.applied.preparation, Pieces(table, size))
-    _, again = drawn(table_model.fitted.applied.preparation, Pieces(table, 11))
+    monkeypatch.setattr(training_data, "MOST_ROWS", 10)
+    rows, places = drawn(table_model._fitted.predictor.preparation, Pieces(table, size))
+    _, again = drawn(table_model._fitted.predictor.preparation, Pieces(table, 11))
     assert len(set(places)) == 10
     assert places.tolist() == sorted(places) == again.tolist()
     assert np.array_equal(rows, table.to_numpy()[places])

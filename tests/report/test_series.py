@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import attar
-from attar.report.charts import HEIGHT, MOST_POINTS, ROOM, WIDTH, chart
+from attar.report.svg import HEIGHT, MOST_POINTS, ROOM, WIDTH, chart
 
 
 def lines(figure):
@@ -45,8 +45,8 @@ def test_of_many_points_no_peak_is_lost():
 def frame():
     times = pd.date_range("2024-01-01", periods=240, freq="h")
     wave = np.sin(np.arange(240) * 2 * np.pi / 24)
-    chance = np.random.default_rng(0)
-    data = {"date": times, "load": 5 * wave + chance.normal(size=240), "heat": 20 - wave}
+    generator = np.random.default_rng(0)
+    data = {"date": times, "load": 5 * wave + generator.normal(size=240), "heat": 20 - wave}
     frame = pd.DataFrame(data)
     frame.loc[7::20, "heat"] = np.nan
     return frame
@@ -67,17 +67,18 @@ def grids(tree):
 
 
 def test_windows_are_called_by_their_start_and_drawn_true(tree, model, frame):
-    kind = model.fitted.kind
+    kind = model._fitted.kind
     rows, index = kind.rows(frame), kind.index(frame)
-    applied = model.fitted.applied
-    back = applied.preparation.raw(applied.decode(applied.encode(rows)))
+    predictor = model._fitted.predictor
+    back = predictor.preparation.raw(predictor.decode(predictor.encode(rows)))
     starts = {str(start)[:16]: i for i, start in enumerate(index["start"])}
     head, *body = grids(tree)[0].find("table").findall("tr")
     names = [th[0].text for th in head.findall("th")]
     assert len(names) == 6
     windows = [starts[name] for name in names]
     errors = np.nanmean(
-        (applied.preparation.prepare(rows) - applied.decode(applied.encode(rows))) ** 2, axis=(1, 2)
+        (predictor.preparation.prepare(rows) - predictor.decode(predictor.encode(rows))) ** 2,
+        axis=(1, 2),
     )
     assert (windows[0], windows[-1]) == (errors.argmin(), errors.argmax())
     assert [tr.find("th")[0].text for tr in body] == ["load", "heat"]
@@ -101,9 +102,9 @@ def test_gaps_are_explained_where_they_are(tree, frame, page, fitted):
 
 
 def test_a_walk_begins_and_ends_at_the_reconstructions(tree, model, frame):
-    kind, applied = model.fitted.kind, model.fitted.applied
+    kind, predictor = model._fitted.kind, model._fitted.predictor
     rows = kind.rows(frame)
-    back = applied.preparation.raw(applied.decode(applied.encode(rows)))
+    back = predictor.preparation.raw(predictor.decode(predictor.encode(rows)))
     starts = {str(start)[:16]: i for i, start in enumerate(kind.index(frame)["start"])}
     walks = [e for e in tree.iter("table") if e.get("class") == "walk"]
     assert len(walks) == 4

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from attar.report.markup import number
+from attar.report.html import number
 
 
 @pytest.fixture(scope="module")
 def matrix():
-    chance = np.random.default_rng(0)
-    rates = chance.gamma(0.2, 5, (4, 40))
-    return sparse.csr_array(chance.poisson(rates[chance.integers(0, 4, 80)]))
+    generator = np.random.default_rng(0)
+    rates = generator.gamma(0.2, 5, (4, 40))
+    return sparse.csr_array(generator.poisson(rates[generator.integers(0, 4, 80)]))
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +25,8 @@ def tree(page, model, matrix):
 
 
 def test_cells_are_the_largest_stored_over_the_most_expected_others(tree, model, matrix):
-    applied = model.fitted.applied
-    decoded = applied.decode(applied.encode(matrix)).numpy()
+    predictor = model._fitted.predictor
+    decoded = predictor.decode(predictor.encode(matrix)).numpy()
     tables = next(e for e in tree.iter("div") if e.get("class") == "bags").findall("table")
     assert len(tables) == 6
     dense = matrix.toarray()

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 import torch
 
-from attar.report.fields import fields_of
-from attar.report.markup import MISSING, number
+from attar.report.html import MISSING, number
+from attar.report.tables import fields_of
 
 
 def rows_of(tree, name):
@@ -49,7 +49,7 @@ def test_of_many_columns_those_with_most_error_are_shown(page, fitted):
 
 def test_samples_are_the_models(table_page, table_model):
     columns, body = rows_of(table_page, "sampled")
-    codes = table_model.fitted.drawing()(8, torch.Generator().manual_seed(0)).numpy()
+    codes = table_model._fitted.drawing()(8, torch.Generator().manual_seed(0)).numpy()
     samples = table_model.inverse_transform(codes)
     for i, tr in enumerate(body.values()):
         shown = [td.text for td in tr.findall("td")]
@@ -65,20 +65,21 @@ def test_whole_numbers_come_back_whole(page, fitted):
 
 @pytest.fixture(scope="module")
 def mixed():
-    chance = np.random.default_rng(0)
+    generator = np.random.default_rng(0)
     n = 120
     data = pd.DataFrame(
         {
-            "age": chance.integers(18, 90, n).astype(float),
-            "city": chance.choice(["Bern", "Oslo", "Rome"], n),
-            "member": chance.random(n) < 0.4,
-            "joined": pd.Timestamp("2020-01-01") + pd.to_timedelta(chance.integers(0, 900, n), "D"),
-            "opens": pd.to_timedelta(chance.integers(1, 300, n), "min"),
+            "age": generator.integers(18, 90, n).astype(float),
+            "city": generator.choice(["Bern", "Oslo", "Rome"], n),
+            "member": generator.random(n) < 0.4,
+            "joined": pd.Timestamp("2020-01-01")
+            + pd.to_timedelta(generator.integers(0, 900, n), "D"),
+            "opens": pd.to_timedelta(generator.integers(1, 300, n), "min"),
             "number": np.arange(n),
         }
     )
     for name in ("age", "city", "joined"):
-        data.loc[chance.random(n) < 0.2, name] = None
+        data.loc[generator.random(n) < 0.2, name] = None
     return data
 
 
@@ -130,12 +131,12 @@ def test_a_missing_number_is_a_dash_over_what_is_expected(page, fitted):
 
 
 def test_errors_of_columns_are_means_over_what_is_known(mixed_page, mixed_model, mixed):
-    applied = mixed_model.fitted.applied
-    rows = applied.preparation.kind.rows(mixed)
-    squares = (applied.preparation.prepare(rows) - applied.decode(applied.encode(rows))) ** 2
+    predictor = mixed_model._fitted.predictor
+    rows = predictor.preparation.kind.rows(mixed)
+    squares = (predictor.preparation.prepare(rows) - predictor.decode(predictor.encode(rows))) ** 2
     errors = {
         field.name: squares[:, field.features].nanmean().item()
-        for field in fields_of(applied.preparation.kind)
+        for field in fields_of(predictor.preparation.kind)
     }
     bars = next(e for e in mixed_page.iter("ol") if e.get("class") == "bars")
     assert {li[0].text: li[2].text for li in bars} == {k: number(v) for k, v in errors.items()}
@@ -144,9 +145,9 @@ def test_errors_of_columns_are_means_over_what_is_known(mixed_page, mixed_model,
 
 
 def test_rows_go_from_best_to_worst_by_what_is_known(mixed_page, mixed_model, mixed):
-    applied = mixed_model.fitted.applied
-    rows = applied.preparation.kind.rows(mixed)
-    squares = (applied.preparation.prepare(rows) - applied.decode(applied.encode(rows))) ** 2
+    predictor = mixed_model._fitted.predictor
+    rows = predictor.preparation.kind.rows(mixed)
+    squares = (predictor.preparation.prepare(rows) - predictor.decode(predictor.encode(rows))) ** 2
     errors = squares.nanmean(1).numpy()
     _, body = rows_of(mixed_page, "compared")
     shown = [int(name.removeprefix("row ")) for name in body]
@@ -170,7 +171,7 @@ def test_walks_name_the_likeliest_levels(page, mixed_model, mixed):
 
 
 def test_a_level_never_seen_is_said_so(mixed_model, mixed):
-    field = next(f for f in fields_of(mixed_model.fitted.kind) if f.name == "city")
+    field = next(f for f in fields_of(mixed_model._fitted.kind) if f.name == "city")
     rows = np.zeros((3, 9))
     rows[:, field.cells.start] = [-1, np.nan, 1]
     assert field.said(rows) == ["never seen", MISSING, "Oslo"]

@@ -12,14 +12,14 @@ SMALL = Autoregressive(hidden=32, steps=120)
 FIRST = torch.tensor([0.4, 0.3, 0.2, 0.1])
 
 
-def chance(seed):
+def generator(seed):
     return torch.Generator().manual_seed(seed)
 
 
 @pytest.fixture(scope="module")
 def chained():
     """Return a code of five symbols, and codes whose symbols are a Markov chain."""
-    generator = chance(0)
+    generator = generator(0)
     symbols = [torch.multinomial(FIRST, 4000, replacement=True, generator=generator)]
     for _ in range(4):
         symbols.append(torch.multinomial(CHAIN[symbols[-1]], 1, generator=generator)[:, 0])
@@ -30,7 +30,7 @@ def chained():
 @pytest.fixture(scope="module")
 def drawn(chained):
     code, codes = chained
-    return code.symbols(SMALL.fit(code, codes)(10_000, chance(1)))
+    return code.symbols(SMALL.fit(code, codes)(10_000, generator(1)))
 
 
 def test_the_first_symbols_come_as_often_as_they_did(drawn):
@@ -54,8 +54,8 @@ def test_it_tells_what_the_even_prior_misses():
     agree = [
         (s[:, 0] == s[:, 1]).float().mean()
         for s in (
-            code.symbols(draw(2000, chance(0))),
-            code.symbols(code.prior.sample(2000, chance(0))),
+            code.symbols(draw(2000, generator(0))),
+            code.symbols(code.prior.sample(2000, generator(0))),
         )
     ]
     assert agree[0] > 0.98
@@ -67,9 +67,9 @@ def test_symbols_of_a_large_codebook_are_known_by_their_vectors():
     code = VectorQuantized(codebook=256, dim=2).build(4).eval()
     start = torch.randn(600, 2)
     codes = code.constrain(torch.cat([start, start + 0.1 * torch.randn(600, 2)], -1))
-    drawn = SMALL.fit(code, codes[:300])(2000, chance(0))
+    drawn = SMALL.fit(code, codes[:300])(2000, generator(0))
     apart = (drawn[:, :2] - drawn[:, 2:]).square().sum(-1).mean().sqrt()
-    even = code.prior.sample(2000, chance(0))
+    even = code.prior.sample(2000, generator(0))
     assert apart < 0.5 * (even[:, :2] - even[:, 2:]).square().sum(-1).mean().sqrt()
 
 
@@ -79,9 +79,9 @@ def test_draws_are_valid_codes_and_equal_for_equal_seeds():
     before = torch.get_rng_state()
     first, second = (Autoregressive(steps=20).fit(code, codes) for _ in range(2))
     assert torch.equal(torch.get_rng_state(), before)
-    z = first(30, chance(2))
-    assert torch.equal(second(30, chance(2)), z)
-    assert not torch.equal(second(30, chance(3)), z)
+    z = first(30, generator(2))
+    assert torch.equal(second(30, generator(2)), z)
+    assert not torch.equal(second(30, generator(3)), z)
     assert torch.equal(code.constrain(z), z)
     assert not z.requires_grad
 
@@ -89,7 +89,7 @@ def test_draws_are_valid_codes_and_equal_for_equal_seeds():
 def test_a_single_position_has_its_symbols_shares():
     code = Gumbel().build(4).eval()
     codes = code.vectors(torch.tensor([[0]] * 60 + [[3]] * 20))
-    symbols = code.symbols(SMALL.fit(code, codes)(4000, chance(0)))
+    symbols = code.symbols(SMALL.fit(code, codes)(4000, generator(0)))
     shares = torch.bincount(symbols[:, 0], minlength=4) / 4000
     error = 4 * math.sqrt(0.75 * 0.25 / 4000)
     assert shares.tolist() == pytest.approx([0.75, 0, 0, 0.25], abs=error + 0.01)
@@ -100,7 +100,7 @@ def test_symbols_may_be_frequent_though_their_neighbours_are_rare():
     code.book.entries.copy_(torch.linspace(-1, 1, 32)[:, None])
     even = code.vectors(torch.arange(0, 32, 2)[:, None])
     draw = Autoregressive(hidden=4, steps=200).fit(code, even)
-    symbols = code.symbols(draw(1000, chance(0)))
+    symbols = code.symbols(draw(1000, generator(0)))
     assert (symbols % 2 == 0).float().mean() > 0.75
 
 

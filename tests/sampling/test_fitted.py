@@ -8,21 +8,21 @@ from torch.distributions import MultivariateNormal
 
 from attar.codes import Gaussian
 from attar.networks import Linear
-from attar.priors import Flow
+from attar.priors import NormalizingFlow
 from attar.recipes import Recipe
 from attar.sampling import FittedFlow, TwoStage
-from attar.sampling.learning import Standard, learnt
+from attar.sampling.base import Standard, learnt
 
-SAMPLERS = [FittedFlow(Flow(widths=(32,)), 150), TwoStage()]
+SAMPLERS = [FittedFlow(NormalizingFlow(widths=(32,)), 150), TwoStage()]
 ids = {"argvalues": SAMPLERS, "ids": lambda sampler: sampler.name}
 
 
-def chance(seed=0):
+def generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
 def drawn(sampler, codes, n, seed=0):
-    return sampler.fit(Gaussian().build(codes.shape[1]), codes)(n, chance(seed))
+    return sampler.fit(Gaussian().build(codes.shape[1]), codes)(n, generator(seed))
 
 
 def energy(first, second):
@@ -33,8 +33,8 @@ def energy(first, second):
 
 def bimodal(n, seed):
     """Return rows around (-2, -1) and (3, 2), with correlated numbers of unlike scales."""
-    noise = torch.randn(n, 2, generator=chance(seed)) @ torch.tensor([[0.4, 0.3], [0.0, 0.2]])
-    which = torch.rand(n, 1, generator=chance(seed + 1)) < 0.7
+    noise = torch.randn(n, 2, generator=generator(seed)) @ torch.tensor([[0.4, 0.3], [0.0, 0.2]])
+    which = torch.rand(n, 1, generator=generator(seed + 1)) < 0.7
     return noise + torch.where(which, torch.tensor([-2.0, -1.0]), torch.tensor([3.0, 2.0]))
 
 
@@ -75,7 +75,7 @@ def test_a_fitted_flow_finds_two_moons_likelier_than_a_gaussian_does():
     standard = Standard.of(moons(0))
     codes, new = standard.there(moons(0)), standard.there(moons(1))
     flow = learnt(
-        lambda: Flow(widths=(32,)).build(2), lambda flow, rows: -flow.log_prob(rows), codes, 120
+        lambda: NormalizingFlow(widths=(32,)).build(2), lambda flow, rows: -flow.log_prob(rows), codes, 120
     )
     normal = MultivariateNormal(codes.mean(0), codes.T.cov())
     assert flow.log_prob(new).mean() > normal.log_prob(new).mean() + 0.5
@@ -83,7 +83,7 @@ def test_a_fitted_flow_finds_two_moons_likelier_than_a_gaussian_does():
 
 def test_a_linear_second_stage_of_gaussian_codes_has_their_moments():
     turn = torch.tensor([[1.0, 0.5, 0.2], [0.0, 1.0, -0.5], [0.0, 0.0, 0.3]])
-    codes = torch.randn(2000, 3, generator=chance()) @ turn + 4
+    codes = torch.randn(2000, 3, generator=generator()) @ turn + 4
     z = drawn(TwoStage(Linear(), 600), codes, 20_000)
     torch.testing.assert_close(z.mean(0), codes.mean(0), rtol=0, atol=0.1)
     torch.testing.assert_close(z.T.cov(), codes.T.cov(), rtol=0.15, atol=0.1)

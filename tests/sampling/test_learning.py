@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from attar.sampling.learning import Standard, learnt
+from attar.sampling.base import Standard, learnt
 
 
 def regression(rows, steps=50):

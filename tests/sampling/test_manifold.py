@@ -8,7 +8,7 @@ from attar.errors import SettingError
 from attar.sampling import Manifold
 
 
-class Learnt:
+class FittedEstimator:
     """A Riemannian code whose encoder puts two anchors where it is told to."""
 
     @staticmethod
@@ -22,14 +22,14 @@ class Learnt:
         return code
 
 
-def chance(seed):
+def generator(seed):
     return torch.Generator().manual_seed(seed)
 
 
 def test_in_one_dimension_draws_follow_the_root_of_the_inverse_metric():
     centres, logs = torch.tensor([[-1.0], [1.2]]), torch.tensor([[0.5], [-0.3]])
-    code = Learnt.code(centres, logs, temperature=0.8, floor=0.05)
-    drawn = Manifold(steps=60).fit(code, centres)(4000, chance(0))[:, 0].numpy()
+    code = FittedEstimator.code(centres, logs, temperature=0.8, floor=0.05)
+    drawn = Manifold(steps=60).fit(code, centres)(4000, generator(0))[:, 0].numpy()
     grid = np.linspace(-2.6, 2.8, 20_001)
     bumps = sum(np.exp(2 * a - ((grid - c) / 0.8) ** 2) for c, a in ((-1.0, 0.5), (1.2, -0.3)))
     share = np.cumsum(np.sqrt(bumps + 0.05))
@@ -41,8 +41,8 @@ def test_in_one_dimension_draws_follow_the_root_of_the_inverse_metric():
 
 def test_in_two_dimensions_draws_around_one_anchor_lie_as_far_out_as_they_should():
     centres, logs = torch.tensor([[0.4, -0.7]]), torch.zeros(1, 2)
-    code = Learnt.code(centres, logs, temperature=1.5, floor=0.02)
-    drawn = Manifold().fit(code, centres)(4000, chance(1))
+    code = FittedEstimator.code(centres, logs, temperature=1.5, floor=0.02)
+    drawn = Manifold().fit(code, centres)(4000, generator(1))
     apart = (drawn - centres).double()
     grid = np.linspace(0, 3, 20_001)
     # √det G⁻¹ is exp(-r² / T²) + λ in the plane, and circles are as long as r.
@@ -56,11 +56,11 @@ def test_in_two_dimensions_draws_around_one_anchor_lie_as_far_out_as_they_should
 
 def test_draws_depend_on_the_generator_alone():
     centres = torch.randn(6, 3)
-    draw = Manifold(steps=5).fit(Learnt.code(centres, torch.zeros(6, 3)), centres)
-    first = draw(20, chance(3))
+    draw = Manifold(steps=5).fit(FittedEstimator.code(centres, torch.zeros(6, 3)), centres)
+    first = draw(20, generator(3))
     torch.manual_seed(9)
-    assert torch.equal(draw(20, chance(3)), first)
-    assert not torch.equal(draw(20, chance(4)), first)
+    assert torch.equal(draw(20, generator(3)), first)
+    assert not torch.equal(draw(20, generator(4)), first)
     assert first.dtype == torch.float32
     assert not first.requires_grad
 

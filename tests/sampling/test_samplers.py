@@ -6,30 +6,30 @@ from scipy import stats
 from attar.codes import Gaussian, Point
 from attar.errors import SettingError
 from attar.sampling import FromPrior, GaussianMixture
-from attar.sampling.samplers import drawing
+from attar.sampling.density import drawing
 
 CENTRES = np.array([[-5.0, 0.0], [5.0, 5.0], [0.0, -6.0]])
 
 
 @pytest.fixture
 def clusters():
-    chance = np.random.default_rng(0)
-    which = chance.choice(3, 600, p=[0.5, 0.3, 0.2])
-    return (CENTRES[which] + 0.4 * chance.normal(size=(600, 2))).astype(np.float32)
+    generator = np.random.default_rng(0)
+    which = generator.choice(3, 600, p=[0.5, 0.3, 0.2])
+    return (CENTRES[which] + 0.4 * generator.normal(size=(600, 2))).astype(np.float32)
 
 
-def chance(seed):
+def generator(seed):
     return torch.Generator().manual_seed(seed)
 
 
 def from_mixture(codes, n, seed):
     draw = GaussianMixture().fit(Point().build(codes.shape[1]), torch.from_numpy(codes))
-    return draw(n, chance(seed)).numpy()
+    return draw(n, generator(seed)).numpy()
 
 
 def from_prior(n, code_size, seed):
     codes = torch.zeros(1, code_size)
-    return FromPrior().fit(Gaussian().build(code_size), codes)(n, chance(seed)).numpy()
+    return FromPrior().fit(Gaussian().build(code_size), codes)(n, generator(seed)).numpy()
 
 
 def test_codes_from_the_prior_are_standard_normal():
@@ -99,7 +99,7 @@ def test_codes_without_clusters_have_their_moments_too():
 def test_a_code_with_a_prior_is_drawn_from_it_and_any_other_from_a_mixture(clusters):
     codes = torch.from_numpy(clusters)
     prior, mixture = (
-        drawing(None, code.build(2), codes)(50, chance(1)) for code in (Gaussian(), Point())
+        drawing(None, code.build(2), codes)(50, generator(1)) for code in (Gaussian(), Point())
     )
     assert np.array_equal(prior.numpy(), from_prior(50, 2, seed=1))
     assert np.array_equal(mixture.numpy(), from_mixture(clusters, 50, seed=1))
@@ -111,8 +111,8 @@ def test_a_code_without_a_prior_cannot_be_drawn_from_it():
 
 
 def test_many_codes_are_drawn_in_parts_that_differ(monkeypatch):
-    monkeypatch.setattr("attar.sampling.samplers.PART", 1000)
-    codes = drawing(None, Gaussian().build(2), torch.zeros(1, 2))(2500, chance(1))
+    monkeypatch.setattr("attar.sampling.density.PART", 1000)
+    codes = drawing(None, Gaussian().build(2), torch.zeros(1, 2))(2500, generator(1))
     assert codes.shape == (2500, 2)
     assert len(codes.unique(dim=0)) == 2500
     assert stats.kstest(codes.flatten().numpy(), "norm").pvalue > 0.01

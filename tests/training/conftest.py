@@ -8,7 +8,7 @@ from attar.likelihoods import Gaussian
 from attar.networks import Mlp
 from attar.recipes import recipe
 from attar.training import OneCycle, Optimizer
-from attar.training.loop import Settings, Training
+from attar.training.loop import TrainingSettings, Training
 
 ROWS, SIZE = 60, 4
 
@@ -39,7 +39,7 @@ def training():
             Selection(held, learnt, 10),
             Selection(held, learnt, 40),
             Selection(held, torch.arange(40, 60), 20) if held_out else None,
-            Settings(
+            TrainingSettings(
                 **{
                     "epochs": 6,
                     "optimizer": Optimizer("adam"),

@@ -50,8 +50,8 @@ class Break(Callback):
 
 def outcome(training):
     history = training.run()
-    figures = [{k: v for k, v in e.to_json().items() if k != "rows_per_second"} for e in history]
-    return training.model.state_dict(), figures
+    metrics = [{k: v for k, v in e.to_json().items() if k != "rows_per_second"} for e in history]
+    return training.model.state_dict(), metrics
 
 
 def assert_equal(found, expected):

@@ -84,10 +84,10 @@ def test_training_leaves_the_best_weights(training, held_out):
     made = training(callbacks=[Spoil()], held_out=held_out)
     history = made.run()
     assert [epoch.validation_loss is not None for epoch in history] == [held_out] * 6
-    best = min(epoch.judged for epoch in history)
+    best = min(epoch.monitored_loss for epoch in history)
     assert made.best_epoch == 2
     rows = made.held_out if held_out else made.seen
-    assert made.objective.measure(rows)["loss"] == best == history[1].judged
+    assert made.objective.measure(rows)["loss"] == best == history[1].monitored_loss
     assert not made.model.training
 
 

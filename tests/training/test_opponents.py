@@ -9,7 +9,7 @@ from attar.penalties import Adversarial, Permuted
 from attar.priors import StandardNormal
 from attar.recipe import Recipe
 from attar.records import Batch
-from attar.training.opponents import Opponents
+from attar.training.loop import Opponents
 
 
 def made(recipe):

@@ -5,7 +5,7 @@ import torch
 
 from attar import SettingError
 from attar.training import Optimizer
-from attar.training.optimizers import ALGORITHMS, DEFAULTS, drop_denormals
+from attar.training.optim import ALGORITHMS, DEFAULTS, drop_denormals
 
 DOUBLE = torch.float64
 START, RATE = torch.tensor([1.0, -2.0, 0.5], dtype=DOUBLE), 0.1

@@ -10,7 +10,7 @@ from attar.networks import Mlp
 from attar.recipe import Recipe
 from attar.records import Batch
 from attar.training import precision
-from attar.training.precision import LARGE, half_pays
+from attar.training.runtime import LARGE, half_pays
 
 CPU = torch.device("cpu")
 
@@ -23,8 +23,8 @@ def objective():
 
 @pytest.fixture
 def batch():
-    chance = torch.Generator().manual_seed(1)
-    rows = torch.rand(40, 20, generator=chance)
+    generator = torch.Generator().manual_seed(1)
+    rows = torch.rand(40, 20, generator=generator)
     return Batch(rows, rows)
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from attar.training.threads import ALONE, threads_for
+from attar.training.runtime import ALONE, threads_for
 
 
 @pytest.fixture

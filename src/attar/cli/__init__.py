@@ -12,15 +12,9 @@ from typing import Any
 import typer
 
 from attar import __version__
-from attar.cli.encode import encode
-from attar.cli.evaluate import evaluate
+from attar.cli.apply import encode, evaluate, reconstruct, report, sample
 from attar.cli.fit import fit
-from attar.cli.info import info
-from attar.cli.inspect import inspect
-from attar.cli.recipes import recipes
-from attar.cli.reconstruct import reconstruct
-from attar.cli.report import report
-from attar.cli.sample import sample
+from attar.cli.show import info, inspect, recipes
 from attar.errors import AttarError, AttarWarning
 
 app = typer.Typer(

@@ -1,26 +1,13 @@
 """Codes: the features become a point, a sparse point, or a distribution."""
 
 from attar.codes.ball import Poincare, WrappedNormal
-from attar.codes.code import Code, CodeModule, Explain
-from attar.codes.flowed import Flowed
-from attar.codes.flows import InverseAutoregressive, Planar
+from attar.codes.base import Code, CodeModule, LogLikelihood
+from attar.codes.flowed import Flowed, InverseAutoregressive, Planar
 from attar.codes.gaussian import Gaussian
 from attar.codes.hamiltonian import Hamiltonian
 from attar.codes.ladder import Ladder
-from attar.codes.ordered import Ordered
-from attar.codes.point import Point
-from attar.codes.riemannian import Riemannian
-from attar.codes.sparse import (
-    BatchTopK,
-    Gated,
-    JumpRelu,
-    Matryoshka,
-    SparseKL,
-    SparseL1,
-    TopK,
-)
-from attar.codes.sphere import Sphere, UniformSphere
-from attar.codes.symbols import (
+from attar.codes.point import Ordered, Point
+from attar.codes.quantized import (
     BernoulliBits,
     FiniteScalar,
     Gumbel,
@@ -33,13 +20,23 @@ from attar.codes.symbols import (
     TwoLevels,
     VectorQuantized,
 )
+from attar.codes.riemannian import Riemannian
+from attar.codes.sparse import (
+    BatchTopK,
+    Gated,
+    JumpRelu,
+    Matryoshka,
+    SparseKL,
+    SparseL1,
+    TopK,
+)
+from attar.codes.sphere import Sphere, UniformSphere
 
 __all__ = [
     "BatchTopK",
     "BernoulliBits",
     "Code",
     "CodeModule",
-    "Explain",
     "FiniteScalar",
     "Flowed",
     "Gated",
@@ -50,6 +47,7 @@ __all__ = [
     "InverseAutoregressive",
     "JumpRelu",
     "Ladder",
+    "LogLikelihood",
     "LookupFree",
     "Matryoshka",
     "Ordered",

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Generator, Tensor
 
-from attar.codes.code import Code, CodeModule, Explain
+from attar.codes.base import Code, CodeModule, LogLikelihood
 from attar.errors import SettingError
-from attar.priors import Prior, PriorModule
-from attar.priors.normal import log_normal, moments
+from attar.priors import Prior, PriorModule, log_normal, moments
 from attar.records import Coded
 
 
@@ -63,9 +62,9 @@ class Ball:
 
     def distance(self, x: Tensor, y: Tensor) -> Tensor:
         """Return the length of the way from points (n, d) to others (m, d): (n, m)."""
-        apart = torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
+        distances = torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
         x, y = (1 - self.curvature * points.square().sum(-1) for points in (x, y))
-        return 2 / self.root * (self.root * apart / (x[:, None] * y).sqrt()).asinh()
+        return 2 / self.root * (self.root * distances / (x[:, None] * y).sqrt()).asinh()
 
     def far(self, first: Tensor, then: Tensor) -> Tensor:
         """Return how far exp₀(first) ⊕ exp₀(then) is from the origin: (..., 1).
@@ -186,7 +185,10 @@ class PoincareModule(CodeModule):
         self.ball = prior.ball
 
     def forward(
-        self, features: Tensor, noise: Tensor | None = None, explain: Explain | None = None
+        self,
+        features: Tensor,
+        noise: Tensor | None = None,
+        log_likelihood: LogLikelihood | None = None,
     ) -> Coded:
         """Return draws of the posterior, and log q - log p at each."""
         mean, log_variance = moments(features)
@@ -199,11 +201,11 @@ class PoincareModule(CodeModule):
         log_p = self.prior.log_prob_at(far).to(z.dtype)
         return Coded(z, log_q - log_p, log_q, log_p)
 
-    def point(self, features: Tensor, explain: Explain | None = None) -> Tensor:
+    def point(self, features: Tensor, log_likelihood: LogLikelihood | None = None) -> Tensor:
         """Return the posterior's centre: (B, d)."""
         return self.ball.inside(self.ball.out(features.chunk(2, dim=-1)[0]))
 
-    def shown(self, z: Tensor) -> Tensor:
+    def decoder_input(self, z: Tensor) -> Tensor:
         """Return the vectors that lead from the origin to codes (n, d): (n, d)."""
         return self.ball.back(self.ball.inside(z))
 

@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from attar.codes.code import Code, CodeModule, Explain
-from attar.priors import Prior, PriorModule, StandardNormal
-from attar.priors.normal import log_normal as log_normal
-from attar.priors.normal import moments
+from attar.codes.base import Code, CodeModule, LogLikelihood
+from attar.priors import Prior, PriorModule, StandardNormal, moments
+from attar.priors import log_normal as log_normal
 from attar.records import Coded
 
 
@@ -55,7 +54,10 @@ class GaussianModule(CodeModule):
         super().__init__(prior)
 
     def forward(
-        self, features: Tensor, noise: Tensor | None = None, explain: Explain | None = None
+        self,
+        features: Tensor,
+        noise: Tensor | None = None,
+        log_likelihood: LogLikelihood | None = None,
     ) -> Coded:
         """Return draws of the posterior, and its divergence from the prior."""
         mean, log_variance = moments(features)
@@ -69,6 +71,6 @@ class GaussianModule(CodeModule):
         rate = log_q - log_p if rate is None else rate.expand(len(epsilon), -1)
         return Coded(z, rate, log_q, log_p, moments=(mean, log_variance))
 
-    def point(self, features: Tensor, explain: Explain | None = None) -> Tensor:
+    def point(self, features: Tensor, log_likelihood: LogLikelihood | None = None) -> Tensor:
         """Return the posterior's mean: (B, d)."""
         return features.chunk(2, dim=-1)[0]

@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from attar.codes.code import Code, CodeModule, Explain
-from attar.priors import Prior, PriorModule, StandardNormal
-from attar.priors.normal import log_normal, moments
+from attar.codes.base import Code, CodeModule, LogLikelihood
+from attar.priors import Prior, PriorModule, StandardNormal, log_normal, moments
 from attar.records import Coded
 
 # From positions (..., d) to the gradient of the log-density there (..., d).
@@ -60,7 +59,7 @@ class Hamiltonian(Code, name="hamiltonian"):
 
     def build(self, code_size: int, shape: tuple[int, ...] = ()) -> CodeModule:
         """Return the module; there must be a step, and its size above 0."""
-        steps, longest = self.counted("steps"), self.positive("longest")
+        steps, longest = self.positive_integer("steps"), self.positive("longest")
         prior = self.prior.build(code_size, shape)
         return HamiltonianModule(prior, code_size, steps, longest, code_size)
 
@@ -122,7 +121,10 @@ class HamiltonianModule(CodeModule):
         return Euclidean()
 
     def forward(
-        self, features: Tensor, noise: Tensor | None = None, explain: Explain | None = None
+        self,
+        features: Tensor,
+        noise: Tensor | None = None,
+        log_likelihood: LogLikelihood | None = None,
     ) -> Coded:
         """Return draws moved, and log q - log p of position and momentum."""
         mean, log_variance = self._moments(features)
@@ -133,19 +135,21 @@ class HamiltonianModule(CodeModule):
         momentum = kinetics.momentum(z, normal)
         # Heating before the steps and cooling in them cancel in the density, as volumes do.
         log_q = log_normal(epsilon, log_variance) + kinetics.log_prob(z, momentum)
-        z, momentum = self.flow(z, momentum, explain, kinetics)
+        z, momentum = self.flow(z, momentum, log_likelihood, kinetics)
         log_p = self.prior.log_prob(z) + kinetics.log_prob(z, momentum)
         return Coded(z, log_q - log_p, log_q, log_p)
 
-    def point(self, features: Tensor, explain: Explain | None = None) -> Tensor:
+    def point(self, features: Tensor, log_likelihood: LogLikelihood | None = None) -> Tensor:
         """Return where the posterior's mean moves from rest: (B, d); without a row, the mean."""
         mean, _ = self._moments(features)
-        if explain is None:
+        if log_likelihood is None:
             return mean
-        return self.flow(mean[None], torch.zeros_like(mean)[None], explain, self.kinetics())[0][0]
+        return self.flow(mean[None], torch.zeros_like(mean)[None], log_likelihood, self.kinetics())[
+            0
+        ][0]
 
     def flow(
-        self, z: Tensor, momentum: Tensor, explain: Explain | None, kinetics: Kinetics
+        self, z: Tensor, momentum: Tensor, log_likelihood: LogLikelihood | None, kinetics: Kinetics
     ) -> tuple[Tensor, Tensor]:
         """Return position and momentum (K, B, d) after all steps.
 
@@ -153,7 +157,7 @@ class HamiltonianModule(CodeModule):
         """
 
         def slope(z: Tensor) -> Tensor:
-            return gradient(lambda z: self._log_joint(z, explain), z)
+            return gradient(lambda z: self._log_joint(z, log_likelihood), z)
 
         size, heat = self.longest * self.size_logits.sigmoid(), self.heat.exp()
         momentum, pull = momentum * (1 + heat), slope(z)
@@ -163,9 +167,9 @@ class HamiltonianModule(CodeModule):
             momentum = momentum * after / before
         return z, momentum
 
-    def _log_joint(self, z: Tensor, explain: Explain | None) -> Tensor:
+    def _log_joint(self, z: Tensor, log_likelihood: LogLikelihood | None) -> Tensor:
         log_prior = self.prior.log_prob(z)
-        return log_prior if explain is None else log_prior + explain(z)
+        return log_prior if log_likelihood is None else log_prior + log_likelihood(z)
 
     def _moments(self, features: Tensor) -> tuple[Tensor, Tensor]:
         return moments(features[:, : 2 * self.code_size])

@@ -8,11 +8,10 @@ from itertools import pairwise
 import torch
 from torch import Generator, Tensor, nn
 
-from attar.codes.code import Code, CodeModule, Explain
+from attar.codes.base import Code, CodeModule, LogLikelihood
 from attar.errors import SettingError
 from attar.networks.mlp import linear
-from attar.priors import PriorModule
-from attar.priors.normal import drawn, log_density, moments
+from attar.priors import PriorModule, drawn, log_density, moments
 from attar.records import Coded
 
 # Mean and log-variance of a diagonal gaussian.
@@ -61,14 +60,14 @@ class Ladder(Code, name="ladder"):
 
     def build(self, code_size: int, shape: tuple[int, ...] = ()) -> CodeModule:
         """Return the module; each level needs a number, and the networks a hidden unit."""
-        if self.counted("levels") > code_size:
+        if self.positive_integer("levels") > code_size:
             raise SettingError(
                 f"A ladder code of size {code_size} cannot have {self.levels} levels: choose "
                 f"levels between 1 and {code_size}."
             )
         ends = [max(i + 1, code_size >> (self.levels - 1 - i)) for i in range(self.levels)]
         sizes = [b - a for a, b in pairwise([0, *ends])]
-        return LadderModule(LadderPrior(sizes, self.counted("hidden")))
+        return LadderModule(LadderPrior(sizes, self.positive_integer("hidden")))
 
 
 class LadderPrior(PriorModule):
@@ -127,22 +126,25 @@ class LadderModule(CodeModule):
         super().__init__(prior)
 
     def forward(
-        self, features: Tensor, noise: Tensor | None = None, explain: Explain | None = None
+        self,
+        features: Tensor,
+        noise: Tensor | None = None,
+        log_likelihood: LogLikelihood | None = None,
     ) -> Coded:
         """Return draws of all levels, and the sum of their divergences from what is expected."""
         mean, _ = features.chunk(2, dim=-1)
         epsilon = torch.randn_like(mean)[None] if noise is None else noise
         z = mean.new_empty(len(epsilon), len(mean), 0)
         rate, log_q, log_p = (z.new_zeros(z.shape[:2]) for _ in range(3))
-        for level, chance in enumerate(torch.split(epsilon, self.prior.sizes, dim=-1)):
+        for level, generator in enumerate(torch.split(epsilon, self.prior.sizes, dim=-1)):
             q, p = self._posterior(features, z, level)
-            own = q[0] + chance * (0.5 * q[1]).exp()
+            own = q[0] + generator * (0.5 * q[1]).exp()
             rate = rate + divergence(q, p)
             log_q, log_p = log_q + log_density(own, *q), log_p + log_density(own, *p)
             z = torch.cat([z, own], dim=-1)
         return Coded(z, rate, log_q, log_p)
 
-    def point(self, features: Tensor, explain: Explain | None = None) -> Tensor:
+    def point(self, features: Tensor, log_likelihood: LogLikelihood | None = None) -> Tensor:
         """Return the mean of each level, given the means above: (B, d)."""
         z = features[:, :0]
         for level in range(len(self.prior.sizes)):

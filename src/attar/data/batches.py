@@ -55,7 +55,7 @@ class Held(Holding):
         Raw bytes, or scaled floating point values.
     prepare : callable
         What makes prepared values of them, batch by batch.
-    gaps : bool
+    missing : bool
         Whether cells are missing, which are NaN.
     hidden : float
         The share of cells that are hidden from the encoder on top, where cells are missing.
@@ -63,20 +63,20 @@ class Held(Holding):
 
     values: Tensor
     prepare: Callable[[Tensor], Tensor]
-    gaps: bool = False
+    missing: bool = False
     hidden: float = 0.0
 
     def batch(self, rows: Tensor) -> Batch:
         """Return the rows of these indices, prepared."""
         values = self.values.index_select(0, rows)
-        if self.gaps:
-            return with_gaps(values, self.prepare, self.hidden)
+        if self.missing:
+            return with_missing(values, self.prepare, self.hidden)
         prepared = self.prepare(values)
         return Batch(prepared, prepared)
 
 
 @dataclass(frozen=True)
-class Told(Holding):
+class Conditioned(Holding):
     """Rows held, each with its condition.
 
     Attributes
@@ -93,7 +93,7 @@ class Told(Holding):
         return replace(self.held.batch(rows), condition=self.condition.index_select(0, rows))
 
 
-def with_gaps(cells: Tensor, prepare: Callable[[Tensor], Tensor], hidden: float = 0.0) -> Batch:
+def with_missing(cells: Tensor, prepare: Callable[[Tensor], Tensor], hidden: float = 0.0) -> Batch:
     """Return the batch of cells (B, *cells) of which some are missing (NaN).
 
     Others are hidden from the encoder by chance, from none to twice the share in a row, while the

@@ -46,12 +46,12 @@ class Number(Cell):
 
 
 @dataclass(frozen=True)
-class Whole(Number):
+class Integer(Number):
     """An integer, such as a count: one feature, scaled like any number."""
 
 
 @dataclass(frozen=True)
-class Flag(Cell):
+class Boolean(Cell):
     """0 or 1: one feature."""
 
     @property
@@ -61,7 +61,7 @@ class Flag(Cell):
 
 
 @dataclass(frozen=True)
-class Levels(Cell):
+class Category(Cell):
     """The number of one of several levels: a feature each, 1 at the level and 0 elsewhere.
 
     A raw -1 is a level never seen: 0 everywhere, and observed.
@@ -211,11 +211,11 @@ class _Plan:
         def of(kind: type[Cell]) -> list[int]:
             return [i for i, cell in enumerate(cells) if isinstance(cell, kind)]
 
-        leveled, phases = of(Levels), of(Phase)
+        leveled, phases = of(Category), of(Phase)
         spans = [range(s.start, s.stop) for s in segments]
         self.cell = index([i for i, span in enumerate(spans) for _ in span])
         self.first = index([span.start for span in spans])
-        self.flags = index(of(Flag))
+        self.flags = index(of(Boolean))
         self.levels = index([feature for i in leveled for feature in spans[i]])
         self.level = index([number for i in leveled for number in range(len(spans[i]))])
         self.segment = index([number for number, i in enumerate(leveled) for _ in spans[i]])

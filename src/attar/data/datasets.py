@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attar.data.files.idx import parse_idx, unpacked
+from attar.data.files.arrays import parse_idx, unpacked
 from attar.errors import DataError, FileError, unknown
 
 Rows = NDArray[Any]

@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attar.data.kind import Kind, Portion, Rows, back_to, require_finite
-from attar.data.pictures.folder import Pictures
-from attar.data.pictures.picture import MODES
-from attar.data.sample import SIZE, Sample
+from attar.data.pictures import MODES, Pictures
 from attar.data.scaling import MinMax, Scaling
+from attar.data.stream import SIZE, Sample
 from attar.data.summary import Moments, Summary
 from attar.errors import DataError
 
@@ -118,7 +117,7 @@ class Images(Kind):
             f"in {folder} hold bytes: give an array."
         )
 
-    def restore(self, rows: Rows, aside: Any = None) -> Any:
+    def restore(self, rows: Rows, passthrough: Any = None) -> Any:
         """Return pixels with channels last again, in the images' own dtype."""
         pixels = rows[:, 0] if len(self.size) == 2 else rows.transpose(0, 2, 3, 1)
         return back_to(np.dtype(self.dtype), pixels)

@@ -106,19 +106,19 @@ class Kind(ABC):
         """Return what each raw row is of, where it is not simply a row of the data."""
         return None
 
-    def aside(self, data: Any) -> Any:
+    def passthrough(self, data: Any) -> Any:
         """Return what is not learnt, but needed to give this very data back."""
         return None
 
     @abstractmethod
-    def restore(self, rows: Rows, aside: Any = None) -> Any:
+    def restore(self, rows: Rows, passthrough: Any = None) -> Any:
         """Return raw rows (n, *cells) in the user's own form, dtypes included.
 
         Parameters
         ----------
         rows : array
-        aside : object
-            What :meth:`aside` gave for the data that these rows stand for; None for new data.
+        passthrough : object
+            What :meth:`passthrough` gave for the data that these rows stand for; None for new data.
         """
 
     @abstractmethod

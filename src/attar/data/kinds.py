@@ -1,4 +1,4 @@
-"""The kinds of data, by name."""
+"""Which kind some data is, and how it is prepared."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from scipy import sparse
 
 from attar.data.images import Images
 from attar.data.kind import Kind
-from attar.data.pictures.folder import Pictures
-from attar.data.series import SeriesData, Windows
-from attar.data.sparse import Sparse
+from attar.data.pictures import Pictures
+from attar.data.preparation import Preparation
+from attar.data.scaling import Scaler, Scaling
+from attar.data.series import Series, Windows
+from attar.data.sparse import Sparse, SparsePreparation
 from attar.data.stream import Stream
+from attar.data.summary import Summary
 from attar.data.table import Table
 from attar.errors import DataError
 
@@ -32,7 +35,7 @@ def kind_of(data: Any) -> type[Kind]:
         return Images
     if isinstance(data, Stream):
         return kind_of(next(iter(data)))
-    if isinstance(data, SeriesData):
+    if isinstance(data, Series):
         return Windows
     if isinstance(data, pd.DataFrame) or hasattr(data, "__arrow_c_stream__"):
         return Table
@@ -54,3 +57,17 @@ def kind_of(data: Any) -> type[Kind]:
         f"array with {dimensions} dimensions instead. Reshape your data: array.reshape(-1, 1) for "
         "one column, array.reshape(1, -1) for one row."
     )
+
+
+def preparation(kind: Kind, scaling: Scaling, summary: Summary) -> Preparation:
+    """Return the preparation that suits data of a kind and summary."""
+    return _type(kind).fit(kind, scaling, summary)
+
+
+def restored(kind: Kind, scaler: Scaler) -> Preparation:
+    """Return the preparation that has this scaler."""
+    return _type(kind)(kind, scaler)
+
+
+def _type(kind: Kind) -> type[Preparation]:
+    return SparsePreparation if isinstance(kind, Sparse) else Preparation

@@ -15,8 +15,7 @@ from torch import Tensor
 from attar.data.batches import Held, Holding
 from attar.data.kind import Kind, Rows
 from attar.data.scaling import Scaler, Scaling
-from attar.data.summary import Summary
-from attar.data.tensors import as_tensor
+from attar.data.summary import Summary, as_tensor
 from attar.records import Batch
 
 # How many cells are scaled at once: so few that one thread does it, and none waits for another.

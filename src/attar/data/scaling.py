@@ -205,9 +205,9 @@ def skewness(columns: NDArray[Any]) -> Array:
     values = columns.astype(np.float64)
     known = ~np.isnan(values)
     count = np.maximum(known.sum(0), 1)
-    apart = np.where(known, values - np.where(known, values, 0).sum(0) / count, 0)
-    variance = (apart**2).sum(0) / count
-    third: Array = (apart**3).sum(0) / count / _never_zero(variance) ** 1.5
+    centred = np.where(known, values - np.where(known, values, 0).sum(0) / count, 0)
+    variance = (centred**2).sum(0) / count
+    third: Array = (centred**3).sum(0) / count / _never_zero(variance) ** 1.5
     return third
 
 

@@ -13,23 +13,21 @@ from numpy.typing import NDArray
 
 from attar.checks import positive_integer
 from attar.data.kind import Kind, Portion, Rows, require_finite
-from attar.data.sample import Sample
 from attar.data.scaling import Scaling, Standard
+from attar.data.stream import Sample
 from attar.data.stream import pieces as pieces_of
 from attar.data.summary import Moments, Summary
+from attar.data.windows.forms import LongTable, Name, Points, SeriesForm, Stack
 from attar.data.windows.layout import Layout, suitable_stride, suitable_window
-from attar.data.windows.longtable import LongTable
-from attar.data.windows.points import Form, Name, Points
-from attar.data.windows.stack import Stack
 from attar.errors import DataError, SettingError
 
 Array = NDArray[np.float64]
 
-FORMS: dict[str, type[Form]] = {form.name: form for form in (LongTable, Stack)}
+FORMS: dict[str, type[SeriesForm]] = {form.name: form for form in (LongTable, Stack)}
 
 
 @dataclass(frozen=True, eq=False)
-class SeriesData:
+class Series:
     """Data that are time series.
 
     Parameters
@@ -80,7 +78,7 @@ class SeriesData:
 
 
 @dataclass(frozen=True)
-class Aside:
+class Passthrough:
     """What gives a user's own series back.
 
     Attributes
@@ -108,18 +106,18 @@ class Windows(Kind):
     window, stride : int
     step : float
         The time from a point to the next, in seconds where times are dates.
-    learnt : tuple of int
+    channels_used : tuple of int
         The numbers of the channels that hold values.
     typical : tuple of ((float, float) or None)
         Mean and deviation of a typical series, for each of these channels that is standardized
         within each series; None for one that is not.
     """
 
-    form: Form
+    form: SeriesForm
     window: int
     stride: int
     step: float
-    learnt: tuple[int, ...]
+    channels_used: tuple[int, ...]
     typical: tuple[tuple[float, float] | None, ...]
 
     name = "series"
@@ -127,7 +125,7 @@ class Windows(Kind):
     @property
     def shape(self) -> tuple[int, ...]:
         """(channels, window)."""
-        return (len(self.learnt), self.window)
+        return (len(self.channels_used), self.window)
 
     @classmethod
     def of(cls, pieces: Iterable[Any]) -> tuple[Self, Summary]:
@@ -143,7 +141,7 @@ class Windows(Kind):
             If the stride is larger than the window.
         """
         given = whole(pieces)
-        form: Form
+        form: SeriesForm
         if isinstance(given.data, pd.DataFrame):
             form = LongTable.of(given.data, given.time, given.series)
         elif given.time is not None or given.series is not None:
@@ -151,8 +149,8 @@ class Windows(Kind):
         else:
             form = Stack.of(given.data)
         points = _points(form, given.data)
-        learnt = np.flatnonzero(~np.isnan(points.values).all(0))
-        if not len(learnt):
+        channels_used = np.flatnonzero(~np.isnan(points.values).all(0))
+        if not len(channels_used):
             raise DataError("The series hold no value: all of their points are missing.")
         lengths = np.bincount(points.codes)
         several = isinstance(form, Stack) and len(lengths) > 1
@@ -163,9 +161,9 @@ class Windows(Kind):
                 f"stride={stride} would leave out steps between windows of {window}: make it "
                 "smaller."
             )
-        typical = _typical(points.values[:, learnt], points.codes)
+        typical = _typical(points.values[:, channels_used], points.codes)
         step = points.typical_step()
-        kind = cls(form, int(window), int(stride), step, tuple(learnt.tolist()), typical)
+        kind = cls(form, int(window), int(stride), step, tuple(channels_used.tolist()), typical)
         rows = kind._cut(points)
         sample = Sample(lambda rows, places: rows[places])
         sample.add(rows, len(rows))
@@ -191,11 +189,11 @@ class Windows(Kind):
         """
         return self._cut(_points(self.form, self._known(data)))
 
-    def aside(self, data: Any) -> Aside:
+    def passthrough(self, data: Any) -> Passthrough:
         """Return the series, where their points lie in windows, and their levels."""
         known = self._known(data)
         points = _points(self.form, known)
-        return Aside(known, self._layout(points), *self._levels(points))
+        return Passthrough(known, self._layout(points), *self._levels(points))
 
     def index(self, data: Any) -> pd.DataFrame:
         """Return a row for each window: its series, and the times of its first and last point.
@@ -212,25 +210,25 @@ class Windows(Kind):
             index.insert(0, points.names.name, names, allow_duplicates=True)
         return index
 
-    def restore(self, rows: Rows, aside: Any = None) -> Any:
+    def restore(self, rows: Rows, passthrough: Any = None) -> Any:
         """Return series with the mean of all windows at each of their points.
 
         Parameters
         ----------
         rows : array (n, channels, window)
-        aside : Aside or None
+        passthrough : Aside or None
             With it, a table comes back with its own rows, times, columns and index, an array in its
             own shape; channels that were not learnt stay as they are. Without, each window is a
             series of its own: a table has the column of series, or ``series``, with the window's
             number, and times since the window's start.
         """
-        if aside is None:
+        if passthrough is None:
             level, deviation = self._typical_levels()
             windows = np.full((len(rows), self.window, len(self.form.channels)), np.nan)
-            windows[..., self.learnt] = rows.transpose(0, 2, 1) * deviation + level
+            windows[..., self.channels_used] = rows.transpose(0, 2, 1) * deviation + level
             return self.form.new(windows, self.step)
-        values = aside.layout.averaged(rows) * aside.deviation + aside.level
-        return self.form.back(values, self.learnt, aside.data)
+        values = passthrough.layout.averaged(rows) * passthrough.deviation + passthrough.level
+        return self.form.back(values, self.channels_used, passthrough.data)
 
     def joined(self, parts: Sequence[Any]) -> Any:
         """Return tables under each other, or arrays as one."""
@@ -242,7 +240,7 @@ class Windows(Kind):
 
     def columns(self, rows: Rows) -> Rows:
         """Return the channels: all steps of a window share one scale."""
-        return rows.transpose(0, 2, 1).reshape(-1, len(self.learnt))
+        return rows.transpose(0, 2, 1).reshape(-1, len(self.channels_used))
 
     def spread(self, per_column: Array, neutral: float) -> Array:
         """Return the values as (channels, 1)."""
@@ -257,7 +255,7 @@ class Windows(Kind):
     def portions(self) -> list[Portion]:
         """The channels."""
         notes = dict(self.remarks)
-        places = {channel: i for i, channel in enumerate(self.learnt)}
+        places = {channel: i for i, channel in enumerate(self.channels_used)}
         portions = []
         for i, name in enumerate(map(str, self.form.channels)):
             columns = slice(places[i], places[i] + 1) if i in places else slice(0, 0)
@@ -268,17 +266,17 @@ class Windows(Kind):
     def remarks(self) -> list[tuple[str, str]]:
         """Channels without a value, and those that are standardized within each series."""
         names = self.form.channels
-        empty = [str(name) for i, name in enumerate(names) if i not in self.learnt]
-        pairs = zip(self.learnt, self.typical, strict=True)
-        apart = [str(names[channel]) for channel, typical in pairs if typical]
+        empty = [str(name) for i, name in enumerate(names) if i not in self.channels_used]
+        pairs = zip(self.channels_used, self.typical, strict=True)
+        standardized = [str(names[channel]) for channel, typical in pairs if typical]
         return [(name, "holds no value: it is not learnt") for name in empty] + [
-            (name, "differs in level: standardized within each series") for name in apart
+            (name, "differs in level: standardized within each series") for name in standardized
         ]
 
     def feature_names(self) -> list[str]:
         """Return channel[step]."""
         channels = self.form.channels
-        return [f"{channels[i]}[{step}]" for i in self.learnt for step in range(self.window)]
+        return [f"{channels[i]}[{step}]" for i in self.channels_used for step in range(self.window)]
 
     def to_json(self) -> dict[str, Any]:
         """Return the form, windows, step, and channels."""
@@ -287,7 +285,7 @@ class Windows(Kind):
             "window": self.window,
             "stride": self.stride,
             "step": self.step,
-            "learnt": list(self.learnt),
+            "learnt": list(self.channels_used),
             "typical": [pair and list(pair) for pair in self.typical],
         }
 
@@ -324,21 +322,21 @@ class Windows(Kind):
 
     def _cut(self, points: Points) -> Rows:
         level, deviation = self._levels(points)
-        values = (points.values[:, self.learnt] - level) / deviation
+        values = (points.values[:, self.channels_used] - level) / deviation
         return self._layout(points).cut(values.astype(points.values.dtype, copy=False))
 
     def _levels(self, points: Points) -> tuple[Array, Array]:
         """Return what each value is shifted and divided by: (m, channels), or (channels,)."""
         level, deviation = self._typical_levels()
-        apart = np.array([pair is not None for pair in self.typical])
-        if not apart.any():
+        standardized = np.array([pair is not None for pair in self.typical])
+        if not standardized.any():
             return level, deviation
-        values = points.values[:, self.learnt].astype(np.float64)
+        values = points.values[:, self.channels_used].astype(np.float64)
         series = pd.DataFrame(values).groupby(points.codes)
         means, deviations = series.mean().to_numpy(), series.std().to_numpy()
         # A series without a value, or without two that differ, takes what is typical.
-        means = np.where(apart & ~np.isnan(means), means, level)
-        deviations = np.where(apart & (deviations > 0), deviations, deviation)
+        means = np.where(standardized & ~np.isnan(means), means, level)
+        deviations = np.where(standardized & (deviations > 0), deviations, deviation)
         return means[points.codes], deviations[points.codes]
 
     def _typical_levels(self) -> tuple[Array, Array]:
@@ -346,7 +344,7 @@ class Windows(Kind):
         return level, deviation
 
 
-def whole(parts: Iterable[Any]) -> SeriesData:
+def whole(parts: Iterable[Any]) -> Series:
     """Return pieces of series, in any form, as one: a DataFrame or an array.
 
     Raises
@@ -354,7 +352,7 @@ def whole(parts: Iterable[Any]) -> SeriesData:
     DataError
         If they are neither tables nor arrays of numbers.
     """
-    given = [part if isinstance(part, SeriesData) else SeriesData(part) for part in parts]
+    given = [part if isinstance(part, Series) else Series(part) for part in parts]
     data = [_table_or_array(piece) for part in given for piece in pieces_of(part.data)]
     if len(data) == 1:
         return replace(given[0], data=data[0])
@@ -377,7 +375,7 @@ def _table_or_array(data: Any) -> Any:
         ) from None
 
 
-def _points(form: Form, data: Any) -> Points:
+def _points(form: SeriesForm, data: Any) -> Points:
     points = form.points(data)
     require_finite(points.values, lambda place: form.describe(place[0]))
     return points
@@ -389,5 +387,5 @@ def _typical(values: Rows, codes: NDArray[np.intp]) -> tuple[tuple[float, float]
     series = frame.groupby(codes)
     means, deviations = series.mean().median(), series.std().median()
     differ = (deviations > 0) & (deviations < frame.std() / 2)
-    figures = zip(means, deviations, differ, strict=True)
-    return tuple((float(m), float(s)) if apart else None for m, s, apart in figures)
+    metrics = zip(means, deviations, differ, strict=True)
+    return tuple((float(m), float(s)) if standardized else None for m, s, standardized in metrics)

@@ -1,27 +1,149 @@
-"""Open what a user points at: a path, a folder, an object in memory, or a data set by name."""
+"""Open anything: arrays, frames, files, folders and data sets."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 from scipy import sparse
 
 from attar.data import datasets
-from attar.data.files.arrays import NpyStream
-from attar.data.files.filestream import FileStream, readable
-from attar.data.files.idx import read_idx
+from attar.data.files.arrays import NpyStream, read_idx
+from attar.data.files.base import FileStream, readable
 from attar.data.files.tabular import STREAMS as TABLES
 from attar.data.images import Images
 from attar.data.kind import Kind, Rows
-from attar.data.pictures.folder import Pictures
-from attar.data.series import SeriesData
+from attar.data.pictures import Pictures
+from attar.data.series import Series
 from attar.data.stream import Stream
-from attar.errors import DataError, FileError, unknown
+from attar.errors import AttarWarning, DataError, FileError, unknown
+
+
+class SupportsArray(Protocol):
+    """What NumPy makes an array of: arrays, tensors, frames of pandas."""
+
+    def __array__(self) -> NDArray[Any]:
+        """Return the values as an array."""
+
+
+class SupportsArrow(Protocol):
+    """What pyarrow makes a table of: frames of polars, pyarrow and pandas."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """Return the values as an Arrow stream."""
+
+
+class SupportsCsr(Protocol):
+    """A sparse matrix of SciPy."""
+
+    def tocsr(self) -> Any:
+        """Return the matrix as compressed rows."""
+
+
+# Whatever holds rows: an object in memory, a path, or the name of a data set.
+Data = (
+    SupportsArray
+    | SupportsArrow
+    | SupportsCsr
+    | Series
+    | Stream
+    | Sequence[object]
+    | pd.DataFrame
+    | pd.Series
+    | str
+    | Path
+)
+
+
+def without_infinities(data: Any) -> Any:
+    """Return data with its infinite values missing, and warn of how many there were."""
+    if isinstance(data, Pictures):
+        return data  # pixels are whole numbers
+    if isinstance(data, Series):
+        return replace(data, data=without_infinities(data.data))
+    if isinstance(data, Stream):
+        return FiniteStream(data)
+    cleaned, count = _cleaned(data)
+    _warn(count)
+    return cleaned
+
+
+@dataclass
+class FiniteStream(Stream):
+    """A stream whose infinite values are missing; the first time through they are counted."""
+
+    stream: Stream
+    counted: bool = False
+
+    def __iter__(self) -> Iterator[Any]:
+        count = 0
+        for piece in self.stream:
+            cleaned, found = _cleaned(piece)
+            count += found
+            yield cleaned
+        if not self.counted:
+            self.counted = True
+            _warn(count)
+
+    @property
+    def bytes(self) -> int | None:
+        """How much memory all of it takes, where that is known."""
+        return self.stream.bytes
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells the stream from others."""
+        return self.stream.fingerprint
+
+
+def _warn(count: int) -> None:
+    if count:
+        warnings.warn(f"{count:,} infinite values count as missing.", AttarWarning, stacklevel=4)
+
+
+def _cleaned(data: Any) -> tuple[Any, int]:
+    if isinstance(data, pd.DataFrame):
+        places = [i for i, dtype in enumerate(data.dtypes) if pd.api.types.is_float_dtype(dtype)]
+        infinite = np.isinf(data.iloc[:, places].to_numpy(np.float64, na_value=np.nan))
+        if not infinite.any():
+            return data, 0
+        cleaned = data.copy(deep=False)
+        for place, wrong in zip(places, infinite.T, strict=True):
+            cleaned.isetitem(place, data.iloc[:, place].mask(wrong).array)
+        return cleaned, int(infinite.sum())
+    if hasattr(data, "__arrow_c_stream__"):
+        return _arrow_cleaned(data)
+    try:
+        array = np.asarray(data)
+    except ValueError:  # rows of different lengths, which are refused elsewhere
+        return data, 0
+    infinite = np.isinf(array) if array.dtype.kind == "f" else np.zeros(1, bool)
+    if not infinite.any():
+        return data, 0
+    return np.where(infinite, np.nan, array).astype(array.dtype), int(infinite.sum())
+
+
+def _arrow_cleaned(data: Any) -> tuple[Any, int]:
+    table, count = pa.table(data), 0
+    for i, name in enumerate(table.column_names):
+        column = table.column(i)
+        if pa.types.is_floating(column.type):
+            infinite = pc.fill_null(pc.is_inf(column), False)
+            found = pc.sum(infinite).as_py() or 0
+            if found:
+                count += found
+                empty = pa.scalar(None, column.type)
+                table = table.set_column(i, name, pc.if_else(infinite, empty, column))
+    return table if isinstance(data, pa.Table) else type(data)(table), count
+
 
 # A packed file of more bytes is streamed: in memory it would take many times as many. Arrays and
 # pictures are counted as they are in memory.
@@ -65,7 +187,7 @@ def read(
     DataError
         If its content is not data that attar knows.
     """
-    if isinstance(source, SeriesData):
+    if isinstance(source, Series):
         inner = read(source.data, part, label)
         return replace(inner, data=replace(source, data=inner.data))
     if isinstance(source, Pictures):

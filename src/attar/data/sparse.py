@@ -15,10 +15,9 @@ from torch import Tensor
 from attar.data.batches import Holding
 from attar.data.kind import Kind, Portion, Rows, back_to, require_finite
 from attar.data.preparation import Preparation
-from attar.data.sample import Sample
 from attar.data.scaling import Scaling, Unscaled
-from attar.data.summary import Moments, Summary
-from attar.data.tensors import as_tensor
+from attar.data.stream import Sample
+from attar.data.summary import Moments, Summary, as_tensor
 from attar.errors import DataError, SettingError
 from attar.records import Batch
 
@@ -95,7 +94,7 @@ class Sparse(Kind):
             raise DataError("The sparse matrix has missing values (NaN): leave them out of it.")
         return rows
 
-    def restore(self, rows: Any, aside: Any = None) -> Any:
+    def restore(self, rows: Any, passthrough: Any = None) -> Any:
         """Return sparse rows as a sparse matrix of the user's own format and dtype."""
         form = sparse.csr_array if self.array else sparse.csr_matrix
         return form(rows).astype(self.dtype).asformat(self.layout)

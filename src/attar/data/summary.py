@@ -1,7 +1,8 @@
-"""Summaries: what preparation must know of columns, from one pass over the rows."""
+"""What one pass over data yields: moments that merge."""
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from math import prod
 from typing import Any, Self
@@ -9,10 +10,28 @@ from typing import Any, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-
-from attar.data.tensors import as_tensor
+from torch import Tensor
 
 Rows = NDArray[Any]
+
+
+def with_means(columns: Rows) -> Rows:
+    """Return a matrix (n, d) with each missing value (NaN) replaced by its column's mean, or 0."""
+    known = ~np.isnan(columns)
+    if known.all():
+        return columns
+    sums = np.where(known, columns, 0).sum(0, dtype=np.float64)
+    means = sums / np.maximum(known.sum(0), 1)
+    return np.where(known, columns, means.astype(columns.dtype))
+
+
+def as_tensor(array: NDArray[Any]) -> Tensor:
+    """Return a tensor that shares an array's memory, read-only memory too: it is never written."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.from_numpy(np.ascontiguousarray(array))
+
+
 Array = NDArray[np.float64]
 
 CHUNK = 1 << 18
@@ -61,8 +80,8 @@ class Moments:
             return cls.none(1)
         total = counts.sum()
         mean = counts @ values / total
-        figures = (total, mean, counts @ (values - mean) ** 2, present[0], present[-1])
-        return cls(*(np.array([figure]) for figure in figures))
+        metrics = (total, mean, counts @ (values - mean) ** 2, present[0], present[-1])
+        return cls(*(np.array([figure]) for figure in metrics))
 
     @classmethod
     def _of_chunk(cls, columns: Rows) -> Self:
@@ -78,20 +97,20 @@ class Moments:
             values = np.where(known, values, 0)
         with np.errstate(over="ignore", invalid="ignore"):
             mean = values.sum(0) / np.maximum(count, 1)
-            apart = values - mean if known is None else np.where(known, values - mean, 0)
-            return cls(count, mean, np.einsum("ij,ij->j", apart, apart), low, high)
+            centred = values - mean if known is None else np.where(known, values - mean, 0)
+            return cls(count, mean, np.einsum("ij,ij->j", centred, centred), low, high)
 
     def merged(self, other: Moments) -> Self:
         """Return the moments of both sets of rows together (Chan, Golub and LeVeque, 1983)."""
         count = self.count + other.count
         share = other.count / np.maximum(count, 1)
-        apart = other.mean - self.mean
+        centred = other.mean - self.mean
         with np.errstate(over="ignore", invalid="ignore"):
             weight = share * self.count
-            squares = self.squares + other.squares + np.where(weight > 0, weight * apart**2, 0)
+            squares = self.squares + other.squares + np.where(weight > 0, weight * centred**2, 0)
         return type(self)(
             count,
-            self.mean + share * apart,
+            self.mean + share * centred,
             squares,
             np.minimum(self.low, other.low),
             np.maximum(self.high, other.high),

@@ -16,16 +16,24 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from torch import Tensor
 
-from attar.data.cells import Cell, Expansion, Levels, Number
-from attar.data.columns.arrays import array_of, misfit
+from attar.data.cells import Category, Cell, Expansion, Number
 from attar.data.columns.arrow import schema_from_json, schema_to_json
-from attar.data.columns.column import Column
-from attar.data.columns.forms import Form
-from attar.data.columns.frames import Frame, frame_of, in_order, is_table, opened, picked
-from attar.data.columns.surveys import TableSurvey
+from attar.data.columns.base import Column
+from attar.data.columns.forms import FrameFormat
+from attar.data.columns.frames import (
+    Frame,
+    array_of,
+    frame_of,
+    in_order,
+    is_table,
+    misfit,
+    opened,
+    picked,
+)
+from attar.data.columns.profiles import TableProfile
 from attar.data.kind import Kind, Portion, Rows, back_to, require_finite
-from attar.data.sample import Sample
 from attar.data.scaling import MinMax, Scaling, Standard, Symmetric, skewness
+from attar.data.stream import Sample
 from attar.data.summary import Moments, Summary
 from attar.errors import AttarWarning, DataError
 
@@ -62,7 +70,7 @@ class Table(Kind):
         first = next(coming, None)
         if first is None:
             raise DataError("The data have no rows: there is nothing to learn.")
-        kind: Any = Mixed if is_table(first) else Matrix
+        kind: Any = MixedTable if is_table(first) else NumericTable
         found: tuple[Self, Summary] = kind.of(chain([first], coming))
         return found
 
@@ -119,7 +127,7 @@ class Table(Kind):
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
         """Return the form that :meth:`to_json` wrote down."""
-        kind: Any = Mixed if "columns" in data else Matrix
+        kind: Any = MixedTable if "columns" in data else NumericTable
         table: Self = kind.read(data)
         return table
 
@@ -134,7 +142,7 @@ class Table(Kind):
 
 
 @dataclass(frozen=True)
-class Matrix(Table):
+class NumericTable(Table):
     """The form of an array (n, columns) of numbers: each column is a number, NaN is missing.
 
     Parameters
@@ -196,7 +204,7 @@ class Matrix(Table):
             raise misfit(array.shape, self.width)
         return require_finite(array, lambda place: f"Column {place[0]} of X")
 
-    def restore(self, rows: Rows, aside: Any = None) -> Any:
+    def restore(self, rows: Rows, passthrough: Any = None) -> Any:
         """Return the array in its own dtype; 0 stands for what is missing among integers."""
         dtype = np.dtype(self.dtype)
         if dtype.kind in "iu" and rows.dtype.kind == "f":
@@ -218,7 +226,7 @@ class Matrix(Table):
 
 
 @dataclass(frozen=True)
-class Mixed(Table):
+class MixedTable(Table):
     """The form of a frame, each column of which has its own type.
 
     Parameters
@@ -229,24 +237,24 @@ class Mixed(Table):
         What is in its columns.
     """
 
-    form: Form
+    form: FrameFormat
     fields: tuple[Column, ...]
 
     @classmethod
     def of(cls, pieces: Iterable[Any]) -> tuple[Self, Summary]:
         """Return the form of frames and their summary."""
-        survey = TableSurvey()
+        profile = TableProfile()
         for piece in pieces:
-            survey.add(piece)
-        assert survey.form is not None  # there is a first piece
-        sample, places = survey.sampled()
-        columns = survey.columns(sample)
-        kind = cls(survey.form, columns)
+            profile.add(piece)
+        assert profile.form is not None  # there is a first piece
+        sample, places = profile.sampled()
+        columns = profile.columns(sample)
+        kind = cls(profile.form, columns)
         if len(sample) > 1 and not kind.cells:
             why = ", ".join(f"{name!r} ({remark})" for name, remark in kind.remarks[:3])
             raise DataError(f"The table has no column that can be learnt from: {why}.")
-        rows = survey.sample.seen
-        return kind, Summary(rows, survey.moments(columns), kind._encoded(sample), places)
+        rows = profile.sample.seen
+        return kind, Summary(rows, profile.moments(columns), kind._encoded(sample), places)
 
     @property
     def names(self) -> tuple[Any, ...]:  # type: ignore[override]
@@ -285,27 +293,27 @@ class Mixed(Table):
         ----------
         data : frame, or array with the same number of columns
         """
-        table = opened(picked(self._ordered(data), self._places(learnt=True)))
-        for column in self._learnt:
+        table = opened(picked(self._ordered(data), self._places(used=True)))
+        for column in self._used:
             column.require_fit(table[column.name])
         rows = self._encoded(table)
-        owners = [column.name for column in self._learnt for _ in column.cells]
+        owners = [column.name for column in self._used for _ in column.cells]
         require_finite(rows, lambda place: f"Column {owners[place[0]]!r}")
         self._warn_of_unseen(rows)
         return rows
 
-    def aside(self, data: Any) -> pd.DataFrame:
+    def passthrough(self, data: Any) -> pd.DataFrame:
         """Return the columns that are not learnt, with the index."""
         frame = self._ordered(data)
-        places = self._places(learnt=False)
+        places = self._places(used=False)
         names = [self.fields[place].name for place in places]
         rest = picked(frame, places)
         if isinstance(rest, pd.DataFrame):
             return rest.set_axis(names, axis=1)
-        aside: pd.DataFrame = rest.to_pandas(types_mapper=pd.ArrowDtype, ignore_metadata=True)
-        return aside.reindex(range(len(frame)))
+        passthrough: pd.DataFrame = rest.to_pandas(types_mapper=pd.ArrowDtype, ignore_metadata=True)
+        return passthrough.reindex(range(len(frame)))
 
-    def restore(self, rows: Rows, aside: pd.DataFrame | None = None) -> Any:
+    def restore(self, rows: Rows, passthrough: pd.DataFrame | None = None) -> Any:
         """Return cells as a frame of the user's own kind, with its columns, dtypes, and index.
 
         Without what was put aside, columns that are not learnt have their constant, running
@@ -317,10 +325,10 @@ class Mixed(Table):
         arrays, start = {}, 0
         for column in self.fields:
             stop = start + len(column.cells)
-            if column.cells or aside is None:
+            if column.cells or passthrough is None:
                 arrays[column.name] = column.decode(cells[:, start:stop])
             start = stop
-        return self.form.close(arrays, aside)
+        return self.form.close(arrays, passthrough)
 
     def joined(self, parts: Sequence[Any]) -> Any:
         """Return frames under each other."""
@@ -341,16 +349,16 @@ class Mixed(Table):
         types = schema_from_json(data["types"]).types
         described = zip(data["columns"], types, strict=True)
         return cls(
-            Form.from_json(data["form"]),
+            FrameFormat.from_json(data["form"]),
             tuple(Column.from_json(column, type_) for column, type_ in described),
         )
 
     @cached_property
-    def _learnt(self) -> tuple[Column, ...]:
+    def _used(self) -> tuple[Column, ...]:
         return tuple(column for column in self.fields if column.cells)
 
-    def _places(self, learnt: bool) -> list[int]:
-        return [i for i, column in enumerate(self.fields) if bool(column.cells) == learnt]
+    def _places(self, used: bool) -> list[int]:
+        return [i for i, column in enumerate(self.fields) if bool(column.cells) == used]
 
     def _ordered(self, data: Any) -> Frame:
         """Return data as a frame with the columns that were fitted, in their order."""
@@ -363,16 +371,16 @@ class Mixed(Table):
         return pd.DataFrame(array, columns=names)
 
     def _encoded(self, table: pa.Table) -> Rows:
-        single = all(column.single for column in self._learnt)
+        single = all(column.single for column in self._used)
         rows = np.empty((len(table), len(self.cells)), np.float32 if single else np.float64)
-        for start in range(0, len(table) if self._learnt else 0, CHUNK):
+        for start in range(0, len(table) if self._used else 0, CHUNK):
             part = table.slice(start, CHUNK)
-            cells = [column.encode(part[column.name]).T for column in self._learnt]
+            cells = [column.encode(part[column.name]).T for column in self._used]
             rows[start : start + CHUNK] = np.vstack(cells).T
         return rows
 
     def _warn_of_unseen(self, rows: Rows) -> None:
-        places = [i for i, cell in enumerate(self.cells) if isinstance(cell, Levels)]
+        places = [i for i, cell in enumerate(self.cells) if isinstance(cell, Category)]
         counts = {self.cells[i].name: int((rows[:, i] < 0).sum()) for i in places}
         unseen = [repr(name) for name, count in counts.items() if count]
         if unseen:

@@ -91,13 +91,13 @@ def dci(codes: Rows, factors: Rows, seed: int = 0) -> Dci:
     from sklearn.model_selection import train_test_split
 
     parts = train_test_split(codes, _varying(factors), test_size=0.25, random_state=seed)
-    learnt, unseen, levels, unseen_levels = parts
+    seen, unseen, levels, unseen_levels = parts
     importances, accuracies = [], []
     for level, unseen_level in zip(levels.T, unseen_levels.T, strict=True):
         # All dimensions are open to each split: else chance gives weight to those that say nothing.
         forest = RandomForestClassifier(
             TREES, max_features=None, min_samples_leaf=LEAF, random_state=seed
-        ).fit(learnt, level)
+        ).fit(seen, level)
         importances.append(forest.feature_importances_)
         accuracies.append(forest.score(unseen, unseen_level))
     of_factors = np.array(importances)
@@ -121,13 +121,13 @@ def factor_score(codes: Rows, factors: Rows, seed: int = 0) -> float:
     ----------
     Kim and Mnih, "Disentangling by factorising", ICML 2018.
     """
-    chance, factors = np.random.default_rng(seed), _varying(factors)
+    generator, factors = np.random.default_rng(seed), _varying(factors)
     variances = codes.var(0, dtype=np.float64)
-    held = chance.integers(factors.shape[1], size=VOTES)
+    held = generator.integers(factors.shape[1], size=VOTES)
     named = np.zeros(VOTES, int)
     for k, levels in enumerate(factors.T):
         mine = held == k
-        few = codes[_sharing(levels, int(mine.sum()), chance)].var(1, dtype=np.float64)
+        few = codes[_sharing(levels, int(mine.sum()), generator)].var(1, dtype=np.float64)
         relative = np.full(few.shape, np.inf)
         named[mine] = np.divide(few, variances, out=relative, where=variances > 0).argmin(1)
     half = VOTES // 2
@@ -182,12 +182,12 @@ def _concentration(weights: Rows) -> Rows:
     return concentration
 
 
-def _sharing(levels: Rows, count: int, chance: np.random.Generator) -> Rows:
+def _sharing(levels: Rows, count: int, generator: np.random.Generator) -> Rows:
     """Return groups of rows, each of one level, drawn with replacement: indices (count, 64)."""
     order = np.argsort(levels, kind="stable")
-    chosen = levels[chance.integers(len(levels), size=count)]
+    chosen = levels[generator.integers(len(levels), size=count)]
     first = np.searchsorted(levels[order], chosen)
     after = np.searchsorted(levels[order], chosen, side="right")
-    places = chance.integers(first[:, None], after[:, None], size=(count, SHARING))
+    places = generator.integers(first[:, None], after[:, None], size=(count, SHARING))
     rows: Rows = order[places]
     return rows

@@ -1,11 +1,8 @@
-"""How like real rows generated ones are, and how many kinds of real rows they show.
-
-Rows are (n, f) features of the real and (m, f) of the generated ones, the same for both; those of
-more dimensions, such as images, are taken cell by cell.
-"""
+"""Metrics of generated samples, and of memorization."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +10,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attar.errors import DataError, SettingError
-from attar.evaluation.features import comparable
 
 Rows = NDArray[Any]
+
+
+def comparable(*several: Rows) -> list[Rows]:
+    """Return each of several sets of rows (n, ...) as a matrix (n, f), with the same f for all.
+
+    Raises
+    ------
+    DataError
+        If one has no rows, or missing cells, or other features than the first.
+    """
+    found: list[Rows] = []
+    for rows in map(np.asarray, several):
+        if not len(rows) or not np.isfinite(rows).all():
+            raise DataError("Rows are compared by finite numbers: give one or more, none missing.")
+        found.append(rows.reshape(len(rows), -1))
+        width, first = found[-1].shape[1], found[0].shape[1]
+        if width != first:
+            raise DataError(
+                f"Rows of {first:,} features cannot be compared with rows of {width:,}: give the "
+                "same features of both."
+            )
+    return found
+
 
 # Distances that are looked at together.
 PAIRS = 1 << 22
@@ -45,8 +64,8 @@ def frechet_distance(real: Rows, generated: Rows) -> float:
     covariance, other = _covariance(real), _covariance(generated)
     # The trace of the root of C C' is the sum of the singular values of C^½ C'^½.
     shared = svdvals(_root(covariance) @ _root(other)).sum()
-    apart = between @ between + np.trace(covariance) + np.trace(other) - 2 * shared
-    return max(0.0, float(apart))
+    distance = between @ between + np.trace(covariance) + np.trace(other) - 2 * shared
+    return max(0.0, float(distance))
 
 
 @dataclass(frozen=True)
@@ -140,3 +159,55 @@ def _reach(rows: Rows, k: int) -> Rows:
     # A ball holds its k-th neighbour, whatever the rounding.
     reach: Rows = distances[:, -1] * (1 + 1e-9)
     return reach
+
+
+PERCENTILE = 1
+
+
+@dataclass(frozen=True)
+class Memorization:
+    """How near samples come to the rows learnt from, beside how near unseen rows come.
+
+    Attributes
+    ----------
+    sample_distance, held_out_distance : float
+        The median distance to the nearest row learnt from.
+    ratio : float
+        The former over the latter; far below 1 where samples are copies, NaN where unseen rows
+        are copies themselves.
+    copies : float
+        The share of samples nearer to a row learnt from than 99 in 100 unseen rows: 0.01 is
+        expected of samples that are as new as those.
+    """
+
+    sample_distance: float
+    held_out_distance: float
+    ratio: float
+    copies: float
+
+
+def memorization(samples: Rows, train: Rows, held_out: Rows) -> Memorization:
+    """Return how near samples (m, f) come to rows learnt from (n, f), beside unseen rows (k, f).
+
+    Raises
+    ------
+    DataError
+        If they have different features, or cells are missing.
+
+    References
+    ----------
+    Meehan, Chaudhuri and Dasgupta, "A non-parametric test to detect data-copying in generative
+    models", AISTATS 2020: the comparison with unseen rows; the shares reported here are simpler.
+    """
+    from sklearn.neighbors import NearestNeighbors
+
+    samples, train, held_out = comparable(samples, train, held_out)
+    neighbours = NearestNeighbors(n_neighbors=1).fit(train)
+    sampled, unseen = (neighbours.kneighbors(rows)[0][:, 0] for rows in (samples, held_out))
+    near, usual = float(np.median(sampled)), float(np.median(unseen))
+    return Memorization(
+        sample_distance=near,
+        held_out_distance=usual,
+        ratio=near / usual if usual else math.nan,
+        copies=float((sampled < np.percentile(unseen, PERCENTILE)).mean()),
+    )

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attar.evaluation.measures import log_mean_exp
+from attar.evaluation.metrics import log_mean_exp
 
 Rows = NDArray[Any]
 
@@ -61,11 +61,11 @@ def mutual_information(means: Rows, log_variances: Rows, seed: int = 0) -> float
     own = -0.5 * (noise**2 + log_variances).sum(1)
     # Σ (z - μ)² / σ² in parts that do not need a (rows, n, d) array.
     precisions = np.exp(-log_variances)
-    apart = (means**2 * precisions + log_variances).sum(1)
+    terms = (means**2 * precisions + log_variances).sum(1)
     many = max(1, PAIRS // len(means))
     mixture = [
         log_mean_exp(
-            -0.5 * (precisions @ (z**2).T - 2 * (means * precisions) @ z.T + apart[:, None])
+            -0.5 * (precisions @ (z**2).T - 2 * (means * precisions) @ z.T + terms[:, None])
         )
         for z in np.split(draws, range(many, len(draws), many))
     ]

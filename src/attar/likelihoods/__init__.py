@@ -1,25 +1,31 @@
 """Likelihoods: the decoder's output is a distribution over the data."""
 
-from attar.likelihoods.bernoulli import Bernoulli, BernoulliProbability
-from attar.likelihoods.categorical import Categorical
-from attar.likelihoods.circular import Circular
-from attar.likelihoods.column import Column
-from attar.likelihoods.counts import Multinomial, Poisson
-from attar.likelihoods.discretized import Discretized
-from attar.likelihoods.gaussian import Gaussian, LearnedGaussian
-from attar.likelihoods.likelihood import Likelihood, LikelihoodModule
+from attar.likelihoods.base import ColumnLikelihood, Likelihood, LikelihoodModule
+from attar.likelihoods.continuous import (
+    Circular,
+    Gaussian,
+    Huber,
+    Laplace,
+    LearnedGaussian,
+    StudentT,
+)
+from attar.likelihoods.discrete import (
+    Bernoulli,
+    BernoulliProbability,
+    Categorical,
+    Discretized,
+    Multinomial,
+    Poisson,
+)
+from attar.likelihoods.images import LogisticMixture, MultiScaleSimilarity
 from attar.likelihoods.mixed import Mixed
-from attar.likelihoods.mixture import LogisticMixture
-from attar.likelihoods.robust import Huber, Laplace
-from attar.likelihoods.similarity import MultiScaleSimilarity
-from attar.likelihoods.student import StudentT
 
 __all__ = [
     "Bernoulli",
     "BernoulliProbability",
     "Categorical",
     "Circular",
-    "Column",
+    "ColumnLikelihood",
     "Discretized",
     "Gaussian",
     "Huber",

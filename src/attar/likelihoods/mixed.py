@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from attar.errors import SettingError
-from attar.likelihoods.column import Column
-from attar.likelihoods.likelihood import Likelihood, LikelihoodModule, Shape
+from attar.likelihoods.base import ColumnLikelihood, Likelihood, LikelihoodModule, Shape
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Mixed(Likelihood, name="mixed"):
         SettingError
             If a likelihood cannot describe a column, or has a hyperparameter out of range.
         """
-        groups: dict[Hashable, list[Column]] = {}
+        groups: dict[Hashable, list[ColumnLikelihood]] = {}
         cells: dict[Hashable, list[int]] = {}
         start = 0
         for column in self._columns():
@@ -62,10 +61,10 @@ class Mixed(Likelihood, name="mixed"):
             )
         return shape
 
-    def _columns(self) -> list[Column]:
-        columns = [column for column in self.columns if isinstance(column, Column)]
+    def _columns(self) -> list[ColumnLikelihood]:
+        columns = [column for column in self.columns if isinstance(column, ColumnLikelihood)]
         if len(columns) < len(self.columns):
-            wrong = next(one for one in self.columns if not isinstance(one, Column))
+            wrong = next(one for one in self.columns if not isinstance(one, ColumnLikelihood))
             raise SettingError(
                 f"{wrong!r} cannot describe a column of the likelihood 'mixed': it describes whole "
                 "rows."
@@ -96,15 +95,15 @@ class MixedModule(LikelihoodModule):
 
     def log_prob(self, parameters: Tensor, target: Tensor) -> Tensor:
         """Return the log-density of each cell under its column's likelihood."""
-        grouped = zip(self.groups, self._apart(parameters), self._apart(target), strict=True)
+        grouped = zip(self.groups, self._split(parameters), self._split(target), strict=True)
         return self._joined([group.log_prob(a, x) for group, a, x in grouped])
 
     def mean(self, parameters: Tensor) -> Tensor:
         """Return the expected value of each cell."""
-        grouped = zip(self.groups, self._apart(parameters), strict=True)
+        grouped = zip(self.groups, self._split(parameters), strict=True)
         return self._joined([group.mean(a) for group, a in grouped])
 
-    def _apart(self, rows: Tensor) -> tuple[Tensor, ...]:
+    def _split(self, rows: Tensor) -> tuple[Tensor, ...]:
         return torch.split(rows.gather(-1, self.order.expand_as(rows)), self.sizes, -1)
 
     def _joined(self, parts: list[Tensor]) -> Tensor:

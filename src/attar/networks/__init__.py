@@ -1,10 +1,9 @@
 """Networks: bodies only, built from a shape."""
 
-from attar.networks.bag import Bag
+from attar.networks.base import Network
 from attar.networks.conv import Conv
-from attar.networks.mlp import Linear, Mlp
-from attar.networks.modules import Modules
-from attar.networks.network import Network
+from attar.networks.custom import CustomNetwork
+from attar.networks.mlp import Bag, Linear, Mlp
 from attar.networks.sequence import Gru, Tcn, Transformer
 
-__all__ = ["Bag", "Conv", "Gru", "Linear", "Mlp", "Modules", "Network", "Tcn", "Transformer"]
+__all__ = ["Bag", "Conv", "CustomNetwork", "Gru", "Linear", "Mlp", "Network", "Tcn", "Transformer"]

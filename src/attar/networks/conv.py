@@ -9,8 +9,7 @@ from itertools import pairwise
 from torch import nn
 
 from attar.errors import SettingError
-from attar.networks.activations import activation
-from attar.networks.network import Network, Shape, Shaped, glorot
+from attar.networks.base import Network, Shape, Shaped, activation, glorot
 
 
 @dataclass(frozen=True)

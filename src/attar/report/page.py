@@ -10,31 +10,28 @@ from xml.etree.ElementTree import Element, tostring
 import numpy as np
 from torch import Generator
 
-from attar.applied import Applied
-from attar.data.infinite import without_infinities
 from attar.data.kind import Rows
-from attar.data.sample import evenly_spread
-from attar.data.source import read
-from attar.files import written_whole
+from attar.data.source import read, without_infinities
+from attar.data.stream import evenly_spaced
+from attar.predictor import Predictor
 from attar.report import sections
-from attar.report.colouring import Colouring, by_label, one_each, plain
-from attar.report.display import Display
-from attar.report.markup import tag
-from attar.report.pictures import Pictures
+from attar.report.display import Display, Shown, brought_back
+from attar.report.html import Colouring, by_label, one_each, plain, tag
+from attar.report.images import ImageDisplay
 from attar.report.selection import called, drawn
-from attar.report.series import Series
-from attar.report.shown import Shown, brought_back
-from attar.report.sparse import Bags
-from attar.report.tables import Tables
+from attar.report.series import SeriesDisplay
+from attar.report.sparse import SparseDisplay
+from attar.report.tables import TableDisplay
+from attar.storage import written_whole
 
 if TYPE_CHECKING:
     from attar.estimator import Autoencoder
 
 DISPLAYS: dict[str, type[Display]] = {
-    "table": Tables,
-    "images": Pictures,
-    "series": Series,
-    "sparse": Bags,
+    "table": TableDisplay,
+    "images": ImageDisplay,
+    "series": SeriesDisplay,
+    "sparse": SparseDisplay,
 }
 
 MOST_SHOWN = 2000
@@ -71,19 +68,19 @@ def write_report(
     FileError
         If the page cannot be written.
     """
-    preparation = estimator.fitted.applied.preparation
+    preparation = estimator.fitted.predictor.preparation
     kind = preparation.kind
     source = read(data, part="test", kind=kind)
     known = without_infinities(source.data) if estimator.infinite_as_missing else source.data
-    measures = estimator.evaluate(known, condition=condition)
+    metrics = estimator.evaluate(known, condition=condition)
     rows, places = drawn(preparation, known)
     labels = source.labels if labels is None else labels
     if labels is None:
         colouring = plain(called(kind.index(known), places))
     else:
-        colouring = by_label(one_each(labels, int(measures["rows"]))[places])
-    applied = estimator.told(condition, int(measures["rows"])).at(places)
-    page = _page(estimator, applied, rows, colouring, measures)
+        colouring = by_label(one_each(labels, int(metrics["rows"]))[places])
+    predictor = estimator._predictor(condition, int(metrics["rows"])).at(places)
+    page = _page(estimator, predictor, rows, colouring, metrics)
     text = "<!doctype html>\n" + tostring(page, encoding="unicode", method="html") + "\n"
     with written_whole(Path(path)) as beside:
         beside.write_text(text, "utf-8", errors="xmlcharrefreplace")
@@ -91,41 +88,45 @@ def write_report(
 
 def _page(
     estimator: Autoencoder,
-    applied: Applied,
+    predictor: Predictor,
     rows: Rows,
     colouring: Colouring,
-    measures: dict[str, float],
+    metrics: dict[str, float],
 ) -> Element:
     fitted = estimator.fitted
-    kind = applied.preparation.kind
-    chosen = evenly_spread(rows.shape[0], MOST_SHOWN)
-    applied, colouring = applied.at(chosen), colouring.at(chosen)
-    shown = Shown.of(applied, rows[chosen])
+    kind = predictor.preparation.kind
+    chosen = evenly_spaced(rows.shape[0], MOST_SHOWN)
+    predictor, colouring = predictor.at(chosen), colouring.at(chosen)
+    shown = Shown.of(predictor, rows[chosen])
     display = DISPLAYS[kind.name](kind, shown)
-    title = f"{display.form} in {applied.code_size:,} number" + "s" * (applied.code_size > 1)
-    codes = fitted.drawing()(display.sampled, Generator().manual_seed(0)).numpy()
+    title = f"{display.form} in {predictor.code_size:,} number" + "s" * (predictor.code_size > 1)
+    codes = fitted.sampler()(display.sampled, Generator().manual_seed(0)).numpy()
     # A sample is told what one of the rows shown was told.
-    alike = np.resize(evenly_spread(len(chosen), display.sampled), display.sampled)
-    pca_errors = fitted.study.baseline.errors(applied.preparation.prepare(rows).numpy())
+    alike = np.resize(evenly_spaced(len(chosen), display.sampled), display.sampled)
+    pca_errors = fitted.training_summary.baseline.errors(
+        predictor.preparation.prepare(rows).numpy()
+    )
     main = tag(
         "main",
-        sections.opening(title, fitted, measures, display.row),
-        sections.diagnosis(estimator.diagnose(), fitted.study.facts.held_out),
+        sections.opening(title, fitted, metrics, display.row),
+        sections.diagnosis(estimator.diagnose(), fitted.training_summary.diagnostics.held_out),
         sections.comparison(display, shown, colouring),
         tag(
             "div",
             sections.code_map(shown, colouring, display.row),
-            sections.carried(fitted),
+            sections.importance(fitted),
             class_="pair",
         ),
         tag(
             "div",
-            sections.against_pca(pca_errors, measures, fitted.study.facts.size_errors),
+            sections.against_pca(
+                pca_errors, metrics, fitted.training_summary.diagnostics.size_errors
+            ),
             sections.learning(fitted),
             class_="pair",
         ),
-        *sections.walks(display, fitted.code, applied, shown, colouring),
-        sections.samples(display, *brought_back(applied.at(alike), codes)),
+        *sections.walks(display, fitted.code, predictor, shown, colouring),
+        sections.samples(display, *brought_back(predictor.at(alike), codes)),
         sections.making(fitted),
     )
     head = tag(

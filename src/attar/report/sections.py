@@ -8,25 +8,23 @@ from xml.etree.ElementTree import Element
 import numpy as np
 import torch
 
-from attar.applied import Applied
 from attar.codes import CodeModule
 from attar.data.kind import Rows
-from attar.data.sample import evenly_spread
-from attar.evaluation.diagnosis import Finding
+from attar.data.stream import evenly_spaced
+from attar.evaluation.diagnostics import Finding
 from attar.fitted import Fitted
+from attar.predictor import Predictor
 from attar.recipe import Recipe
 from attar.recipes import TABLE
-from attar.report import figures
-from attar.report.colouring import Colouring
-from attar.report.display import Display, Walk
-from attar.report.markup import captioned, legend, number, tag
+from attar.report import svg
+from attar.report.display import Display, Shown, Walk, brought_back
+from attar.report.html import Colouring, captioned, legend, number, tag
 from attar.report.selection import plane, walk_ends
-from attar.report.shown import Shown, brought_back
 
 WALKS, STEPS = 4, 8
 
 # Measures by name: how they read, and what they are.
-MEASURES: dict[str, tuple[Callable[[float], str], str]] = {
+METRICS: dict[str, tuple[Callable[[float], str], str]] = {
     "error_to_pca": (lambda value: f"{number(value)} ×", "PCA’s error with as many numbers"),
     "error": (number, "mean squared error of a prepared cell"),
     "pca_error": (number, "the same of PCA"),
@@ -37,17 +35,17 @@ MEASURES: dict[str, tuple[Callable[[float], str], str]] = {
 }
 
 
-def opening(title: str, fitted: Fitted, measures: dict[str, float], row: str) -> Element:
-    """Return the title, what the model is, and the key figures."""
-    rows = int(measures["rows"])
+def opening(title: str, fitted: Fitted, metrics: dict[str, float], row: str) -> Element:
+    """Return the title, what the model is, and the key svg."""
+    rows = int(metrics["rows"])
     facts = [
         tag(
             "div",
             tag("dt", words),
-            tag("dd", tag("data", read(measures[key]), value=repr(measures[key]))),
+            tag("dd", tag("data", read(metrics[key]), value=repr(metrics[key]))),
         )
-        for key, (read, words) in MEASURES.items()
-        if key in measures
+        for key, (read, words) in METRICS.items()
+        if key in metrics
     ]
     return tag(
         "header",
@@ -76,7 +74,7 @@ def diagnosis(findings: Sequence[Finding], held_out: bool) -> Element:
 def comparison(display: Display, shown: Shown, colouring: Colouring) -> Element:
     """Return rows and their reconstructions, from the best to the worst of those shown."""
     ranked = np.argsort(shown.errors, kind="stable")
-    places = ranked[evenly_spread(len(ranked), display.compared)]
+    places = ranked[evenly_spaced(len(ranked), display.compared)]
     names = colouring.at(places).names
     return tag("section", tag("h2", "What comes back"), *display.compare(shown.at(places), names))
 
@@ -87,7 +85,7 @@ def code_map(shown: Shown, colouring: Colouring, row: str) -> Element:
     entries = colouring.legend
     texts = [meaning for _, meaning in entries] if colouring.categorical else []
     figure = captioned(
-        figures.code_map(points, colouring.groups, colouring.tones, texts, x, y),
+        svg.code_map(points, colouring.groups, colouring.tones, texts, x, y),
         *([legend(entries)] if entries else []),
         f"Each dot is the code of one of {_count(len(points), row)}; {row}s that are near each "
         "other here are alike to the model.",
@@ -96,13 +94,13 @@ def code_map(shown: Shown, colouring: Colouring, row: str) -> Element:
     return tag("section", tag("h2", "The map of codes"), figure)
 
 
-def carried(fitted: Fitted) -> Element:
+def importance(fitted: Fitted) -> Element:
     """Return how much each code dimension carries."""
-    growth = np.asarray(fitted.study.facts.carried)
-    left_out = len(growth) - figures.MOST_BARS
-    some = f" The {figures.MOST_BARS} of {len(growth)} that carry most." if left_out > 0 else ""
+    growth = np.asarray(fitted.training_summary.diagnostics.importance)
+    left_out = len(growth) - svg.MOST_BARS
+    some = f" The {svg.MOST_BARS} of {len(growth)} that carry most." if left_out > 0 else ""
     figure = captioned(
-        figures.carried(growth),
+        svg.importance(growth),
         "How much the error grows when one number of the code is held at its mean. A number "
         "without a bar carries nothing." + some,
     )
@@ -110,14 +108,14 @@ def carried(fitted: Fitted) -> Element:
 
 
 def against_pca(
-    pca_errors: Sequence[float], measures: dict[str, float], size_errors: Sequence[float]
+    pca_errors: Sequence[float], metrics: dict[str, float], size_errors: Sequence[float]
 ) -> Element:
     """Return the error beside PCA's at each code size."""
-    error, size = measures["error"], int(measures["code_size"])
+    error, size = metrics["error"], int(metrics["code_size"])
     needed = next((k for k, other in enumerate(pca_errors) if other <= error), None)
     enough = f"{needed:,}" if needed is not None else f"more than {len(pca_errors) - 1:,}"
     figure = captioned(
-        figures.error_by_size(pca_errors, size, error, size_errors),
+        svg.error_by_size(pca_errors, size, error, size_errors),
         legend([("first", "this model"), ("second", "PCA")]),
         f"With {_count(size, 'number')} the error is {number(error)}; PCA, the best linear code, "
         f"needs {enough} to come as near.",
@@ -129,21 +127,21 @@ def against_pca(
 
 def learning(fitted: Fitted) -> Element:
     """Return the loss curves."""
-    history, best = fitted.history, fitted.study.facts.best_epoch
+    history, best = fitted.history, fitted.training_summary.diagnostics.best_epoch
     held_out = history[-1].validation_loss is not None
     entries = [("first", "rows held out")] * held_out + [("second", "rows learnt from")]
     figure = captioned(
-        figures.loss_curves(history, best),
+        svg.loss_curves(history, best),
         legend(entries),
         f"The loss after each of {_count(len(history), 'epoch')}. The model kept is that of epoch "
-        f"{best:,}, with {number(history[best - 1].judged)} nats a row",
+        f"{best:,}, with {number(history[best - 1].monitored_loss)} nats a row",
         " on rows held out." if held_out else ".",
     )
     return tag("section", tag("h2", "Learning"), figure)
 
 
 def walks(
-    display: Display, code: CodeModule, applied: Applied, shown: Shown, colouring: Colouring
+    display: Display, code: CodeModule, predictor: Predictor, shown: Shown, colouring: Colouring
 ) -> list[Element]:
     """Return walks between the codes of two rows; none where there is but one row."""
     along = plane(shown.codes)[0][:, 0]
@@ -152,7 +150,9 @@ def walks(
         Walk(
             colouring.names[a],
             colouring.names[b],
-            *brought_back(applied.at([a] * STEPS), code.between(codes[a], codes[b], steps).numpy()),
+            *brought_back(
+                predictor.at([a] * STEPS), code.between(codes[a], codes[b], steps).numpy()
+            ),
         )
         for a, b in walk_ends(colouring.groups, along, WALKS)
     ]
@@ -169,7 +169,7 @@ def samples(display: Display, rows: Rows, decoded: Rows) -> Element:
 
 def making(fitted: Fitted) -> Element:
     """Return what was chosen from the data, and why."""
-    facts = fitted.study.facts
+    diagnostics = fitted.training_summary.diagnostics
     lines = [
         tag(
             "tr",
@@ -179,8 +179,8 @@ def making(fitted: Fitted) -> Element:
         )
         for choice in fitted.choices
     ]
-    words = f"The error was {number(facts.train_error)} on rows learnt from"
-    words += f" and {number(facts.error)} on rows held out." if facts.held_out else "."
+    words = f"The error was {number(diagnostics.train_error)} on rows learnt from"
+    words += f" and {number(diagnostics.error)} on rows held out." if diagnostics.held_out else "."
     return tag(
         "section",
         tag("h2", "How it was made"),

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from attar.data.corpus import most_rows
 from attar.data.preparation import Preparation
-from attar.data.sample import Sample, evenly_spread
-from attar.report.markup import short_times
+from attar.data.stream import Sample, evenly_spaced
+from attar.data.training_data import most_rows
+from attar.report.html import short_times
 
 Rows = NDArray[Any]
 Indices = NDArray[np.intp]
@@ -66,7 +66,7 @@ def walk_ends(groups: Indices, along: Rows, most: int) -> list[tuple[int, int]]:
     pairs = np.stack([order[:half], order[half : 2 * half]], axis=1)
     differ = pairs[groups[pairs[:, 0]] != groups[pairs[:, 1]]]
     candidates = differ if len(differ) else pairs
-    return [(int(a), int(b)) for a, b in candidates[evenly_spread(len(candidates), most)]]
+    return [(int(a), int(b)) for a, b in candidates[evenly_spaced(len(candidates), most)]]
 
 
 def plane(codes: Rows) -> tuple[Rows, str, str]:

@@ -10,16 +10,14 @@ from numpy.typing import NDArray
 
 from attar.data.kind import Rows
 from attar.data.series import Windows
-from attar.report.charts import chart
-from attar.report.display import Display, Walk
-from attar.report.grids import bars, headed, scrolling, walk_table
-from attar.report.markup import captioned, legend, number, tag
-from attar.report.shown import Shown, known_mean
+from attar.report.display import Display, Shown, Walk, known_mean
+from attar.report.html import bars, captioned, headed, legend, number, scrolling, tag, walk_table
+from attar.report.svg import chart
 
 MOST_CHANNELS, MOST_WALKED = 8, 2
 
 
-class Series(Display):
+class SeriesDisplay(Display):
     """Shows windows of series; of many channels, those with most error."""
 
     row = "window"
@@ -27,7 +25,7 @@ class Series(Display):
 
     def __init__(self, kind: Windows, shown: Shown) -> None:
         self.steps = kind.window
-        self.names = [str(kind.form.channels[i]) for i in kind.learnt]
+        self.names = [str(kind.form.channels[i]) for i in kind.channels_used]
         self.errors = known_mean(np.square(shown.off), (0, 2))
         worst = np.argsort(-self.errors, kind="stable")
         self.channels = np.sort(worst[:MOST_CHANNELS])

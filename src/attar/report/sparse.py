@@ -10,15 +10,23 @@ from numpy.typing import NDArray
 
 from attar.data.kind import Rows
 from attar.data.sparse import Sparse
-from attar.report.display import Display, Walk
-from attar.report.grids import head, headed, scrolling, strip, walk_table
-from attar.report.markup import captioned, legend, number, tag
-from attar.report.shown import Shown
+from attar.report.display import Display, Shown, Walk
+from attar.report.html import (
+    captioned,
+    head,
+    headed,
+    legend,
+    number,
+    scrolling,
+    strip,
+    tag,
+    walk_table,
+)
 
 STORED, EXPECTED, MOST_WALKED = 6, 3, 8
 
 
-class Bags(Display):
+class SparseDisplay(Display):
     """Shows rows of sparse matrices."""
 
     compared, sampled = 6, 8

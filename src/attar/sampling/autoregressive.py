@@ -10,8 +10,7 @@ from torch.nn import functional
 
 from attar.codes import CodeModule, SymbolModule
 from attar.errors import SettingError
-from attar.sampling.learning import Standard, learnt
-from attar.sampling.sampler import Draw, Sampler
+from attar.sampling.base import Draw, Sampler, Standardizer, trained
 
 
 @dataclass(frozen=True)
@@ -45,10 +44,12 @@ class Autoregressive(Sampler, name="autoregressive"):
             )
         with torch.no_grad():
             symbols, known = code.symbols(codes), entries(code)
-        network = learnt(lambda: Network(known, self.hidden), Network.loss, symbols, self.steps)
+        network = trained(
+            lambda: SymbolNetwork(known, self.hidden), SymbolNetwork.loss, symbols, self.steps
+        )
 
-        def draw(n: int, chance: Generator) -> Tensor:
-            return code.vectors(network.sample(n, chance))
+        def draw(n: int, generator: Generator) -> Tensor:
+            return code.vectors(network.sample(n, generator))
 
         return draw
 
@@ -60,11 +61,11 @@ def entries(code: SymbolModule) -> list[Tensor]:
         symbols = torch.zeros(size, positions, dtype=torch.long)
         symbols[:, position] = torch.arange(size)
         vectors = code.vectors(symbols).reshape(size, positions, -1)[:, position]
-        found.append(Standard.of(vectors).there(vectors))
+        found.append(Standardizer.of(vectors).there(vectors))
     return found
 
 
-class Network(nn.Module):
+class SymbolNetwork(nn.Module):
     """A gated recurrent unit that reads symbols and foretells the next.
 
     A symbol is known by its vector, both where it is read and where it is foretold: what is near
@@ -102,13 +103,13 @@ class Network(nn.Module):
         return torch.stack(losses).sum(0)
 
     @torch.no_grad()
-    def sample(self, n: int, chance: Generator) -> Tensor:
+    def sample(self, n: int, generator: Generator) -> Tensor:
         """Return ``n`` draws of symbols: (n, positions)."""
         read, memory, drawn = self.start.expand(n, -1), None, []
         for i, key in enumerate(self._keys()):
             state, memory = self.cell(read[:, None], memory)
             shares = self._logits(i, state[:, 0], key).softmax(-1)
-            drawn.append(torch.multinomial(shares, 1, generator=chance)[:, 0])
+            drawn.append(torch.multinomial(shares, 1, generator=generator)[:, 0])
             read = key[drawn[-1]]
         return torch.stack(drawn, 1)
 

@@ -8,10 +8,9 @@ import torch
 from torch import Generator, Tensor
 
 from attar.codes import CodeModule
-from attar.codes.metric import Metric
-from attar.codes.riemannian import RiemannianModule
+from attar.codes.riemannian import Metric, RiemannianModule
 from attar.errors import SettingError
-from attar.sampling.sampler import Draw, Sampler
+from attar.sampling.base import Draw, Sampler
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class Manifold(Sampler, name="manifold"):
 
     def fit(self, code: CodeModule, codes: Tensor) -> Draw:
         """Return the chains' ends; the code must have a metric."""
-        self.counted("steps"), self.counted("leaps"), self.positive("size")
+        self.positive_integer("steps"), self.positive_integer("leaps"), self.positive("size")
         if not isinstance(code, RiemannianModule):
             raise SettingError(
                 f"The sampler 'manifold' needs a code with a metric, and {type(code).__name__} has "
@@ -53,20 +52,20 @@ class Manifold(Sampler, name="manifold"):
         with torch.no_grad():
             metric = code.metric().to("cpu")
 
-        def draw(n: int, chance: Generator) -> Tensor:
-            return self._walked(metric, n, chance)
+        def draw(n: int, generator: Generator) -> Tensor:
+            return self._walked(metric, n, generator)
 
         return draw
 
     @torch.no_grad()
-    def _walked(self, metric: Metric, n: int, chance: Generator) -> Tensor:
+    def _walked(self, metric: Metric, n: int, generator: Generator) -> Tensor:
         """Return where ``n`` chains are in the end: (n, d)."""
-        starts = torch.randint(len(metric.centres), (n,), generator=chance)
+        starts = torch.randint(len(metric.centres), (n,), generator=generator)
         z = metric.centres[starts]
         size = self.size * metric.temperature / z.shape[1] ** 0.5
         log_density = metric.log_volume(z)
         for _ in range(self.steps):
-            momentum = torch.randn(z.shape, dtype=z.dtype, generator=chance)
+            momentum = torch.randn(z.shape, dtype=z.dtype, generator=generator)
             goal, speed = z, momentum + size / 2 * metric.uniform_slope(z)
             for leap in range(self.leaps):
                 goal = goal + size * speed
@@ -75,7 +74,7 @@ class Manifold(Sampler, name="manifold"):
             goal_density = metric.log_volume(goal)
             gain = goal_density - log_density + (momentum.square() - speed.square()).sum(1) / 2
             known = torch.cdist(goal, metric.centres).amin(1) <= 2 * metric.temperature
-            luck = torch.rand(n, dtype=z.dtype, generator=chance).log()
+            luck = torch.rand(n, dtype=z.dtype, generator=generator).log()
             accepted = known & (luck < gain)
             z = torch.where(accepted[:, None], goal, z)
             log_density = torch.where(accepted, goal_density, log_density)

@@ -9,12 +9,10 @@ from torch import Generator, Tensor, nn
 
 from attar.codes import CodeModule
 from attar.codes.gaussian import GaussianModule
-from attar.likelihoods.gaussian import ColumnsGaussianModule
+from attar.likelihoods.continuous import ColumnsGaussianModule
 from attar.networks import Mlp, Network
-from attar.priors import StandardNormal
-from attar.priors.normal import drawn
-from attar.sampling.learning import Standard, learnt
-from attar.sampling.sampler import Draw, Sampler
+from attar.priors import StandardNormal, drawn
+from attar.sampling.base import Draw, Sampler, Standardizer, trained
 
 
 @dataclass(frozen=True)
@@ -40,16 +38,16 @@ class TwoStage(Sampler, name="two-stage"):
 
     def fit(self, code: CodeModule, codes: Tensor) -> Draw:
         """Return the second autoencoder's draws."""
-        standard, size = Standard.of(codes), codes.shape[1]
-        second = learnt(
+        standard, size = Standardizer.of(codes), codes.shape[1]
+        second = trained(
             lambda: SecondStage(self.network, size),
             SecondStage.loss,
             standard.there(codes),
             self.steps,
         )
 
-        def draw(n: int, chance: Generator) -> Tensor:
-            return standard.back(second.sample(n, chance))
+        def draw(n: int, generator: Generator) -> Tensor:
+            return standard.back(second.sample(n, generator))
 
         return draw
 

@@ -1,8 +1,7 @@
 """Step 7, learn: backpropagation, batch after batch."""
 
 from attar.training.callbacks import Callback, Progress
-from attar.training.optimizers import Optimizer
-from attar.training.schedules import Constant, Cosine, OneCycle, Schedule
+from attar.training.optim import Constant, Cosine, OneCycle, Optimizer, Schedule
 
 __all__ = [
     "Callback",

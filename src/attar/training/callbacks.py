@@ -67,7 +67,7 @@ class ProgressBar(Callback):
             bars.TimeRemainingColumn(),
             console=Console(stderr=True),
         )
-        self._task: Any = self._bar.add_task("", total=1.0, epoch=1, figures="")
+        self._task: Any = self._bar.add_task("", total=1.0, epoch=1, metrics="")
         self._bar.start()
 
     def on_step(self, progress: Progress) -> None:
@@ -78,8 +78,8 @@ class ProgressBar(Callback):
         """Show the epoch's figures."""
         last = progress.history[-1]
         held_out = "" if last.validation_loss is None else f"held-out {last.validation_loss:.4g}  "
-        figures = f"loss {last.loss:.4g}  {held_out}{last.rows_per_second:,.0f} rows/s"
-        self._bar.update(self._task, epoch=f"{last.epoch}/{progress.epochs}", figures=figures)
+        metrics = f"loss {last.loss:.4g}  {held_out}{last.rows_per_second:,.0f} rows/s"
+        self._bar.update(self._task, epoch=f"{last.epoch}/{progress.epochs}", metrics=metrics)
 
     def on_end(self, progress: Progress) -> None:
         """Fill the bar and leave it there."""

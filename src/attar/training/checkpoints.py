@@ -1,20 +1,17 @@
-"""Checkpoints: everything that training needs to go on as if it had never stopped."""
+"""Checkpoints: the state of a training, from which it resumes as if it had never stopped."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from attar.errors import FileError, ModelFileError
-from attar.files import written_whole
+from attar import storage
+from attar.errors import ModelFileError
 
 State = dict[str, Tensor]
 
@@ -39,8 +36,8 @@ class Checkpoint:
         """Return whether it is time to write again."""
         return time.monotonic() - self._written >= self.every
 
-    def write(self, state: State, facts: dict[str, Any]) -> None:
-        """Write tensors and plain facts, in place of what was there.
+    def write(self, state: State, progress: Mapping[str, Any]) -> None:
+        """Write tensors and the progress as JSON, in place of what was there.
 
         Raises
         ------
@@ -48,12 +45,7 @@ class Checkpoint:
             If the place cannot be written to, or the disk is full.
         """
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-        metadata = {"attar-checkpoint": self.identity, "facts": json.dumps(facts)}
-        with written_whole(self.path) as beside:
-            try:
-                save_file(tensors, beside, metadata)
-            except SafetensorError as error:
-                raise FileError(f"{self.path} cannot be written: {error}.") from None
+        storage.write(self.path, tensors, {"identity": self.identity, "progress": progress})
         self._written = time.monotonic()
 
     def read(self) -> tuple[State, dict[str, Any]] | None:
@@ -67,28 +59,15 @@ class Checkpoint:
         if not self.path.exists():
             return None
         try:
-            with safe_open(self.path, "pt") as file:
-                metadata = file.metadata() or {}
-                state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError):
+            state, metadata = storage.read(self.path)
+        except ModelFileError:
             raise ModelFileError(f"{self.path} is damaged: delete it and fit again.") from None
-        if metadata.get("attar-checkpoint") != self.identity:
+        if metadata.get("identity") != self.identity:
             raise ModelFileError(
                 f"{self.path} is the checkpoint of a training with other data or settings: give "
                 "the same ones again, or delete it."
             )
-        return state, json.loads(metadata["facts"])
-
-
-def nested(prefix: str, state: Mapping[str, Tensor]) -> State:
-    """Return the state with ``prefix.`` before each name."""
-    return {f"{prefix}.{name}": tensor for name, tensor in state.items()}
-
-
-def unnested(prefix: str, state: Mapping[str, Tensor]) -> State:
-    """Return the part of the state under ``prefix.``, without it."""
-    start = f"{prefix}."
-    return {name.removeprefix(start): t for name, t in state.items() if name.startswith(start)}
+        return state, metadata["progress"]
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer) -> State:

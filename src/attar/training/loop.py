@@ -1,4 +1,4 @@
-"""The loop: backpropagation, batch after batch."""
+"""The training loop: backpropagation, batch after batch, of the model and of its critics."""
 
 from __future__ import annotations
 
@@ -7,37 +7,85 @@ import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from attar.data.batches import Batches, Selection
 from attar.errors import AttarWarning, TrainingError
 from attar.objective import Objective
-from attar.records import Batch, Epoch
+from attar.penalties import sum_of
+from attar.records import Batch, Epoch, Trace
+from attar.storage import nested, unnested
 from attar.training.callbacks import Callback, Progress
 from attar.training.checkpoints import (
     Checkpoint,
     State,
-    nested,
     optimizer_state,
     restore_optimizer,
-    unnested,
 )
-from attar.training.opponents import Opponents
-from attar.training.optimizers import Optimizer, drop_denormals
-from attar.training.schedules import Schedule
+from attar.training.optim import Optimizer, Schedule, drop_denormals
+
+# Players who chase each other do better with little momentum (Radford et al., 2016).
+BETAS = (0.5, 0.9)
+
+
+class Opponents:
+    """The critics of an objective, and the optimizer that they share; there may be none.
+
+    Parameters
+    ----------
+    objective : Objective
+    learning_rate : float
+    """
+
+    def __init__(self, objective: Objective, learning_rate: float) -> None:
+        self.critics = objective.critics
+        self.modules = nn.ModuleDict(self.critics)
+        self.weights = list(self.modules.parameters())
+        # An optimizer wants something to optimize.
+        weights = self.weights or [nn.Parameter(torch.zeros(1))]
+        self.optimizer = torch.optim.Adam(weights, learning_rate, betas=BETAS, fused=True)
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        """The optimizer's groups, whose learning rate the schedule sets."""
+        return self.optimizer.param_groups
+
+    def step(self, trace: Trace) -> None:
+        """Let each critic learn from a trace of the model."""
+        if not self.critics:
+            return
+        for weight in self.weights:
+            weight.grad = None
+        loss: Tensor = sum_of(critic.loss(trace) for critic in self.critics.values())
+        torch.autograd.backward([loss])
+        self.optimizer.step()
+
+    def state(self) -> State:
+        """Return all that the critics need to go on."""
+        weights = {name: tensor.clone() for name, tensor in self.modules.state_dict().items()}
+        optimizer = {name: t.clone() for name, t in optimizer_state(self.optimizer).items()}
+        return nested("critics", weights) | nested("optimizer", optimizer)
+
+    def restore(self, state: State) -> None:
+        """Go back to a state."""
+        self.modules.load_state_dict(unnested("critics", state))
+        restore_optimizer(self.optimizer, unnested("optimizer", state))
+
 
 # Steps between two sweeps of the optimizer's state; it takes more to reach denormal numbers.
 SWEEP = 100
 
 
 @dataclass(frozen=True)
-class Settings:
+class TrainingSettings:
     """How to train.
 
     Attributes
     ----------
-    epochs : int
+    epochs, batch_size : int
     optimizer : Optimizer
     schedule : Schedule
     learning_rate : float
@@ -46,17 +94,18 @@ class Settings:
         How many epochs may pass without a better one; None for all.
     max_minutes : float or None
         After this time training ends, with its schedule complete.
-    half : bool
-        Let encoder and decoder compute in bfloat16.
+    half : bool or None
+        Whether encoder and decoder compute in bfloat16; None: where it is faster.
     """
 
     epochs: int
+    batch_size: int
     optimizer: Optimizer
     schedule: Schedule
     learning_rate: float
     patience: int | None = None
     max_minutes: float | None = None
-    half: bool = False
+    half: bool | None = None
 
 
 class Training:
@@ -69,7 +118,7 @@ class Training:
         The rows to learn from.
     seen, held_out : Selection, Selection or None
         The rows that are measured after each epoch: some that are learnt from, and some not.
-    settings : Settings
+    settings : TrainingSettings
     callbacks : sequence of Callback
     checkpoint : Checkpoint or None
         Where to keep the state, and to go on from if there is one.
@@ -81,7 +130,7 @@ class Training:
         train: Batches,
         seen: Selection,
         held_out: Selection | None,
-        settings: Settings,
+        settings: TrainingSettings,
         callbacks: Sequence[Callback] = (),
         checkpoint: Checkpoint | None = None,
     ) -> None:
@@ -105,7 +154,7 @@ class Training:
             If the loss is no finite number, even after a second try with smaller steps.
         """
         self._resume()
-        self.model.half_precision = self.settings.half
+        self.model.half_precision = bool(self.settings.half)
         try:
             for callback in self.callbacks:
                 callback.on_start(self.progress)
@@ -132,17 +181,17 @@ class Training:
             for callback in self.callbacks:
                 callback.on_step(self.progress)
         self.model.code.on_epoch()
-        figures = self.objective.measure(self.seen)
+        metrics = self.objective.measure(self.seen)
         seconds = time.perf_counter() - started
         held_out = None
         if self.held_out is not None:
             held_out = self.objective.measure(self.held_out)["loss"]
-        if not math.isfinite(figures["loss"] + (held_out or 0.0)):
+        if not math.isfinite(metrics["loss"] + (held_out or 0.0)):
             self._recover(number)
             return
         epoch = Epoch(
             epoch=number,
-            **figures,
+            **metrics,
             validation_loss=held_out,
             learning_rate=rate,
             rows_per_second=self.train.rows / seconds,
@@ -186,8 +235,8 @@ class Training:
     def _keep(self, epoch: Epoch) -> None:
         self.progress.history.append(epoch)
         self.good = self._state()
-        if epoch.judged < self.best_loss:
-            self.best_loss, self.best_epoch = epoch.judged, epoch.epoch
+        if epoch.monitored_loss < self.best_loss:
+            self.best_loss, self.best_epoch = epoch.monitored_loss, epoch.epoch
             self.best = self._model_state()
         if self.checkpoint is not None and self.checkpoint.due():
             self._write(self.checkpoint)
@@ -229,17 +278,17 @@ class Training:
             self._begin()
             self._write(self.checkpoint)
             return
-        state, facts = found
+        state, progress = found
         self.good, self.best = unnested("good", state), unnested("best", state)
         self._restore(self.good)
-        torch.set_rng_state(state["chance"])
-        if "cuda-chance" in state:
-            torch.cuda.set_rng_state(state["cuda-chance"])
-        self.caution, self.progress.stop = facts["caution"], facts["over"]
-        self.progress.history = [Epoch(**epoch) for epoch in facts["history"]]
+        torch.set_rng_state(state["generator"])
+        if "cuda-generator" in state:
+            torch.cuda.set_rng_state(state["cuda-generator"])
+        self.caution, self.progress.stop = progress["caution"], progress["over"]
+        self.progress.history = [Epoch(**epoch) for epoch in progress["history"]]
         if self.progress.history:
-            best = min(self.progress.history, key=lambda epoch: epoch.judged)
-            self.best_loss, self.best_epoch = best.judged, best.epoch
+            best = min(self.progress.history, key=lambda epoch: epoch.monitored_loss)
+            self.best_loss, self.best_epoch = best.monitored_loss, best.epoch
 
     def _begin(self) -> None:
         self.model.on_data(self.seen.held.batch(self.seen.index))
@@ -247,12 +296,12 @@ class Training:
 
     def _write(self, checkpoint: Checkpoint, over: bool = False) -> None:
         state = nested("good", self.good) | nested("best", self.best)
-        state["chance"] = torch.get_rng_state()
+        state["generator"] = torch.get_rng_state()
         if next(self.model.parameters()).is_cuda:
-            state["cuda-chance"] = torch.cuda.get_rng_state()
+            state["cuda-generator"] = torch.cuda.get_rng_state()
         history = [asdict(epoch) for epoch in self.progress.history]
-        facts = {"caution": self.caution, "history": history, "over": over}
-        checkpoint.write(state, facts)
+        progress = {"caution": self.caution, "history": history, "over": over}
+        checkpoint.write(state, progress)
 
     def _state(self) -> State:
         optimizer = {name: t.clone() for name, t in optimizer_state(self.optimizer).items()}

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from attar import SettingError
 from attar.codes import BatchTopK
-from attar.codes.sparse.batch_topk import NEWEST
+from attar.codes.sparse.topk import NEWEST
 
 
 @given(st.integers(1, 6), st.integers(0, 1000))

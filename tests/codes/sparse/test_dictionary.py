@@ -9,11 +9,11 @@ from attar.codes import BatchTopK, Matryoshka, TopK
 
 @pytest.fixture(scope="module")
 def made():
-    chance = np.random.default_rng(0)
-    features = chance.standard_normal((48, 32))
+    generator = np.random.default_rng(0)
+    features = generator.standard_normal((48, 32))
     features /= np.linalg.norm(features, axis=1, keepdims=True)
-    active = chance.random((4000, 48)) < 0.04
-    rows = (active * chance.uniform(0.5, 1.5, active.shape)) @ features
+    active = generator.random((4000, 48)) < 0.04
+    rows = (active * generator.uniform(0.5, 1.5, active.shape)) @ features
     return features, rows.astype(np.float32)
 
 

@@ -10,12 +10,12 @@ DOUBLE = torch.float64
 
 def anyhow(seed, size=5):
     """Return a gated code with weights that are not what they start as."""
-    chance = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     code = Gated().build(size).double()
     with torch.no_grad():
         for weight in code.parameters():
-            weight.copy_(0.5 * torch.randn(size, dtype=DOUBLE, generator=chance))
-    return code, torch.randn(20, size, dtype=DOUBLE, generator=chance)
+            weight.copy_(0.5 * torch.randn(size, dtype=DOUBLE, generator=generator))
+    return code, torch.randn(20, size, dtype=DOUBLE, generator=generator)
 
 
 @given(st.integers(0, 1000))
@@ -44,15 +44,15 @@ def test_the_gates_must_explain_the_row_and_the_decoder_does_not_learn_from_it()
     features.requires_grad_()
     decoder, row = torch.nn.Linear(5, 3).double(), torch.randn(20, 3, dtype=DOUBLE)
 
-    def explain(z):
+    def log_likelihood(z):
         return -(row - decoder(z)).square().sum(-1)
 
-    upkeep = code(features, None, explain).upkeep
+    auxiliary_loss = code(features, None, log_likelihood).auxiliary_loss
     opening = (features + code.gate_bias).relu()
-    expected = -explain(opening[None])
-    torch.testing.assert_close(upkeep, expected)
+    expected = -log_likelihood(opening[None])
+    torch.testing.assert_close(auxiliary_loss, expected)
     wanted = torch.autograd.grad(expected.sum(), [features, code.gate_bias])
-    upkeep.sum().backward()
+    auxiliary_loss.sum().backward()
     torch.testing.assert_close((features.grad, code.gate_bias.grad), wanted)
     assert code.log_scale.grad is None
     assert decoder.weight.grad is None
@@ -61,8 +61,8 @@ def test_the_gates_must_explain_the_row_and_the_decoder_does_not_learn_from_it()
 
 def test_there_is_no_upkeep_outside_training_nor_without_a_decoder():
     code, features = anyhow(2)
-    assert code(features).upkeep is None
-    assert code.eval()(features, None, lambda z: z.sum(-1)).upkeep is None
+    assert code(features).auxiliary_loss is None
+    assert code.eval()(features, None, lambda z: z.sum(-1)).auxiliary_loss is None
 
 
 @given(st.integers(0, 1000))

@@ -1,7 +1,7 @@
 import torch
 
 from attar.codes import BatchTopK, TopK
-from attar.codes.sparse.largest import PATIENCE, PRICE
+from attar.codes.sparse.topk import PATIENCE, PRICE
 
 DOUBLE = torch.float64
 
@@ -57,18 +57,18 @@ def test_upkeep_is_what_code_and_idle_units_leave_unexplained():
     features[:, 5] -= 100
     features.requires_grad_()
 
-    def explain(z):
+    def log_likelihood(z):
         return -(row - z @ weight).square().sum(-1)
 
     for part in (TopK(2), BatchTopK(2)):
         code = with_idle(part.build(8).double(), [5])
-        upkeep = code(features, None, explain).upkeep
+        auxiliary_loss = code(features, None, log_likelihood).auxiliary_loss
         left = (row - code.point(features) @ weight).detach()
         explained, slope = -left.square().sum(-1), 2 * left @ weight.T
         lent = code.lent(features, explained, slope).detach()[:, 5:6]
         rest = left - lent * weight[5]
-        torch.testing.assert_close(upkeep, PRICE * rest.square().sum(-1)[None])
-        (slope,) = torch.autograd.grad(upkeep.sum(), features)
+        torch.testing.assert_close(auxiliary_loss, PRICE * rest.square().sum(-1)[None])
+        (slope,) = torch.autograd.grad(auxiliary_loss.sum(), features)
         asked = lent[:, 0] > 0
         assert asked.any()
         pulled = torch.where(asked, -2 * PRICE * (rest @ weight[5]), 0.0)
@@ -80,5 +80,5 @@ def test_upkeep_is_what_code_and_idle_units_leave_unexplained():
 def test_there_is_no_upkeep_outside_training():
     features = torch.randn(6, 8)
     for part in (TopK(2), BatchTopK(2)):
-        assert part.build(8).eval()(features, None, lambda z: z.sum(-1)).upkeep is None
-        assert part.build(8)(features).upkeep is None
+        assert part.build(8).eval()(features, None, lambda z: z.sum(-1)).auxiliary_loss is None
+        assert part.build(8)(features).auxiliary_loss is None

@@ -3,14 +3,14 @@ import pytest
 import torch
 from scipy.cluster.vq import kmeans2
 
-from attar.codes.symbols.codebook import LearntCodebook
-from attar.codes.symbols.simvq import MappedCodebook
+from attar.codes.quantized.codebook import LearnedCodebook
+from attar.codes.quantized.vq import MappedCodebook
 
 DOUBLE = torch.float64
 
 
 def book(books=1, size=8, dim=3, decay=0.99):
-    return LearntCodebook(books, size, dim, decay).double()
+    return LearnedCodebook(books, size, dim, decay).double()
 
 
 def error(codebook, x):

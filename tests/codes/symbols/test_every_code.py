@@ -37,7 +37,7 @@ def noise_for(name, draws, n, size=16, dtype=torch.float32):
 def loss_of(code, coded):
     """Return a loss of training: of the numbers, and what the code adds, where it does."""
     loss = code.shown(coded.z[0]).square().sum()
-    return loss if coded.upkeep is None else loss + coded.upkeep.sum()
+    return loss if coded.auxiliary_loss is None else loss + coded.auxiliary_loss.sum()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -96,7 +96,7 @@ class TestEveryCode:
         flat = coded.z.flatten(0, 1)
         assert torch.equal(code.constrain(flat), flat)
         assert torch.equal(code.symbols(flat), coded.symbols.flatten(0, 1))
-        assert coded.upkeep is None
+        assert coded.auxiliary_loss is None
 
     def test_the_loss_out_of_training_has_its_true_gradient(self, name):
         objective = Recipe(Code.named(name)).build((6,), 16, Mlp((5,), "silu"), Bernoulli())

@@ -48,17 +48,17 @@ def test_in_training_features_pay_for_their_distance(part, decay):
     given, symbols = code.quantize(features)
     z = code.vectors(symbols)
     distance = (given - z).square().sum(-1)
-    upkeep = code(features).upkeep
+    auxiliary_loss = code(features).auxiliary_loss
     factor = 0.3 if decay else 1.3
-    torch.testing.assert_close(upkeep[0], factor * distance)
-    found = torch.autograd.grad(upkeep.sum(), features, retain_graph=True)[0]
+    torch.testing.assert_close(auxiliary_loss[0], factor * distance)
+    found = torch.autograd.grad(auxiliary_loss.sum(), features, retain_graph=True)[0]
     truth = torch.autograd.grad(0.3 * (given - z.detach()).square().sum(), features)[0]
     torch.testing.assert_close(found, truth)
 
 
 def test_the_codebook_loss_draws_entries_to_what_they_win():
     code, features = VectorQuantized(decay=None).build(16).double(), torch.randn(9, 16).double()
-    code(features).upkeep.sum().backward()
+    code(features).auxiliary_loss.sum().backward()
     entries = code.book.entries
     rows, symbols = features.reshape(36, 4), code.symbols(features).flatten()
     truth = torch.zeros_like(entries[0])
@@ -96,7 +96,7 @@ def test_dead_entries_come_to_life_after_an_epoch(part):
 def test_evaluation_leaves_the_codebook_alone():
     code, features = VectorQuantized().build(16).eval(), torch.randn(300, 16)
     before = {name: tensor.clone() for name, tensor in code.state_dict().items()}
-    assert code(features).upkeep is None
+    assert code(features).auxiliary_loss is None
     for name, tensor in code.state_dict().items():
         assert torch.equal(tensor, before[name])
 

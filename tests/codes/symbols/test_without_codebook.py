@@ -56,8 +56,8 @@ class TestFiniteScalar:
         features = 2 * torch.randn(40, 4, dtype=DOUBLE) + 1
         q = torch.distributions.Normal(features.mean(0), features.std(0, correction=0))
         truth = torch.distributions.kl_divergence(q, torch.distributions.Normal(0.0, 1.0)).sum()
-        torch.testing.assert_close(code(features).upkeep, (0.5 * truth).expand(1, 40))
-        assert FiniteScalar().build(4).double().train()(features).upkeep is None
+        torch.testing.assert_close(code(features).auxiliary_loss, (0.5 * truth).expand(1, 40))
+        assert FiniteScalar().build(4).double().train()(features).auxiliary_loss is None
 
     def test_saturated_features_have_the_outermost_level(self):
         code = FiniteScalar((4,)).build(1).eval()
@@ -103,7 +103,7 @@ class TestLookupFree:
         sure, used = code.entropies(features)
         signs = torch.where(features >= 0, 1.0, -1.0)
         truth = 0.7 * (sure.sum(-1) - used.sum()) + 0.3 * (features - signs).square().sum(-1)
-        torch.testing.assert_close(code(features).upkeep[0], truth)
+        torch.testing.assert_close(code(features).auxiliary_loss[0], truth)
 
     def test_the_gradient_goes_straight_to_the_features(self):
         code, features = LookupFree().build(16).train(), torch.randn(9, 16, requires_grad=True)

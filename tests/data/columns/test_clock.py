@@ -7,15 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attar.data.cells import Number, Phase
-from attar.data.columns.column import Column
-from attar.data.columns.surveys import ColumnSurvey
+from attar.data.columns.base import Column
+from attar.data.columns.profiles import UntypedProfile
 
 
 def surveyed(*pieces):
-    survey = ColumnSurvey("t")
+    profile = UntypedProfile("t")
     for piece in pieces:
-        survey.add(pa.chunked_array([piece]))
-    return survey, survey.column(pa.chunked_array(list(pieces)))
+        profile.add(pa.chunked_array([piece]))
+    return profile, profile.column(pa.chunked_array(list(pieces)))
 
 
 def column_of(values, type_):
@@ -77,9 +77,9 @@ def test_wild_durations_stay_within_64_bits():
 @given(st.lists(st.integers(-(2**40), 2**40), min_size=1, max_size=20), st.integers(1, 19))
 def test_moments_of_durations_are_those_of_their_steps(values, cut):
     array = pa.array([*values, 0, 7000], pa.duration("ms"))
-    survey, column = surveyed(array[:cut], *([array[cut:]] if cut < len(array) else []))
+    profile, column = surveyed(array[:cut], *([array[cut:]] if cut < len(array) else []))
     assert column == surveyed(array)[1]
-    moments, steps = survey.moments(column), column.encode(pa.chunked_array([array]))
+    moments, steps = profile.moments(column), column.encode(pa.chunked_array([array]))
     scale = np.abs(steps).max()
     np.testing.assert_allclose(moments.mean, steps.mean(0), atol=1e-12 * scale)
     np.testing.assert_allclose(moments.squares, steps.var(0) * len(steps), rtol=1e-9)

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from attar import DataError
-from attar.data.columns.dtypes import (
+from attar.data.columns.arrow import (
     dtype_from_json,
     dtype_to_json,
     index_from_json,

@@ -17,12 +17,12 @@ def form_and_table(data):
     return form_of(data, frame, table), table
 
 
-def there_and_back(data, aside=None):
+def there_and_back(data, passthrough=None):
     form, table = form_and_table(data)
     again = Form.from_json(json.loads(json.dumps(form.to_json())))
     assert again == form
     columns = dict(zip(table.column_names, table.columns, strict=True))
-    return again.close(columns, aside)
+    return again.close(columns, passthrough)
 
 
 def arrow_table():
@@ -123,8 +123,8 @@ def test_the_index_and_other_columns_come_from_aside():
 def test_what_was_put_aside_from_another_kind_of_table_is_taken():
     frame = pd.DataFrame({"a": [1.5, 2.5], "b": ["x", "y"]})
     table = pa.Table.from_pandas(frame, preserve_index=False)
-    aside = table.select(["b"]).to_pandas(types_mapper=pd.ArrowDtype)
-    back = form_and_table(frame)[0].close({"a": pa.array([1.5, 2.5])}, aside)
+    passthrough = table.select(["b"]).to_pandas(types_mapper=pd.ArrowDtype)
+    back = form_and_table(frame)[0].close({"a": pa.array([1.5, 2.5])}, passthrough)
     pd.testing.assert_frame_equal(back, frame)
     form = form_and_table(table)[0]
     assert form.close({"a": pa.array([1.5, 2.5])}, frame[["b"]]).equals(
@@ -135,11 +135,11 @@ def test_what_was_put_aside_from_another_kind_of_table_is_taken():
 @pytest.mark.parametrize("strange", [[None, 3], ["x", "y"]])
 def test_what_was_put_aside_and_does_not_fit_keeps_its_own_type(strange):
     frame = pd.DataFrame({"key": [1, 2], "a": [1.5, 2.5]})
-    aside = pd.DataFrame({"key": strange})
+    passthrough = pd.DataFrame({"key": strange})
     arrays = {"a": pa.array([1.5, 2.5])}
-    back = form_and_table(frame)[0].close(arrays, aside)
-    pd.testing.assert_frame_equal(back, frame.assign(key=aside["key"]))
-    table = form_and_table(pa.table(frame))[0].close(arrays, aside)
+    back = form_and_table(frame)[0].close(arrays, passthrough)
+    pd.testing.assert_frame_equal(back, frame.assign(key=passthrough["key"]))
+    table = form_and_table(pa.table(frame))[0].close(arrays, passthrough)
     assert table["key"].to_pylist() == strange
 
 

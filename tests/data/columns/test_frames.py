@@ -6,8 +6,7 @@ import pyarrow as pa
 import pytest
 
 from attar import DataError
-from attar.data.columns.arrays import array_of
-from attar.data.columns.frames import frame_of, in_order, is_table, names_of, opened
+from attar.data.columns.frames import array_of, frame_of, in_order, is_table, names_of, opened
 
 TEXT = pa.large_string()
 

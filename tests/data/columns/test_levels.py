@@ -4,21 +4,21 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from attar.data.cells import Levels
+from attar.data.cells import Category
 from attar.data.columns import levels
-from attar.data.columns.column import Column
-from attar.data.columns.levels import CAP, LevelsColumn
-from attar.data.columns.surveys import ColumnSurvey
+from attar.data.columns.base import Column
+from attar.data.columns.categorical import CAP, CategoricalColumn
+from attar.data.columns.profiles import UntypedProfile
 
 TEXT = pa.large_string()
 
 
 def surveyed(*pieces):
-    survey = ColumnSurvey("x")
+    profile = UntypedProfile("x")
     for piece in pieces:
-        survey.add(pa.chunked_array([piece]))
+        profile.add(pa.chunked_array([piece]))
     plain = [piece.cast(TEXT) for piece in pieces]
-    return survey, survey.column(pa.chunked_array(plain, TEXT))
+    return profile, profile.column(pa.chunked_array(plain, TEXT))
 
 
 def column_of(values):
@@ -38,7 +38,7 @@ def many(n, repeats):
 def test_text_of_few_values_becomes_the_numbers_of_its_levels():
     column = column_of(["b", "a", None, "b"])
     assert column.levels == ("a", "b")
-    assert column.cells == (Levels("x", ("a", "b")),)
+    assert column.cells == (Category("x", ("a", "b")),)
     rows = column.encode(pa.chunked_array([["b", None, "a"]], TEXT))
     np.testing.assert_array_equal(rows, [[1], [np.nan], [0]])
     assert column.decode(rows).to_pylist() == ["b", None, "a"]
@@ -123,18 +123,18 @@ def test_the_column_does_not_depend_on_how_the_rows_are_cut(cut):
 def test_beyond_the_most_texts_that_are_counted_the_sample_counts(monkeypatch):
     monkeypatch.setattr(levels, "COUNTED", 150)
     monkeypatch.setattr(levels, "CHUNK", 40)
-    survey = ColumnSurvey("x")
-    survey.add(pa.chunked_array([many(200, repeats=2)], TEXT))
+    profile = UntypedProfile("x")
+    profile.add(pa.chunked_array([many(200, repeats=2)], TEXT))
     sample = pa.chunked_array([many(150, repeats=2)], TEXT)
-    column = survey.column(sample)
+    column = profile.column(sample)
     assert column.levels == tuple(f"{i:04}" for i in range(CAP))
     assert column.other == "other"
-    assert survey.moments(column).count == len(many(200, repeats=2))
+    assert profile.moments(column).count == len(many(200, repeats=2))
 
 
 def test_the_moments_count_what_is_known():
-    survey, column = surveyed(pa.array(["a", None, "b", "b"], TEXT))
-    moments = survey.moments(column)
+    profile, column = surveyed(pa.array(["a", None, "b", "b"], TEXT))
+    moments = profile.moments(column)
     assert (moments.count, moments.low, moments.high) == (3, 0, 1)
 
 
@@ -145,7 +145,7 @@ def test_one_text_is_a_constant():
 
 
 def test_a_column_of_levels_says_no_more_than_it_must():
-    assert LevelsColumn("x", TEXT, ("a",)).to_json() == {
+    assert CategoricalColumn("x", TEXT, ("a",)).to_json() == {
         "column": "levels",
         "name": "x",
         "levels": ("a",),

@@ -8,18 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attar.data.cells import Number, Phase
-from attar.data.columns.column import Column
-from attar.data.columns.moment import MomentColumn, turns
-from attar.data.columns.surveys import ColumnSurvey
+from attar.data.columns.base import Column
+from attar.data.columns.profiles import UntypedProfile
+from attar.data.columns.temporal import DatetimeColumn, turns
 
 DAY = dt.timedelta(days=1)
 
 
 def surveyed(*pieces):
-    survey = ColumnSurvey("d")
+    profile = UntypedProfile("d")
     for piece in pieces:
-        survey.add(pa.chunked_array([piece]))
-    return survey, survey.column(pa.chunked_array(list(pieces)))
+        profile.add(pa.chunked_array([piece]))
+    return profile, profile.column(pa.chunked_array(list(pieces)))
 
 
 def column_of(values, type_="us", tz=None):
@@ -204,4 +204,4 @@ def test_one_date_is_a_constant():
 
 def test_a_column_of_dates_is_known_by_its_settings():
     column = column_of([dt.date(2020, 1, 1), dt.date(2020, 1, 3)], pa.date32())
-    assert column == MomentColumn("d", pa.date32(), 18262, 1, ())
+    assert column == DatetimeColumn("d", pa.date32(), 18262, 1, ())

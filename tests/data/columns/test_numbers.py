@@ -6,19 +6,19 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from attar import DataError
-from attar.data.cells import Flag, Number, Whole
-from attar.data.columns.column import Column
-from attar.data.columns.numbers import FlagColumn, NumberColumn, WholeColumn
-from attar.data.columns.surveys import ColumnSurvey
+from attar.data.cells import Boolean, Integer, Number
+from attar.data.columns.base import Column
+from attar.data.columns.numbers import BooleanColumn, IntegerColumn, NumberColumn
+from attar.data.columns.profiles import UntypedProfile
 
 NAN = np.nan
 
 
 def surveyed(*pieces):
-    survey = ColumnSurvey("x")
+    profile = UntypedProfile("x")
     for piece in pieces:
-        survey.add(pa.chunked_array([piece]))
-    return survey, survey.column(pa.chunked_array(list(pieces)))
+        profile.add(pa.chunked_array([piece]))
+    return profile, profile.column(pa.chunked_array(list(pieces)))
 
 
 def column_of(values, type_=None):
@@ -30,11 +30,11 @@ def column_of(values, type_=None):
     [
         ([1.5, 2.0, None], pa.float64(), NumberColumn),
         ([1.0, 2.0], pa.float64(), NumberColumn),
-        ([1.0, 2.0, None], pa.float64(), WholeColumn),
-        ([1.0, 2.0, NAN], pa.float32(), WholeColumn),
-        ([1, 2], pa.int8(), WholeColumn),
-        ([0, 1, None], pa.uint64(), WholeColumn),
-        ([True, False, None], pa.bool_(), FlagColumn),
+        ([1.0, 2.0, None], pa.float64(), IntegerColumn),
+        ([1.0, 2.0, NAN], pa.float32(), IntegerColumn),
+        ([1, 2], pa.int8(), IntegerColumn),
+        ([0, 1, None], pa.uint64(), IntegerColumn),
+        ([True, False, None], pa.bool_(), BooleanColumn),
         ([1, 2], pa.decimal128(5, 2), NumberColumn),
     ],
 )
@@ -48,8 +48,8 @@ def test_what_numbers_are_is_seen_from_their_values(values, type_, expected):
 
 def test_cells_say_what_they_are():
     assert NumberColumn("x", pa.float64()).cells == (Number("x"),)
-    assert WholeColumn("x", pa.int64()).cells == (Whole("x"),)
-    assert FlagColumn("x", pa.bool_()).cells == (Flag("x"),)
+    assert IntegerColumn("x", pa.int64()).cells == (Integer("x"),)
+    assert BooleanColumn("x", pa.bool_()).cells == (Boolean("x"),)
 
 
 @pytest.mark.parametrize("type_", [pa.float16(), pa.float32(), pa.int16(), pa.uint8()])
@@ -65,7 +65,7 @@ def test_long_types_are_not(type_):
 
 
 def test_integers_are_rounded_and_kept_in_range_on_the_way_back():
-    column = WholeColumn("x", pa.uint8())
+    column = IntegerColumn("x", pa.uint8())
     rows = np.array([[-3.0], [2.4], [2.6], [999.0], [NAN]])
     assert column.decode(rows).to_pylist() == [0, 2, 3, 255, None]
 
@@ -73,7 +73,7 @@ def test_integers_are_rounded_and_kept_in_range_on_the_way_back():
 @pytest.mark.parametrize("type_", [pa.int64(), pa.uint64()])
 def test_the_largest_integers_do_not_overflow_on_the_way_back(type_):
     limits = np.iinfo(type_.to_pandas_dtype())
-    low, high = WholeColumn("x", type_).decode(np.array([[-1e30], [1e30]])).to_pylist()
+    low, high = IntegerColumn("x", type_).decode(np.array([[-1e30], [1e30]])).to_pylist()
     assert low == limits.min
     assert limits.max - high <= 2**11
 
@@ -100,7 +100,7 @@ def test_numbers_too_large_for_a_short_type_are_infinite_without_a_warning():
 
 
 def test_flags_come_back_from_one_half():
-    back = FlagColumn("x", pa.bool_()).decode(np.array([[0.49], [0.5], [NAN]]))
+    back = BooleanColumn("x", pa.bool_()).decode(np.array([[0.49], [0.5], [NAN]]))
     assert back.to_pylist() == [False, True, None]
 
 
@@ -110,8 +110,8 @@ def test_flags_come_back_from_one_half():
 )
 def test_moments_are_numpys_however_the_values_are_cut(values, cut):
     values = np.append(values, [0.5, -0.5])
-    survey, column = surveyed(pa.array(values[:cut]), pa.array(values[cut:]))
-    moments, known = survey.moments(column), values[~np.isnan(values)]
+    profile, column = surveyed(pa.array(values[:cut]), pa.array(values[cut:]))
+    moments, known = profile.moments(column), values[~np.isnan(values)]
     assert moments.count.tolist() == [len(known)]
     np.testing.assert_allclose(moments.mean, known.mean(), rtol=1e-12, atol=1e-9)
     np.testing.assert_allclose(moments.squares, known.var() * len(known), rtol=1e-9, atol=1e-6)
@@ -129,7 +129,7 @@ def test_numbers_of_the_rows_run_on_from_piece_to_piece():
     runs = surveyed(pa.array(np.arange(80)), pa.array(np.arange(80, 160)))[1]
     assert runs.remark == "it numbers the rows"
     starts_anew = surveyed(pa.array(np.arange(80)), pa.array(np.arange(80)))[1]
-    assert type(starts_anew) is WholeColumn
+    assert type(starts_anew) is IntegerColumn
 
 
 @pytest.mark.parametrize(

@@ -5,20 +5,20 @@ import pyarrow as pa
 import pytest
 
 from attar import DataError
-from attar.data.columns.surveys import ColumnSurvey, TableSurvey
+from attar.data.columns.profiles import TableProfile, UntypedProfile
 
 
 def surveyed(*pieces):
-    survey = ColumnSurvey("x")
+    profile = UntypedProfile("x")
     for piece in pieces:
-        survey.add(pa.chunked_array([piece]))
-    return survey, survey.column(pa.chunked_array([pieces[-1]]))
+        profile.add(pa.chunked_array([piece]))
+    return profile, profile.column(pa.chunked_array([pieces[-1]]))
 
 
 def test_numbers_of_several_types_have_one_that_holds_them_all():
-    survey, column = surveyed(pa.array([1, 2]), pa.nulls(1), pa.array([2.5]))
+    profile, column = surveyed(pa.array([1, 2]), pa.nulls(1), pa.array([2.5]))
     assert column.type == pa.float64()
-    assert survey.moments(column).count == 3
+    assert profile.moments(column).count == 3
 
 
 @pytest.mark.parametrize(
@@ -48,17 +48,17 @@ def test_values_that_cannot_be_learnt_make_a_column_that_is_not(order):
 
 
 def test_the_sample_of_a_table_leaves_out_what_cannot_be_learnt():
-    survey = TableSurvey()
-    survey.add(pd.DataFrame({"a": [1, 2], "b": [[1], [2]], "c": pd.Categorical(["x", "y"])}))
-    survey.add(pd.DataFrame({"c": ["z"], "b": [None], "a": [0.5]}))
-    sample, places = survey.sampled()
+    profile = TableProfile()
+    profile.add(pd.DataFrame({"a": [1, 2], "b": [[1], [2]], "c": pd.Categorical(["x", "y"])}))
+    profile.add(pd.DataFrame({"c": ["z"], "b": [None], "a": [0.5]}))
+    sample, places = profile.sampled()
     assert sample.to_pydict() == {"a": [1, 2, 0.5], "b": [None] * 3, "c": ["x", "y", "z"]}
     assert places.tolist() == [0, 1, 2]
 
 
 def test_an_empty_table_has_an_empty_sample():
-    survey = TableSurvey()
-    survey.add(pd.DataFrame({"a": pd.Series([], dtype=float)}))
-    sample, places = survey.sampled()
+    profile = TableProfile()
+    profile.add(pd.DataFrame({"a": pd.Series([], dtype=float)}))
+    sample, places = profile.sampled()
     assert (len(sample), len(places)) == (0, 0)
     assert sample.column_names == ["a"]

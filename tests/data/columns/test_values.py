@@ -7,8 +7,7 @@ import pyarrow as pa
 import pytest
 
 from attar import DataError
-from attar.data.columns.arrow import OPAQUE
-from attar.data.columns.values import from_arrow, missing_of, to_arrow
+from attar.data.columns.arrow import OPAQUE, from_arrow, missing_of, to_arrow
 
 NS = dt.timezone(dt.timedelta(hours=5, minutes=30))
 

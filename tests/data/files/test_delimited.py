@@ -11,7 +11,7 @@ from pandas.testing import assert_frame_equal
 
 from attar import DataError, FileError
 from attar.data.files import delimited, frames
-from attar.data.files.delimited import CsvStream
+from attar.data.files.csv import CsvStream
 
 in_a_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 

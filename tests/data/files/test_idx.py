@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from attar import FileError
-from attar.data.files.idx import parse_idx, read_idx
+from attar.data.files.arrays import parse_idx, read_idx
 
 CODES = {8: "u1", 9: "i1", 11: "i2", 12: "i4", 13: "f4", 14: "f8"}
 HERE = Path("some.idx")

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from attar import DataError, FileError, SettingError
+from attar.data.pictures import Pictures, height_and_width
 from attar.data.pictures import folder as module
-from attar.data.pictures.folder import Pictures, height_and_width
 from attar.data.stream import Stream
 
 CHANCE = np.random.default_rng(0)

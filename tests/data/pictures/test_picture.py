@@ -8,7 +8,7 @@ import pytest
 from PIL import ExifTags, Image
 
 from attar import AttarError, DataError, FileError
-from attar.data.pictures.picture import Picture
+from attar.data.pictures import Picture
 
 CHANCE = np.random.default_rng(0)
 GREY = CHANCE.integers(0, 256, (6, 9), np.uint8)

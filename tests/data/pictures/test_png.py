@@ -10,8 +10,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from attar import DataError, FileError
-from attar.data.pictures.folder import Pictures
-from attar.data.pictures.png import picture_writer
+from attar.data.pictures import Pictures, picture_writer
 
 CHANCE = np.random.default_rng(0)
 SIZES = st.tuples(st.integers(1, 4), st.integers(1, 5), st.integers(1, 5))

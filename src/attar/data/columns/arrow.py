@@ -1,14 +1,17 @@
-"""Arrow arrays as NumPy's and back; Arrow types in plain words."""
+"""Arrow arrays: types, values and their JSON."""
 
 from __future__ import annotations
 
 import base64
+import datetime as dt
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+from pandas.api.types import infer_dtype, is_object_dtype
 
 from attar.data.kind import back_to
 from attar.errors import DataError
@@ -151,3 +154,198 @@ def schema_to_json(schema: pa.Schema) -> str:
 def schema_from_json(text: str) -> pa.Schema:
     """Return the schema that :func:`schema_to_json` wrote down."""
     return pa.ipc.read_schema(pa.BufferReader(base64.b64decode(text)))
+
+
+# How a column of objects says that a value is missing.
+MISSING = {"None": None, "nan": np.nan, "NaT": pd.NaT, "NA": pd.NA}
+
+
+def to_arrow(name: str, values: pd.Series[Any]) -> Any:
+    """Return a column as an Arrow array; categories become a dictionary of text.
+
+    Raises
+    ------
+    DataError
+        If it holds complex numbers.
+    """
+    dtype = values.dtype
+    if dtype.kind == "c":
+        raise _complex(name)
+    if is_object_dtype(dtype):
+        return _objects(name, values)
+    if isinstance(dtype, pd.CategoricalDtype):
+        codes = values.cat.codes.to_numpy()
+        labels = pa.array(texts(dtype.categories), TEXT)
+        return pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), labels)
+    if isinstance(dtype, pd.SparseDtype):
+        return pa.array(np.asarray(values))
+    if isinstance(dtype, np.dtype):
+        array = values.to_numpy()
+        return pa.array(array.astype(np.float64) if dtype.itemsize > 8 else array)
+    return pa.array(values)
+
+
+def from_arrow(array: Any, dtype: Any, missing: str | None = None) -> Any:
+    """Return an Arrow array in a dtype of pandas'.
+
+    Where a dtype has no missing values, 0 and false stand for them.
+
+    Parameters
+    ----------
+    array : Array or ChunkedArray
+    dtype : dtype
+    missing : str or None
+        What a column of objects has for missing values, by its name in :data:`MISSING`.
+    """
+    if is_object_dtype(dtype):
+        objects = np.array(plain_text(array).to_pylist(), object)
+        objects[array.is_null().to_numpy(zero_copy_only=False)] = MISSING[missing or "None"]
+        return objects
+    if pa.types.is_null(array.type) or array.type == OPAQUE:
+        full = isinstance(dtype, np.dtype | pd.SparseDtype) and dtype.kind in "biu"
+        return pd.Series(0 if full else None, range(len(array)), dtype).array
+    if isinstance(dtype, pd.CategoricalDtype):
+        labels = pa.array(texts(dtype.categories), TEXT)
+        return pd.Categorical.from_codes(places(pa.chunked_array([array]), labels), dtype=dtype)
+    array = plain_text(array)
+    if isinstance(dtype, pd.SparseDtype):
+        dense = array.to_numpy(zero_copy_only=False)
+        return pd.arrays.SparseArray(dense.astype(dtype.subtype), dtype=dtype)
+    if isinstance(dtype, pd.ArrowDtype):
+        return pd.array(array.cast(dtype.pyarrow_dtype), dtype=dtype)
+    if isinstance(dtype, np.dtype):
+        if dtype.kind in "biu" and array.null_count:
+            array = array.fill_null(False if dtype.kind == "b" else 0)
+        return array.to_numpy(zero_copy_only=False).astype(dtype, copy=False)
+    return dtype.__from_arrow__(array)
+
+
+def missing_of(values: pd.Series[Any]) -> str | None:
+    """Return what a column of objects has for missing values: the name of the first of them."""
+    if not is_object_dtype(values.dtype):
+        return None
+    absent = values.isna().to_numpy()
+    if not absent.any():
+        return None
+    first = values.iloc[int(absent.argmax())]
+    return next((name for name, value in MISSING.items() if value is first), "nan")
+
+
+def texts(values: pd.Index[Any]) -> list[str]:
+    """Return values as text."""
+    return [str(value) for value in values]
+
+
+def _objects(name: str, values: pd.Series[Any]) -> pa.Array:
+    """Return Python objects as an array of the type that all of them share, opaque without one."""
+    try:
+        array = pa.array(values, from_pandas=True)
+    except (pa.ArrowException, OverflowError, TypeError, ValueError):
+        if infer_dtype(values) == "complex":
+            raise _complex(name) from None
+        return pa.nulls(len(values), OPAQUE)
+    # Arrow takes a time among dates for a date.
+    types = set(map(type, values)) - {type(pd.NaT)} if pa.types.is_date(array.type) else ()
+    if any(issubclass(type_, dt.datetime) for type_ in types):
+        return pa.nulls(len(values), OPAQUE)
+    return array
+
+
+def _complex(name: str) -> DataError:
+    return DataError(f"Complex data not supported: column {name!r} must hold real numbers.")
+
+
+def joint(first: Any, second: Any) -> Any:
+    """Return the dtype of a column whose pieces have two different ones."""
+    if first == second:
+        return first
+    if isinstance(first, pd.CategoricalDtype) and isinstance(second, pd.CategoricalDtype):
+        both = first.categories.append(second.categories.difference(first.categories, sort=False))
+        return pd.CategoricalDtype(both, first.ordered)
+    if first.kind in "iuf" and second.kind in "iuf":
+        one = [pd.Series([0], dtype=dtype) for dtype in (first, second)]
+        return pd.concat(one).dtype
+    return first
+
+
+def dtype_to_json(dtype: Any) -> Any:
+    """Return a dtype as plain JSON data.
+
+    Raises
+    ------
+    DataError
+        If its categories are neither text, numbers, booleans, dates nor intervals.
+    """
+    if isinstance(dtype, pd.CategoricalDtype):
+        return {"categories": index_to_json(dtype.categories), "ordered": bool(dtype.ordered)}
+    if isinstance(dtype, pd.StringDtype):
+        return {"string": dtype.storage, "na": "NA" if dtype.na_value is pd.NA else "nan"}
+    if isinstance(dtype, pd.SparseDtype):
+        return {"sparse": str(dtype.subtype), "fill": np.asarray(dtype.fill_value).item()}
+    if isinstance(dtype, pd.ArrowDtype):
+        return {"arrow": schema_to_json(pa.schema([("", dtype.pyarrow_dtype)]))}
+    return str(dtype)
+
+
+def dtype_from_json(data: Any) -> Any:
+    """Return the dtype that :func:`dtype_to_json` wrote down; objects for one unknown here."""
+    if isinstance(data, str):
+        try:
+            return pd.api.types.pandas_dtype(data)
+        except TypeError:
+            return np.dtype(object)
+    if "categories" in data:
+        return pd.CategoricalDtype(index_from_json(data["categories"]), data["ordered"])
+    if "string" in data:
+        na = {} if data["na"] == "NA" else {"na_value": np.nan}
+        return pd.StringDtype(data["string"], **na)
+    if "sparse" in data:
+        return pd.SparseDtype(data["sparse"], data["fill"])
+    return pd.ArrowDtype(schema_from_json(data["arrow"]).field(0).type)
+
+
+def index_to_json(index: pd.Index[Any]) -> dict[str, Any]:
+    """Return labels as plain JSON data.
+
+    Raises
+    ------
+    DataError
+        If they are neither text, numbers, booleans, dates nor intervals.
+    """
+    if isinstance(index, pd.MultiIndex):
+        levels = [index.get_level_values(level) for level in range(index.nlevels)]
+        return {"levels": [index_to_json(level) for level in levels]}
+    name = index.name if isinstance(index.name, str | int | None) else str(index.name)
+    if isinstance(index, pd.RangeIndex):
+        return {"range": [index.start, index.stop, index.step], "name": name}
+    if isinstance(index, pd.IntervalIndex):
+        ends = [index_to_json(index.left), index_to_json(index.right)]
+        return {"ends": ends, "closed": index.closed, "name": name}
+    times: Any = index if isinstance(index, pd.DatetimeIndex | pd.TimedeltaIndex) else None
+    values = index.tolist() if times is None else times.asi8.tolist()
+    for value in values:
+        if not isinstance(value, str | int | float):
+            raise DataError(
+                f"{value!r} is a category or the name of a column: make it text or a number."
+            )
+    return {"values": values, "dtype": dtype_to_json(index.dtype), "name": name}
+
+
+def index_from_json(data: dict[str, Any]) -> pd.Index[Any]:
+    """Return the labels that :func:`index_to_json` wrote down."""
+    if "levels" in data:
+        return pd.MultiIndex.from_arrays([index_from_json(level) for level in data["levels"]])
+    if "range" in data:
+        start, stop, step = data["range"]
+        return pd.RangeIndex(start, stop, step, name=data["name"])
+    if "ends" in data:
+        left, right = map(index_from_json, data["ends"])
+        return pd.IntervalIndex.from_arrays(left, right, data["closed"], name=data["name"])
+    values, dtype = data["values"], dtype_from_json(data["dtype"])
+    if isinstance(dtype, pd.DatetimeTZDtype):
+        times = pd.DatetimeIndex(np.array(values, "i8").view(f"M8[{dtype.unit}]"))
+        return times.tz_localize("UTC").tz_convert(dtype.tz).rename(data["name"])
+    if isinstance(dtype, np.dtype) and dtype.kind in "mM":
+        values = np.array(values, "i8").view(dtype)
+    labels: pd.Index[Any] = pd.Index(values, dtype=dtype, name=data["name"])
+    return labels

@@ -10,20 +10,26 @@ from typing import Any, ClassVar, Self
 import pandas as pd
 import pyarrow as pa
 
-from attar.data.columns.arrow import TEXT, places, plain_text, schema_from_json, schema_to_json
-from attar.data.columns.dtypes import (
+from attar.data.columns.arrow import (
+    TEXT,
     dtype_from_json,
     dtype_to_json,
+    from_arrow,
     index_from_json,
     index_to_json,
     joint,
+    missing_of,
+    places,
+    plain_text,
+    schema_from_json,
+    schema_to_json,
+    texts,
 )
-from attar.data.columns.values import from_arrow, missing_of, texts
 
-FORMS: dict[str, type[Form]] = {}
+FORMS: dict[str, type[FrameFormat]] = {}
 
 
-class Form(ABC):
+class FrameFormat(ABC):
     """What kind of table the user has, with everything but the values."""
 
     tag: ClassVar[str]
@@ -33,7 +39,7 @@ class Form(ABC):
         FORMS[tag] = cls
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Form) and self.to_json() == other.to_json()
+        return isinstance(other, FrameFormat) and self.to_json() == other.to_json()
 
     @property
     @abstractmethod
@@ -53,14 +59,14 @@ class Form(ABC):
         """
 
     @abstractmethod
-    def close(self, arrays: dict[str, Any], aside: pd.DataFrame | None) -> Any:
+    def close(self, arrays: dict[str, Any], passthrough: pd.DataFrame | None) -> Any:
         """Return the user's own table.
 
         Parameters
         ----------
         arrays : dict
             Arrow arrays by their column's name.
-        aside : DataFrame or None
+        passthrough : DataFrame or None
             The other columns, and the index. A column that does not fit the type that was fitted
             keeps its own.
         """
@@ -74,7 +80,7 @@ class Form(ABC):
         """Return the form as plain JSON data."""
 
     @staticmethod
-    def from_json(data: dict[str, Any]) -> Form:
+    def from_json(data: dict[str, Any]) -> FrameFormat:
         """Return the form that :meth:`to_json` wrote down."""
         return FORMS[data["form"]].read(data)
 
@@ -85,7 +91,7 @@ class Form(ABC):
 
 
 @dataclass(frozen=True, eq=False)
-class Pandas(Form, tag="pandas"):
+class Pandas(FrameFormat, tag="pandas"):
     """A DataFrame of pandas.
 
     Parameters
@@ -121,17 +127,17 @@ class Pandas(Form, tag="pandas"):
         missing = [a or b for a, b in zip(self.missing, other.missing, strict=True)]
         return type(self)(self.labels, tuple(dtypes), tuple(missing))
 
-    def close(self, arrays: dict[str, Any], aside: pd.DataFrame | None) -> pd.DataFrame:
+    def close(self, arrays: dict[str, Any], passthrough: pd.DataFrame | None) -> pd.DataFrame:
         """Return a DataFrame."""
-        index = None if aside is None else aside.index
+        index = None if passthrough is None else passthrough.index
         columns = {}
         for i, (name, dtype) in enumerate(zip(texts(self.labels), self.dtypes, strict=True)):
             if name in arrays:
                 values = from_arrow(arrays[name], dtype, self.missing[i])
                 # The dtype again, for pandas takes objects that are text for text.
                 columns[i] = pd.Series(values, index, dtype, copy=False)
-            elif aside is not None:
-                columns[i] = _as(aside[name], dtype)
+            elif passthrough is not None:
+                columns[i] = _as(passthrough[name], dtype)
         frame = pd.DataFrame(columns, index=index)
         return frame.set_axis(self.labels, axis=1)
 
@@ -157,7 +163,7 @@ class Pandas(Form, tag="pandas"):
 
 
 @dataclass(frozen=True, eq=False)
-class Arrow(Form, tag="arrow"):
+class Arrow(FrameFormat, tag="arrow"):
     """A Table of pyarrow.
 
     Parameters
@@ -190,14 +196,14 @@ class Arrow(Form, tag="arrow"):
         categories = [tuple(dict.fromkeys((a or ()) + (b or ()))) or None for a, b in both]
         return type(self)(pa.schema(fields, self.schema.metadata), tuple(categories))
 
-    def close(self, arrays: dict[str, Any], aside: pd.DataFrame | None) -> Any:
+    def close(self, arrays: dict[str, Any], passthrough: pd.DataFrame | None) -> Any:
         """Return a Table."""
         columns = []
         for field, labels in zip(self.schema, self.categories, strict=True):
             if field.name in arrays:
                 columns.append(_typed(arrays[field.name], field.type, labels or ()))
-            elif aside is not None:
-                columns.append(_cast(pa.array(aside[field.name]), field.type))
+            elif passthrough is not None:
+                columns.append(_cast(pa.array(passthrough[field.name]), field.type))
         pairs = zip(self.schema, columns, strict=True)
         fields = [field.with_type(column.type) for field, column in pairs]
         return pa.table(columns, schema=pa.schema(fields, self.schema.metadata))
@@ -221,12 +227,12 @@ class Arrow(Form, tag="arrow"):
         return cls(schema_from_json(data["schema"]), tuple(categories))
 
 
-class Batch(Arrow, tag="record batch"):
+class ArrowBatch(Arrow, tag="record batch"):
     """A RecordBatch of pyarrow."""
 
-    def close(self, arrays: dict[str, Any], aside: pd.DataFrame | None) -> pa.RecordBatch:
+    def close(self, arrays: dict[str, Any], passthrough: pd.DataFrame | None) -> pa.RecordBatch:
         """Return a RecordBatch."""
-        return _batch(super().close(arrays, aside))
+        return _batch(super().close(arrays, passthrough))
 
     def joined(self, parts: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
         """Return batches under each other."""
@@ -236,11 +242,11 @@ class Batch(Arrow, tag="record batch"):
 class Polars(Arrow, tag="polars"):
     """A DataFrame of polars."""
 
-    def close(self, arrays: dict[str, Any], aside: pd.DataFrame | None) -> Any:
+    def close(self, arrays: dict[str, Any], passthrough: pd.DataFrame | None) -> Any:
         """Return a DataFrame of polars."""
         import polars
 
-        return polars.from_arrow(super().close(arrays, aside))
+        return polars.from_arrow(super().close(arrays, passthrough))
 
     def joined(self, parts: Sequence[Any]) -> Any:
         """Return frames under each other."""
@@ -249,7 +255,7 @@ class Polars(Arrow, tag="polars"):
         return polars.concat(parts)
 
 
-def form_of(data: Any, frame: Any, opened: pa.Table) -> Form:
+def form_of(data: Any, frame: Any, opened: pa.Table) -> FrameFormat:
     """Return the form of a table.
 
     Parameters
@@ -265,7 +271,7 @@ def form_of(data: Any, frame: Any, opened: pa.Table) -> Form:
         return Pandas.of(frame)
     form = Arrow
     if isinstance(data, pa.RecordBatch):
-        form = Batch
+        form = ArrowBatch
     elif type(data).__module__.partition(".")[0] == "polars":
         form = Polars
     return form.of(frame.schema, opened.columns)

@@ -8,10 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from attar.data.cells import Cell, Flag, Number, Whole
+from attar.data.cells import Boolean, Cell, Integer, Number
 from attar.data.columns.arrow import floats, from_floats
-from attar.data.columns.column import Array, Column, Survey, unscaled
-from attar.data.columns.dropped import Dropped
+from attar.data.columns.base import Array, Column, ColumnProfile, Dropped, unscaled
 from attar.data.kind import require_finite
 from attar.data.summary import Moments
 
@@ -48,13 +47,13 @@ class NumberColumn(Column, tag="number"):
 
 
 @dataclass(frozen=True)
-class WholeColumn(NumberColumn, tag="whole"):
+class IntegerColumn(NumberColumn, tag="whole"):
     """Integers, also those that became floating point numbers because some are missing."""
 
     @property
     def cells(self) -> tuple[Cell, ...]:
         """One whole number."""
-        return (Whole(self.name),)
+        return (Integer(self.name),)
 
     def decode(self, rows: Array) -> pa.Array:
         """Return the nearest integers."""
@@ -62,13 +61,13 @@ class WholeColumn(NumberColumn, tag="whole"):
 
 
 @dataclass(frozen=True)
-class FlagColumn(Column, tag="flag"):
+class BooleanColumn(Column, tag="flag"):
     """Booleans: a cell each, 0 or 1."""
 
     @property
     def cells(self) -> tuple[Cell, ...]:
         """One flag."""
-        return (Flag(self.name),)
+        return (Boolean(self.name),)
 
     @property
     def single(self) -> bool:
@@ -84,7 +83,7 @@ class FlagColumn(Column, tag="flag"):
         return pa.array(rows[:, 0] >= 0.5, mask=np.isnan(rows[:, 0]))
 
 
-class NumberSurvey(Survey):
+class NumberProfile(ColumnProfile):
     """Extremes, moments, and whether numbers are whole, or just number the rows."""
 
     def __init__(self, name: str) -> None:
@@ -124,9 +123,9 @@ class NumberSurvey(Survey):
             return Dropped(self.name, type_, "its integers are too large for exact arithmetic")
         if integers and self.running and n > RUNNING and self.observed == n:
             return Dropped(self.name, type_, "it numbers the rows")
-        gaps = self.observed < n and pa.types.is_floating(type_)
-        if integers or (gaps and self.whole):
-            return WholeColumn(self.name, type_)
+        missing = self.observed < n and pa.types.is_floating(type_)
+        if integers or (missing and self.whole):
+            return IntegerColumn(self.name, type_)
         return NumberColumn(self.name, type_)
 
     def moments(self, column: Column) -> Moments:
@@ -141,7 +140,7 @@ class NumberSurvey(Survey):
         return bool((np.diff(values) == 1).all())
 
 
-class FlagSurvey(Survey):
+class BooleanProfile(ColumnProfile):
     """How many booleans are known, and whether they differ."""
 
     def add(self, array: pa.ChunkedArray) -> None:
@@ -152,7 +151,7 @@ class FlagSurvey(Survey):
 
     def column(self, type_: pa.DataType, n: int, sample: pa.ChunkedArray) -> Column:
         """Return a column of flags."""
-        return FlagColumn(self.name, type_)
+        return BooleanColumn(self.name, type_)
 
     def moments(self, column: Column) -> Moments:
         """Return how many there are."""

@@ -10,10 +10,8 @@ import pyarrow as pa
 import pyarrow.ipc as ipc
 import pyarrow.parquet as pq
 
-from attar.data.files.delimited import CsvStream
-from attar.data.files.filestream import readable, rows_of_a_piece
-from attar.data.files.frames import TableStream
-from attar.data.files.views import plain, plain_type
+from attar.data.files.base import TableStream, plain, plain_type, readable, rows_of_a_piece
+from attar.data.files.csv import CsvStream
 from attar.errors import FileError
 
 

@@ -1,0 +1,142 @@
+"""Verbs that show: info, inspect and recipes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from attar import names
+from attar.cli import arguments
+
+if TYPE_CHECKING:
+    from attar.inspection import ColumnChoice, Inspection
+
+
+def info(model: arguments.Model, as_json: arguments.Json = False) -> None:
+    """Print what a model file holds."""
+    from attar import storage
+
+    tensors, description = storage.read_model(model)
+    weights = sum(t.numel() for name, t in tensors.items() if name.startswith("model."))
+    known: dict[str, Any] = {
+        "file": str(model),
+        "fingerprint": storage.fingerprint(model),
+        "bytes": model.stat().st_size,
+        "format": storage.FORMAT,
+        "data": description["kind"],
+        "recipe": description["recipe"],
+        "network": description["network"],
+        "likelihood": description["likelihood"],
+        "code_size": description["code_size"],
+        "weights": weights,
+        "epochs": len(description["history"]),
+        "validation_error": description["diagnostics"]["error"],
+        "choices": description["choices"],
+    }
+    if as_json:
+        print(json.dumps(known))
+        return
+    for name, value in known.items():
+        print(f"{name:16} {_words(value)}")
+
+
+def _words(value: Any) -> str:
+    """Return a value on one line: a part as an expression, a choice with its reason."""
+    if isinstance(value, list):
+        return ", ".join(_words(item) for item in value)
+    if not isinstance(value, dict):
+        return f"{value:,}" if type(value) is int else str(value)
+    if "reason" in value:
+        return f"{value['setting']} {value['value']} ({value['reason']})"
+    name = str(value.get("part", value.get("name"))).rpartition("/")[2]
+    inner = [f"{k}={_words(v)}" for k, v in value.items() if k not in ("part", "name") and v]
+    text = ", ".join(inner)
+    return f"{name}({text if len(text) < 200 else '...'})"
+
+
+def inspect(
+    source: arguments.Source,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A setting of the fit; repeat it."),
+    ] = None,
+    label: arguments.Label = None,
+    condition: arguments.Condition = None,
+    size: arguments.Size = None,
+    time: arguments.Time = None,
+    series: arguments.Series = None,
+    window: arguments.Window = None,
+    stride: arguments.Stride = None,
+    as_json: arguments.Json = False,
+) -> None:
+    """Print what attar sees in data, and what fit would choose for it, and why."""
+    settings = arguments.settings(assignments or [])
+    names.check(settings)
+    from attar.data.source import read
+    from attar.estimator import Autoencoder
+
+    estimator = Autoencoder().set_params(**settings)
+    given = arguments.form(source, size, time, series, window, stride)
+    opened = read(given, label=condition or label)
+    labels = arguments.condition_of(opened, condition, arguments.is_conditional(estimator))
+    inspection = estimator.inspect(opened.data, condition=labels)
+    if as_json:
+        print(json.dumps(inspection.to_json()))
+        return
+    _show(inspection)
+
+
+def _show(inspection: Inspection) -> None:
+    shape = " x ".join(f"{side:,}" for side in inspection.shape)
+    print(f"{inspection.kind}: {inspection.rows:,} rows of shape {shape} to the network\n")
+    heads = ("column", "type", "missing", "scaling", "likelihood", "")
+    _aligned([heads, *map(_line, inspection.columns)])
+    print()
+    _aligned([(choice.setting, choice.value, choice.reason) for choice in inspection.choices])
+
+
+def _line(column: ColumnChoice) -> tuple[str, ...]:
+    missing = (
+        "" if column.missing is None else f"{column.missing:.1%}" if column.missing else "none"
+    )
+    return column.name, column.type, missing, column.scaling, column.likelihood, column.remark
+
+
+def _aligned(lines: Sequence[Sequence[str]]) -> None:
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        print("  ".join(cells).rstrip())
+
+
+def recipes(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="One recipe, in full.")
+    ] = None,
+    only_names: Annotated[bool, typer.Option("--names", help="Print the names only.")] = False,
+    as_json: arguments.Json = False,
+) -> None:
+    """Print the table of recipes, or one of them with its parts and where it was published."""
+    if name is not None:
+        names.check({"recipe": name})
+    from attar.recipes import TABLE
+
+    chosen = dict(TABLE)
+    if name is not None:
+        chosen = {name: TABLE[name]}
+    if as_json:
+        table = [
+            {"name": key, "summary": row.summary, "citation": row.citation}
+            | {"recipe": row.recipe.to_json()}
+            for key, row in chosen.items()
+        ]
+        print(json.dumps(table))
+    elif name is not None:
+        row = chosen[name]
+        print(f"{name}: {row.summary}\n\n{row.recipe}\n\n{row.citation}")
+    else:
+        for key, row in chosen.items():
+            print(key if only_names else f"{key:14} {row.summary}")

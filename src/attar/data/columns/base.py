@@ -1,0 +1,209 @@
+"""What every column is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from attar.data.cells import Cell
+from attar.data.columns.arrow import TEXT, foreign, from_floats, scalar, sort_of
+from attar.data.summary import Moments
+
+Array = NDArray[np.float64]
+
+COLUMNS: dict[str, type[Column]] = {}
+
+
+@dataclass(frozen=True)
+class Column(ABC):
+    """A column of a table, and the cells that stand for it.
+
+    Parameters
+    ----------
+    name : str
+    type : pyarrow.DataType
+        What it comes back as.
+    """
+
+    name: str
+    type: pa.DataType
+
+    tag: ClassVar[str]
+
+    def __init_subclass__(cls, tag: str = "") -> None:
+        if tag:
+            cls.tag = tag
+            COLUMNS[tag] = cls
+
+    @property
+    @abstractmethod
+    def cells(self) -> tuple[Cell, ...]:
+        """The raw cells; none where the column is not learnt."""
+
+    @property
+    def remark(self) -> str | None:
+        """Why the column is not learnt as it is; None where it is."""
+        return None
+
+    @property
+    def single(self) -> bool:
+        """Whether single precision holds the cells exactly."""
+        return False
+
+    @abstractmethod
+    def encode(self, array: pa.ChunkedArray) -> Array:
+        """Return values as raw cells (n, cells), NaN where one is missing."""
+
+    @abstractmethod
+    def decode(self, rows: Array) -> pa.Array:
+        """Return raw cells (n, cells) as values."""
+
+    def require_fit(self, array: pa.ChunkedArray) -> None:
+        """Require values of the column's own sort, or none.
+
+        Raises
+        ------
+        DataError
+            If they are of another.
+        """
+        expected = sort_of(self.type)
+        if sort_of(array.type) not in (expected, "nothing"):
+            raise foreign(self.name, array, expected)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the column but for its type as plain JSON data."""
+        settings = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "type"}
+        return {"column": self.tag, **settings}
+
+    @staticmethod
+    def from_json(data: dict[str, Any], type_: pa.DataType) -> Column:
+        """Return the column that :meth:`to_json` wrote down."""
+        settings: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in data.items()
+        }
+        return COLUMNS[settings.pop("column")](type=type_, **settings)
+
+
+class ColumnProfile(ABC):
+    """What is found out about a column from its pieces, one after the other, in little memory.
+
+    Parameters
+    ----------
+    name : str
+
+    Attributes
+    ----------
+    observed : int
+        How many values are not missing.
+    low, high : object
+        The smallest and the largest value in plain form, times as ticks; None before the first.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.observed = 0
+        self.low: Any = None
+        self.high: Any = None
+
+    def widen(self, low: Any, high: Any) -> None:
+        """Take in the extremes of a piece."""
+        self.low = low if self.low is None else min(self.low, low)
+        self.high = high if self.high is None else max(self.high, high)
+
+    @property
+    def only(self) -> Any:
+        """The one value that was seen; None where there are several."""
+        return self.low if self.low == self.high else None
+
+    @abstractmethod
+    def add(self, array: pa.ChunkedArray) -> None:
+        """Look at the next piece, in which some value is known."""
+
+    @abstractmethod
+    def column(self, type_: pa.DataType, n: int, sample: pa.ChunkedArray) -> Column:
+        """Return the column that suits what was seen.
+
+        Parameters
+        ----------
+        type_ : pyarrow.DataType
+        n : int
+            How many rows there are.
+        sample : ChunkedArray
+            The values of some rows, which don't depend on how the rows were cut into pieces.
+        """
+
+    @abstractmethod
+    def moments(self, column: Any) -> Moments:
+        """Return the moments of the cells of the column that was decided for.
+
+        The counts are exact. Of cells that are not scaled no other figure means anything.
+        """
+
+
+def unscaled(count: int, *high: float) -> Moments:
+    """Return moments for cells that are not scaled, from 0 to the highest value of each."""
+    zero = np.zeros(len(high))
+    return Moments(zero + count, zero, zero, zero, np.array(high, float))
+
+
+@dataclass(frozen=True)
+class Dropped(Column, tag="dropped"):
+    """A column that nothing can be learnt from.
+
+    New rows have running numbers from 0 in it, empty text, or nothing, as fits its type.
+
+    Parameters
+    ----------
+    why : str
+    """
+
+    why: str
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """None."""
+        return ()
+
+    @property
+    def remark(self) -> str | None:
+        """Why it is not learnt."""
+        return self.why
+
+    @property
+    def single(self) -> bool:
+        """True: there are no cells."""
+        return True
+
+    def encode(self, array: pa.ChunkedArray) -> Array:
+        """Return no cells."""
+        return np.empty((len(array), 0))
+
+    def decode(self, rows: Array) -> pa.Array:
+        """Return running numbers, empty text, or missing values."""
+        if pa.types.is_integer(self.type):
+            return from_floats(np.arange(float(len(rows))), self.type)
+        if self.type == TEXT:
+            return pa.repeat(pa.scalar("", TEXT), len(rows))
+        return pa.nulls(len(rows), self.type)
+
+
+@dataclass(frozen=True)
+class ConstantColumn(Dropped, tag="constant"):
+    """A column with one value, which new rows have too.
+
+    Parameters
+    ----------
+    value : number, bool or str
+        Ticks of the type's own unit for a time.
+    """
+
+    value: float | str
+
+    def decode(self, rows: Array) -> pa.Array:
+        """Return the one value."""
+        return pa.repeat(scalar(self.value, self.type), len(rows))

@@ -1,0 +1,177 @@
+"""The profile of each column of a table, from one pass."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from attar.data.columns.arrow import plain_text, sort_of
+from attar.data.columns.base import Column, ColumnProfile, ConstantColumn, Dropped
+from attar.data.columns.categorical import CategoricalProfile
+from attar.data.columns.forms import FrameFormat, form_of
+from attar.data.columns.frames import frame_of, in_order, opened
+from attar.data.columns.numbers import BooleanProfile, NumberProfile
+from attar.data.columns.temporal import DatetimeProfile, DurationProfile, TimeProfile
+from attar.data.stream import Sample
+from attar.data.summary import Moments
+from attar.errors import DataError
+
+PROFILES: dict[str, type[ColumnProfile]] = {
+    "numbers": NumberProfile,
+    "booleans": BooleanProfile,
+    "text": CategoricalProfile,
+    "dates": DatetimeProfile,
+    "dates with a time zone": DatetimeProfile,
+    "durations": DurationProfile,
+    "times of day": TimeProfile,
+}
+
+
+class TableProfile:
+    """What is found out about a table from its pieces.
+
+    Attributes
+    ----------
+    form : Form or None
+        None before the first piece.
+    sample : Sample
+        Of rows of opened columns.
+    """
+
+    def __init__(self) -> None:
+        self.form: FrameFormat | None = None
+        self.sample = Sample(_taken)
+        self._profiles: list[UntypedProfile] = []
+
+    def add(self, piece: Any) -> None:
+        """Look at the next piece.
+
+        Raises
+        ------
+        DataError
+            If it does not fit those before, or a number is infinite.
+        """
+        frame = frame_of(piece)
+        if self.form is not None:
+            frame = in_order(frame, [profile.name for profile in self._profiles])
+        table = opened(frame)
+        form = form_of(piece, frame, table)
+        if self.form is None:
+            self._profiles = [UntypedProfile(name) for name in table.column_names]
+            self.form = form
+        else:
+            void = [pa.types.is_null(profile.type) for profile in self._profiles]
+            self.form = self.form.merged(form, void)
+        for profile, column in zip(self._profiles, table.columns, strict=True):
+            profile.add(column)
+        self.sample.add(table, len(table))
+
+    def sampled(self) -> tuple[pa.Table, NDArray[np.intp]]:
+        """Return some rows of opened columns, and their numbers."""
+        if self.sample.seen:
+            return self.sample.result(_under_each_other)
+        empty = {profile.name: pa.nulls(0) for profile in self._profiles}
+        return pa.table(empty), np.empty(0, np.intp)
+
+    def columns(self, sample: pa.Table) -> tuple[Column, ...]:
+        """Return the columns that suit what was seen."""
+        return tuple(profile.column(sample[profile.name]) for profile in self._profiles)
+
+    def moments(self, columns: tuple[Column, ...]) -> Moments:
+        """Return the moments of all cells."""
+        pairs = zip(self._profiles, columns, strict=True)
+        return Moments.beside([profile.moments(column) for profile, column in pairs])
+
+
+class UntypedProfile:
+    """What is found out about a column of which nothing is known before.
+
+    Parameters
+    ----------
+    name : str
+
+    Attributes
+    ----------
+    type : pyarrow.DataType
+        That of the values seen so far; null before the first.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.type: pa.DataType = pa.null()
+        self._rows = 0
+        self._profile: ColumnProfile | None = None
+
+    def add(self, array: pa.ChunkedArray) -> None:
+        """Look at the next piece.
+
+        Raises
+        ------
+        DataError
+            If its values are of another sort than those before, or infinite.
+        """
+        self._rows += len(array)
+        sort = sort_of(array.type)
+        if sort == "nothing":
+            return
+        first = pa.types.is_null(self.type)
+        if sort not in PROFILES or (self._profile is None and not first):
+            # Once there are values that cannot be learnt, the column cannot.
+            self.type = array.type if first or self._profile else self.type
+            self._profile = None
+            return
+        if self._profile is None:
+            self._profile = PROFILES[sort](self.name)
+        self.type = self._with(plain_text(array.slice(0, 0)).type)
+        self._profile.add(array)
+
+    def column(self, sample: pa.ChunkedArray) -> Column:
+        """Return the column that suits what was seen.
+
+        Parameters
+        ----------
+        sample : ChunkedArray
+            The values of some rows.
+        """
+        if pa.types.is_null(self.type):
+            return Dropped(self.name, self.type, "all of its values are missing")
+        if self._profile is None:
+            return Dropped(self.name, self.type, f"it holds {sort_of(self.type)}")
+        if self._profile.only is not None:
+            return ConstantColumn(self.name, self.type, "it is constant", self._profile.only)
+        return self._profile.column(self.type, self._rows, sample.cast(self.type, safe=False))
+
+    def moments(self, column: Column) -> Moments:
+        """Return the moments of the cells of the column that was decided for."""
+        if self._profile is None or not column.cells:
+            return Moments.none(0)
+        return self._profile.moments(column)
+
+    def _with(self, new: pa.DataType) -> pa.DataType:
+        """Return the type of what was seen together with values of another."""
+        if new == self.type or pa.types.is_null(self.type):
+            return new
+        if sort_of(new) == sort_of(self.type) == "numbers":
+            both = [pa.schema([("", type_)]) for type_ in (self.type, new)]
+            return pa.unify_schemas(both, promote_options="permissive").field(0).type
+        raise DataError(
+            f"Column {self.name!r} holds {sort_of(self.type)} ({self.type}) in one piece of the "
+            f"data and {sort_of(new)} ({new}) in another: give it one type."
+        )
+
+
+def _taken(table: pa.Table, places: NDArray[np.intp]) -> pa.Table:
+    """Return some rows, text as text; what cannot be learnt is left missing."""
+    learnable = [sort_of(column.type) in PROFILES for column in table.columns]
+    columns = [
+        plain_text(column.take(pa.array(places))) if known else pa.nulls(len(places))
+        for column, known in zip(table.columns, learnable, strict=True)
+    ]
+    return pa.table(columns, table.column_names)
+
+
+def _under_each_other(tables: list[pa.Table]) -> pa.Table:
+    return pa.concat_tables(tables, promote_options="permissive")

@@ -1,0 +1,135 @@
+"""The condition: labels, or a table beside the data, become numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import issparse
+from torch import Tensor
+
+from attar.data.cells import Number
+from attar.data.kinds import KINDS, kind_of, preparation, restored
+from attar.data.preparation import Preparation
+from attar.data.scaling import Scaler
+from attar.data.table import Table
+from attar.errors import DataError
+
+
+@dataclass(frozen=True)
+class ConditionEncoder:
+    """A condition's preparation, fitted.
+
+    Attributes
+    ----------
+    preparation : Preparation
+        Of the condition as a table.
+    """
+
+    preparation: Preparation
+
+    @classmethod
+    def fit(cls, condition: Any, rows: int) -> Self:
+        """Return what suits a condition, labels (n,) or a table (n, columns), of so many rows.
+
+        Raises
+        ------
+        DataError
+            If the condition has another number of rows, or cannot be a table.
+        """
+        table = _table(condition)
+        _check_rows(table, rows)
+        with _in_the_condition():
+            kind, summary = kind_of(table).of([table])
+        return cls(preparation(kind, kind.scaling(summary), summary))
+
+    @property
+    def size(self) -> int:
+        """How many numbers a condition becomes."""
+        return int(np.prod(self.preparation.kind.shape))
+
+    def prepare(self, condition: Any, rows: int) -> Tensor:
+        """Return the condition of so many rows as numbers (rows, size), zero where it is missing.
+
+        A single condition is taken for all rows.
+
+        Raises
+        ------
+        DataError
+            If it is of another form than was fitted, or of another number of rows.
+        """
+        kind = self.preparation.kind
+        numbers = isinstance(kind, Table) and isinstance(kind.cells[0], Number)
+        table = _table(condition, numbers)
+        if len(table) == 1 < rows:
+            table = table.loc[table.index.repeat(rows)].reset_index(drop=True)
+        _check_rows(table, rows)
+        if not kind.accepts(kind_of(table)):
+            raise DataError("The condition is not of the form that the model was fitted with.")
+        with _in_the_condition():
+            cells = kind.rows(table)
+        return self.preparation.prepare(cells).flatten(1).nan_to_num(0.0)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return everything that is an array, by name."""
+        return dict(self.preparation.scaler.state_dict())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything else as plain JSON data."""
+        kind = self.preparation.kind
+        return {"name": kind.name, **kind.to_json()}
+
+    @classmethod
+    def restored(cls, facts: Mapping[str, Any], tensors: dict[str, Tensor]) -> Self:
+        """Return what :meth:`to_json` and :meth:`tensors` wrote down."""
+        described = dict(facts)
+        kind = KINDS[described.pop("name")].from_json(described)
+        return cls(restored(kind, Scaler.restored(tensors)))
+
+
+def _table(condition: Any, numbers: bool = False) -> pd.DataFrame:
+    """Return a condition as a table; labels are categories unless they are fractions.
+
+    Where numbers are known to be meant, whole ones and text are taken for such.
+    """
+    if isinstance(condition, pd.DataFrame):
+        return condition
+    if hasattr(condition, "to_pandas"):  # of Arrow or polars
+        return _table(condition.to_pandas(), numbers)
+    if isinstance(condition, Mapping):
+        single = all(np.ndim(column) < 1 for column in condition.values())
+        return pd.DataFrame(condition, index=[0] if single else None)
+    if isinstance(condition, Tensor):
+        condition = condition.numpy(force=True)
+    if issparse(condition) or np.ndim(condition) > 2:
+        raise DataError("A condition is labels (n,) or a dense table (n, columns).")
+    if np.ndim(condition) == 2:
+        return pd.DataFrame(condition)
+    values = pd.Series(np.atleast_1d(condition) if np.ndim(condition) < 1 else condition)
+    if numbers:
+        with suppress(ValueError, TypeError):
+            values = pd.to_numeric(values).astype(float)
+    if values.dtype.kind != "f":
+        values = values.astype(str).where(values.notna()).astype("category")
+    return values.to_frame("condition")
+
+
+@contextmanager
+def _in_the_condition() -> Iterator[None]:
+    """Say that it is the condition that data errors speak of."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"In the condition: {error}") from None
+
+
+def _check_rows(table: pd.DataFrame, rows: int) -> None:
+    if len(table) != rows:
+        raise DataError(
+            f"The condition has {len(table):,} row(s), but the data has {rows:,}: give one for "
+            "each row, in their order."
+        )

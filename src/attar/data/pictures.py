@@ -1,0 +1,526 @@
+"""Folders of pictures, read and written."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count, islice
+from pathlib import Path, PurePosixPath
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+from attar.data.files.base import readable
+from attar.data.stream import Stream
+from attar.errors import DataError, FileError, SettingError, unknown
+from attar.storage import written_whole
+
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
+
+# What each of EXIF's orientations asks for.
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+SIDEWAYS = (5, 6, 7, 8)
+
+
+@dataclass(frozen=True)
+class Mode:
+    """What a pixel is.
+
+    Attributes
+    ----------
+    name : str
+        Pillow's name.
+    words : str
+    dtype : str
+    channels : tuple of int
+        How the shape of a picture's array goes on after height and width.
+    holds : tuple of str
+        The modes that can be brought to this one without loss.
+    """
+
+    name: str
+    words: str
+    dtype: str
+    channels: tuple[int, ...]
+    holds: tuple[str, ...]
+
+
+# The poorest first.
+MODES = {
+    mode.name: mode
+    for mode in (
+        Mode("L", "grey", "uint8", (), ("L",)),
+        Mode("RGB", "colour", "uint8", (3,), ("L", "RGB")),
+        Mode("RGBA", "colour with transparency", "uint8", (4,), ("L", "RGB", "RGBA")),
+        Mode("I;16", "16-bit grey", "uint16", (), ("L", "I;16")),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What the head of a picture's file tells.
+
+    Attributes
+    ----------
+    path : str
+    size : (int, int)
+        Height and width, as the picture is to be seen.
+    mode : str
+        The poorest of ``MODES`` that holds it.
+    orientation : int
+        EXIF's; 1 is upright.
+    """
+
+    path: str
+    size: tuple[int, int]
+    mode: str
+    orientation: int
+
+    @classmethod
+    def of(cls, path: str) -> Self:
+        """Return what a file's head tells; no pixel is decoded.
+
+        Raises
+        ------
+        FileError
+            If it cannot be read.
+        DataError
+            If its pixels are of a mode that attar does not take.
+        """
+        with _opened(path) as image:
+            width, height = image.size
+            if not width * height:
+                raise FileError(f"{path} has no pixels: repair it or leave it out.")
+            orientation = _orientation(image)
+            size = (width, height) if orientation in SIDEWAYS else (height, width)
+            return cls(path, size, _mode(image, path), orientation)
+
+    def pixels(self, size: tuple[int, int], mode: str) -> NDArray[Any]:
+        """Return the picture, upright, as an array of a size (height, width) and a mode.
+
+        If it has another size it is resized to just cover this one, and its centre is cut out.
+
+        Raises
+        ------
+        FileError
+            If it cannot be read.
+        """
+        height, width = size
+        with _opened(self.path) as image:
+            if self.size != size:
+                lying = (height, width) if self.orientation in SIDEWAYS else (width, height)
+                image.draft(None, _twice(image.size, lying))
+            plain = _native(image) if self.mode == "I;16" else image.convert(self.mode)
+        if self.orientation in TURNS:
+            plain = plain.transpose(TURNS[self.orientation])
+        if self.size != size:
+            plain = ImageOps.fit(plain, (width, height), Image.Resampling.LANCZOS)
+        if plain.size != (width, height):
+            raise FileError(f"{self.path} was changed while it was read: start again.")
+        if mode == "I;16" and self.mode == "L":
+            return np.asarray(plain, np.uint16) * np.uint16(257)
+        return np.asarray(plain if mode == self.mode else plain.convert(mode))
+
+
+def _mode(image: Image.Image, path: str) -> str:
+    if image.mode.startswith("I;16"):
+        return "I;16"
+    if image.mode in ("I", "F"):
+        raise DataError(
+            f"{path} has 32-bit pixels: save it with 8 or 16 bits a pixel, or as an array (.npy)."
+        )
+    if image.has_transparency_data:
+        return "RGBA"
+    return "L" if image.mode in ("1", "L") else "RGB"
+
+
+def _orientation(image: Image.Image) -> int:
+    # Pillow turns TIFF itself, and would decode a whole PNG to look for EXIF at its end.
+    if image.format == "TIFF":
+        return 1
+    try:
+        return int(Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1))
+    except Exception:  # damaged EXIF says nothing, and the picture may be sound
+        return 1
+
+
+def _native(image: Image.Image) -> Image.Image:
+    """Return a picture of 16 bits in the machine's byte order, the one that Pillow resizes."""
+    return Image.fromarray(np.asarray(image).astype(np.uint16))
+
+
+def _twice(size: tuple[int, int], target: tuple[int, int]) -> tuple[int, int]:
+    """Return the size that covers twice a target: so large at least a JPEG is to be decoded.
+
+    With fewer pixels left the resampling that follows would have too little to work with.
+    """
+    factor = 2 * max(target[0] / size[0], target[1] / size[1])
+    return max(1, round(factor * size[0])), max(1, round(factor * size[1]))
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[Image.Image]:
+    with readable(path):
+        try:
+            # From a path Pillow would map plain TIFF into memory, and take it for turned already.
+            with open(path, "rb") as file, Image.open(file, formats=FORMATS) as image:
+                yield image
+        except UnidentifiedImageError:
+            raise FileError(
+                f"{path} is no picture, though its name says so: repair it or leave it out."
+            ) from None
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+            raise FileError(
+                f"{path} has more than {Image.MAX_IMAGE_PIXELS:,} pixels, which may be meant to "
+                "fill the memory: make it smaller or leave it out."
+            ) from None
+
+
+Rows = NDArray[Any]
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")
+
+# The most bytes and pictures in a piece, and pictures in the job of a thread.
+PIECE, ROWS, JOB = 1 << 25, 4096, 32
+
+
+class Pictures(Stream):
+    """The pictures in a folder and its subfolders, as arrays of one size and one kind of pixel.
+
+    They are PNG, JPEG, WebP, TIFF, BMP or GIF files, in the natural order of their names (``2.png``
+    before ``10.png``); hidden files, and files with other suffixes, are passed over. Of several
+    frames or pages the first is read. EXIF's orientation is followed; colour profiles are not.
+
+    Pieces are arrays (n, height, width) of grey, (n, height, width, 3) of colour, or
+    (n, height, width, 4) of colour with transparency; ``uint8``, or ``uint16`` for 16-bit grey.
+
+    Parameters
+    ----------
+    folder : str or Path
+    size : (int, int), str or None
+        Height and width, also as ``"64x48"``. A picture of another size is made smaller (or larger)
+        until it just covers this one (Lanczos, antialiased), and its centre is cut out. None: all
+        pictures must have one size.
+    mode : str or None
+        What all are brought to: ``"L"`` (grey), ``"RGB"``, ``"RGBA"`` or ``"I;16"``. None: the
+        poorest that holds all of them without loss. So grey among colour becomes colour, one
+        picture with transparency gives it to all, and 8-bit grey among 16-bit grey is stretched to
+        16 bits (255 to 65535). 16-bit grey and colour have nothing in common. Palettes and CMYK
+        count as colour; 16-bit colour is read with 8 bits.
+    threads : int or None
+        How many decode at a time, which changes nothing but the speed; None: as many as the machine
+        has cores, but at most 8.
+
+    Attributes
+    ----------
+    rows : int
+        How many pictures there are.
+    shape : tuple of int
+        (height, width) or (height, width, channels) of each.
+    dtype : dtype
+    names : list of str
+        The files' paths within the folder, with slashes.
+    resized : bool
+        Whether a size was given.
+
+    Raises
+    ------
+    DataError
+        If there are no pictures, or they have no size or no kind of pixel in common.
+    FileError
+        If the folder or a picture in it cannot be read.
+    SettingError
+        If the size is none, or the mode unknown.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        size: tuple[int, int] | str | None = None,
+        mode: str | None = None,
+        threads: int | None = None,
+    ) -> None:
+        self.folder = Path(folder)
+        self.resized = size is not None
+        self.threads = threads or min(8, os.cpu_count() or 1)
+        wanted = None if size is None else height_and_width(size)
+        self._pictures = _heads(self.folder)
+        self._mode = _mode_that_holds(self._pictures, mode)
+        self._size = wanted or _one_size(self._pictures)
+        self.rows = len(self._pictures)
+        self.shape = (*self._size, *self._mode.channels)
+        self.dtype = np.dtype(self._mode.dtype)
+        self._whole: Rows | None = None
+        self.names = [Path(p.path).relative_to(self.folder).as_posix() for p in self._pictures]
+
+    @property
+    def bytes(self) -> int:
+        """How much memory all of them take."""
+        return self.rows * self._bytes_of_one
+
+    @property
+    def labels(self) -> NDArray[np.str_] | None:
+        """The topmost subfolder that each picture lies in: (n,).
+
+        None where a picture lies in none, or all lie in the same.
+        """
+        tops = [name.partition("/")[0] for name in self.names if "/" in name]
+        return np.array(tops) if len(tops) == self.rows and len(set(tops)) > 1 else None
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of place, form, and every file's name, size and time of change."""
+        form = f"{self.folder.resolve()} {self.shape} {self.dtype}"
+        digest = hashlib.sha256(os.fsencode(form))
+        for name, picture in zip(self.names, self._pictures, strict=True):
+            with readable(picture.path):
+                file = os.stat(picture.path)
+            digest.update(os.fsencode(f"\n{name} {file.st_size} {file.st_mtime_ns}"))
+        return digest.hexdigest()
+
+    def __iter__(self) -> Iterator[Rows]:
+        n = max(1, min(ROWS, PIECE // self._bytes_of_one))
+        if self._whole is not None:
+            return (self._whole[start : start + n] for start in range(0, self.rows, n))
+        return self._in_pieces_of(n)
+
+    def whole(self) -> Rows:
+        """Return all pictures in one array, which is kept: no pass after this one reads files.
+
+        Raises
+        ------
+        FileError
+            If a picture cannot be read.
+        """
+        if self._whole is None:
+            (self._whole,) = self._in_pieces_of(self.rows)
+        return self._whole
+
+    @property
+    def _bytes_of_one(self) -> int:
+        return int(np.prod(self.shape)) * self.dtype.itemsize
+
+    def _in_pieces_of(self, n: int) -> Iterator[Rows]:
+        pool = ThreadPoolExecutor(self.threads)
+        try:
+            ahead = self._begun(pool, 0, n)
+            for start in range(n, self.rows, n):
+                ready, ahead = ahead, self._begun(pool, start, n)
+                yield _finished(*ready)
+            yield _finished(*ahead)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _begun(
+        self, pool: ThreadPoolExecutor, start: int, n: int
+    ) -> tuple[Rows, list[Future[None]]]:
+        pictures = self._pictures[start : start + n]
+        piece = np.empty((len(pictures), *self.shape), self.dtype)
+        jobs = [slice(i, i + JOB) for i in range(0, len(piece), JOB)]
+        return piece, [pool.submit(self._fill, piece[job], pictures[job]) for job in jobs]
+
+    def _fill(self, piece: Rows, pictures: Sequence[Picture]) -> None:
+        for i, picture in enumerate(pictures):
+            piece[i] = picture.pixels(self._size, self._mode.name)
+
+
+def _finished(piece: Rows, jobs: Sequence[Future[None]]) -> Rows:
+    for job in jobs:
+        job.result()
+    return piece
+
+
+def height_and_width(size: tuple[int, int] | str) -> tuple[int, int]:
+    """Return height and width from a pair or from words such as ``"64x48"``.
+
+    Raises
+    ------
+    SettingError
+        If it is no size.
+    """
+    sides = re.split("[x×]", size.lower()) if isinstance(size, str) else size
+    try:
+        height, width = (int(side) for side in sides)
+    except (TypeError, ValueError):
+        height = width = 0
+    if min(height, width) < 1:
+        raise SettingError(f"A size is HEIGHTxWIDTH, such as '64x48', not {size!r}.")
+    return height, width
+
+
+def _heads(folder: Path) -> list[Picture]:
+    if not folder.is_dir():
+        raise FileError(f"There is no folder {folder}.")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        pictures = [Picture.of(path) for path in _files(str(folder))]
+    if not pictures:
+        raise DataError(
+            f"{folder} holds no pictures: attar reads {', '.join(FORMATS[:-1])} and {FORMATS[-1]}."
+        )
+    return pictures
+
+
+def _files(folder: str, above: tuple[str, ...] = ()) -> Iterator[str]:
+    real = os.path.realpath(folder)
+    if real in above:  # a link to where we came from
+        return
+    with readable(folder), os.scandir(folder) as scan:
+        entries = sorted(scan, key=lambda entry: _natural(entry.name))
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            yield from _files(entry.path, (*above, real))
+        elif entry.name.lower().endswith(SUFFIXES):
+            yield entry.path
+
+
+def _natural(name: str) -> tuple[list[str | int], str]:
+    parts = re.split("([0-9]+)", name.casefold())
+    return [int(part) if i % 2 else part for i, part in enumerate(parts)], name
+
+
+def _one_size(pictures: Sequence[Picture]) -> tuple[int, int]:
+    counts = Counter(picture.size for picture in pictures).most_common()
+    (height, width), _ = counts[0]
+    if len(counts) == 1:
+        return height, width
+    examples = {picture.size: picture.path for picture in reversed(pictures)}
+    listed = "; ".join(f"{n} of {h}x{w}, such as {examples[h, w]}" for (h, w), n in counts[:5])
+    more = f"; and {len(counts) - 5} more sizes" if len(counts) > 5 else ""
+    raise DataError(
+        f"The pictures have different sizes ({listed}{more}): bring them to one height and width "
+        f"with size='{height}x{width}' (--size {height}x{width})."
+    )
+
+
+def _mode_that_holds(pictures: Sequence[Picture], name: str | None) -> Mode:
+    if name not in (None, *MODES):
+        raise unknown("mode", name, MODES)
+    first = {picture.mode: picture.path for picture in reversed(pictures)}
+    for mode in MODES.values() if name is None else [MODES[name]]:
+        if first.keys() <= set(mode.holds):
+            return mode
+    if name is None:
+        colour = next(mode for mode in ("RGB", "RGBA") if mode in first)
+        raise DataError(
+            f"{first['I;16']} is 16-bit grey, but {first[colour]} is {MODES[colour].words}: bring "
+            "them to one kind of pixel."
+        )
+    other = next(mode for mode in first if mode not in MODES[name].holds)
+    raise DataError(
+        f"{first[other]} is {MODES[other].words}, where {MODES[name].words} belongs: convert it."
+    )
+
+
+class PictureWriter:
+    """Writes stacks of images into a folder, one after the other, as PNG.
+
+    Parameters
+    ----------
+    folder : Path
+    names : iterable of str
+        The paths of the files to write.
+    white : float or None
+        See :func:`picture_writer`.
+    """
+
+    def __init__(self, folder: Path, names: Iterable[str], white: float | None) -> None:
+        self.folder, self.white = folder, white
+        self.names = iter(names)
+
+    def write(self, images: Rows) -> None:
+        """Write images (n, height, width) or (n, height, width, channels).
+
+        Raises
+        ------
+        DataError
+            If these are no pictures.
+        """
+        if images.ndim == 4 and images.shape[3] == 1:
+            images = images[..., 0]
+        if images.shape[3:] not in ((), (3,), (4,)) or images.ndim < 3:
+            raise DataError(
+                f"Rows of shape {images.shape[1:]} are no pictures: write them to a file."
+            )
+        for name, pixels in zip(islice(self.names, len(images)), images, strict=True):
+            path = self.folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(_seen(pixels, self.white)).save(path)
+
+
+@contextmanager
+def picture_writer(
+    folder: Path,
+    names: Sequence[str] | None = None,
+    white: float | None = None,
+    digits: int = 6,
+) -> Iterator[PictureWriter]:
+    """Yield a writer for a folder of PNG files, which is there whole in the end or not at all.
+
+    A folder that was there before is replaced.
+
+    Parameters
+    ----------
+    folder : Path
+    names : sequence of str or None
+        The names of all pictures to come, such as ``Pictures.names``: their suffix becomes
+        ``.png``. If two would then be the same, all keep their own suffix before it. None: numbers
+        from 0.
+    white : float or None
+        The value of a white pixel; values are scaled by it, except whole numbers that use the upper
+        half of a picture's range. None: ``uint8`` and ``uint16`` as they are, and white is 1 in
+        floating point.
+    digits : int
+        How many digits a number has at least.
+
+    Raises
+    ------
+    FileError
+        If the folder cannot be written to.
+    """
+    paths = (f"{i:0{digits}}.png" for i in count()) if names is None else _as_png(names)
+    with written_whole(folder) as beside:
+        beside.mkdir()
+        yield PictureWriter(beside, paths, white)
+
+
+def _as_png(names: Sequence[str]) -> list[str]:
+    plain = [str(PurePosixPath(name).with_suffix(".png")) for name in names]
+    # Some systems hold A.png and a.png for the same.
+    if len({name.casefold() for name in plain}) == len(plain):
+        return plain
+    return [f"{name}.png" for name in names]
+
+
+def _seen(pixels: Rows, white: float | None) -> Rows:
+    """Return an image as PNG holds it: 16 bits for grey that has them, else 8."""
+    deep = pixels.dtype == np.uint16 and pixels.ndim == 2
+    dtype: np.dtype[Any] = np.dtype(np.uint16 if deep else np.uint8)
+    full = np.iinfo(dtype).max
+    if white is None:
+        white = np.iinfo(pixels.dtype).max if pixels.dtype.kind in "iu" else 1.0
+    if pixels.dtype == dtype and white > full / 2:
+        return pixels
+    scaled = pixels.astype(np.float64) * (full / white if white else 1.0)
+    return np.asarray(np.rint(scaled).clip(0, full).astype(dtype))

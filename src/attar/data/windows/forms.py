@@ -1,0 +1,450 @@
+"""The forms of a series: long tables, and stacks of windows."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from attar.data.kind import Rows, back_to
+from attar.errors import DataError, unknown
+
+Array = NDArray[np.float64]
+Integers = NDArray[np.intp]
+Name = str | int
+
+
+@dataclass(frozen=True)
+class Points:
+    """The points of some series, in the user's order.
+
+    Attributes
+    ----------
+    values : float array (m, channels)
+        NaN where one is missing.
+    times : float array (m,)
+        Since the earliest: seconds of dates, the user's own unit of numbers.
+    codes : int array (m,)
+        The number of each point's series.
+    labels : Series (m,)
+        The times as the user has them, under the names of the user's rows.
+    names : Index
+        The names of the series.
+    """
+
+    values: Rows
+    times: Array
+    codes: Integers
+    labels: pd.Series[Any]
+    names: pd.Index[Any]
+
+    @cached_property
+    def order(self) -> Integers:
+        """The points' numbers by series and time."""
+        return np.lexsort((self.times, self.codes))
+
+    @cached_property
+    def intervals(self) -> Array:
+        """How long each point, in this order, is after the one before; NaN where a series begins.
+
+        Raises
+        ------
+        DataError
+            If a series has two points of one time.
+        """
+        begins = np.diff(self.codes[self.order], prepend=-1) != 0
+        intervals = np.where(begins, np.nan, np.diff(self.times[self.order], prepend=np.nan))
+        for place in np.flatnonzero(intervals == 0)[:1]:
+            raise DataError(
+                f"{self._pair(place)} have the same time: keep one of them, or name the column "
+                "that tells series apart (series=...)."
+            )
+        return intervals
+
+    def typical_step(self) -> float:
+        """Return the usual time from a point to the next; 1 where each series has one point.
+
+        It is the lower quartile of the differences, so that gaps may be frequent, averaged with
+        all that differ from it by a quarter at most: a month has 30.4 days.
+        """
+        intervals = self.intervals[~np.isnan(self.intervals)]
+        if not len(intervals):
+            return 1.0
+        low = np.quantile(intervals, 0.25, method="lower")
+        return float(intervals[np.abs(intervals - low) <= low / 4].mean())
+
+    def steps(self, step: float) -> Integers:
+        """Return :attr:`intervals` in whole steps; 0 where a series begins.
+
+        Each difference is rounded by itself: unequal months are one step each, and clocks may
+        drift.
+
+        Raises
+        ------
+        DataError
+            If two points are less than half a step apart.
+        """
+        steps = np.rint(self.intervals / step)
+        for place in np.flatnonzero(steps == 0)[:1]:
+            raise DataError(
+                f"{self._pair(place)} are closer than half a step of the series, which is "
+                f"{step:g}: bring them to regular times first, for example with "
+                "DataFrame.resample."
+            )
+        return np.nan_to_num(np.minimum(steps, 2.0**31)).astype(np.intp)
+
+    def _pair(self, place: int) -> str:
+        pair = self.order[place - 1 : place + 1]
+        (row, other), (time, later) = self.labels.index[pair], self.labels.iloc[pair]
+        of = f" of the series {self.names[self.codes[pair[0]]]}" if len(self.names) > 1 else ""
+        return f"The rows {row} ({time}) and {other} ({later}){of}"
+
+
+@dataclass(frozen=True)
+class SeriesForm(ABC):
+    """How the user has series: what their points are, and how they come back."""
+
+    name: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def channels(self) -> tuple[Name, ...]:
+        """The names of all channels."""
+
+    @abstractmethod
+    def points(self, data: Any) -> Points:
+        """Return the points of data of this form.
+
+        Raises
+        ------
+        DataError
+            If it is of another form, or holds anything but numbers and times.
+        """
+
+    @abstractmethod
+    def back(self, values: Rows, channels: Sequence[int], data: Any) -> Any:
+        """Return data with these values (m, channels) in place of its own, in the fitted dtypes.
+
+        Where one is missing, whole numbers of NumPy's dtypes become floating point.
+
+        Parameters
+        ----------
+        values : array (m, channels)
+        channels : sequence of int
+            The numbers of these channels; the others stay as they are.
+        data : object
+            The user's own, of this form; it is not changed.
+        """
+
+    @abstractmethod
+    def new(self, windows: Rows, step: float) -> Any:
+        """Return windows (n, window, channels) as series of their own, whose times begin at 0."""
+
+    @abstractmethod
+    def describe(self, channel: int) -> str:
+        """Return the words for a channel, at the beginning of a sentence."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the form as plain JSON data."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        """Return the form that :meth:`to_json` wrote down."""
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
+
+
+def precision(dtypes: Iterable[np.dtype[Any]]) -> type[np.floating[Any]]:
+    """Return single precision where it holds all numbers of these dtypes, else double."""
+    single = all(np.can_cast(dtype, np.float32) for dtype in dtypes)
+    return np.float32 if single else np.float64
+
+
+@dataclass(frozen=True)
+class Stack(SeriesForm):
+    """The form of an array (series, steps, channels) or (series, steps).
+
+    Parameters
+    ----------
+    width : int or None
+        How many channels; None for an array without that axis.
+    dtype : str
+    """
+
+    width: int | None
+    dtype: str
+
+    name = "array"
+
+    @classmethod
+    def of(cls, array: Rows) -> Self:
+        """Return the form of an array.
+
+        Raises
+        ------
+        DataError
+            If it has other axes, or holds anything but numbers.
+        """
+        if array.ndim not in (2, 3):
+            raise DataError(
+                "Series come as a table or as an array (series, steps[, channels]), not as an "
+                f"array with {array.ndim} dimensions: array.reshape(1, -1) makes one series."
+            )
+        if array.dtype.kind not in "buif":
+            raise DataError(f"The array of series holds {array.dtype} values where numbers belong.")
+        return cls(array.shape[2] if array.ndim == 3 else None, str(array.dtype))
+
+    @property
+    def channels(self) -> tuple[Name, ...]:
+        """x0, x1, ..."""
+        return tuple(f"x{channel}" for channel in range(1 if self.width is None else self.width))
+
+    def points(self, data: Any) -> Points:
+        """Return the points of an array, one series after the other."""
+        if isinstance(data, pd.DataFrame):
+            raise DataError("The model was fitted on an array of series, but this is a table.")
+        if Stack.of(data).width != self.width:
+            axes = "" if self.width is None else f", {self.width}"
+            raise DataError(
+                f"The array of series has shape {data.shape}, but the model was fitted on one of "
+                f"shape (series, steps{axes})."
+            )
+        if not data.size:
+            raise DataError(f"The array of series holds no value: its shape is {data.shape}.")
+        series, steps = data.shape[:2]
+        values = data.reshape(series * steps, -1).astype(precision([data.dtype]), copy=False)
+        times = np.tile(np.arange(steps), series)
+        codes = np.repeat(np.arange(series), steps)
+        names = pd.RangeIndex(series, name="series")
+        return Points(values, times.astype(np.float64), codes, pd.Series(times), names)
+
+    def back(self, values: Rows, channels: Sequence[int], data: Any) -> Any:
+        """Return an array of the same shape with these values."""
+        points = data.reshape(len(values), -1).astype(np.float64)
+        points[:, channels] = values
+        return self._in_dtype(points.reshape(data.shape))
+
+    def new(self, windows: Rows, step: float) -> Any:
+        """Return an array (n, window, channels), or (n, window)."""
+        return self._in_dtype(windows[..., 0] if self.width is None else windows)
+
+    def describe(self, channel: int) -> str:
+        """Return the channel's number."""
+        return f"Channel {channel} of the series"
+
+    def _in_dtype(self, values: Rows) -> Rows:
+        dtype = np.dtype(self.dtype)
+        return values if dtype.kind != "f" and np.isnan(values).any() else back_to(dtype, values)
+
+
+@dataclass(frozen=True)
+class LongTable(SeriesForm):
+    """The form of a table with a row for each point.
+
+    Parameters
+    ----------
+    columns : tuple of (str or int)
+        The channels.
+    dtypes : tuple of str
+        Theirs.
+    time : str, int or None
+        The column of times. None for the index, if that holds dates; else the rows of a series
+        follow each other.
+    series : str, int or None
+        The column that names each point's series; None for one series.
+    clock : str
+        What the times are: dates, numbers or rows.
+    """
+
+    columns: tuple[Name, ...]
+    dtypes: tuple[str, ...]
+    time: Name | None
+    series: Name | None
+    clock: str
+
+    name = "table"
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame, time: Name | None, series: Name | None) -> Self:
+        """Return the form of a DataFrame.
+
+        Raises
+        ------
+        DataError
+            If columns are absent, of one name, or no numbers, or times cannot be read.
+        """
+        named = _named(frame)
+        for name in (time, series):
+            if name is not None and name not in named.columns:
+                raise DataError(str(unknown("column", name, map(str, named.columns))))
+        channels = tuple(name for name in named.columns if name not in (time, series))
+        if not channels:
+            raise DataError("The table has no column besides those of times and series.")
+        dtypes = tuple(str(_numbers(named[name], name).dtype) for name in channels)
+        return cls(channels, dtypes, time, series, _clock(named, time)[1])
+
+    @property
+    def channels(self) -> tuple[Name, ...]:
+        """The columns of channels."""
+        return self.columns
+
+    @property
+    def series_column(self) -> Name:
+        """The column of series, which a table may have though there was none at the fit."""
+        if self.series is not None:
+            return self.series
+        return "series" if "series" not in (self.time, *self.columns) else "window"
+
+    def points(self, data: Any) -> Points:
+        """Return the points of a DataFrame, whose columns may come in another order."""
+        if not isinstance(data, pd.DataFrame):
+            raise DataError("The model was fitted on a table of series, but this is an array.")
+        frame = self._known(data)
+        if not len(frame):
+            raise DataError("The table of series has no rows.")
+        columns = [_numbers(frame[name], name) for name in self.columns]
+        dtype = precision(_numpy_dtype(column.dtype) for column in columns)
+        values = np.column_stack([c.to_numpy(dtype, na_value=np.nan) for c in columns])
+        times, clock = _clock(frame, self.time)
+        if clock != self.clock:
+            raise DataError(
+                f"The times of the series are {clock}, but the model was fitted on {self.clock}."
+            )
+        codes, names = self._codes(frame)
+        if clock == "rows":
+            times = frame.groupby(codes).cumcount().to_numpy().astype(np.float64)
+        return Points(values, times, codes, _labels(frame, self.time), names)
+
+    def back(self, values: Rows, channels: Sequence[int], data: Any) -> Any:
+        """Return the DataFrame with these values in its columns."""
+        frame, places = data.copy(deep=False), _named(data).columns
+        for channel, column in zip(channels, values.T, strict=True):
+            own = _column(column, self.dtypes[channel], data.index)
+            frame.isetitem(places.get_loc(self.columns[channel]), own)
+        return frame
+
+    def new(self, windows: Rows, step: float) -> Any:
+        """Return a DataFrame: the number of the window, the time since its start, the channels."""
+        n, window, width = windows.shape
+        times = np.tile(np.arange(window) * step, n)
+        since = pd.to_timedelta(times, unit="s") if self.clock == "dates" else pd.Index(times)
+        index = since if self.time is None and self.clock == "dates" else pd.RangeIndex(n * window)
+        columns: dict[Name, Any] = {self.series_column: np.repeat(np.arange(n), window)}
+        if self.time is not None:
+            columns[self.time] = since.array
+        values = windows.reshape(-1, width)
+        for channel, (name, dtype) in enumerate(zip(self.columns, self.dtypes, strict=True)):
+            columns[name] = _column(values[:, channel], dtype, index)
+        return pd.DataFrame(columns, index)
+
+    def describe(self, channel: int) -> str:
+        """Return the column."""
+        return f"Column {self.columns[channel]!r}"
+
+    def _known(self, frame: pd.DataFrame) -> pd.DataFrame:
+        named = _named(frame)
+        wanted = [n for n in (self.time, self.series, *self.columns) if n is not None]
+        for name in wanted:
+            if name not in named.columns:
+                raise DataError(
+                    f"The table lacks the column {name!r} that the model was fitted on."
+                )
+        for name in named.columns:
+            if name not in (*wanted, self.series_column):
+                raise DataError(
+                    f"The table has a column {name!r} that the model was not fitted on: drop it."
+                )
+        return named
+
+    def _codes(self, frame: pd.DataFrame) -> tuple[NDArray[np.intp], pd.Index[Any]]:
+        if self.series_column not in frame.columns:
+            return np.zeros(len(frame), np.intp), pd.RangeIndex(1)
+        codes, names = pd.factorize(frame[self.series_column])
+        for place in np.flatnonzero(codes < 0)[:1]:
+            raise DataError(
+                f"Column {self.series_column!r} names no series in row {frame.index[place]}: fill it."
+            )
+        return codes, pd.Index(names, name=self.series_column)
+
+
+def _named(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame whose columns have names that go to JSON and back."""
+    names = [int(c) if isinstance(c, int | np.integer) else str(c) for c in frame.columns]
+    written = pd.Index(map(str, names))
+    if written.has_duplicates:
+        name = written[written.duplicated()][0]
+        raise DataError(f"The table has more than one column named {name!r}: rename them.")
+    return frame.set_axis(names, axis=1)
+
+
+def _numbers(column: pd.Series[Any], name: Name) -> pd.Series[Any]:
+    column = column.infer_objects()
+    if pd.api.types.is_numeric_dtype(column) and column.dtype.kind != "c":
+        return column
+    known = column.dropna()
+    if not len(known):
+        return column.astype(object)
+    raise DataError(
+        f"Column {name!r} holds {column.dtype} values such as {str(known.iloc[0])!r} where numbers "
+        "belong: leave it out, encode it, or name it as that of times or series (time=..., "
+        "series=...)."
+    )
+
+
+def _numpy_dtype(dtype: Any) -> np.dtype[Any]:
+    dtype = pd.api.types.pandas_dtype(dtype)
+    own: np.dtype[Any] = getattr(dtype, "numpy_dtype", dtype)
+    return own
+
+
+def _column(values: Array, dtype: str, index: pd.Index[Any]) -> pd.Series[Any]:
+    missing = np.isnan(values)
+    numbers = back_to(_numpy_dtype(dtype), np.where(missing, 0.0, values))
+    column: pd.Series[Any] = pd.Series(numbers, index).astype(pd.api.types.pandas_dtype(dtype))
+    return column.mask(missing) if missing.any() else column
+
+
+def _labels(frame: pd.DataFrame, time: Name | None) -> pd.Series[Any]:
+    return frame.index.to_series() if time is None else frame[time]
+
+
+def _clock(frame: pd.DataFrame, time: Name | None) -> tuple[Array, str]:
+    """Return times since the earliest, and what they are: dates, numbers or rows."""
+    labels = _labels(frame, time)
+    column = labels.infer_objects()
+    if isinstance(column.dtype, pd.PeriodDtype):
+        column = column.dt.to_timestamp()
+    kind = column.dtype.kind
+    if time is None and kind not in "mM":
+        return np.zeros(len(column)), "rows"
+    if kind in "iuf":
+        times, clock = column.replace([np.inf, -np.inf], np.nan), "numbers"
+    else:
+        times, clock = _dates(column), "dates"
+    for place in np.flatnonzero(times.isna())[:1]:
+        value = labels.iloc[place]
+        what = "no time" if pd.isna(value) else f"{str(value)!r}, which is no time,"
+        where = "The index" if time is None else f"Column {time!r}"
+        raise DataError(
+            f"{where} holds {what} in row {labels.index[place]}: write dates like "
+            "2024-01-31 12:00, or numbers."
+        )
+    since = times - times.min()
+    if clock == "dates":
+        since = since.dt.total_seconds()
+    return since.to_numpy(np.float64), clock
+
+
+def _dates(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Return dates in one time zone, NaT where there is none; durations as they are."""
+    if column.dtype.kind == "m":
+        return column
+    if column.dtype == object:
+        column = column.astype(str)
+    return pd.to_datetime(column, format="ISO8601", errors="coerce", utc=True)

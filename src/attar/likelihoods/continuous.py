@@ -1,0 +1,321 @@
+"""Likelihoods of real values: Gaussian, Student's t, Laplace, Huber and circular."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from attar.errors import SettingError
+from attar.likelihoods.base import LEAST_SCALE, ColumnLikelihood, LikelihoodModule, Shape
+
+
+@dataclass(frozen=True)
+class Gaussian(ColumnLikelihood, name="gaussian"):
+    """A normal of fixed variance around the decoder's output: mean squared error.
+
+    log p(x) = -((x - m)² / v + log 2πv) / 2.
+
+    Parameters
+    ----------
+    variance : float
+        v, in units of the prepared data.
+    """
+
+    variance: float = 1.0
+
+    def build(self) -> LikelihoodModule:
+        """Return the module; the variance must be positive."""
+        return GaussianLikelihoodModule(self.positive("variance"))
+
+
+class GaussianLikelihoodModule(LikelihoodModule):
+    """A normal of fixed variance."""
+
+    def __init__(self, variance: float) -> None:
+        super().__init__()
+        self.variance = variance
+
+    def log_prob(self, parameters: Tensor, target: Tensor) -> Tensor:
+        """Return -((x - m)² / v + log 2πv) / 2."""
+        squares = (target - parameters).square() / self.variance
+        return -0.5 * (squares + math.log(2 * math.pi * self.variance))
+
+    def mean(self, parameters: Tensor) -> Tensor:
+        """Return m."""
+        return parameters
+
+    def gradient(self, parameters: Tensor, target: Tensor) -> Tensor:
+        """Return (m - x) / v."""
+        return (parameters - target).div_(self.variance)
+
+
+@dataclass(frozen=True)
+class LearnedGaussian(ColumnLikelihood, name="learned-gaussian"):
+    """A normal around the decoder's output whose one variance, of all cells, is learnt.
+
+    Among other columns, each has a variance of its own, of at least 0.03².
+
+    References
+    ----------
+    Rybkin, Daniilidis and Levine, "Simple and effective VAE training with calibrated decoders",
+    ICML 2021.
+    """
+
+    def build(self) -> LikelihoodModule:
+        """Return the module."""
+        return LearnedGaussianModule()
+
+    @classmethod
+    def together(cls, columns: Sequence[Self]) -> LikelihoodModule:
+        """Return the module with a variance for each column."""
+        return ColumnsGaussianModule(len(columns))
+
+
+class VarianceModule(LikelihoodModule):
+    """A normal with variances that are learnt."""
+
+    @abstractmethod
+    def log_variances(self) -> Tensor:
+        """Return log v: one, or one for each column."""
+
+    def log_prob(self, parameters: Tensor, target: Tensor) -> Tensor:
+        """Return -((x - m)² / v + log 2πv) / 2."""
+        log_variance = self.log_variances()
+        squares = (target - parameters).square() * (-log_variance).exp()
+        return -0.5 * (squares + log_variance + math.log(2 * math.pi))
+
+    def mean(self, parameters: Tensor) -> Tensor:
+        """Return m."""
+        return parameters
+
+
+class LearnedGaussianModule(VarianceModule):
+    """A normal whose one log-variance is ten times a parameter.
+
+    An optimizer moves a parameter by about its step size, whatever the slope; this one has a long
+    way to go, and everything else waits for it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tenth = nn.Parameter(torch.zeros(()))
+
+    def log_variances(self) -> Tensor:
+        """Return log v."""
+        return 10 * self.tenth
+
+
+class ColumnsGaussianModule(VarianceModule):
+    """A normal with a variance for each column."""
+
+    def __init__(self, columns: int) -> None:
+        super().__init__()
+        self.log_variance = nn.Parameter(torch.zeros(columns))
+
+    def log_variances(self) -> Tensor:
+        """Return log v, with v the square of the least scale and what is learnt."""
+        return (LEAST_SCALE**2 + self.log_variance.exp()).log()
+
+
+@dataclass(frozen=True)
+class StudentT(ColumnLikelihood, name="student-t"):
+    """Student's t around the decoder's output, its scale learnt; for numbers with heavy tails.
+
+    log p(x) = log Γ((ν + 1)/2) - log Γ(ν/2) - (log νπ)/2 - log s - (ν + 1)/2 log(1 + z²/ν), with
+    z = (x - m) / s. Far values cost the logarithm of their distance, and pull the less the
+    farther they are.
+
+    Parameters
+    ----------
+    freedom : float
+        ν, the degrees of freedom: 1 is Cauchy's distribution, infinitely many a normal one.
+
+    References
+    ----------
+    Lange, Little and Taylor, "Robust statistical modeling using the t distribution", JASA 1989.
+    """
+
+    freedom: float = 4.0
+
+    def build(self) -> LikelihoodModule:
+        """Return the module, with one scale for all cells; the freedom must be positive."""
+        return self.together([self])
+
+    @classmethod
+    def together(cls, columns: Sequence[Self]) -> LikelihoodModule:
+        """Return the module, with a scale for each column."""
+        return StudentTModule(columns[0].positive("freedom"), len(columns))
+
+
+class StudentTModule(LikelihoodModule):
+    """Student's t with scales that are parameters."""
+
+    def __init__(self, freedom: float, columns: int) -> None:
+        super().__init__()
+        self.freedom = freedom
+        self.log_scale = nn.Parameter(torch.zeros(columns))
+        gammas = math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)
+        self.log_peak = gammas - math.log(freedom * math.pi) / 2
+
+    def log_prob(self, parameters: Tensor, target: Tensor) -> Tensor:
+        """Return log Γ((ν+1)/2)/Γ(ν/2)√νπ - log s - (ν + 1)/2 log(1 + z²/ν)."""
+        scale = LEAST_SCALE + self.log_scale.exp()
+        squares = ((target - parameters) / scale).square()
+        tail = (self.freedom + 1) / 2 * torch.log1p(squares / self.freedom)
+        return self.log_peak - scale.log() - tail
+
+    def mean(self, parameters: Tensor) -> Tensor:
+        """Return m, also where so heavy a tail leaves the mean undefined."""
+        return parameters
+
+
+@dataclass(frozen=True)
+class Laplace(ColumnLikelihood, name="laplace"):
+    """A Laplace distribution around the decoder's output: mean absolute error.
+
+    log p(x) = -|x - m| / b - log 2b.
+
+    Parameters
+    ----------
+    scale : float
+        b, in units of the prepared data.
+    """
+
+    scale: float = 1.0
+
+    def build(self) -> LikelihoodModule:
+        """Return the module; the scale must be positive."""
+        return LaplaceModule(self.positive("scale"))
+
+
+class LaplaceModule(LikelihoodModule):
+    """A Laplace distribution of fixed scale."""
+
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def log_prob(self, parameters: Tensor, target: Tensor) -> Tensor:
+        """Return -|x - m| / b - log 2b."""
+        return -(target - parameters).abs() / self.scale - math.log(2 * self.scale)
+
+    def mean(self, parameters: Tensor) -> Tensor:
+        """Return m."""
+        return parameters
+
+    def gradient(self, parameters: Tensor, target: Tensor) -> Tensor:
+        """Return sign(m - x) / b."""
+        return (parameters - target).sign_().div_(self.scale)
+
+
+@dataclass(frozen=True)
+class Huber(ColumnLikelihood, name="huber"):
+    """Normal near the decoder's output and Laplace far from it.
+
+    log p(x) = -h(x - m) - log Z, with h(r) = r²/2 up to |r| = δ and δ|r| - δ²/2 beyond, and
+    Z = √(2π) erf(δ/√2) + (2/δ) exp(-δ²/2).
+
+    Parameters
+    ----------
+    delta : float
+        δ, in units of the prepared data.
+
+    References
+    ----------
+    Huber, "Robust estimation of a location parameter", Annals of Mathematical Statistics 1964.
+    """
+
+    delta: float = 1.0
+
+    def build(self) -> LikelihoodModule:
+        """Return the module; delta must be positive."""
+        return HuberModule(self.positive("delta"))
+
+
+class HuberModule(LikelihoodModule):
+    """Huber's distribution."""
+
+    def __init__(self, delta: float) -> None:
+        super().__init__()
+        self.delta = delta
+        body = math.sqrt(2 * math.pi) * math.erf(delta / math.sqrt(2))
+        self.log_normalizer = math.log(body + 2 / delta * math.exp(-(delta**2) / 2))
+
+    def log_prob(self, parameters: Tensor, target: Tensor) -> Tensor:
+        """Return -h(x - m) - log Z."""
+        distance = (target - parameters).abs()
+        near = distance.clamp_max(self.delta)
+        return -near * (distance - 0.5 * near) - self.log_normalizer
+
+    def mean(self, parameters: Tensor) -> Tensor:
+        """Return m."""
+        return parameters
+
+    def gradient(self, parameters: Tensor, target: Tensor) -> Tensor:
+        """Return m - x, cut off at ±δ."""
+        return (parameters - target).clamp_(-self.delta, self.delta)
+
+
+# Far below any concentration that matters; it keeps the gradient of a square root finite at zero.
+TINY = 1e-12
+
+
+@dataclass(frozen=True)
+class Circular(ColumnLikelihood, name="circular"):
+    """Von Mises' distribution of an angle θ that is prepared as the two cells (cos θ, sin θ).
+
+    log p(θ) = a cos θ + b sin θ - log 2π I₀(κ), with κ = √(a² + b²) the concentration and (a, b)
+    the decoder's output. It is the density of the angle, in radians; each of the two cells gets
+    half of it.
+
+    References
+    ----------
+    Mardia and Jupp, "Directional statistics", 2000.
+    """
+
+    @property
+    def cells(self) -> int:
+        """Cosine and sine."""
+        return 2
+
+    def build(self) -> LikelihoodModule:
+        """Return the module."""
+        return CircularModule()
+
+    def parameters(self, shape: Shape) -> Shape:
+        """Return the shape of a row, whose last axis must be made of pairs."""
+        if shape[-1] % 2:
+            raise SettingError(
+                f"The likelihood 'circular' needs pairs of cosine and sine, but the prepared rows "
+                f"have {shape[-1]} cells: use 'mixed' for several columns."
+            )
+        return shape
+
+
+class CircularModule(LikelihoodModule):
+    """Von Mises' distribution of each pair of cells."""
+
+    def log_prob(self, parameters: Tensor, target: Tensor) -> Tensor:
+        """Return (a cos θ + b sin θ - log 2π I₀(κ)) / 2."""
+        pairs, angles = _pairs(parameters), _pairs(target)
+        kappa = (pairs.square().sum(-1) + TINY).sqrt()
+        log_normalizer = kappa + torch.special.i0e(kappa).log() + math.log(2 * math.pi)
+        half: Tensor = 0.5 * ((pairs * angles).sum(-1) - log_normalizer)
+        return half.unsqueeze(-1).expand_as(pairs).flatten(-2)
+
+    def mean(self, parameters: Tensor) -> Tensor:
+        """Return the expected cosine and sine: (a, b) / κ · I₁(κ) / I₀(κ)."""
+        pairs = _pairs(parameters)
+        kappa = (pairs.square().sum(-1, keepdim=True) + TINY).sqrt()
+        length: Tensor = torch.special.i1e(kappa) / torch.special.i0e(kappa)
+        return (pairs * length / kappa).flatten(-2)
+
+
+def _pairs(rows: Tensor) -> Tensor:
+    return rows.reshape(*rows.shape[:-1], -1, 2)

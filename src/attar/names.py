@@ -1,0 +1,61 @@
+"""The names of settings and parts, known without torch: a typo is answered before anything loads.
+
+A test holds them against the parts themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attar.errors import unknown
+
+RECIPES = (
+    *("ae", "denoising", "masked", "contractive", "rae-l2", "rae-gp", "wae-mmd", "swae", "aae"),
+    *("sparse-l1", "sparse-kl", "sparse-topk", "sparse-batchtopk", "sparse-jumprelu"),
+    *("sparse-gated", "matryoshka", "ordered", "vae", "beta-vae", "annealed-vae", "beta-tcvae"),
+    *("factor-vae", "dip-vae-i", "dip-vae-ii", "info-vae", "iwae", "miwae", "piwae", "ciwae"),
+    *("conditional", "msssim-vae", "vae-gan", "vamp", "mixture-prior", "flow-prior", "linnf"),
+    *("iaf", "two-stage", "ladder", "hvae", "rhvae", "svae", "poincare", "vq-vae", "vq-vae-2"),
+    *("rvq", "hrq", "pq", "fsq", "lfq", "simvq", "gumbel", "bernoulli"),
+)
+LIKELIHOODS = (
+    *("bernoulli", "bernoulli-probability", "categorical", "circular", "discretized", "gaussian"),
+    *("huber", "laplace", "learned-gaussian", "logistic-mixture", "mixed", "ms-ssim"),
+    *("multinomial", "poisson", "student-t"),
+)
+SAMPLERS = (
+    *("autoregressive", "flow", "kernel-density", "manifold", "mixture", "prior", "two-stage"),
+)
+# The settings that name a part, with the names of the family.
+PARTS = {
+    "recipe": RECIPES,
+    "network": ("bag", "conv", "gru", "linear", "mlp", "tcn", "transformer"),
+    "likelihood": LIKELIHOODS,
+    "scaling": ("min-max", "none", "robust", "standard", "symmetric"),
+    "corruption": ("gaussian-noise", "masking", "patches", "salt-and-pepper"),
+    "optimizer": ("adam", "adamw", "rmsprop", "sgd"),
+    "schedule": ("constant", "cosine", "one-cycle"),
+}
+SETTINGS = (
+    *("recipe", "code_size", "network", "likelihood", "scaling", "corruption", "epochs"),
+    *("batch_size", "learning_rate", "optimizer", "schedule", "validation_fraction"),
+    *("early_stopping", "max_minutes", "device", "precision", "infinite_as_missing"),
+    *("random_state", "verbose", "callbacks"),
+)
+
+
+def check(settings: Mapping[str, object]) -> None:
+    """Refuse settings that do not exist, and parts that no family has.
+
+    Raises
+    ------
+    SettingError
+        With the nearest known name.
+    """
+    for setting, value in settings.items():
+        head, _, inner = setting.partition("__")
+        if head not in SETTINGS:
+            raise unknown("setting", head, SETTINGS)
+        names = PARTS.get(head, ())
+        if names and not inner and isinstance(value, str) and value not in (*names, "auto"):
+            raise unknown(head, value, names)

@@ -1,0 +1,72 @@
+"""What every network is."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+from torch import Tensor, nn
+
+from attar.errors import unknown
+from attar.parts import Part
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "identity": nn.Identity,
+    "relu": nn.ReLU,
+    "leaky-relu": nn.LeakyReLU,
+    "elu": nn.ELU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+}
+
+
+def activation(name: str) -> nn.Module:
+    """Return the activation of this name.
+
+    Raises
+    ------
+    SettingError
+        If there is none; the nearest name is suggested.
+    """
+    if name not in ACTIVATIONS:
+        raise unknown("activation", name, ACTIVATIONS)
+    return ACTIVATIONS[name]()
+
+
+Shape = tuple[int, ...]
+
+
+class Network(Part):
+    """A pair of bodies: from data to features, and from codes to a likelihood's parameters."""
+
+    @abstractmethod
+    def encoder(self, shape: Shape, width: int) -> nn.Module:
+        """Return a module (B, *shape) -> (B, width)."""
+
+    @abstractmethod
+    def decoder(self, width: int, shape: Shape) -> nn.Module:
+        """Return a module (B, width) -> (B, *shape)."""
+
+
+class Shaped(nn.Module):
+    """Gives rows of numbers (B, n) a shape (B, *shape); torch's own way costs more in each step."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, *shape)."""
+        return x.reshape(len(x), *self.shape)
+
+
+def glorot(layer: nn.Linear | nn.Conv1d | nn.Conv2d) -> nn.Module:
+    """Start a layer as Glorot and Bengio (2010) do: uniform weights, no bias.
+
+    A bias that starts at zero keeps rectified units alive under large first steps.
+    """
+    nn.init.xavier_uniform_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer

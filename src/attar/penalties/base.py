@@ -1,0 +1,119 @@
+"""What every penalty is."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from attar.errors import SettingError
+from attar.model import Model
+from attar.parts import Part
+from attar.priors import PriorModule
+from attar.records import Trace
+
+
+class Critic(nn.Module):
+    """A player against the model, with weights and a loss of its own."""
+
+    @abstractmethod
+    def loss(self, trace: Trace) -> Tensor:
+        """Return the critic's own loss, a scalar; its gradient touches the critic alone."""
+
+
+@dataclass(frozen=True)
+class PenaltyTerm:
+    """A penalty bound to a model.
+
+    Attributes
+    ----------
+    weight : float
+    value : callable
+        From a trace to the unweighted punishment, a scalar; its gradient touches the model alone.
+    inputs_require_grad : bool
+        Whether it differentiates with respect to the trace's inputs.
+    critic : Critic or None
+        Who plays against the model, where somebody does.
+    """
+
+    weight: float
+    value: Callable[[Trace], Tensor]
+    inputs_require_grad: bool = False
+    critic: Critic | None = None
+
+
+class Penalty(Part):
+    """Something that is punished, with its weight.
+
+    Attributes
+    ----------
+    weight : float
+    needs : frozenset of str
+        What it asks of the code: what a code provides, or ``"prior"``.
+    """
+
+    weight: float
+
+    @abstractmethod
+    def build(self, model: Model, code_size: int, shape: tuple[int, ...]) -> PenaltyTerm:
+        """Return the penalty, bound to a model of rows of a prepared shape.
+
+        Raises
+        ------
+        SettingError
+            If a hyperparameter is out of range.
+        """
+
+    def term(
+        self,
+        value: Callable[[Trace], Tensor],
+        inputs_require_grad: bool = False,
+        critic: Critic | None = None,
+    ) -> PenaltyTerm:
+        """Return the term of a value with this penalty's weight; see :class:`PenaltyTerm`.
+
+        Raises
+        ------
+        SettingError
+            If the weight is negative or no finite number.
+        """
+        return PenaltyTerm(self.non_negative("weight"), value, inputs_require_grad, critic)
+
+
+def sum_of(terms: Iterable[Tensor]) -> Tensor:
+    """Return the sum of scalars as one tensor."""
+    return torch.stack(list(terms)).sum()
+
+
+def prior_of(penalty: Penalty, model: Model) -> PriorModule:
+    """Return the prior of a model's code.
+
+    Raises
+    ------
+    SettingError
+        If it has none.
+    """
+    if model.code.prior is None:
+        raise SettingError(f"The penalty {penalty.name!r} needs a code with a prior: give it one.")
+    return model.code.prior
+
+
+def draws(prior: PriorModule, z: Tensor) -> Tensor:
+    """Return as many draws of the prior as there are codes (n, d), where those are: (n, d)."""
+    return prior.sample(len(z)).to(z)
+
+
+def moments_of(trace: Trace) -> tuple[Tensor, Tensor]:
+    """Return mean and log-variance of each row's gaussian: (B, d) each.
+
+    Raises
+    ------
+    SettingError
+        If the code has none.
+    """
+    if trace.coded.moments is None:
+        raise SettingError("A penalty on moments needs a code that is a gaussian for each row.")
+    return trace.coded.moments

@@ -1,0 +1,135 @@
+"""A model with its preparation: raw rows in, codes and raw rows out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from attar.data.kind import Rows
+from attar.data.preparation import Preparation
+from attar.model import Model
+from attar.records import Batch, Trace
+
+# A chunk has at most so many rows, and so many cells.
+CHUNK, CELLS = 2048, 1 << 22
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A trained model, ready to be used on raw rows (n, *cells).
+
+    Attributes
+    ----------
+    preparation : Preparation
+    model : Model
+    code_size : int
+    doubles : bool
+        Whether the model can compute in double precision; it does so for double rows, so that
+        the result for a row does not depend on the other rows of its batch.
+    condition : Tensor (n, c) or None
+        The condition of each row, where the model was fitted with conditions.
+    """
+
+    preparation: Preparation
+    model: Model
+    code_size: int
+    doubles: bool
+    condition: Tensor | None = None
+
+    @property
+    def chunk(self) -> int:
+        """How many rows are processed at once."""
+        return max(1, min(CHUNK, CELLS // max(1, prod(self.preparation.kind.shape))))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.model.parameters()).device
+
+    def chunks(self, rows: Rows) -> Iterator[tuple[Self, Rows]]:
+        """Yield rows or codes chunk by chunk, with the predictor that has their conditions."""
+        for start in range(0, rows.shape[0], self.chunk):
+            some = slice(start, min(start + self.chunk, rows.shape[0]))
+            yield self.at(some), rows[some]
+
+    def at(self, places: slice | Sequence[int] | NDArray[np.intp]) -> Self:
+        """Return the predictor with the conditions at some places among its rows."""
+        return self if self.condition is None else replace(self, condition=self.condition[places])
+
+    @torch.no_grad()
+    def encode(self, rows: Rows) -> Rows:
+        """Return the codes of rows (n, *cells): (n, d), in double precision for double rows."""
+        working, dtype = self._working(rows.dtype)
+        return joined(one._encoded(part, dtype) for one, part in working.chunks(rows))
+
+    @torch.no_grad()
+    def decoded(self, codes: Rows) -> Iterator[Tensor]:
+        """Yield the prepared values of codes (n, d), chunk by chunk, on the CPU."""
+        working, dtype = self._working(codes.dtype)
+        for one, part in working.chunks(codes):
+            z = torch.as_tensor(part, dtype=dtype, device=self.device)
+            yield one.model.decode(z, one._condition(dtype)).cpu()
+
+    def decode(self, codes: Rows) -> Tensor:
+        """Return the prepared values of codes (n, d): (n, *shape), on the CPU."""
+        return torch.cat(list(self.decoded(codes)))
+
+    def restore(self, codes: Rows, passthrough: Any = None) -> Any:
+        """Return the data that codes (n, d) decode to, in the user's own form.
+
+        Parameters
+        ----------
+        codes : array
+        passthrough : object
+            What the kind passes through of the data that the codes belong to; None for new data.
+        """
+        raw = [self.preparation.raw(part) for part in self.decoded(codes)]
+        return self.preparation.kind.restore(self.preparation.stacked(raw), passthrough)
+
+    @torch.no_grad()
+    def batches(self, rows: Rows) -> Iterator[tuple[Model, Rows, Batch]]:
+        """Yield the model to use, raw rows, and the same rows prepared, chunk by chunk."""
+        working, dtype = self._working(rows.dtype)
+        for one, part in working.chunks(rows):
+            batch = self.preparation.batch(part, dtype, self.device)
+            yield one.model, part, replace(batch, condition=one._condition(dtype))
+
+    @torch.no_grad()
+    def traces(self, rows: Rows, noise: Tensor) -> Iterator[Trace]:
+        """Yield the traces of rows under given draws (K, 1, noise_size), in parts of chunks."""
+        for model, _, batch in self.batches(rows):
+            yield from traces_of(model, batch, noise, self.chunk)
+
+    def _working(self, dtype: np.dtype[Any]) -> tuple[Self, torch.dtype]:
+        """Return the model in the precision of a NumPy dtype: double for double, else single."""
+        if dtype != np.float64 or not self.doubles:
+            return self, torch.float32
+        return replace(self, model=self.model.in_double()), torch.float64
+
+    def _encoded(self, rows: Rows, dtype: torch.dtype) -> Tensor:
+        batch = self.preparation.inputs(rows, dtype, self.device)
+        return self.model.encode(batch.values, batch.observed, self._condition(dtype))
+
+    def _condition(self, dtype: torch.dtype) -> Tensor | None:
+        return None if self.condition is None else self.condition.to(self.device, dtype)
+
+
+def traces_of(model: Model, batch: Batch, noise: Tensor, chunk: int) -> Iterator[Trace]:
+    """Yield the traces of a batch under draws (K, 1, noise_size), in parts of chunk // K rows."""
+    # K draws of a row are K rows to the decoder.
+    noise = noise.to(batch.target.device, batch.target.dtype)
+    for part in batch.split(max(1, chunk // len(noise))):
+        yield model(part, noise)
+
+
+def joined(parts: Iterable[Tensor]) -> Rows:
+    """Return the parts as one array."""
+    array: Rows = torch.cat([part.cpu() for part in parts]).numpy()
+    return array

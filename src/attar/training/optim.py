@@ -1,0 +1,171 @@
+"""Optimizers and learning rate schedules."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from inspect import signature
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from attar.errors import SettingError, unknown
+from attar.parts import Part
+
+Setting = bool | float | tuple[float, ...] | str | None
+
+# The others need a closure, sparse gradients, or weights that are all matrices.
+ALGORITHMS: dict[str, type[torch.optim.Optimizer]] = {
+    name.lower(): found
+    for name, found in vars(torch.optim).items()
+    if isinstance(found, type) and issubclass(found, torch.optim.Optimizer)
+    if name not in {"Optimizer", "LBFGS", "SparseAdam", "Muon"}
+}
+
+# Where attar's defaults are not torch's.
+DEFAULTS: dict[str, dict[str, Setting]] = {
+    "sgd": {"lr": 1.0, "momentum": 0.9, "nesterov": True, "fused": True},
+    "rmsprop": {"lr": 0.001, "foreach": True},
+    "adam": {"lr": 0.003, "betas": (0.9, 0.99), "fused": True},
+    "adamw": {"lr": 0.003, "betas": (0.9, 0.99), "fused": True},
+}
+
+
+@dataclass(frozen=True)
+class Optimizer(Part):
+    """An optimizer of ``torch.optim``, by its name in lower case.
+
+    Parameters
+    ----------
+    name : str
+        Such as ``"sgd"`` (with Nesterov's momentum), ``"rmsprop"``, ``"adam"`` or ``"nadam"``.
+    settings : mapping of str
+        Arguments of torch's class that differ from the defaults. ``lr`` is the learning rate where
+        the estimator's is ``"auto"``.
+    clip : float or None
+        The most that the gradient's norm may be; None for no limit.
+
+    Examples
+    --------
+    >>> Optimizer("adamw", {"weight_decay": 0.05}, clip=1.0)
+    Optimizer(name='adamw', settings=(('weight_decay', 0.05),), clip=1.0)
+    """
+
+    name: str = "adam"
+    settings: Mapping[str, Setting] | tuple[tuple[str, Setting], ...] = ()
+    clip: float | None = None
+
+    def __post_init__(self) -> None:
+        # A mapping has no hash, which parts have.
+        if isinstance(self.settings, Mapping):
+            object.__setattr__(self, "settings", tuple(sorted(self.settings.items())))
+
+    @property
+    def learning_rate(self) -> float:
+        """The largest step size that works well where the user names none."""
+        return float(self._arguments()["lr"])
+
+    def build(
+        self, parameters: Iterable[nn.Parameter], learning_rate: float
+    ) -> torch.optim.Optimizer:
+        """Return torch's optimizer.
+
+        Raises
+        ------
+        SettingError
+            If torch has no such optimizer, or the optimizer no such setting.
+        """
+        arguments = self._arguments() | {"lr": learning_rate}
+        return ALGORITHMS[self.name](parameters, **arguments)
+
+    def _arguments(self) -> dict[str, Any]:
+        if self.name not in ALGORITHMS:
+            raise unknown("optimizer", self.name, ALGORITHMS)
+        if not isinstance(self.settings, tuple):
+            raise SettingError(f"The settings of {self!r} must be a mapping from names to values.")
+        known = list(signature(ALGORITHMS[self.name]).parameters.values())[1:]
+        arguments = {argument.name: argument.default for argument in known}
+        for setting, value in (DEFAULTS.get(self.name, {}) | dict(self.settings)).items():
+            if setting not in arguments:
+                raise unknown(f"setting of {self.name!r}", setting, arguments)
+            arguments[setting] = value
+        return arguments
+
+
+Optimizer.members.update({name: partial(Optimizer, name) for name in ALGORITHMS})
+
+
+@torch.no_grad()
+def drop_denormals(optimizer: torch.optim.Optimizer) -> None:
+    """Set running means that have all but died out to zero.
+
+    A weight whose input has been silent for a thousand steps has means so small that a processor
+    computes with them many times slower; they have long had no effect.
+    """
+    for tensors in optimizer.state.values():
+        for tensor in tensors.values():
+            if isinstance(tensor, Tensor) and tensor.ndim:
+                tensor.masked_fill_(tensor.abs() < 1e-30, 0.0)
+
+
+class Schedule(Part):
+    """A factor on the learning rate, by how much of the training is done."""
+
+    @abstractmethod
+    def factor(self, progress: float) -> float:
+        """Return the factor, 0 to 1, at a progress of 0 (first step) to 1 (end)."""
+
+
+@dataclass(frozen=True)
+class Constant(Schedule, name="constant"):
+    """The same step size throughout."""
+
+    def factor(self, progress: float) -> float:
+        """Return 1."""
+        return 1.0
+
+
+@dataclass(frozen=True)
+class Cosine(Schedule, name="cosine"):
+    """From the full step size down to none along half a cosine: (1 + cos πt) / 2.
+
+    References
+    ----------
+    Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts", ICLR 2017.
+    """
+
+    def factor(self, progress: float) -> float:
+        """Return (1 + cos πt) / 2."""
+        return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+
+
+@dataclass(frozen=True)
+class OneCycle(Schedule, name="one-cycle"):
+    """Up from a small step size along half a cosine, then down to none along another.
+
+    Parameters
+    ----------
+    warmup : float
+        The share of the training that goes up, 0 to 1.
+    start : float
+        The factor at the first step.
+
+    References
+    ----------
+    Smith and Topin, "Super-convergence: very fast training of neural networks using large learning
+    rates", 2018.
+    """
+
+    warmup: float = 0.2
+    start: float = 0.04
+
+    def factor(self, progress: float) -> float:
+        """Return the factor at this progress."""
+        if progress < self.warmup or self.warmup == 1:
+            rise = 0.5 * (1 - math.cos(math.pi * progress / self.warmup))
+            return self.start + (1 - self.start) * rise
+        return Cosine().factor((progress - self.warmup) / (1 - self.warmup))
