@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
@@ -16,7 +16,7 @@ from attar.networks.masked import hidden_features
 from attar.parts import Part
 
 
-class PriorModule(nn.Module):
+class PriorModule(nn.Module, ABC):
     """A distribution over codes."""
 
     @abstractmethod

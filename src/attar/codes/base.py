@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -17,7 +17,7 @@ from attar.records import Coded
 LogLikelihood = Callable[[Tensor], Tensor]
 
 
-class CodeModule(nn.Module):
+class CodeModule(nn.Module, ABC):
     """Turns features into codes.
 
     Attributes
