@@ -16,8 +16,8 @@ demo: $(VENV)/.installed ## install attar, fit the digits, and write demo/report
 recipes: $(VENV)/.installed ## fit recipes that changed, and write docs/recipes.md
 	$(BIN)/python docs/make_recipes.py $(ARGS)
 
-test: $(VENV)/.dev ## run the tests
-	$(BIN)/python -m pytest
+test: $(VENV)/.dev ## run the tests on two workers
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 lint: $(VENV)/.dev ## check style, types, and that imports go to lower floors only
 	$(BIN)/ruff check .

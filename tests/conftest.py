@@ -10,6 +10,8 @@ from hypothesis import settings
 from sklearn.datasets import load_digits
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
+# The tests run on several workers: one thread each, and each program that a test starts.
+os.environ["OMP_NUM_THREADS"] = "1"
 settings.register_profile("attar", deadline=None, derandomize=True, max_examples=25)
 settings.load_profile("attar")
 torch.set_num_threads(1)

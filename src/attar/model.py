@@ -56,17 +56,18 @@ class Model(nn.Module):
         self.encoder, self.code, self.decoder = encoder, code, decoder
         self.likelihood, self.corruption, self.condition = likelihood, corruption, condition
         code.attach(self.features)
-        # In a list, so that torch does not take the copy for a part of this model.
-        self._double: list[Model] = []
+        # In a tuple, so that torch does not take the copy for a part of this model.
+        self._double: tuple[list[nn.Module], Model] | None = None
 
     def __getstate__(self) -> dict[str, object]:
-        return {**vars(self), "_double": []}
+        return {**vars(self), "_double": None}
 
     def in_double(self) -> Model:
         """Return the model in double precision: a copy made once, with the present weights."""
-        if not self._double:
-            self._double.append(deepcopy(self).double())
-        double = self._double[0].eval()
+        modules = list(self.modules())
+        if self._double is None or self._double[0] != modules:
+            self._double = modules, deepcopy(self).double().eval()
+        double = self._double[1]
         own, copies = self.state_dict(keep_vars=True), double.state_dict(keep_vars=True)
         with torch.no_grad():
             for name, copy in copies.items():
