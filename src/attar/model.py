@@ -66,12 +66,14 @@ class Model(nn.Module):
         """Return the model in double precision: a copy made once, with the present weights."""
         modules = list(self.modules())
         if self._double is None or self._double[0] != modules:
-            self._double = modules, deepcopy(self).double().eval()
+            self._double = modules, deepcopy(self).double()
         double = self._double[1]
+        for module, copy in zip(modules, double.modules(), strict=True):
+            copy.training = module.training
         own, copies = self.state_dict(keep_vars=True), double.state_dict(keep_vars=True)
         with torch.no_grad():
-            for name, copy in copies.items():
-                copy.copy_(own[name])
+            for name, tensor in copies.items():
+                tensor.copy_(own[name])
         return double
 
     def forward(
