@@ -15,6 +15,9 @@ from attar.errors import SettingError
 from attar.networks.masked import hidden_features
 from attar.parts import Part
 
+# Log-variances are clamped to this range: beyond it their exponentials may overflow.
+MAX_LOG_VARIANCE = 30.0
+
 
 class PriorModule(nn.Module, ABC):
     """A distribution over codes."""
@@ -35,35 +38,64 @@ class PriorModule(nn.Module, ABC):
         """Return ``n`` codes, on the CPU: (n, code_size)."""
 
     def attach(self, encode: Callable[[Tensor], Tensor]) -> None:
-        """Hear how the model makes features of prepared values; see ``CodeModule.attach``."""
+        """Receive the model's map from prepared values to features; see ``CodeModule.attach``."""
 
     def on_data(self, values: Tensor) -> None:
-        """Look at prepared rows (m, *shape), before the first step of training."""
+        """Initialize from prepared rows (m, *shape), before the first step of training."""
 
 
 class Prior(Part):
-    """Where codes are expected to lie.
+    """A distribution of codes, fixed or trained with the model.
 
     Attributes
     ----------
     encodes : bool
-        Whether it asks the encoder for features of rows of its own.
+        Whether it encodes rows of its own.
     """
 
     encodes: ClassVar[bool] = False
 
     @abstractmethod
     def build(self, code_size: int, shape: tuple[int, ...] = ()) -> PriorModule:
-        """Return the module, for codes of a size made of rows of a prepared shape."""
+        """Return the module, for codes of prepared rows of a shape."""
 
 
-# No code worth learning has a log-variance beyond it, and one that has may overflow.
-LARGEST = 30.0
+def moments(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and log-variance (..., d), the halves of features (..., 2 d).
+
+    The log-variance is clamped, as rows far from the training data would make it overflow.
+    """
+    mean, log_variance = features.chunk(2, dim=-1)
+    return mean, log_variance.clamp(-MAX_LOG_VARIANCE, MAX_LOG_VARIANCE)
+
+
+def log_density(z: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
+    """Return log N(z; μ, σ²) of codes (..., d): (...)."""
+    return log_normal((z - mean) * (-0.5 * log_variance).exp(), log_variance)
+
+
+def log_normal(epsilon: Tensor, log_variance: Tensor) -> Tensor:
+    """Return log N(μ + σ ε; μ, σ²) of codes (..., d): (...)."""
+    return -0.5 * (epsilon.square() + log_variance + math.log(2 * math.pi)).sum(-1)
+
+
+def sample_normal(mean: Tensor, log_variance: Tensor, generator: Generator | None = None) -> Tensor:
+    """Return one sample of each Gaussian (n, d), on the CPU: (n, d)."""
+    epsilon = torch.randn(mean.shape, dtype=mean.dtype, generator=generator).to(mean.device)
+    return (mean + (0.5 * log_variance).exp() * epsilon).cpu()
 
 
 @dataclass(frozen=True)
 class StandardNormal(Prior, name="standard-normal"):
-    """Independent standard normals: p(z) = N(0, I)."""
+    """Independent standard normals: p(z) = N(0, I).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from attar.priors import StandardNormal
+    >>> StandardNormal().build(2).log_prob(torch.zeros(1, 2))  # -log 2π
+    tensor([-1.8379])
+    """
 
     def build(self, code_size: int, shape: tuple[int, ...] = ()) -> PriorModule:
         """Return the module."""
@@ -71,7 +103,7 @@ class StandardNormal(Prior, name="standard-normal"):
 
 
 class StandardNormalModule(PriorModule):
-    """The standard normal, with its closed-form divergence from a diagonal gaussian."""
+    """The standard normal, with its closed-form divergence from a diagonal Gaussian."""
 
     def __init__(self, code_size: int) -> None:
         super().__init__()
@@ -90,54 +122,8 @@ class StandardNormalModule(PriorModule):
         return torch.randn(n, self.code_size, generator=generator)
 
 
-def moments(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean and log-variance (..., d) that features (..., 2 d) say.
-
-    The log-variance is cut where a row far from all that was learnt would bring it to overflow.
-    """
-    mean, log_variance = features.chunk(2, dim=-1)
-    return mean, log_variance.clamp(-LARGEST, LARGEST)
-
-
-def log_density(z: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
-    """Return log N(z; μ, σ²) of codes (..., d): (...)."""
-    return log_normal((z - mean) * (-0.5 * log_variance).exp(), log_variance)
-
-
-def log_normal(epsilon: Tensor, log_variance: Tensor) -> Tensor:
-    """Return log N(μ + σ ε; μ, σ²) of codes (..., d): (...)."""
-    return -0.5 * (epsilon.square() + log_variance + math.log(2 * math.pi)).sum(-1)
-
-
-def drawn(mean: Tensor, log_variance: Tensor, generator: Generator | None = None) -> Tensor:
-    """Return a draw of each of the gaussians (n, d), on the CPU: (n, d)."""
-    epsilon = torch.randn(mean.shape, dtype=mean.dtype, generator=generator).to(mean.device)
-    return (mean + (0.5 * log_variance).exp() * epsilon).cpu()
-
-
-@dataclass(frozen=True)
-class Mixture(Prior, name="mixture"):
-    """A mixture of diagonal gaussians that is learnt: p(z) = Σ π_k N(z; μ_k, σ_k²).
-
-    Parameters
-    ----------
-    components : int
-
-    References
-    ----------
-    Jiang, Zheng, Tan, Tang and Zhou, "Variational deep embedding: an unsupervised and generative
-    approach to clustering", IJCAI 2017.
-    """
-
-    components: int = 10
-
-    def build(self, code_size: int, shape: tuple[int, ...] = ()) -> PriorModule:
-        """Return the module, its gaussians spread like a standard normal."""
-        return LearnedMixtureModule(self.positive_integer("components"), code_size)
-
-
 class Components(NamedTuple):
-    """The gaussians of a mixture.
+    """The Gaussians of a mixture.
 
     Attributes
     ----------
@@ -151,31 +137,60 @@ class Components(NamedTuple):
 
 
 class MixtureModule(PriorModule):
-    """A mixture of diagonal gaussians, wherever they come from."""
+    """A mixture of diagonal Gaussians."""
 
     @abstractmethod
     def components(self) -> Components:
-        """Return the gaussians."""
+        """Return the Gaussians."""
 
     def log_prob(self, z: Tensor) -> Tensor:
         """Return log Σ π_k N(z; μ_k, σ_k²)."""
         return self._joint(z).logsumexp(-1)
 
     def responsibilities(self, z: Tensor) -> Tensor:
-        """Return how likely each component made codes (..., d): (..., components)."""
+        """Return the posterior probability of each component given codes: (..., components)."""
         return self._joint(z).softmax(-1)
 
     @torch.no_grad()
     def sample(self, n: int, generator: Generator | None = None) -> Tensor:
-        """Return draws of components that are drawn by their weights: (n, code_size)."""
+        """Return samples of components that are drawn by their weights: (n, code_size)."""
         log_weights, means, log_variances = self.components()
-        shares = log_weights.exp().cpu()
-        which = torch.multinomial(shares, n, replacement=True, generator=generator)
-        return drawn(means[which], log_variances[which], generator)
+        weights = log_weights.exp().cpu()
+        chosen = torch.multinomial(weights, n, replacement=True, generator=generator)
+        return sample_normal(means[chosen], log_variances[chosen], generator)
 
     def _joint(self, z: Tensor) -> Tensor:
+        """Return log π_k + log N(z; μ_k, σ_k²): (..., components)."""
         log_weights, means, log_variances = self.components()
         return log_weights + log_density(z[..., None, :], means, log_variances)
+
+
+@dataclass(frozen=True)
+class Mixture(Prior, name="mixture"):
+    """A trained mixture of diagonal Gaussians: p(z) = Σ π_k N(z; μ_k, σ_k²).
+
+    Parameters
+    ----------
+    components : int
+
+    Examples
+    --------
+    >>> from attar.priors import Mixture
+    >>> prior = Mixture(components=4).build(code_size=2)
+    >>> prior.components().log_weights.exp().tolist()  # equal before training
+    [0.25, 0.25, 0.25, 0.25]
+
+    References
+    ----------
+    Jiang, Zheng, Tan, Tang and Zhou, "Variational deep embedding: an unsupervised and generative
+    approach to clustering", IJCAI 2017.
+    """
+
+    components: int = 10
+
+    def build(self, code_size: int, shape: tuple[int, ...] = ()) -> PriorModule:
+        """Return the module, with means drawn from a standard normal and variances 1."""
+        return LearnedMixtureModule(self.positive_integer("components"), code_size)
 
 
 class LearnedMixtureModule(MixtureModule):
@@ -188,20 +203,32 @@ class LearnedMixtureModule(MixtureModule):
         self.log_variances = nn.Parameter(torch.zeros(components, code_size))
 
     def components(self) -> Components:
-        """Return the parameters as gaussians."""
+        """Return the parameters as Gaussians."""
         return Components(self.logits.log_softmax(-1), self.means, self.log_variances)
 
 
 @dataclass(frozen=True)
 class Vamp(Prior, name="vamp"):
-    """The mean posterior of rows that are learnt: p(z) = Σ q(z|u_k) / K.
+    """The mean posterior of trained pseudo-inputs: p(z) = Σ q(z|u_k) / K.
 
-    With every row of the data for u it would be the best of priors, the aggregate posterior.
+    With all training rows as u it would be the optimal prior, the aggregate posterior.
 
     Parameters
     ----------
     components : int
-        K; the rows are some of the data's to begin with.
+        K; the pseudo-inputs are initialized to training rows.
+
+    Examples
+    --------
+    A pseudo-input with the posterior N(0, 1):
+
+    >>> import torch
+    >>> from attar.priors import Vamp
+    >>> prior = Vamp(components=1).build(code_size=1, shape=(2,))
+    >>> prior.attach(lambda values: values)
+    >>> prior.on_data(torch.zeros(1, 2))
+    >>> round(prior.log_prob(torch.zeros(1)).item(), 4)  # -log √(2π)
+    -0.9189
 
     References
     ----------
@@ -219,40 +246,40 @@ class Vamp(Prior, name="vamp"):
 
 
 class VampModule(MixtureModule):
-    """Equal parts of the posteriors of learnt rows."""
+    """An equally weighted mixture of the posteriors of pseudo-inputs."""
 
     def __init__(self, components: int, code_size: int, shape: tuple[int, ...]) -> None:
         super().__init__()
         self.code_size = code_size
-        self.rows = nn.Parameter(torch.randn(components, *shape))
+        self.pseudo_inputs = nn.Parameter(torch.randn(components, *shape))
 
     def attach(self, encode: Callable[[Tensor], Tensor]) -> None:
-        """Keep how features are made; a method of the model is copied along with the model."""
+        """Keep the encoder: a method of the model, so it is copied along with the model."""
         self.encode = encode
 
     @torch.no_grad()
     def on_data(self, values: Tensor) -> None:
-        """Take rows evenly among those given, with a little noise on what is taken again."""
-        wanted, rows = len(self.rows), len(values)
+        """Take evenly spaced rows, with a little noise on those taken repeatedly."""
+        wanted, rows = len(self.pseudo_inputs), len(values)
         order = torch.arange(wanted, device=values.device)
         taken = values.to_dense()[order * max(wanted, rows) // wanted % rows]
-        again = order >= rows
+        repeated = order >= rows
         # Equal rows would have equal gradients, and stay equal.
-        noise = 0.01 * torch.randn_like(taken) * again.reshape(-1, *[1] * (taken.ndim - 1))
-        self.rows.copy_(taken + noise)
+        noise = 0.01 * torch.randn_like(taken) * repeated.reshape(-1, *[1] * (taken.ndim - 1))
+        self.pseudo_inputs.copy_(taken + noise)
 
     def components(self) -> Components:
-        """Return the posteriors of the learnt rows.
+        """Return the posteriors of the pseudo-inputs.
 
         Raises
         ------
         SettingError
-            If the features are no mean and log-variance.
+            If the features are not mean and log-variance.
         """
-        features = self.encode(self.rows)
+        features = self.encode(self.pseudo_inputs)
         if features.shape[1] != 2 * self.code_size:
             raise SettingError(
-                "The prior 'vamp' needs a gaussian code: use Gaussian(prior=Vamp())."
+                "The prior 'vamp' needs a Gaussian code: use Gaussian(prior=Vamp())."
             )
         log_weights = features.new_full((len(features),), -math.log(len(features)))
         return Components(log_weights, *moments(features))
@@ -260,18 +287,28 @@ class VampModule(MixtureModule):
 
 @dataclass(frozen=True)
 class NormalizingFlow(Prior, name="flow"):
-    """A standard normal that an invertible network bends: log p(z) = log N(f(z)) + log |det f'(z)|.
+    """A neural spline flow to a standard normal: log p(z) = log N(f(z)) + log |det f'(z)|.
 
-    Each transform of f is a monotonic spline for each number, of knots that depend on the numbers
-    before it; the order is reversed from one to the next. Beyond 5 from zero it changes nothing.
+    Each transform of f is autoregressive: a monotonic spline in each dimension, whose knots depend
+    on the dimensions before it; their order is reversed after each transform. Outside [-5, 5] it
+    is the identity.
 
     Parameters
     ----------
     transforms : int
     widths : tuple of int
-        Units in each hidden layer of a transform's network, no fewer than the code has numbers.
+        Units in each hidden layer of a transform's network, at least the code size.
     bins : int
         Pieces of each spline.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from attar.priors import NormalizingFlow, StandardNormal
+    >>> flow, normal = (prior.build(2) for prior in (NormalizingFlow(), StandardNormal()))
+    >>> outside = torch.tensor([[7.0, -9.0]])
+    >>> torch.allclose(flow.log_prob(outside), normal.log_prob(outside))
+    True
 
     References
     ----------
@@ -284,10 +321,10 @@ class NormalizingFlow(Prior, name="flow"):
     bins: int = 8
 
     def build(self, code_size: int, shape: tuple[int, ...] = ()) -> PriorModule:
-        """Return the module; it needs a transform and two bins at least."""
+        """Return the module; it needs at least one transform and two bins."""
         transforms, bins = self.positive_integer("transforms"), self.positive_integer("bins")
         if bins < 2:
-            raise SettingError(f"The bins of {self!r} must be 2 at least.")
+            raise SettingError(f"The bins of {self!r} must be at least 2.")
         return NormalizingFlowModule(
             code_size, transforms, hidden_features(code_size, self.widths, 3 * bins - 1), bins
         )
@@ -317,7 +354,7 @@ class NormalizingFlowModule(PriorModule):
 
     @torch.no_grad()
     def sample(self, n: int, generator: Generator | None = None) -> Tensor:
-        """Return standard normals sent back through the transforms: (n, code_size)."""
+        """Return f⁻¹ of standard normals: (n, code_size)."""
         normals = torch.randn(n, self.code_size, generator=generator)
         z: Tensor = self.flow().transform.inv(normals.to(next(self.parameters())))
         return z.cpu()

@@ -11,7 +11,7 @@ from attar.codes import CodeModule
 from attar.codes.gaussian import GaussianModule
 from attar.likelihoods.continuous import ColumnsGaussianModule
 from attar.networks import Mlp, Network
-from attar.priors import StandardNormal, drawn
+from attar.priors import StandardNormal, sample_normal
 from attar.sampling.base import Draw, Sampler, Standardizer, trained
 
 
@@ -73,4 +73,4 @@ class SecondStage(nn.Module):
     def sample(self, n: int, generator: Generator | None = None) -> Tensor:
         """Return draws around what the decoder makes of draws of the prior: (n, d)."""
         mean = self.decoder(self.code.prior.sample(n, generator))
-        return drawn(mean, self.likelihood.log_variances().expand_as(mean), generator)
+        return sample_normal(mean, self.likelihood.log_variances().expand_as(mean), generator)
