@@ -1,4 +1,4 @@
-"""How good is it: measures, the linear baseline, and a diagnosis in words."""
+"""Evaluation: metrics, the PCA baseline, and diagnostics of a fitted model."""
 
 from attar.evaluation.disentanglement import Dci, dci, factor_score, mig, sap
 from attar.evaluation.generation import (

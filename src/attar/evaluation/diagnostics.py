@@ -6,17 +6,20 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from statistics import median
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from attar.data.kind import Rows
 from attar.data.summary import Moments, with_means
 from attar.evaluation.metrics import mean_squared_error
 from attar.predictor import Predictor
 from attar.records import Epoch
 
-Rows = NDArray[Any]
+# Rows that a diagnosis is made from, of training and of validation rows.
+DIAGNOSED_ROWS = 2048
+
+# At most so many codes of training rows are kept, and so many values of them.
+MOST_CODES, MOST_VALUES = 8192, 1 << 19
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,15 @@ class Baseline:
     ----------
     mean : array (cells,)
     components : array (k, cells)
-        Orthonormal rows, the most variance first.
+        Orthonormal rows, by decreasing variance.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rows = np.array([[0.0, 0.0], [2.0, 2.0], [4.0, 4.0]])
+    >>> baseline = Baseline.fit(rows, most=1)
+    >>> [round(error, 6) for error in baseline.errors(rows)]
+    [2.666667, 0.0]
     """
 
     mean: Rows
@@ -43,22 +54,22 @@ class Baseline:
         if k < 1 or not np.ptp(matrix, axis=0).any():
             mean = matrix.mean(0).astype(np.float32)
             return cls(mean, np.zeros((0, matrix.shape[1]), np.float32))
-        # The covariance is the fastest exact way, as long as it is not too wide itself.
+        # The covariance is the fastest exact way, as long as it is not too wide.
         solver = "covariance_eigh" if matrix.shape[1] <= 2048 else "randomized"
         pca = PCA(k, svd_solver=solver, random_state=0).fit(matrix)
         return cls(pca.mean_.astype(np.float32), pca.components_.astype(np.float32))
 
     def reconstruct(self, prepared: Rows, k: int) -> Rows:
-        """Return rows (n, ...) as the first ``k`` components give them back."""
+        """Return rows (n, ...) as reconstructed from their first ``k`` components."""
         matrix = prepared.reshape(len(prepared), -1) - self.mean
         basis = self.components[:k]
-        back: Rows = (matrix @ basis.T) @ basis + self.mean
-        return back.reshape(prepared.shape)
+        reconstructed: Rows = (matrix @ basis.T) @ basis + self.mean
+        return reconstructed.reshape(prepared.shape)
 
     def errors(self, prepared: Rows) -> list[float]:
-        """Return the mean squared error of a cell with 0, 1, 2, ... components.
+        """Return the mean squared error of the cells with 0, 1, 2, ... components.
 
-        Missing cells (NaN) count as the mean, and have no error.
+        Missing cells (NaN) are set to the mean, and have no error.
         """
         matrix = prepared.reshape(len(prepared), -1) - self.mean
         if np.isnan(matrix).any():
@@ -66,23 +77,27 @@ class Baseline:
             sizes = range(len(self.components) + 1)
             return [mean_squared_error(matrix, codes[:, :k] @ self.components[:k]) for k in sizes]
         total = float(np.square(matrix).sum(dtype=np.float64))
-        caught = np.square(matrix @ self.components.T).sum(0, dtype=np.float64)
-        left = total - np.concatenate([[0.0], np.cumsum(caught)])
+        explained = np.square(matrix @ self.components.T).sum(0, dtype=np.float64)
+        residuals = total - np.concatenate([[0.0], np.cumsum(explained)])
         cells = len(matrix) * math.prod(prepared.shape[1:])
-        return [max(0.0, float(error)) / cells for error in left]
+        return [max(0.0, float(residual)) / cells for residual in residuals]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that the diagnosis found.
+    """A problem of a fitted model, and what to do about it.
 
     Attributes
     ----------
     name : str
-        ``worse-than-pca``, ``dead-units``, ``memorizing``, ``constant-columns``, ``unscaled``,
-        ``not-converged``, or ``healthy`` where there is nothing else.
+        ``worse-than-pca``, ``inactive-dimensions``, ``overfitting``, ``unscaled``,
+        ``constant-columns``, ``not-converged``, or ``no-problems``.
     problem, advice : str
-        What is the case, and what to do.
+
+    Examples
+    --------
+    >>> print(Finding("not-converged", "The loss was still decreasing", "set epochs=40"))
+    The loss was still decreasing: set epochs=40.
     """
 
     name: str
@@ -90,7 +105,7 @@ class Finding:
     advice: str
 
     def __str__(self) -> str:
-        return f"{self.problem} {self.advice}".strip()
+        return f"{self.problem}: {self.advice}."
 
     def to_json(self) -> dict[str, str]:
         """Return the finding as plain JSON data."""
@@ -99,25 +114,24 @@ class Finding:
 
 @dataclass(frozen=True)
 class Diagnostics:
-    """What a diagnosis is made from.
+    """Measurements of a fitted model; errors are mean squared errors of prepared cells.
 
     Attributes
     ----------
     error, train_error : float
-        Mean squared error of a prepared cell, on rows that are not learnt from and on rows that
-        are.
-    pca_errors : sequence of float
-        The error of PCA with 0, 1, 2, ... numbers on the former rows.
+        On validation rows and on training rows.
+    pca_errors : list of float
+        Of PCA with 0, 1, 2, ... components, on validation rows.
     held_out : bool
-        Whether there were rows that are not learnt from.
-    importance : sequence of float
-        How much the error grows when a code dimension is held at its mean, for each.
-    column_scales : sequence of float
+        Whether there were validation rows; else training rows take their place.
+    importance : list of float
+        The growth of the error when a latent dimension is fixed at its mean, for each.
+    column_scales : list of float
         The standard deviation of each prepared column.
-    column_names : sequence of str
+    column_names : list of str
     best_epoch : int
-    size_errors : sequence of float
-        The error with the first 0, 1, 2, ... numbers of an ordered code; empty for others.
+    size_errors : list of float
+        With the first 0, 1, 2, ... dimensions of an ordered code; empty for others.
     """
 
     error: float
@@ -132,20 +146,22 @@ class Diagnostics:
 
     @property
     def pca_error(self) -> float:
-        """The error of PCA with as many numbers as the code has, or as many as there are."""
+        """The error of PCA with as many components as latent dimensions, or as many as exist."""
         return self.pca_errors[min(len(self.importance), len(self.pca_errors) - 1)]
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the facts as plain JSON data."""
+    def to_json(self) -> dict[str, object]:
+        """Return the measurements as plain JSON data."""
         return asdict(self)
 
 
 def diagnose(diagnostics: Diagnostics, history: Sequence[Epoch]) -> list[Finding]:
-    """Return the findings, the gravest first; a single ``healthy`` one where nothing is wrong."""
+    """Return the findings, most severe first, or the one that there are no problems."""
+    # Where a code has a rate, its weight is a possible cause.
+    beta = "lower the KL weight (beta), or " if history[-1].rate else ""
     found = (
-        _worse_than_pca(diagnostics),
-        _dead_units(diagnostics),
-        _memorizing(diagnostics),
+        _worse_than_pca(diagnostics, beta),
+        _inactive(diagnostics, beta),
+        _overfitting(diagnostics),
         _unscaled(diagnostics),
         _constant(diagnostics),
         _not_converged(diagnostics, history),
@@ -153,49 +169,43 @@ def diagnose(diagnostics: Diagnostics, history: Sequence[Epoch]) -> list[Finding
     findings = [finding for finding in found if finding is not None]
     if findings:
         return findings
-    share = diagnostics.error / diagnostics.pca_error if diagnostics.pca_error else 0.0
-    return [Finding("healthy", f"Nothing is wrong: the error is {share:.2f} of PCA's.", "")]
+    ratio = diagnostics.error / diagnostics.pca_error if diagnostics.pca_error else 0.0
+    return [Finding("no-problems", "No problems detected", f"the MSE is {ratio:.2f} times PCA's")]
 
 
-def _worse_than_pca(diagnostics: Diagnostics) -> Finding | None:
-    # Half a percent and a rounding error are no difference.
+def _worse_than_pca(diagnostics: Diagnostics, beta: str) -> Finding | None:
+    # Differences of half a percent and rounding errors do not count.
     if diagnostics.error <= 1.005 * diagnostics.pca_error + 1e-7:
         return None
     return Finding(
         "worse-than-pca",
-        f"PCA with as many numbers has an error of {diagnostics.pca_error:.4g}, less than this model's "
-        f"{diagnostics.error:.4g}.",
-        "Train for more epochs, use a wider network, or a smaller weight on the rate.",
+        f"The MSE of {diagnostics.error:.4g} is above that of PCA with as many dimensions, "
+        f"{diagnostics.pca_error:.4g}",
+        f"{beta}train for more epochs or use a wider network",
     )
 
 
-def _dead_units(diagnostics: Diagnostics) -> Finding | None:
-    dead = sum(
-        growth <= 1e-3 * diagnostics.pca_errors[0] / len(diagnostics.importance)
-        for growth in diagnostics.importance
-    )
-    if not dead:
-        return None
+def _inactive(diagnostics: Diagnostics, beta: str) -> Finding | None:
     size = len(diagnostics.importance)
+    least = 1e-3 * diagnostics.pca_errors[0] / size
+    inactive = sum(growth <= least for growth in diagnostics.importance)
+    if not inactive:
+        return None
     return Finding(
-        "dead-units",
-        f"{dead} of {size} code dimensions carry nothing.",
-        f"Use code_size={max(1, size - dead)}, or a smaller weight on the rate to wake them.",
+        "inactive-dimensions",
+        f"{inactive} of {size} latent dimensions are inactive",
+        f"{beta}use code_size={max(1, size - inactive)}",
     )
 
 
-def _memorizing(diagnostics: Diagnostics) -> Finding | None:
-    if (
-        not diagnostics.held_out
-        or diagnostics.error <= 3 * diagnostics.train_error
-        or diagnostics.error < 1e-6
-    ):
+def _overfitting(diagnostics: Diagnostics) -> Finding | None:
+    error, train_error = diagnostics.error, diagnostics.train_error
+    if not diagnostics.held_out or error <= 3 * train_error or error < 1e-6:
         return None
-    gap = diagnostics.error / max(diagnostics.train_error, 1e-12)
     return Finding(
-        "memorizing",
-        f"The error on held-out rows is {gap:.1f} times the error on the rows learnt from.",
-        "Add rows, a corruption such as 'gaussian-noise', dropout, or a smaller network.",
+        "overfitting",
+        f"The validation MSE is {error / max(train_error, 1e-12):.1f} times the training MSE",
+        "add rows, a corruption such as 'gaussian-noise' or dropout, or use a smaller network",
     )
 
 
@@ -203,12 +213,13 @@ def _unscaled(diagnostics: Diagnostics) -> Finding | None:
     varying = [scale for scale in diagnostics.column_scales if scale > 0]
     if not varying or max(varying) <= 30 * median(varying):
         return None
-    widest = diagnostics.column_scales.index(max(varying))
+    largest = diagnostics.column_scales.index(max(varying))
     return Finding(
         "unscaled",
-        f"The column {diagnostics.column_names[widest]!r} is {max(varying) / median(varying):.0f} times "
-        "as wide as the middle one, and takes nearly all of the error.",
-        "Use scaling='standard'.",
+        f"The standard deviation of column {diagnostics.column_names[largest]!r} is "
+        f"{max(varying) / median(varying):.0f} times the median of all columns, so that it "
+        "dominates the error",
+        "use scaling='standard'",
     )
 
 
@@ -218,46 +229,40 @@ def _constant(diagnostics: Diagnostics) -> Finding | None:
         return None
     return Finding(
         "constant-columns",
-        f"{len(constant)} of {len(diagnostics.column_scales)} columns never change, "
-        f"{diagnostics.column_names[constant[0]]!r} first.",
-        "They cost nothing but time: leave them out where you can.",
+        f"{len(constant)} of {len(diagnostics.column_scales)} columns are constant, such as "
+        f"{diagnostics.column_names[constant[0]]!r}",
+        "remove them to save time",
     )
 
 
 def _not_converged(diagnostics: Diagnostics, history: Sequence[Epoch]) -> Finding | None:
     if len(history) < 10 or diagnostics.best_epoch < len(history) - 1:
         return None
-    # Did the last tenth of the training bring more than a fiftieth of all that was gained?
+    # Did the last tenth of training contribute more than a fiftieth of the total decrease?
     before = min(epoch.monitored_loss for epoch in history[: -(len(history) // 10)])
     last = min(epoch.monitored_loss for epoch in history)
     if before - last <= 0.02 * (history[0].monitored_loss - last):
         return None
     return Finding(
         "not-converged",
-        "The loss was still falling when training ended.",
-        f"Train longer: epochs={2 * len(history)}.",
+        "The loss was still decreasing when training ended",
+        f"set epochs={2 * len(history)}",
     )
-
-
-MONITORED_ROWS = 2048
-
-# So many codes of rows that were learnt from are kept, and at most so many numbers of them.
-KEPT, NUMBERS = 8192, 1 << 19
 
 
 @dataclass(frozen=True)
 class TrainingSummary:
-    """What is worth knowing about a fresh model.
+    """What is kept of a training besides the model.
 
     Attributes
     ----------
     codes : array (m, d)
-        The codes of some rows that were learnt from.
+        The codes of some training rows.
     numbers : int array (m,)
-        Which rows of the data these are.
+        The indices of these rows in the data.
     baseline : Baseline
-        Up to twice as many principal components as the code has numbers, of all rows given.
-    diagnostics : Facts
+        PCA of the training rows, with up to twice as many components as latent dimensions.
+    diagnostics : Diagnostics
     """
 
     codes: Rows
@@ -278,67 +283,66 @@ class TrainingSummary:
         best_epoch: int,
         ordered: bool = False,
     ) -> TrainingSummary:
-        """Return the study of a model on rows that it learnt from and rows that it did not.
+        """Return the summary of a model, from its training and validation rows.
 
         Parameters
         ----------
-        predictor, validation_predictor : Applied
-            The model, told of the rows that it learnt from, and of the others.
-        numbers : int array (n,)
-            Which rows of the data ``train_rows`` are.
+        predictor, validation_predictor : Predictor
+            The model with the conditions of the training rows, and with those of the others.
         train_rows, validation_rows : rows (n, *cells)
-            The baseline is found on all rows given, the rest on at most 2,048 of each.
+            PCA is fitted to all training rows, the rest is computed from at most 2,048 of each.
+        numbers : int array (n,)
+            The indices of ``train_rows`` in the data.
         held_out : bool
-            Whether the rows apart were truly held out.
+            Whether the validation rows were held out of training.
         best_epoch : int
         ordered : bool
-            Whether the first numbers of a code are a code by themselves.
+            Whether the first k dimensions of a code are a code by themselves, for each k.
         """
-        preparation = predictor.preparation
+        preparation, some = predictor.preparation, slice(0, DIAGNOSED_ROWS)
         train = preparation.prepare(train_rows).numpy()
         baseline = Baseline.fit(train, most=2 * predictor.code_size)
-        kept = max(MONITORED_ROWS, min(KEPT, NUMBERS // predictor.code_size))
-        codes, numbers = predictor.encode(train_rows[:kept]).astype(np.float32), numbers[:kept]
-        train_rows, validation_rows, train = (
-            train_rows[:MONITORED_ROWS],
-            validation_rows[:MONITORED_ROWS],
-            train[:MONITORED_ROWS],
-        )
-        test = preparation.prepare(validation_rows).numpy()
+        kept = max(DIAGNOSED_ROWS, min(MOST_CODES, MOST_VALUES // predictor.code_size))
+        codes = predictor.encode(train_rows[:kept]).astype(np.float32)
+        train, validation_rows = train[some], validation_rows[some]
+        validation = preparation.prepare(validation_rows).numpy()
         others = validation_predictor.encode(validation_rows).astype(np.float32)
         names, columns = preparation.kind.with_unit(train)
         diagnostics = Diagnostics(
-            error=mean_squared_error(test, validation_predictor.decode(others).numpy()),
-            train_error=mean_squared_error(train, predictor.decode(codes[:MONITORED_ROWS]).numpy()),
-            pca_errors=baseline.errors(test),
+            error=_error(validation_predictor, others, validation),
+            train_error=_error(predictor, codes[some], train),
+            pca_errors=baseline.errors(validation),
             held_out=held_out,
-            importance=_importance(validation_predictor, others, test),
+            importance=_importance(validation_predictor, others, validation),
             column_scales=Moments.of(columns).deviation.tolist(),
             column_names=names,
             best_epoch=best_epoch,
-            size_errors=_size_errors(validation_predictor, others, test) if ordered else [],
+            size_errors=_size_errors(validation_predictor, others, validation) if ordered else [],
         )
-        return cls(codes, numbers, baseline, diagnostics)
+        return cls(codes, numbers[:kept], baseline, diagnostics)
+
+
+def _error(predictor: Predictor, codes: Rows, prepared: Rows) -> float:
+    return mean_squared_error(prepared, predictor.decode(codes).numpy())
 
 
 def _size_errors(predictor: Predictor, codes: Rows, prepared: Rows) -> list[float]:
-    """Return the error with the first 0, 1, 2, ... numbers of the code."""
+    """Return the error with the first 0, 1, 2, ... dimensions of the code."""
     errors = []
     for k in range(codes.shape[1] + 1):
         first = codes.copy()
         first[:, k:] = 0
-        errors.append(mean_squared_error(prepared, predictor.decode(first).numpy()))
+        errors.append(_error(predictor, first, prepared))
     return errors
 
 
 def _importance(predictor: Predictor, codes: Rows, prepared: Rows) -> list[float]:
-    """Return how much the error grows when a code dimension is held at its mean, for each."""
-    few = slice(0, max(32, 4096 // codes.shape[1]))
-    codes, prepared = codes[few], prepared[few]
-    whole = mean_squared_error(prepared, predictor.decode(codes).numpy())
-    grown = []
+    """Return how much the error grows when a latent dimension is fixed at its mean, for each."""
+    some = slice(0, max(32, 4096 // codes.shape[1]))
+    codes, prepared = codes[some], prepared[some]
+    error, growth = _error(predictor, codes, prepared), []
     for j, mean in enumerate(codes.mean(0)):
-        without = codes.copy()
-        without[:, j] = mean
-        grown.append(mean_squared_error(prepared, predictor.decode(without).numpy()) - whole)
-    return grown
+        fixed = codes.copy()
+        fixed[:, j] = mean
+        growth.append(_error(predictor, fixed, prepared) - error)
+    return growth

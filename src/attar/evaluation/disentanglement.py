@@ -1,30 +1,35 @@
-"""How well code dimensions stand for the factors that the data was made from, one for one.
+"""Disentanglement: how well latent dimensions match the factors of variation, one to one.
 
-Codes are (n, d) numbers; factors (n, f) are whole numbers, the level of each factor of each row.
-Factors that never vary in these rows are left out.
+Codes are (n, d); factors (n, f) are integers, the value of each factor for each row. Factors that
+are constant over the rows are left out.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from attar.data.kind import Rows
 from attar.errors import DataError
 
-Rows = NDArray[Any]
-
-VOTES, SHARING, TREES, LEAF = 1600, 64, 20, 5
+# Votes of the FactorVAE score and the rows of each; the size of the forests of DCI.
+VOTES, VOTE_ROWS, TREES, LEAF = 1600, 64, 20, 5
 
 
 def mig(codes: Rows, factors: Rows, bins: int = 20) -> float:
     """Return the mutual information gap: 1 where each factor is in one dimension alone, 0 at worst.
 
-    It is the mean over factors of (I₁ - I₂) / H, with the two largest informations that a
-    dimension, cut to ``bins`` equal intervals, has on the factor, and the factor's entropy.
+    It is the mean over factors of (I₁ - I₂) / H: the two largest mutual informations of the factor
+    and a dimension, cut into ``bins`` equal intervals, and the factor's entropy.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> factors = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
+    >>> round(mig(2.0 * factors, factors), 6)
+    1.0
 
     References
     ----------
@@ -40,11 +45,18 @@ def mig(codes: Rows, factors: Rows, bins: int = 20) -> float:
 
 
 def sap(codes: Rows, factors: Rows) -> float:
-    """Return the separated attribute predictability: 0 at worst, below 1 by chance's own accuracy.
+    """Return the separated attribute predictability: 0 at worst, 1 - 1/m at best for m classes.
 
     A dimension's score on a factor is the balanced accuracy of thresholds on it, one fewer than
-    the factor has levels; the mean gap between the two best is returned. A dimension that tells
-    nothing is right about one level, so that a factor of m levels gives 1 - 1/m at best.
+    the factor has classes; the mean gap between the two best dimensions is returned. A dimension
+    without information has a balanced accuracy of 1/m.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> factors = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
+    >>> round(sap(2.0 * factors, factors), 6)
+    0.5
 
     References
     ----------
@@ -62,11 +74,11 @@ class Dci:
     Attributes
     ----------
     disentanglement : float
-        How far each dimension serves one factor alone.
+        How far each dimension encodes a single factor.
     completeness : float
-        How far each factor is served by one dimension alone.
+        How far each factor is encoded by a single dimension.
     informativeness : float
-        How often the factors' levels are told right from unseen codes.
+        The accuracy of the factors predicted from held-out codes.
     """
 
     disentanglement: float
@@ -77,10 +89,18 @@ class Dci:
 def dci(codes: Rows, factors: Rows, seed: int = 0) -> Dci:
     """Return disentanglement, completeness and informativeness.
 
-    How much a dimension matters to a factor is its importance in a random forest that tells the
-    factor's level. The scores are 1 - H of a dimension's importances over factors (weighted by
-    their sum) and of a factor's over dimensions, with the entropy H to the base of how many there
-    are; and the forest's accuracy on a quarter of the rows, which it does not learn from.
+    The importance of a dimension for a factor is that in a random forest that predicts the factor.
+    The scores are 1 - H of a dimension's importances over factors (weighted by their sum), 1 - H of
+    a factor's importances over dimensions, with entropies to the base of their number, and the
+    forest's accuracy on a held-out quarter of the rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> factors = np.random.default_rng(0).integers(3, size=(400, 2))
+    >>> scores = dci(2.0 * factors, factors)
+    >>> round(scores.disentanglement, 6), scores.informativeness
+    (1.0, 1.0)
 
     References
     ----------
@@ -91,31 +111,38 @@ def dci(codes: Rows, factors: Rows, seed: int = 0) -> Dci:
     from sklearn.model_selection import train_test_split
 
     parts = train_test_split(codes, _varying(factors), test_size=0.25, random_state=seed)
-    seen, unseen, levels, unseen_levels = parts
+    train, test, train_factors, test_factors = parts
     importances, accuracies = [], []
-    for level, unseen_level in zip(levels.T, unseen_levels.T, strict=True):
-        # All dimensions are open to each split: else chance gives weight to those that say nothing.
+    for train_factor, test_factor in zip(train_factors.T, test_factors.T, strict=True):
+        # Each split considers all dimensions: else those without information get some importance.
         forest = RandomForestClassifier(
             TREES, max_features=None, min_samples_leaf=LEAF, random_state=seed
-        ).fit(seen, level)
+        ).fit(train, train_factor)
         importances.append(forest.feature_importances_)
-        accuracies.append(forest.score(unseen, unseen_level))
-    of_factors = np.array(importances)
-    weights = of_factors.sum(0) / len(of_factors)
+        accuracies.append(forest.score(test, test_factor))
+    matrix = np.array(importances)
+    weights = matrix.sum(0) / len(matrix)
     return Dci(
-        disentanglement=float(weights @ _concentration(of_factors.T)),
-        completeness=float(_concentration(of_factors).mean()),
+        disentanglement=float(weights @ _concentration(matrix.T)),
+        completeness=float(_concentration(matrix).mean()),
         informativeness=float(np.mean(accuracies)),
     )
 
 
 def factor_score(codes: Rows, factors: Rows, seed: int = 0) -> float:
-    """Return how often the dimension that varies least tells which factor is held: 1 is best.
+    """Return the FactorVAE score, the accuracy of a majority-vote classifier: 1 at best.
 
-    A vote takes 64 rows that share the level of one factor, which is drawn, and names the
-    dimension whose variance, relative to that over all rows, is smallest. Half of 1,600 votes say
-    which factor each dimension stands for, and the other half how often that is right. A code that
-    says nothing gets a share of 1 / factors. Rows are to have their factors independently.
+    A vote takes 64 rows that share the value of one random factor, and the dimension with the
+    smallest variance relative to that over all rows. Half of 1,600 votes decide which factor each
+    dimension stands for, and the other half measure the accuracy, 1 / f for codes without
+    information. Factors should be independent over the rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> factors = np.random.default_rng(0).integers(3, size=(400, 2))
+    >>> factor_score(2.0 * factors, factors)
+    1.0
 
     References
     ----------
@@ -123,28 +150,28 @@ def factor_score(codes: Rows, factors: Rows, seed: int = 0) -> float:
     """
     generator, factors = np.random.default_rng(seed), _varying(factors)
     variances = codes.var(0, dtype=np.float64)
-    held = generator.integers(factors.shape[1], size=VOTES)
-    named = np.zeros(VOTES, int)
-    for k, levels in enumerate(factors.T):
-        mine = held == k
-        few = codes[_sharing(levels, int(mine.sum()), generator)].var(1, dtype=np.float64)
-        relative = np.full(few.shape, np.inf)
-        named[mine] = np.divide(few, variances, out=relative, where=variances > 0).argmin(1)
+    fixed = generator.integers(factors.shape[1], size=VOTES)
+    dimension = np.zeros(VOTES, int)
+    for k, factor in enumerate(factors.T):
+        votes = fixed == k
+        within = codes[_groups(factor, int(votes.sum()), generator)].var(1, dtype=np.float64)
+        relative = np.full(within.shape, np.inf)
+        dimension[votes] = np.divide(within, variances, out=relative, where=variances > 0).argmin(1)
     half = VOTES // 2
-    votes = np.zeros((codes.shape[1], factors.shape[1]))
-    np.add.at(votes, (named[:half], held[:half]), 1)
-    return float((votes.argmax(1)[named[half:]] == held[half:]).mean())
+    counts = np.zeros((codes.shape[1], factors.shape[1]))
+    np.add.at(counts, (dimension[:half], fixed[:half]), 1)
+    return float((counts.argmax(1)[dimension[half:]] == fixed[half:]).mean())
 
 
 def _varying(factors: Rows) -> Rows:
     varying: Rows = factors[:, np.ptp(factors, axis=0) > 0]
     if not varying.shape[1]:
-        raise DataError("No factor varies in these rows: give rows with more than one level.")
+        raise DataError("All factors are constant: give rows in which at least one varies.")
     return varying
 
 
 def _cut(codes: Rows, bins: int) -> Rows:
-    """Return which of equal intervals from least to largest each number lies in: (n, d)."""
+    """Return which of equal intervals from least to largest each value lies in: (n, d)."""
     least, extent = codes.min(0), np.ptp(codes, axis=0)
     places = (codes - least) / np.where(extent > 0, extent, 1) * bins
     intervals: Rows = np.minimum(places, bins - 1).astype(int)
@@ -152,25 +179,25 @@ def _cut(codes: Rows, bins: int) -> Rows:
 
 
 def _gaps(scores: Rows) -> Rows:
-    """Return how far the best score of a dimension is above the second, of (d, f): (f,)."""
+    """Return the difference of the two largest scores (d, f) for each factor: (f,)."""
     ordered = np.sort(np.vstack([np.zeros_like(scores[:1]), scores]), axis=0)
     gaps: Rows = ordered[-1] - ordered[-2]
     return gaps
 
 
-def _thresholded(z: Rows, levels: Rows) -> float:
-    """Return the balanced accuracy of the best thresholds on numbers (n,) for levels (n,)."""
+def _thresholded(z: Rows, factor: Rows) -> float:
+    """Return the balanced accuracy of the best thresholds on z (n,) for a factor (n,)."""
     from sklearn.metrics import balanced_accuracy_score
     from sklearn.tree import DecisionTreeClassifier
 
-    column, count = z[:, None], len(np.unique(levels))
+    column, classes = z[:, None], len(np.unique(factor))
     # A tree of one feature is a list of thresholds.
-    tree = DecisionTreeClassifier(max_leaf_nodes=count, class_weight="balanced", random_state=0)
-    return float(balanced_accuracy_score(levels, tree.fit(column, levels).predict(column)))
+    tree = DecisionTreeClassifier(max_leaf_nodes=classes, class_weight="balanced", random_state=0)
+    return float(balanced_accuracy_score(factor, tree.fit(column, factor).predict(column)))
 
 
 def _concentration(weights: Rows) -> Rows:
-    """Return how far each row of (n, k) has its weight in one place: 1 for one, 0 for even."""
+    """Return 1 - H for each row of weights (n, k): 1 for a single one, 0 for equal ones."""
     from scipy.special import entr
 
     k = weights.shape[1]
@@ -182,12 +209,12 @@ def _concentration(weights: Rows) -> Rows:
     return concentration
 
 
-def _sharing(levels: Rows, count: int, generator: np.random.Generator) -> Rows:
-    """Return groups of rows, each of one level, drawn with replacement: indices (count, 64)."""
-    order = np.argsort(levels, kind="stable")
-    chosen = levels[generator.integers(len(levels), size=count)]
-    first = np.searchsorted(levels[order], chosen)
-    after = np.searchsorted(levels[order], chosen, side="right")
-    places = generator.integers(first[:, None], after[:, None], size=(count, SHARING))
+def _groups(factor: Rows, count: int, generator: np.random.Generator) -> Rows:
+    """Return groups of rows with the same factor, with replacement: indices (count, 64)."""
+    order = np.argsort(factor, kind="stable")
+    values = factor[generator.integers(len(factor), size=count)]
+    first = np.searchsorted(factor[order], values)
+    after = np.searchsorted(factor[order], values, side="right")
+    places = generator.integers(first[:, None], after[:, None], size=(count, VOTE_ROWS))
     rows: Rows = order[places]
     return rows

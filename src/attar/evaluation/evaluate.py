@@ -33,8 +33,8 @@ from attar.predictor import Predictor, traces_of
 from attar.records import Batch, Coded, Trace
 from attar.training.runtime import memory_kept
 
-# All draws are held at once, with at most so many numbers; they are weighted some at a time.
-MOST_NUMBERS = 1 << 27
+# All draws are held in memory at once, with at most so many values.
+MOST_VALUES = 1 << 27
 
 
 @torch.no_grad()
@@ -52,14 +52,14 @@ def evaluate(
     ----------
     predictor : Predictor
     pieces : iterable
-        Rows in pieces, each with the predictor that has their conditions.
+        Pairs of a predictor with the conditions of some rows, and these rows.
     baseline : Baseline
     provides : frozenset of str
         The capabilities of the code.
     draws : int
-        How many draws of each code the likelihood takes.
+        The number of draws of each code for the likelihood.
     density : bool
-        Whether the model has a likelihood of rows; else minus the score is called distortion.
+        Whether the model has a density of rows; else minus the score is the distortion.
 
     Raises
     ------
@@ -90,8 +90,8 @@ def evaluate(
 def log_likelihoods(predictor: Predictor, rows: Rows, draws: int) -> Rows:
     """Return the log-likelihood of rows (n, *cells), or its bound, in nats: (n,).
 
-    A random code is weighted at so many draws, log Σ p(x, z) / q(z|x) / K, the same for every row:
-    the bound is deterministic, and that of a row does not depend on the others.
+    The bound of a random code is log Σ p(x, z) / q(z|x) / K over K fixed draws z, the same for
+    every row: it is deterministic, and that of a row does not depend on the others.
 
     Raises
     ------
@@ -103,11 +103,12 @@ def log_likelihoods(predictor: Predictor, rows: Rows, draws: int) -> Rows:
     Burda, Grosse and Salakhutdinov, "Importance weighted autoencoders", ICLR 2016.
     """
     noise = _fixed_noise(predictor.model, draws)
-    found = [
-        _log_likelihood(model, batch, noise, predictor.chunk)
-        for model, _, batch in predictor.batches(rows)
-    ]
-    return np.concatenate(found)
+    return np.concatenate(
+        [
+            _log_likelihood(model, batch, noise, predictor.chunk)
+            for model, _, batch in predictor.batches(rows)
+        ]
+    )
 
 
 def _log_likelihood(model: Model, batch: Batch, noise: Tensor, chunk: int) -> Rows:
@@ -132,10 +133,10 @@ def _log_weights(trace: Trace) -> Rows:
 def _fixed_noise(model: Model, draws: int) -> Tensor:
     """Return fixed standard normal draws (K, 1, d), in antithetic pairs."""
     size = model.noise_size
-    most = MOST_NUMBERS // max(1, size)
+    most = MOST_VALUES // max(1, size)
     if not 1 <= draws <= most:
         raise SettingError(
-            f"{draws:,} draws of {size:,} numbers are not possible: choose 1 to {most:,}."
+            f"{draws:,} draws of {size:,} values do not fit into memory: use 1 to {most:,} draws."
         )
     generator = torch.Generator().manual_seed(0)
     half = torch.randn(-(-draws // 2), 1, size, generator=generator)
@@ -149,10 +150,11 @@ def _first_noise(model: Model) -> Tensor:
 
 @dataclass
 class Coding:
-    """Metrics of codes, as far as the code has them.
+    """Metrics of random and of discrete codes.
 
-    ``rate`` is in nats per row, ``active_units`` counts the latent dimensions whose posterior mean
-    varies with the row, ``codebook_use`` and ``perplexity`` are fractions of the codebook sizes.
+    ``rate`` is in nats per row, ``active_units`` is the number of latent dimensions whose posterior
+    mean varies with the row, ``codebook_use`` and ``perplexity`` are fractions of the codebook
+    sizes.
     """
 
     sizes: tuple[int, ...] = ()
@@ -161,7 +163,7 @@ class Coding:
     symbols: list[Tensor] = field(default_factory=list)
 
     def add(self, model: Model, coded: Coded) -> None:
-        """Take in the codes of some rows, of one draw."""
+        """Add the codes of some rows, of one draw."""
         self.sizes = model.code.sizes if isinstance(model.code, SymbolModule) else ()
         self.rates.append(coded.rate[0].double().cpu())
         if coded.moments is not None:
@@ -177,16 +179,16 @@ class Coding:
         if self.means:
             metrics["active_units"] = float(active_units(torch.cat(self.means).numpy()).sum())
         if self.symbols:
-            found = torch.cat(self.symbols).numpy()
-            metrics["codebook_use"] = float(np.mean(usage(found, self.sizes)))
-            metrics["perplexity"] = float(np.mean(relative_perplexity(found, self.sizes)))
+            symbols = torch.cat(self.symbols).numpy()
+            metrics["codebook_use"] = float(np.mean(usage(symbols, self.sizes)))
+            metrics["perplexity"] = float(np.mean(relative_perplexity(symbols, self.sizes)))
         return metrics
 
 
 class Reconstruction:
-    """Metrics of reconstructions beside those of PCA; errors are of prepared cells.
+    """Metrics of reconstructions and of PCA's; errors are mean squared errors of prepared cells.
 
-    ``accuracy`` is the fraction of a table's categories and booleans that are reconstructed right.
+    ``accuracy`` is the fraction of a table's categories and booleans reconstructed correctly.
 
     Parameters
     ----------
@@ -200,32 +202,30 @@ class Reconstruction:
         shape = self.preparation.kind.shape
         self.images, self.classes = len(shape) == 3, _classes(self.preparation.kind)
         self.moments = Moments.none(math.prod(shape))
-        self.rows = self.counted = 0
+        self.rows = self.classified = 0
         self.squares = self.linear = self.similarity = self.correct = 0.0
 
     def add(self, model: Model, rows: Rows, batch: Batch) -> None:
-        """Take in raw rows (B, *cells) and the batch that they were prepared to."""
+        """Add raw rows (B, *cells) and the batch of them."""
         prepared = _with_nan(batch)
-        decoded = model.decode(
-            model.encode(batch.values, batch.observed, batch.condition), batch.condition
-        ).cpu()
-        back = decoded.numpy()
-        known = float((~np.isnan(prepared)).sum())
+        codes = model.encode(batch.values, batch.observed, batch.condition)
+        decoded = model.decode(codes, batch.condition).cpu()
+        observed = float((~np.isnan(prepared)).sum())
         self.rows += len(prepared)
-        self.squares += known * mean_squared_error(prepared, back)
-        self.linear += known * self.baseline.errors(prepared)[: self.code_size + 1][-1]
+        self.squares += observed * mean_squared_error(prepared, decoded.numpy())
+        self.linear += observed * self.baseline.errors(prepared)[: self.code_size + 1][-1]
         if self.images:
-            last = (np.moveaxis(images, 1, -1) for images in (prepared, back))
-            self.similarity += len(prepared) * ssim(*last)
+            pair = (np.moveaxis(images, 1, -1) for images in (prepared, decoded.numpy()))
+            self.similarity += len(prepared) * ssim(*pair)
         if self.classes:
             given, raw = rows[:, self.classes], self.preparation.raw(decoded)[:, self.classes]
-            observed = int((~np.isnan(given)).sum())
-            self.correct += observed * accuracy(given, raw)
-            self.counted += observed
+            classified = int((~np.isnan(given)).sum())
+            self.correct += classified * accuracy(given, raw)
+            self.classified += classified
         self.moments = self.moments.merged(Moments.of(prepared.reshape(len(prepared), -1)))
 
     def metrics(self) -> dict[str, float]:
-        """Return the metrics of all rows taken in."""
+        """Return the metrics of all rows added."""
         cells, variation = self.moments.count.sum(), self.moments.squares.sum()
         error, pca_error = float(self.squares / cells), float(self.linear / cells)
         metrics = {
@@ -240,8 +240,8 @@ class Reconstruction:
             metrics["psnr"] = psnr(error)
             if self.images:
                 metrics["ssim"] = self.similarity / self.rows
-        if self.counted:
-            metrics["accuracy"] = self.correct / self.counted
+        if self.classified:
+            metrics["accuracy"] = self.correct / self.classified
         return metrics
 
 

@@ -1,22 +1,18 @@
-"""How much gaussian codes say about their rows."""
+"""Information in gaussian codes: active units and mutual information."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
+from attar.data.kind import Rows
 from attar.evaluation.metrics import log_mean_exp
 
-Rows = NDArray[Any]
-
-# Pairs of rows that are looked at together.
+# How many pairs of rows are processed at once.
 PAIRS = 1 << 22
 
 
 def active_units(means: Rows, threshold: float = 0.01) -> Rows:
-    """Return which code dimensions are in use: those whose posterior mean varies with the row.
+    """Return which latent dimensions are active: the posterior mean varies with the row.
 
     Parameters
     ----------
@@ -29,6 +25,12 @@ def active_units(means: Rows, threshold: float = 0.01) -> Rows:
     -------
     bool array (d,)
 
+    Examples
+    --------
+    >>> import numpy as np
+    >>> active_units(np.array([[-1.0, 0.01], [1.0, -0.01]]))
+    array([ True, False])
+
     References
     ----------
     Burda, Grosse and Salakhutdinov, "Importance weighted autoencoders", ICLR 2016.
@@ -38,17 +40,24 @@ def active_units(means: Rows, threshold: float = 0.01) -> Rows:
 
 
 def mutual_information(means: Rows, log_variances: Rows, seed: int = 0) -> float:
-    """Return the information that codes hold on which of n rows they are of, in nats.
+    """Return the mutual information of codes and the index of their row, in nats.
 
-    It is the mean of log q(z|x) - log Σ q(z|x') / n over the rows, with a draw z of each and
-    the sum over all of them: log n at most, so that more rows are needed to see more.
+    It is the mean of log q(z|x) - log Σ q(z|x') / n over the n rows, with one draw z of each and
+    the sum over all rows: log n at most.
 
     Parameters
     ----------
     means, log_variances : array (n, d)
         The posteriors, diagonal gaussians.
     seed : int, default 0
-        Of the draws.
+        The seed of the draws.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> separate = np.array([[-9.0], [9.0]])
+    >>> bool(np.isclose(mutual_information(separate, np.zeros((2, 1))), np.log(2)))
+    True
 
     References
     ----------
@@ -59,7 +68,7 @@ def mutual_information(means: Rows, log_variances: Rows, seed: int = 0) -> float
     noise = np.random.default_rng(seed).standard_normal(means.shape)
     draws = means + np.exp(0.5 * log_variances) * noise
     own = -0.5 * (noise**2 + log_variances).sum(1)
-    # Σ (z - μ)² / σ² in parts that do not need a (rows, n, d) array.
+    # Σ (z - μ)² / σ² is expanded, so that no (rows, n, d) array is needed.
     precisions = np.exp(-log_variances)
     terms = (means**2 * precisions + log_variances).sum(1)
     many = max(1, PAIRS // len(means))

@@ -1,16 +1,20 @@
-"""What simple classifiers tell from codes: how well they are laid out for use."""
+"""Probes: the accuracy of simple classifiers of codes."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from numpy.typing import NDArray
-
-Rows = NDArray[Any]
+from attar.data.kind import Rows
 
 
 def probe_accuracy(codes: Rows, labels: Rows, test_codes: Rows, test_labels: Rows) -> float:
-    """Return how often a logistic regression of standardised codes (n, d) tells labels (n,) right.
+    """Return the accuracy of a logistic regression of labels (n,) on standardized codes (n, d).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> codes = np.random.default_rng(0).normal(size=(200, 2))
+    >>> labels = codes[:, 0] > codes[:, 1]
+    >>> probe_accuracy(codes[:100], labels[:100], codes[100:], labels[100:]) > 0.95
+    True
 
     References
     ----------
@@ -28,7 +32,16 @@ def probe_accuracy(codes: Rows, labels: Rows, test_codes: Rows, test_labels: Row
 def neighbour_accuracy(
     codes: Rows, labels: Rows, test_codes: Rows, test_labels: Rows, k: int = 5
 ) -> float:
-    """Return how often the majority of the ``k`` nearest codes (n, d) tells labels (n,) right."""
+    """Return the accuracy of ``k`` nearest neighbours as a classifier of labels (n,).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> codes = np.random.default_rng(0).normal(size=(400, 2))
+    >>> labels = np.linalg.norm(codes, axis=1) > 1
+    >>> neighbour_accuracy(codes[:300], labels[:300], codes[300:], labels[300:]) > 0.9
+    True
+    """
     from sklearn.neighbors import KNeighborsClassifier
 
     nearest = KNeighborsClassifier(n_neighbors=k).fit(codes, labels)
