@@ -1,4 +1,4 @@
-"""The estimator keeps scikit-learn's contract, and what goes in comes back in its own form."""
+"""The estimator keeps scikit-learn's contract, and returns data in its own form."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from sklearn.pipeline import make_pipeline
 import attar
 from attar import recipes
 from attar.codes import Gaussian
+from attar.errors import DataError, SettingError
 from attar.networks import Mlp
 from attar.training import Callback, Optimizer
 
@@ -274,8 +275,8 @@ def test_the_history_holds_falling_losses_and_the_kept_weights_are_the_best(digi
     ae = quick(epochs=30).fit(digits)
     losses = [epoch.validation_loss for epoch in ae.history_]
     assert min(losses) < losses[0]
-    facts = ae._fitted.training_summary.facts
-    assert losses[facts.best_epoch - 1] == min(losses)
+    diagnostics = ae._fitted.training_summary.diagnostics
+    assert losses[diagnostics.best_epoch - 1] == min(losses)
 
 
 def test_choices_are_reported_with_their_reasons(digits):
@@ -336,7 +337,7 @@ BAD_SETTINGS = {
     "topk": ({"recipe": "sparse-topk", "code_size": 3}, "cannot keep k=8"),
     "random contractive": (
         {"recipe": attar.Recipe(Gaussian(), penalties=recipes.recipe("contractive").penalties)},
-        "'contractive' needs a code without chance, but the code 'gaussian'",
+        "'contractive' needs a deterministic code, but the code 'gaussian'",
     ),
 }
 
@@ -377,3 +378,132 @@ def test_constant_columns_and_constant_data_are_learnt_without_a_word_of_nan():
     ae = quick().fit(X)
     assert_allclose(ae.reconstruct(X), X, atol=0.1)
     assert np.isfinite(ae.score_samples(X)).all()
+
+
+X = load_digits().data.astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def linear():
+    """A linear autoencoder, whose codes are linear in the rows."""
+    ae = attar.Autoencoder("ae", 4, network="linear", scaling="none", epochs=3, random_state=0)
+    return ae.set_params(likelihood="gaussian", verbose=False).fit(X[:600])
+
+
+@pytest.fixture(scope="module")
+def vae():
+    return attar.Autoencoder("vae", 4, epochs=2, random_state=0, verbose=False).fit(X[:600])
+
+
+def test_interpolation_starts_and_ends_at_the_two_rows(linear):
+    a, b = X[600:603], X[700:703]
+    paths = linear.interpolate(a, b, 5)
+    assert paths.shape == (15, 64)
+    paths = paths.reshape(3, 5, 64)
+    np.testing.assert_allclose(paths[:, 0], linear.reconstruct(a), rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(paths[:, -1], linear.reconstruct(b), rtol=1e-4, atol=1e-3)
+    middle = (linear.reconstruct(a) + linear.reconstruct(b)) / 2
+    np.testing.assert_allclose(paths[:, 2], middle, rtol=1e-4, atol=1e-3)
+
+
+def test_paths_need_as_many_ends_as_starts(linear):
+    with pytest.raises(DataError, match=r"a has 3 row\(s\), but b has 2"):
+        linear.interpolate(X[:3], X[:2])
+    with pytest.raises(SettingError, match="number of steps must be an integer above 0"):
+        linear.interpolate(X[:2], X[:2], 0)
+
+
+def test_neighbours_are_those_of_brute_force(linear, tmp_path):
+    distances, numbers = linear.neighbours(X[600:620], 3)
+    known = linear._fitted.training_summary.numbers
+    codes, others = linear.transform(X[known]), linear.transform(X[600:620])
+    brute = np.linalg.norm(others[:, None] - codes, axis=2)
+    np.testing.assert_array_equal(numbers, known[brute.argsort(1)[:, :3]])
+    np.testing.assert_allclose(distances, np.sort(brute, 1)[:, :3], rtol=1e-3, atol=1e-3)
+    linear.save(tmp_path / "m.attar")
+    again = attar.load(tmp_path / "m.attar").neighbours(X[600:620], 3)
+    np.testing.assert_array_equal(again[1], numbers)
+
+
+def test_a_training_row_is_its_own_nearest_neighbour(linear):
+    some = linear._fitted.training_summary.numbers[:30]
+    distances, numbers = linear.neighbours(X[some], 1)
+    np.testing.assert_array_equal(numbers[:, 0], some)
+    np.testing.assert_allclose(distances, 0, atol=1e-4)
+
+
+def test_there_are_no_more_neighbours_than_known_rows(linear):
+    assert linear.neighbours(X[:2], 10_000)[1].shape == (
+        2,
+        len(linear._fitted.training_summary.codes),
+    )
+
+
+def test_the_prior_and_a_mixture_draw_different_rows(vae):
+    drawn = {
+        sampler: vae.sample(200, sampler=sampler, random_state=0)
+        for sampler in ("auto", "prior", "mixture")
+    }
+    np.testing.assert_array_equal(drawn["auto"], drawn["prior"])
+    assert not np.array_equal(drawn["prior"], drawn["mixture"])
+
+
+def test_what_is_fitted_to_codes_is_fitted_once(vae):
+    vae.sample(1, sampler="mixture")
+    known = dict(vae._fitted.samplers)
+    vae.sample(5, sampler="mixture")
+    assert vae._fitted.samplers == known
+
+
+@pytest.mark.parametrize("sampler", ["mixture", "auto"])
+def test_equal_seeds_give_equal_rows(vae, sampler):
+    first, second = (vae.sample(5, sampler=sampler, random_state=3) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    assert not np.array_equal(vae.sample(5, sampler=sampler, random_state=4), first)
+
+
+def test_misfits_are_refused_in_a_sentence(linear):
+    with pytest.raises(SettingError, match="'prior' needs a code with a prior"):
+        linear.sample(2, sampler="prior")
+    with pytest.raises(SettingError, match="no sampler named 'mixtrue': did you mean 'mixture'"):
+        linear.sample(2, sampler="mixtrue")
+    with pytest.raises(SettingError, match="'point' has no clusters"):
+        linear.clusters(X[:5])
+    for n in (0, -3, 2.5):
+        with pytest.raises(SettingError, match="number of samples must be an integer"):
+            linear.sample(n)
+    with pytest.raises(SettingError, match="samples may not fit into memory: draw 4,194,304 at"):
+        linear.sample(10**11)
+    with pytest.raises(SettingError, match=r"'autoregressive' needs .* symbols.*'point'.*'vq'"):
+        linear.sample(2, sampler="autoregressive")
+    with pytest.raises(SettingError, match=r"'manifold' needs .* metric.*'point'.*'riemannian'"):
+        linear.sample(2, sampler="manifold")
+
+
+def test_more_draws_make_a_tighter_bound_up_to_what_memory_holds(vae):
+    bounds = [vae.score_samples(X[600:700], draws=k).mean() for k in (1, 8, 64)]
+    assert bounds == sorted(bounds)
+    with pytest.raises(SettingError, match="draws of 4 numbers are not possible: choose 1 to"):
+        vae.score_samples(X[:1], draws=10**9)
+
+
+def test_samples_leave_the_global_generator_alone(vae):
+    before = torch.get_rng_state()
+    vae.sample(3, sampler="mixture", random_state=0)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_draws_that_are_weighed_in_parts_are_weighed_as_at_once(vae, monkeypatch):
+    whole = vae.score_samples(X[600:620], draws=50)
+    monkeypatch.setattr("attar.predictor.CHUNK", 7)
+    np.testing.assert_allclose(vae.score_samples(X[600:620], draws=50), whole, rtol=1e-5)
+    with pytest.raises(SettingError, match="number of draws must be an integer above 0"):
+        vae.score_samples(X[:1], draws=2.5)
+    with pytest.raises(SettingError, match="number of draws"):
+        vae.score_samples(X[:1], draws=0)
+
+
+def test_metrics_take_as_many_draws_as_are_asked_for(vae):
+    for k in (1, 40):
+        score = vae.score_samples(X[600:650], draws=k).mean()
+        assert vae.evaluate(X[600:650], draws=k)["nll_bound"] == pytest.approx(-score)

@@ -22,7 +22,7 @@ def test_the_public_names_are_these():
         "__version__",
         "load",
     ]
-    assert dir(attar) == sorted(attar.__all__)
+    assert dir(attar) == sorted([*attar.__all__, *attar._MODULES])
 
 
 @pytest.mark.parametrize("name", attar.__all__)

@@ -1,4 +1,4 @@
-"""A model file brings back bit for bit equal outputs, or one clear sentence."""
+"""Files are written whole; a model file restores bit for bit equal outputs, or one clear sentence."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from safetensors.torch import save_file
 from sklearn.datasets import load_digits, load_iris
 
 import attar
-from attar import storage
+from attar import FileError, storage
 from attar.likelihoods import Categorical
 from attar.networks import Mlp
 from attar.priors import NormalizingFlow
+from attar.storage import check_writable, written_whole
 
 IMAGES = load_digits().images[:200].astype(np.uint8)
 
@@ -75,7 +76,7 @@ def test_a_model_can_be_fitted_again_and_pickled_after_loading(saved):
     assert_array_equal(ae.fit(IMAGES).transform(IMAGES), attar.load(saved).transform(IMAGES))
 
 
-def test_your_own_network_comes_back_by_naming_it_again(tmp_path):
+def test_a_custom_network_is_loaded_by_giving_it_again(tmp_path):
     encoder = torch.nn.Sequential(torch.nn.Linear(64, 3))
     decoder = torch.nn.Sequential(torch.nn.Linear(3, 64))
     ae = attar.Autoencoder(network=(encoder, decoder), epochs=2, random_state=0, verbose=False).fit(
@@ -107,66 +108,79 @@ def test_a_truncated_file_is_noticed(saved, tmp_path_factory, data):
     content = saved.read_bytes()
     path = tmp_path_factory.mktemp("short") / "m.attar"
     path.write_bytes(content[: data.draw(st.integers(0, len(content) - 1))])
-    with pytest.raises(attar.ModelFileError, match=r"damaged|no model"):
+    with pytest.raises(attar.ModelFileError, match=r"damaged|not a"):
         attar.load(path)
 
 
 @settings(max_examples=30)
 @given(content=st.binary(max_size=200))
-def test_any_other_file_is_no_model(content, tmp_path_factory):
+def test_any_other_file_is_not_a_model(content, tmp_path_factory):
     path = tmp_path_factory.mktemp("other") / "m.attar"
     path.write_bytes(content)
-    with pytest.raises(attar.ModelFileError, match="no model"):
+    with pytest.raises(attar.ModelFileError, match="not a"):
         attar.load(path)
 
 
-def test_a_missing_file_is_said_to_be_missing(tmp_path):
+def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(attar.FileError, match="There is no model file"):
         attar.load(tmp_path / "none.attar")
 
 
 def test_a_newer_format_asks_for_an_update(tmp_path):
-    newer = json.dumps({"format": storage.FORMAT + 1, "facts": {}})
+    newer = json.dumps({"format": storage.FORMAT + 1, "description": {}})
     save_file({"w": torch.zeros(2)}, tmp_path / "m.attar", {"attar": newer})
     with pytest.raises(attar.ModelFileError, match="update attar"):
         attar.load(tmp_path / "m.attar")
 
 
-def test_a_safetensors_file_of_others_is_no_model(tmp_path):
+def test_an_older_format_asks_for_a_new_fit(tmp_path):
+    older = json.dumps({"format": storage.FORMAT - 1, "facts": {}, "digest": ""})
+    save_file({"w": torch.zeros(2)}, tmp_path / "m.attar", {"attar": older})
+    with pytest.raises(attar.ModelFileError, match=r"format 1, and this attar reads 2: fit the"):
+        attar.load(tmp_path / "m.attar")
+
+
+def test_a_checkpoint_is_not_a_model(tmp_path):
+    storage.write(tmp_path / "c", {"w": torch.zeros(2)}, {"identity": "i", "progress": {}})
+    with pytest.raises(attar.ModelFileError, match="not a model of attar"):
+        attar.load(tmp_path / "c")
+
+
+def test_a_safetensors_file_of_others_is_not_a_model(tmp_path):
     save_file({"w": torch.zeros(2)}, tmp_path / "m.safetensors")
-    with pytest.raises(attar.ModelFileError, match="no model of attar"):
+    with pytest.raises(attar.ModelFileError, match="not a file of attar"):
         attar.load(tmp_path / "m.safetensors")
 
 
 def _forged(saved, path, change):
-    """Write the saved model with changed facts and a checksum that is right."""
-    tensors, facts = storage.read(saved)
-    change(facts)
-    storage.write(path, tensors, facts)
+    """Write the saved model with changed description and a checksum that is right."""
+    tensors, description = storage.read_model(saved)
+    change(description)
+    storage.write_model(path, tensors, description)
     return path
 
 
 ABSURD = {
-    "a wide network": lambda facts: facts.update(network=Mlp((10**12,)).to_json()),
-    "a wide flow": lambda facts: facts["recipe"]["code"].update(
+    "a wide network": lambda description: description.update(network=Mlp((10**12,)).to_json()),
+    "a wide flow": lambda description: description["recipe"]["code"].update(
         prior=NormalizingFlow(widths=(10**9,)).to_json()
     ),
-    "a wide code": lambda facts: facts.update(code_size=10**12),
-    "a large image": lambda facts: facts["kind"].update(size=[10**6, 10**6]),
-    "an unknown part": lambda facts: facts["recipe"]["code"].update(part="code/evil"),
-    "an unknown family": lambda facts: facts["recipe"]["code"].update(part="os/system"),
-    "words for numbers": lambda facts: facts["network"].update(widths=["a"]),
-    "a missing fact": lambda facts: facts.pop("history"),
-    "an unknown setting": lambda facts: facts["settings"].update(evil=1),
-    "a wide table": lambda facts: facts.update(
+    "a wide code": lambda description: description.update(code_size=10**12),
+    "a large image": lambda description: description["kind"].update(size=[10**6, 10**6]),
+    "an unknown part": lambda description: description["recipe"]["code"].update(part="code/evil"),
+    "an unknown family": lambda description: description["recipe"]["code"].update(part="os/system"),
+    "words for numbers": lambda description: description["network"].update(widths=["a"]),
+    "a missing entry": lambda description: description.pop("history"),
+    "an unknown setting": lambda description: description["settings"].update(evil=1),
+    "a wide table": lambda description: description.update(
         kind={"name": "table", "dtype": "float64", "width": 10**9}
     ),
-    "a category of many levels": lambda facts: facts.update(
-        kind=facts["kind"] | {"size": [1, 10**9]},
+    "a category of many classes": lambda description: description.update(
+        kind=description["kind"] | {"size": [1, 10**9]},
         likelihood=Categorical(10**9).to_json(),
     ),
-    "gaps that are not there": lambda facts: facts.update(gaps=True),
-    "an unknown kind": lambda facts: facts["kind"].update(name="evil"),
+    "missing values that are not there": lambda description: description.update(missing=True),
+    "an unknown kind": lambda description: description["kind"].update(name="evil"),
 }
 
 
@@ -207,7 +221,7 @@ def test_the_file_holds_tensors_and_json_and_nothing_that_runs(saved):
     with safe_open(saved, "pt") as file:
         metadata = file.metadata()
     assert set(metadata) == {"attar"}
-    assert json.loads(metadata["attar"])["facts"]["recipe"]["part"] == "recipe/recipe"
+    assert json.loads(metadata["attar"])["description"]["recipe"]["part"] == "recipe/recipe"
 
 
 FULL_DISK = """
@@ -232,3 +246,68 @@ def test_a_full_disk_leaves_the_old_file_whole(saved, tmp_path):
     assert "cannot be written" in done.stdout
     assert path.read_bytes() == saved.read_bytes()
     assert os.listdir(tmp_path) == ["m.attar"]
+
+
+def test_a_file_takes_its_place_at_the_end(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with written_whole(path) as beside:
+        beside.write_text("new")
+        assert path.read_text() == "old"
+        assert beside.parent == tmp_path
+        assert beside.suffix == path.suffix
+    assert path.read_text() == "new"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_after_a_failure_all_is_as_it_was(tmp_path, error):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+
+    def fail(beside):
+        beside.write_text("half")
+        raise error
+
+    with pytest.raises(error), written_whole(path) as beside:
+        fail(beside)
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_folder_takes_the_place_of_a_folder(tmp_path):
+    path = tmp_path / "model"
+    path.mkdir()
+    (path / "old").write_text("old")
+    with written_whole(path) as beside:
+        beside.mkdir()
+        (beside / "new").write_text("new")
+    assert [p.name for p in path.iterdir()] == ["new"]
+    assert [p.name for p in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_file_never_takes_the_place_of_a_folder(tmp_path):
+    path = tmp_path / "folder"
+    path.mkdir()
+    (path / "kept").write_text("kept")
+    with (
+        pytest.raises(FileError, match="folder cannot be written: "),
+        written_whole(path) as beside,
+    ):
+        beside.write_text("new")
+    assert (path / "kept").read_text() == "kept"
+    assert [p.name for p in tmp_path.iterdir()] == ["folder"]
+
+
+def test_a_full_disk_is_a_file_error_with_its_reason(tmp_path):
+    with (
+        pytest.raises(FileError, match=r"a\.txt cannot be written: no space left on device"),
+        written_whole(tmp_path / "a.txt"),
+    ):
+        raise OSError(28, "No space left on device")
+
+
+def test_a_missing_folder_is_told_before_the_work(tmp_path):
+    check_writable(tmp_path / "a.txt")
+    with pytest.raises(FileError, match=r"there is no folder .*none; make it first"):
+        check_writable(tmp_path / "none" / "a.txt")

@@ -1,4 +1,4 @@
-"""A fitted model, and how a plan and rows become one."""
+"""A fitted model, and the fit that makes it from a plan and rows."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ class Fitted:
     ----------
     recipe, network, likelihood : Part
         What the model was built from.
-    predictor : Applied
+    predictor : Predictor
         The model, ready to be used.
-    condition_encoder : Conditioning or None
+    condition_encoder : ConditionEncoder or None
         How the condition becomes numbers, where there is one.
     choices : list of Choice
     history : list of Epoch
-    training_summary : Study
+    training_summary : TrainingSummary
     samplers : dict of Sampler or None to Draw
-        What draws new codes, of the samplers that were asked for.
+        The samplers that were fitted so far.
     """
 
     recipe: Recipe
@@ -68,7 +68,7 @@ class Fitted:
     samplers: dict[Sampler | None, Draw] = field(default_factory=dict, repr=False, compare=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        # What draws is made again where it is needed: it may be a function that nothing can copy.
+        # A fitted sampler may be a function, which cannot be pickled: it is fitted again on demand.
         return {**vars(self), "samplers": {}}
 
     @property
@@ -137,7 +137,7 @@ class Fitted:
         return deepcopy(self.predictor.model).cpu().code
 
     def sampler(self, sampler: Sampler | None = None) -> Draw:
-        """Return what draws new codes by a sampler, or by the recipe's own."""
+        """Return a sampler, or the recipe's own, fitted to the codes of training rows."""
         sampler = sampler or self.recipe.sampler
         if sampler not in self.samplers:
             known = torch.from_numpy(self.training_summary.codes)
@@ -155,7 +155,7 @@ class Fitted:
         code = self.recipe.code
         if "ordered" not in code.provides:
             raise SettingError(
-                f"The code {code.name!r} cannot be cut: fit with the recipe 'ordered'."
+                f"The code {code.name!r} cannot be truncated: fit with the recipe 'ordered'."
             )
         model, training_summary = self.predictor.model, self.training_summary
         trained_size = code.decoder_width(self.predictor.code_size)
@@ -188,7 +188,7 @@ class Fitted:
     ) -> Self:
         """Return the fitted model that :meth:`tensors` and :meth:`to_json` wrote down.
 
-        Weights get their memory from the tensors given, never from sizes that the description claim.
+        Memory is taken for the tensors given, never for sizes that the description claims.
 
         Parameters
         ----------
@@ -213,7 +213,7 @@ class Fitted:
             condition = ConditionEncoder.restored(
                 description["condition"], unnested("condition", tensors)
             )
-        # Some modules draw weights, though those of the file take their place.
+        # Some modules draw initial weights, though those of the file replace them.
         with torch.device("cpu" if own else "meta"), torch.random.fork_rng([]):
             condition_size = 0 if condition is None else condition.size
             built = recipe.build(
@@ -251,12 +251,12 @@ MONITORED_ROWS, CELLS = 1024, 1 << 22
 def fit(
     plan: Plan, training_data: TrainingData, run: Run, callbacks: Sequence[Callback] = ()
 ) -> Fitted:
-    """Train a model by a plan and look at what became of it.
+    """Train a model by a plan, and summarize the result.
 
     Raises
     ------
     TrainingError
-        If the loss is no finite number.
+        If the loss is not finite.
     SettingError
         If the plan's parts don't fit together.
     """
@@ -291,7 +291,7 @@ def fit(
 def _trained(
     plan: Plan, training_data: TrainingData, run: Run, callbacks: Sequence[Callback]
 ) -> tuple[Model, list[Epoch], int]:
-    """Return the trained model, the figures of each epoch, and the best epoch."""
+    """Return the trained model, the metrics of each epoch, and the best epoch."""
     device, checkpoint = run.device, None
     train, validation = training_data.train, training_data.validation
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
@@ -337,7 +337,7 @@ def _monitored(plan: Plan, rows: Rows, condition: Tensor | None, device: torch.d
 
 
 def _identity(plan: Plan, training_data: TrainingData, run: Run, model: Model) -> str:
-    """Return a digest of all that decides a training's outcome, the first weights among it."""
+    """Return a digest of all that determines a training, the initial weights included."""
     digest = hashlib.sha256(training_data.digest())
     digest.update(repr((replace(plan, choices=()), replace(run, checkpoint=None))).encode())
     for name, tensor in model.state_dict().items():

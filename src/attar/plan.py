@@ -1,4 +1,4 @@
-"""The plan of a fit: what the user set, and what suits the data where the user says "auto"."""
+"""The plan of a fit: the user's settings, and a choice from the data where one is "auto"."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from attar import recipes
 from attar.checks import positive, positive_integer
 from attar.conditions import Joined
 from attar.corruptions import Corruption
-from attar.data.cells import Boolean, Category, Integer, Phase
+from attar.data.cells import Boolean, Category, Number, Phase
 from attar.data.condition_encoder import ConditionEncoder
 from attar.data.kind import Kind, Rows
 from attar.data.kinds import preparation as preparation_of
@@ -34,7 +34,7 @@ from attar.likelihoods import (
     Categorical,
     Circular,
     Discretized,
-    Gaussian,
+    FixedGaussian,
     LearnedGaussian,
     Likelihood,
     Mixed,
@@ -48,6 +48,8 @@ from attar.parts import Part
 from attar.recipe import Recipe
 from attar.training.loop import TrainingSettings
 from attar.training.optim import OneCycle, Optimizer, Schedule
+
+T = TypeVar("T")
 
 STEPS = 8000
 SAMPLE = 5000
@@ -75,9 +77,9 @@ class Choice:
 def choose_likelihood(
     preparation: Preparation, prepared: Rows, recipe: Recipe
 ) -> tuple[Likelihood, str]:
-    """Return what suits the columns of a table, the counts of a sparse matrix, or plain numbers.
+    """Return the likelihood for the columns of a table, sparse counts, or plain numbers.
 
-    Plain numbers get a bernoulli where they are nearly black and white, else a gaussian.
+    Plain numbers get a Bernoulli where nearly all are close to 0 or 1, else a Gaussian.
 
     Parameters
     ----------
@@ -88,8 +90,8 @@ def choose_likelihood(
     """
     kind = preparation.kind
     if isinstance(kind, Sparse) and are_counts(prepared):
-        if recipe.corruption is not None and "gaps" in recipe.corruption.provides:
-            return Poisson(), "counts, of which only hidden ones are asked for"
+        if recipe.corruption is not None and "missing" in recipe.corruption.provides:
+            return Poisson(), "counts, of which only masked ones are in the loss"
         return Multinomial(float(prepared.sum(1).mean())), "rows of counts"
     if isinstance(kind, Table) and kind.names is not None:
         columns = column_likelihoods(kind, preparation.scaler, prepared)
@@ -101,12 +103,12 @@ def choose_likelihood(
         if extreme >= 0.8:
             return Bernoulli(), f"{extreme:.0%} of the cells are near 0 or 1"
     if recipe.code.beta:
-        return LearnedGaussian(), "the code has its price, which must be weighed against the error"
-    return Gaussian(), "numbers of any size"
+        return LearnedGaussian(), "the KL term needs an error in nats"
+    return FixedGaussian(), "real values"
 
 
 def are_counts(values: Rows) -> bool:
-    """Return whether all values are whole and none is negative."""
+    """Return whether all values are non-negative integers."""
     return bool((values >= 0).all() and (values == np.rint(values)).all())
 
 
@@ -133,7 +135,7 @@ def column_likelihoods(kind: Table, scaler: Scaler, prepared: Rows) -> tuple[Lik
                 chosen.append(Circular())
             case Boolean():
                 chosen.append(Bernoulli())
-            case Integer() if not bent:
+            case Number(integer=True) if not bent:
                 chosen.append(Discretized(1 / float(scale)))
             case _:
                 heavy = has_heavy_tails(prepared[:, segment.start])
@@ -142,9 +144,9 @@ def column_likelihoods(kind: Table, scaler: Scaler, prepared: Rows) -> tuple[Lik
 
 
 def has_heavy_tails(column: Rows) -> bool:
-    """Return whether numbers (NaN left out) lie around a middle with far outliers on the way out.
+    """Return whether the distribution of numbers (NaN left out) has heavy tails.
 
-    Mostly one value and some others is something else: those others are no outliers.
+    A column of mostly one value has none: its other values are not outliers.
     """
     known = column[~np.isnan(column)].astype(np.float64)
     if not len(known):
@@ -156,9 +158,9 @@ def has_heavy_tails(column: Rows) -> bool:
 
 
 def choose_network(kind: Kind) -> tuple[Network, str]:
-    """Return what suits the rows: bags for sparse ones, convolutions for series and large images.
+    """Return embedding bags for sparse rows, convolutions for series and large images.
 
-    Anything else gets a multilayer perceptron with a shortcut.
+    Anything else gets a multilayer perceptron with a linear shortcut.
     """
     shape = kind.shape
     cells = math.prod(shape)
@@ -173,9 +175,9 @@ def choose_network(kind: Kind) -> tuple[Network, str]:
 
 
 def choose_code_size(kind: Kind, prepared: Rows, share: float = 0.85) -> tuple[int, str]:
-    """Return about as many numbers as principal components need for 85% of the variance.
+    """Return about as many latent dimensions as PCA needs for 85% of the variance.
 
-    Counts vary by chance alone, which no code can hold: sparse rows get 64 at most.
+    Much of the variance of counts is noise, which no code can hold: sparse rows get at most 64.
 
     Parameters
     ----------
@@ -183,19 +185,19 @@ def choose_code_size(kind: Kind, prepared: Rows, share: float = 0.85) -> tuple[i
     prepared : array (n, ...)
         A sample of the rows, prepared.
     share : float
-        The share of the variance.
+        The fraction of the variance.
     """
     matrix = with_means(prepared.reshape(len(prepared), -1))
     if matrix.shape[1] <= len(matrix):
         small = np.cov(matrix.astype(np.float64), rowvar=False, ddof=0).reshape(-1, matrix.shape[1])
-    else:  # of wide rows their products say as much, centred without a copy of the rows
+    else:  # the Gram matrix of wide rows has the same eigenvalues, and needs no centred copy
         small = (matrix @ matrix.T).astype(np.float64)
         rounding = 1e-6 * small.max(initial=0)
         small = small - small.mean(0) - small.mean(1)[:, None] + small.mean()
         small[np.abs(small) <= rounding] = 0
     variances = np.linalg.eigvalsh(small)[::-1].clip(0)
     if not variances.sum():
-        return 1, "the rows are all alike"
+        return 1, "all rows are equal"
     needed = int(np.searchsorted(np.cumsum(variances) / variances.sum(), share)) + 1
     reason = f"{needed} principal components hold {share:.0%} of the variance"
     most = 64 if isinstance(kind, Sparse) else 256
@@ -203,14 +205,14 @@ def choose_code_size(kind: Kind, prepared: Rows, share: float = 0.85) -> tuple[i
 
 
 def choose_batch_size(n: int) -> tuple[int, str]:
-    """Return the power of two nearest to the root of the number of rows, 32 to 1,024."""
+    """Return the power of two nearest to the square root of the number of rows, 32 to 1,024."""
     return 2 ** min(10, max(5, round(math.log2(math.sqrt(n))))), f"{n:,} rows"
 
 
 def choose_epochs(n: int, size: int) -> tuple[int, str]:
-    """Return as many epochs as make about 8,000 steps, 10 to 400."""
+    """Return the number of epochs that makes about 8,000 steps, 10 to 400."""
     steps = -(-n // size)
-    return min(400, max(10, round(STEPS / steps))), f"{steps:,} steps an epoch"
+    return min(400, max(10, round(STEPS / steps))), f"{steps:,} steps per epoch"
 
 
 def _round(number: int, most: int) -> int:
@@ -221,11 +223,11 @@ def _round(number: int, most: int) -> int:
 
 
 def resolve_network(choice: object) -> Network:
-    """Return the network that a user means by a name, a spec or a pair of torch modules."""
+    """Return the network of a name, a spec, or a pair of torch modules."""
     return CustomNetwork.of(choice) if isinstance(choice, tuple) else Network.resolve(choice)
 
 
-PARTS: dict[str, Callable[[Any], Part]] = {
+PARTS: dict[str, Callable[[object], Part]] = {
     "recipe": recipes.resolve,
     "network": resolve_network,
     "likelihood": Likelihood.resolve,
@@ -235,13 +237,25 @@ PARTS: dict[str, Callable[[Any], Part]] = {
     "schedule": Schedule.resolve,
 }
 
-# Whether networks compute in bfloat16; None: where it pays.
+# Whether networks compute in bfloat16; None: where it is faster.
 PRECISIONS = {"auto": None, "float32": False, "bfloat16": True}
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Every setting of a fit, with nothing left open."""
+    """Every setting of a fit, none of them "auto".
+
+    Attributes
+    ----------
+    recipe, network, likelihood, scaling : Part
+    code_size : int
+    preparation : Preparation
+    training : TrainingSettings
+    missing : bool
+        Whether the encoder gets the mask of missing cells.
+    condition_encoder : ConditionEncoder or None
+    choices : tuple of Choice
+    """
 
     recipe: Recipe
     code_size: int
@@ -279,12 +293,12 @@ class Plan:
             raise
         except (TypeError, ValueError, RuntimeError) as error:
             raise SettingError(
-                f"The parts cannot be built as they are set: {first_line(error)}."
+                f"The parts cannot be built with these settings: {first_line(error)}."
             ) from error
 
 
 class Planner:
-    """Makes a plan from settings, one decision after the other, and notes each choice.
+    """Makes a plan from settings, one decision after the other, and records each choice.
 
     Parameters
     ----------
@@ -292,8 +306,8 @@ class Planner:
         The estimator's parameters.
     kind : Kind
     summary : Summary
-    condition_encoder : Conditioning or None
-        What is told besides, where something is.
+    condition_encoder : ConditionEncoder or None
+        Where the model is conditional.
     """
 
     def __init__(
@@ -337,22 +351,28 @@ class Planner:
             scaling,
             preparation,
             self._training(),
-            # A network of the user's own takes rows of the data's own shape.
+            # A custom network takes rows of the data's own shape, without a mask.
             self.summary.missing and not isinstance(network, CustomNetwork),
             self.condition_encoder,
             tuple(self.choices),
         )
 
     def _training(self) -> TrainingSettings:
-        settings = self.settings
-        optimizer = self._part("optimizer", lambda: (Optimizer(), "a good start for any network"))
-        schedule = self._part("schedule", lambda: (OneCycle(), "the fastest way to a low error"))
-        learning_rate = self._number(
-            "learning_rate", lambda: (optimizer.learning_rate, f"for {optimizer.name}")
+        settings, rows = self.settings, self.summary.rows
+        optimizer = self._setting(
+            "optimizer", Optimizer.resolve, lambda: (Optimizer(), "works for any network"), _name
         )
-        n = self.summary.rows
-        batch_size = self._count("batch_size", lambda: choose_batch_size(n))
-        epochs = self._count("epochs", lambda: choose_epochs(n, batch_size))
+        schedule: Schedule = self._setting(
+            "schedule", Schedule.resolve, lambda: (OneCycle(), "converges fastest"), _name
+        )
+        learning_rate = self._setting(
+            "learning_rate",
+            lambda given: positive("learning_rate", given, "'auto' or "),
+            lambda: (optimizer.learning_rate, f"for {optimizer.name}"),
+            "{:g}".format,
+        )
+        batch_size = self._count("batch_size", lambda: choose_batch_size(rows))
+        epochs = self._count("epochs", lambda: choose_epochs(rows, batch_size))
         minutes = settings["max_minutes"]
         if settings["precision"] not in PRECISIONS:
             raise unknown("precision", settings["precision"], PRECISIONS)
@@ -368,15 +388,18 @@ class Planner:
         )
 
     def _recipe(self) -> Recipe:
-        recipe: Recipe = self._part(
-            "recipe", lambda: (recipes.recipe("ae"), "the plain autoencoder")
+        recipe = self._setting(
+            "recipe",
+            recipes.resolve,
+            lambda: (recipes.recipe("ae"), "the plain autoencoder"),
+            lambda _: "ae",
         )
         if self.settings["corruption"] is not None:
             recipe = recipe.replace(corruption=Corruption.resolve(self.settings["corruption"]))
         if self.condition_encoder is None and recipe.condition is not None:
             raise SettingError(
-                "The recipe has a condition, but none was given: use fit(X, condition=...) with a "
-                "label for each row, or a table."
+                "The recipe needs a condition: use fit(X, condition=...) with a label for each "
+                "row, or a table."
             )
         if self.condition_encoder is not None and recipe.condition is None:
             recipe = recipe.replace(condition=Joined())
@@ -388,8 +411,7 @@ class Planner:
                 return MinMax(), "the likelihood needs values from 0 to 1"
             return self.kind.scaling(self.summary), "suits this kind of data"
 
-        scaling: Scaling = self._part("scaling", auto)
-        return scaling
+        return self._setting("scaling", Scaling.resolve, auto, _name)
 
     def _wants_unit_interval(self, recipe: Recipe) -> bool:
         given = self.settings["likelihood"]
@@ -398,14 +420,16 @@ class Planner:
         return given != "auto" and "unit-interval" in Likelihood.resolve(given).needs
 
     def _network(self) -> Network:
-        network: Network = self._part("network", lambda: choose_network(self.kind))
-        return network
+        return self._setting("network", resolve_network, lambda: choose_network(self.kind), _name)
+
+    def _count(self, name: str, auto: Callable[[], tuple[int, str]]) -> int:
+        return self._setting(name, lambda given: positive_integer(name, given, "'auto' or "), auto)
 
     def _code_size(self, recipe: Recipe, network: Network, prepared: Rows) -> int:
         def auto() -> tuple[int, str]:
             if isinstance(network, CustomNetwork):
                 features, least = network.features(self.kind.shape), recipe.code.nearest_size(1)
-                return features * least // recipe.code.width(least), "as the encoder gives"
+                return features * least // recipe.code.width(least), "the output of the encoder"
             size, reason = choose_code_size(self.kind, prepared)
             return recipe.code.nearest_size(size), reason
 
@@ -413,8 +437,8 @@ class Planner:
         cells = prepared[0].size
         if size > cells and not recipe.code.provides & {"sparse", "symbols"}:
             warnings.warn(
-                f"A code of {size} numbers is larger than the data's {cells}: it need not learn "
-                "anything to bring the data back.",
+                f"A code of {size} latent dimensions is larger than the data's {cells} cells: it "
+                "can copy the data without compression; use a smaller code_size.",
                 AttarWarning,
                 stacklevel=4,
             )
@@ -427,10 +451,10 @@ class Planner:
             if recipe.likelihood is not None:
                 return recipe.likelihood, "part of the recipe"
             if isinstance(network, CustomNetwork):
-                return Gaussian(), "the decoder's output is taken as the reconstruction"
+                return FixedGaussian(), "the decoder's output is the reconstruction"
             return choose_likelihood(preparation, prepared, recipe)
 
-        likelihood: Likelihood = self._part("likelihood", auto)
+        likelihood = self._setting("likelihood", Likelihood.resolve, auto, _name)
         low, high = float(np.nanmin(prepared)), float(np.nanmax(prepared))
         if "unit-interval" in likelihood.needs and not (low >= -1e-6 and high <= 1 + 1e-6):
             raise SettingError(
@@ -443,49 +467,41 @@ class Planner:
                 "use 'gaussian' or 'mixed', or fill them."
             )
         corruption = recipe.corruption
-        if corruption and "complete" in likelihood.needs and "gaps" in corruption.provides:
+        if corruption and "complete" in likelihood.needs and "missing" in corruption.provides:
             raise SettingError(
                 f"The likelihood {likelihood.name!r} needs complete rows, but the corruption "
-                f"{corruption.name!r} asks for what it hid alone: use 'masking', or the likelihood "
-                "'gaussian'."
+                f"{corruption.name!r} puts only masked cells into the loss: use 'masking', or the "
+                "likelihood 'gaussian'."
             )
         if "counts" in likelihood.needs and not are_counts(prepared):
             raise SettingError(
                 f"The likelihood {likelihood.name!r} needs counts, but some values are negative or "
-                "no whole numbers: use 'gaussian', and scaling='none' for counts."
+                "not integers: use 'gaussian', and scaling='none' for counts."
             )
         return likelihood
 
-    def _part(self, setting: str, auto: Callable[[], tuple[Any, str]]) -> Any:
-        given = self.settings[setting]
-        if isinstance(given, str) and given == "auto":
-            part, reason = auto()
-            return self._chosen(setting, part, reason, part.name if setting != "recipe" else "ae")
-        return PARTS[setting](given)
-
-    def _count(self, setting: str, auto: Callable[[], tuple[int, str]]) -> int:
-        given = self.settings[setting]
-        if isinstance(given, str) and given == "auto":
-            number, reason = auto()
-            chosen: int = self._chosen(setting, number, reason, str(number))
-            return chosen
-        return positive_integer(setting, given, "'auto' or ")
-
-    def _number(self, setting: str, auto: Callable[[], tuple[float, str]]) -> float:
-        given = self.settings[setting]
-        if isinstance(given, str) and given == "auto":
-            number, reason = auto()
-            chosen: float = self._chosen(setting, number, reason, f"{number:g}")
-            return chosen
-        return positive(setting, given, "'auto' or ")
-
-    def _chosen(self, setting: str, value: Any, reason: str, words: str) -> Any:
-        self.choices.append(Choice(setting, words, reason))
+    def _setting(
+        self,
+        name: str,
+        resolve: Callable[[object], T],
+        auto: Callable[[], tuple[T, str]],
+        words: Callable[[T], str] = str,
+    ) -> T:
+        """Return the user's setting, or the automatic choice, which is recorded in words."""
+        given = self.settings[name]
+        if not (isinstance(given, str) and given == "auto"):
+            return resolve(given)
+        value, reason = auto()
+        self.choices.append(Choice(name, words(value), reason))
         return value
 
 
+def _name(part: Part) -> str:
+    return part.name
+
+
 def device_of(choice: str) -> torch.device:
-    """Return the device that the user means; auto is the first GPU, if there is one.
+    """Return the device of a name; auto is the first GPU, if there is one.
 
     Raises
     ------
@@ -544,7 +560,7 @@ class Run:
 
 
 def check_rows(n: int, shape: tuple[int, ...]) -> None:
-    """Refuse data that nothing can be learnt from.
+    """Refuse data with too few rows or columns.
 
     Raises
     ------
@@ -554,7 +570,7 @@ def check_rows(n: int, shape: tuple[int, ...]) -> None:
     if n < 2:
         raise DataError(
             f"Found array with {n} sample(s) (shape={(n, *shape)}) while a minimum of 2 is "
-            "required: an autoencoder learns from what rows have in common."
+            "required: training needs several rows."
         )
     if 0 in shape:
         raise DataError(

@@ -79,7 +79,7 @@ def test_traces_cover_each_row_once_under_the_given_draws(predictor):
 
 
 @pytest.mark.parametrize("draws", [5, 6])
-def test_rows_are_weighed_at_pairs_of_opposite_draws(predictor, draws):
+def test_rows_are_weighted_at_antithetic_draws(predictor, draws):
     predictor, x = predictor
     given = []
     predictor.model.code.register_forward_pre_hook(lambda _, inputs: given.append(inputs[1]))
@@ -95,12 +95,12 @@ def holed():
     x = np.random.default_rng(0).normal(size=(CHUNK + 70, 5)) * 7 + 3
     x[np.random.default_rng(1).random(x.shape) < 0.3] = np.nan
     recipe = Recipe(Gaussian())
-    model = recipe.build((5,), 2, Mlp((6,), "tanh"), LearnedGaussian(), gaps=True).model.eval()
+    model = recipe.build((5,), 2, Mlp((6,), "tanh"), LearnedGaussian(), missing=True).model.eval()
     kind, summary = kind_of(x).of([x])
     return Predictor(Preparation.fit(kind, Standard(), summary), model, 2, doubles=True), x
 
 
-def test_the_model_is_told_which_cells_are_known(holed):
+def test_the_model_sees_which_cells_are_known(holed):
     predictor, x = holed
     scaled = torch.from_numpy((x - np.nanmean(x, 0)) / np.nanstd(x, 0))
     batches = [trace.batch for trace in predictor.traces(x, torch.zeros(1, 1, 2))]
@@ -134,10 +134,10 @@ def test_the_likelihood_of_a_row_is_of_its_known_cells(holed):
     torch.testing.assert_close(trace.log_likelihood[0], expected)
 
 
-def test_wide_rows_are_worked_on_a_few_at_a_time():
+def test_wide_rows_are_processed_a_few_at_a_time():
     kind = SimpleNamespace(shape=(3, 512, 512))
     wide = Predictor(SimpleNamespace(kind=kind), None, 2, doubles=True)
     assert wide.chunk == CELLS // (3 * 512 * 512)
-    assert [len(part) for _, part in wide.parts(np.zeros((50, 1)))] == [5] * 10
+    assert [len(part) for _, part in wide.chunks(np.zeros((50, 1)))] == [5] * 10
     kind.shape = (CELLS + 1,)
     assert wide.chunk == 1

@@ -9,7 +9,7 @@ from scipy import sparse
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 
-from attar import choices
+from attar import plan
 from attar.codes import Gaussian as GaussianCode
 from attar.codes import Point, SparseL1
 from attar.data.images import Images
@@ -40,7 +40,7 @@ NICE = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256]
 def likelihood_of(data, code, scaling=Unscaled()):  # noqa: B008
     kind, summary = kind_of(data).of([data])
     how = preparation(kind, scaling, summary)
-    return choices.likelihood(how, how.prepare(summary.sample).numpy(), Recipe(code))
+    return plan.choose_likelihood(how, how.prepare(summary.sample).numpy(), Recipe(code))
 
 
 def kind_of_shape(shape):
@@ -94,7 +94,7 @@ def test_a_time_of_day_gets_an_angle():
     hours = pd.date_range("2024-01-01", periods=400, freq="37min")
     kind, summary = kind_of(pd.DataFrame({"t": hours})).of([pd.DataFrame({"t": hours})])
     how = preparation(kind, Standard(), summary)
-    columns = choices.column_likelihoods(kind, how.scaler, how.prepare(summary.sample).numpy())
+    columns = plan.column_likelihoods(kind, how.scaler, how.prepare(summary.sample).numpy())
     names = [type(cell).__name__ for cell in kind.cells]
     assert "Phase" in names
     for name, column in zip(names, columns, strict=True):
@@ -118,29 +118,29 @@ def test_sparse_counts_get_a_multinomial_of_their_mean_total():
 def test_heavy_tails_are_those_of_a_large_kurtosis(seed):
     generator = np.random.default_rng(seed)
     normal = generator.normal(size=2000)
-    assert not choices.has_heavy_tails(normal)
-    assert not choices.has_heavy_tails(generator.laplace(size=2000).clip(-6, 6))
+    assert not plan.has_heavy_tails(normal)
+    assert not plan.has_heavy_tails(generator.laplace(size=2000).clip(-6, 6))
     wild = np.where(generator.random(2000) < 0.01, 20 * normal, normal)
-    assert choices.has_heavy_tails(wild)
+    assert plan.has_heavy_tails(wild)
     wild[::3] = np.nan
-    assert choices.has_heavy_tails(wild)
+    assert plan.has_heavy_tails(wild)
     # Mostly one value: the others are no outliers.
-    assert not choices.has_heavy_tails(np.where(generator.random(2000) < 0.9, 0.0, normal))
-    assert not choices.has_heavy_tails(np.full(9, np.nan))
+    assert not plan.has_heavy_tails(np.where(generator.random(2000) < 0.9, 0.0, normal))
+    assert not plan.has_heavy_tails(np.full(9, np.nan))
 
 
 @pytest.mark.parametrize("shape", [(3, 32, 32), (1, 33, 32), (1, 1, 1025)])
 def test_large_images_get_convolutions(shape):
-    assert choices.network(kind_of_shape(shape))[0] == Conv()
+    assert plan.choose_network(kind_of_shape(shape))[0] == Conv()
 
 
 def test_sparse_rows_get_bags_of_columns():
-    assert choices.network(Sparse(5000, "int64", "csr", True, 1.0))[0] == Bag()
+    assert plan.choose_network(Sparse(5000, "int64", "csr", True, 1.0))[0] == Bag()
 
 
 @pytest.mark.parametrize("shape", [(3,), (64,), (5000,), (1, 28, 28), (1, 32, 32)])
 def test_all_else_gets_a_perceptron_that_begins_as_a_linear_map(shape):
-    network, _ = choices.network(kind_of_shape(shape))
+    network, _ = plan.choose_network(kind_of_shape(shape))
     assert isinstance(network, Mlp)
     assert network.shortcut
     assert network.widths == ((512, 256) if math.prod(shape) > 256 else (256, 128))
@@ -150,17 +150,17 @@ def test_the_code_size_is_near_the_number_of_components_that_hold_the_variance()
     x = load_digits().data / 16
     shares = PCA().fit(x).explained_variance_ratio_.cumsum()
     needed = int((shares < 0.85).sum()) + 1
-    size, reason = choices.code_size(KIND, x)
+    size, reason = plan.choose_code_size(KIND, x)
     assert size == min(NICE, key=lambda nice: abs(math.log(nice / needed)))
     assert reason == f"{needed} principal components hold 85% of the variance"
-    assert choices.code_size(KIND, x.reshape(-1, 1, 8, 8)) == (size, reason)
+    assert plan.choose_code_size(KIND, x.reshape(-1, 1, 8, 8)) == (size, reason)
 
 
 def test_missing_cells_count_as_their_columns_mean_for_the_code_size():
     x = load_digits().data / 16
     x = np.where(np.random.default_rng(0).random(x.shape) < 0.3, np.nan, x)
     filled = np.where(np.isnan(x), np.nanmean(x, 0), x)
-    assert choices.code_size(KIND, x) == choices.code_size(KIND, filled)
+    assert plan.choose_code_size(KIND, x) == plan.choose_code_size(KIND, filled)
 
 
 @pytest.mark.parametrize("rank", [1, 2, 4])
@@ -168,24 +168,24 @@ def test_the_code_size_of_exact_structure_is_its_rank(rank):
     basis = np.linalg.qr(CHANCE.normal(size=(30, 30)))[0][:rank]
     for n in (10, 200):
         latent = np.linalg.qr(CHANCE.normal(size=(n, rank)) - 0.0)[0]
-        assert choices.code_size(KIND, (latent - latent.mean(0)) @ basis)[0] in (
+        assert plan.choose_code_size(KIND, (latent - latent.mean(0)) @ basis)[0] in (
             max(1, rank - 1),
             rank,
         )
 
 
 def test_the_code_is_never_larger_than_the_data():
-    assert choices.code_size(KIND, CHANCE.normal(size=(50, 1)))[0] == 1
-    assert choices.code_size(KIND, np.eye(5).repeat(9, 0))[0] <= 5
+    assert plan.choose_code_size(KIND, CHANCE.normal(size=(50, 1)))[0] == 1
+    assert plan.choose_code_size(KIND, np.eye(5).repeat(9, 0))[0] <= 5
 
 
 def test_rows_that_are_all_alike_need_one_number():
-    assert choices.code_size(KIND, np.ones((9, 4))) == (1, "the rows are all alike")
+    assert plan.choose_code_size(KIND, np.ones((9, 4))) == (1, "the rows are all alike")
 
 
 @given(st.integers(2, 10**8))
 def test_batches_are_powers_of_two_near_the_root(n):
-    size, _ = choices.batch_size(n)
+    size, _ = plan.choose_batch_size(n)
     assert size in [2**i for i in range(5, 11)]
     if 32**2 <= n <= 1024**2:
         assert 2**-0.5 <= size / math.sqrt(n) <= 2**0.5 + 1e-9
@@ -193,7 +193,7 @@ def test_batches_are_powers_of_two_near_the_root(n):
 
 @given(st.integers(2, 10**7), st.sampled_from([32, 64, 1024]))
 def test_epochs_make_about_eight_thousand_steps(n, size):
-    epochs, _ = choices.epochs(n, size)
+    epochs, _ = plan.choose_epochs(n, size)
     steps = math.ceil(n / size)
     assert 10 <= epochs <= 400
     if 20 <= steps <= 800:
