@@ -17,9 +17,9 @@ from attar.penalties import (
     L2,
     Adversarial,
     Contractive,
+    DensityRatio,
     DipI,
-    Discrepancy,
-    Permuted,
+    MaximumMeanDiscrepancy,
     TotalCorrelation,
 )
 from attar.priors import StandardNormal, Vamp
@@ -29,19 +29,19 @@ from attar.sampling import Autoregressive, FromPrior, Manifold
 MISFITS = {
     "a slope of symbols": (
         Recipe(VectorQuantized(), penalties=(Contractive(),)),
-        "penalty 'contractive' needs a code without chance, but the code 'vq' is none: use it with "
+        "penalty 'contractive' needs a deterministic code, but the code 'vq' is none: use it with "
         ".*'point'",
     ),
     "moments of a point": (
         Recipe(Point(), penalties=(DipI(),)),
-        "penalty 'dip-i' needs .* gaussian for each row, but the code 'point' is none.*'gaussian'",
+        "penalty 'dip-i' needs a code with a Gaussian posterior, but the code 'point' is none.*'gaussian'",
     ),
     "correlation on a sphere": (
         Recipe(Sphere(), penalties=(TotalCorrelation(),)),
         "penalty 'total-correlation' needs .* but the code 'sphere' is none",
     ),
     "a distance to no prior": (
-        Recipe(Point(), penalties=(Discrepancy(),)),
+        Recipe(Point(), penalties=(MaximumMeanDiscrepancy(),)),
         "penalty 'mmd' needs a code with a prior, but the code 'point' is none: use it with .*"
         "'gaussian'.*'point' with prior='standard-normal'",
     ),
@@ -50,7 +50,7 @@ MISFITS = {
         "penalty 'adversarial' needs a code with a prior",
     ),
     "a critic of points": (
-        Recipe(Point(), penalties=(Permuted(),)),
+        Recipe(Point(), penalties=(DensityRatio(),)),
         "penalty 'factor' needs a code with a density, but the code 'point' is none",
     ),
     "weights without density": (
@@ -59,11 +59,11 @@ MISFITS = {
     ),
     "made-up rows of points": (
         Recipe(Point(prior=Vamp())),
-        "prior 'vamp' needs .* gaussian for each row, but the code 'point' is none",
+        "prior 'vamp' needs a code with a Gaussian posterior, but the code 'point' is none",
     ),
     "made-up rows with a condition": (
         Recipe(Gaussian(prior=Vamp()), condition=Joined()),
-        "prior 'vamp' encodes rows of its own, of which no condition is known",
+        "prior 'vamp' encodes rows of its own, which have no condition",
     ),
     "a flat code on a sphere": (
         Recipe(Gaussian(prior=UniformSphere())),
@@ -86,19 +86,19 @@ MISFITS = {
     "a prior that is not there": (
         Recipe(Point(), sampler=FromPrior()),
         "sampler 'prior' needs a code with a prior, but the code 'point' is none: use it with .*"
-        "'vq'.*'point' with prior='standard-normal', or sample by 'mixture' instead",
+        "'vq'.*'point' with prior='standard-normal', or use sampler='mixture'",
     ),
     "symbols of a gaussian": (
         Recipe(Gaussian(), sampler=Autoregressive()),
-        "sampler 'autoregressive' needs a code of symbols, but the code 'gaussian' is none.*'vq'",
+        "sampler 'autoregressive' needs a discrete code, but the code 'gaussian' is none.*'vq'",
     ),
     "a manifold of a gaussian": (
         Recipe(Gaussian(), sampler=Manifold()),
-        "sampler 'manifold' needs a code with a metric, but .*: use it with 'riemannian', or",
+        "sampler 'manifold' needs a code with a Riemannian metric, but .*: use it with 'riemannian', or",
     ),
     "anchors with a condition": (
         Recipe(Riemannian(), condition=Joined()),
-        "code 'riemannian' encodes rows of its own, of which no condition is known",
+        "code 'riemannian' encodes rows of its own, which have no condition",
     ),
 }
 

@@ -6,9 +6,9 @@ import time
 
 import attar
 from attar.codes import InverseAutoregressive, VectorQuantized
-from attar.likelihoods import Bernoulli, Gaussian
+from attar.likelihoods import Bernoulli, FixedGaussian
 from attar.networks import Mlp
-from attar.penalties import CodeNorm, DecoderWeights, Discrepancy, Permuted
+from attar.penalties import CodeNorm, DecoderWeights, DensityRatio, MaximumMeanDiscrepancy
 from attar.recipes import recipe
 from attar.training.callbacks import Callback, Progress
 from benchmarks._common import Rows
@@ -22,7 +22,7 @@ from benchmarks.variants import (
 )
 
 # The sum of squared errors, as Pythae has it; its decoder ends in a sigmoid there, attar's in none.
-SQUARES = Gaussian(variance=0.5)
+SQUARES = FixedGaussian(variance=0.5)
 
 # What is set here is what means the same in Pythae; all else is the recipe's own.
 RECIPES = {
@@ -31,7 +31,7 @@ RECIPES = {
     "beta-vae": recipe("beta-vae").replace(code__beta=4.0),
     "iwae": recipe("iwae").replace(bound__samples=10),
     # Pythae weighs the sum of seven kernels by 0.03, and attar their mean.
-    "wae-mmd": recipe("wae-mmd").replace(penalties=(Discrepancy(7 * 0.03),)),
+    "wae-mmd": recipe("wae-mmd").replace(penalties=(MaximumMeanDiscrepancy(7 * 0.03),)),
     "vamp": recipe("vamp").replace(code__prior__components=50),
     # One symbol of 512 for an image; Pythae's commitment is to the mean of 16 squares, attar's to
     # their sum. The codebook follows its symbols by attar's moving means, and not by steps.
@@ -41,7 +41,7 @@ RECIPES = {
     "rae-l2": recipe("rae-l2").replace(penalties=(CodeNorm(1e-4), DecoderWeights(1e-7))),
     # The critic is attar's own: two layers of 256, and not five of 1,000. It learns from all rows
     # of a batch, and so does the model; Pythae splits each batch between them.
-    "factor-vae": recipe("factor-vae").replace(penalties=(Permuted(2.0),)),
+    "factor-vae": recipe("factor-vae").replace(penalties=(DensityRatio(2.0),)),
     # The masked networks have Pythae's layers; that they see features of the row is attar's own.
     "iaf": recipe("iaf").replace(code__flow=InverseAutoregressive(2, (128, 128, 128))),
 }

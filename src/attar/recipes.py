@@ -50,12 +50,12 @@ from attar.penalties import (
     Contractive,
     DecoderGradient,
     DecoderWeights,
+    DensityRatio,
     DipI,
     DipII,
-    Discrepancy,
     LearnedSimilarity,
-    Permuted,
-    Sliced,
+    MaximumMeanDiscrepancy,
+    SlicedWasserstein,
     TotalCorrelation,
 )
 from attar.priors import Mixture, NormalizingFlow, StandardNormal, Vamp
@@ -65,31 +65,31 @@ from attar.sampling import Autoregressive, Manifold, TwoStage
 TABLE: dict[str, Row] = {
     "ae": Row(
         Recipe(Point()),
-        "The plain autoencoder: a small code, and the least error.",
+        "Deterministic code and the reconstruction loss alone.",
         "Hinton and Salakhutdinov, Reducing the dimensionality of data with neural networks, "
         "Science 313, 2006.",
     ),
     "denoising": Row(
         Recipe(Point(), corruption=Masking(0.25)),
-        "Sees damaged rows and must bring back the clean ones.",
+        "A quarter of the input set to zero; the target is the clean row.",
         "Vincent, Larochelle, Bengio and Manzagol, Extracting and composing robust features with "
         "denoising autoencoders, ICML 2008.",
     ),
     "masked": Row(
         Recipe(Point(), corruption=Patches()),
-        "Whole patches are hidden, and only these must be brought back from the rest.",
+        "Random patches of the input masked; the loss is on masked cells only.",
         "He, Chen, Xie, Li, Dollár and Girshick, Masked autoencoders are scalable vision learners, "
         "CVPR 2022.",
     ),
     "sparse-l1": Row(
         Recipe(SparseL1(beta=0.1), penalties=(L2(1e-4),)),
-        "Few units are active for any row, since activity has its price.",
+        "ReLU code with an L1 penalty on activations, and weight decay.",
         "Olshausen and Field, Emergence of simple-cell receptive field properties by learning a "
         "sparse code for natural images, Nature 381, 1996.",
     ),
     "sparse-kl": Row(
         Recipe(SparseKL(target=0.1, beta=1.0)),
-        "Each unit is drawn to the same small mean activity.",
+        "Sigmoid code, KL of each unit's mean activation from a target of 0.1.",
         "Ng, Sparse autoencoder, CS294A lecture notes, Stanford 2011.",
     ),
     "sparse-topk": Row(
@@ -100,239 +100,239 @@ TABLE: dict[str, Row] = {
     ),
     "sparse-batchtopk": Row(
         Recipe(BatchTopK()),
-        "The largest units of a whole batch are kept: a row that has more to say may use more.",
+        "ReLU of the k B largest units of a batch of B rows; a fixed threshold at inference.",
         "Bussmann, Leask and Nanda, BatchTopK sparse autoencoders, NeurIPS workshop 2024.",
     ),
     "sparse-jumprelu": Row(
         Recipe(JumpRelu()),
-        "A unit is active above a threshold of its own, and each active unit has its price.",
+        "JumpReLU units with learned thresholds, L0 penalty per active unit.",
         "Rajamanoharan et al., Jumping ahead: improving reconstruction fidelity with JumpReLU "
         "sparse autoencoders, arXiv 2024.",
     ),
     "sparse-gated": Row(
         Recipe(Gated(), penalties=(L2(1e-4),)),
-        "Whether a unit is active and how much are learnt apart: the price shrinks nothing.",
+        "ReLU units with separate gates and magnitudes, L1 penalty on the gates, weight decay.",
         "Rajamanoharan et al., Improving dictionary learning with gated sparse autoencoders, "
         "NeurIPS 2024.",
     ),
     "matryoshka": Row(
         Recipe(Matryoshka()),
-        "A sparse dictionary whose first parts are dictionaries too, from the general to the fine.",
+        "BatchTopK code; the loss is the mean over nested prefixes of the dictionary.",
         "Bussmann, Nabeshima, Karvonen and Nanda, Learning multi-level features with Matryoshka "
         "sparse autoencoders, ICML 2025.",
     ),
     "contractive": Row(
         Recipe(Point("sigmoid"), penalties=(Contractive(0.1),)),
-        "The code hardly moves when the row moves a little.",
+        "Sigmoid code, squared Frobenius norm of the encoder's Jacobian.",
         "Rifai, Vincent, Muller, Glorot and Bengio, Contractive auto-encoders: explicit invariance "
         "during feature extraction, ICML 2011.",
     ),
     "rae-l2": Row(
         Recipe(Point(), penalties=(CodeNorm(), DecoderWeights())),
-        "Codes are kept small and the decoder smooth by its weights, so that new data can be made.",
+        "Deterministic code, squared norm of the code, weight decay in the decoder.",
         "Ghosh, Sajjadi, Vergari, Black and Schölkopf, From variational to deterministic "
         "autoencoders, ICLR 2020.",
     ),
     "rae-gp": Row(
         Recipe(Point(), penalties=(CodeNorm(), DecoderGradient())),
-        "Codes are kept small and the decoder smooth by its slope, so that new data can be made.",
+        "Deterministic code, squared norm of the code and of the decoder's Jacobian.",
         "Ghosh, Sajjadi, Vergari, Black and Schölkopf, From variational to deterministic "
         "autoencoders, ICLR 2020.",
     ),
     "wae-mmd": Row(
-        Recipe(Point(prior=StandardNormal()), penalties=(Discrepancy(),)),
-        "All codes together are drawn to a normal, by the distance of their kernel means.",
+        Recipe(Point(prior=StandardNormal()), penalties=(MaximumMeanDiscrepancy(),)),
+        "Deterministic code, MMD between codes and N(0, I).",
         "Tolstikhin, Bousquet, Gelly and Schölkopf, Wasserstein auto-encoders, ICLR 2018.",
     ),
     "swae": Row(
-        Recipe(Point(prior=StandardNormal()), penalties=(Sliced(),)),
-        "All codes together are drawn to a normal, by their distance in random directions.",
+        Recipe(Point(prior=StandardNormal()), penalties=(SlicedWasserstein(),)),
+        "Deterministic code, sliced Wasserstein distance between codes and N(0, I).",
         "Kolouri, Pope, Martin and Rohde, Sliced Wasserstein auto-encoders, ICLR 2019.",
     ),
     "aae": Row(
         Recipe(Point(prior=StandardNormal()), penalties=(Adversarial(),)),
-        "All codes together are drawn to a normal, by a critic that learns to tell them apart.",
+        "Deterministic code, adversarial loss of a critic between codes and N(0, I).",
         "Makhzani, Shlens, Jaitly, Goodfellow and Frey, Adversarial autoencoders, ICLR workshop "
         "2016.",
     ),
     "ordered": Row(
         Recipe(Ordered()),
-        "The numbers come in order of what they carry: the first k are a code, for every k.",
+        "Nested dropout: the first k dimensions are a code by themselves, for each k.",
         "Rippel, Gelbart and Adams, Learning ordered representations with nested dropout, ICML "
         "2014.",
     ),
     "vae": Row(
         Recipe(Gaussian()),
-        "Each code is a gaussian drawn to a common one, so that new data can be made.",
+        "Gaussian posterior, KL to N(0, I).",
         "Kingma and Welling, Auto-encoding variational Bayes, ICLR 2014.",
     ),
     "beta-vae": Row(
         Recipe(Gaussian(beta=4.0)),
-        "A variational autoencoder that pays more for its code, to separate its factors.",
+        "Gaussian posterior, KL to N(0, I) with a weight of 4.",
         "Higgins et al., beta-VAE: learning basic visual concepts with a constrained variational "
         "framework, ICLR 2017.",
     ),
     "annealed-vae": Row(
         Recipe(Gaussian(beta=10.0), bound=Capacity(20.0)),
-        "A beta-VAE whose code may carry more and more as training goes on.",
+        "Gaussian posterior, KL held at a capacity that grows from 0 to 20 nats, weight 10.",
         "Burgess et al., Understanding disentangling in beta-VAE, NeurIPS workshop 2017.",
     ),
     "beta-tcvae": Row(
         Recipe(Gaussian(), penalties=(TotalCorrelation(),)),
-        "Pays more for what the numbers of a code have in common, to separate its factors.",
+        "Gaussian posterior, KL to N(0, I), minibatch estimate of the total correlation.",
         "Chen, Li, Grosse and Duvenaud, Isolating sources of disentanglement in variational "
         "autoencoders, NeurIPS 2018.",
     ),
     "factor-vae": Row(
-        Recipe(Gaussian(), penalties=(Permuted(),)),
-        "VAE with a critic's total correlation; unlike the paper, the critic permutes the batch "
-        "itself, not a second one, and takes the VAE's step size.",
+        Recipe(Gaussian(), penalties=(DensityRatio(),)),
+        "Gaussian posterior, a critic's total correlation; unlike the paper, the critic permutes "
+        "the batch itself, not a second one, and takes the VAE's step size.",
         "Kim and Mnih, Disentangling by factorising, ICML 2018.",
     ),
     "dip-vae-i": Row(
         Recipe(Gaussian(), penalties=(DipI(),)),
-        "The means of all codes together are drawn to be uncorrelated.",
+        "Gaussian posterior, covariance of posterior means matched to the identity.",
         "Kumar, Sattigeri and Balakrishnan, Variational inference of disentangled latent concepts "
         "from unlabeled observations, ICLR 2018.",
     ),
     "dip-vae-ii": Row(
         Recipe(Gaussian(), penalties=(DipII(),)),
-        "All codes together are drawn to be uncorrelated.",
+        "Gaussian posterior, covariance of the aggregate posterior matched to the identity.",
         "Kumar, Sattigeri and Balakrishnan, Variational inference of disentangled latent concepts "
         "from unlabeled observations, ICLR 2018.",
     ),
     "info-vae": Row(
-        Recipe(Gaussian(beta=0.5), penalties=(Discrepancy(),)),
-        "Pays less for each code, and more where all codes together stray from the prior.",
+        Recipe(Gaussian(beta=0.5), penalties=(MaximumMeanDiscrepancy(),)),
+        "Gaussian posterior, KL with a weight of 0.5, MMD between codes and N(0, I).",
         "Zhao, Song and Ermon, InfoVAE: balancing learning and inference in variational "
         "autoencoders, AAAI 2019.",
     ),
     "iwae": Row(
         Recipe(Gaussian(), bound=ImportanceWeighted(5)),
-        "Several draws of each code, weighed by how well they explain the row: a tighter bound.",
+        "Gaussian posterior, importance-weighted bound of 5 samples.",
         "Burda, Grosse and Salakhutdinov, Importance weighted autoencoders, ICLR 2016.",
     ),
     "miwae": Row(
         Recipe(Gaussian(), bound=Multiple(3, 3)),
-        "The mean of several importance weighted bounds, from which the encoder learns better.",
+        "Gaussian posterior, mean of 3 importance-weighted bounds of 3 samples.",
         "Rainforth et al., Tighter variational bounds are not necessarily better, ICML 2018.",
     ),
     "piwae": Row(
         Recipe(Gaussian(), bound=Partial(3, 3)),
-        "The decoder learns from one tight bound, the encoder from several looser ones.",
+        "One importance-weighted bound of 9 samples for the decoder, 3 of 3 for the encoder.",
         "Rainforth et al., Tighter variational bounds are not necessarily better, ICML 2018.",
     ),
     "ciwae": Row(
         Recipe(Gaussian(), bound=Combined(0.05, 5)),
-        "A mean of the plain bound and the importance weighted one.",
+        "Weighted mean of the ELBO (0.05) and an importance-weighted bound of 5 samples.",
         "Rainforth et al., Tighter variational bounds are not necessarily better, ICML 2018.",
     ),
     "conditional": Row(
         Recipe(Gaussian(), condition=Joined()),
-        "Is told a label or a table besides, and makes new rows for any of them.",
+        "Gaussian posterior, encoder and decoder conditioned on labels or a table.",
         "Sohn, Lee and Yan, Learning structured output representation using deep conditional "
         "generative models, NeurIPS 2015.",
     ),
     "msssim-vae": Row(
         Recipe(Gaussian(), likelihood=MultiScaleSimilarity()),
-        "Measures the error of images as the eye does: by structure, at several scales.",
+        "Gaussian posterior, MS-SSIM and absolute error of images as reconstruction loss.",
         "Snell et al., Learning to generate images with perceptual similarity metrics, ICIP 2017.",
     ),
     "vae-gan": Row(
         Recipe(Gaussian(), penalties=(LearnedSimilarity(),)),
-        "VAE with a discriminator's features; unlike the paper, the likelihood of pixels stays in "
-        "the loss, and the discriminator has a gradient penalty.",
+        "Gaussian posterior, error in a discriminator's features; unlike the paper, the "
+        "likelihood of pixels stays in the loss, and the discriminator has a gradient penalty.",
         "Larsen, Sønderby, Larochelle and Winther, Autoencoding beyond pixels using a learned "
         "similarity metric, ICML 2016.",
     ),
     "vamp": Row(
         Recipe(Gaussian(prior=Vamp())),
-        "Codes are expected where the encoder puts some made-up rows, which are learnt.",
+        "Gaussian posterior, VampPrior: the mixture of posteriors at learned pseudo-inputs.",
         "Tomczak and Welling, VAE with a VampPrior, AISTATS 2018.",
     ),
     "mixture-prior": Row(
         Recipe(Gaussian(prior=Mixture())),
-        "Codes are expected in a learnt mixture of gaussians: clusters for free.",
+        "Gaussian posterior, learned Gaussian mixture as prior; its components are clusters.",
         "Jiang et al., Variational deep embedding: an unsupervised and generative approach to "
         "clustering, IJCAI 2017.",
     ),
     "flow-prior": Row(
         Recipe(Gaussian(prior=NormalizingFlow())),
-        "Codes are expected where a learnt flow puts a normal's draws.",
+        "Gaussian posterior, learned autoregressive spline flow as prior.",
         "Chen et al., Variational lossy autoencoder, ICLR 2017.",
     ),
     "linnf": Row(
         Recipe(Flowed(flow=Planar())),
-        "The gaussian of each row is bent by planar flows that the encoder chooses.",
+        "Gaussian posterior transformed by planar flows that depend on the row.",
         "Rezende and Mohamed, Variational inference with normalizing flows, ICML 2015.",
     ),
     "iaf": Row(
         Recipe(Flowed(flow=InverseAutoregressive())),
-        "The gaussian of each row is bent by autoregressive flows.",
+        "Gaussian posterior transformed by inverse autoregressive flows.",
         "Kingma et al., Improving variational inference with inverse autoregressive flow, NeurIPS "
         "2016.",
     ),
     "two-stage": Row(
         Recipe(Gaussian(), sampler=TwoStage()),
-        "New codes come from a second VAE; unlike the paper, it is trained on standardized "
-        "posterior means, not on draws.",
+        "Gaussian posterior, samples from a second VAE; unlike the paper, it is trained on "
+        "standardized posterior means, not on samples of the posterior.",
         "Dai and Wipf, Diagnosing and enhancing VAE models, ICLR 2019.",
     ),
     "ladder": Row(
         Recipe(Ladder()),
-        "Codes at several levels, each expected where the levels above it say.",
+        "Gaussian posterior at three levels, each prior conditioned on the levels above it.",
         "Sønderby, Raiko, Maaløe, Sønderby and Winther, Ladder variational autoencoders, NeurIPS "
         "2016.",
     ),
     "hvae": Row(
         Recipe(Hamiltonian()),
-        "Codes roll down the slope of their likelihood before they are decoded.",
+        "Gaussian posterior moved by tempered leapfrog steps on log p(x, z).",
         "Caterini, Doucet and Sejdinovic, Hamiltonian variational auto-encoder, NeurIPS 2018.",
     ),
     "rhvae": Row(
         Recipe(Riemannian(), sampler=Manifold()),
-        "As hvae, with a geometry that is learnt from the data; new codes follow it.",
+        "hvae with a Riemannian metric learned from codes; samples follow the metric.",
         "Chadebec, Mantoux and Allassonnière, Geometry-aware Hamiltonian variational auto-encoder, "
         "arXiv 2020.",
     ),
     "svae": Row(
         Recipe(Sphere()),
-        "Codes lie on a sphere, in von Mises-Fisher distributions.",
+        "von Mises-Fisher posterior on a sphere, KL to the uniform distribution.",
         "Davidson, Falorsi, De Cao, Kipf and Tomczak, Hyperspherical variational auto-encoders, "
         "UAI 2018.",
     ),
     "poincare": Row(
         Recipe(Poincare()),
-        "Codes lie in a hyperbolic ball, which has room for trees.",
+        "Wrapped normal posterior and prior in the Poincaré ball.",
         "Mathieu, Le Lan, Maddison, Tomioka and Teh, Continuous hierarchical representations with "
         "Poincaré variational auto-encoders, NeurIPS 2019.",
     ),
     "vq-vae": Row(
         Recipe(VectorQuantized(), sampler=Autoregressive()),
-        "A code of symbols: each is an entry of one learnt codebook.",
+        "Nearest entries of one codebook, commitment loss.",
         "Van den Oord, Vinyals and Kavukcuoglu, Neural discrete representation learning, NeurIPS "
         "2017.",
     ),
     "vq-vae-2": Row(
         Recipe(TwoLevels(), sampler=Autoregressive()),
-        "Symbols at two levels: the lower ones say what the upper ones leave open.",
+        "Vector quantization at two levels, the bottom conditioned on the top.",
         "Razavi, Van den Oord and Vinyals, Generating diverse high-fidelity images with VQ-VAE-2, "
         "NeurIPS 2019.",
     ),
     "rvq": Row(
         Recipe(ResidualQuantized(), sampler=Autoregressive()),
-        "Symbols in stages: each quantizes what the stages before it left over.",
+        "Sum of codebook entries, each stage quantizing the residual of those before.",
         "Zeghidour et al., SoundStream: an end-to-end neural audio codec, TASLP 30, 2021.",
     ),
     "hrq": Row(
         Recipe(Hierarchical(), sampler=Autoregressive()),
-        "Symbols in a hierarchy, from coarse to fine, any first few of which are a code.",
+        "Residual quantization by Gumbel-softmax, with later stages dropped at random.",
         "Hosking, Tang and Lapata, Hierarchical sketch induction for paraphrase generation, ACL "
         "2022.",
     ),
     "pq": Row(
         Recipe(ProductQuantized(), sampler=Autoregressive()),
-        "A code of symbols, each of a codebook of its own.",
+        "Nearest entries of a separate codebook for each position.",
         "Jégou, Douze and Schmid, Product quantization for nearest neighbor search, TPAMI 33, "
         "2011.",
     ),
@@ -345,24 +345,24 @@ TABLE: dict[str, Row] = {
     ),
     "lfq": Row(
         Recipe(LookupFree(), sampler=Autoregressive()),
-        "Only the signs of numbers are kept, and all signs are kept in use.",
+        "Signs of features as discrete codes, with an entropy loss for even use.",
         "Yu et al., Language model beats diffusion: tokenizer is key to visual generation, ICLR "
         "2024.",
     ),
     "simvq": Row(
         Recipe(SimVQ(), sampler=Autoregressive()),
-        "A random codebook that one learnt map turns and stretches, so that no entry dies.",
+        "Codebook of fixed random vectors under one learned linear map.",
         "Zhu et al., Addressing representation collapse in vector quantized models with one linear "
         "layer, ICCV 2025.",
     ),
     "gumbel": Row(
         Recipe(Gumbel(), sampler=Autoregressive()),
-        "A code of categories, drawn with a noise that lets gradients through.",
+        "Categorical code by Gumbel-softmax, KL to the uniform distribution.",
         "Jang, Gu and Poole, Categorical reparameterization with Gumbel-softmax, ICLR 2017.",
     ),
     "bernoulli": Row(
         Recipe(BernoulliBits(), sampler=Autoregressive()),
-        "A code of bits, drawn with a noise that lets gradients through.",
+        "Binary code by the binary concrete distribution, KL to Bernoulli(1/2).",
         "Maddison, Mnih and Teh, The concrete distribution: a continuous relaxation of discrete "
         "random variables, ICLR 2017.",
     ),

@@ -1,9 +1,15 @@
-"""Penalties: what is punished besides error and rate."""
+"""Penalties: terms of the loss besides distortion and rate."""
 
-from attar.penalties.adversarial import Adversarial, LearnedSimilarity, Permuted
+from attar.penalties.adversarial import Adversarial, DensityRatio, LearnedSimilarity
 from attar.penalties.base import Critic, Penalty, PenaltyTerm, sum_of
 from attar.penalties.covariance import DipI, DipII, TotalCorrelation
-from attar.penalties.mmd import Discrepancy, GaussianKernel, InverseMultiquadratic, Kernel, Sliced
+from attar.penalties.mmd import (
+    GaussianKernel,
+    InverseMultiquadratic,
+    Kernel,
+    MaximumMeanDiscrepancy,
+    SlicedWasserstein,
+)
 from attar.penalties.smoothness import (
     L1,
     L2,
@@ -22,17 +28,17 @@ __all__ = [
     "Critic",
     "DecoderGradient",
     "DecoderWeights",
+    "DensityRatio",
     "DipI",
     "DipII",
-    "Discrepancy",
     "GaussianKernel",
     "InverseMultiquadratic",
     "Kernel",
     "LearnedSimilarity",
+    "MaximumMeanDiscrepancy",
     "Penalty",
     "PenaltyTerm",
-    "Permuted",
-    "Sliced",
+    "SlicedWasserstein",
     "TotalCorrelation",
     "sum_of",
 ]

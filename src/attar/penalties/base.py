@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -16,12 +16,12 @@ from attar.priors import PriorModule
 from attar.records import Trace
 
 
-class Critic(nn.Module):
-    """A player against the model, with weights and a loss of its own."""
+class Critic(nn.Module, ABC):
+    """An adversary of the model, with weights and a loss of its own."""
 
     @abstractmethod
     def loss(self, trace: Trace) -> Tensor:
-        """Return the critic's own loss, a scalar; its gradient touches the critic alone."""
+        """Return the critic's own loss, a scalar with a gradient for the critic alone."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,11 @@ class PenaltyTerm:
     ----------
     weight : float
     value : callable
-        From a trace to the unweighted punishment, a scalar; its gradient touches the model alone.
+        From a trace to the unweighted penalty, a scalar with a gradient for the model alone.
     inputs_require_grad : bool
         Whether it differentiates with respect to the trace's inputs.
     critic : Critic or None
-        Who plays against the model, where somebody does.
+        The model's adversary, where the penalty has one.
     """
 
     weight: float
@@ -46,7 +46,7 @@ class PenaltyTerm:
 
 
 class Penalty(Part):
-    """Something that is punished, with its weight.
+    """A term of the loss besides distortion and rate, with its weight.
 
     Attributes
     ----------
@@ -78,7 +78,7 @@ class Penalty(Part):
         Raises
         ------
         SettingError
-            If the weight is negative or no finite number.
+            If the weight is negative or not finite.
         """
         return PenaltyTerm(self.non_negative("weight"), value, inputs_require_grad, critic)
 
@@ -101,13 +101,13 @@ def prior_of(penalty: Penalty, model: Model) -> PriorModule:
     return model.code.prior
 
 
-def draws(prior: PriorModule, z: Tensor) -> Tensor:
-    """Return as many draws of the prior as there are codes (n, d), where those are: (n, d)."""
+def samples_like(prior: PriorModule, z: Tensor) -> Tensor:
+    """Return as many samples of the prior as there are codes (n, d), on their device: (n, d)."""
     return prior.sample(len(z)).to(z)
 
 
 def moments_of(trace: Trace) -> tuple[Tensor, Tensor]:
-    """Return mean and log-variance of each row's gaussian: (B, d) each.
+    """Return the mean and log-variance of each row's posterior: (B, d) each.
 
     Raises
     ------
@@ -115,5 +115,7 @@ def moments_of(trace: Trace) -> tuple[Tensor, Tensor]:
         If the code has none.
     """
     if trace.coded.moments is None:
-        raise SettingError("A penalty on moments needs a code that is a gaussian for each row.")
+        raise SettingError(
+            "A penalty on moments needs a code with a Gaussian posterior: use the code 'gaussian'."
+        )
     return trace.coded.moments

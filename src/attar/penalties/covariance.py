@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -10,21 +11,59 @@ from torch import Tensor
 from attar.model import Model
 from attar.penalties.base import Penalty, PenaltyTerm, moments_of
 from attar.priors import log_density
-from attar.records import Trace
+
+
+class Dip(Penalty):
+    """The squared distance of a covariance C of the latent dimensions from the identity.
+
+    Σ_{i≠j} C_ij² + diagonal · Σ_i (C_ii - 1)², over the batch.
+
+    Attributes
+    ----------
+    diagonal : float
+        The weight of the variances relative to the covariances.
+
+    References
+    ----------
+    Kumar, Sattigeri and Balakrishnan, "Variational inference of disentangled latent concepts from
+    unlabeled observations", ICLR 2018.
+    """
+
+    diagonal: float
+
+    needs = frozenset({"moments"})
+
+    @abstractmethod
+    def covariance(self, mean: Tensor, log_variance: Tensor) -> Tensor:
+        """Return the covariance (d, d) of posteriors with these moments (B, d)."""
+
+    def build(self, model: Model, code_size: int, shape: tuple[int, ...]) -> PenaltyTerm:
+        """Return the distance; the diagonal must not be negative."""
+        diagonal = self.non_negative("diagonal")
+        return self.term(
+            lambda trace: distance_from_identity(self.covariance(*moments_of(trace)), diagonal)
+        )
 
 
 @dataclass(frozen=True)
-class DipI(Penalty, name="dip-i"):
-    """How far the covariance of the posteriors' means is from the identity.
+class DipI(Dip, name="dip-i"):
+    """The squared distance of the covariance of the posterior means from the identity.
 
     Σ_{i≠j} C_ij² + diagonal · Σ_i (C_ii - 1)², with C = Cov(μ) over the batch.
 
     Parameters
     ----------
     weight : float
-        In nats.
     diagonal : float
-        How much more the variances count than the covariances.
+        The weight of the variances relative to the covariances.
+
+    Examples
+    --------
+    >>> import torch
+    >>> mean, log_variance = torch.tensor([[1.0, 1.0], [-1.0, -1.0]]), torch.zeros(2, 2)
+    >>> DipI().covariance(mean, log_variance)
+    tensor([[1., 1.],
+            [1., 1.]])
 
     References
     ----------
@@ -35,26 +74,30 @@ class DipI(Penalty, name="dip-i"):
     weight: float = 1.0
     diagonal: float = 10.0
 
-    needs = frozenset({"moments"})
-
-    def build(self, model: Model, code_size: int, shape: tuple[int, ...]) -> PenaltyTerm:
-        """Return the distance; the diagonal must not count less than 0."""
-        share = self.non_negative("diagonal")
-        return self.term(lambda trace: from_identity(covariance(moments_of(trace)[0]), share))
+    def covariance(self, mean: Tensor, log_variance: Tensor) -> Tensor:
+        """Return Cov(μ)."""
+        return covariance(mean)
 
 
 @dataclass(frozen=True)
-class DipII(Penalty, name="dip-ii"):
-    """How far the covariance of all posteriors together is from the identity.
+class DipII(Dip, name="dip-ii"):
+    """The squared distance of the covariance of the aggregate posterior from the identity.
 
     Σ_{i≠j} C_ij² + diagonal · Σ_i (C_ii - 1)², with C = Cov(μ) + E diag(σ²) over the batch.
 
     Parameters
     ----------
     weight : float
-        In nats.
     diagonal : float
-        How much more the variances count than the covariances.
+        The weight of the variances relative to the covariances.
+
+    Examples
+    --------
+    >>> import torch
+    >>> mean, log_variance = torch.tensor([[1.0, 1.0], [-1.0, -1.0]]), torch.zeros(2, 2)
+    >>> DipII().covariance(mean, log_variance)
+    tensor([[2., 1.],
+            [1., 2.]])
 
     References
     ----------
@@ -65,26 +108,18 @@ class DipII(Penalty, name="dip-ii"):
     weight: float = 1.0
     diagonal: float = 1.0
 
-    needs = frozenset({"moments"})
-
-    def build(self, model: Model, code_size: int, shape: tuple[int, ...]) -> PenaltyTerm:
-        """Return the distance; the diagonal must not count less than 0."""
-        share = self.non_negative("diagonal")
-
-        def distance(trace: Trace) -> Tensor:
-            mean, log_variance = moments_of(trace)
-            return from_identity(covariance(mean) + log_variance.exp().mean(0).diag(), share)
-
-        return self.term(distance)
+    def covariance(self, mean: Tensor, log_variance: Tensor) -> Tensor:
+        """Return Cov(μ) + E diag(σ²)."""
+        return covariance(mean) + log_variance.exp().mean(0).diag()
 
 
 def covariance(mean: Tensor) -> Tensor:
-    """Return the covariance of means (B, d) over the batch itself: (d, d)."""
+    """Return the covariance of means (B, d) over the batch, divided by B: (d, d)."""
     centred = mean - mean.mean(0)
     return centred.T @ centred / len(mean)
 
 
-def from_identity(covariance: Tensor, diagonal: float) -> Tensor:
+def distance_from_identity(covariance: Tensor, diagonal: float) -> Tensor:
     """Return Σ_{i≠j} C_ij² + diagonal · Σ_i (C_ii - 1)²: a scalar."""
     variances = covariance.diagonal()
     off_diagonal = covariance.square().sum() - variances.square().sum()
@@ -93,17 +128,25 @@ def from_identity(covariance: Tensor, diagonal: float) -> Tensor:
 
 @dataclass(frozen=True)
 class TotalCorrelation(Penalty, name="total-correlation"):
-    """How far the numbers of a code are from independent: KL(q(z) || Π_j q(z_j)).
+    """The total correlation KL(q(z) || Π_j q(z_j)) of the batch's mixture of posteriors.
 
-    q(z) is taken for the mean posterior of the batch, Σ_i q(z|x_i) / B. Weighing by the size of the
-    whole data, as published, adds constants that the gradient does not see. Each row is among those
-    that its own code is compared with, so that codes which are much narrower than their spread
-    are told apart by this alone: the estimate is then too high. It takes memory for B² d numbers.
+    q(z) is Σ_i q(z|x_i) / B. The published weights for the size of the whole data add constants
+    without a gradient. As each z is a sample of one of the B components, the estimate is too high
+    where posteriors are narrow relative to their spread. Memory is proportional to B² d.
 
     Parameters
     ----------
     weight : float
-        In nats a nat; β - 1 of a β-TCVAE.
+        β - 1 of a β-TCVAE.
+
+    Examples
+    --------
+    The components of a code that are equal depend on each other, by log 2 for two narrow modes:
+
+    >>> import torch
+    >>> mean = torch.tensor([[1.0, 1.0], [-1.0, -1.0]])
+    >>> total_correlation(mean, mean, torch.full((2, 2), -9.0))
+    tensor(0.6931)
 
     References
     ----------
@@ -117,17 +160,13 @@ class TotalCorrelation(Penalty, name="total-correlation"):
 
     def build(self, model: Model, code_size: int, shape: tuple[int, ...]) -> PenaltyTerm:
         """Return the estimate."""
-        return self.term(_of_batch)
-
-
-def _of_batch(trace: Trace) -> Tensor:
-    return total_correlation(trace.coded.z[0], *moments_of(trace))
+        return self.term(lambda trace: total_correlation(trace.coded.z[0], *moments_of(trace)))
 
 
 def total_correlation(z: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
-    """Return the estimate from draws (n, d) of a mixture of equal gaussians (m, d): a scalar."""
-    # The density of a single number is that of a code of one number.
-    each = log_density(z[:, None, :, None], mean[..., None], log_variance[..., None])
-    together = each.sum(-1).logsumexp(1) - math.log(len(mean))
-    off_diagonal = (each.logsumexp(1) - math.log(len(mean))).sum(-1)
-    return (together - off_diagonal).mean()
+    """Return the estimate at samples z (n, d) of an even mixture of gaussians (m, d): a scalar."""
+    # The log-density of each dimension by itself.
+    log_q = log_density(z[:, None, :, None], mean[..., None], log_variance[..., None])
+    joint = log_q.sum(-1).logsumexp(1) - math.log(len(mean))
+    marginals = (log_q.logsumexp(1) - math.log(len(mean))).sum(-1)
+    return (joint - marginals).mean()

@@ -13,36 +13,36 @@ from attar.checks import positive
 from attar.errors import SettingError
 from attar.model import Model
 from attar.parts import Part
-from attar.penalties.base import Penalty, PenaltyTerm, draws, prior_of
+from attar.penalties.base import Penalty, PenaltyTerm, prior_of, samples_like
 from attar.records import Trace
 
 SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
 class Kernel(Part):
-    """How alike two codes are, mean over several scales.
+    """A positive definite kernel k(x, y) of codes, mean over several scales.
 
     Attributes
     ----------
     scales : tuple of float
         Squared widths of the kernel. The unit is 2 d, the mean squared distance of two standard
-        normal codes of d numbers.
+        normal codes of size d.
     """
 
     scales: tuple[float, ...]
 
     @abstractmethod
-    def of(self, share: Tensor) -> Tensor:
-        """Return the likeness for squared distances in units of a scale: (...) -> (...)."""
+    def of(self, ratio: Tensor) -> Tensor:
+        """Return the kernel of squared distances divided by a scale: (...) -> (...)."""
 
-    def similarity(self, codes: Tensor, others: Tensor) -> Tensor:
-        """Return how alike codes (n, d) are to others (m, d): (n, m)."""
+    def matrix(self, codes: Tensor, others: Tensor) -> Tensor:
+        """Return the kernel of codes (n, d) and others (m, d): (n, m)."""
         squares = torch.cdist(codes, others, compute_mode="donot_use_mm_for_euclid_dist").square()
         unit = squares / (2 * codes.shape[1])
         return torch.stack([self.of(unit / scale) for scale in self.scales]).mean(0)
 
     def check(self) -> None:
-        """Refuse scales that are none.
+        """Check the scales.
 
         Raises
         ------
@@ -50,45 +50,69 @@ class Kernel(Part):
             If there is no scale, or one that is not above 0.
         """
         if not self.scales:
-            raise SettingError(f"The scales of {self!r} must be one at least.")
+            raise SettingError(f"The scales of {self!r} are empty: give at least one.")
         for scale in self.scales:
             positive(f"Each of the scales of {self!r}", scale)
 
 
 @dataclass(frozen=True)
 class InverseMultiquadratic(Kernel, name="inverse-multiquadratic"):
-    """k(x, y) = s / (s + |x - y|²), with tails that are felt from far away."""
+    """k(x, y) = s / (s + |x - y|²), with heavier tails than a Gaussian kernel.
+
+    Examples
+    --------
+    The squared distance 4 is one unit of 2 d here:
+
+    >>> InverseMultiquadratic(scales=(1.0,)).matrix(torch.zeros(1, 2), torch.tensor([[0.0, 2.0]]))
+    tensor([[0.5000]])
+    """
 
     scales: tuple[float, ...] = SCALES
 
-    def of(self, share: Tensor) -> Tensor:
-        """Return 1 / (1 + share)."""
-        return 1 / (1 + share)
+    def of(self, ratio: Tensor) -> Tensor:
+        """Return 1 / (1 + ratio)."""
+        return 1 / (1 + ratio)
 
 
 @dataclass(frozen=True)
 class GaussianKernel(Kernel, name="gaussian"):
-    """k(x, y) = exp(-|x - y|² / s)."""
+    """k(x, y) = exp(-|x - y|² / s).
+
+    Examples
+    --------
+    The squared distance 4 is one unit of 2 d here:
+
+    >>> GaussianKernel(scales=(1.0,)).matrix(torch.zeros(1, 2), torch.tensor([[0.0, 2.0]]))
+    tensor([[0.3679]])
+    """
 
     scales: tuple[float, ...] = SCALES
 
-    def of(self, share: Tensor) -> Tensor:
-        """Return exp(-share)."""
-        return (-share).exp()
+    def of(self, ratio: Tensor) -> Tensor:
+        """Return exp(-ratio)."""
+        return (-ratio).exp()
 
 
 @dataclass(frozen=True)
-class Discrepancy(Penalty, name="mmd"):
+class MaximumMeanDiscrepancy(Penalty, name="mmd"):
     """The squared maximum mean discrepancy between the batch's codes and the prior.
 
-    E k(z, z') + E k(p, p') - 2 E k(z, p), over pairs of different codes and of as many draws of the
-    prior: an unbiased estimate, so it may be a little below zero.
+    E k(z, z') + E k(p, p') - 2 E k(z, p), over pairs of different codes and of as many samples of
+    the prior: an unbiased estimate, which may be slightly negative.
 
     Parameters
     ----------
     weight : float
-        In nats; the discrepancy is between 0 and 2.
+        The discrepancy itself is between 0 and 2.
     kernel : Kernel
+
+    Examples
+    --------
+    Two point masses far apart have the largest discrepancy:
+
+    >>> codes, far = torch.zeros(5, 2), torch.full((5, 2), 1e6)
+    >>> squared_discrepancy(codes, far, InverseMultiquadratic())
+    tensor(2.)
 
     References
     ----------
@@ -110,37 +134,42 @@ class Discrepancy(Penalty, name="mmd"):
 
         def discrepancy(trace: Trace) -> Tensor:
             z = trace.coded.z[0]
-            return squared_discrepancy(z, draws(prior, z), kernel)
+            return squared_discrepancy(z, samples_like(prior, z), kernel)
 
         return self.term(discrepancy)
 
 
 def squared_discrepancy(codes: Tensor, others: Tensor, kernel: Kernel) -> Tensor:
     """Return the estimate from codes (n, d) and others (m, d): a scalar."""
-    within = _among(codes, kernel) + _among(others, kernel)
-    return within - 2 * kernel.similarity(codes, others).mean()
+    within = _mean_of_pairs(codes, kernel) + _mean_of_pairs(others, kernel)
+    return within - 2 * kernel.matrix(codes, others).mean()
 
 
-def _among(codes: Tensor, kernel: Kernel) -> Tensor:
-    """Return the mean over pairs of different codes; 0 where there is only one."""
+def _mean_of_pairs(codes: Tensor, kernel: Kernel) -> Tensor:
+    """Return the mean kernel of pairs of different codes; 0 where there is only one code."""
     n = len(codes)
-    similarity = kernel.similarity(codes, codes)
-    return (similarity.sum() - similarity.trace()) / max(1, n * (n - 1))
+    matrix = kernel.matrix(codes, codes)
+    return (matrix.sum() - matrix.trace()) / max(1, n * (n - 1))
 
 
 @dataclass(frozen=True)
-class Sliced(Penalty, name="sliced-wasserstein"):
-    """The squared Wasserstein distance between codes and prior draws, mean over directions.
+class SlicedWasserstein(Penalty, name="sliced-wasserstein"):
+    """The squared 2-Wasserstein distance of codes and prior samples, mean over random directions θ.
 
-    Along a direction it takes no more than sorting: mean (sort(z·θ) - sort(p·θ))². A shift of all
-    codes by s counts |s|² / d.
+    In one dimension sorting solves the transport: mean (sort(z·θ) - sort(p·θ))². A shift of all
+    codes by s has the distance |s|² / d.
 
     Parameters
     ----------
     weight : float
-        In nats.
     directions : int
-        How many random ones are taken in each step.
+        The number of random directions in each step.
+
+    Examples
+    --------
+    >>> p = torch.randn(100, 2)
+    >>> sliced_distance(p + 3, p, directions=torch.eye(2))
+    tensor(9.0000)
 
     References
     ----------
@@ -153,13 +182,13 @@ class Sliced(Penalty, name="sliced-wasserstein"):
     needs = frozenset({"prior"})
 
     def build(self, model: Model, code_size: int, shape: tuple[int, ...]) -> PenaltyTerm:
-        """Return the distance, bound to the prior of the code; it takes a direction at least."""
+        """Return the distance, bound to the prior of the code."""
         prior, count = prior_of(self, model), self.positive_integer("directions")
 
         def distance(trace: Trace) -> Tensor:
             z = trace.coded.z[0]
             normals = torch.randn(count, code_size, dtype=z.dtype, device=z.device)
-            return sliced_distance(z, draws(prior, z), functional.normalize(normals, dim=1))
+            return sliced_distance(z, samples_like(prior, z), functional.normalize(normals, dim=1))
 
         return self.term(distance)
 

@@ -1,4 +1,4 @@
-"""New codes: from the prior, or from what is fitted to the codes."""
+"""Samplers: distributions of new codes, the prior or one fitted to the training codes."""
 
 from attar.sampling.autoregressive import Autoregressive
 from attar.sampling.base import Draw, Sampler

@@ -1,4 +1,4 @@
-"""New codes of symbols: each symbol is drawn knowing those before it."""
+"""An autoregressive sampler of discrete codes."""
 
 from __future__ import annotations
 
@@ -20,14 +20,23 @@ class Autoregressive(Sampler, name="autoregressive"):
     Parameters
     ----------
     hidden : int
-        Units of the network.
+        The number of hidden units.
     steps : int
-        Of training.
+        The number of training steps.
+
+    Examples
+    --------
+    >>> from attar.codes import Gumbel
+    >>> code = Gumbel().build(4).eval()
+    >>> codes = code.vectors(torch.zeros(100, 1, dtype=torch.long))
+    >>> draw = Autoregressive(hidden=8, steps=30).fit(code, codes)
+    >>> bool((code.symbols(draw(100, torch.Generator())) == 0).float().mean() > 0.9)
+    True
 
     References
     ----------
-    van den Oord, Vinyals and Kavukcuoglu, "Neural discrete representation learning", NIPS 2017:
-    a prior that is learnt after the code.
+    van den Oord, Vinyals and Kavukcuoglu, "Neural discrete representation learning", NIPS 2017,
+    for the prior that is fitted after training.
     """
 
     hidden: int = 64
@@ -36,86 +45,83 @@ class Autoregressive(Sampler, name="autoregressive"):
     needs = frozenset({"symbols"})
 
     def fit(self, code: CodeModule, codes: Tensor) -> Draw:
-        """Return the network's draws, as codes; the code must be one of symbols."""
+        """Return the network's draws, as codes; the code must be discrete."""
         if not isinstance(code, SymbolModule):
             raise SettingError(
-                f"The sampler {self.name!r} needs a code of symbols, and {type(code).__name__} "
-                "has none: use 'mixture', or a code such as 'vq'."
+                f"The sampler {self.name!r} needs a discrete code, and {type(code).__name__} is "
+                "none: use 'mixture', or a code such as 'vq'."
             )
         with torch.no_grad():
-            symbols, known = code.symbols(codes), entries(code)
+            symbols, vectors = code.symbols(codes), symbol_vectors(code)
         network = trained(
-            lambda: SymbolNetwork(known, self.hidden), SymbolNetwork.loss, symbols, self.steps
+            lambda: SymbolNetwork(vectors, self.hidden), SymbolNetwork.loss, symbols, self.steps
         )
-
-        def draw(n: int, generator: Generator) -> Tensor:
-            return code.vectors(network.sample(n, generator))
-
-        return draw
+        return lambda n, generator: code.vectors(network.sample(n, generator))
 
 
-def entries(code: SymbolModule) -> list[Tensor]:
-    """Return the vectors of all symbols of each position, (size, dim) each, standardised."""
+def symbol_vectors(code: SymbolModule) -> list[Tensor]:
+    """Return the standardized vectors of all symbols of each position: (size, dim) each."""
     positions, found = len(code.sizes), []
     for position, size in enumerate(code.sizes):
         symbols = torch.zeros(size, positions, dtype=torch.long)
         symbols[:, position] = torch.arange(size)
         vectors = code.vectors(symbols).reshape(size, positions, -1)[:, position]
-        found.append(Standardizer.of(vectors).there(vectors))
+        found.append(Standardizer.of(vectors).transform(vectors))
     return found
 
 
 class SymbolNetwork(nn.Module):
-    """A gated recurrent unit that reads symbols and foretells the next.
+    """A gated recurrent unit that reads symbols and predicts the next.
 
-    A symbol is known by its vector, both where it is read and where it is foretold: what is near
-    in the codebook behaves alike.
+    A symbol is represented by its codebook vector, as input and as output, so that symbols with
+    similar vectors get similar probabilities.
 
     Parameters
     ----------
-    entries : list of Tensor (size, dim)
+    vectors : list of Tensor (size, dim)
         The vectors of each position's symbols.
     hidden : int
     """
 
-    def __init__(self, entries: list[Tensor], hidden: int) -> None:
+    def __init__(self, vectors: list[Tensor], hidden: int) -> None:
         super().__init__()
-        self.entries = entries
-        self.known = nn.ModuleList(
+        self.vectors = vectors
+        self.embeddings = nn.ModuleList(
             nn.Sequential(nn.Linear(each.shape[1], hidden), nn.SiLU(), nn.Linear(hidden, hidden))
-            for each in entries
+            for each in vectors
         )
-        self.often = nn.ParameterList(torch.zeros(len(each)) for each in entries)
+        self.biases = nn.ParameterList(torch.zeros(len(each)) for each in vectors)
         self.start = nn.Parameter(torch.zeros(hidden))
         self.cell = nn.GRU(hidden, hidden, batch_first=True)
-        self.silenced = nn.Dropout(0.2)
+        self.dropout = nn.Dropout(0.2)
 
     def loss(self, symbols: Tensor) -> Tensor:
         """Return -log p of symbols (n, positions): (n,)."""
-        keys = self._keys()
-        read = [key[column] for key, column in zip(keys, symbols[:, :-1].T, strict=False)]
-        read = [self.start.expand(len(symbols), -1), *read]
-        states = self.silenced(self.cell(self.silenced(torch.stack(read, 1)))[0])
+        embedded = self._embedded()
+        inputs = [each[column] for each, column in zip(embedded, symbols[:, :-1].T, strict=False)]
+        inputs = [self.start.expand(len(symbols), -1), *inputs]
+        states = self.dropout(self.cell(self.dropout(torch.stack(inputs, 1)))[0])
         losses = [
-            functional.cross_entropy(self._logits(i, states[:, i], key), column, reduction="none")
-            for i, (key, column) in enumerate(zip(keys, symbols.T, strict=True))
+            functional.cross_entropy(self._logits(i, states[:, i], each), column, reduction="none")
+            for i, (each, column) in enumerate(zip(embedded, symbols.T, strict=True))
         ]
         return torch.stack(losses).sum(0)
 
     @torch.no_grad()
     def sample(self, n: int, generator: Generator) -> Tensor:
         """Return ``n`` draws of symbols: (n, positions)."""
-        read, memory, drawn = self.start.expand(n, -1), None, []
-        for i, key in enumerate(self._keys()):
-            state, memory = self.cell(read[:, None], memory)
-            shares = self._logits(i, state[:, 0], key).softmax(-1)
-            drawn.append(torch.multinomial(shares, 1, generator=generator)[:, 0])
-            read = key[drawn[-1]]
-        return torch.stack(drawn, 1)
+        inputs, memory, symbols = self.start.expand(n, -1), None, []
+        for i, embedded in enumerate(self._embedded()):
+            state, memory = self.cell(inputs[:, None], memory)
+            probabilities = self._logits(i, state[:, 0], embedded).softmax(-1)
+            symbols.append(torch.multinomial(probabilities, 1, generator=generator)[:, 0])
+            inputs = embedded[symbols[-1]]
+        return torch.stack(symbols, 1)
 
-    def _keys(self) -> list[Tensor]:
-        return [known(each) for known, each in zip(self.known, self.entries, strict=True)]
+    def _embedded(self) -> list[Tensor]:
+        pairs = zip(self.embeddings, self.vectors, strict=True)
+        return [embedding(vectors) for embedding, vectors in pairs]
 
-    def _logits(self, position: int, states: Tensor, key: Tensor) -> Tensor:
-        logits: Tensor = states @ key.mT + self.often[position]
+    def _logits(self, position: int, states: Tensor, embedded: Tensor) -> Tensor:
+        logits: Tensor = states @ embedded.mT + self.biases[position]
         return logits

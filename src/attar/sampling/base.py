@@ -14,18 +14,18 @@ from torch import Generator, Tensor, nn
 from attar.codes import CodeModule
 from attar.parts import Part
 
-# From a number n and a source of chance to n codes (n, d), on the CPU.
+# From a number n and a random generator to n codes (n, d), on the CPU.
 Draw = Callable[[int, Generator], Tensor]
 
 
 class Sampler(Part):
-    """Where new codes come from."""
+    """A distribution of new codes."""
 
     @abstractmethod
     def fit(self, code: CodeModule, codes: Tensor) -> Draw:
-        """Return what draws codes like those of rows (m, d).
+        """Fit the distribution to the codes of the training rows (m, d), and return its draws.
 
-        The same codes give the same result: where fitting takes chance, it has a seed of its own.
+        The same codes give the same result: randomness in fitting has a fixed seed.
 
         Raises
         ------
@@ -36,18 +36,27 @@ class Sampler(Part):
 
 M = TypeVar("M", bound=nn.Module)
 
-# Rows a step, and the largest step size, which falls to zero as half a cosine.
-ROWS, RATE = 256, 1e-2
+# The learning rate is the first one; it falls to zero along half a cosine.
+BATCH_SIZE, LEARNING_RATE = 256, 1e-2
 
 
 @dataclass(frozen=True)
 class Standardizer:
-    """Codes brought to mean 0 and variance 1, and back.
+    """Scales codes to mean 0 and variance 1.
 
     Attributes
     ----------
     mean, scale : Tensor (d,)
-        The scale is 0 where codes do not differ.
+        The scale is 0 where codes are constant.
+
+    Examples
+    --------
+    >>> codes = torch.tensor([[1.0], [3.0]])
+    >>> standardizer = Standardizer.of(codes)
+    >>> standardizer.transform(codes).tolist()
+    [[-1.0], [1.0]]
+    >>> standardizer.inverse(torch.zeros(1, 1)).item()
+    2.0
     """
 
     mean: Tensor
@@ -55,29 +64,29 @@ class Standardizer:
 
     @classmethod
     def of(cls, codes: Tensor) -> Self:
-        """Return what standardises codes (m, d)."""
+        """Return the standardizer of codes (m, d)."""
         return cls(codes.mean(0), codes.std(0, correction=0))
 
-    def there(self, codes: Tensor) -> Tensor:
-        """Return codes standardised, in single precision."""
+    def transform(self, codes: Tensor) -> Tensor:
+        """Return standardized codes, in single precision."""
         return ((codes - self.mean) / self.scale.where(self.scale > 0, 1.0)).float()
 
-    def back(self, standard: Tensor) -> Tensor:
-        """Return standardised codes as they were."""
-        return self.mean + self.scale * standard.to(self.mean)
+    def inverse(self, standardized: Tensor) -> Tensor:
+        """Return the codes of standardized ones."""
+        return self.mean + self.scale * standardized.to(self.mean)
 
 
 def trained(
     make: Callable[[], M], loss: Callable[[M, Tensor], Tensor], rows: Tensor, steps: int
 ) -> M:
-    """Return a module, made and trained with a seed of its own: equal rows give equal modules.
+    """Return a module, initialized and trained with a fixed seed: equal rows give equal modules.
 
     Parameters
     ----------
     make : callable
-        Returns the module untrained.
+        Returns the untrained module.
     loss : callable
-        From the module and some rows (b, d) to their losses (..., b).
+        From the module and a batch of rows (b, d) to their losses (..., b).
     rows : Tensor (m, d)
     steps : int
     """
@@ -86,10 +95,10 @@ def trained(
         module = make()
         adam = torch.optim.Adam(module.parameters())
         for step in range(steps):
-            adam.param_groups[0]["lr"] = RATE * 0.5 * (1 + cos(pi * step / steps))
+            adam.param_groups[0]["lr"] = LEARNING_RATE * 0.5 * (1 + cos(pi * step / steps))
             adam.zero_grad()
-            some = rows[torch.randint(len(rows), (ROWS,))]
-            torch.autograd.backward([loss(module, some).mean()])
+            batch = rows[torch.randint(len(rows), (BATCH_SIZE,))]
+            torch.autograd.backward([loss(module, batch).mean()])
             nn.utils.clip_grad_norm_(module.parameters(), 1.0)
             adam.step()
     return module.eval().requires_grad_(False)

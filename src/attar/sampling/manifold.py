@@ -1,4 +1,4 @@
-"""A sampler that walks over the manifold that a Riemannian code has learnt."""
+"""A sampler on the manifold of a Riemannian code."""
 
 from __future__ import annotations
 
@@ -15,19 +15,28 @@ from attar.sampling.base import Draw, Sampler
 
 @dataclass(frozen=True)
 class Manifold(Sampler, name="manifold"):
-    """Codes spread evenly over the learnt manifold: p(z) ∝ √det G⁻¹(z), by Hamiltonian Monte Carlo.
+    """The uniform distribution on the learned manifold, by Hamiltonian Monte Carlo.
 
-    Each code is the end of a chain of its own, that starts at an anchor and never goes farther
-    than two temperatures from the nearest one: beyond, nothing was learnt.
+    p(z) ∝ √det G⁻¹(z). Each code is the last state of a chain of its own, which starts at an anchor
+    of the metric and stays within two temperatures of the nearest one.
 
     Parameters
     ----------
     steps : int
-        How many proposals each chain accepts or refuses.
-    leaps : int
-        How many leapfrog steps lead to a proposal.
-    size : float
-        How long a leap is, in temperatures over √d.
+        The number of proposals of each chain.
+    leapfrog_steps : int
+        The number of leapfrog steps of a proposal.
+    step_size : float
+        The size of a leapfrog step, in temperatures over √d.
+
+    Examples
+    --------
+    >>> from attar.codes import Riemannian
+    >>> code = Riemannian(anchors=1, temperature=1.5).build(2, (1,))
+    >>> code.attach(lambda values: torch.zeros(1, 7))
+    >>> draw = Manifold(steps=5).fit(code, torch.zeros(1, 2))
+    >>> bool((draw(100, torch.Generator()).norm(dim=1) <= 2 * 1.5).all())
+    True
 
     References
     ----------
@@ -36,14 +45,16 @@ class Manifold(Sampler, name="manifold"):
     """
 
     steps: int = 50
-    leaps: int = 5
-    size: float = 0.4
+    leapfrog_steps: int = 5
+    step_size: float = 0.4
 
     needs = frozenset({"metric"})
 
     def fit(self, code: CodeModule, codes: Tensor) -> Draw:
-        """Return the chains' ends; the code must have a metric."""
-        self.positive_integer("steps"), self.positive_integer("leaps"), self.positive("size")
+        """Return the chains' last states; the code must have a metric."""
+        self.positive_integer("steps")
+        self.positive_integer("leapfrog_steps")
+        self.positive("step_size")
         if not isinstance(code, RiemannianModule):
             raise SettingError(
                 f"The sampler 'manifold' needs a code with a metric, and {type(code).__name__} has "
@@ -51,31 +62,28 @@ class Manifold(Sampler, name="manifold"):
             )
         with torch.no_grad():
             metric = code.metric().to("cpu")
-
-        def draw(n: int, generator: Generator) -> Tensor:
-            return self._walked(metric, n, generator)
-
-        return draw
+        return lambda n, generator: self._last_states(metric, n, generator)
 
     @torch.no_grad()
-    def _walked(self, metric: Metric, n: int, generator: Generator) -> Tensor:
-        """Return where ``n`` chains are in the end: (n, d)."""
+    def _last_states(self, metric: Metric, n: int, generator: Generator) -> Tensor:
+        """Return the last states of ``n`` chains: (n, d)."""
         starts = torch.randint(len(metric.centres), (n,), generator=generator)
         z = metric.centres[starts]
-        size = self.size * metric.temperature / z.shape[1] ** 0.5
+        size = self.step_size * metric.temperature / z.shape[1] ** 0.5
         log_density = metric.log_volume(z)
         for _ in range(self.steps):
-            momentum = torch.randn(z.shape, dtype=z.dtype, generator=generator)
-            goal, speed = z, momentum + size / 2 * metric.uniform_slope(z)
-            for leap in range(self.leaps):
-                goal = goal + size * speed
-                share = 1 if leap < self.leaps - 1 else 0.5
-                speed = speed + share * size * metric.uniform_slope(goal)
-            goal_density = metric.log_volume(goal)
-            gain = goal_density - log_density + (momentum.square() - speed.square()).sum(1) / 2
-            known = torch.cdist(goal, metric.centres).amin(1) <= 2 * metric.temperature
-            luck = torch.rand(n, dtype=z.dtype, generator=generator).log()
-            accepted = known & (luck < gain)
-            z = torch.where(accepted[:, None], goal, z)
-            log_density = torch.where(accepted, goal_density, log_density)
+            start = torch.randn(z.shape, dtype=z.dtype, generator=generator)
+            proposal, momentum = z, start + size / 2 * metric.uniform_slope(z)
+            for step in range(self.leapfrog_steps):
+                proposal = proposal + size * momentum
+                share = 1 if step < self.leapfrog_steps - 1 else 0.5
+                momentum = momentum + share * size * metric.uniform_slope(proposal)
+            proposed_density = metric.log_volume(proposal)
+            kinetic = (start.square() - momentum.square()).sum(1) / 2
+            log_ratio = proposed_density - log_density + kinetic
+            near = torch.cdist(proposal, metric.centres).amin(1) <= 2 * metric.temperature
+            uniform = torch.rand(n, dtype=z.dtype, generator=generator)
+            accepted = near & (uniform.log() < log_ratio)
+            z = torch.where(accepted[:, None], proposal, z)
+            log_density = torch.where(accepted, proposed_density, log_density)
         return z

@@ -17,16 +17,26 @@ from attar.sampling.base import Draw, Sampler, Standardizer, trained
 
 @dataclass(frozen=True)
 class TwoStage(Sampler, name="two-stage"):
-    """A second, small variational autoencoder of standardised codes, with codes of the same size.
+    """A second, small variational autoencoder of standardized codes, with codes of the same size.
 
-    A new code is drawn from its decoder's gaussian, at a draw of its prior.
+    A new code is a sample of its decoder's Gaussian, given a sample of its prior N(0, I).
 
     Parameters
     ----------
     network : Network
-        A straight path beside it lets the second code be the first, where there is no more to find.
+        With a linear shortcut, by which the second code can equal the first.
     steps : int
-        Of training.
+        The number of training steps.
+
+    Examples
+    --------
+    A constant dimension stays constant:
+
+    >>> from attar.codes import Point
+    >>> codes = torch.tensor([[0.0, 7.0], [1.0, 7.0]])
+    >>> draw = TwoStage(steps=1).fit(Point().build(2), codes)
+    >>> draw(3, torch.Generator())[:, 1]
+    tensor([7., 7., 7.])
 
     References
     ----------
@@ -38,18 +48,14 @@ class TwoStage(Sampler, name="two-stage"):
 
     def fit(self, code: CodeModule, codes: Tensor) -> Draw:
         """Return the second autoencoder's draws."""
-        standard, size = Standardizer.of(codes), codes.shape[1]
+        standardizer, size = Standardizer.of(codes), codes.shape[1]
         second = trained(
             lambda: SecondStage(self.network, size),
             SecondStage.loss,
-            standard.there(codes),
+            standardizer.transform(codes),
             self.steps,
         )
-
-        def draw(n: int, generator: Generator) -> Tensor:
-            return standard.back(second.sample(n, generator))
-
-        return draw
+        return lambda n, generator: standardizer.inverse(second.sample(n, generator))
 
 
 class SecondStage(nn.Module):
@@ -63,14 +69,14 @@ class SecondStage(nn.Module):
         self.likelihood = ColumnsGaussianModule(size)
 
     def loss(self, rows: Tensor) -> Tensor:
-        """Return distortion and rate of rows (b, d), in nats: (1, b)."""
+        """Return distortion plus rate of rows (b, d), in nats: (1, b)."""
         coded = self.code(self.encoder(rows))
-        cells = self.likelihood.log_prob(self.decoder(coded.z[0])[None], rows)
-        loss: Tensor = coded.rate - cells.sum(-1)
+        log_prob = self.likelihood.log_prob(self.decoder(coded.z[0])[None], rows)
+        loss: Tensor = coded.rate - log_prob.sum(-1)
         return loss
 
     @torch.no_grad()
     def sample(self, n: int, generator: Generator | None = None) -> Tensor:
-        """Return draws around what the decoder makes of draws of the prior: (n, d)."""
+        """Return samples of the decoder's Gaussian, given samples of the prior: (n, d)."""
         mean = self.decoder(self.code.prior.sample(n, generator))
         return sample_normal(mean, self.likelihood.log_variances().expand_as(mean), generator)
