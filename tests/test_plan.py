@@ -16,13 +16,13 @@ from attar.data.images import Images
 from attar.data.kinds import kind_of, preparation
 from attar.data.scaling import Standard, Unscaled
 from attar.data.sparse import Sparse
-from attar.data.table import Matrix
+from attar.data.table import NumericTable
 from attar.likelihoods import (
     Bernoulli,
     Categorical,
     Circular,
     Discretized,
-    Gaussian,
+    FixedGaussian,
     LearnedGaussian,
     Mixed,
     Multinomial,
@@ -32,7 +32,7 @@ from attar.networks import Bag, Conv, Mlp
 from attar.plan import Choice
 from attar.recipe import Recipe
 
-KIND = Matrix("float64", 4)
+KIND = NumericTable("float64", 4)
 CHANCE = np.random.default_rng(0)
 NICE = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256]
 
@@ -46,21 +46,21 @@ def likelihood_of(data, code, scaling=Unscaled()):  # noqa: B008
 def kind_of_shape(shape):
     if len(shape) == 3:
         return Images((*shape[1:], shape[0]), "float64")
-    return Matrix("float64", *shape)
+    return NumericTable("float64", *shape)
 
 
-def test_nearly_black_and_white_data_are_coins():
+def test_data_near_0_and_1_are_bernoulli():
     ink = (CHANCE.random((50, 20)) < 0.3).astype(float)
     assert likelihood_of(ink, Point())[0] == Bernoulli()
     ink[:, :3] = 0.5
     assert likelihood_of(ink, Point()) == (Bernoulli(), "85% of the cells are near 0 or 1")
     ink[:, 3:] = np.where(CHANCE.random((50, 17)) < 0.5, np.nan, ink[:, 3:])
-    assert likelihood_of(ink, Point()) == (Gaussian(), "numbers of any size")
+    assert likelihood_of(ink, Point()) == (FixedGaussian(), "real values")
 
 
 def test_other_data_are_normal_with_a_variance_that_is_learnt_where_the_code_has_its_price():
     for x in (CHANCE.random((50, 20)), CHANCE.normal(size=(50, 20)), 5.0 * np.eye(20)):
-        assert likelihood_of(x, Point())[0] == Gaussian()
+        assert likelihood_of(x, Point())[0] == FixedGaussian()
         assert likelihood_of(x, GaussianCode())[0] == LearnedGaussian()
         assert likelihood_of(x, SparseL1())[0] == LearnedGaussian()
 
@@ -103,7 +103,7 @@ def test_a_time_of_day_gets_an_angle():
 
 def test_a_frame_of_plain_numbers_needs_no_likelihood_for_each():
     frame = pd.DataFrame(CHANCE.normal(size=(50, 4)), columns=list("abcd"))
-    assert likelihood_of(frame, Point(), Standard())[0] == Gaussian()
+    assert likelihood_of(frame, Point(), Standard())[0] == FixedGaussian()
     assert not isinstance(likelihood_of(frame, GaussianCode(), Standard())[0], Mixed)
 
 
@@ -179,8 +179,8 @@ def test_the_code_is_never_larger_than_the_data():
     assert plan.choose_code_size(KIND, np.eye(5).repeat(9, 0))[0] <= 5
 
 
-def test_rows_that_are_all_alike_need_one_number():
-    assert plan.choose_code_size(KIND, np.ones((9, 4))) == (1, "the rows are all alike")
+def test_equal_rows_need_one_dimension():
+    assert plan.choose_code_size(KIND, np.ones((9, 4))) == (1, "all rows are equal")
 
 
 @given(st.integers(2, 10**8))

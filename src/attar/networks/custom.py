@@ -1,4 +1,4 @@
-"""Networks of the user's own: torch and Keras modules."""
+"""User-defined networks: torch and Keras modules."""
 
 from __future__ import annotations
 
@@ -21,89 +21,97 @@ class CustomNetwork(Network):
 
     Parameters
     ----------
-    given : pair of Module
-        The encoder, (B, *shape) -> (B, features), and the decoder, (B, code) -> (B, *shape). Where
-        the data's own shape doesn't suit a module, it gets channels last, or flat rows.
+    modules : pair of Module
+        The encoder, (B, *shape) -> (B, features), and the decoder, (B, code) -> (B, *shape).
+        Modules that do not accept the data's shape get channels last, or flat rows.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from attar.networks import CustomNetwork
+    >>> network = CustomNetwork((nn.Linear(64, 6), nn.Linear(3, 64)))
+    >>> network.features((1, 8, 8))
+    6
     """
 
-    given: tuple[nn.Module, nn.Module]
+    modules: tuple[nn.Module, nn.Module]
 
     @classmethod
-    def of(cls, given: object) -> Self:
-        """Return the network that a user means by a pair (encoder, decoder).
+    def of(cls, modules: object) -> Self:
+        """Return the network of a pair (encoder, decoder).
 
         Raises
         ------
         SettingError
-            If it is anything but two torch modules.
+            If it is not a pair of torch modules.
         """
-        if isinstance(given, tuple) and len(given) == 2:
-            encoder, decoder = given
+        if isinstance(modules, tuple) and len(modules) == 2:
+            encoder, decoder = modules
             if isinstance(encoder, nn.Module) and isinstance(decoder, nn.Module):
                 return cls((encoder, decoder))
         raise SettingError(
             "A network is a name, a spec such as attar.networks.Mlp, or a pair (encoder, decoder) "
-            f"of torch modules, not {given!r}."
+            f"of torch modules, not {modules!r}."
         )
 
     def encoder(self, shape: Shape, width: int) -> nn.Module:
-        """Return a copy of the encoder, once it has shown that it gives the wanted width.
+        """Return a copy of the encoder, checked to give this width.
 
         Raises
         ------
         SettingError
             If it gives something else.
         """
-        given = []
-        for module, found in self._encoders(shape):
-            if found == (width,):
+        outputs = []
+        for module, output in self._encoders(shape):
+            if output == (width,):
                 return module
-            given.append(found)
+            outputs.append(output)
         raise SettingError(
-            f"The encoder gives {given[0] or 'nothing'} for a row of shape {shape}, but the code "
+            f"The encoder gives {outputs[0] or 'no tensor'} for a row of shape {shape}, but the code "
             f"is made from {width} features."
         )
 
     def decoder(self, width: int, shape: Shape) -> nn.Module:
-        """Return a copy of the decoder, once it has shown that it gives the data's shape.
+        """Return a copy of the decoder, checked to give this shape.
 
         Raises
         ------
         SettingError
             If it gives something else.
         """
-        given = []
+        outputs = []
         for after in ([], [ChannelsFirst()], [nn.Unflatten(1, shape)]):
-            module, found = _tried([_copy(self.given[1]), *after], (width,))
-            if found == shape:
+            module, output = _run([_copy(self.modules[1]), *after], (width,))
+            if output == shape:
                 return module
-            given.append(found)
+            outputs.append(output)
         raise SettingError(
-            f"The decoder gives {given[0] or 'nothing'} for a code of {width} numbers, but a row "
-            f"of the data has shape {shape}."
+            f"The decoder gives {outputs[0] or 'no tensor'} for a code of {width} dimensions, but a "
+            f"row of the data has shape {shape}."
         )
 
     def features(self, shape: Shape) -> int:
-        """Return how many features the encoder gives for a row of this shape.
+        """Return the number of features that the encoder gives for a row of this shape.
 
         Raises
         ------
         SettingError
-            If it can't take such a row.
+            If it does not accept such a row.
         """
-        for _, found in self._encoders(shape):
-            if found is not None and len(found) == 1:
-                return found[0]
+        for _, output in self._encoders(shape):
+            if output is not None and len(output) == 1:
+                return output[0]
         raise SettingError(f"The encoder cannot take rows of shape {shape} to features.")
 
     def _encoders(self, shape: Shape) -> Iterator[tuple[nn.Module, Shape | None]]:
-        """Yield copies of the encoder after each view of a row that it may want."""
+        """Yield copies of the encoder for each layout of a row, with the shape of its output."""
         for before in ([], [ChannelsLast()], [nn.Flatten()]):
-            yield _tried([*before, _copy(self.given[0])], shape)
+            yield _run([*before, _copy(self.modules[0])], shape)
 
 
 class ChannelsLast(nn.Module):
-    """(B, C, *size) -> (B, *size, C), as Keras has images."""
+    """(B, C, *size) -> (B, *size, C), the image layout of Keras."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x with its channels last."""
@@ -121,8 +129,8 @@ class ChannelsFirst(nn.Module):
 class KerasBody(nn.Module):
     """A Keras layer or model that trains like a torch module.
 
-    By itself it would list each weight once for every layer around it, by a name that depends on
-    how many layers were made before, and would not know when it is being trained.
+    Keras lists a weight once for each enclosing layer, under a name that depends on the number of
+    layers built before, and has no training mode of its own.
 
     Attributes
     ----------
@@ -130,43 +138,43 @@ class KerasBody(nn.Module):
         It shares its weights with this module.
     """
 
-    layer: Any
+    layer: nn.Module
 
     def __init__(self, layer: Any) -> None:
         super().__init__()
-        self.__dict__["layer"] = layer  # unseen by torch, which would register its weights
+        self.__dict__["layer"] = layer  # not as a submodule, whose weights torch would register
         self.weights = nn.ParameterList([variable.value for variable in layer.variables])
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Return what a copy is made from: the layer, so that its weights stay shared."""
+    def __reduce__(self) -> tuple[object, ...]:
+        """Copy by way of the layer, so that its weights stay shared."""
         return KerasBody, (self.layer,), {"training": self.training}
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the layer's output, dropout and the like included in training."""
+        """Return the layer's output, in its training mode while training."""
         y: Tensor = self.layer(x, training=self.training)
         return y
 
 
-def _tried(modules: list[nn.Module], shape: Shape) -> tuple[nn.Module, Shape | None]:
-    """Return the modules as one, and the shape that they make of a row; None if they fail.
+def _run(modules: list[nn.Module], shape: Shape) -> tuple[nn.Module, Shape | None]:
+    """Return the modules as one, and the shape of their output for a row; None if they fail.
 
-    Two blank rows are sent through, without training; this also builds what is built when called.
+    A forward pass of two rows of zeros, in evaluation mode, also builds lazy layers.
     """
     try:
         with torch.no_grad():
-            found = tuple(nn.Sequential(*modules).eval()(torch.zeros(2, *shape)).shape[1:])
+            output = tuple(nn.Sequential(*modules).eval()(torch.zeros(2, *shape)).shape[1:])
     except (RuntimeError, ValueError, IndexError, TypeError, AttributeError):
-        found = None
+        output = None
     bodies = [KerasBody(module) if _is_keras(module) else module for module in modules]
-    return (bodies[0] if len(bodies) == 1 else nn.Sequential(*bodies)), found
+    return (bodies[0] if len(bodies) == 1 else nn.Sequential(*bodies)), output
 
 
 def _copy(module: nn.Module) -> nn.Module:
     try:
         return deepcopy(module)
-    except Exception as error:  # whatever the user's own code may raise
+    except Exception as error:  # user code may raise anything
         reason = " ".join(str(error).split())
-        raise SettingError(f"No copy of {module!r} can be made to train: {reason}") from error
+        raise SettingError(f"{module!r} cannot be copied for training: {reason}") from error
 
 
 def _is_keras(module: nn.Module) -> bool:
