@@ -1,5 +1,8 @@
+import gzip
+import struct
 from contextlib import suppress
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_array_equal
 
 from attar import DataError, FileError
-from attar.data.files.arrays import NpyStream
+from attar.data.files.arrays import NpyStream, parse_idx, read_idx
 
 in_a_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -60,7 +63,7 @@ def test_what_is_no_array_of_rows_is_refused(tmp_path):
     np.save(path, 3.0)
     number = path.read_bytes()
     for bad, error, message in (
-        (content[:-9], FileError, "is damaged: it promises more data than it has."),
+        (content[:-9], FileError, "is damaged: it has less data than its header says."),
         (content[:50], FileError, "is no .npy file, or a damaged one."),
         (b"", FileError, "is no .npy file, or a damaged one."),
         (b"a,b\n1,2\n", FileError, "is no .npy file, or a damaged one."),
@@ -85,3 +88,83 @@ def test_what_is_damaged_is_read_or_refused(tmp_path):
         path.write_bytes(bad)
         with suppress(FileError, DataError):
             assert isinstance(NpyStream(path).read(), np.ndarray)
+
+
+CODES = {8: "u1", 9: "i1", 11: "i2", 12: "i4", 13: "f4", 14: "f8"}
+PATH = Path("some.idx")
+
+
+def idx(array, code):
+    """An IDX file as its specification has it: big-endian throughout."""
+    header = struct.pack(f">BBBB{array.ndim}I", 0, 0, code, array.ndim, *array.shape)
+    return header + array.astype(array.dtype.newbyteorder(">")).tobytes()
+
+
+@given(st.data())
+def test_the_array_of_an_idx_file_is_read(data):
+    code = data.draw(st.sampled_from(sorted(CODES)))
+    array = data.draw(hnp.arrays(CODES[code], hnp.array_shapes(max_dims=4, max_side=4)))
+    found = parse_idx(idx(array, code), PATH)
+    assert found.dtype == array.dtype
+    assert_array_equal(found, array)
+
+
+CONTENT = idx(np.arange(24, dtype=np.int16).reshape(2, 3, 4), 11)
+
+
+@given(st.integers(0, len(CONTENT) - 1))
+def test_an_idx_file_that_ends_early_is_refused(length):
+    with pytest.raises(FileError, match=r"some\.idx is"):
+        parse_idx(CONTENT[:length], PATH)
+
+
+@given(st.binary(min_size=1, max_size=9))
+def test_an_idx_file_that_is_longer_than_it_says_is_refused(more):
+    with pytest.raises(
+        FileError, match=f"its header says 48 bytes of data, and it has {48 + len(more)}"
+    ):
+        parse_idx(CONTENT + more, PATH)
+
+
+@pytest.mark.parametrize(
+    "start", [b"\x01\0\x0b\x03", b"\0\x01\x0b\x03", b"\0\0\x0a\x03", b"PK\3\4"]
+)
+def test_an_idx_file_that_does_not_begin_as_one_is_refused(start):
+    with pytest.raises(FileError, match="does not begin as one"):
+        parse_idx(start + CONTENT[4:], PATH)
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_an_idx_array_or_a_file_error(content):
+    with suppress(FileError):
+        assert isinstance(parse_idx(b"\0\0" + content, PATH), np.ndarray)
+
+
+def test_an_idx_size_beyond_all_memory_is_refused_without_taking_any():
+    content = struct.pack(">BBBB4I", 0, 0, 14, 4, *[2**32 - 1] * 4)
+    with pytest.raises(FileError, match="its header says"):
+        parse_idx(content, PATH)
+
+
+def test_idx_files_may_be_compressed(tmp_path):
+    plain, packed = tmp_path / "a.idx", tmp_path / "a.idx.gz"
+    plain.write_bytes(CONTENT)
+    packed.write_bytes(gzip.compress(CONTENT))
+    assert_array_equal(read_idx(plain), read_idx(packed))
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "checksum", "other"])
+def test_a_damaged_compressed_idx_file_is_refused(tmp_path, damage):
+    packed = bytearray(gzip.compress(CONTENT))
+    if damage == "cut":
+        packed = packed[:-12]
+    elif damage == "flipped":
+        packed[12] ^= 0xFF
+    elif damage == "checksum":
+        packed[-6] ^= 0xFF
+    else:
+        packed = bytearray(CONTENT)
+    path = tmp_path / "a.idx.gz"
+    path.write_bytes(packed)
+    with pytest.raises(FileError, match="cannot be read"):
+        read_idx(path)

@@ -12,8 +12,10 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from attar import DataError, FileError
-from attar.data.files import delimited, frames
-from attar.data.files.tabular import STREAMS, CsvStream, FeatherStream, ParquetStream
+from attar.data.files import base
+from attar.data.files import csv as csv_module
+from attar.data.files.csv import CsvStream
+from attar.data.files.tabular import STREAMS, FeatherStream, ParquetStream
 
 
 def csv(folder, text):
@@ -35,8 +37,8 @@ def written(folder, frame):
 FRAME = pd.DataFrame(
     {
         "float": np.linspace(0, 1, 12, dtype=np.float32),
-        "whole": np.arange(12, dtype=np.int16),
-        "gaps": pd.array([None, 2**62 + 1, *range(10)], dtype="Int64"),
+        "integer": np.arange(12, dtype=np.int16),
+        "missing": pd.array([None, 2**62 + 1, *range(10)], dtype="Int64"),
         "bool": [True, False] * 6,
         "unsure": pd.array([True, False, None] * 4, dtype="boolean"),
         "text": ["p", "q", None, "é,\n"] * 3,
@@ -60,7 +62,7 @@ class TestDtypes:
         for stream in [*streams, CsvStream(tmp_path / "a.csv")]:
             whole = stream.read()
             for rows in (1, 4, 7, 100):
-                monkeypatch.setattr(frames, "rows_of_a_piece", lambda width, rows=rows: rows)
+                monkeypatch.setattr(base, "rows_of_a_piece", lambda width, rows=rows: rows)
                 pieces = list(stream)
                 assert [len(piece) for piece in pieces[:-1]] == [rows] * (11 // rows)
                 for piece in pieces:
@@ -68,10 +70,10 @@ class TestDtypes:
                 assert_frame_equal(pd.concat(pieces), whole)
             monkeypatch.undo()
 
-    def test_of_whole_numbers_and_booleans_with_gaps_in_another_programs_file(
+    def test_of_integers_and_booleans_with_missing_values_in_another_programs_file(
         self, tmp_path, monkeypatch
     ):
-        monkeypatch.setattr(frames, "rows_of_a_piece", lambda width: 2)
+        monkeypatch.setattr(base, "rows_of_a_piece", lambda width: 2)
         table = pa.table(
             {"i": pa.array([1, 2, 3, None], pa.uint8()), "b": [True, True, True, None]}
         )
@@ -80,7 +82,9 @@ class TestDtypes:
             assert piece.dtypes.astype(str).to_list() == ["UInt8", "boolean"]
         assert ParquetStream(tmp_path / "a.parquet").read()["i"].to_list() == [1, 2, 3, pd.NA]
 
-    def test_of_columns_with_dots_in_their_names_and_of_very_many_with_gaps(self, tmp_path):
+    def test_of_columns_with_dots_in_their_names_and_of_very_many_with_missing_values(
+        self, tmp_path
+    ):
         names = ["a.b", *map(str, range(300))]
         table = pa.table([pa.array([1, None])] * len(names), names=names)
         pq.write_table(table, tmp_path / "a.parquet")
@@ -97,8 +101,8 @@ class TestDtypes:
             assert found.dtype == "datetime64[s]"
             assert [None if pd.isna(day) else day.date() for day in found] == days
 
-    def test_levels_of_all_row_groups_are_joined_in_their_order(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(frames, "rows_of_a_piece", lambda width: 2)
+    def test_categories_of_all_row_groups_are_joined_in_their_order(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(base, "rows_of_a_piece", lambda width: 2)
         schema = pa.schema([("c", pa.dictionary(pa.int32(), pa.string()))])
         words = (["b", "a"], ["c", None], ["d", "a"])
         with pq.ParquetWriter(tmp_path / "a.parquet", schema) as writer:
@@ -137,11 +141,11 @@ def test_the_index_is_kept(index, tmp_path, monkeypatch):
     frame.to_parquet(tmp_path / "a.parquet")
     stream = ParquetStream(tmp_path / "a.parquet")
     assert_frame_equal(stream.read(), frame, check_freq=False)
-    monkeypatch.setattr(frames, "rows_of_a_piece", lambda width: 5)
+    monkeypatch.setattr(base, "rows_of_a_piece", lambda width: 5)
     assert_frame_equal(pd.concat(stream), frame, check_freq=False)
 
 
-def test_the_number_of_rows_is_told_where_the_file_tells(tmp_path):
+def test_the_number_of_rows_is_known_where_the_metadata_has_it(tmp_path):
     parquet, *others = written(tmp_path, FRAME)
     assert parquet.rows == 12
     assert [stream.rows for stream in others] == [None, None]
@@ -181,7 +185,7 @@ def test_pieces_of_wide_tables_have_fewer_rows(width, least, most, tmp_path):
 
 
 def test_reading_in_pieces_takes_no_more_memory_for_more_rows(tmp_path, monkeypatch):
-    monkeypatch.setattr(delimited, "BLOCK", 1 << 16)
+    monkeypatch.setattr(csv_module, "BLOCK", 1 << 16)
 
     def most(rows, suffix):
         path = tmp_path / f"a{suffix}"
@@ -215,7 +219,7 @@ class TestArrow:
     def test_feathers_first_version_is_refused(self, tmp_path):
         path = tmp_path / "a.feather"
         path.write_bytes(b"FEA1" + bytes(99) + b"FEA1")
-        with pytest.raises(FileError, match="is of Feather's first version: write it anew"):
+        with pytest.raises(FileError, match="is of Feather's first version: write it again"):
             FeatherStream(path).read()
 
     def test_what_is_damaged_is_read_or_refused_in_one_sentence(self, tmp_path):

@@ -15,7 +15,7 @@ from numpy.testing import assert_array_equal
 from pandas.testing import assert_frame_equal
 
 from attar import DataError, FileError
-from attar.data.files import tablewriters
+from attar.data.files import writers
 from attar.data.files.arrays import NpyStream
 from attar.data.files.tabular import STREAMS
 from attar.data.files.writers import SUFFIXES, writer_for
@@ -24,7 +24,7 @@ in_a_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixtur
 TYPED = (".parquet", ".feather", ".arrow")
 TABLES = (".csv", ".csv.gz", *TYPED)
 
-MOMENTS = st.datetimes(pd.Timestamp(1700, 1, 1), pd.Timestamp(2200, 1, 1))
+DATETIMES = st.datetimes(pd.Timestamp(1700, 1, 1), pd.Timestamp(2200, 1, 1))
 MONTH = pd.Timedelta("30D")
 COLUMNS = {
     "int64": st.integers(-(2**63), 2**63 - 1),
@@ -37,15 +37,15 @@ COLUMNS = {
     "str": st.none() | st.text('xyz é,"\n\r', min_size=1, max_size=6),
     "category": st.none() | st.sampled_from(["p", "q", "é,"]),
     "datetime64[s]": st.none() | st.dates(),
-    "datetime64[us]": st.none() | MOMENTS,
-    "datetime64[ns, UTC]": st.none() | MOMENTS,
+    "datetime64[us]": st.none() | DATETIMES,
+    "datetime64[ns, UTC]": st.none() | DATETIMES,
     "timedelta64[us]": st.none() | st.timedeltas(-MONTH, MONTH),
 }
 
 
 @st.composite
 def tables(draw, names=tuple(COLUMNS)):
-    """Draw frames of some of these columns, with a gap at the end where the dtype is for gaps."""
+    """Draw frames of some of these columns; masked dtypes end with a missing value."""
     n = draw(st.integers(1, 8))
     columns = {}
     for name in draw(st.lists(st.sampled_from(names), min_size=1, unique=True)):
@@ -236,25 +236,25 @@ class TestArrays:
         for piece in (frame, pa.Table.from_pandas(frame)):
             found = NpyStream(write(tmp_path / "a.npy", piece)).read()
             assert_array_equal(found, [[1, 0.5], [2, 1.5]])
-        gaps = pd.DataFrame({"a": pd.array([1, None], "Int64")})
-        found = NpyStream(write(tmp_path / "a.npy", gaps)).read()
+        masked = pd.DataFrame({"a": pd.array([1, None], "Int64")})
+        found = NpyStream(write(tmp_path / "a.npy", masked)).read()
         assert_array_equal(found, [[1], [np.nan]])
 
 
-def test_row_groups_are_of_a_good_size_whatever_the_pieces(tmp_path, monkeypatch):
+def test_row_groups_do_not_depend_on_the_pieces(tmp_path, monkeypatch):
     def groups(*pieces):
-        facts = pq.read_metadata(write(tmp_path / "a.parquet", *pieces))
-        return [facts.row_group(i).num_rows for i in range(facts.num_row_groups)]
+        metadata = pq.read_metadata(write(tmp_path / "a.parquet", *pieces))
+        return [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
 
     piece = pd.DataFrame({"a": np.zeros(1000)})
     assert groups(*[piece] * 300) == [132_000, 132_000, 36_000]
-    monkeypatch.setattr(tablewriters, "GROUP_BYTES", 20_000)
+    monkeypatch.setattr(writers, "GROUP_BYTES", 20_000)
     assert groups(*[piece] * 7) == [3000, 3000, 1000]
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_memory_does_not_grow_with_the_pieces(suffix, tmp_path, monkeypatch):
-    monkeypatch.setattr(tablewriters, "GROUP_ROWS", 4096)
+    monkeypatch.setattr(writers, "GROUP_ROWS", 4096)
     piece = np.random.default_rng(0).normal(size=(1024, 8))
     taken = []
     tracemalloc.start()
@@ -347,11 +347,11 @@ class TestRefusals:
             assert "\n" not in str(caught.value)
 
     def test_of_lists_in_csv(self, tmp_path):
-        with pytest.raises(DataError, match=r"values of type list<.*> have no place in CSV"):
+        with pytest.raises(DataError, match=r"values of type list<.*> cannot be written as CSV"):
             write(tmp_path / "a.csv", pd.DataFrame({"a": [[1, 2]]}))
 
-    def test_of_other_levels_in_arrow_files(self, tmp_path):
-        pieces = [pd.DataFrame({"a": pd.Categorical([level])}) for level in "pq"]
+    def test_of_other_categories_in_arrow_files(self, tmp_path):
+        pieces = [pd.DataFrame({"a": pd.Categorical([category])}) for category in "pq"]
         with pytest.raises(DataError, match="cannot hold this data: Dictionary replacement"):
             write(tmp_path / "a.feather", *pieces)
         assert read(write(tmp_path / "a.parquet", *pieces))["a"].to_list() == ["p", "q"]

@@ -1,17 +1,14 @@
-"""Array files: .npy, .npz and IDX."""
+"""Array files: .npy and IDX."""
 
 from __future__ import annotations
 
 import gzip
 import math
 import struct
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from attar.data.files.base import FileStream, readable, rows_of_a_piece
 from attar.data.kind import Rows
@@ -26,35 +23,32 @@ def unpacked(path: Path) -> bytes:
     Raises
     ------
     FileError
-        If it cannot be uncompressed.
+        If it cannot be read or uncompressed.
     """
     opener = gzip.open if path.name.endswith(".gz") else open
-    try:
-        with opener(path, "rb") as file:
-            content: bytes = file.read()
-    except (gzip.BadGzipFile, EOFError, zlib.error):
-        raise FileError(f"{path} is damaged: it cannot be uncompressed.") from None
+    with readable(path), opener(path, "rb") as file:
+        content: bytes = file.read()
     return content
 
 
-def read_idx(path: Path) -> NDArray[Any]:
+def read_idx(path: Path) -> Rows:
     """Return the array in an IDX file.
 
     Raises
     ------
     FileError
-        If it is no IDX file, or shorter or longer than it says.
+        If it is no IDX file, or shorter or longer than its header says.
     """
     return parse_idx(unpacked(path), path)
 
 
-def parse_idx(content: bytes, path: Path) -> NDArray[Any]:
+def parse_idx(content: bytes, path: Path) -> Rows:
     """Return the array in the content of an IDX file; the path is for messages.
 
     Raises
     ------
     FileError
-        If it is no IDX file, or shorter or longer than it says.
+        If it is no IDX file, or shorter or longer than its header says.
     """
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in _DTYPES:
         raise FileError(f"{path} is no IDX file: it does not begin as one.")
@@ -66,7 +60,7 @@ def parse_idx(content: bytes, path: Path) -> NDArray[Any]:
     expected = math.prod(shape) * dtype.itemsize
     if len(content) - start != expected:
         raise FileError(
-            f"{path} is damaged: it promises {expected} bytes of data and has "
+            f"{path} is damaged: its header says {expected} bytes of data, and it has "
             f"{len(content) - start}."
         )
     array = np.frombuffer(content, dtype, offset=start).reshape(shape)
@@ -83,7 +77,7 @@ class NpyStream(FileStream):
     Raises
     ------
     FileError
-        When read, if it is no such file, or shorter than it says, or holds Python objects.
+        When read, if it is no such file, or shorter than its header says, or holds Python objects.
     DataError
         When read, if it holds a single value.
     """
@@ -110,24 +104,24 @@ class NpyStream(FileStream):
         """The length of the array."""
         return len(self._mapped())
 
-    def _copied(self, part: slice) -> Rows:
+    def _copied(self, rows: slice) -> Rows:
         # Each time from a new map: pages count as memory for as long as they are mapped.
-        return np.array(self._mapped()[part], order="C", subok=False)
+        return np.array(self._mapped()[rows], order="C", subok=False)
 
     def _mapped(self) -> Rows:
         with readable(self.path):
             try:
                 array: Rows = np.lib.format.open_memmap(self.path, mode="r")
             except (ValueError, OverflowError) as error:
-                raise FileError(f"{self.path} {_fault(str(error))}.") from None
+                raise FileError(f"{self.path} {_reason(str(error))}.") from None
         if not array.ndim:
             raise DataError(f"{self.path} holds a single value: save an array of rows.")
         return array
 
 
-def _fault(message: str) -> str:
+def _reason(message: str) -> str:
     if "objects" in message:
         return "holds Python objects, which are never loaded: save an array of numbers"
     if "mmap length" in message or "too large" in message:
-        return "is damaged: it promises more data than it has"
+        return "is damaged: it has less data than its header says"
     return "is no .npy file, or a damaged one"

@@ -1,4 +1,4 @@
-"""Files as streams of rows."""
+"""Files as streams of rows, and what all files of tables have in common."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+from pandas.api.extensions import ExtensionDtype
 
+from attar.data.kind import Rows
 from attar.data.stream import Stream
 from attar.errors import AttarError, DataError, FileError, first_line
 
-# A piece has about this many bytes, and no more than so many rows, or fewer.
-BYTES, MOST, FEWEST = 10 << 20, 1 << 16, 1 << 10
+# A piece has about this many bytes, and a number of rows between these two.
+BYTES, MAX_ROWS, MIN_ROWS = 10 << 20, 1 << 16, 1 << 10
 
 
 class FileStream(Stream):
@@ -34,29 +35,29 @@ class FileStream(Stream):
 
     @property
     def fingerprint(self) -> str:
-        """The file's place, size and time of change."""
+        """The file's path, size and modification time."""
         with readable(self.path):
-            facts = self.path.stat()
-        return f"{self.path.resolve()} {facts.st_size} {facts.st_mtime_ns}"
+            status = self.path.stat()
+        return f"{self.path.resolve()} {status.st_size} {status.st_mtime_ns}"
 
     @property
     @abstractmethod
     def rows(self) -> int | None:
-        """How many rows there are, if the file says so; None where they must be counted."""
+        """The number of rows, if the file's metadata has it; None where rows must be counted."""
 
     @abstractmethod
-    def read(self) -> Any:
-        """Return all pieces as one: what is read whole and what is streamed are the same."""
+    def read(self) -> pd.DataFrame | Rows:
+        """Return all pieces as one."""
 
 
 @contextmanager
 def readable(path: str | Path) -> Iterator[None]:
-    """Tell in one sentence what keeps a file from being read.
+    """Turn whatever a reader raises into one sentence.
 
     Raises
     ------
     FileError
-        In place of whatever a reader raises.
+        In place of any error that is not attar's own.
     """
     try:
         yield
@@ -66,13 +67,13 @@ def readable(path: str | Path) -> Iterator[None]:
         raise FileError(f"{path} may not be read: change its permissions.") from None
     except FileNotFoundError:
         raise FileError(f"There is no file {path}.") from None
-    except Exception as error:  # on damaged files readers raise whatever they like
+    except Exception as error:  # on damaged files readers raise errors of any type
         raise FileError(f"{path} cannot be read: {first_line(error)}.") from None
 
 
 def rows_of_a_piece(width: int) -> int:
     """Return how many rows a piece has where a row takes so many bytes."""
-    return max(FEWEST, min(MOST, BYTES // max(1, width)))
+    return max(MIN_ROWS, min(MAX_ROWS, BYTES // max(1, width)))
 
 
 PLAIN = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
@@ -91,12 +92,12 @@ def plain(column: pa.Array) -> pa.Array:
     if type_ == column.type:
         return column
     if pa.types.is_dictionary(type_):
-        levels = column.dictionary.cast(type_.value_type)
-        return pa.DictionaryArray.from_arrays(column.indices, levels, ordered=type_.ordered)
+        categories = column.dictionary.cast(type_.value_type)
+        return pa.DictionaryArray.from_arrays(column.indices, categories, ordered=type_.ordered)
     return column.cast(type_)
 
 
-MASKED: dict[pa.DataType, Any] = {
+MASKED: dict[pa.DataType, ExtensionDtype] = {
     pa.bool_(): pd.BooleanDtype(),
     pa.int8(): pd.Int8Dtype(),
     pa.int16(): pd.Int16Dtype(),
@@ -111,28 +112,28 @@ MASKED: dict[pa.DataType, Any] = {
 
 @dataclass(frozen=True)
 class FrameForm:
-    """What the frames of one table have in common.
+    """The dtypes, categories and index that all frames of one table share.
 
-    - Whole numbers and booleans of which any is missing are of pandas' masked dtypes (``Int64``,
-      ``boolean``): they stay exact, and remain whole numbers and booleans when they are written.
-    - Dates are ``datetime64[s]``, a unit that points in time in files do not have.
-    - Categories have the levels of the whole table, in the order in which they come.
+    - Integers and booleans with missing values are of pandas' masked dtypes (``Int64``,
+      ``boolean``): they stay exact, and are written as integers and booleans again.
+    - Dates are ``datetime64[s]``, a unit that datetimes in files do not have.
+    - Categories are those of the whole table, in order of appearance.
     - All else is as :func:`pandas.read_parquet` has it, the index included.
 
     Attributes
     ----------
     schema : pyarrow.Schema
     masked : set of str
-        The columns of whole numbers or booleans of which any is missing.
-    levels : dict of pyarrow.Array
-        The levels of each column of categories.
+        The columns of integers or booleans with missing values.
+    categories : dict of pyarrow.Array
+        The categories of each categorical column.
     index : RangeIndex
-        The numbers of the rows, for a table without an index of its own.
+        The row numbers, for a table without an index of its own.
     """
 
     schema: pa.Schema
     masked: set[str]
-    levels: dict[str, pa.Array]
+    categories: dict[str, pa.Array]
     index: pd.RangeIndex
 
     def frame(self, batches: list[pa.RecordBatch], start: int) -> pd.DataFrame:
@@ -144,7 +145,7 @@ class FrameForm:
         for name in frame.columns:
             if str(name) in self.masked:
                 column = table.column(str(name))
-                frame[name] = MASKED[column.type].__from_arrow__(column)
+                frame[name] = column.to_pandas(types_mapper=MASKED.get).array
         if isinstance(frame.index, pd.RangeIndex):
             frame.index = self.index[start : start + len(frame)]
         return frame
@@ -152,9 +153,9 @@ class FrameForm:
     def _plain(self, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
         if pa.types.is_date(column.type):
             return column.cast(pa.timestamp("s"))
-        if name in self.levels:
-            chunks = [_recoded(chunk, self.levels[name]) for chunk in column.chunks]
-            coded = pa.dictionary(pa.int32(), self.levels[name].type, column.type.ordered)
+        if name in self.categories:
+            chunks = [_recoded(chunk, self.categories[name]) for chunk in column.chunks]
+            coded = pa.dictionary(pa.int32(), self.categories[name].type, column.type.ordered)
             return pa.chunked_array(chunks, coded)
         return column
 
@@ -171,14 +172,14 @@ class TableStream(FileStream):
     FileError
         When read, if the file is damaged.
     DataError
-        When read, if two columns have one name.
+        When read, if two columns have the same name.
     """
 
     def __iter__(self) -> Iterator[pd.DataFrame]:
-        """Yield frames with the same columns, dtypes and levels."""
+        """Yield frames with the same columns, dtypes and categories."""
         with readable(self.path):
             start = 0
-            for batches in evenly(self._batches()):
+            for batches in rebatched(self._batches()):
                 frame = self._form.frame(batches, start)
                 start += len(frame)
                 yield frame
@@ -204,35 +205,37 @@ class TableStream(FileStream):
         return FrameForm(
             schema,
             self._with_missing([f.name for f in schema if f.type in MASKED and f.nullable]),
-            self._levels([f.name for f in schema if pa.types.is_dictionary(f.type)]),
-            _numbers(schema, self.rows),
+            self._categories([f.name for f in schema if pa.types.is_dictionary(f.type)]),
+            _row_numbers(schema, self.rows),
         )
 
     def _require_unique(self, names: list[str]) -> None:
         index = pd.Index(names)
         if not index.is_unique:
-            twice = index[index.duplicated()][0]
-            raise DataError(f"{self.path} has more than one column named {twice!r}: rename them.")
+            repeated = index[index.duplicated()][0]
+            raise DataError(
+                f"{self.path} has more than one column named {repeated!r}: rename them."
+            )
 
     def _with_missing(self, names: list[str]) -> set[str]:
-        """Return those of these columns of which any value is missing."""
+        """Return those of these columns that have missing values."""
         found: set[str] = set()
         for batch in self._batches(names) if names else ():
             found |= {name for name in names if batch.column(name).null_count}
         return found
 
-    def _levels(self, names: list[str]) -> dict[str, pa.Array]:
-        levels: dict[str, pa.Array] = {}
+    def _categories(self, names: list[str]) -> dict[str, pa.Array]:
+        categories: dict[str, pa.Array] = {}
         for batch in self._batches(names) if names else ():
             for name in names:
                 own = batch.column(name).dictionary.drop_null().unique()
-                known = levels.get(name, own[:0])
+                known = categories.get(name, own[:0])
                 new = own.filter(pc.invert(pc.is_in(own, value_set=known)))
-                levels[name] = pa.concat_arrays([known, new])
-        return levels
+                categories[name] = pa.concat_arrays([known, new])
+        return categories
 
 
-def evenly(batches: Iterable[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
+def rebatched(batches: Iterable[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
     """Yield the rows of batches of any lengths in pieces of one length, fit for the first batch."""
     piece: list[pa.RecordBatch] = []
     length = size = 0
@@ -249,16 +252,17 @@ def evenly(batches: Iterable[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
         yield piece
 
 
-def _recoded(column: pa.DictionaryArray, levels: pa.Array) -> pa.DictionaryArray:
-    places = pc.index_in(column.dictionary, value_set=levels)
+def _recoded(column: pa.DictionaryArray, categories: pa.Array) -> pa.DictionaryArray:
+    places = pc.index_in(column.dictionary, value_set=categories)
     return pa.DictionaryArray.from_arrays(
-        places.take(column.indices), levels, ordered=column.type.ordered
+        places.take(column.indices), categories, ordered=column.type.ordered
     )
 
 
-def _numbers(schema: pa.Schema, rows: int | None) -> pd.RangeIndex:
-    facts: dict[str, Any] = schema.pandas_metadata or {}
-    for entry in facts.get("index_columns", ()):
+def _row_numbers(schema: pa.Schema, rows: int | None) -> pd.RangeIndex:
+    """Return the range that pandas noted as the index, if it fits; else 0, 1, ..."""
+    metadata = schema.pandas_metadata or {}
+    for entry in metadata.get("index_columns", ()):
         if isinstance(entry, dict) and entry.get("kind") == "range":
             numbers = pd.RangeIndex(entry["start"], entry["stop"], entry["step"])
             if len(numbers) == rows:

@@ -18,8 +18,8 @@ from attar.errors import DataError, FileError, first_line
 MISSING = ("", "NA", "N/A", "#N/A", "NaN", "nan", "NULL", "null", "<NA>")
 TRUE, FALSE = ("True", "true", "TRUE"), ("False", "false", "FALSE")
 
-# Each type takes all that those before it take.
-LADDERS = (
+# In each row, a type holds all that those before it hold.
+PROMOTIONS = (
     (pa.int64(), pa.float64()),
     (pa.bool_(),),
     (pa.date32(), pa.timestamp("us"), pa.timestamp("ns")),
@@ -28,18 +28,17 @@ LADDERS = (
 NUMBER = r"^[ \t]*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?[ \t]*$"
 IDENTIFIER = r"^[ \t]*-?0[0-9xX]"
 
-# A column of which more than this share are numbers is one of numbers, with something wrong.
-# As a look costs time, the share is that among so many values of each batch.
-MOSTLY, LOOK = 0.9, 1000
+# A column of which more than this share are numbers is numeric, and its other values are errors.
+# To save time, the share is that among the first values of each batch.
+NUMERIC_SHARE, FIRST = 0.9, 1000
 
 
 class CellType:
-    """The type of a column of text, from all its values, which come in batches.
+    """The type of a column of text, inferred from all its values, which come in batches.
 
-    It is the first of these that takes them all: whole numbers (64 bits), numbers (double
-    precision), booleans, dates, points in time (of microseconds or nanoseconds, local or UTC),
-    text. Whole numbers that begin with a 0 are identifiers: text. Columns without any value are
-    of numbers.
+    It is the first of these that holds them all: integers (64 bits), floating point (double
+    precision), booleans, dates, datetimes (of microseconds or nanoseconds, local or UTC), text.
+    Integers that begin with a 0 are identifiers: text. Columns without values are floating point.
 
     Attributes
     ----------
@@ -49,54 +48,54 @@ class CellType:
 
     def __init__(self) -> None:
         self.missing = False
-        self._ladder: tuple[pa.DataType, ...] | None = None
+        self._types: tuple[pa.DataType, ...] | None = None
         self._values = self._numbers = self._rows = 0
         self._identifiers = False
-        self._odd: tuple[str, int] | None = None
+        self._first_text: tuple[str, int] | None = None
 
     @property
     def type(self) -> pa.DataType:
         """The type."""
-        if self._ladder is None:
+        if self._types is None:
             return pa.float64()
-        return self._ladder[0] if self._ladder else pa.string()
+        return self._types[0] if self._types else pa.string()
 
     @property
-    def odd(self) -> tuple[str, int] | None:
-        """The first value that is no number, and its row, in a column that is mostly of numbers."""
-        if self._identifiers or self._numbers <= MOSTLY * self._values:
+    def invalid(self) -> tuple[str, int] | None:
+        """The first value that is no number, and its row, in a column that is mostly numeric."""
+        if self._identifiers or self._numbers <= NUMERIC_SHARE * self._values:
             return None
-        return self._odd
+        return self._first_text
 
     def add(self, texts: pa.Array) -> None:
-        """Look at the next rows: strings, null where a value is missing."""
-        known = texts.drop_null()
-        self.missing |= len(known) < len(texts)
-        if len(known):
-            self._climb(known)
-            self._count(known[:LOOK])
-            if self._ladder == () and not self._identifiers and self._odd is None:
-                self._odd = _first_text(texts, self._rows)
+        """Update the type by the next rows: strings, null where a value is missing."""
+        values = texts.drop_null()
+        self.missing |= len(values) < len(texts)
+        if len(values):
+            self._promote(values)
+            self._count(values[:FIRST])
+            if self._types == () and not self._identifiers and self._first_text is None:
+                self._first_text = _first_text(texts, self._rows)
         self._rows += len(texts)
 
-    def _climb(self, known: pa.Array) -> None:
-        ladders = LADDERS if self._ladder is None else (self._ladder,)
-        climbed = (ladder[i:] for ladder in ladders for i in range(len(ladder)))
-        self._ladder = next((ladder for ladder in climbed if _all_are(ladder[0], known)), ())
-        if self._is_numeric and _any_match(IDENTIFIER, known):
-            self._identifiers, self._ladder = True, ()
+    def _promote(self, values: pa.Array) -> None:
+        rows = PROMOTIONS if self._types is None else (self._types,)
+        candidates = (row[i:] for row in rows for i in range(len(row)))
+        self._types = next((types for types in candidates if _all_are(types[0], values)), ())
+        if self._is_numeric and _any_match(IDENTIFIER, values):
+            self._identifiers, self._types = True, ()
 
-    def _count(self, known: pa.Array) -> None:
-        self._values += len(known)
+    def _count(self, values: pa.Array) -> None:
+        self._values += len(values)
         if self._is_numeric:
-            self._numbers += len(known)
-        elif not self._ladder:
-            self._numbers += pc.match_substring_regex(known, NUMBER).true_count
-            self._identifiers |= _any_match(IDENTIFIER, known)
+            self._numbers += len(values)
+        elif not self._types:
+            self._numbers += pc.match_substring_regex(values, NUMBER).true_count
+            self._identifiers |= _any_match(IDENTIFIER, values)
 
     @property
     def _is_numeric(self) -> bool:
-        return bool(self._ladder and self._ladder[-1] == pa.float64())
+        return bool(self._types and self._types[-1] == pa.float64())
 
 
 def _all_are(type_: pa.DataType, texts: pa.Array) -> bool:
@@ -105,8 +104,8 @@ def _all_are(type_: pa.DataType, texts: pa.Array) -> bool:
     if pa.types.is_integer(type_) or pa.types.is_floating(type_):
         texts = pc.ascii_trim(texts, " \t")
     try:
-        # A cast goes on to the end after it has failed, slowly: few values are tried before all.
-        texts[:LOOK].cast(type_)
+        # A cast goes on to the end after it has failed, slowly: a few values are tried first.
+        texts[:FIRST].cast(type_)
         texts.cast(type_)
     except pa.ArrowInvalid:
         return False
@@ -128,12 +127,12 @@ RAGGED = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+)")
 
 
 class CsvStream(TableStream):
-    """The rows of a CSV file (UTF-8, commas, a line of names), also of a compressed one.
+    """The rows of a CSV file (UTF-8, commas, a header line), also of a compressed one.
 
-    The columns' types are found from all rows, in a first pass, so that they are the same however
-    the file is read: see :class:`~attar.data.files.csv.CellType`. Missing are empty cells and
-    those that say ``NA``, ``N/A``, ``#N/A``, ``NaN``, ``nan``, ``NULL``, ``null`` or ``<NA>``;
-    other words, as ``None`` or ``n/a``, are text.
+    The columns' types are inferred from all rows, in a first pass, so that they are the same
+    however the file is read: see :class:`CellType`. Missing values are empty cells and those that
+    say ``NA``, ``N/A``, ``#N/A``, ``NaN``, ``nan``, ``NULL``, ``null`` or ``<NA>``; other words,
+    such as ``None`` or ``n/a``, are text.
 
     Parameters
     ----------
@@ -142,14 +141,14 @@ class CsvStream(TableStream):
     Raises
     ------
     FileError
-        When read, if it is no such file, or one of its lines is broken.
+        When read, if it is no such file, or one of its lines is malformed.
     DataError
-        When read, if it is empty, two columns have one name, or a column of numbers holds text.
+        When read, if it is empty, two columns have the same name, or a numeric column holds text.
     """
 
     @property
     def rows(self) -> None:
-        """None: they must be counted."""
+        """None: rows must be counted."""
 
     def _schema(self) -> pa.Schema:
         return pa.schema([(name, cell.type) for name, cell in self._cells.items()])
@@ -171,14 +170,14 @@ class CsvStream(TableStream):
                 for cell, texts in zip(cells.values(), batch.columns, strict=True):
                     cell.add(texts)
                 last = batch.column(len(names) - 1)[-1].as_py()
-        if last and "\n" in last and not self._ends_closed():
+        if last and "\n" in last and not self._ends_quoted():
             raise FileError(f"{self.path} cannot be read: a quote is never closed.")
         for name, cell in cells.items():
-            if cell.odd:
-                text, row = cell.odd
+            if cell.invalid:
+                text, row = cell.invalid
                 raise DataError(
                     f"{self.path} has {text[:40]!r} in about line {row + 2}, where column {name!r} "
-                    "holds numbers: empty such cells, or give the table as Parquet."
+                    "holds numbers: leave such cells empty, or give the table as Parquet."
                 )
         return cells
 
@@ -232,7 +231,7 @@ class CsvStream(TableStream):
         with opener(self.path, "rb") as file:
             yield from file
 
-    def _ends_closed(self) -> bool:
+    def _ends_quoted(self) -> bool:
         """Whether the last line ends with a quote, and not with two, which stand for one."""
         *_, last = (line.strip() for line in self._lines() if line.strip())
         return (len(last) - len(last.rstrip(b'"'))) % 2 == 1

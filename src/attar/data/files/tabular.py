@@ -1,10 +1,9 @@
-"""Tables from files, whole or in pieces: CSV, Parquet, Arrow."""
+"""Parquet and Arrow files, and the streams of all files of tables by suffix."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.ipc as ipc
@@ -47,7 +46,7 @@ class ParquetStream(TableStream):
 class FeatherStream(TableStream):
     """The rows of a Feather or Arrow file, also of one in Arrow's streaming format.
 
-    A batch of the file is taken as it is: one that is compressed and large is large in memory.
+    Batches are read as they are in the file: a large compressed one takes its full size in memory.
 
     Parameters
     ----------
@@ -56,7 +55,7 @@ class FeatherStream(TableStream):
 
     @property
     def rows(self) -> None:
-        """None: the format counts the rows of each batch only."""
+        """None: the format has only the number of rows of each batch."""
 
     def _schema(self) -> pa.Schema:
         with self._opened() as reader:
@@ -75,11 +74,13 @@ class FeatherStream(TableStream):
                 yield pa.RecordBatch.from_arrays(arrays, batch.schema.names)
 
     @contextmanager
-    def _opened(self, places: list[int] | None = None) -> Iterator[Any]:
+    def _opened(
+        self, places: list[int] | None = None
+    ) -> Iterator[ipc.RecordBatchFileReader | ipc.RecordBatchStreamReader]:
         with self.path.open("rb") as file:
             start = file.read(6)
         if start.startswith(b"FEA1"):
-            raise FileError(f"{self.path} is of Feather's first version: write it anew.")
+            raise FileError(f"{self.path} is of Feather's first version: write it again.")
         options = ipc.IpcReadOptions(included_fields=places)
         with pa.memory_map(str(self.path)) as source:
             open_ = ipc.open_file if start == b"ARROW1" else ipc.open_stream
@@ -88,10 +89,11 @@ class FeatherStream(TableStream):
 
 def _row_bytes(file: pq.ParquetFile) -> int:
     """Return how many bytes a row takes, by the columns' types and by what is in the file."""
-    facts = file.metadata
-    stored = sum(facts.row_group(i).total_byte_size for i in range(facts.num_row_groups))
+    metadata = file.metadata
+    groups = map(metadata.row_group, range(metadata.num_row_groups))
+    stored = sum(group.total_byte_size for group in groups)
     bits = sum(field.type.bit_width for field in file.schema_arrow if _has_width(field.type))
-    return max(int(bits) // 8, int(stored) // max(1, int(facts.num_rows)))
+    return max(int(bits) // 8, int(stored) // max(1, int(metadata.num_rows)))
 
 
 def _has_width(type_: pa.DataType) -> bool:

@@ -10,9 +10,9 @@ import zipfile
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -20,16 +20,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.ipc as ipc
 import pyarrow.parquet as pq
+from pandas.api.extensions import ExtensionDtype
 from scipy import sparse
 
-from attar.data.files.base import MOST, plain, plain_type
+from attar.data.files.base import MAX_ROWS, plain, plain_type
 from attar.data.kind import Rows
 from attar.errors import DataError, FileError, first_line
 from attar.storage import written_whole
 
 
 class Writer(ABC):
-    """Writes rows to a file that is open.
+    """Writes rows to an open file.
 
     Parameters
     ----------
@@ -37,40 +38,42 @@ class Writer(ABC):
         The file's name, for messages.
     file : binary file
     names : sequence of str or None
-        The columns of arrays (n, columns), where the format has room for them.
+        The column names of arrays (n, columns), where the format has them.
     """
 
-    def __init__(self, path: Path, file: IO[bytes], names: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, path: Path, file: BufferedIOBase, names: Sequence[str] | None = None
+    ) -> None:
         self.path, self.file, self.names = path, file, names
 
     @abstractmethod
-    def write(self, piece: Any) -> None:
+    def write(self, piece: object) -> None:
         """Write the next rows, of the same form as the first.
 
         Parameters
         ----------
-        piece : DataFrame, array (n, ...), or a table that speaks Arrow's C interface
+        piece : DataFrame, array (n, ...), sparse matrix, or a table with ``__arrow_c_stream__``
 
         Raises
         ------
         DataError
-            If the format has no place for such rows.
+            If the format cannot hold such rows.
         FileError
             If they are of another form than those before.
         """
 
     @abstractmethod
     def finish(self) -> None:
-        """Write what can be written only when all rows are.
+        """Write what comes after the last row.
 
         Raises
         ------
         DataError
-            If there were none.
+            If there were no rows.
         """
 
     def close(self) -> None:
-        """Let go of what was taken, also after a failure."""
+        """Release all resources, also after a failure."""
         self.file.flush()
 
     def _nothing(self) -> DataError:
@@ -80,14 +83,14 @@ class Writer(ABC):
 class NpyWriter(Writer):
     """Writes an array (n, ...) in NumPy's own format."""
 
-    _dtype: np.dtype[Any] | None = None
+    _dtype: np.dtype[np.generic] | None = None
     _shape: tuple[int, ...] = ()
     _rows = 0
 
-    def write(self, piece: Any) -> None:
+    def write(self, piece: object) -> None:
         """Write the next rows; frames as the array of their values."""
         if sparse.issparse(piece):
-            raise DataError(f"{self.path} has no place for a sparse matrix: write .npz.")
+            raise DataError(f"{self.path} cannot hold a sparse matrix: write .npz.")
         array = np.ascontiguousarray(as_array(piece))
         if array.dtype.hasobject:
             raise DataError(
@@ -112,56 +115,58 @@ class NpyWriter(Writer):
         self.file.seek(0)
         self._write_header(self._dtype)
 
-    def _write_header(self, dtype: np.dtype[Any]) -> None:
+    def _write_header(self, dtype: np.dtype[np.generic]) -> None:
         # NumPy leaves room in it for any number of rows.
-        facts = {
+        header = {
             "descr": np.lib.format.dtype_to_descr(dtype),
             "fortran_order": False,
             "shape": (self._rows, *self._shape),
         }
-        np.lib.format.write_array_header_1_0(self.file, facts)
+        np.lib.format.write_array_header_1_0(self.file, header)
 
 
-class NpzWriter(NpyWriter):
-    """Writes an array (n, ...) named X to a compressed archive, by way of a temporary file.
+class NpzWriter(Writer):
+    """Writes an array (n, ...) named X to a compressed archive, or a sparse matrix as SciPy does.
 
-    Sparse matrices go into one as SciPy has them.
+    An array goes to a temporary file first; sparse matrices are kept until all are there.
     """
 
-    def __init__(self, path: Path, file: IO[bytes], names: Sequence[str] | None = None) -> None:
-        beside = tempfile.TemporaryFile(dir=path.parent)  # noqa: SIM115
-        super().__init__(path, beside, names)
-        self._archive = file
-        self._matrices: list[Any] = []
+    def __init__(
+        self, path: Path, file: BufferedIOBase, names: Sequence[str] | None = None
+    ) -> None:
+        super().__init__(path, file, names)
+        self._temporary = tempfile.TemporaryFile(dir=path.parent)  # noqa: SIM115
+        self._array = NpyWriter(path, self._temporary)
+        self._matrices: list[sparse.spmatrix | sparse.sparray] = []
 
-    def write(self, piece: Any) -> None:
-        """Write the next rows; those of sparse matrices are kept until all are there."""
+    def write(self, piece: object) -> None:
+        """Write the next rows."""
         if sparse.issparse(piece):
             self._matrices.append(piece)
         else:
-            super().write(piece)
+            self._array.write(piece)
 
     def finish(self) -> None:
-        """Compress what was written."""
+        """Compress the rows."""
         if self._matrices:
             layout = self._matrices[0].format
-            sparse.save_npz(self._archive, sparse.vstack(self._matrices, format=layout))
+            sparse.save_npz(self.file, sparse.vstack(self._matrices, format=layout))
             return
-        super().finish()
-        self.file.seek(0)
+        self._array.finish()
+        self._temporary.seek(0)
         with (
-            zipfile.ZipFile(self._archive, "w", zipfile.ZIP_DEFLATED) as archive,
+            zipfile.ZipFile(self.file, "w", zipfile.ZIP_DEFLATED) as archive,
             archive.open("X.npy", "w", force_zip64=True) as entry,
         ):
-            shutil.copyfileobj(self.file, entry, 1 << 20)
+            shutil.copyfileobj(self._temporary, entry, 1 << 20)
 
     def close(self) -> None:
         """Delete the temporary file."""
-        self.file.close()
+        self._temporary.close()
 
 
-def as_array(piece: Any) -> Rows:
-    """Return rows of any form as an array; missing whole numbers of a table become NaN."""
+def as_array(piece: object) -> Rows:
+    """Return rows of any form as an array; missing integers of a table become NaN."""
     if hasattr(piece, "__arrow_c_stream__") and not isinstance(piece, pd.DataFrame):
         piece = pa.table(piece).to_pandas()
     if isinstance(piece, pd.DataFrame):
@@ -170,7 +175,7 @@ def as_array(piece: Any) -> Rows:
     return np.asarray(piece)
 
 
-def _is_masked(dtype: Any) -> bool:
+def _is_masked(dtype: np.dtype[np.generic] | ExtensionDtype) -> bool:
     return pd.api.types.is_extension_array_dtype(dtype) and pd.api.types.is_numeric_dtype(dtype)
 
 
@@ -180,14 +185,14 @@ TEXT = pa.string()
 def cell_texts(column: pa.Array) -> pa.Array:
     """Return a column as the cells of a CSV file: text, empty where a value is missing.
 
-    Numbers are the shortest text that stands for them, with ``.0`` where a number of floating
-    point is whole. Booleans are ``True`` and ``False``. Dates and times are of ISO 8601 with a
+    Numbers have the fewest digits that read as the same value, floating point with ``.0`` where it
+    is an integer. Booleans are ``True`` and ``False``. Dates and times are of ISO 8601 with a
     blank between them. Text is in quotes where it must be.
 
     Raises
     ------
     TypeError
-        If cells have no such text, as bytes and lists.
+        If CSV has no text for the values: bytes, lists.
     """
     type_ = column.type
     if pa.types.is_dictionary(type_):
@@ -204,7 +209,7 @@ def cell_texts(column: pa.Array) -> pa.Array:
     elif pa.types.is_primitive(type_) or pa.types.is_decimal(type_) or pa.types.is_null(type_):
         texts = column.cast(TEXT)
     else:
-        raise TypeError(f"values of type {type_} have no place in CSV")
+        raise TypeError(f"values of type {type_} cannot be written as CSV")
     return texts.fill_null("")
 
 
@@ -227,29 +232,28 @@ def _floats(column: pa.Array) -> pa.Array:
 # A row group of Parquet is full at so many rows, or bytes.
 GROUP_ROWS, GROUP_BYTES = 1 << 17, 1 << 26
 UNITS = ("s", "ms", "us", "ns")
-# What pandas calls an index without a name.
+# pandas' name for an index without one.
 INDEX = re.compile(r"__index_level_\d+__")
 
 
 class TableWriter(Writer):
-    """Writes the rows of a table; the first piece says which columns, of which types.
+    """Writes the rows of a table; the first piece defines the columns and their types.
 
-    A column of ``datetime64[s]`` without a time of day is one of dates, as it is when dates are
-    read. An index of numbers in a row is not written; any other is, where the format has a place
-    for it.
+    A column of ``datetime64[s]`` without a time of day, which is how dates are read, is written as
+    dates. A ``RangeIndex`` is not written; any other index is, where the format can hold it.
     """
 
     _schema: pa.Schema = None
 
-    def write(self, piece: Any) -> None:
+    def write(self, piece: object) -> None:
         """Write the next rows."""
         try:
             table = self._table(piece)
             if self._schema is None:
-                table = _settled(table)
+                table = _with_definite_types(table)
                 self._schema = table.schema
                 self._begin(table.schema)
-            self._put(self._alike(table))
+            self._put(self._conformed(table))
         except (DataError, FileError):
             raise
         except (pa.ArrowException, TypeError, ValueError) as error:
@@ -257,7 +261,7 @@ class TableWriter(Writer):
             raise DataError(f"{self.path} cannot hold this data: {reason}.") from None
 
     def finish(self) -> None:
-        """Write what is left."""
+        """Write the rest."""
         if self._schema is None:
             raise self._nothing()
 
@@ -269,19 +273,19 @@ class TableWriter(Writer):
     def _put(self, table: pa.Table) -> None:
         """Write rows."""
 
-    def _table(self, piece: Any) -> pa.Table:
+    def _table(self, piece: object) -> pa.Table:
         return as_table(piece, self.names)
 
-    def _alike(self, table: pa.Table) -> pa.Table:
+    def _conformed(self, table: pa.Table) -> pa.Table:
         if table.schema.names != self._schema.names:
             raise FileError(
                 f"{self.path} began with the columns {', '.join(self._schema.names)}, and cannot "
                 f"go on with {', '.join(table.schema.names)}."
             )
-        columns = map(self._alike_column, self._schema, table.columns)
+        columns = map(self._conformed_column, self._schema, table.columns)
         return pa.Table.from_arrays(list(columns), schema=self._schema)
 
-    def _alike_column(self, field: pa.Field, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    def _conformed_column(self, field: pa.Field, column: pa.ChunkedArray) -> pa.ChunkedArray:
         if column.type == field.type:
             return column
         if (
@@ -297,13 +301,15 @@ class TableWriter(Writer):
 
 
 class CsvWriter(TableWriter):
-    """Writes CSV: UTF-8, commas, a line of names; missing values are empty."""
+    """Writes CSV: UTF-8, commas, a header line; missing values are empty."""
 
-    def __init__(self, path: Path, file: IO[bytes], names: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, path: Path, file: BufferedIOBase, names: Sequence[str] | None = None
+    ) -> None:
         super().__init__(path, file, names)
         self._units: dict[str, int] = defaultdict(int)
 
-    def _table(self, piece: Any) -> pa.Table:
+    def _table(self, piece: object) -> pa.Table:
         table = super()._table(piece)
         unnamed = [name for name in table.schema.names if INDEX.fullmatch(name)]
         return table.drop_columns(unnamed)
@@ -314,10 +320,10 @@ class CsvWriter(TableWriter):
         )
 
     def _put(self, table: pa.Table) -> None:
-        for batch in table.to_batches(MOST):
+        for batch in table.to_batches(MAX_ROWS):
             columns = list(map(self._texts, batch.schema.names, batch.columns))
             if len(columns) == 1:
-                # An empty line would be no row.
+                # An empty line would not be read as a row.
                 columns[0] = pc.if_else(pc.equal(columns[0], ""), '""', columns[0])
             lines = pc.binary_join_element_wise(*columns, ",").to_pylist()
             self.file.write(("\n".join(lines) + "\n").encode())
@@ -328,7 +334,7 @@ class CsvWriter(TableWriter):
         return cell_texts(column)
 
     def _rounded(self, name: str, column: pa.Array) -> pa.Array:
-        """Return points in time in the coarsest unit that holds all of them up to here."""
+        """Return datetimes in the coarsest unit that holds all up to here."""
         while UNITS[self._units[name]] != column.type.unit:
             try:
                 return column.cast(pa.timestamp(UNITS[self._units[name]], column.type.tz))
@@ -337,30 +343,18 @@ class CsvWriter(TableWriter):
         return column
 
 
-class GzippedCsvWriter(CsvWriter):
-    """Writes compressed CSV, the same bytes for the same rows."""
-
-    def __init__(self, path: Path, file: IO[bytes], names: Sequence[str] | None = None) -> None:
-        packed = gzip.GzipFile("", "wb", 6, file, mtime=0)
-        super().__init__(path, cast(IO[bytes], packed), names)
-
-    def close(self) -> None:
-        """Write the end of the compressed data."""
-        self.file.close()
-
-
 class ParquetWriter(TableWriter):
-    """Writes Parquet, with row groups of a good size whatever the pieces are."""
+    """Writes Parquet, in row groups whose size does not depend on the pieces."""
 
     _writer: pq.ParquetWriter = None
 
     def _begin(self, schema: pa.Schema) -> None:
-        self._held: list[pa.Table] = []
+        self._pending: list[pa.Table] = []
         self._writer = pq.ParquetWriter(self.file, schema)
 
     def _put(self, table: pa.Table) -> None:
-        self._held.append(table)
-        rows, size = sum(map(len, self._held)), sum(held.nbytes for held in self._held)
+        self._pending.append(table)
+        rows, size = sum(map(len, self._pending)), sum(table.nbytes for table in self._pending)
         if rows >= GROUP_ROWS or size >= GROUP_BYTES:
             self._flush()
 
@@ -375,9 +369,9 @@ class ParquetWriter(TableWriter):
             self._writer.close()
 
     def _flush(self) -> None:
-        if self._held:
-            self._writer.write_table(pa.concat_tables(self._held), row_group_size=2 * GROUP_ROWS)
-            self._held.clear()
+        if self._pending:
+            self._writer.write_table(pa.concat_tables(self._pending), row_group_size=2 * GROUP_ROWS)
+            self._pending.clear()
 
 
 class ArrowWriter(TableWriter):
@@ -390,7 +384,7 @@ class ArrowWriter(TableWriter):
         self._writer = ipc.new_file(self.file, schema, options=options)
 
     def _put(self, table: pa.Table) -> None:
-        self._writer.write_table(table, max_chunksize=MOST)
+        self._writer.write_table(table, max_chunksize=MAX_ROWS)
 
     def close(self) -> None:
         """Write the footer."""
@@ -398,17 +392,17 @@ class ArrowWriter(TableWriter):
             self._writer.close()
 
 
-def as_table(piece: Any, names: Sequence[str] | None = None) -> pa.Table:
+def as_table(piece: object, names: Sequence[str] | None = None) -> pa.Table:
     """Return rows of any form as an Arrow table.
 
     Raises
     ------
     DataError
-        If they are an array that is no matrix.
+        If they are sparse, or an array that is no matrix.
     """
     if isinstance(piece, pd.DataFrame):
-        numbered = isinstance(piece.index, pd.RangeIndex)
-        return pa.Table.from_pandas(piece, preserve_index=not numbered)
+        default = isinstance(piece.index, pd.RangeIndex)
+        return pa.Table.from_pandas(piece, preserve_index=not default)
     if hasattr(piece, "__arrow_c_stream__"):
         return _plain(pa.table(piece))
     if sparse.issparse(piece):
@@ -428,8 +422,8 @@ def _plain(table: pa.Table) -> pa.Table:
     return pa.Table.from_arrays(columns, table.schema.names, metadata=table.schema.metadata)
 
 
-def _settled(table: pa.Table) -> pa.Table:
-    """Return a first piece, with types for columns that might turn out to be of any."""
+def _with_definite_types(table: pa.Table) -> pa.Table:
+    """Return a first piece with types for columns without values, and dates as such."""
     columns = list(table.columns)
     for i, column in enumerate(columns):
         if pa.types.is_null(column.type):
@@ -447,22 +441,16 @@ def _are_dates(column: pa.ChunkedArray) -> bool:
 
 @contextmanager
 def writer_for(path: str | Path, names: Sequence[str] | None = None) -> Iterator[Writer]:
-    """Yield what writes rows to a file, in the format that its suffix names.
+    """Yield a writer of rows to a file, in the format that its suffix names.
 
-    ::
-
-        with writer_for("codes.parquet", ["z0", "z1"]) as writer:
-            for piece in pieces:
-                writer.write(piece)
-
-    The file takes its place at the end; where anything is raised on the way, none does. Memory does
-    not grow with the number of rows.
+    The file is there at the end, whole; after an error there is none. Memory does not grow with the
+    number of rows.
 
     Parameters
     ----------
     path : str or Path
     names : sequence of str or None
-        The columns of arrays (n, columns) that go into a table; by default x0, x1, ...
+        The column names of arrays (n, columns) in a table; by default x0, x1, ...
 
     Raises
     ------
@@ -470,6 +458,19 @@ def writer_for(path: str | Path, names: Sequence[str] | None = None) -> Iterator
         If the suffix is unknown, or the file cannot be written.
     DataError
         If no piece is written.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from attar.data.source import read
+    >>> with TemporaryDirectory() as folder:
+    ...     with writer_for(f"{folder}/codes.csv", ["z0", "z1"]) as writer:
+    ...         writer.write(np.array([[0.5, 1.0]]))
+    ...         writer.write(np.array([[2.0, -1.0]]))
+    ...     read(f"{folder}/codes.csv").data
+        z0   z1
+    0  0.5  1.0
+    1  2.0 -1.0
     """
     path = Path(path)
     suffix = next((suffix for suffix in SUFFIXES if path.name.endswith(suffix)), None)
@@ -477,7 +478,13 @@ def writer_for(path: str | Path, names: Sequence[str] | None = None) -> Iterator
         raise FileError(
             f"{path} has a suffix that attar does not write: use one of {', '.join(SUFFIXES)}."
         )
-    with written_whole(path) as beside, beside.open("wb") as file:
+    with (
+        written_whole(path) as beside,
+        beside.open("wb") as raw,
+        gzip.GzipFile("", "wb", 6, raw, mtime=0)
+        if suffix == ".csv.gz"
+        else nullcontext(raw) as file,
+    ):
         writer = WRITERS[suffix](path, file, names)
         try:
             yield writer
@@ -488,7 +495,7 @@ def writer_for(path: str | Path, names: Sequence[str] | None = None) -> Iterator
 
 WRITERS: dict[str, type[Writer]] = {
     ".csv": CsvWriter,
-    ".csv.gz": GzippedCsvWriter,
+    ".csv.gz": CsvWriter,
     ".parquet": ParquetWriter,
     ".feather": ArrowWriter,
     ".arrow": ArrowWriter,

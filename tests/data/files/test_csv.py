@@ -10,7 +10,8 @@ from numpy.testing import assert_array_equal
 from pandas.testing import assert_frame_equal
 
 from attar import DataError, FileError
-from attar.data.files import delimited, frames
+from attar.data.files import base
+from attar.data.files import csv as module
 from attar.data.files.csv import CsvStream
 
 in_a_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -79,7 +80,7 @@ class TestCells:
             with pytest.raises(
                 DataError,
                 match=rf"a\.csv has 'unknown' in about line {place + 2}, where column 'a' holds "
-                r"numbers: empty such cells, or give the table as Parquet\.",
+                r"numbers: leave such cells empty, or give the table as Parquet\.",
             ):
                 column(tmp_path, *cells)
 
@@ -111,8 +112,8 @@ class TestCells:
             return
         assert len(whole) == len(cells)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(delimited, "BLOCK", 200)
-            patch.setattr(frames, "rows_of_a_piece", lambda width: 3)
+            patch.setattr(module, "BLOCK", 200)
+            patch.setattr(base, "rows_of_a_piece", lambda width: 3)
             pd.testing.assert_series_equal(column(tmp_path, *cells), whole)
 
     @in_a_folder
