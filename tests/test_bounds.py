@@ -9,10 +9,10 @@ from attar.bounds import Capacity, Combined, Elbo, ImportanceWeighted, Multiple,
 from attar.codes import Code, Gaussian, Point
 from attar.errors import SettingError
 from attar.likelihoods import Bernoulli, LearnedGaussian
-from attar.likelihoods import Gaussian as GaussianLikelihood
+from attar.likelihoods import FixedGaussian
 from attar.networks import Linear, Mlp
 from attar.penalties import CodeNorm
-from attar.priors import NormalizingFlow, Mixture, Vamp
+from attar.priors import Mixture, NormalizingFlow, Vamp
 from attar.recipe import Recipe
 from attar.records import Batch, Coded
 
@@ -89,7 +89,7 @@ def gradients(objective, trace):
     return {n: w.grad.clone() for n, w in objective.model.named_parameters()}
 
 
-@pytest.mark.parametrize("likelihood", [Bernoulli(), GaussianLikelihood(0.3)], ids=lambda p: p.name)
+@pytest.mark.parametrize("likelihood", [Bernoulli(), FixedGaussian(0.3)], ids=lambda p: p.name)
 @pytest.mark.parametrize(
     "bound",
     [Elbo(), Capacity(), ImportanceWeighted(7), Multiple(3, 4), Combined(0.3, 7), Partial(3, 4)],
@@ -135,7 +135,7 @@ def test_decoder_and_prior_learn_from_one_bound_and_all_else_from_many(code, lik
 
 @pytest.mark.parametrize("variance", [0.3, 1e-5])
 def test_a_penalty_has_its_own_gradient_beside_any_bound(variance):
-    objective = objective_of(Partial(3, 4), GaussianLikelihood(variance))
+    objective = objective_of(Partial(3, 4), FixedGaussian(variance))
     x, noise = torch.rand(4, 6, dtype=DOUBLE), torch.randn(12, 4, 2, dtype=DOUBLE)
     without = gradients(objective, objective.model(Batch(x, x), noise))
     penalty = objective.penalties["norm"] = CodeNorm(1e6).build(objective.model, 2, (6,))
@@ -152,7 +152,7 @@ def test_a_penalty_has_its_own_gradient_beside_any_bound(variance):
 @pytest.mark.parametrize("variance", [1e-5, 1e-7])
 def test_the_encoder_learns_from_each_bound_where_draws_are_worlds_apart(variance):
     x, noise = torch.rand(4, 6), torch.randn(12, 4, 2)
-    objective = objective_of(Partial(3, 4), GaussianLikelihood(variance))
+    objective = objective_of(Partial(3, 4), FixedGaussian(variance))
     objective.model.float()
     learnt = []
     for bound in (Partial(3, 4), Multiple(3, 4)):
@@ -169,7 +169,7 @@ def test_the_encoder_learns_from_each_bound_where_draws_are_worlds_apart(varianc
 
 
 def test_the_importance_weighted_bound_rises_to_the_true_likelihood_of_a_linear_model():
-    objective = Recipe(Gaussian()).build((4,), 2, Linear(), GaussianLikelihood(0.5))
+    objective = Recipe(Gaussian()).build((4,), 2, Linear(), FixedGaussian(0.5))
     model = objective.model.double()
     x = torch.randn(200, 4, dtype=DOUBLE)
     with torch.no_grad():

@@ -5,7 +5,7 @@ from torch import nn
 from attar.codes import Gaussian, Ordered, Point
 from attar.corruptions import GaussianNoise, Masking, Patches, SaltAndPepper
 from attar.likelihoods import Bernoulli, LearnedGaussian
-from attar.likelihoods import Gaussian as GaussianLikelihood
+from attar.likelihoods import FixedGaussian
 from attar.model import Model
 from attar.networks import Bag, Conv, Mlp
 from attar.objective import Objective
@@ -173,13 +173,13 @@ def test_sparse_rows_have_a_slope_too():
 
 def test_what_a_corruption_asks_for_alone_is_in_the_loss_and_unseen_by_the_encoder():
     recipe = Recipe(corruption=Patches(0.5, size=1))
-    model = recipe.build((1, 4, 4), 2, Mlp((8,)), GaussianLikelihood(), gaps=True).model.train()
+    model = recipe.build((1, 4, 4), 2, Mlp((8,)), FixedGaussian(), gaps=True).model.train()
     x = 1 + torch.rand(6, 1, 4, 4)
     trace = model(Batch(x, x))
     hidden = trace.inputs == 0
     assert torch.equal(trace.batch.observed, hidden)
     assert hidden.flatten(1).sum(1).tolist() == [8] * 6
-    cells = GaussianLikelihood().build().log_prob(trace.parameters, x)
+    cells = FixedGaussian().build().log_prob(trace.parameters, x)
     expected = (cells * hidden).flatten(2).sum(-1)
     torch.testing.assert_close(trace.log_likelihood, expected)
     told = torch.cat([x * ~hidden, (~hidden).float()], dim=1)

@@ -12,14 +12,14 @@ from attar import SettingError, recipes
 from attar.codes import Gaussian, Point
 from attar.data.batches import Held, Selection
 from attar.likelihoods import Bernoulli, LearnedGaussian
-from attar.likelihoods import Gaussian as GaussianLikelihood
+from attar.likelihoods import FixedGaussian
 from attar.networks import Linear, Mlp
 from attar.penalties import Contractive
 from attar.recipe import Recipe
 from attar.recipes import TABLE, names, recipe, resolve
 from attar.records import Batch
 from attar.training import Cosine, OneCycle, Optimizer
-from attar.training.loop import TrainingSettings, Training
+from attar.training.loop import Training, TrainingSettings
 
 DOUBLE = torch.float64
 
@@ -59,7 +59,7 @@ class TestLinearTruths:
         return objective.model.decoder[0].weight.detach().numpy()
 
     def test_a_linear_autoencoder_finds_pcas_subspace_and_error(self, x):
-        objective = self.objective(Point(), GaussianLikelihood())
+        objective = self.objective(Point(), FixedGaussian())
         rows = torch.from_numpy(x)
         trained(objective, rows, self.K, 1200, 400, 0.05, Cosine())
         pca = PCA(self.K).fit(x)
@@ -102,7 +102,7 @@ def test_an_unknown_recipe_suggests_the_nearest():
 
 def test_a_penalty_that_needs_a_point_refuses_a_random_code():
     wrong = Recipe(Gaussian(), penalties=(Contractive(),))
-    with pytest.raises(SettingError, match="'contractive' needs a code without chance"):
+    with pytest.raises(SettingError, match="'contractive' needs a deterministic code"):
         wrong.build((8,), 2, Linear(), Bernoulli())
 
 

@@ -1,4 +1,4 @@
-"""Bounds: how the likelihoods and the rates of K draws become a loss."""
+"""Bounds: the loss from the likelihoods and the rates of K draws."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from attar.errors import SettingError
 from attar.parts import Part
 from attar.records import Coded
 
@@ -17,12 +16,12 @@ Terms = dict[str, Tensor]
 
 
 class Bound(Part):
-    """How the likelihoods and the rates of K draws become a loss.
+    """The loss from the likelihoods and the rates of K draws.
 
     Attributes
     ----------
     weighs : bool
-        Whether draws are weighed by their likelihood: the gradient then depends on its value.
+        Whether draws are weighted by their likelihood, on whose value the gradient then depends.
     """
 
     needs = frozenset({"density"})
@@ -31,15 +30,15 @@ class Bound(Part):
     @property
     @abstractmethod
     def draws(self) -> int:
-        """How many draws of each code training makes."""
+        """The number of draws of each code in training."""
 
     @property
     def encoder(self) -> Bound | None:
-        """The bound of the same draws that trains all but decoder and prior; None for this one."""
+        """The bound that trains all but decoder and prior by the same draws, if another."""
         return None
 
     @abstractmethod
-    def terms(self, log_likelihood: Tensor, coded: Coded, beta: float, share: float) -> Terms:
+    def terms(self, log_likelihood: Tensor, coded: Coded, beta: float, progress: float) -> Terms:
         """Return the terms of the loss, which add up to it, in nats a row.
 
         Parameters
@@ -48,14 +47,25 @@ class Bound(Part):
         coded : Coded
         beta : float
             The weight of the rate.
-        share : float
-            How much of the training is done, 0 to 1.
+        progress : float
+            The fraction of the training that is done, 0 to 1.
         """
 
 
 @dataclass(frozen=True)
 class Elbo(Bound, name="elbo"):
-    """The evidence lower bound, with its sign turned: distortion + β · rate.
+    """Minus the evidence lower bound: distortion + β · rate.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from attar.bounds import Elbo
+    >>> from attar.records import Coded
+    >>> log_q = log_p = torch.zeros(2, 1)
+    >>> coded = Coded(torch.zeros(2, 1, 3), log_q - log_p, log_q, log_p)
+    >>> log_likelihood = torch.tensor([[-1.0], [-3.0]])
+    >>> {name: term.item() for name, term in Elbo().terms(log_likelihood, coded, 1.0, 0.0).items()}
+    {'distortion': 2.0, 'rate': 0.0}
 
     References
     ----------
@@ -66,20 +76,31 @@ class Elbo(Bound, name="elbo"):
     weighs = False
     draws = 1
 
-    def terms(self, log_likelihood: Tensor, coded: Coded, beta: float, share: float) -> Terms:
-        """Return -log p(x|z) and β · rate, in the mean."""
+    def terms(self, log_likelihood: Tensor, coded: Coded, beta: float, progress: float) -> Terms:
+        """Return the means of -log p(x|z) and of β · rate."""
         distortion = {"distortion": -log_likelihood.mean()}
         return distortion | {"rate": beta * coded.rate.mean()} if beta else distortion
 
 
 @dataclass(frozen=True)
 class Capacity(Bound, name="capacity"):
-    """The rate is drawn to a target that grows evenly from 0: distortion + β |rate - c|.
+    """A target capacity c for the rate, which grows linearly from 0: distortion + β |rate - c|.
 
     Parameters
     ----------
     nats : float
-        The target in the end, reached after three quarters of the training.
+        The final target, reached after three quarters of the training.
+
+    Examples
+    --------
+    A rate of 5 nats against the target of 20:
+
+    >>> import torch
+    >>> from attar.bounds import Capacity
+    >>> from attar.records import Coded
+    >>> coded = Coded(torch.zeros(1, 1, 3), torch.full((1, 1), 5.0))
+    >>> Capacity(nats=20.0).terms(torch.zeros(1, 1), coded, 2.0, progress=1.0)["rate"].item()
+    30.0
 
     References
     ----------
@@ -96,21 +117,35 @@ class Capacity(Bound, name="capacity"):
         self.non_negative("nats")
         return 1
 
-    def terms(self, log_likelihood: Tensor, coded: Coded, beta: float, share: float) -> Terms:
-        """Return -log p(x|z) and β |rate - c|, in the mean."""
-        target = self.nats * min(1.0, share / 0.75)
+    def terms(self, log_likelihood: Tensor, coded: Coded, beta: float, progress: float) -> Terms:
+        """Return the mean of -log p(x|z), and β |mean rate - c|."""
+        target = self.nats * min(1.0, progress / 0.75)
         rate = beta * (coded.rate.mean() - target).abs()
         return {"distortion": -log_likelihood.mean(), "rate": rate}
 
 
 @dataclass(frozen=True)
 class ImportanceWeighted(Bound, name="iwae"):
-    """The importance weighted bound: -log Σ p(x, z) / q(z|x) / K.
+    """The importance weighted bound: -log Σ_k p(x, z_k) / q(z_k|x) / K.
 
     Parameters
     ----------
     samples : int
         K, the draws of each row.
+
+    Examples
+    --------
+    -log((e⁻¹ + e⁻³) / 2), below the distortion of 2:
+
+    >>> import torch
+    >>> from attar.bounds import ImportanceWeighted
+    >>> from attar.records import Coded
+    >>> log_q = log_p = torch.zeros(2, 1)
+    >>> coded = Coded(torch.zeros(2, 1, 3), log_q - log_p, log_q, log_p)
+    >>> log_likelihood = torch.tensor([[-1.0], [-3.0]])
+    >>> terms = ImportanceWeighted(samples=2).terms(log_likelihood, coded, 1.0, 0.0)
+    >>> print(f"{terms['bound'].item():.4f}")
+    1.5662
 
     References
     ----------
@@ -124,26 +159,14 @@ class ImportanceWeighted(Bound, name="iwae"):
         """K draws."""
         return self.positive_integer("samples")
 
-    def terms(self, log_likelihood: Tensor, coded: Coded, beta: float, share: float) -> Terms:
+    def terms(self, log_likelihood: Tensor, coded: Coded, beta: float, progress: float) -> Terms:
         """Return the bound as one term."""
         return {"bound": -bound(weights(log_likelihood, coded, beta)).mean()}
 
 
 @dataclass(frozen=True)
-class Multiple(Bound, name="miwae"):
-    """The mean of several importance weighted bounds: the encoder learns from less noise.
-
-    Parameters
-    ----------
-    groups : int
-        M, how many bounds.
-    samples : int
-        K, the draws of each row for each.
-
-    References
-    ----------
-    Rainforth et al., "Tighter variational bounds are not necessarily better", ICML 2018.
-    """
+class GroupedBound(Bound):
+    """A bound of M groups of K draws."""
 
     groups: int = 4
     samples: int = 4
@@ -153,7 +176,37 @@ class Multiple(Bound, name="miwae"):
         """M K draws."""
         return self.positive_integer("groups") * self.positive_integer("samples")
 
-    def terms(self, log_likelihood: Tensor, coded: Coded, beta: float, share: float) -> Terms:
+
+@dataclass(frozen=True)
+class Multiple(GroupedBound, name="miwae"):
+    """The mean of M importance weighted bounds: less noise in the encoder's gradient.
+
+    Parameters
+    ----------
+    groups : int
+        M, the number of bounds.
+    samples : int
+        K, the draws of each row in each bound.
+
+    Examples
+    --------
+    Bounds of one draw each are the evidence lower bound:
+
+    >>> import torch
+    >>> from attar.bounds import Multiple
+    >>> from attar.records import Coded
+    >>> log_q = log_p = torch.zeros(2, 1)
+    >>> coded = Coded(torch.zeros(2, 1, 3), log_q - log_p, log_q, log_p)
+    >>> log_likelihood = torch.tensor([[-1.0], [-3.0]])
+    >>> Multiple(groups=2, samples=1).terms(log_likelihood, coded, 1.0, 0.0)["bound"].item()
+    2.0
+
+    References
+    ----------
+    Rainforth et al., "Tighter variational bounds are not necessarily better", ICML 2018.
+    """
+
+    def terms(self, log_likelihood: Tensor, coded: Coded, beta: float, progress: float) -> Terms:
         """Return the mean bound as one term."""
         logs = weights(log_likelihood, coded, beta)
         grouped = logs.reshape(-1, self.samples, logs.shape[1])
@@ -162,13 +215,28 @@ class Multiple(Bound, name="miwae"):
 
 @dataclass(frozen=True)
 class Combined(Bound, name="ciwae"):
-    """A mean of the evidence lower bound and the importance weighted one.
+    """A weighted mean of the evidence lower bound and the importance weighted bound.
 
     Parameters
     ----------
     share : float
-        The weight of the former, 0 to 1.
+        The weight of the evidence lower bound, 0 to 1.
     samples : int
+        K, the draws of each row.
+
+    Examples
+    --------
+    Half of 2.0 and half of 1.5662, as in :class:`ImportanceWeighted`:
+
+    >>> import torch
+    >>> from attar.bounds import Combined
+    >>> from attar.records import Coded
+    >>> log_q = log_p = torch.zeros(2, 1)
+    >>> coded = Coded(torch.zeros(2, 1, 3), log_q - log_p, log_q, log_p)
+    >>> log_likelihood = torch.tensor([[-1.0], [-3.0]])
+    >>> terms = Combined(share=0.5, samples=2).terms(log_likelihood, coded, 1.0, 0.0)
+    >>> print(f"{terms['bound'].item():.4f}")
+    1.7831
 
     References
     ----------
@@ -181,11 +249,10 @@ class Combined(Bound, name="ciwae"):
     @property
     def draws(self) -> int:
         """K draws."""
-        if not 0 <= self.share <= 1:
-            raise SettingError(f"The share of {self!r} must lie between 0 and 1.")
+        self.fraction("share")
         return self.positive_integer("samples")
 
-    def terms(self, log_likelihood: Tensor, coded: Coded, beta: float, share: float) -> Terms:
+    def terms(self, log_likelihood: Tensor, coded: Coded, beta: float, progress: float) -> Terms:
         """Return the weighted mean as one term."""
         logs = weights(log_likelihood, coded, beta)
         both = self.share * logs.mean(0) + (1 - self.share) * bound(logs)
@@ -193,37 +260,36 @@ class Combined(Bound, name="ciwae"):
 
 
 @dataclass(frozen=True)
-class Partial(Bound, name="piwae"):
-    """Decoder and prior learn from one bound of M K draws, all else from M bounds of K draws.
+class Partial(GroupedBound, name="piwae"):
+    """One bound of M K draws trains decoder and prior, M bounds of K draws all else.
 
     Parameters
     ----------
     groups : int
-        M, how many bounds the encoder learns from.
+        M, the number of bounds that train the encoder.
     samples : int
-        K, the draws of each row for each.
+        K, the draws of each row in each of them.
+
+    Examples
+    --------
+    >>> from attar.bounds import Partial
+    >>> bound = Partial(groups=3, samples=8)
+    >>> bound.draws, bound.encoder
+    (24, Multiple(groups=3, samples=8))
 
     References
     ----------
     Rainforth et al., "Tighter variational bounds are not necessarily better", ICML 2018.
     """
 
-    groups: int = 4
-    samples: int = 4
-
-    @property
-    def draws(self) -> int:
-        """M K draws."""
-        return self.positive_integer("groups") * self.positive_integer("samples")
-
     @property
     def encoder(self) -> Bound:
         """M bounds of K draws."""
         return Multiple(self.groups, self.samples)
 
-    def terms(self, log_likelihood: Tensor, coded: Coded, beta: float, share: float) -> Terms:
+    def terms(self, log_likelihood: Tensor, coded: Coded, beta: float, progress: float) -> Terms:
         """Return the bound of all draws as one term."""
-        return ImportanceWeighted(self.draws).terms(log_likelihood, coded, beta, share)
+        return ImportanceWeighted(self.draws).terms(log_likelihood, coded, beta, progress)
 
 
 def weights(log_likelihood: Tensor, coded: Coded, beta: float) -> Tensor:

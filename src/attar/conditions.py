@@ -1,4 +1,4 @@
-"""Conditions: what encoder and decoder are told besides the data, such as a label."""
+"""Conditions: an input of encoder and decoder besides the data, such as a label."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from attar.parts import Part
 
 
 class Condition(Part):
-    """How the encoder is told a condition; the decoder gets it beside the code."""
+    """How the encoder gets a condition; the decoder gets it concatenated with the code."""
 
     @abstractmethod
     def build(self, features: int, size: int) -> nn.Module:
@@ -23,12 +23,22 @@ class Condition(Part):
 
 @dataclass(frozen=True)
 class Joined(Condition, name="joined"):
-    """Features and condition go through a layer together, whose result is added to the features.
+    """A residual layer on features and condition: h + f(h, c).
 
     Parameters
     ----------
     width : int
-        Units of the layer.
+        Units of the hidden layer.
+
+    Examples
+    --------
+    The layer is initialized at zero:
+
+    >>> import torch
+    >>> from attar.conditions import Joined
+    >>> h, c = torch.randn(4, 16), torch.eye(4)
+    >>> torch.equal(Joined().build(16, 4)(h, c), h)
+    True
 
     References
     ----------
@@ -39,7 +49,7 @@ class Joined(Condition, name="joined"):
     width: int = 128
 
     def build(self, features: int, size: int) -> nn.Module:
-        """Return the module, that starts by adding nothing."""
+        """Return the module, which starts as the identity of the features."""
         return JoinedModule(Mlp((self.width,), "silu").encoder((features + size,), features))
 
 
@@ -52,6 +62,6 @@ class JoinedModule(nn.Module):
         zeroed([m for m in body.modules() if isinstance(m, nn.Linear)][-1])
 
     def forward(self, features: Tensor, condition: Tensor) -> Tensor:
-        """Return features (B, w) that know of the condition (B, c)."""
-        change: Tensor = self.body(torch.cat([features, condition], dim=1))
-        return features + change
+        """Return features (B, w) that depend on the condition (B, c)."""
+        residual: Tensor = self.body(torch.cat([features, condition], dim=1))
+        return features + residual

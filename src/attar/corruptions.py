@@ -1,8 +1,8 @@
-"""Corruptions: what is done to the input in training."""
+"""Corruptions: noise that is added to the input in training, for a denoising autoencoder."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -12,23 +12,15 @@ from attar.errors import SettingError
 from attar.parts import Part
 
 
-class CorruptionModule(nn.Module):
-    """Damages prepared values."""
-
-    def __init__(self, amount: float) -> None:
-        super().__init__()
-        self.amount = amount
+class CorruptionModule(nn.Module, ABC):
+    """Corrupts prepared values."""
 
     @abstractmethod
-    def forward(self, values: Tensor) -> Tensor:
-        """Return a damaged copy of values (B, *shape)."""
+    def forward(self, values: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return a corrupted copy of values (B, *shape), and which cells must be reconstructed.
 
-    def damage(self, values: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return a damaged copy of values (B, *shape), and which cells must be brought back.
-
-        Those are a bool tensor of the same shape, or None for all of them.
+        The latter is a bool tensor of the same shape, or None for all cells.
         """
-        return self(values), None
 
 
 class Corruption(Part):
@@ -37,8 +29,8 @@ class Corruption(Part):
     Attributes
     ----------
     provides : frozenset of str
-        ``"gaps"`` where only some cells must be brought back, so that a likelihood which needs
-        whole rows does not fit.
+        ``"missing"`` where only some cells must be reconstructed, which excludes a likelihood that
+        needs complete rows.
     """
 
     @abstractmethod
@@ -54,12 +46,20 @@ class Corruption(Part):
 
 @dataclass(frozen=True)
 class Masking(Corruption, name="masking"):
-    """Set cells to zero.
+    """Set random cells to zero: x · m, with m ~ Bernoulli(1 - share).
 
     Parameters
     ----------
     share : float
-        Which share of the cells, 0 to 1.
+        The probability of masking a cell, 0 to 1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from attar.corruptions import Masking
+    >>> corrupted, _ = Masking(share=0.3).build()(torch.ones(100_000))
+    >>> print(f"{(corrupted == 0).float().mean().item():.1f}")
+    0.3
 
     References
     ----------
@@ -75,46 +75,78 @@ class Masking(Corruption, name="masking"):
 
 
 class MaskingModule(CorruptionModule):
-    """Sets cells to zero."""
+    """Sets random cells to zero."""
 
-    def forward(self, values: Tensor) -> Tensor:
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.share = share
+
+    def forward(self, values: Tensor) -> tuple[Tensor, None]:
         """Return x with cells at zero."""
-        return values * (torch.rand_like(values) >= self.amount)
+        return values * (torch.rand_like(values) >= self.share), None
 
 
 @dataclass(frozen=True)
 class GaussianNoise(Corruption, name="gaussian-noise"):
-    """Add normal noise: x + scale · ε.
+    """Add Gaussian noise: x + scale · ε, with ε ~ N(0, I).
 
     Parameters
     ----------
     scale : float
         Standard deviation of the noise, in units of the prepared data.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from attar.corruptions import GaussianNoise
+    >>> corrupted, _ = GaussianNoise(scale=0.5).build()(torch.ones(100_000))
+    >>> print(f"{corrupted.mean().item():.1f} {corrupted.std().item():.1f}")
+    1.0 0.5
+
+    References
+    ----------
+    Vincent et al., "Stacked denoising autoencoders", JMLR 2010.
     """
 
     scale: float = 0.1
 
     def build(self) -> CorruptionModule:
-        """Return the module; the scale must be a finite number, and not negative."""
+        """Return the module; the scale must not be negative."""
         return GaussianNoiseModule(self.non_negative("scale"))
 
 
 class GaussianNoiseModule(CorruptionModule):
-    """Adds normal noise."""
+    """Adds Gaussian noise."""
 
-    def forward(self, values: Tensor) -> Tensor:
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, values: Tensor) -> tuple[Tensor, None]:
         """Return x + scale · ε."""
-        return values + self.amount * torch.randn_like(values)
+        return values + self.scale * torch.randn_like(values), None
 
 
 @dataclass(frozen=True)
 class SaltAndPepper(Corruption, name="salt-and-pepper"):
-    """Set cells to the smallest or the largest value of the batch, half of them each.
+    """Set random cells to the smallest or the largest value of the batch, with equal probability.
 
     Parameters
     ----------
     share : float
-        Which share of the cells, 0 to 1.
+        The probability of changing a cell, 0 to 1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from attar.corruptions import SaltAndPepper
+    >>> corrupted, _ = SaltAndPepper(share=1.0).build()(torch.linspace(0, 1, 1000))
+    >>> corrupted.unique().tolist()
+    [0.0, 1.0]
+
+    References
+    ----------
+    Vincent et al., "Stacked denoising autoencoders", JMLR 2010.
     """
 
     share: float = 0.1
@@ -125,30 +157,42 @@ class SaltAndPepper(Corruption, name="salt-and-pepper"):
 
 
 class SaltAndPepperModule(CorruptionModule):
-    """Sets cells to the extremes."""
+    """Sets random cells to the extremes."""
 
-    def forward(self, values: Tensor) -> Tensor:
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.share = share
+
+    def forward(self, values: Tensor) -> tuple[Tensor, None]:
         """Return x with cells at the batch's smallest and largest value."""
-        generator = torch.rand_like(values)
+        uniform = torch.rand_like(values)
         low, high = values.aminmax()
-        peppered = torch.where(generator < self.amount / 2, low, values)
-        return torch.where(generator > 1 - self.amount / 2, high, peppered)
+        peppered = torch.where(uniform < self.share / 2, low, values)
+        return torch.where(uniform > 1 - self.share / 2, high, peppered), None
 
 
 @dataclass(frozen=True)
 class Patches(Corruption, name="patches"):
-    """Set patches to zero: squares of an image, spans of a series, single cells of flat rows.
+    """Mask patches: squares of an image, spans of a series, single cells of flat rows.
 
-    All channels of a patch go together. Of each row the same number of patches is hidden, and only
-    hidden cells must be brought back.
+    A patch is masked in all channels. Each row has the same number of masked patches, and only
+    masked cells must be reconstructed.
 
     Parameters
     ----------
     share : float
-        Which share of the patches, above 0 and up to 1; rounded to whole patches, one at least.
+        The fraction of patches, above 0 and up to 1; rounded to an integer number, at least one.
     size : int
-        How many pixels or steps of time a patch is long, and at most half of what there are; the
-        last ones may be shorter.
+        The length of a patch in pixels or time steps, at most half of the row's; the last patches
+        may be shorter.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from attar.corruptions import Patches
+    >>> corrupted, masked = Patches(share=0.25, size=2).build()(torch.ones(5, 1, 8, 8))
+    >>> masked.sum((1, 2, 3)).tolist(), torch.equal(corrupted == 0, masked)
+    ([16, 16, 16, 16, 16], True)
 
     References
     ----------
@@ -159,12 +203,12 @@ class Patches(Corruption, name="patches"):
     share: float = 0.5
     size: int = 4
 
-    provides = frozenset({"gaps"})
+    provides = frozenset({"missing"})
 
     def build(self) -> CorruptionModule:
-        """Return the module; the share must lie between 0 and 1, and the size be positive.
+        """Return the module; the share must be above 0 and up to 1, and the size positive.
 
-        With a share of 0 nothing would be asked for, and nothing be learnt.
+        With a share of 0 the loss would have no cells.
         """
         share = self.fraction("share")
         if not share:
@@ -173,33 +217,28 @@ class Patches(Corruption, name="patches"):
 
 
 class PatchesModule(CorruptionModule):
-    """Sets patches to zero."""
+    """Masks patches."""
 
-    def __init__(self, amount: float, size: int) -> None:
-        super().__init__(amount)
-        self.size = size
+    def __init__(self, share: float, size: int) -> None:
+        super().__init__()
+        self.share, self.size = share, size
 
-    def forward(self, values: Tensor) -> Tensor:
-        """Return x with patches at zero."""
-        return self.damage(values)[0]
-
-    def damage(self, values: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """Return x with patches at zero, and where those are."""
         has_channels = values.ndim > 2
-        places = values.shape[2:] if has_channels else values.shape[1:]
-        # One patch alone would leave nothing to tell it from.
-        sizes = [max(1, min(self.size, place // 2)) if has_channels else 1 for place in places]
-        hidden = self._hidden(
-            values, [-(-n // size) for n, size in zip(places, sizes, strict=True)]
-        )
-        for axis, (place, size) in enumerate(zip(places, sizes, strict=True), 1):
-            hidden = hidden.repeat_interleave(size, axis).narrow(axis, 0, place)
+        lengths = values.shape[2:] if has_channels else values.shape[1:]
+        # A single patch would mask the whole row.
+        sizes = [max(1, min(self.size, length // 2)) if has_channels else 1 for length in lengths]
+        axes = list(zip(lengths, sizes, strict=True))
+        masked = self._masked(values, [-(-length // size) for length, size in axes])
+        for axis, (length, size) in enumerate(axes, 1):
+            masked = masked.repeat_interleave(size, axis).narrow(axis, 0, length)
         if has_channels:
-            hidden = hidden[:, None].expand_as(values)
-        return values.masked_fill(hidden, 0.0), hidden
+            masked = masked[:, None].expand_as(values)
+        return values.masked_fill(masked, 0.0), masked
 
-    def _hidden(self, values: Tensor, patches: list[int]) -> Tensor:
-        """Return which patches of each row are hidden: bool Tensor (B, *patches)."""
-        generator = torch.rand(len(values), *patches, device=values.device)
-        order = generator.flatten(1).argsort(1).argsort(1)
-        return (order < max(1, round(self.amount * order.shape[1]))).reshape(generator.shape)
+    def _masked(self, values: Tensor, patches: list[int]) -> Tensor:
+        """Return which patches of each row are masked: bool Tensor (B, *patches)."""
+        uniform = torch.rand(len(values), *patches, device=values.device)
+        ranks = uniform.flatten(1).argsort(1).argsort(1)
+        return (ranks < max(1, round(self.share * ranks.shape[1]))).reshape(uniform.shape)

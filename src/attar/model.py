@@ -95,7 +95,7 @@ class Model(nn.Module):
             inputs = inputs.to_dense()
         known = batch.observed if batch.seen is None else batch.seen
         if corruption is not None:
-            inputs, asked = corruption.damage(inputs)
+            inputs, asked = corruption(inputs)
             if asked is not None:
                 known = ~asked if known is None else known & ~asked
                 batch = batch.asking(asked)

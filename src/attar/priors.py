@@ -12,7 +12,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from attar.errors import SettingError
-from attar.networks.masked import hidden_features
+from attar.networks.mlp import hidden_features
 from attar.parts import Part
 
 # Log-variances are clamped to this range: beyond it their exponentials may overflow.

@@ -5,7 +5,7 @@ from torch import nn
 from attar import SettingError
 from attar.codes import Point
 from attar.corruptions import Corruption, Masking, Patches, SaltAndPepper
-from attar.likelihoods import Gaussian
+from attar.likelihoods import FixedGaussian
 from attar.model import Model
 from attar.records import Batch
 
@@ -22,7 +22,7 @@ class TestEveryCorruption:
 
     def test_acts_in_training_only_and_never_on_the_target(self, corruption):
         model = Model(
-            nn.Identity(), Point().build(50), nn.Identity(), Gaussian().build(), corruption.build()
+            nn.Identity(), Point().build(50), nn.Identity(), FixedGaussian().build(), corruption.build()
         )
         values = torch.rand(20, 50)
         batch = Batch(values, target=values)

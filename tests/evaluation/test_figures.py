@@ -13,7 +13,7 @@ from attar.data.kinds import kind_of, preparation
 from attar.data.scaling import MinMax, Unscaled
 from attar.evaluation import metrics
 from attar.evaluation.diagnostics import Baseline
-from attar.likelihoods import Gaussian
+from attar.likelihoods import FixedGaussian
 from attar.networks import Mlp
 from attar.predictor import Predictor
 from attar.recipe import Recipe
@@ -24,7 +24,7 @@ SIZE = 3
 def applied_to(data, scaling, gaps=False):
     kind, summary = kind_of(data).of([data])
     torch.manual_seed(3)
-    model = Recipe(Point()).build(kind.shape, SIZE, Mlp((7,), "tanh"), Gaussian(), gaps).model
+    model = Recipe(Point()).build(kind.shape, SIZE, Mlp((7,), "tanh"), FixedGaussian(), gaps).model
     how = preparation(kind, scaling, summary)
     return Predictor(how, model.eval(), SIZE, doubles=True)
 

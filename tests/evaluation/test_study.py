@@ -8,7 +8,7 @@ from attar.data.kinds import kind_of
 from attar.data.preparation import Preparation
 from attar.data.scaling import Unscaled
 from attar.evaluation.diagnostics import TrainingSummary
-from attar.likelihoods import Gaussian
+from attar.likelihoods import FixedGaussian
 from attar.networks import Linear
 from attar.predictor import Predictor
 from attar.recipe import Recipe
@@ -25,7 +25,7 @@ def pca_model():
     """PCA in the form of a linear autoencoder whose third code dimension says nothing."""
     x = np.random.default_rng(0).normal(size=(200, 5)) * [4, 3, 1, 0.5, 0.2] + 2
     pca = PCA(2).fit(x[:150])
-    model = Recipe(Point()).build((5,), 3, Linear(), Gaussian()).model.double()
+    model = Recipe(Point()).build((5,), 3, Linear(), FixedGaussian()).model.double()
     basis = torch.zeros(3, 5, dtype=torch.float64)
     basis[:2] = torch.from_numpy(pca.components_)
     mean = torch.from_numpy(pca.mean_)

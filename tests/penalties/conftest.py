@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from attar.likelihoods import Gaussian
+from attar.likelihoods import FixedGaussian
 from attar.model import Model
 from attar.records import Batch, Coded, Trace
 
@@ -18,7 +18,7 @@ def model_of():
             network.encoder((cells,), code.width(size)),
             code.build(size),
             network.decoder(size, (cells,)),
-            (likelihood or Gaussian()).build(),
+            (likelihood or FixedGaussian()).build(),
         ).double()
         for parameter in model.parameters():
             nn.init.normal_(parameter, std=0.5)

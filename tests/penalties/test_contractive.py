@@ -5,7 +5,7 @@ from torch.func import jacrev, vmap
 
 from attar.codes import Point, SparseKL, SparseL1
 from attar.conditions import Joined
-from attar.likelihoods import Gaussian
+from attar.likelihoods import FixedGaussian
 from attar.networks import Linear, Mlp
 from attar.penalties import Contractive
 from attar.recipe import Recipe
@@ -51,7 +51,7 @@ def test_an_mlp_without_hidden_layers_is_one_layer_too(model_of, penalty_of):
 def test_one_layer_that_also_sees_gaps_or_a_condition_is_as_its_jacobian_on_average(near):
     # Of the layer's weights, those for the gaps are none of the Jacobian with respect to a row.
     recipe = Recipe(Point("sigmoid"), penalties=(Contractive(),), condition=Joined(4))
-    objective = recipe.build((5,), 3, Linear(), Gaussian(), gaps=True, condition_size=2)
+    objective = recipe.build((5,), 3, Linear(), FixedGaussian(), gaps=True, condition_size=2)
     model, term = objective.model.double(), objective.penalties["contractive"]
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.5)

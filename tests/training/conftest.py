@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from attar.data.batches import Held, Selection
-from attar.likelihoods import Gaussian
+from attar.likelihoods import FixedGaussian
 from attar.networks import Mlp
 from attar.recipes import recipe
 from attar.training import OneCycle, Optimizer
@@ -21,7 +21,7 @@ def training():
         spec="ae",
         *,
         network=Mlp((8,), "tanh"),  # noqa: B008
-        likelihood=Gaussian(),  # noqa: B008
+        likelihood=FixedGaussian(),  # noqa: B008
         x=None,
         held_out=True,
         callbacks=(),

@@ -5,7 +5,7 @@ import torch
 
 from attar.codes import Gaussian, Hamiltonian, Point
 from attar.likelihoods import Bernoulli
-from attar.likelihoods import Gaussian as MeanSquaredError
+from attar.likelihoods import FixedGaussian as MeanSquaredError
 from attar.networks import Mlp
 from attar.recipe import Recipe
 from attar.records import Batch

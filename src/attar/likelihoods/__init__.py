@@ -3,7 +3,7 @@
 from attar.likelihoods.base import ColumnLikelihood, Likelihood, LikelihoodModule
 from attar.likelihoods.continuous import (
     Circular,
-    Gaussian,
+    FixedGaussian,
     Huber,
     Laplace,
     LearnedGaussian,
@@ -27,7 +27,7 @@ __all__ = [
     "Circular",
     "ColumnLikelihood",
     "Discretized",
-    "Gaussian",
+    "FixedGaussian",
     "Huber",
     "Laplace",
     "LearnedGaussian",

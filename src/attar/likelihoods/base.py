@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
 from typing import ClassVar, Self
 
@@ -14,15 +14,14 @@ from attar.parts import Part
 Shape = tuple[int, ...]
 
 
-class LikelihoodModule(nn.Module):
+class LikelihoodModule(nn.Module, ABC):
     """A distribution over each cell of the data."""
 
     @abstractmethod
     def log_prob(self, parameters: Tensor, target: Tensor) -> Tensor:
         """Return the log-density of each cell of the target, in nats.
 
-        Where cells are described together, each gets a share: it is the sum over a row that is a
-        log-density.
+        A density of several cells is split among them: only their sum over a row is a log-density.
 
         Parameters
         ----------
@@ -39,10 +38,10 @@ class LikelihoodModule(nn.Module):
         """Return the expected data, which is the reconstruction: (..., *shape)."""
 
     def gradient(self, parameters: Tensor, target: Tensor) -> Tensor | None:
-        """Return ∂(-log_prob)/∂parameters of each cell, or None where it is not written down.
+        """Return ∂(-log_prob)/∂parameters of each cell, or None to leave it to autograd.
 
-        A step of training needs this and not the value, which costs more. It is only for
-        likelihoods that learn nothing themselves.
+        A training step needs only this, which costs less than the value. It is for likelihoods
+        without trained parameters of their own.
         """
         return None
 
@@ -53,8 +52,8 @@ class Likelihood(Part):
     Attributes
     ----------
     density : bool
-        Whether ``log_prob`` is the logarithm of a density or a probability. Where it is not, it is
-        minus a distortion: good for training, but no likelihood of a row can be told from it.
+        Whether ``log_prob`` is the logarithm of a density or a probability. Otherwise it is minus a
+        distortion, which trains a model but gives no likelihood of a row.
     """
 
     density: ClassVar[bool] = True
@@ -81,15 +80,15 @@ class Likelihood(Part):
 
 
 # In prepared units. The loss of a column goes with 1/scale²: without a floor, one column that is
-# easily told would take over the whole loss.
+# easily predicted would dominate the loss.
 LEAST_SCALE = 0.03
 
 
 class ColumnLikelihood(Likelihood):
     """A likelihood that can describe all cells of a row, or a column among others of a table.
 
-    Columns are computed many at once. A scale that is learnt is then one for each column, and
-    LEAST_SCALE + exp(log-scale), so that it stays above its floor without losing its gradient.
+    Similar columns are computed together. A trained scale is then one for each column, and
+    LEAST_SCALE + exp(log-scale), which has a floor and a gradient everywhere.
     """
 
     @property
@@ -98,13 +97,13 @@ class ColumnLikelihood(Likelihood):
         return 1
 
     @property
-    def kin(self) -> Hashable:
-        """What columns have in common that are computed together; here they are equal."""
+    def group(self) -> Hashable:
+        """The key of the columns that are computed together; by default they are equal."""
         return self
 
     @classmethod
-    def together(cls, columns: Sequence[Self]) -> LikelihoodModule:
-        """Return one module for the cells of some columns side by side, all of the same kin.
+    def build_columns(cls, columns: Sequence[Self]) -> LikelihoodModule:
+        """Return one module for the cells of columns of one group, side by side.
 
         Raises
         ------
@@ -120,7 +119,7 @@ def image_shape(likelihood: Likelihood, shape: Shape) -> tuple[int, int, int]:
     Raises
     ------
     SettingError
-        If the rows are no images.
+        If the rows are not images.
     """
     if len(shape) != 3:
         raise SettingError(

@@ -15,9 +15,25 @@ from attar.errors import SettingError
 from attar.likelihoods.base import LEAST_SCALE, ColumnLikelihood, LikelihoodModule, Shape
 
 
+class LocationModule(LikelihoodModule):
+    """A location family: x - m has one distribution for every decoder output m."""
+
+    @abstractmethod
+    def log_density(self, deviation: Tensor) -> Tensor:
+        """Return the log-density of x - m."""
+
+    def log_prob(self, parameters: Tensor, target: Tensor) -> Tensor:
+        """Return log p(x - m)."""
+        return self.log_density(target - parameters)
+
+    def mean(self, parameters: Tensor) -> Tensor:
+        """Return m, also where a heavy tail leaves the mean undefined."""
+        return parameters
+
+
 @dataclass(frozen=True)
-class Gaussian(ColumnLikelihood, name="gaussian"):
-    """A normal of fixed variance around the decoder's output: mean squared error.
+class FixedGaussian(ColumnLikelihood, name="gaussian"):
+    """A Gaussian of fixed variance around the decoder's output m: mean squared error.
 
     log p(x) = -((x - m)² / v + log 2πv) / 2.
 
@@ -25,30 +41,34 @@ class Gaussian(ColumnLikelihood, name="gaussian"):
     ----------
     variance : float
         v, in units of the prepared data.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from attar.likelihoods import FixedGaussian
+    >>> m, x = torch.tensor([[0.0]]), torch.tensor([1.0])
+    >>> log_prob = FixedGaussian(variance=0.25).build().log_prob(m, x)
+    >>> torch.allclose(log_prob, torch.distributions.Normal(0.0, 0.5).log_prob(x))
+    True
     """
 
     variance: float = 1.0
 
     def build(self) -> LikelihoodModule:
         """Return the module; the variance must be positive."""
-        return GaussianLikelihoodModule(self.positive("variance"))
+        return FixedGaussianModule(self.positive("variance"))
 
 
-class GaussianLikelihoodModule(LikelihoodModule):
-    """A normal of fixed variance."""
+class FixedGaussianModule(LocationModule):
+    """A Gaussian of fixed variance."""
 
     def __init__(self, variance: float) -> None:
         super().__init__()
         self.variance = variance
 
-    def log_prob(self, parameters: Tensor, target: Tensor) -> Tensor:
-        """Return -((x - m)² / v + log 2πv) / 2."""
-        squares = (target - parameters).square() / self.variance
-        return -0.5 * (squares + math.log(2 * math.pi * self.variance))
-
-    def mean(self, parameters: Tensor) -> Tensor:
-        """Return m."""
-        return parameters
+    def log_density(self, deviation: Tensor) -> Tensor:
+        """Return -(r² / v + log 2πv) / 2."""
+        return -0.5 * (deviation.square() / self.variance + math.log(2 * math.pi * self.variance))
 
     def gradient(self, parameters: Tensor, target: Tensor) -> Tensor:
         """Return (m - x) / v."""
@@ -57,9 +77,19 @@ class GaussianLikelihoodModule(LikelihoodModule):
 
 @dataclass(frozen=True)
 class LearnedGaussian(ColumnLikelihood, name="learned-gaussian"):
-    """A normal around the decoder's output whose one variance, of all cells, is learnt.
+    """A Gaussian around the decoder's output with one trained variance for all cells.
 
-    Among other columns, each has a variance of its own, of at least 0.03².
+    In a table, each column has a variance of its own, of at least 0.03².
+
+    Examples
+    --------
+    The variance starts at 1, the standard normal:
+
+    >>> import torch
+    >>> from attar.likelihoods import LearnedGaussian
+    >>> module = LearnedGaussian().build()
+    >>> print(f"{module.log_prob(torch.zeros(1, 1), torch.zeros(1)).item():.4f}")
+    -0.9189
 
     References
     ----------
@@ -72,34 +102,30 @@ class LearnedGaussian(ColumnLikelihood, name="learned-gaussian"):
         return LearnedGaussianModule()
 
     @classmethod
-    def together(cls, columns: Sequence[Self]) -> LikelihoodModule:
+    def build_columns(cls, columns: Sequence[Self]) -> LikelihoodModule:
         """Return the module with a variance for each column."""
         return ColumnsGaussianModule(len(columns))
 
 
-class VarianceModule(LikelihoodModule):
-    """A normal with variances that are learnt."""
+class VarianceModule(LocationModule):
+    """A Gaussian with trained variances."""
 
     @abstractmethod
     def log_variances(self) -> Tensor:
         """Return log v: one, or one for each column."""
 
-    def log_prob(self, parameters: Tensor, target: Tensor) -> Tensor:
-        """Return -((x - m)² / v + log 2πv) / 2."""
+    def log_density(self, deviation: Tensor) -> Tensor:
+        """Return -(r² / v + log 2πv) / 2."""
         log_variance = self.log_variances()
-        squares = (target - parameters).square() * (-log_variance).exp()
+        squares = deviation.square() * (-log_variance).exp()
         return -0.5 * (squares + log_variance + math.log(2 * math.pi))
-
-    def mean(self, parameters: Tensor) -> Tensor:
-        """Return m."""
-        return parameters
 
 
 class LearnedGaussianModule(VarianceModule):
-    """A normal whose one log-variance is ten times a parameter.
+    """A Gaussian whose one log-variance is ten times a parameter.
 
-    An optimizer moves a parameter by about its step size, whatever the slope; this one has a long
-    way to go, and everything else waits for it.
+    An optimizer moves each parameter by about its step size, whatever the slope: the log-variance
+    has a long way to go, and all else depends on it.
     """
 
     def __init__(self) -> None:
@@ -112,29 +138,39 @@ class LearnedGaussianModule(VarianceModule):
 
 
 class ColumnsGaussianModule(VarianceModule):
-    """A normal with a variance for each column."""
+    """A Gaussian with a variance for each column."""
 
     def __init__(self, columns: int) -> None:
         super().__init__()
         self.log_variance = nn.Parameter(torch.zeros(columns))
 
     def log_variances(self) -> Tensor:
-        """Return log v, with v the square of the least scale and what is learnt."""
+        """Return log v, where v is the squared least scale plus the exponential parameter."""
         return (LEAST_SCALE**2 + self.log_variance.exp()).log()
 
 
 @dataclass(frozen=True)
 class StudentT(ColumnLikelihood, name="student-t"):
-    """Student's t around the decoder's output, its scale learnt; for numbers with heavy tails.
+    """Student's t around the decoder's output with a trained scale; for heavy tails.
 
     log p(x) = log Γ((ν + 1)/2) - log Γ(ν/2) - (log νπ)/2 - log s - (ν + 1)/2 log(1 + z²/ν), with
-    z = (x - m) / s. Far values cost the logarithm of their distance, and pull the less the
-    farther they are.
+    z = (x - m) / s. The loss of outliers grows with the logarithm of their distance, and their
+    gradient vanishes.
 
     Parameters
     ----------
     freedom : float
-        ν, the degrees of freedom: 1 is Cauchy's distribution, infinitely many a normal one.
+        ν, the degrees of freedom: 1 is the Cauchy distribution, and ν → ∞ the Gaussian.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from attar.likelihoods import StudentT
+    >>> module = StudentT(freedom=4.0).build()
+    >>> m = torch.tensor([[-1.0], [-1000.0]], requires_grad=True)
+    >>> module.log_prob(m[None], torch.zeros(2, 1)).sum().backward()
+    >>> [round(value, 3) for value in m.grad.flatten().tolist()]
+    [0.954, 0.005]
 
     References
     ----------
@@ -145,16 +181,16 @@ class StudentT(ColumnLikelihood, name="student-t"):
 
     def build(self) -> LikelihoodModule:
         """Return the module, with one scale for all cells; the freedom must be positive."""
-        return self.together([self])
+        return self.build_columns([self])
 
     @classmethod
-    def together(cls, columns: Sequence[Self]) -> LikelihoodModule:
+    def build_columns(cls, columns: Sequence[Self]) -> LikelihoodModule:
         """Return the module, with a scale for each column."""
         return StudentTModule(columns[0].positive("freedom"), len(columns))
 
 
-class StudentTModule(LikelihoodModule):
-    """Student's t with scales that are parameters."""
+class StudentTModule(LocationModule):
+    """Student's t with trained scales."""
 
     def __init__(self, freedom: float, columns: int) -> None:
         super().__init__()
@@ -163,16 +199,12 @@ class StudentTModule(LikelihoodModule):
         gammas = math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)
         self.log_peak = gammas - math.log(freedom * math.pi) / 2
 
-    def log_prob(self, parameters: Tensor, target: Tensor) -> Tensor:
+    def log_density(self, deviation: Tensor) -> Tensor:
         """Return log Γ((ν+1)/2)/Γ(ν/2)√νπ - log s - (ν + 1)/2 log(1 + z²/ν)."""
         scale = LEAST_SCALE + self.log_scale.exp()
-        squares = ((target - parameters) / scale).square()
+        squares = (deviation / scale).square()
         tail = (self.freedom + 1) / 2 * torch.log1p(squares / self.freedom)
         return self.log_peak - scale.log() - tail
-
-    def mean(self, parameters: Tensor) -> Tensor:
-        """Return m, also where so heavy a tail leaves the mean undefined."""
-        return parameters
 
 
 @dataclass(frozen=True)
@@ -185,6 +217,13 @@ class Laplace(ColumnLikelihood, name="laplace"):
     ----------
     scale : float
         b, in units of the prepared data.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from attar.likelihoods import Laplace
+    >>> Laplace(scale=0.5).build().log_prob(torch.tensor([[3.0]]), torch.tensor([1.0])).item()
+    -4.0
     """
 
     scale: float = 1.0
@@ -194,20 +233,16 @@ class Laplace(ColumnLikelihood, name="laplace"):
         return LaplaceModule(self.positive("scale"))
 
 
-class LaplaceModule(LikelihoodModule):
+class LaplaceModule(LocationModule):
     """A Laplace distribution of fixed scale."""
 
     def __init__(self, scale: float) -> None:
         super().__init__()
         self.scale = scale
 
-    def log_prob(self, parameters: Tensor, target: Tensor) -> Tensor:
-        """Return -|x - m| / b - log 2b."""
-        return -(target - parameters).abs() / self.scale - math.log(2 * self.scale)
-
-    def mean(self, parameters: Tensor) -> Tensor:
-        """Return m."""
-        return parameters
+    def log_density(self, deviation: Tensor) -> Tensor:
+        """Return -|r| / b - log 2b."""
+        return -deviation.abs() / self.scale - math.log(2 * self.scale)
 
     def gradient(self, parameters: Tensor, target: Tensor) -> Tensor:
         """Return sign(m - x) / b."""
@@ -216,7 +251,7 @@ class LaplaceModule(LikelihoodModule):
 
 @dataclass(frozen=True)
 class Huber(ColumnLikelihood, name="huber"):
-    """Normal near the decoder's output and Laplace far from it.
+    """Gaussian near the decoder's output and Laplace far from it.
 
     log p(x) = -h(x - m) - log Z, with h(r) = r²/2 up to |r| = δ and δ|r| - δ²/2 beyond, and
     Z = √(2π) erf(δ/√2) + (2/δ) exp(-δ²/2).
@@ -225,6 +260,14 @@ class Huber(ColumnLikelihood, name="huber"):
     ----------
     delta : float
         δ, in units of the prepared data.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from attar.likelihoods import Huber
+    >>> m, x = torch.tensor([[0.5, 9.0]]), torch.zeros(2)
+    >>> Huber(delta=1.0).build().gradient(m, x).tolist()
+    [[0.5, 1.0]]
 
     References
     ----------
@@ -238,7 +281,7 @@ class Huber(ColumnLikelihood, name="huber"):
         return HuberModule(self.positive("delta"))
 
 
-class HuberModule(LikelihoodModule):
+class HuberModule(LocationModule):
     """Huber's distribution."""
 
     def __init__(self, delta: float) -> None:
@@ -247,18 +290,14 @@ class HuberModule(LikelihoodModule):
         body = math.sqrt(2 * math.pi) * math.erf(delta / math.sqrt(2))
         self.log_normalizer = math.log(body + 2 / delta * math.exp(-(delta**2) / 2))
 
-    def log_prob(self, parameters: Tensor, target: Tensor) -> Tensor:
-        """Return -h(x - m) - log Z."""
-        distance = (target - parameters).abs()
+    def log_density(self, deviation: Tensor) -> Tensor:
+        """Return -h(r) - log Z."""
+        distance = deviation.abs()
         near = distance.clamp_max(self.delta)
         return -near * (distance - 0.5 * near) - self.log_normalizer
 
-    def mean(self, parameters: Tensor) -> Tensor:
-        """Return m."""
-        return parameters
-
     def gradient(self, parameters: Tensor, target: Tensor) -> Tensor:
-        """Return m - x, cut off at ±δ."""
+        """Return m - x, clipped at ±δ."""
         return (parameters - target).clamp_(-self.delta, self.delta)
 
 
@@ -268,11 +307,20 @@ TINY = 1e-12
 
 @dataclass(frozen=True)
 class Circular(ColumnLikelihood, name="circular"):
-    """Von Mises' distribution of an angle θ that is prepared as the two cells (cos θ, sin θ).
+    """The von Mises distribution of an angle θ that is prepared as two cells, (cos θ, sin θ).
 
     log p(θ) = a cos θ + b sin θ - log 2π I₀(κ), with κ = √(a² + b²) the concentration and (a, b)
-    the decoder's output. It is the density of the angle, in radians; each of the two cells gets
-    half of it.
+    the decoder's output. It is the density of the angle, in radians, half of it in each cell.
+
+    Examples
+    --------
+    Without concentration, all angles have the density 1 / 2π:
+
+    >>> import torch
+    >>> from attar.likelihoods import Circular
+    >>> log_prob = Circular().build().log_prob(torch.zeros(1, 2), torch.tensor([0.6, 0.8]))
+    >>> print(f"{1 / log_prob.sum().exp().item():.4f}")
+    6.2832
 
     References
     ----------
@@ -299,7 +347,7 @@ class Circular(ColumnLikelihood, name="circular"):
 
 
 class CircularModule(LikelihoodModule):
-    """Von Mises' distribution of each pair of cells."""
+    """The von Mises distribution of each pair of cells."""
 
     def log_prob(self, parameters: Tensor, target: Tensor) -> Tensor:
         """Return (a cos θ + b sin θ - log 2π I₀(κ)) / 2."""

@@ -18,13 +18,22 @@ from attar.likelihoods.base import (
     LikelihoodModule,
     Shape,
 )
+from attar.likelihoods.continuous import LocationModule
 
 
 @dataclass(frozen=True)
 class Bernoulli(ColumnLikelihood, name="bernoulli"):
-    """A coin for each cell, its log-odds given by the decoder; for data between 0 and 1.
+    """A Bernoulli distribution of each cell from the decoder's logits; for data from 0 to 1.
 
-    log p(x) = x log σ(a) + (1 - x) log(1 - σ(a)), the binary cross-entropy with its sign turned.
+    log p(x) = x log σ(a) + (1 - x) log(1 - σ(a)), minus the binary cross-entropy.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from attar.likelihoods import Bernoulli
+    >>> logits, x = torch.zeros(1, 2), torch.tensor([0.0, 1.0])
+    >>> Bernoulli().build().log_prob(logits, x).exp().tolist()
+    [[0.5, 0.5]]
     """
 
     needs = frozenset({"unit-interval"})
@@ -35,7 +44,7 @@ class Bernoulli(ColumnLikelihood, name="bernoulli"):
 
 
 class BernoulliLikelihoodModule(LikelihoodModule):
-    """A coin from log-odds."""
+    """A Bernoulli distribution from logits."""
 
     def log_prob(self, parameters: Tensor, target: Tensor) -> Tensor:
         """Return x a - log(1 + exp a)."""
@@ -52,9 +61,18 @@ class BernoulliLikelihoodModule(LikelihoodModule):
 
 @dataclass(frozen=True)
 class BernoulliProbability(ColumnLikelihood, name="bernoulli-probability"):
-    """A coin for each cell, its probability given by the decoder; for networks ending in a sigmoid.
+    """A Bernoulli distribution of each cell from probabilities, for decoders ending in a sigmoid.
 
-    Probabilities are kept 1e-7 away from 0 and 1, as Keras does.
+    log p(x) = x log p + (1 - x) log(1 - p). Probabilities are clipped to [1e-7, 1 - 1e-7], as in
+    Keras.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from attar.likelihoods import BernoulliProbability
+    >>> p, x = torch.tensor([[0.25, 0.25]]), torch.tensor([0.0, 1.0])
+    >>> BernoulliProbability().build().log_prob(p, x).exp().tolist()
+    [[0.75, 0.25]]
     """
 
     needs = frozenset({"unit-interval"})
@@ -65,7 +83,7 @@ class BernoulliProbability(ColumnLikelihood, name="bernoulli-probability"):
 
 
 class BernoulliProbabilityModule(LikelihoodModule):
-    """A coin from its probability."""
+    """A Bernoulli distribution from probabilities."""
 
     def log_prob(self, parameters: Tensor, target: Tensor) -> Tensor:
         """Return x log p + (1 - x) log(1 - p)."""
@@ -79,58 +97,65 @@ class BernoulliProbabilityModule(LikelihoodModule):
 
 @dataclass(frozen=True)
 class Categorical(ColumnLikelihood, name="categorical"):
-    """A choice among levels, whose logits the decoder gives; for one-hot cells.
+    """A categorical distribution from the decoder's logits; for one-hot cells.
 
-    log P(x) = Σ x_j log softmax(a)_j. A segment without any one, of a level never seen, costs
-    nothing.
+    log P(x) = Σ x_j log softmax(a)_j. Cells that are all zero, of a category outside the training
+    rows, have no loss.
 
     Parameters
     ----------
-    levels : int
-        The number of levels, and of the cells of a segment. Without other columns beside it, the
-        last axis of a row is the segment.
+    categories : int
+        The number of categories and of cells; outside a table, these are the last axis of a row.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from attar.likelihoods import Categorical
+    >>> logits, x = torch.zeros(1, 4), torch.tensor([0.0, 0.0, 1.0, 0.0])
+    >>> Categorical(4).build().log_prob(logits, x).sum().exp().item()
+    0.25
     """
 
-    levels: int = 2
+    categories: int = 2
 
     @property
     def cells(self) -> int:
-        """One for each level."""
-        return self.levels
+        """One for each category."""
+        return self.categories
 
     @property
-    def kin(self) -> Hashable:
-        """Their type, and about their size: the smaller are padded, less than fourfold."""
-        return self.name, self.levels.bit_length() // 2
+    def group(self) -> Hashable:
+        """The type and a range of sizes: small columns are padded, less than fourfold."""
+        return self.name, self.categories.bit_length() // 2
 
     def build(self) -> LikelihoodModule:
-        """Return the module; there must be a level."""
-        return self.together([self])
+        """Return the module; there must be a category."""
+        return self.build_columns([self])
 
     def parameters(self, shape: Shape) -> Shape:
-        """Return the shape of a row, whose last axis must be the segment."""
-        if shape[-1] != self.levels:
+        """Return the shape of a row, whose last axis must be the categories."""
+        if shape[-1] != self.categories:
             raise SettingError(
-                f"{self!r} needs rows of {self.levels} cells, one for each level, but the prepared "
-                f"rows have {shape[-1]}: use 'mixed' for several columns."
+                f"{self!r} needs rows of {self.categories} cells, one for each category, but the "
+                f"prepared rows have {shape[-1]}: use 'mixed' for several columns."
             )
         return shape
 
     @classmethod
-    def together(cls, columns: Sequence[Self]) -> LikelihoodModule:
-        """Return the module of several segments."""
-        return CategoricalModule([column.positive_integer("levels") for column in columns])
+    def build_columns(cls, columns: Sequence[Self]) -> LikelihoodModule:
+        """Return the module of several columns."""
+        return CategoricalModule([column.positive_integer("categories") for column in columns])
 
 
 class CategoricalModule(LikelihoodModule):
-    """Softmaxes over segments of a row, side by side."""
+    """Softmaxes over segments of a row: the columns, padded to the size of the largest."""
 
     places: Tensor
 
-    def __init__(self, levels: Sequence[int]) -> None:
+    def __init__(self, sizes: Sequence[int]) -> None:
         super().__init__()
-        self.padded = len(levels), max(levels)
-        places = torch.cat([i * max(levels) + torch.arange(n) for i, n in enumerate(levels)])
+        self.padded = len(sizes), max(sizes)
+        places = torch.cat([i * max(sizes) + torch.arange(n) for i, n in enumerate(sizes)])
         self.register_buffer("places", places, persistent=False)
 
     def log_prob(self, parameters: Tensor, target: Tensor) -> Tensor:
@@ -138,29 +163,40 @@ class CategoricalModule(LikelihoodModule):
         return target * self._log_softmax(parameters)
 
     def mean(self, parameters: Tensor) -> Tensor:
-        """Return the probability of each level."""
+        """Return the probability of each category."""
         return self._log_softmax(parameters).exp()
 
     def _log_softmax(self, logits: Tensor) -> Tensor:
         places = self.places.expand_as(logits)
-        segments, most = self.padded
+        segments, size = self.padded
         lead = logits.shape[:-1]
-        padded = logits.new_full((*lead, segments * most), -torch.inf).scatter(-1, places, logits)
-        log_softmax = padded.reshape(*lead, segments, most).log_softmax(-1)
+        padded = logits.new_full((*lead, segments * size), -torch.inf).scatter(-1, places, logits)
+        log_softmax = padded.reshape(*lead, segments, size).log_softmax(-1)
         return log_softmax.flatten(-2).gather(-1, places)
 
 
 @dataclass(frozen=True)
 class Discretized(ColumnLikelihood, name="discretized"):
-    """A logistic around the decoder's output, summed up over the bin of each value; scale learnt.
+    """A logistic around the decoder's output, integrated over each value's bin; for integers.
 
-    P(x) = σ((x + w/2 - m) / s) - σ((x - w/2 - m) / s): a probability, not a density, so that
-    whole numbers cannot be told ever better by an ever smaller scale.
+    P(x) = σ((x + w/2 - m) / s) - σ((x - w/2 - m) / s), with a trained scale s: a probability, not a
+    density, which would grow without bound on integers as the scale shrinks.
 
     Parameters
     ----------
     width : float
         w, the distance of two neighbouring values in units of the prepared data.
+
+    Examples
+    --------
+    The integers have all of the probability:
+
+    >>> import torch
+    >>> from attar.likelihoods import Discretized
+    >>> x = torch.arange(-50.0, 50.0)
+    >>> log_prob = Discretized(width=1.0).build().log_prob(torch.tensor([[0.3]]), x)
+    >>> print(f"{log_prob.exp().sum().item():.4f}")
+    1.0000
 
     References
     ----------
@@ -171,22 +207,22 @@ class Discretized(ColumnLikelihood, name="discretized"):
     width: float = 1.0
 
     @property
-    def kin(self) -> Hashable:
-        """Their type: each has its own width."""
+    def group(self) -> Hashable:
+        """The type: each column has its own width."""
         return self.name
 
     def build(self) -> LikelihoodModule:
         """Return the module, with one scale for all cells; the width must be positive."""
-        return self.together([self])
+        return self.build_columns([self])
 
     @classmethod
-    def together(cls, columns: Sequence[Self]) -> LikelihoodModule:
+    def build_columns(cls, columns: Sequence[Self]) -> LikelihoodModule:
         """Return the module, with a scale for each column."""
         return DiscretizedModule(torch.tensor([column.positive("width") for column in columns]))
 
 
-class DiscretizedModule(LikelihoodModule):
-    """A logistic over bins, with scales that are parameters."""
+class DiscretizedModule(LocationModule):
+    """A logistic over bins with trained scales."""
 
     width: Tensor
 
@@ -195,19 +231,15 @@ class DiscretizedModule(LikelihoodModule):
         self.register_buffer("width", width, persistent=False)
         self.log_scale = nn.Parameter(torch.zeros_like(width))
 
-    def log_prob(self, parameters: Tensor, target: Tensor) -> Tensor:
-        """Return log(1 - exp(-w/s)) + log σ(z + w/2s) + log σ(w/2s - z), with z = (x - m) / s.
+    def log_density(self, deviation: Tensor) -> Tensor:
+        """Return log(1 - exp(-w/s)) + log σ(z + w/2s) + log σ(w/2s - z), with z = r / s.
 
         This is the logarithm of the difference, rearranged so that nothing cancels.
         """
         scale = LEAST_SCALE + self.log_scale.exp()
-        z, width = (target - parameters) / scale, self.width / scale
+        z, width = deviation / scale, self.width / scale
         sides = functional.logsigmoid(width / 2 + z) + functional.logsigmoid(width / 2 - z)
         return sides + torch.log(-torch.expm1(-width))
-
-    def mean(self, parameters: Tensor) -> Tensor:
-        """Return m."""
-        return parameters
 
 
 LARGEST_LOG_RATE = 30.0
@@ -215,9 +247,18 @@ LARGEST_LOG_RATE = 30.0
 
 @dataclass(frozen=True)
 class Poisson(ColumnLikelihood, name="poisson"):
-    """A Poisson distribution in each cell, whose log-rate the decoder gives; for counts.
+    """A Poisson distribution of each cell from the decoder's log-rates; for counts.
 
-    log P(x) = x a - exp(a) - log x!. Log-rates above 30 count as 30.
+    log P(x) = x a - exp(a) - log x!. Log-rates are clipped at 30.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from attar.likelihoods import Poisson
+    >>> a, x = torch.tensor([[0.7]]), torch.tensor([3.0])
+    >>> log_prob = Poisson().build().log_prob(a, x)
+    >>> torch.allclose(log_prob, torch.distributions.Poisson(a.exp()).log_prob(x))
+    True
     """
 
     needs = frozenset({"counts"})
@@ -241,21 +282,31 @@ class PoissonModule(LikelihoodModule):
         return parameters.clamp_max(LARGEST_LOG_RATE).exp()
 
     def gradient(self, parameters: Tensor, target: Tensor) -> Tensor:
-        """Return exp(a) - x, which leads back from log-rates above 30 too."""
+        """Return exp(a) - x, which also lowers log-rates above 30."""
         return parameters.clamp_max(LARGEST_LOG_RATE).exp().sub_(target)
 
 
 @dataclass(frozen=True)
 class Multinomial(Likelihood, name="multinomial"):
-    """How a row's total falls on its cells, whose logits the decoder gives; for counts in rows.
+    """A multinomial distribution of a row of counts from the decoder's logits.
 
-    log P(x) = log N! - Σ log x_j! + Σ x_j log softmax(a)_j, with N = Σ x_j taken from the row
-    itself. The length of a row is not modelled. The cells share log N! evenly.
+    log P(x) = log N! - Σ log x_j! + Σ x_j log softmax(a)_j, with N = Σ x_j from the row itself,
+    which is not modelled. The term log N! is split evenly among the cells.
 
     Parameters
     ----------
     total : float
         The total of a reconstructed row, whose cells are total · softmax(a).
+
+    Examples
+    --------
+    Two of four draws each, from two equal cells: 4! / (2! 2!) / 2⁴.
+
+    >>> import torch
+    >>> from attar.likelihoods import Multinomial
+    >>> log_prob = Multinomial().build().log_prob(torch.zeros(1, 2), torch.tensor([2.0, 2.0]))
+    >>> print(f"{log_prob.sum().exp().item():.4f}")
+    0.3750
 
     References
     ----------

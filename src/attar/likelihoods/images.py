@@ -11,9 +11,9 @@ from torch.nn import functional
 from attar.errors import SettingError
 from attar.likelihoods.base import Likelihood, LikelihoodModule, Shape, image_shape
 
-# A quarter of the distance of two levels of 8 bits: narrower only makes gradients steeper.
+# A quarter of an 8-bit step: narrower logistics only make gradients steeper.
 LEAST_SCALE = 1e-3
-# Of values from 0 to 1, wider logistics leave all levels but the extreme ones as good as nothing.
+# Values lie in [0, 1]: wider logistics leave almost no probability but on the extreme levels.
 LARGEST_LOG_SCALE = 10.0
 
 
@@ -22,18 +22,27 @@ class LogisticMixture(Likelihood, name="logistic-mixture"):
     """A mixture of discretized logistics for each cell of an image with few distinct values.
 
     P(x) = Σ_k π_k (σ((x + w/2 - m_k) / s_k) - σ((x - w/2 - m_k) / s_k)) with w the distance of
-    two levels; the lowest level takes all below it and the highest all above, so that the levels
-    have all of the probability. The decoder gives π_k, m_k and s_k for each channel of each pixel:
-    channels are independent of each other given the code. While the decoder gives nothing, the
-    components lie evenly spread between 0 and 1, each as wide as their distance. Log-scales above
-    10 count as 10.
+    two levels; the lowest level takes all below it and the highest all above, so that P sums to 1.
+    The decoder gives π_k, m_k and s_k for each channel of each pixel: channels are independent
+    given the code. For decoder outputs of zero, the components are evenly spaced in [0, 1], with
+    their distance as scale. Log-scales are clipped at 10.
 
     Parameters
     ----------
     components : int
         The number of logistics in each cell.
     levels : int
-        The number of distinct values, evenly spread from 0 to 1.
+        The number of distinct values, evenly spaced from 0 to 1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from attar.likelihoods import LogisticMixture
+    >>> likelihood = LogisticMixture(components=3, levels=5)
+    >>> parameters = torch.randn(1, 1, *likelihood.parameters((1, 1, 1)))
+    >>> x = torch.linspace(0, 1, 5).reshape(5, 1, 1, 1)
+    >>> print(f"{likelihood.build().log_prob(parameters, x).exp().sum().item():.4f}")
+    1.0000
 
     References
     ----------
@@ -67,7 +76,7 @@ class LogisticMixtureModule(LikelihoodModule):
 
     def log_prob(self, parameters: Tensor, target: Tensor) -> Tensor:
         """Return log Σ π_k P_k(x)."""
-        logits, means, scales = self._parted(parameters)
+        logits, means, scales = self._split(parameters)
         x = target.unsqueeze(-4)
         z, half = (x - means) / scales, self.step / 2 / scales
         lowest, highest = x < self.step / 2, x > 1 - self.step / 2
@@ -78,18 +87,17 @@ class LogisticMixtureModule(LikelihoodModule):
         return torch.logsumexp(logits.log_softmax(-4) + below + above + within, -4)
 
     def mean(self, parameters: Tensor) -> Tensor:
-        """Return Σ π_k E[min(max(X_k, 0), 1)], the mean before it is rounded to a level.
+        """Return Σ π_k E[min(max(X_k, 0), 1)], the mean before rounding to a level.
 
-        What a logistic has below 0 and above 1 is the extreme levels', so that its own middle may
-        lie far outside.
+        The tails below 0 and above 1 belong to the extreme levels: m_k itself may lie far outside.
         """
-        logits, means, scales = self._parted(parameters)
-        # Of what is cut off at 0 and 1 the mean is the integral of P(X > x) between them.
+        logits, means, scales = self._split(parameters)
+        # The mean of a variable clipped to [0, 1] is the integral of P(X > x) over it.
         integrals = functional.softplus(means / scales) - functional.softplus((means - 1) / scales)
-        # Very wide or far logistics leave little but rounding of a difference.
+        # For very wide or far logistics the difference is mostly rounding error.
         return (logits.softmax(-4) * (scales * integrals).clamp(0, 1)).sum(-4)
 
-    def _parted(self, parameters: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _split(self, parameters: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return logits, means and scales: (..., components, channels, height, width)."""
         *lead, _, height, width = parameters.shape
         parts = parameters.reshape(*lead, 3, self.components, -1, height, width)
@@ -100,8 +108,8 @@ class LogisticMixtureModule(LikelihoodModule):
         return logits, means, LEAST_SCALE + scales
 
 
-# As published: how much each scale counts, the window's side and deviation, and what keeps the
-# quotients of luminance and of contrast steady.
+# As published: the weights of the scales, the window's side and standard deviation, and the
+# constants that stabilize the quotients of luminance and of contrast.
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 SIDE, DEVIATION = 11, 1.5
 C1, C2 = 0.01**2, 0.03**2
@@ -109,27 +117,34 @@ C1, C2 = 0.01**2, 0.03**2
 
 @dataclass(frozen=True)
 class MultiScaleSimilarity(Likelihood, name="ms-ssim"):
-    """Minus the dissimilarity of images as people see it; the decoder gives the image.
+    """Minus a perceptual distance of images, for a decoder that gives the image m.
 
     α (1 - MS-SSIM) + (1 - α) mean |x - m|, with
 
     MS-SSIM = l_M^w_M · Π_j c_j^w_j,  l = (2μν + C₁) / (μ² + ν² + C₁),
     c = (2σ_xm + C₂) / (σ_x² + σ_m² + C₂),
 
-    means and (co)variances under a gaussian window and averaged over the image, at scales of 1,
-    1/2, 1/4 ... of its size, then averaged over the channels. Each cell gets the same share of the
-    first term, so that a row has cells · (1 - MS-SSIM).
+    means and (co)variances under a Gaussian window, averaged over the image at 1, 1/2, 1/4 ... of
+    its size, then over the channels. The first term is split evenly among the cells of a row, which
+    together have cells · (1 - MS-SSIM). It is not a density: it gives no likelihood of a row.
 
-    It is no density: no likelihood of a row can be told from it.
-
-    Images with a side below 20 get a smaller window, and as many of the five scales are taken as
-    the window fits in; their weights are scaled up to the sum of one. All cells must be known.
+    Images with a side below 20 have a smaller window. Of the five scales, those that the window
+    fits in are used, with weights normalized to sum to one. All cells must be observed.
 
     Parameters
     ----------
     share : float
-        α. Similarity alone hardly sees a small shift of brightness; 0.84 of it, with absolute
-        error for the rest, was found to look best.
+        α. MS-SSIM alone is insensitive to uniform shifts of brightness; Zhao et al. use 0.84.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from attar.likelihoods import MultiScaleSimilarity
+    >>> module, x = MultiScaleSimilarity().build(), torch.rand(1, 1, 8, 8)
+    >>> print(f"{module.log_prob(x[None], x).abs().max().item():.4f}")
+    0.0000
+    >>> bool((module.log_prob(1 - x[None], x) < 0).all())
+    True
 
     References
     ----------
@@ -153,20 +168,20 @@ class MultiScaleSimilarity(Likelihood, name="ms-ssim"):
 
 
 class MultiScaleSimilarityModule(LikelihoodModule):
-    """The dissimilarity of images."""
+    """Minus the perceptual distance of images."""
 
     def __init__(self, share: float) -> None:
         super().__init__()
         self.share = share
 
     def log_prob(self, parameters: Tensor, target: Tensor) -> Tensor:
-        """Return each cell's share of α (MS-SSIM - 1), less (1 - α) |x - m|."""
+        """Return α (MS-SSIM - 1) - (1 - α) |x - m| of each cell."""
         similarity = ms_ssim(parameters, target).mean(-1)
         dissimilar = self.share * (1 - similarity[..., None, None, None])
         return -dissimilar - (1 - self.share) * (target - parameters).abs()
 
     def mean(self, parameters: Tensor) -> Tensor:
-        """Return the image, cut off at 0 and 1."""
+        """Return the image, clipped to [0, 1]."""
         return parameters.clamp(0, 1)
 
 
@@ -179,24 +194,24 @@ def ms_ssim(one: Tensor, other: Tensor) -> Tensor:
     logs = torch.zeros_like(one[..., 0, 0])
     for weight in weights[:-1]:
         _, contrast = luminance_and_contrast(one, other, side, deviation)
-        logs = logs + weight * bent_log(contrast.mean((-2, -1)))
+        logs = logs + weight * log_with_tangent(contrast.mean((-2, -1)))
         one, other = halved(one), halved(other)
     luminance, contrast = luminance_and_contrast(one, other, side, deviation)
-    logs = logs + weights[-1] * bent_log((luminance * contrast).mean((-2, -1)))
+    logs = logs + weights[-1] * log_with_tangent((luminance * contrast).mean((-2, -1)))
     return (logs / sum(weights)).exp()
 
 
 def luminance_and_contrast(
     one: Tensor, other: Tensor, side: int, deviation: float = DEVIATION
 ) -> tuple[Tensor, Tensor]:
-    """Return how alike luminance and contrast are under each place of the gaussian window.
+    """Return the similarity of luminance and of contrast at each place of the Gaussian window.
 
     Their product is the structural similarity of Wang, Bovik, Sheikh and Simoncelli (2004).
     """
     rows, columns = (gaussian_window(size, side, deviation).to(one) for size in one.shape[-2:])
 
     def blurred(images: Tensor) -> Tensor:
-        # As two products with a matrix: many times faster than convolutions of one channel.
+        # Two matrix products: many times faster than convolutions of one channel.
         return rows @ (images @ columns.T)
 
     mean, other_mean, cross = blurred(one), blurred(other), blurred(one * other)
@@ -218,13 +233,13 @@ def gaussian_window(size: int, side: int, deviation: float) -> Tensor:
 
 
 def window_side(size: int) -> int:
-    """Return the odd side of the window for images of a size: about half of it, at most 11."""
+    """Return the odd side of the window: about half of the image's, at most 11."""
     side = min(SIDE, size // 2 + 1)
     return side - 1 + side % 2
 
 
 def scales(size: int, side: int) -> int:
-    """Return at how many scales a window fits into images of a size."""
+    """Return the number of scales at which a window fits into images of a size."""
     return sum(size >> scale >= side for scale in range(len(WEIGHTS)))
 
 
@@ -234,11 +249,10 @@ def halved(images: Tensor) -> Tensor:
     return pooled.reshape(*images.shape[:-2], *pooled.shape[-2:])
 
 
-def bent_log(x: Tensor, bend: float = 0.01) -> Tensor:
-    """Return the logarithm, below the bend its tangent.
+def log_with_tangent(x: Tensor, threshold: float = 0.01) -> Tensor:
+    """Return the logarithm, continued by its tangent below a threshold.
 
-    Structures may be opposed, and their similarity negative: a power of it is none, and a bound
-    would stop learning.
+    The similarity of opposed structures is negative: it has no logarithm, and clipped no gradient.
     """
-    above = x.clamp_min(bend)
-    return above.log() + (x - above) / bend
+    above = x.clamp_min(threshold)
+    return above.log() + (x - above) / threshold

@@ -1,4 +1,4 @@
-"""Tables of mixed types: a likelihood for each column."""
+"""Tables of mixed types: one likelihood for each column."""
 
 from __future__ import annotations
 
@@ -15,14 +15,23 @@ from attar.likelihoods.base import ColumnLikelihood, Likelihood, LikelihoodModul
 
 @dataclass(frozen=True)
 class Mixed(Likelihood, name="mixed"):
-    """A likelihood for each column of a table, independent of each other given the code.
+    """One likelihood for each column of a table: log p(x) = Σ_j log p_j(x_j).
 
-    Columns of one type are computed together, and each learns its own scale.
+    Columns are independent given the code, and each has its own trained scale.
 
     Parameters
     ----------
     columns : tuple of Likelihood
-        In the order of the prepared row; each takes ``cells`` of it, together they take it all.
+        In the order of the prepared row; each takes ``cells`` of it, together they take all.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from attar.likelihoods import Bernoulli, Categorical, Mixed
+    >>> module = Mixed((Bernoulli(), Categorical(4))).build()
+    >>> x = torch.tensor([1.0, 0.0, 0.0, 1.0, 0.0])
+    >>> module.log_prob(torch.zeros(1, 5), x).sum().exp().item()
+    0.125
 
     References
     ----------
@@ -44,10 +53,10 @@ class Mixed(Likelihood, name="mixed"):
         cells: dict[Hashable, list[int]] = {}
         start = 0
         for column in self._columns():
-            groups.setdefault(column.kin, []).append(column)
-            cells.setdefault(column.kin, []).extend(range(start, start + column.cells))
+            groups.setdefault(column.group, []).append(column)
+            cells.setdefault(column.group, []).extend(range(start, start + column.cells))
             start += column.cells
-        modules = [type(columns[0]).together(columns) for columns in groups.values()]
+        modules = [type(columns[0]).build_columns(columns) for columns in groups.values()]
         return MixedModule(modules, list(cells.values()))
 
     def parameters(self, shape: Shape) -> Shape:
@@ -64,10 +73,10 @@ class Mixed(Likelihood, name="mixed"):
     def _columns(self) -> list[ColumnLikelihood]:
         columns = [column for column in self.columns if isinstance(column, ColumnLikelihood)]
         if len(columns) < len(self.columns):
-            wrong = next(one for one in self.columns if not isinstance(one, ColumnLikelihood))
+            wrong = next(c for c in self.columns if not isinstance(c, ColumnLikelihood))
             raise SettingError(
-                f"{wrong!r} cannot describe a column of the likelihood 'mixed': it describes whole "
-                "rows."
+                f"{wrong!r} cannot describe a column of the likelihood 'mixed': it describes a "
+                "whole row."
             )
         return columns
 
@@ -83,7 +92,7 @@ class MixedModule(LikelihoodModule):
     """
 
     order: Tensor
-    back: Tensor
+    inverse: Tensor
 
     def __init__(self, groups: Sequence[LikelihoodModule], cells: Sequence[list[int]]) -> None:
         super().__init__()
@@ -91,21 +100,21 @@ class MixedModule(LikelihoodModule):
         self.sizes = [len(group) for group in cells]
         order = torch.tensor([cell for group in cells for cell in group], dtype=torch.long)
         self.register_buffer("order", order, persistent=False)
-        self.register_buffer("back", order.argsort(), persistent=False)
+        self.register_buffer("inverse", order.argsort(), persistent=False)
 
     def log_prob(self, parameters: Tensor, target: Tensor) -> Tensor:
         """Return the log-density of each cell under its column's likelihood."""
         grouped = zip(self.groups, self._split(parameters), self._split(target), strict=True)
-        return self._joined([group.log_prob(a, x) for group, a, x in grouped])
+        return self._merge([group.log_prob(a, x) for group, a, x in grouped])
 
     def mean(self, parameters: Tensor) -> Tensor:
         """Return the expected value of each cell."""
         grouped = zip(self.groups, self._split(parameters), strict=True)
-        return self._joined([group.mean(a) for group, a in grouped])
+        return self._merge([group.mean(a) for group, a in grouped])
 
     def _split(self, rows: Tensor) -> tuple[Tensor, ...]:
         return torch.split(rows.gather(-1, self.order.expand_as(rows)), self.sizes, -1)
 
-    def _joined(self, parts: list[Tensor]) -> Tensor:
+    def _merge(self, parts: list[Tensor]) -> Tensor:
         rows = torch.cat(parts, -1)
-        return rows.gather(-1, self.back.expand_as(rows))
+        return rows.gather(-1, self.inverse.expand_as(rows))

@@ -22,12 +22,12 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 
 
 def activation(name: str) -> nn.Module:
-    """Return the activation of this name.
+    """Return the activation function of this name.
 
     Raises
     ------
     SettingError
-        If there is none; the nearest name is suggested.
+        If there is none of this name; the nearest one is suggested.
     """
     if name not in ACTIVATIONS:
         raise unknown("activation", name, ACTIVATIONS)
@@ -49,8 +49,8 @@ class Network(Part):
         """Return a module (B, width) -> (B, *shape)."""
 
 
-class Shaped(nn.Module):
-    """Gives rows of numbers (B, n) a shape (B, *shape); torch's own way costs more in each step."""
+class Reshape(nn.Module):
+    """Reshapes (B, n) to (B, *shape); nn.Unflatten does the same at a higher cost in each step."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -62,9 +62,9 @@ class Shaped(nn.Module):
 
 
 def glorot(layer: nn.Linear | nn.Conv1d | nn.Conv2d) -> nn.Module:
-    """Start a layer as Glorot and Bengio (2010) do: uniform weights, no bias.
+    """Initialize a layer as Glorot and Bengio (2010) do: uniform weights, zero biases.
 
-    A bias that starts at zero keeps rectified units alive under large first steps.
+    Zero biases keep rectified units active under large first steps.
     """
     nn.init.xavier_uniform_(layer.weight)
     if layer.bias is not None:

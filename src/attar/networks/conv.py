@@ -9,15 +9,15 @@ from itertools import pairwise
 from torch import nn
 
 from attar.errors import SettingError
-from attar.networks.base import Network, Shape, Shaped, activation, glorot
+from attar.networks.base import Network, Reshape, Shape, activation, glorot
 
 
 @dataclass(frozen=True)
 class Conv(Network, name="conv"):
-    """Strided convolutions down to a small map, then a linear layer; the decoder mirrors it.
+    """Strided convolutions, then a linear layer; the decoder mirrors the encoder.
 
-    Each stage halves height and width, rounding up, so images of any size, odd ones too, come
-    back in their own size. Pixels are (channels, height, width).
+    Each stage halves height and width, rounding up, and the decoder restores them: images
+    (channels, height, width) may have any size.
 
     Parameters
     ----------
@@ -26,9 +26,17 @@ class Conv(Network, name="conv"):
     activation : str
         relu, leaky-relu, elu, gelu, silu, tanh or sigmoid.
     dropout : float
-        Share of feature maps that are silenced at each step, 0 to 1.
+        Probability of dropping a feature map in training, 0 to 1.
     normalization : bool
-        Normalize each row's maps in groups before each activation (Wu and He, 2018).
+        Group normalization (Wu and He, 2018) before each activation.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from attar.networks import Conv
+    >>> encoder = Conv(channels=(8, 16)).encoder((3, 27, 18), 10)
+    >>> [tuple(encoder[:n](torch.zeros(1, 3, 27, 18)).shape[1:]) for n in (1, 3)]
+    [(8, 14, 9), (16, 7, 5)]
     """
 
     channels: tuple[int, ...] = (32, 64, 128)
@@ -49,10 +57,7 @@ class Conv(Network, name="conv"):
         """Return a module (B, width) -> (B, C, H, W)."""
         stages = self._stages(shape)
         top = stages[-1]
-        layers: list[nn.Module] = [
-            glorot(nn.Linear(width, math.prod(top))),
-            Shaped(top),
-        ]
+        layers: list[nn.Module] = [glorot(nn.Linear(width, math.prod(top))), Reshape(top)]
         for (before, _, _), (after, *size) in pairwise(stages[::-1]):
             layers += self._after(before)
             layers += [nn.Upsample(tuple(size)), glorot(nn.Conv2d(before, after, 3, padding=1))]

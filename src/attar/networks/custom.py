@@ -36,6 +36,8 @@ class CustomNetwork(Network):
 
     modules: tuple[nn.Module, nn.Module]
 
+    name = "custom"  # not a member of the family, whose members are built from JSON
+
     @classmethod
     def of(cls, modules: object) -> Self:
         """Return the network of a pair (encoder, decoder).
@@ -68,8 +70,8 @@ class CustomNetwork(Network):
                 return module
             outputs.append(output)
         raise SettingError(
-            f"The encoder gives {outputs[0] or 'no tensor'} for a row of shape {shape}, but the code "
-            f"is made from {width} features."
+            f"The encoder gives {outputs[0] or 'no tensor'} for a row of shape {shape}, but the "
+            f"code is made from {width} features."
         )
 
     def decoder(self, width: int, shape: Shape) -> nn.Module:
@@ -87,8 +89,8 @@ class CustomNetwork(Network):
                 return module
             outputs.append(output)
         raise SettingError(
-            f"The decoder gives {outputs[0] or 'no tensor'} for a code of {width} dimensions, but a "
-            f"row of the data has shape {shape}."
+            f"The decoder gives {outputs[0] or 'no tensor'} for a code of {width} dimensions, but "
+            f"a row of the data has shape {shape}."
         )
 
     def features(self, shape: Shape) -> int:

@@ -12,19 +12,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from attar.checks import positive_integer
-from attar.errors import unknown
-from attar.networks.base import Network, Shape, Shaped, activation, glorot
+from attar.errors import SettingError, unknown
+from attar.networks.base import Network, Reshape, Shape, activation, glorot
 
 NORMALIZATIONS: dict[str, type[nn.Module]] = {"layer": nn.LayerNorm, "batch": nn.BatchNorm1d}
 
 
 def linear(before: int, after: int) -> nn.Module:
-    """Return a linear layer that starts as Glorot and Bengio (2010) do."""
+    """Return a linear layer with Glorot and Bengio's (2010) initialization."""
     return glorot(nn.Linear(before, after))
 
 
 def zeroed(layer: nn.Module) -> nn.Module:
-    """Start a layer at zero, so that what ends in it begins by adding nothing."""
+    """Initialize a layer at zero, so that a branch that ends in it starts by adding nothing."""
     for weight in layer.parameters():
         nn.init.zeros_(weight)
     return layer
@@ -32,7 +32,19 @@ def zeroed(layer: nn.Module) -> nn.Module:
 
 @dataclass(frozen=True)
 class Linear(Network, name="linear"):
-    """One linear layer each way: with a point code and mean squared error, this is PCA."""
+    """One linear layer each way: with a point code and mean squared error, this is PCA.
+
+    Examples
+    --------
+    >>> from attar.networks import Linear
+    >>> sum(weight.numel() for weight in Linear().encoder((3, 4), 2).parameters())
+    26
+
+    References
+    ----------
+    Bourlard and Kamp, "Auto-association by multilayer perceptrons and singular value
+    decomposition", Biological Cybernetics 1988.
+    """
 
     def encoder(self, shape: Shape, width: int) -> nn.Module:
         """Return a linear map (B, *shape) -> (B, width)."""
@@ -40,27 +52,12 @@ class Linear(Network, name="linear"):
 
     def decoder(self, width: int, shape: Shape) -> nn.Module:
         """Return a linear map (B, width) -> (B, *shape)."""
-        return nn.Sequential(linear(width, math.prod(shape)), Shaped(shape))
+        return nn.Sequential(linear(width, math.prod(shape)), Reshape(shape))
 
 
 @dataclass(frozen=True)
-class Mlp(Network, name="mlp"):
-    """A multilayer perceptron; the decoder has the encoder's hidden layers in reverse.
-
-    Parameters
-    ----------
-    widths : tuple of int
-        Units in each hidden layer of the encoder; empty for none.
-    activation : str
-        relu, leaky-relu, elu, gelu, silu, tanh or sigmoid.
-    dropout : float
-        Share of hidden units that are silenced at each step, 0 to 1.
-    normalization : str or None
-        ``"layer"`` or ``"batch"``, applied before each activation.
-    shortcut : bool
-        Add a linear map from end to end, and start the hidden layers' part at zero: the network
-        begins as a linear model and learns what a linear model misses.
-    """
+class Perceptron(Network):
+    """A network of fully connected layers; the decoder has the hidden layers in reverse."""
 
     widths: tuple[int, ...] = (512,)
     activation: str = "relu"
@@ -68,14 +65,10 @@ class Mlp(Network, name="mlp"):
     normalization: str | None = None
     shortcut: bool = False
 
-    def encoder(self, shape: Shape, width: int) -> nn.Module:
-        """Return a module (B, *shape) -> (B, width)."""
-        return nn.Sequential(nn.Flatten(), self._body(math.prod(shape), self.widths, width))
-
     def decoder(self, width: int, shape: Shape) -> nn.Module:
         """Return a module (B, width) -> (B, *shape)."""
         body = self._body(width, self.widths[::-1], math.prod(shape))
-        return nn.Sequential(body, Shaped(shape))
+        return nn.Sequential(body, Reshape(shape))
 
     def _body(
         self,
@@ -107,7 +100,7 @@ class Mlp(Network, name="mlp"):
 
 
 class Shortcut(nn.Module):
-    """A body beside a straight linear path: f(x) + A x + b."""
+    """A body and a linear shortcut: f(x) + A x + b."""
 
     def __init__(self, body: nn.Module, straight: nn.Module) -> None:
         super().__init__()
@@ -120,11 +113,8 @@ class Shortcut(nn.Module):
 
 
 @dataclass(frozen=True)
-class Bag(Mlp, name="bag"):
-    """An mlp for rows of many cells, few of them not zero; each row is brought to unit length.
-
-    The encoder's first layer adds up what the cells of a row bring, b + Σ_j x_j w_j / |x|, and
-    reads no other weights. Rows are sparse tensors (CSR, which is fastest, or COO), or dense ones.
+class Mlp(Perceptron, name="mlp"):
+    """A multilayer perceptron; the decoder has the encoder's hidden layers in reverse.
 
     Parameters
     ----------
@@ -133,11 +123,55 @@ class Bag(Mlp, name="bag"):
     activation : str
         relu, leaky-relu, elu, gelu, silu, tanh or sigmoid.
     dropout : float
-        Share of hidden units that are silenced at each step, 0 to 1.
+        Probability of dropping a hidden unit in training, 0 to 1.
     normalization : str or None
         ``"layer"`` or ``"batch"``, applied before each activation.
     shortcut : bool
-        Add a linear map from end to end, and start the hidden layers' part at zero.
+        Add a linear map from input to output and initialize the hidden layers' output at zero: the
+        network starts as a linear model and learns what a linear model misses.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from attar.networks import Mlp
+    >>> decoder = Mlp((400, 200)).decoder(10, (28, 28))
+    >>> [m.out_features for m in decoder.modules() if isinstance(m, nn.Linear)]
+    [200, 400, 784]
+    """
+
+    def encoder(self, shape: Shape, width: int) -> nn.Module:
+        """Return a module (B, *shape) -> (B, width)."""
+        return nn.Sequential(nn.Flatten(), self._body(math.prod(shape), self.widths, width))
+
+
+@dataclass(frozen=True)
+class Bag(Perceptron, name="bag"):
+    """A multilayer perceptron for sparse rows, which it scales to unit length.
+
+    The encoder's first layer, b + Σ_j x_j w_j / |x|, reads only the weights of the nonzero cells.
+    Rows are sparse tensors (CSR, which is fastest, or COO), or dense ones.
+
+    Parameters
+    ----------
+    widths : tuple of int
+        Units in each hidden layer of the encoder; empty for none.
+    activation : str
+        relu, leaky-relu, elu, gelu, silu, tanh or sigmoid.
+    dropout : float
+        Probability of dropping a hidden unit in training, 0 to 1.
+    normalization : str or None
+        ``"layer"`` or ``"batch"``, applied before each activation.
+    shortcut : bool
+        Add a linear map from input to output and initialize the hidden layers' output at zero.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from attar.networks import Bag
+    >>> encoder, x = Bag((8,)).encoder((1000,), 2), torch.zeros(3, 1000)
+    >>> x[:, 7] = torch.tensor([1.0, 2.0, 3.0])
+    >>> torch.allclose(encoder(x.to_sparse_csr()), encoder(x[:1].expand(3, -1)))
+    True
 
     References
     ----------
@@ -150,24 +184,24 @@ class Bag(Mlp, name="bag"):
 
     def encoder(self, shape: Shape, width: int) -> nn.Module:
         """Return a module (B, *shape) -> (B, width)."""
-        return self._body(math.prod(shape), self.widths, width, Bags)
+        return self._body(math.prod(shape), self.widths, width, SparseLinear)
 
 
-class Bags(nn.Module):
+class SparseLinear(nn.Module):
     """A linear layer for rows of unit length, sparse or dense: b + Σ_j x_j w_j / |x|.
 
     Parameters
     ----------
     cells, width : int
-        How many numbers go in and come out.
+        The sizes of the input and of the output.
     """
 
     def __init__(self, cells: int, width: int) -> None:
         super().__init__()
-        # What one cell brings lies together in memory, since few cells are read.
+        # The weights of a cell are contiguous in memory, since few cells are read.
         self.weight = nn.Parameter(torch.empty(cells, width))
         self.bias = nn.Parameter(torch.zeros(width))
-        # Glorot and Bengio's start for one input, since that is how large a row of unit length is.
+        # Glorot and Bengio's initialization for one input: a row has unit length.
         limit = math.sqrt(6 / (1 + width))
         nn.init.uniform_(self.weight, -limit, limit)
 
@@ -189,8 +223,41 @@ class Bags(nn.Module):
 
 
 def _by_row(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return where each row starts, with an end; the cells that are not zero; and their values."""
+    """Return the start of each row and the end, the nonzero cells, and their values."""
     if x.layout == torch.sparse_csr:
         return x.crow_indices(), x.col_indices(), x.values()
     rows, cells = x.indices()
     return torch.searchsorted(rows, torch.arange(len(x) + 1, device=x.device)), cells, x.values()
+
+
+# zuko computes its masks, so even a model read from a file allocates a network of the size that the
+# file claims, before its weights are compared with it.
+MAX_WEIGHTS = 2**24
+
+
+def hidden_features(size: int, widths: tuple[int, ...], each: int) -> list[int]:
+    """Return the hidden layers' sizes of zuko's masked MLP with ``each`` outputs per dimension.
+
+    They are at least ``size``: narrower layers of zuko's do not depend on the last dimensions.
+
+    Examples
+    --------
+    >>> from attar.networks.mlp import hidden_features
+    >>> hidden_features(5, (3, 9), 2)
+    [5, 9]
+
+    Raises
+    ------
+    SettingError
+        If the widths are not positive integers, or the network has too many weights.
+    """
+    if any(not isinstance(width, int) or width < 1 for width in widths):
+        raise SettingError(f"The widths of a flow are positive integers, not {widths!r}.")
+    hidden = [max(width, size) for width in widths]
+    weights = sum(before * after for before, after in pairwise([size, *hidden, size * each]))
+    if weights > MAX_WEIGHTS:
+        raise SettingError(
+            f"A flow over {size} dimensions with widths {widths!r} has {weights:.0e} weights: "
+            "use a smaller code, or smaller widths."
+        )
+    return hidden

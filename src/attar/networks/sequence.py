@@ -1,4 +1,4 @@
-"""Networks of series: GRU, temporal convolutions and transformer."""
+"""Networks for time series: GRU, temporal convolutions and transformer."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from attar.checks import positive_integer
 from attar.errors import SettingError
-from attar.networks.base import Network, Shape, Shaped, activation, glorot
+from attar.networks.base import Network, Reshape, Shape, activation, glorot
 from attar.networks.mlp import Shortcut, linear, zeroed
 
 
 def series(network: Network, shape: Shape) -> tuple[int, int]:
-    """Return how many channels and steps of time a row has.
+    """Return the number of channels and of time steps of a row.
 
     Raises
     ------
     SettingError
-        If it is no series.
+        If it is not a series.
     """
     if len(shape) != 2:
         raise SettingError(
@@ -33,8 +33,8 @@ def series(network: Network, shape: Shape) -> tuple[int, int]:
     return shape[0], shape[1]
 
 
-class Cut(nn.Module):
-    """Cuts time into patches, each with all its channels; zeros fill up the last one."""
+class ToPatches(nn.Module):
+    """Splits time into patches of all channels; the last one is padded with zeros."""
 
     def __init__(self, patch: int) -> None:
         super().__init__()
@@ -47,8 +47,8 @@ class Cut(nn.Module):
         return x.reshape(rows, channels, -1, self.patch).transpose(1, 2).flatten(2)
 
 
-class Concatenated(nn.Module):
-    """Joins patches to a series again; what is beyond its end is left out."""
+class FromPatches(nn.Module):
+    """Joins patches to a series, without the padding at its end."""
 
     def __init__(self, channels: int, time: int) -> None:
         super().__init__()
@@ -60,34 +60,42 @@ class Concatenated(nn.Module):
         return x.flatten(2)[..., : self.time]
 
 
-class Places(nn.Module):
-    """Adds to each place in time what is learnt of it."""
+class PositionalEmbedding(nn.Module):
+    """Adds a trained embedding of each position in time."""
 
-    def __init__(self, places: int, width: int) -> None:
+    def __init__(self, positions: int, width: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(0.1 * torch.randn(places, width))
+        self.weight = nn.Parameter(0.1 * torch.randn(positions, width))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return (B, places, width) for as much, or for (B, 1, width) at all places."""
+        """Return (B, positions, width) for as much, or for (B, 1, width) at every position."""
         return x + self.weight
 
 
 @dataclass(frozen=True)
 class Gru(Network, name="gru"):
-    """Gated recurrent units that read a series both ways; from the code, others write it again.
+    """A bidirectional GRU as encoder and a unidirectional one as decoder.
 
-    The code is made of the last states. The decoder gets it at every place in time, beside what is
-    learnt of the place. Both are added to linear maps from end to end, and start at zero: the
-    network begins as a linear model and learns what a linear model misses.
+    The features come from the last states. The decoder's input at each time step is the code plus a
+    positional embedding. A linear shortcut is added to each network, whose own output is
+    initialized at zero: it starts as a linear model and learns what a linear model misses.
 
     Parameters
     ----------
     units : int
-        Numbers in a state.
+        The size of the hidden state.
     layers : int
-        Recurrent layers on top of each other, each way.
+        Stacked recurrent layers of encoder and decoder.
     patch : int
-        Steps of time that are read and written at once, all channels together.
+        Time steps per recurrent step, all channels together.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from attar.networks import Gru
+    >>> encoder, x = Gru().encoder((2, 50), 3), torch.randn(4, 2, 50)
+    >>> torch.equal(encoder(x), encoder.straight(x))
+    True
 
     References
     ----------
@@ -104,7 +112,7 @@ class Gru(Network, name="gru"):
         """Return a module (B, C, T) -> (B, width)."""
         channels, _ = self._checked(shape)
         body = nn.Sequential(
-            Cut(self.patch),
+            ToPatches(self.patch),
             LastStates(self._gru(channels * self.patch, bidirectional=True)),
             zeroed(linear(2 * self.units, width)),
         )
@@ -115,17 +123,17 @@ class Gru(Network, name="gru"):
         channels, time = self._checked(shape)
         body = nn.Sequential(
             linear(width, self.units),
-            Shaped((1, self.units)),
-            Places(-(-time // self.patch), self.units),
+            Reshape((1, self.units)),
+            PositionalEmbedding(-(-time // self.patch), self.units),
             States(self._gru(self.units)),
             zeroed(linear(self.units, channels * self.patch)),
-            Concatenated(channels, time),
+            FromPatches(channels, time),
         )
-        return Shortcut(body, nn.Sequential(linear(width, math.prod(shape)), Shaped(shape)))
+        return Shortcut(body, nn.Sequential(linear(width, math.prod(shape)), Reshape(shape)))
 
     def _checked(self, shape: Shape) -> tuple[int, int]:
         for setting in ("units", "layers", "patch"):
-            self.counted(setting)
+            self.positive_integer(setting)
         return series(self, shape)
 
     def _gru(self, features: int, bidirectional: bool = False) -> nn.GRU:
@@ -144,7 +152,7 @@ class Gru(Network, name="gru"):
 
 
 class States(nn.Module):
-    """The states of recurrent units at all places."""
+    """The hidden states of a GRU at all time steps."""
 
     def __init__(self, gru: nn.GRU) -> None:
         super().__init__()
@@ -157,7 +165,7 @@ class States(nn.Module):
 
 
 class LastStates(nn.Module):
-    """The states of recurrent units once they have read everything, forwards and backwards."""
+    """The last hidden states of a GRU, forwards and backwards."""
 
     def __init__(self, gru: nn.GRU) -> None:
         super().__init__()
@@ -171,24 +179,31 @@ class LastStates(nn.Module):
 
 @dataclass(frozen=True)
 class Tcn(Network, name="tcn"):
-    """Residual blocks of dilated convolutions along time, then a linear layer; mirrored to decode.
+    """A temporal convolutional network, then a linear layer; the decoder mirrors the encoder.
 
-    Each block halves the time, rounding up, and doubles the dilation of the one before, so what a
-    number sees grows fourfold from block to block: after n blocks of kernel k these are
-    (k - 1)(4ⁿ - 1)/3 steps to either side. Unlike those that forecast, these blocks look ahead as
-    they look back, since a code is made of a whole window. Blocks are a strided convolution and a
-    correction that starts at zero: the network begins as a linear map.
+    Each residual block halves the time steps, rounding up, and doubles the dilation: after n blocks
+    of kernel size k, the receptive field is (k - 1)(4ⁿ - 1)/3 steps to either side. Convolutions
+    are not causal, since a code encodes a whole window. A block is a strided convolution plus a
+    residual branch that is initialized at zero: the network starts as a linear map.
 
     Parameters
     ----------
     channels : tuple of int
         Feature maps of each block; empty for a linear map.
     kernel : int
-        Steps that a convolution weighs; odd.
+        The kernel size; odd.
     activation : str
         relu, leaky-relu, elu, gelu, silu, tanh or sigmoid.
     dropout : float
-        Share of feature maps that are silenced at each step, 0 to 1.
+        Probability of dropping a feature map in training, 0 to 1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from attar.networks import Tcn
+    >>> encoder, x = Tcn(channels=(4, 8)).encoder((1, 21), 3), torch.zeros(1, 1, 21)
+    >>> [tuple(encoder[:n](x).shape[1:]) for n in (1, 2)]
+    [(4, 11), (8, 6)]
 
     References
     ----------
@@ -218,7 +233,7 @@ class Tcn(Network, name="tcn"):
         """Return a module (B, width) -> (B, C, T)."""
         stages = self._stages(shape)
         top = stages[-1]
-        layers: list[nn.Module] = [linear(width, math.prod(top)), Shaped(top)]
+        layers: list[nn.Module] = [linear(width, math.prod(top)), Reshape(top)]
         for number, ((after, time), (before, _)) in reversed(list(enumerate(pairwise(stages)))):
             body = nn.Sequential(
                 self._convolution(before, before, 2**number),
@@ -234,9 +249,7 @@ class Tcn(Network, name="tcn"):
         for channels in self.channels:
             positive_integer(f"Each of the channels of {self!r}", channels)
         if self.positive_integer("kernel") % 2 == 0:
-            raise SettingError(
-                f"The kernel of the network 'tcn' must be odd, to have a middle, not {self.kernel}."
-            )
+            raise SettingError(f"The kernel of the network 'tcn' must be odd, not {self.kernel}.")
         stages = [series(self, shape)]
         for channels in self.channels:
             stages.append((channels, -(-stages[-1][1] // 2)))
@@ -258,21 +271,30 @@ class Tcn(Network, name="tcn"):
 
 @dataclass(frozen=True)
 class Transformer(Network, name="transformer"):
-    """Patches of time as tokens with learnt places, layers of attention, and a linear layer.
+    """A pre-norm transformer on patches of time with positional embeddings, and a linear layer.
 
-    The decoder's tokens are what a linear layer makes of the code for each place. The layers' part
-    starts at zero: the network begins as a linear map and learns what a linear map misses.
+    The decoder's tokens are a linear map of the code. The residual branches are initialized at
+    zero: the network starts as a linear map and learns what a linear map misses.
 
     Parameters
     ----------
     width : int
-        Numbers in a token.
+        The size of a token; feed-forward layers are four times as wide.
     heads : int
-        Into how many parts attention splits them.
+        The number of attention heads.
     layers : int
-        Layers of attention, each way; normalized before each part, four times as wide inside.
+        Transformer layers of encoder and decoder.
     patch : int
-        Steps of time in a token, all channels together.
+        Time steps in a token, all channels together.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from attar.networks import Transformer
+    >>> encoder = Transformer(width=16, patch=5).encoder((2, 48), 3)
+    >>> tokens = encoder[:3](torch.randn(4, 2, 48))
+    >>> tokens.shape, torch.equal(encoder[3](tokens), tokens)
+    (torch.Size([4, 10, 16]), True)
 
     References
     ----------
@@ -287,51 +309,51 @@ class Transformer(Network, name="transformer"):
 
     def encoder(self, shape: Shape, width: int) -> nn.Module:
         """Return a module (B, C, T) -> (B, width)."""
-        channels, _, places = self._sizes(shape)
+        channels, _, positions = self._sizes(shape)
         return nn.Sequential(
-            Cut(self.patch),
+            ToPatches(self.patch),
             linear(channels * self.patch, self.width),
-            Places(places, self.width),
+            PositionalEmbedding(positions, self.width),
             Attention(self.width, self.heads, self.layers),
             nn.Flatten(),
-            linear(places * self.width, width),
+            linear(positions * self.width, width),
         )
 
     def decoder(self, width: int, shape: Shape) -> nn.Module:
         """Return a module (B, width) -> (B, C, T)."""
-        channels, time, places = self._sizes(shape)
+        channels, time, positions = self._sizes(shape)
         return nn.Sequential(
-            linear(width, places * self.width),
-            Shaped((places, self.width)),
-            Places(places, self.width),
+            linear(width, positions * self.width),
+            Reshape((positions, self.width)),
+            PositionalEmbedding(positions, self.width),
             Attention(self.width, self.heads, self.layers),
             linear(self.width, channels * self.patch),
-            Concatenated(channels, time),
+            FromPatches(channels, time),
         )
 
     def _sizes(self, shape: Shape) -> tuple[int, int, int]:
-        """Return the channels, the steps of time, and the patches."""
+        """Return the number of channels, of time steps, and of patches."""
         for setting in ("width", "heads", "layers", "patch"):
-            self.counted(setting)
+            self.positive_integer(setting)
         if self.width % self.heads:
             raise SettingError(
-                f"The {self.heads} heads of the network 'transformer' cannot share {self.width} "
-                "numbers: make its width a multiple of its heads."
+                f"The width of the network 'transformer' must be a multiple of its {self.heads} "
+                f"heads, not {self.width}."
             )
         channels, time = series(self, shape)
         return channels, time, -(-time // self.patch)
 
 
 class Attention(nn.Module):
-    """Layers of attention that begin by changing nothing."""
+    """Transformer layers that start as the identity."""
 
     def __init__(self, width: int, heads: int, layers: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(*(_layer(width, heads) for _ in range(layers)))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return (B, places, width) for as much."""
-        # The only way of attention that has second derivatives, which a penalty may ask for.
+        """Return (B, positions, width) for as much."""
+        # The only attention kernel with second derivatives, which a penalty may need.
         with sdpa_kernel(SDPBackend.MATH):
             y: Tensor = self.layers(x)
         return y

@@ -4,7 +4,7 @@ from torch.distributions import Normal
 
 from attar import Recipe, SettingError
 from attar.codes import BatchTopK, Matryoshka
-from attar.likelihoods import Gaussian
+from attar.likelihoods import FixedGaussian
 from attar.networks import Linear
 from attar.records import Batch
 
@@ -21,7 +21,7 @@ def test_each_draw_of_training_keeps_the_first_units_of_the_whole():
 
 
 def test_the_log_likelihood_is_the_mean_over_the_nested_dictionaries():
-    objective = Recipe(Matryoshka(2, levels=3)).build((5,), 8, Linear(), Gaussian())
+    objective = Recipe(Matryoshka(2, levels=3)).build((5,), 8, Linear(), FixedGaussian())
     x = torch.randn(7, 5)
     trace = objective.model(Batch(x, x))
     layer, z = objective.model.decoder[0], trace.coded.z[0]
