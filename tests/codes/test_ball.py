@@ -22,12 +22,12 @@ def module(curvature=1.0, size=2):
 
 def points(curvature, seed, n=6, size=3):
     generator = torch.Generator().manual_seed(seed)
-    return Ball(curvature).out(torch.randn(n, size, dtype=DOUBLE, generator=generator))
+    return Ball(curvature).exp0(torch.randn(n, size, dtype=DOUBLE, generator=generator))
 
 
 def log_density(ball, z, mean, log_variance):
     """log N(v; 0, σ²) - (d - 1) log(sinh(√c r) / (√c r)), with v = λ log_μ(z) and r its length."""
-    v = ball.back(ball.add(-mean, z))
+    v = ball.log0(ball.add(-mean, z))
     r = ball.root * v.norm(dim=-1)
     normal = torch.distributions.Normal(torch.zeros_like(v), (log_variance / 2).exp())
     return normal.log_prob(v).sum(-1) - (v.shape[-1] - 1) * (r.sinh() / r).log()
@@ -37,8 +37,8 @@ def log_density(ball, z, mean, log_variance):
 def test_out_and_back_are_inverse_and_as_long_as_the_way(curvature, seed):
     ball = Ball(curvature)
     v = torch.randn(6, 3, dtype=DOUBLE, generator=torch.Generator().manual_seed(seed))
-    z = ball.out(v)
-    torch.testing.assert_close(ball.back(z), v)
+    z = ball.exp0(v)
+    torch.testing.assert_close(ball.log0(z), v)
     origin = torch.zeros(1, 3, dtype=DOUBLE)
     torch.testing.assert_close(ball.distance(z, origin)[:, 0], v.norm(dim=1))
     closed = 2 / math.sqrt(curvature) * (math.sqrt(curvature) * z.norm(dim=1)).atanh()
@@ -49,7 +49,7 @@ def test_out_and_back_are_inverse_and_as_long_as_the_way(curvature, seed):
 def test_what_was_added_from_the_left_can_be_taken_away(curvature, seed):
     ball, (x, y) = Ball(curvature), points(curvature, seed).chunk(2)
     torch.testing.assert_close(ball.add(-x, ball.add(x, y)), y, rtol=1e-6, atol=1e-9)
-    way = ball.back(ball.add(-x, y)).norm(dim=1)
+    way = ball.log0(ball.add(-x, y)).norm(dim=1)
     torch.testing.assert_close(ball.distance(x, y).diagonal(), way, rtol=1e-6, atol=1e-9)
 
 
@@ -64,7 +64,7 @@ def test_distances_are_the_inverse_hyperbolic_cosine():
 @given(CURVATURES, SEEDS, st.floats(0, 1))
 def test_a_share_of_the_way_between_is_that_share_of_the_distance(curvature, seed, share):
     code, (start, end) = module(curvature, 3), points(curvature, seed, 2)
-    z = code.between(start, end, torch.tensor([share], dtype=DOUBLE))
+    z = code.interpolate(start, end, torch.tensor([share], dtype=DOUBLE))
     whole = code.distance(start[None], end[None])
     near = {"rtol": 1e-6, "atol": 1e-7}
     torch.testing.assert_close(code.distance(z, start[None]), share * whole, **near)
@@ -75,13 +75,13 @@ def test_a_share_of_the_way_between_is_that_share_of_the_distance(curvature, see
 @pytest.mark.parametrize("mean", [[0.0, 0.0], [1.0, -0.7]])
 def test_the_wrapped_normal_integrates_to_one_over_the_ball(curvature, mean):
     ball = Ball(curvature)
-    mean = ball.out(torch.tensor(mean, dtype=DOUBLE))
+    mean = ball.exp0(torch.tensor(mean, dtype=DOUBLE))
     log_variance = torch.tensor([-1.0, -0.3], dtype=DOUBLE)
     # Polar coordinates around the origin: the area is sinh(√c r) / √c dr dφ.
     r = torch.linspace(0, 12, 1201, dtype=DOUBLE)[1:] - 0.005
     turn = torch.arange(128, dtype=DOUBLE) / 128 * 2 * math.pi
     directions = torch.stack([turn.cos(), turn.sin()], dim=-1)
-    z = ball.out(r[:, None, None] * directions)
+    z = ball.exp0(r[:, None, None] * directions)
     density = log_density(ball, z, mean.expand_as(z), log_variance).exp()
     area = (ball.root * r).sinh() / ball.root * 0.01 * 2 * math.pi / 128
     assert (density.sum(1) * area).sum().item() == pytest.approx(1, abs=1e-4)
@@ -95,7 +95,7 @@ def test_the_prior_integrates_to_one_in_any_dimension(curvature, size):
     area = 2 * math.pi ** (size / 2) / math.gamma(size / 2)
 
     def shell(r):
-        z = prior.ball.out(torch.tensor([[r] + [0.0] * (size - 1)], dtype=DOUBLE))
+        z = prior.ball.exp0(torch.tensor([[r] + [0.0] * (size - 1)], dtype=DOUBLE))
         return prior.log_prob(z).exp().item() * area * (math.sinh(root * r) / root) ** (size - 1)
 
     total, _ = integrate.quad(shell, 0, 10, epsabs=1e-9)
@@ -107,18 +107,18 @@ def test_the_law_of_cosines_tells_how_far_a_sum_is(curvature, seed):
     ball = Ball(curvature)
     generator = torch.Generator().manual_seed(seed)
     first, then = torch.randn(2, 6, 3, dtype=DOUBLE, generator=generator)
-    end = ball.back(ball.add(ball.out(first), ball.out(then))).norm(dim=1)
-    torch.testing.assert_close(ball.far(first, then)[:, 0], end, rtol=1e-6, atol=1e-9)
+    end = ball.log0(ball.add(ball.exp0(first), ball.exp0(then))).norm(dim=1)
+    torch.testing.assert_close(ball.sum_radius(first, then)[:, 0], end, rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("curvature", [0.3, 1.0, 2.0])
 def test_it_knows_ways_beyond_the_rim(curvature):
     along = torch.tensor([[0.6, 0.8]], dtype=DOUBLE)
     ball, ways = Ball(curvature), torch.tensor([[1e-3], [3.0], [100.0], [1e6]], dtype=DOUBLE)
-    torch.testing.assert_close(ball.far(400 * along, ways * along), 400 + ways)
+    torch.testing.assert_close(ball.sum_radius(400 * along, ways * along), 400 + ways)
     near = ways[:2]
-    torch.testing.assert_close(ball.far(400 * along, -near * along), 400 - near)
-    torch.testing.assert_close(ball.far(0 * along, ways * along), ways)
+    torch.testing.assert_close(ball.sum_radius(400 * along, -near * along), 400 - near)
+    torch.testing.assert_close(ball.sum_radius(0 * along, ways * along), ways)
 
 
 @pytest.mark.parametrize("size", [2, 16])
@@ -158,7 +158,7 @@ def test_without_curvature_codes_are_gaussian():
     code = module(1e-9, 3)
     coded, (mean, log_variance) = code(features, noise), features.chunk(2, -1)
     seen = mean + noise * (log_variance / 2).exp()
-    torch.testing.assert_close(code.shown(coded.z.flatten(0, 1)), seen.flatten(0, 1))
+    torch.testing.assert_close(code.decoder_input(coded.z.flatten(0, 1)), seen.flatten(0, 1))
     normal = torch.distributions.Normal(mean, (log_variance / 2).exp())
     torch.testing.assert_close(coded.log_q, normal.log_prob(seen).sum(-1))
     standard = torch.distributions.Normal(0.0, 1.0)
@@ -188,7 +188,7 @@ def test_any_numbers_become_points_of_the_ball_that_then_stay_bit_for_bit(curvat
         z = code.constrain(scale * torch.randn(200, 16, dtype=dtype))
         assert (z.norm(dim=1) < 1 / math.sqrt(curvature)).all()
         assert torch.equal(code.constrain(z), z)
-        assert code.shown(z).isfinite().all()
+        assert code.decoder_input(z).isfinite().all()
         assert code.prior.log_prob(z).isfinite().all()
         point = code.point(scale * torch.randn(200, 32, dtype=dtype))
         assert torch.equal(code.constrain(point), point)
@@ -218,17 +218,17 @@ def test_what_makes_no_ball_is_refused():
     for wrong in (0.0, -1.0, math.inf, math.nan):
         with pytest.raises(SettingError, match=r"curvature .* must be a number above 0"):
             module(wrong)
-    with pytest.raises(SettingError, match="must be a WrappedNormal of the ball"):
+    with pytest.raises(SettingError, match="must be a WrappedNormal"):
         Poincare(prior=StandardNormal()).build(2)
 
 
 def test_there_is_a_way_between_points_at_the_rim_in_single_precision():
     code = module(size=4)
     start, end = code.constrain(torch.tensor([[9.0, 0, 0, 0], [0, 9.0, 0, 0]]))
-    way = code.between(start, end, torch.linspace(0, 1, 5))
+    way = code.interpolate(start, end, torch.linspace(0, 1, 5))
     assert way.dtype == torch.float32
     torch.testing.assert_close(way[[0, -1]], torch.stack([start, end]), rtol=0, atol=1e-5)
     # By symmetry the middle lies on the diagonal.
     torch.testing.assert_close(way[2, 0], way[2, 1], rtol=0, atol=1e-5)
-    same = code.between(start, start, torch.linspace(0, 1, 3))
+    same = code.interpolate(start, start, torch.linspace(0, 1, 3))
     torch.testing.assert_close(same, start.expand(3, 4), rtol=0, atol=1e-5)

@@ -78,5 +78,5 @@ def test_all_is_made_on_the_device_of_the_features(code):
         assert coded.rate.is_meta
         (coded.z.sum() + coded.rate.sum()).backward()
     z = module.point(features)
-    for found in (z, module.shown(z), module.constrain(z), module.distance(z, z)):
+    for found in (z, module.decoder_input(z), module.constrain(z), module.distance(z, z)):
         assert found.is_meta

@@ -66,7 +66,7 @@ def test_the_energy_error_falls_with_the_square_of_the_step():
 def test_the_flow_keeps_volume_whatever_the_heat(heat):
     code = module(steps=4)
     with torch.no_grad():
-        code.heat.fill_(heat)
+        code.tempering.fill_(heat)
 
     def flow(state):
         z, momentum = state.reshape(2, 1, 1, 2)
@@ -78,9 +78,9 @@ def test_the_flow_keeps_volume_whatever_the_heat(heat):
 
 @pytest.mark.parametrize("steps", [1, 4])
 def test_momentum_cools_as_in_the_paper(steps):
-    code = module(steps=steps, longest=0.5)
+    code = module(steps=steps, max_step_size=0.5)
     with torch.no_grad():
-        code.heat.fill_(0.3)
+        code.tempering.fill_(0.3)
         code.size_logits.copy_(torch.tensor([-1.0, 0.5]))
     z, momentum = start = torch.randn(2, 1, 5, 2, dtype=DOUBLE)
     size = 0.5 / (1 + torch.tensor([1.0, -0.5], dtype=DOUBLE).exp())
@@ -94,16 +94,16 @@ def test_momentum_cools_as_in_the_paper(steps):
     torch.testing.assert_close(code.flow(*start, log_likelihood, Euclidean()), (z, momentum))
 
 
-def test_step_sizes_start_at_a_fifth_of_the_longest():
-    code, start = module(steps=1, longest=0.5), torch.randn(2, 1, 5, 2, dtype=DOUBLE)
+def test_step_sizes_start_at_a_fifth_of_the_max_step_size():
+    code, start = module(steps=1, max_step_size=0.5), torch.randn(2, 1, 5, 2, dtype=DOUBLE)
     torch.testing.assert_close(
         code.flow(*start, log_likelihood, Euclidean())[0], moved(start[0], 2 * start[1], 1, 0.1)[0]
     )
 
 
-@pytest.mark.parametrize("longest", [0.05, 1.0])
-def test_the_mean_weight_is_the_evidence(longest):
-    code = module(longest=longest)
+@pytest.mark.parametrize("max_step_size", [0.05, 1.0])
+def test_the_mean_weight_is_the_evidence(max_step_size):
+    code = module(max_step_size=max_step_size)
     with torch.no_grad():
         coded = code(CRUDE, torch.randn(40_000, 1, 4, dtype=DOUBLE), log_likelihood)
     weights = (log_likelihood(coded.z) - coded.rate).exp() / torch.tensor(evidence()).exp()
@@ -111,9 +111,9 @@ def test_the_mean_weight_is_the_evidence(longest):
 
 
 def test_moving_makes_the_bound_of_a_crude_posterior_tighter():
-    still, code = Gaussian().build(2), module(steps=5, longest=2.0)
+    still, code = Gaussian().build(2), module(steps=5, max_step_size=2.0)
     with torch.no_grad():
-        code.heat.fill_(-2.0)
+        code.tempering.fill_(-2.0)
         bounds = []
         for each, numbers in ((still, 2), (code, 4)):
             coded = each(CRUDE, torch.randn(4000, 1, numbers, dtype=DOUBLE), log_likelihood)
@@ -153,7 +153,7 @@ def test_features_steps_and_heat_all_learn_through_the_steps():
 
 @pytest.mark.parametrize(
     "settings",
-    [{"steps": 0}, {"steps": 2.5}, {"longest": 0.0}, {"longest": -1.0}, {"longest": math.inf}],
+    [{"steps": 0}, {"steps": 2.5}, {"max_step_size": 0.0}, {"max_step_size": -1.0}, {"max_step_size": math.inf}],
 )
 def test_steps_that_lead_nowhere_are_refused(settings):
     with pytest.raises(SettingError, match=r"must be (an integer|a number) above 0"):

@@ -105,7 +105,7 @@ def test_what_is_expected_is_neither_sure_nor_vague(ladder):
     for weight in ladder.parameters():
         weight.mul_(1000)
     above = torch.randn(50, 1, dtype=DOUBLE)
-    _, log_variance = ladder.prior.expected(above, 1)
+    _, log_variance = ladder.prior.conditional(above, 1)
     assert log_variance.abs().max() == pytest.approx(2)
 
 
@@ -119,7 +119,7 @@ def test_the_priors_density_integrates_to_one():
 def test_draws_of_the_prior_are_normal_around_what_is_expected(ladder):
     z = ladder.prior.sample(4000, torch.Generator().manual_seed(0))
     for level, (start, end) in enumerate([(0, 1), (1, 3), (3, 7)]):
-        mean, log_variance = ladder.prior.expected(z[:, :start], level)
+        mean, log_variance = ladder.prior.conditional(z[:, :start], level)
         noise = (z[:, start:end] - mean) / (log_variance / 2).exp()
         assert stats.kstest(noise.numpy().ravel(), "norm").pvalue > 0.01
 

@@ -51,8 +51,8 @@ def test_a_cut_code_is_the_first_numbers_of_the_whole(fitted, tmp_path):
     cut = ae.truncate(2)
     np.testing.assert_array_equal(cut.transform(rows), ae.transform(rows)[:, :2])
     assert cut.code_size_ == 2
-    facts = ae._fitted.training_summary.facts
-    assert cut._fitted.training_summary.facts.error == facts.size_errors[2]
+    diagnostics = ae._fitted.training_summary.diagnostics
+    assert cut._fitted.training_summary.diagnostics.error == diagnostics.size_errors[2]
     cut.save(tmp_path / "cut.attar")
     loaded = attar.load(tmp_path / "cut.attar")
     np.testing.assert_array_equal(loaded.reconstruct(rows), cut.reconstruct(rows))
@@ -71,18 +71,18 @@ def test_in_training_every_size_comes_equally_often():
 
 
 def test_the_curve_falls_to_the_error_of_the_whole_code(fitted):
-    facts = fitted[0]._fitted.training_summary.facts
-    assert facts.size_errors == sorted(facts.size_errors, reverse=True)
-    assert facts.size_errors[-1] == pytest.approx(facts.error, rel=1e-5)
+    diagnostics = fitted[0]._fitted.training_summary.diagnostics
+    assert diagnostics.size_errors == sorted(diagnostics.size_errors, reverse=True)
+    assert diagnostics.size_errors[-1] == pytest.approx(diagnostics.error, rel=1e-5)
 
 
 def test_what_cannot_be_cut_is_refused(fitted):
-    with pytest.raises(SettingError, match="can be cut to 1 to 4 of them, not to 5"):
+    with pytest.raises(SettingError, match="can be truncated to 1 to 4 of them, not to 5"):
         fitted[0].truncate(5)
-    with pytest.raises(SettingError, match="can be cut to 1 to 4 of them, not to 0"):
+    with pytest.raises(SettingError, match="can be truncated to 1 to 4 of them, not to 0"):
         fitted[0].truncate(0)
-    with pytest.raises(SettingError, match=r"learnt .* must be an integer above 0"):
-        Ordered(learnt=4.5).build(3)
+    with pytest.raises(SettingError, match=r"trained_size .* must be an integer above 0"):
+        Ordered(trained_size=4.5).build(3)
     other = attar.Autoencoder(code_size=2, epochs=1, verbose=False).fit(fitted[1][:50])
     with pytest.raises(SettingError, match="'point' cannot be cut: fit with the recipe 'ordered'"):
         other.truncate(1)

@@ -6,7 +6,7 @@ import torch
 from torch.distributions import MultivariateNormal, Normal
 
 from attar.codes import Riemannian
-from attar.codes.riemannian import Curved, Metric
+from attar.codes.riemannian import RiemannianKinetics, Metric
 from attar.errors import SettingError
 from attar.networks import Linear
 
@@ -68,9 +68,9 @@ class TestMetric:
         found, z = metric(), torch.randn(6, 3, dtype=DOUBLE, requires_grad=True)
         matrix = torch.randn(6, 3, 3, dtype=DOUBLE)
         (slope,) = torch.autograd.grad((matrix * found.inverse(z)).sum(), z)
-        torch.testing.assert_close(found.slope(z, matrix), slope)
+        torch.testing.assert_close(found.gradient(z, matrix), slope)
         (slope,) = torch.autograd.grad(found.log_volume(z).sum(), z)
-        torch.testing.assert_close(found.uniform_slope(z), slope)
+        torch.testing.assert_close(found.log_volume_gradient(z), slope)
 
     def test_it_is_no_number_where_it_has_no_root(self):
         found = bump(floor=-0.5).log_volume(torch.tensor([[0.1, 0.2], [3.0, 0.0]], dtype=DOUBLE))
@@ -79,10 +79,10 @@ class TestMetric:
     def test_lengths_are_euclidean_where_it_is_flat_and_the_ends_mean_elsewhere(self):
         z, others = torch.randn(3, 2, dtype=DOUBLE), torch.randn(4, 2, dtype=DOUBLE)
         flat = Metric(z, torch.zeros(3, 2, 2, dtype=DOUBLE), 1.0, 0.25)
-        torch.testing.assert_close(flat.length(z, others), 2 * torch.cdist(z, others))
+        torch.testing.assert_close(flat.distance(z, others), 2 * torch.cdist(z, others))
         apart = others[1] - z[0]
         ends = [(apart @ bump().at(end) @ apart).sqrt() for end in (z[0], others[1])]
-        torch.testing.assert_close(bump().length(z, others)[0, 1], sum(ends) / 2)
+        torch.testing.assert_close(bump().distance(z, others)[0, 1], sum(ends) / 2)
 
     def test_the_geodesic_of_a_flat_metric_is_the_line(self):
         flat = Metric(torch.zeros(1, 2).double(), torch.zeros(1, 2, 2).double(), 1.0, 0.01)
@@ -115,7 +115,7 @@ class TestMetric:
 
 class TestSteps:
     def state(self):
-        found, z, normal = Curved(metric()), *torch.randn(2, 4, 3, dtype=DOUBLE)
+        found, z, normal = RiemannianKinetics(metric()), *torch.randn(2, 4, 3, dtype=DOUBLE)
         return found, z, found.momentum(z, normal)
 
     def leap(self, curved, z, momentum, size):
@@ -202,7 +202,7 @@ class TestCode:
         assert code.metric().centres.any()
 
     def test_the_mean_weight_is_the_evidence(self):
-        code, _ = module(longest=0.5)
+        code, _ = module(max_step_size=0.5)
         features = torch.zeros(1, 7, dtype=DOUBLE)
         with torch.no_grad():
             coded = code(features, torch.randn(20_000, 1, 4, dtype=DOUBLE), log_likelihood)
@@ -226,12 +226,12 @@ class TestCode:
         start, end = torch.randn(2, 2, dtype=DOUBLE)
         with torch.no_grad():
             path = code.metric().geodesic(start, end)
-            found = code.between(start, end, torch.linspace(0, 1, len(path), dtype=DOUBLE))
+            found = code.interpolate(start, end, torch.linspace(0, 1, len(path), dtype=DOUBLE))
             torch.testing.assert_close(found, path)
-            again = code.between(start, end, torch.linspace(0, 1, len(path), dtype=DOUBLE))
+            again = code.interpolate(start, end, torch.linspace(0, 1, len(path), dtype=DOUBLE))
         assert torch.equal(found, again)
 
-    @pytest.mark.parametrize("name", ["anchors", "temperature", "floor", "steps", "longest"])
+    @pytest.mark.parametrize("name", ["anchors", "temperature", "floor", "steps", "max_step_size"])
     def test_numbers_that_are_not_above_zero_are_refused(self, name):
         for wrong in (0, -1, math.nan, math.inf):
             with pytest.raises(SettingError, match=rf"The {name} .* must be .* above 0"):

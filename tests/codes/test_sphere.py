@@ -101,7 +101,7 @@ def test_points_and_samples_are_valid_bit_for_bit(size, dtype):
 @pytest.mark.parametrize("size", [2, 64])
 def test_the_decoder_sees_numbers_as_large_as_a_normals(size):
     code = Sphere().build(size)
-    seen = code.shown(code.prior.sample(50))
+    seen = code.decoder_input(code.prior.sample(50))
     torch.testing.assert_close(seen.square().mean(1), torch.ones(50))
 
 
@@ -109,7 +109,7 @@ def test_the_way_between_is_the_great_circle():
     code = Sphere().build(4)
     start, end = code.constrain(torch.randn(2, 4, dtype=DOUBLE))
     share = torch.linspace(0, 1, 5, dtype=DOUBLE)
-    path = code.between(start, end, share)
+    path = code.interpolate(start, end, share)
     torch.testing.assert_close(path[[0, -1]], torch.stack([start, end]))
     whole = torch.arccos(start @ end)
     torch.testing.assert_close(code.distance(path, start[None])[:, 0], share * whole)
@@ -120,8 +120,8 @@ def test_ways_to_the_same_and_to_the_opposite_direction_are_found_too():
     code = Sphere().build(3)
     start = code.constrain(torch.randn(1, 3, dtype=DOUBLE))[0]
     share = torch.linspace(0, 1, 5, dtype=DOUBLE)
-    torch.testing.assert_close(code.between(start, start, share), start.expand(5, 3))
-    path = code.between(start, -start, share)
+    torch.testing.assert_close(code.interpolate(start, start, share), start.expand(5, 3))
+    path = code.interpolate(start, -start, share)
     torch.testing.assert_close(path[-1], -start)
     torch.testing.assert_close(code.distance(path, start[None])[:, 0], share * math.pi)
 

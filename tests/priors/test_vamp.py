@@ -45,7 +45,7 @@ def test_with_one_row_it_is_that_rows_posterior(rows):
 
 def test_with_all_rows_it_is_the_aggregate_posterior(rows):
     model, z = model_of(len(rows), rows), torch.randn(5, 2, dtype=DOUBLE)
-    assert torch.equal(model.code.prior.rows, rows)
+    assert torch.equal(model.code.prior.pseudo_inputs, rows)
     expected = posteriors(model, rows).log_prob(z[:, None]).exp().mean(1).log()
     torch.testing.assert_close(model.code.prior.log_prob(z), expected, rtol=1e-11, atol=1e-11)
 
@@ -60,7 +60,7 @@ def test_the_density_integrates_to_one(rows):
 def test_draws_have_the_mean_posteriors_distribution(rows):
     model = model_of(4, 6 * rows)
     z = model.code.prior.sample(4000, torch.Generator().manual_seed(0))
-    each = posteriors(model, model.code.prior.rows).base_dist
+    each = posteriors(model, model.code.prior.pseudo_inputs).base_dist
     for column in range(2):
         means, spreads = each.mean[:, column], each.stddev[:, column]
 
@@ -72,20 +72,20 @@ def test_draws_have_the_mean_posteriors_distribution(rows):
 
 def test_few_of_many_rows_are_taken_evenly(rows):
     prior = model_of(4, rows).code.prior
-    assert torch.equal(prior.rows, rows[[0, 3, 6, 9]])
+    assert torch.equal(prior.pseudo_inputs, rows[[0, 3, 6, 9]])
 
 
 def test_more_components_than_rows_take_rows_again_but_differ(rows):
     prior = model_of(30, rows).code.prior
-    assert torch.cdist(prior.rows, rows).amin(1).max() < 0.1
-    assert (torch.pdist(prior.rows) > 0).all()
+    assert torch.cdist(prior.pseudo_inputs, rows).amin(1).max() < 0.1
+    assert (torch.pdist(prior.pseudo_inputs) > 0).all()
 
 
 def test_sparse_rows_are_taken_too(rows):
     dense = model_of(4, rows).code.prior
     sparse = Vamp(4).build(2, (6,)).double()
     sparse.on_data(rows.to_sparse())
-    assert torch.equal(sparse.rows, dense.rows)
+    assert torch.equal(sparse.pseudo_inputs, dense.pseudo_inputs)
 
 
 def test_a_copy_of_a_model_asks_its_own_encoder(rows):
@@ -97,7 +97,7 @@ def test_a_copy_of_a_model_asks_its_own_encoder(rows):
     torch.testing.assert_close(copied.code.prior.log_prob(z).float(), before)
     for weight in copied.encoder.parameters():
         weight.mul_(2)
-    expected = posteriors(copied, copied.code.prior.rows).log_prob(z[:, None]).exp().mean(1).log()
+    expected = posteriors(copied, copied.code.prior.pseudo_inputs).log_prob(z[:, None]).exp().mean(1).log()
     torch.testing.assert_close(copied.code.prior.log_prob(z), expected)
     assert torch.equal(model.code.prior.log_prob(z.float()), before)
 
@@ -105,7 +105,7 @@ def test_a_copy_of_a_model_asks_its_own_encoder(rows):
 def test_the_rate_teaches_the_rows_and_the_encoder(rows):
     model = model_of(5, rows).requires_grad_()
     model(Batch(rows, rows)).coded.rate.mean().backward()
-    assert model.code.prior.rows.grad.any()
+    assert model.code.prior.pseudo_inputs.grad.any()
     assert all(weight.grad.any() for weight in model.encoder.parameters())
 
 

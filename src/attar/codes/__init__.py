@@ -1,4 +1,4 @@
-"""Codes: the features become a point, a sparse point, or a distribution."""
+"""Codes: deterministic, sparse, discrete, and random with a posterior."""
 
 from attar.codes.ball import Poincare, WrappedNormal
 from attar.codes.base import Code, CodeModule, LogLikelihood

@@ -1,4 +1,4 @@
-"""What every code is."""
+"""The base of all codes."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from attar.parts import Part
 from attar.priors import Prior, PriorModule
 from attar.records import Coded
 
-# From codes (K, B, d) to log p(x | z) of the batch at hand (K, B), in nats.
+# From codes (K, B, d) to log p(x | z) of the current batch (K, B), in nats.
 LogLikelihood = Callable[[Tensor], Tensor]
 
 
 class CodeModule(nn.Module, ABC):
-    """Turns features into codes.
+    """Maps features to codes.
 
     Attributes
     ----------
     prior : PriorModule or None
-        Where codes are expected to lie; None where nothing is expected.
+        The distribution that codes are expected to have; None where there is none.
     """
 
     def __init__(self, prior: PriorModule | None = None) -> None:
@@ -42,34 +42,34 @@ class CodeModule(nn.Module, ABC):
         Parameters
         ----------
         noise : Tensor (K, B or 1, Code.noise) or None
-            The draws to use where the code is random, standard normals; with them the densities
-            at each draw are returned too. None makes one fresh draw.
+            Standard normals that a random code is computed from; the densities of each sample are
+            then returned too. None draws one sample.
         log_likelihood : callable or None
-            How likely the batch is under codes, for a code that asks the decoder.
+            The log-likelihood of the batch given codes, for a code that depends on the decoder.
         """
 
     @abstractmethod
     def point(self, features: Tensor, log_likelihood: LogLikelihood | None = None) -> Tensor:
-        """Return one code of each row, without chance: (B, d)."""
+        """Return the deterministic code of each row: (B, d)."""
 
     def decoder_input(self, z: Tensor) -> Tensor:
-        """Return what the decoder sees of codes (n, d): the codes themselves, but for a reason."""
+        """Return what the decoder receives for codes (n, d)."""
         return z
 
     def constrain(self, z: Tensor) -> Tensor:
         """Return the valid codes nearest to these: (n, d)."""
         return z
 
-    def between(self, start: Tensor, end: Tensor, share: Tensor) -> Tensor:
-        """Return the codes a share (s,) of the way from start (d,) to end (d,): (s, d)."""
-        return self.constrain(torch.lerp(start, end, share[:, None]))
+    def interpolate(self, start: Tensor, end: Tensor, fraction: Tensor) -> Tensor:
+        """Return the codes at fractions (s,) of the path from start (d,) to end (d,): (s, d)."""
+        return self.constrain(torch.lerp(start, end, fraction[:, None]))
 
     def distance(self, z: Tensor, others: Tensor) -> Tensor:
-        """Return how far codes (n, d) are from others (m, d): (n, m)."""
+        """Return the distances of codes (n, d) from others (m, d): (n, m)."""
         return torch.cdist(z, others, compute_mode="donot_use_mm_for_euclid_dist")
 
     def attach(self, encode: Callable[[Tensor], Tensor]) -> None:
-        """Hear how the model makes features (m, w) of prepared values (m, *shape).
+        """Receive the model's map from prepared values (m, *shape) to features (m, w).
 
         Called once, when the model is built.
         """
@@ -77,30 +77,30 @@ class CodeModule(nn.Module, ABC):
             self.prior.attach(encode)
 
     def on_data(self, values: Tensor, features: Tensor) -> None:
-        """Look at prepared rows (m, *shape) and their features (m, w), before the first step."""
+        """Initialize from prepared rows (m, *shape) and their features (m, w), before training."""
         if self.prior is not None:
             self.prior.on_data(values)
 
     def on_epoch(self) -> None:
-        """Look after what lasts longer than a batch; called after each epoch of training."""
+        """Update what changes once an epoch; called after each epoch of training."""
 
 
 class Code(Part):
-    """How features become a code, and what the code costs.
+    """The map from features to a code, and the rate that the code costs.
 
     Attributes
     ----------
     beta : float
         The weight of the rate in the loss.
     prior : Prior or None
-        Where codes are expected to lie.
+        The distribution that codes are expected to have.
     encodes : bool
-        Whether it asks the encoder for features of rows of its own.
+        Whether it encodes rows of its own.
     provides : frozenset of str
-        ``"point"`` where codes are without chance; ``"density"`` where the model has a likelihood
-        of whole rows; ``"moments"`` where the posterior is a diagonal gaussian; ``"symbols"``
+        ``"point"`` where codes are deterministic; ``"density"`` where the model has a likelihood
+        of whole rows; ``"moments"`` where the posterior is a diagonal Gaussian; ``"symbols"``
         where codes are discrete; ``"sparse"`` where codes larger than the data are usual;
-        ``"ordered"`` where the first k numbers are a code too.
+        ``"ordered"`` where the first k dimensions are a code too.
     """
 
     beta: float
@@ -109,23 +109,23 @@ class Code(Part):
 
     @property
     def least_size(self) -> int:
-        """The smallest code that makes sense."""
+        """The smallest valid code size."""
         return 1
 
     def nearest_size(self, code_size: int) -> int:
-        """Return the size that makes sense and is nearest to a wanted one, or next above it."""
+        """Return the valid code size nearest to a wanted one, or the next above it."""
         return max(code_size, self.least_size)
 
     def width(self, code_size: int) -> int:
-        """Return how many features a code of this size is made from."""
+        """Return the number of features that a code of this size is computed from."""
         return code_size
 
     def noise(self, code_size: int) -> int:
-        """Return how many standard normals a draw of a code of this size takes."""
+        """Return the number of standard normals that a sample of a code of this size takes."""
         return code_size
 
     def decoder_width(self, code_size: int) -> int:
-        """Return how many numbers the decoder sees of a code of this size."""
+        """Return the size of the decoder's input for a code of this size."""
         return code_size
 
     @abstractmethod
@@ -136,7 +136,7 @@ class Code(Part):
         ----------
         code_size : int
         shape : tuple of int
-            The shape of a prepared row, for codes that keep rows of their own.
+            The shape of a prepared row, for codes that store rows.
 
         Raises
         ------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
 import torch
@@ -11,19 +11,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from attar.codes.base import Code, CodeModule, LogLikelihood
-from attar.codes.gaussian import log_normal
-from attar.networks.masked import hidden_features
+from attar.networks.mlp import hidden_features
 from attar.parts import Part
-from attar.priors import Prior, PriorModule, StandardNormal, moments
+from attar.priors import Prior, PriorModule, StandardNormal, log_normal, moments
 from attar.records import Coded
 
 
-class FlowModule(nn.Module):
-    """Sends codes somewhere else."""
+class FlowModule(nn.Module, ABC):
+    """An invertible map of codes."""
 
     @abstractmethod
     def forward(self, z: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
-        """Return where codes go, and the log of how much space is stretched there.
+        """Return the transformed codes, and the log-determinants of the Jacobian.
 
         Parameters
         ----------
@@ -39,23 +38,23 @@ class FlowModule(nn.Module):
 
 
 class Flow(Part):
-    """An invertible map of codes, that may differ from row to row.
+    """An invertible map of codes that depends on the row.
 
     Attributes
     ----------
     steps : int
-        How many simple maps it is made of.
+        The number of maps that it is composed of.
     """
 
     steps: int
 
     @abstractmethod
     def width(self, code_size: int) -> int:
-        """Return how many features of each row it asks for."""
+        """Return the number of features of each row that it depends on."""
 
     @abstractmethod
     def build(self, code_size: int) -> FlowModule:
-        """Return the module, that starts near the identity.
+        """Return the module, which is initialized near the identity.
 
         Raises
         ------
@@ -66,14 +65,22 @@ class Flow(Part):
 
 @dataclass(frozen=True)
 class Planar(Flow, name="planar"):
-    """Steps that push codes away from a plane or towards it: f(z) = z + u tanh(w·z + b).
+    """Planar flows: f(z) = z + u tanh(w·z + b), with u, w and b predicted from the row.
 
-    Every u, w and b is made from the row. Where a step could not be undone, u is changed along w
-    until w·u > -1.
+    A multiple of w is added to u such that w·u > -1, which makes each step invertible.
 
     Parameters
     ----------
     steps : int
+
+    Examples
+    --------
+    >>> import torch
+    >>> from attar.codes import Planar
+    >>> context = torch.tensor([[0.0, 0.0, 1.0, 0.0, 0.0]])  # u = (0, 0), w = (1, 0), b = 0
+    >>> z, log_det = Planar(steps=1).build(code_size=2)(torch.ones(1, 1, 2), context)
+    >>> torch.allclose(z, torch.ones(1, 1, 2)), log_det.abs().item() < 1e-6  # the identity
+    (True, True)
 
     References
     ----------
@@ -92,7 +99,7 @@ class Planar(Flow, name="planar"):
 
 
 class PlanarModule(FlowModule):
-    """One plane after another."""
+    """A composition of planar flows."""
 
     def __init__(self, code_size: int, steps: int) -> None:
         super().__init__()
@@ -104,32 +111,42 @@ class PlanarModule(FlowModule):
         log_det = z.new_zeros(z.shape[:-1])
         for step in context.chunk(self.steps, dim=-1):
             u, w, b = torch.split(step, [d, d, 1], dim=-1)
-            # Features near one in size then make steps of about a tenth of a gaussian's radius.
+            # Features of size 1 then give steps of about a tenth of a standard normal's radius.
             u, w = u / math.sqrt(d), w / math.sqrt(d)
-            along = (w * u).sum(-1, keepdim=True)
-            # Zero stays zero, so that no u is no step.
-            stretch = functional.softplus(along + math.log(math.e - 1))
+            product = (w * u).sum(-1, keepdim=True)
+            # Maps 0 to 1, so that u = 0 is the identity.
+            scale = functional.softplus(product + math.log(math.e - 1))
             squared = w.square().sum(-1, keepdim=True).clamp_min(torch.finfo(w.dtype).tiny)
-            u = u + (stretch - 1 - along) * w / squared
-            bend = ((z * w).sum(-1, keepdim=True) + b).tanh()
-            z = z + u * bend
-            # 1 + (1 - tanh²) w·u, in a form that rounding cannot bring to zero.
-            log_det = log_det + (bend.square() + (1 - bend.square()) * stretch).log()[..., 0]
+            u = u + (scale - 1 - product) * w / squared
+            tanh = ((z * w).sum(-1, keepdim=True) + b).tanh()
+            z = z + u * tanh
+            # 1 + (1 - tanh²) w·u, in a form that does not round to 0.
+            log_det = log_det + (tanh.square() + (1 - tanh.square()) * scale).log()[..., 0]
         return z, log_det
 
 
 @dataclass(frozen=True)
 class InverseAutoregressive(Flow, name="inverse-autoregressive"):
-    """Steps that mix each number with a guess from those before it: z' = s z + (1 - s) m.
+    """Autoregressive steps: z' = s z + (1 - s) m, with m and s from the dimensions before.
 
-    Guess m and gate s come from a masked network of the codes and features of the row; the order
-    is reversed from step to step.
+    Mean m and gate s come from a masked network of the code and the row's features; the order of
+    dimensions is reversed after each step.
 
     Parameters
     ----------
     steps : int
     widths : tuple of int
-        Units in each hidden layer of a step's network, no fewer than the code has numbers.
+        Units in each hidden layer of a step's network, at least the code size.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from attar.codes import InverseAutoregressive
+    >>> flow = InverseAutoregressive(steps=1).build(code_size=3)
+    >>> step = lambda z: flow(z[None, None], torch.zeros(1, 3))[0][0, 0].flip(0)
+    >>> slopes = torch.autograd.functional.jacobian(step, torch.ones(3))
+    >>> bool((slopes.triu(1) == 0).all())  # a dimension depends on those before it alone
+    True
 
     References
     ----------
@@ -140,7 +157,7 @@ class InverseAutoregressive(Flow, name="inverse-autoregressive"):
     widths: tuple[int, ...] = (64,)
 
     def width(self, code_size: int) -> int:
-        """Return as many features as the code has numbers."""
+        """Return one feature for each code dimension."""
         return code_size
 
     def build(self, code_size: int) -> FlowModule:
@@ -150,43 +167,55 @@ class InverseAutoregressive(Flow, name="inverse-autoregressive"):
 
 
 class InverseAutoregressiveModule(FlowModule):
-    """One masked network after another."""
+    """A composition of masked networks."""
 
     def __init__(self, code_size: int, steps: int, widths: list[int]) -> None:
         from zuko.nn import MaskedMLP
 
         super().__init__()
         with torch.device("cpu"):
-            row = torch.ones(code_size, code_size, dtype=torch.bool)
-            reads = torch.cat([row.tril(-1), row], 1).repeat_interleave(2, 0)
-            self.networks = nn.ModuleList(MaskedMLP(reads, widths, nn.SiLU) for _ in range(steps))
+            ones = torch.ones(code_size, code_size, dtype=torch.bool)
+            adjacency = torch.cat([ones.tril(-1), ones], 1).repeat_interleave(2, 0)
+            self.networks = nn.ModuleList(
+                MaskedMLP(adjacency, widths, nn.SiLU) for _ in range(steps)
+            )
 
     def forward(self, z: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
         """Return f(z) and Σ log s."""
         log_det = z.new_zeros(z.shape[:-1])
         for network in self.networks:
-            seen = torch.cat([z, context.expand(*z.shape[:-1], -1)], dim=-1)
-            guess, gate = network(seen).unflatten(-1, (-1, 2)).unbind(-1)
-            # The gate is nearly open to begin with.
+            inputs = torch.cat([z, context.expand(*z.shape[:-1], -1)], dim=-1)
+            mean, gate = network(inputs).unflatten(-1, (-1, 2)).unbind(-1)
+            # The gate is nearly 1 at initialization.
             gate = gate + 2
-            z = torch.lerp(guess, z, gate.sigmoid()).flip(-1)
+            z = torch.lerp(mean, z, gate.sigmoid()).flip(-1)
             log_det = log_det + functional.logsigmoid(gate).sum(-1)
         return z, log_det
 
 
 @dataclass(frozen=True)
 class Flowed(Code, name="flowed"):
-    """A gaussian for each row, sent through a flow: z = f(μ + σ ε), as free as the flow is.
+    """A Gaussian transformed by a normalizing flow: z = f(μ + σ ε).
 
-    The rate is log q(z|x) - log p(z) at the draws, with log q = log N(μ + σ ε) - log |det f'|.
+    The rate is log q(z|x) - log p(z) at each sample, with log q = log N(μ + σ ε) - log |det f'|.
 
     Parameters
     ----------
     beta : float
         The weight of the rate; 1 gives the evidence lower bound.
     prior : Prior
-        Where codes are expected to lie.
     flow : Flow
+
+    Examples
+    --------
+    >>> import torch
+    >>> from attar.codes import Flowed, Planar
+    >>> code = Flowed(flow=Planar(steps=2))
+    >>> code.width(3)  # mean and log-variance, and for each step u, w and b
+    20
+    >>> coded = code.build(3)(torch.randn(4, 20))
+    >>> torch.equal(coded.rate, coded.log_q - coded.log_p)
+    True
 
     References
     ----------
@@ -200,7 +229,7 @@ class Flowed(Code, name="flowed"):
     provides = frozenset({"density"})
 
     def width(self, code_size: int) -> int:
-        """Return mean and log-variance of each code dimension, and what the flow asks for."""
+        """Return mean and log-variance of each code dimension, and the flow's features."""
         return 2 * code_size + self.flow.width(code_size)
 
     def build(self, code_size: int, shape: tuple[int, ...] = ()) -> CodeModule:
@@ -211,7 +240,7 @@ class Flowed(Code, name="flowed"):
 
 
 class FlowedModule(CodeModule):
-    """Reads mean, log-variance and the flow's features, draws, and lets the draws flow."""
+    """Samples from a Gaussian and transforms the samples."""
 
     prior: PriorModule
 
@@ -225,8 +254,8 @@ class FlowedModule(CodeModule):
         noise: Tensor | None = None,
         log_likelihood: LogLikelihood | None = None,
     ) -> Coded:
-        """Return draws of the posterior, with their densities."""
-        mean, log_variance, context = self._parts(features)
+        """Return samples of the posterior, with their densities."""
+        mean, log_variance, context = self._split(features)
         epsilon = torch.randn_like(mean)[None] if noise is None else noise
         z, log_det = self.flow(mean + epsilon * (0.5 * log_variance).exp(), context)
         log_q = log_normal(epsilon, log_variance) - log_det
@@ -234,11 +263,12 @@ class FlowedModule(CodeModule):
         return Coded(z, log_q - log_p, log_q, log_p)
 
     def point(self, features: Tensor, log_likelihood: LogLikelihood | None = None) -> Tensor:
-        """Return where the flow sends the gaussian's mean: (B, d)."""
-        mean, _, context = self._parts(features)
+        """Return the flow's image of the Gaussian's mean: (B, d)."""
+        mean, _, context = self._split(features)
         z: Tensor = self.flow(mean[None], context)[0]
         return z[0]
 
-    def _parts(self, features: Tensor) -> tuple[Tensor, ...]:
-        both = 2 * self.code_size
-        return *moments(features[:, :both]), features[:, both:]
+    def _split(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return mean, log-variance and context."""
+        d = self.code_size
+        return *moments(features[:, : 2 * d]), features[:, 2 * d :]

@@ -1,4 +1,4 @@
-"""The variational code: a gaussian for each row."""
+"""The variational code: a Gaussian posterior for each row."""
 
 from __future__ import annotations
 
@@ -8,23 +8,30 @@ import torch
 from torch import Tensor
 
 from attar.codes.base import Code, CodeModule, LogLikelihood
-from attar.priors import Prior, PriorModule, StandardNormal, moments
-from attar.priors import log_normal as log_normal
+from attar.priors import Prior, PriorModule, StandardNormal, log_normal, moments
 from attar.records import Coded
 
 
 @dataclass(frozen=True)
 class Gaussian(Code, name="gaussian"):
-    """A diagonal gaussian: z = μ + σ ε, with rate KL(N(μ, σ²) || prior).
+    """A diagonal Gaussian posterior: z = μ + σ ε, with rate KL(N(μ, σ²) || prior).
 
-    Where the prior has no closed form for it, the rate is log q(z|x) - log p(z) at the draws.
+    For a prior without a closed form of it, the rate is log q(z|x) - log p(z) at each sample.
 
     Parameters
     ----------
     beta : float
         The weight of the rate; 1 gives the evidence lower bound.
     prior : Prior
-        Where codes are expected to lie.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from attar.codes import Gaussian
+    >>> code = Gaussian().build(code_size=1)
+    >>> features = torch.tensor([[2.0, 0.0]])  # mean 2, log-variance 0
+    >>> code(features).rate, code.point(features)  # KL(N(2, 1) || N(0, 1)) = 2² / 2
+    (tensor([[2.]]), tensor([[2.]]))
 
     References
     ----------
@@ -46,12 +53,9 @@ class Gaussian(Code, name="gaussian"):
 
 
 class GaussianModule(CodeModule):
-    """Reads mean and log-variance from the features and draws."""
+    """Takes mean and log-variance from the features and samples."""
 
     prior: PriorModule
-
-    def __init__(self, prior: PriorModule) -> None:
-        super().__init__(prior)
 
     def forward(
         self,
@@ -59,7 +63,7 @@ class GaussianModule(CodeModule):
         noise: Tensor | None = None,
         log_likelihood: LogLikelihood | None = None,
     ) -> Coded:
-        """Return draws of the posterior, and its divergence from the prior."""
+        """Return samples of the posterior, and its divergence from the prior."""
         mean, log_variance = moments(features)
         epsilon = torch.randn_like(mean)[None] if noise is None else noise
         z = mean + epsilon * (0.5 * log_variance).exp()

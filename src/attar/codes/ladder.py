@@ -1,4 +1,4 @@
-"""The variational code of several levels, each expected to follow from those above it."""
+"""The ladder code: a hierarchy of levels of Gaussian latent variables."""
 
 from __future__ import annotations
 
@@ -11,24 +11,23 @@ from torch import Generator, Tensor, nn
 from attar.codes.base import Code, CodeModule, LogLikelihood
 from attar.errors import SettingError
 from attar.networks.mlp import linear
-from attar.priors import PriorModule, drawn, log_density, moments
+from attar.priors import PriorModule, log_density, moments, sample_normal
 from attar.records import Coded
 
-# Mean and log-variance of a diagonal gaussian.
+# Mean and log-variance of a diagonal Gaussian.
 Moments = tuple[Tensor, Tensor]
 
-# The log-variance of what is expected stays between minus this and this.
-WIDEST = 2.0
+# The log-variance of the prior of a level is bounded by this: it could else collapse a level.
+MAX_PRIOR_LOG_VARIANCE = 2.0
 
 
 @dataclass(frozen=True)
 class Ladder(Code, name="ladder"):
-    """Levels of gaussians from the top down, each about as large as all above it together.
+    """A hierarchy of Gaussian levels, each about as large as all levels above it together.
 
-    Small networks say from the levels above where the next is expected, with a variance of e⁻² to
-    e²; where a row's own code of that level is, is what the encoder says and what is expected,
-    weighed by their precisions. The rate is the sum of the levels' KL(q || p), and the decoder sees
-    all levels.
+    Small networks predict the prior of a level from the levels above, with a variance of e⁻² to
+    e². The posterior of a level is the product of that prior and the encoder's Gaussian. The rate
+    is the sum of the levels' KL(q || p), and the decoder receives all levels.
 
     Parameters
     ----------
@@ -37,6 +36,12 @@ class Ladder(Code, name="ladder"):
         Units in the hidden layer between levels.
     beta : float
         The weight of the rate; 1 gives the evidence lower bound.
+
+    Examples
+    --------
+    >>> from attar.codes import Ladder
+    >>> Ladder(levels=3).build(code_size=16).prior.sizes  # from the top down
+    [4, 4, 8]
 
     References
     ----------
@@ -51,7 +56,7 @@ class Ladder(Code, name="ladder"):
 
     @property
     def least_size(self) -> int:
-        """A number for each level."""
+        """One dimension for each level."""
         return self.levels
 
     def width(self, code_size: int) -> int:
@@ -59,7 +64,7 @@ class Ladder(Code, name="ladder"):
         return 2 * code_size
 
     def build(self, code_size: int, shape: tuple[int, ...] = ()) -> CodeModule:
-        """Return the module; each level needs a number, and the networks a hidden unit."""
+        """Return the module; each level has at least one dimension."""
         if self.positive_integer("levels") > code_size:
             raise SettingError(
                 f"A ladder code of size {code_size} cannot have {self.levels} levels: choose "
@@ -71,12 +76,12 @@ class Ladder(Code, name="ladder"):
 
 
 class LadderPrior(PriorModule):
-    """A standard normal at the top, and gaussians that follow from all that is above them.
+    """A standard normal at the top, and conditional Gaussians below it.
 
     Parameters
     ----------
     sizes : list of int
-        How many numbers each level has, from the top down.
+        The dimensions of each level, from the top down.
     hidden : int
         Units in the hidden layer between levels.
     """
@@ -89,41 +94,38 @@ class LadderPrior(PriorModule):
             for i in range(1, len(sizes))
         )
 
-    def expected(self, above: Tensor, level: int) -> Moments:
-        """Return where a level (..., size) is expected, given all levels above (..., a)."""
+    def conditional(self, above: Tensor, level: int) -> Moments:
+        """Return the prior of a level (..., size) given all levels above (..., a)."""
         if level == 0:
             zeros = above.new_zeros(*above.shape[:-1], self.sizes[0])
             return zeros, zeros
         mean, log_variance = self.blocks[level - 1](above).chunk(2, dim=-1)
-        # A number that is expected ever more surely would be held there, and never say anything.
-        return mean, WIDEST * (log_variance / WIDEST).tanh()
+        # A prior of vanishing variance would hold the posterior there.
+        return mean, MAX_PRIOR_LOG_VARIANCE * (log_variance / MAX_PRIOR_LOG_VARIANCE).tanh()
 
     def log_prob(self, z: Tensor) -> Tensor:
         """Return the sum of the levels' log-densities."""
         log_p, above = z.new_zeros(z.shape[:-1]), z[..., :0]
-        for level, own in enumerate(torch.split(z, self.sizes, dim=-1)):
-            log_p = log_p + log_density(own, *self.expected(above, level))
-            above = torch.cat([above, own], dim=-1)
+        for level, part in enumerate(torch.split(z, self.sizes, dim=-1)):
+            log_p = log_p + log_density(part, *self.conditional(above, level))
+            above = torch.cat([above, part], dim=-1)
         return log_p
 
     @torch.no_grad()
     def sample(self, n: int, generator: Generator | None = None) -> Tensor:
-        """Return draws made from the top down: (n, code_size)."""
+        """Return ancestral samples, from the top down: (n, code_size)."""
         weight = next(self.parameters(), torch.empty(0))
         z = weight.new_empty(n, 0)
         for level in range(len(self.sizes)):
-            own = drawn(*self.expected(z, level), generator)
-            z = torch.cat([z, own.to(weight.device)], dim=-1)
+            part = sample_normal(*self.conditional(z, level), generator)
+            z = torch.cat([z, part.to(weight.device)], dim=-1)
         return z.cpu()
 
 
 class LadderModule(CodeModule):
-    """Reads mean and log-variance of each level, and draws from the top down."""
+    """Samples the levels from the top down."""
 
     prior: LadderPrior
-
-    def __init__(self, prior: LadderPrior) -> None:
-        super().__init__(prior)
 
     def forward(
         self,
@@ -131,17 +133,17 @@ class LadderModule(CodeModule):
         noise: Tensor | None = None,
         log_likelihood: LogLikelihood | None = None,
     ) -> Coded:
-        """Return draws of all levels, and the sum of their divergences from what is expected."""
+        """Return samples of all levels, and the sum of their divergences from their priors."""
         mean, _ = features.chunk(2, dim=-1)
         epsilon = torch.randn_like(mean)[None] if noise is None else noise
         z = mean.new_empty(len(epsilon), len(mean), 0)
         rate, log_q, log_p = (z.new_zeros(z.shape[:2]) for _ in range(3))
-        for level, generator in enumerate(torch.split(epsilon, self.prior.sizes, dim=-1)):
+        for level, normal in enumerate(torch.split(epsilon, self.prior.sizes, dim=-1)):
             q, p = self._posterior(features, z, level)
-            own = q[0] + generator * (0.5 * q[1]).exp()
+            part = q[0] + normal * (0.5 * q[1]).exp()
             rate = rate + divergence(q, p)
-            log_q, log_p = log_q + log_density(own, *q), log_p + log_density(own, *p)
-            z = torch.cat([z, own], dim=-1)
+            log_q, log_p = log_q + log_density(part, *q), log_p + log_density(part, *p)
+            z = torch.cat([z, part], dim=-1)
         return Coded(z, rate, log_q, log_p)
 
     def point(self, features: Tensor, log_likelihood: LogLikelihood | None = None) -> Tensor:
@@ -153,22 +155,23 @@ class LadderModule(CodeModule):
         return z
 
     def _posterior(self, features: Tensor, above: Tensor, level: int) -> tuple[Moments, Moments]:
-        """Return the gaussians of a level given all levels above: posterior and prior."""
-        p = self.prior.expected(above, level)
+        """Return posterior and prior of a level given all levels above."""
+        p = self.prior.conditional(above, level)
         mean, log_variance = (
             torch.split(moment, self.prior.sizes, dim=-1)[level] for moment in moments(features)
         )
-        return (product((mean, log_variance), p) if level else (mean, log_variance)), p
+        encoded = mean, log_variance
+        return (product(encoded, p) if level else encoded), p
 
 
 def product(first: Moments, second: Moments) -> Moments:
-    """Return the gaussian that two densities multiply to: precisions add up, and weigh means."""
-    share = (second[1] - first[1]).sigmoid()
-    return torch.lerp(second[0], first[0], share), -torch.logaddexp(-first[1], -second[1])
+    """Return the normalized product of two Gaussians: precisions add up, and weight the means."""
+    weight = (second[1] - first[1]).sigmoid()
+    return torch.lerp(second[0], first[0], weight), -torch.logaddexp(-first[1], -second[1])
 
 
 def divergence(q: Moments, p: Moments) -> Tensor:
-    """Return KL(q || p) of diagonal gaussians (..., d), in nats: (...)."""
+    """Return KL(q || p) of diagonal Gaussians (..., d), in nats: (...)."""
     ratio = q[1] - p[1]
     squares = (q[0] - p[0]).square() * (-p[1]).exp()
     return 0.5 * (squares + ratio.exp() - ratio - 1).sum(-1)

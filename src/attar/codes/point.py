@@ -1,11 +1,13 @@
-"""A code without noise: a point, with or without an order of its dimensions."""
+"""Deterministic codes: a point, with or without an order of its dimensions."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn import functional
 
 from attar.codes.base import Code, CodeModule, LogLikelihood
 from attar.errors import SettingError
@@ -14,33 +16,8 @@ from attar.priors import Prior, PriorModule
 from attar.records import Coded
 
 
-@dataclass(frozen=True)
-class Point(Code, name="point"):
-    """A point without a price: z = activation(features).
-
-    Parameters
-    ----------
-    activation : str
-        What the code layer ends in; ``"identity"`` leaves the features as they are.
-    prior : Prior or None
-        Where codes are expected to lie: penalties may draw them there, and new ones are drawn
-        from it.
-    """
-
-    activation: str = "identity"
-    prior: Prior | None = None
-
-    beta = 0.0
-    provides = frozenset({"point"})
-
-    def build(self, code_size: int, shape: tuple[int, ...] = ()) -> CodeModule:
-        """Return the module."""
-        prior = None if self.prior is None else self.prior.build(code_size, shape)
-        return PointModule(self.activation, prior)
-
-
 class PointModule(CodeModule):
-    """z = activation(features), at no rate."""
+    """z = activation(features), with a rate that depends on z."""
 
     def __init__(self, name: str, prior: PriorModule | None = None) -> None:
         super().__init__(prior)
@@ -52,7 +29,7 @@ class PointModule(CodeModule):
         noise: Tensor | None = None,
         log_likelihood: LogLikelihood | None = None,
     ) -> Coded:
-        """Return the points of features (B, d), the same with any noise."""
+        """Return the points of features (B, d), whatever the noise."""
         z = self.point(features)
         return Coded(z[None], self.rate(z)[None])
 
@@ -61,23 +38,71 @@ class PointModule(CodeModule):
         z: Tensor = self.activation(features)
         return z
 
+    @abstractmethod
     def rate(self, z: Tensor) -> Tensor:
-        """Return what each code costs: (B,)."""
+        """Return the rate of codes (B, d): (B,)."""
+
+
+@dataclass(frozen=True)
+class Point(Code, name="point"):
+    """A deterministic code of rate 0: z = activation(features).
+
+    Parameters
+    ----------
+    activation : str
+        The activation of the code layer; ``"identity"`` for none.
+    prior : Prior or None
+        The distribution that penalties compare codes with, and that new codes are sampled from.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from attar.codes import Point
+    >>> Point("relu").build(code_size=2)(torch.tensor([[-1.0, 3.0]])).z
+    tensor([[[0., 3.]]])
+    """
+
+    activation: str = "identity"
+    prior: Prior | None = None
+
+    beta = 0.0
+    provides = frozenset({"point"})
+
+    def build(self, code_size: int, shape: tuple[int, ...] = ()) -> CodeModule:
+        """Return the module."""
+        prior = None if self.prior is None else self.prior.build(code_size, shape)
+        return FreePointModule(self.activation, prior)
+
+
+class FreePointModule(PointModule):
+    """z = activation(features), at rate 0."""
+
+    def rate(self, z: Tensor) -> Tensor:
+        """Return zeros: (B,)."""
         return z.new_zeros(len(z))
 
 
 @dataclass(frozen=True)
 class Ordered(Code, name="ordered"):
-    """A point whose numbers are learnt in order of what they carry: nested dropout.
+    """A deterministic code with dimensions ordered by importance, by nested dropout.
 
-    In training each row keeps its first k numbers, the rest are zero; k is drawn evenly from 1 to
-    the code size. With linear networks and mean squared error the numbers are the principal
-    components, in their order.
+    In training each row keeps its first k dimensions and the others are 0; k is uniform on 1 to
+    the code size. With linear networks and mean squared error the dimensions are the principal
+    components, in order.
 
     Parameters
     ----------
     trained_size : int or None
-        How many numbers were learnt, where the code has been cut to fewer; None for all.
+        The code size in training, where the code has been truncated since; None where not.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from attar.codes import Ordered
+    >>> code = Ordered(trained_size=4).build(code_size=2)
+    >>> z = code.point(torch.tensor([[1.0, 2.0, 3.0, 4.0]]))
+    >>> z, code.decoder_input(z)
+    (tensor([[1., 2.]]), tensor([[1., 2., 0., 0.]]))
 
     References
     ----------
@@ -90,29 +115,30 @@ class Ordered(Code, name="ordered"):
     provides = frozenset({"point", "ordered"})
 
     def width(self, code_size: int) -> int:
-        """Return how many numbers were learnt."""
+        """Return the code size in training."""
         return self.trained_size or code_size
 
     def decoder_width(self, code_size: int) -> int:
-        """Return how many numbers were learnt: those cut off are zero."""
-        return self.trained_size or code_size
+        """Return the code size in training: truncated dimensions are 0."""
+        return self.width(code_size)
 
     def build(self, code_size: int, shape: tuple[int, ...] = ()) -> CodeModule:
-        """Return the module."""
-        if self.trained_size is not None and not 1 <= code_size <= self.positive_integer("trained_size"):
+        """Return the module; the code size must be at most the one in training."""
+        size = self.trained_size
+        if size is not None and not 1 <= code_size <= self.positive_integer("trained_size"):
             raise SettingError(
-                f"An ordered code of {self.trained_size} numbers can be cut to 1 to {self.trained_size} of "
-                f"them, not to {code_size}."
+                f"An ordered code of {size} dimensions can be truncated to 1 to {size} of them, "
+                f"not to {code_size}."
             )
-        return OrderedModule(code_size, self.width(code_size) - code_size)
+        return OrderedModule(code_size, self.width(code_size))
 
 
 class OrderedModule(CodeModule):
-    """Keeps the first numbers of each row."""
+    """Keeps the first dimensions of each row."""
 
-    def __init__(self, kept: int, cut: int) -> None:
+    def __init__(self, code_size: int, trained_size: int) -> None:
         super().__init__()
-        self.kept, self.cut = kept, cut
+        self.code_size, self.trained_size = code_size, trained_size
 
     def forward(
         self,
@@ -120,18 +146,18 @@ class OrderedModule(CodeModule):
         noise: Tensor | None = None,
         log_likelihood: LogLikelihood | None = None,
     ) -> Coded:
-        """Return the codes, in training with a random number of them kept in each row."""
+        """Return the codes, in training with a random number of dimensions kept in each row."""
         z = self.point(features)
         if self.training and noise is None:
-            # As many rows with each k as can be, so that chance is spent on which rows these are.
-            last = torch.randperm(len(z), device=z.device) % self.kept
-            z = z * (torch.arange(self.kept, device=z.device) <= last[:, None])
+            # Each k is equally frequent in a batch: only the assignment to rows is random.
+            last = torch.randperm(len(z), device=z.device) % self.code_size
+            z = z * (torch.arange(self.code_size, device=z.device) <= last[:, None])
         return Coded(z[None], z.new_zeros(1, len(z)))
 
     def point(self, features: Tensor, log_likelihood: LogLikelihood | None = None) -> Tensor:
-        """Return the numbers that are kept: (B, d)."""
-        return features[:, : self.kept]
+        """Return the first features: (B, d)."""
+        return features[:, : self.code_size]
 
     def decoder_input(self, z: Tensor) -> Tensor:
-        """Return codes (n, d) with zeros where numbers were cut off."""
-        return nn.functional.pad(z, (0, self.cut)) if self.cut else z
+        """Return codes (n, d) padded with zeros to the code size in training."""
+        return functional.pad(z, (0, self.trained_size - self.code_size))

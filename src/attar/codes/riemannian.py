@@ -13,26 +13,42 @@ from torch import Tensor
 from torch.nn import functional
 
 from attar.codes.base import Code, CodeModule
-from attar.codes.hamiltonian import HamiltonianModule, Kinetics, Slope
+from attar.codes.hamiltonian import Gradient, HamiltonianModule, Kinetics
 from attar.priors import Prior, PriorModule, StandardNormal
 
-SEGMENTS, EFFORT = 16, 60
+# Pieces of a geodesic, and iterations of the search for it.
+SEGMENTS, ITERATIONS = 16, 60
+
+# Fixed-point iterations for an implicit equation of the leapfrog.
+FIXED_POINT_ITERATIONS = 3
 
 
 @dataclass(frozen=True)
 class Metric:
-    """The metric G(z), by its inverse: G⁻¹(z) = Σ Lᵢ Lᵢᵀ exp(-|z - cᵢ|² / T²) + λ I.
+    """The metric tensor G(z), defined by its inverse: G⁻¹(z) = Σ Lᵢ Lᵢᵀ exp(-|z - cᵢ|² / T²) + λ I.
 
     Parameters
     ----------
     centres : Tensor (n, d)
-        The anchors' places cᵢ.
+        cᵢ.
     roots : Tensor (n, d, d)
-        Lᵢ, triangular.
+        Lᵢ, lower triangular.
     temperature : float
-        T, how far an anchor reaches.
+        T, the length scale of the anchors.
     floor : float
-        λ: the metric is I / λ far away from all anchors.
+        λ: the metric is I / λ far from all anchors.
+
+    Examples
+    --------
+    At the only anchor G⁻¹ = L Lᵀ + λ I:
+
+    >>> import torch
+    >>> from attar.codes.riemannian import Metric
+    >>> eye = torch.eye(2)
+    >>> metric = Metric(torch.zeros(1, 2), eye[None], temperature=1.0, floor=0.25)
+    >>> metric.inverse(torch.zeros(2))
+    tensor([[1.2500, 0.0000],
+            [0.0000, 1.2500]])
     """
 
     centres: Tensor
@@ -50,11 +66,11 @@ class Metric:
         return bumps + self.floor * torch.eye(z.shape[-1], dtype=z.dtype, device=z.device)
 
     def root(self, z: Tensor) -> Tensor:
-        """Return the lower triangle whose square G⁻¹ is at codes (..., d): (..., d, d)."""
-        # Whether it failed is told by NaN: nothing waits for the device to hear of it.
+        """Return the Cholesky factor of G⁻¹ at codes (..., d): (..., d, d)."""
+        # Failures become NaN, as raising an error would synchronize with the device.
         root, failed = torch.linalg.cholesky_ex(self.inverse(z))
-        known: Tensor = root.masked_fill(failed[..., None, None] > 0, torch.nan)
-        return known
+        valid: Tensor = root.masked_fill(failed[..., None, None] > 0, torch.nan)
+        return valid
 
     def at(self, z: Tensor) -> Tensor:
         """Return G at codes (..., d): (..., d, d)."""
@@ -64,53 +80,56 @@ class Metric:
         """Return log √det G⁻¹ at codes (..., d), the log of the uniform density: (...)."""
         return self.root(z).diagonal(dim1=-2, dim2=-1).log().sum(-1)
 
-    def slope(self, z: Tensor, matrix: Tensor) -> Tensor:
+    def gradient(self, z: Tensor, matrix: Tensor) -> Tensor:
         """Return the gradient of Σ Aᵢⱼ G⁻¹ᵢⱼ at codes (..., d), for a matrix A (..., d, d)."""
         weights = self._weights(z) * (matrix.flatten(-2) @ self._shapes.T)
-        toward = weights @ self.centres - weights.sum(-1, keepdim=True) * z
-        return 2 / self.temperature**2 * toward
+        weighted = weights @ self.centres - weights.sum(-1, keepdim=True) * z
+        return 2 / self.temperature**2 * weighted
 
-    def uniform_slope(self, z: Tensor) -> Tensor:
+    def log_volume_gradient(self, z: Tensor) -> Tensor:
         """Return the gradient of the log-volume at codes (..., d)."""
-        return self.slope(z, self.at(z)) / 2
+        return self.gradient(z, self.at(z)) / 2
 
-    def length(self, z: Tensor, others: Tensor) -> Tensor:
-        """Return how long lines are from codes (n, d) to others (m, d), by the ends': (n, m)."""
+    def distance(self, z: Tensor, others: Tensor) -> Tensor:
+        """Return the lengths of straight lines from codes (n, d) to others (m, d): (n, m).
+
+        They are integrated by the trapezoidal rule.
+        """
         differences = others - z[:, None]
         first = torch.einsum("nmi,nij,nmj->nm", differences, self.at(z), differences)
         last = torch.einsum("nmi,mij,nmj->nm", differences, self.at(others), differences)
         return (first.clamp_min(0).sqrt() + last.clamp_min(0).sqrt()) / 2
 
     def energy(self, path: Tensor) -> Tensor:
-        """Return the energy n Σ Δᵀ G Δ of a path of n pieces, with G in their middle: a scalar."""
+        """Return the energy n Σ Δᵀ G Δ of a path of n pieces, with G at midpoints: a scalar."""
         pieces, middle = path.diff(dim=0), (path[1:] + path[:-1]) / 2
         squares = pieces[:, None] @ self.at(middle) @ pieces[..., None]
         return len(pieces) * squares.sum()
 
     def geodesic(self, start: Tensor, end: Tensor) -> Tensor:
-        """Return a path (n, d) of little energy from start (d,) to end (d,), from the line on."""
-        still = replace(self, centres=self.centres.detach(), roots=self.roots.detach())
-        share = torch.linspace(0, 1, SEGMENTS + 1, dtype=start.dtype, device=start.device)
-        line = torch.lerp(start, end, share[:, None]).detach()
-        bend = torch.zeros_like(line[1:-1], requires_grad=True)
+        """Return a path (n, d) of minimal energy from start (d,) to end (d,)."""
+        metric = replace(self, centres=self.centres.detach(), roots=self.roots.detach())
+        fraction = torch.linspace(0, 1, SEGMENTS + 1, dtype=start.dtype, device=start.device)
+        line = torch.lerp(start, end, fraction[:, None]).detach()
+        offsets = torch.zeros_like(line[1:-1], requires_grad=True)
 
         def path() -> Tensor:
-            return line + functional.pad(bend, (0, 0, 1, 1))
+            return line + functional.pad(offsets, (0, 0, 1, 1))
 
         def energy() -> Tensor:
             with torch.enable_grad():
-                value = still.energy(path())
-                (bend.grad,) = torch.autograd.grad(value, bend)
+                value = metric.energy(path())
+                (offsets.grad,) = torch.autograd.grad(value, offsets)
             return value
 
-        search = torch.optim.LBFGS([bend], max_iter=EFFORT, line_search_fn="strong_wolfe")
+        search = torch.optim.LBFGS([offsets], max_iter=ITERATIONS, line_search_fn="strong_wolfe")
         descend: Callable[..., object] = search.step
         descend(energy)
         return path().detach()
 
     @cached_property
     def _shapes(self) -> Tensor:
-        """Return Lᵢ Lᵢᵀ, each as a row: (n, d²)."""
+        """Return Lᵢ Lᵢᵀ, flattened: (n, d²)."""
         return (self.roots @ self.roots.mT).flatten(1)
 
     def _weights(self, z: Tensor) -> Tensor:
@@ -119,35 +138,36 @@ class Metric:
         return (-(squares - 2 * z @ self.centres.T) / self.temperature**2).exp()
 
 
-# How often an implicit equation of a step is put into itself.
-ROUNDS = 3
-
-
 @dataclass(frozen=True)
 class Riemannian(Code, name="riemannian"):
-    """A Hamiltonian code under a metric that is learnt: codes move easily where data lie.
+    """A Hamiltonian code under a trained metric, of small volume near the data.
 
-    The metric is G⁻¹(z) = Σ Lᵢ Lᵢᵀ exp(-|z - cᵢ|² / T²) + λ I over some rows kept as anchors, whose
-    means cᵢ and triangles Lᵢ the encoder gives. Momenta are drawn from N(0, G); the leapfrog's
-    implicit equations are put into themselves three times, so volume is kept but for a rest of
-    the step size's fourth power.
+    The metric is G⁻¹(z) = Σ Lᵢ Lᵢᵀ exp(-|z - cᵢ|² / T²) + λ I over some training rows, the anchors,
+    whose means cᵢ and triangular Lᵢ are the encoder's. Momenta are sampled from N(0, G). The
+    generalized leapfrog solves its implicit equations by three fixed-point iterations, so its
+    error in volume is of fourth order in the step size.
 
     Parameters
     ----------
     anchors : int
-        How many rows are kept, evenly spread over those seen.
+        The number of training rows stored, evenly spaced.
     temperature : float
-        T, how far an anchor reaches.
+        T, the length scale of the anchors.
     floor : float
-        λ, the inverse of the metric far away from all anchors.
+        λ, the inverse of the metric far from all anchors.
     steps : int
-        How many leapfrog steps.
-    longest : float
-        No step size is larger; it starts at a fifth of it.
+        The number of leapfrog steps.
+    max_step_size : float
+        The upper bound of the step size, which is initialized to a fifth of it.
     beta : float
         The weight of the rate; 1 gives the evidence lower bound.
     prior : Prior
-        Where codes are expected to lie.
+
+    Examples
+    --------
+    >>> from attar.codes import Riemannian
+    >>> Riemannian().width(3)  # 3 means, 3 log-variances, and 6 entries of a triangle
+    12
 
     References
     ----------
@@ -160,7 +180,7 @@ class Riemannian(Code, name="riemannian"):
     temperature: float = 1.5
     floor: float = 0.01
     steps: int = 3
-    longest: float = 0.1
+    max_step_size: float = 0.1
     beta: float = 1.0
     prior: Prior = field(default_factory=StandardNormal)
 
@@ -168,41 +188,41 @@ class Riemannian(Code, name="riemannian"):
     encodes = True
 
     def width(self, code_size: int) -> int:
-        """Return mean and log-variance for each code dimension, and a triangle."""
+        """Return mean and log-variance of each code dimension, and a triangular matrix."""
         return 2 * code_size + code_size * (code_size + 1) // 2
 
     def noise(self, code_size: int) -> int:
-        """Return two normals for each code dimension: for the first draw and its momentum."""
+        """Return two normals for each code dimension, for position and momentum."""
         return 2 * code_size
 
     def build(self, code_size: int, shape: tuple[int, ...] = ()) -> CodeModule:
-        """Return the module; all numbers must be above 0."""
+        """Return the module; all hyperparameters must be above 0."""
         for setting in ("anchors", "steps"):
-            self.counted(setting)
-        for setting in ("temperature", "floor", "longest"):
+            self.positive_integer(setting)
+        for setting in ("temperature", "floor", "max_step_size"):
             self.positive(setting)
         return RiemannianModule(self, self.prior.build(code_size, shape), code_size, shape)
 
 
 class RiemannianModule(HamiltonianModule):
-    """Keeps anchors, and lets draws move under the metric that they make."""
+    """Stores anchors, and moves samples under their metric."""
 
     anchors: Tensor
 
     def __init__(
         self, code: Riemannian, prior: PriorModule, code_size: int, shape: tuple[int, ...]
     ) -> None:
-        super().__init__(prior, code_size, code.steps, code.longest, 1)
+        super().__init__(prior, code_size, code.steps, code.max_step_size, 1)
         self.temperature, self.floor = code.temperature, code.floor
         self.register_buffer("anchors", torch.zeros(code.anchors, *shape))
 
     def attach(self, encode: Callable[[Tensor], Tensor]) -> None:
-        """Keep how the model makes features of anchors."""
+        """Keep the encoder, for the anchors."""
         super().attach(encode)
         self.encode = encode
 
     def on_data(self, values: Tensor, features: Tensor) -> None:
-        """Take anchors evenly spread over prepared rows (m, *shape)."""
+        """Take evenly spaced prepared rows (m, *shape) as anchors."""
         super().on_data(values, features)
         count = len(self.anchors)
         rows = torch.arange(count, device=values.device) * len(values) // count
@@ -210,7 +230,7 @@ class RiemannianModule(HamiltonianModule):
         self.anchors.copy_(chosen.to_dense() if chosen.is_sparse else chosen)
 
     def metric(self) -> Metric:
-        """Return the metric that encoder and anchors make."""
+        """Return the metric of the encoded anchors."""
         features, d = self.encode(self.anchors), self.code_size
         lower = torch.tril_indices(d, d, device=features.device)
         roots = features.new_zeros(len(features), d, d)
@@ -219,24 +239,24 @@ class RiemannianModule(HamiltonianModule):
         return Metric(features[:, :d], roots.tril(-1) + diagonal, self.temperature, self.floor)
 
     def kinetics(self) -> Kinetics:
-        """Return how momentum works under the metric."""
-        return Curved(self.metric())
+        """Return the kinetics of the metric."""
+        return RiemannianKinetics(self.metric())
 
-    def between(self, start: Tensor, end: Tensor, share: Tensor) -> Tensor:
-        """Return the codes a share (s,) along a geodesic of the metric: (s, d)."""
+    def interpolate(self, start: Tensor, end: Tensor, fraction: Tensor) -> Tensor:
+        """Return the codes at fractions (s,) of a geodesic of the metric: (s, d)."""
         path = self.metric().geodesic(start, end)
-        place = share * (len(path) - 1)
-        piece = place.long().clamp(0, len(path) - 2)
-        return torch.lerp(path[piece], path[piece + 1], (place - piece)[:, None])
+        position = fraction * (len(path) - 1)
+        piece = position.long().clamp(0, len(path) - 2)
+        return torch.lerp(path[piece], path[piece + 1], (position - piece)[:, None])
 
     def distance(self, z: Tensor, others: Tensor) -> Tensor:
-        """Return the length of straight lines under the metric, by the trapezoidal rule: (n, m)."""
-        return self.metric().length(z, others)
+        """Return the lengths of straight lines under the metric: (n, m)."""
+        return self.metric().distance(z, others)
 
 
 @dataclass(frozen=True)
-class Curved(Kinetics):
-    """Momenta drawn from N(0, G(z)): the kinetic energy is ρᵀ G⁻¹ ρ / 2 + log √det G.
+class RiemannianKinetics(Kinetics):
+    """Momenta from N(0, G(z)): the kinetic energy is ρᵀ G⁻¹ ρ / 2 + log √det G.
 
     Parameters
     ----------
@@ -259,23 +279,23 @@ class Curved(Kinetics):
         return volume - 0.5 * (white.square().sum(-1) + z.shape[-1] * math.log(2 * math.pi))
 
     def leap(
-        self, z: Tensor, momentum: Tensor, pull: Tensor, slope: Slope, size: Tensor
+        self, z: Tensor, momentum: Tensor, force: Tensor, gradient: Gradient, size: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return a step of the generalised leapfrog."""
+        """Return the state after a step of the generalized leapfrog."""
         metric, half = self.metric.at(z), momentum
-        for _ in range(ROUNDS):
-            half = momentum + size / 2 * (pull + self._force(z, metric, half))
-        speed, goal = self._speed(z, half), z
-        for _ in range(ROUNDS):
-            goal = z + size / 2 * (speed + self._speed(goal, half))
-        pull = slope(goal)
-        force = self._force(goal, self.metric.at(goal), half)
-        return goal, half + size / 2 * (pull + force), pull
+        for _ in range(FIXED_POINT_ITERATIONS):
+            half = momentum + size / 2 * (force + self._kinetic_force(z, metric, half))
+        velocity, end = self._velocity(z, half), z
+        for _ in range(FIXED_POINT_ITERATIONS):
+            end = z + size / 2 * (velocity + self._velocity(end, half))
+        force = gradient(end)
+        kinetic_force = self._kinetic_force(end, self.metric.at(end), half)
+        return end, half + size / 2 * (force + kinetic_force), force
 
-    def _speed(self, z: Tensor, momentum: Tensor) -> Tensor:
+    def _velocity(self, z: Tensor, momentum: Tensor) -> Tensor:
         return (self.metric.inverse(z) @ momentum[..., None])[..., 0]
 
-    def _force(self, z: Tensor, metric: Tensor, momentum: Tensor) -> Tensor:
-        """Return minus the gradient of the kinetic energy at codes where the metric is known."""
+    def _kinetic_force(self, z: Tensor, metric: Tensor, momentum: Tensor) -> Tensor:
+        """Return minus the gradient of the kinetic energy at codes, given the metric there."""
         outer = momentum[..., None] * momentum[..., None, :]
-        return self.metric.slope(z, metric - outer) / 2
+        return self.metric.gradient(z, metric - outer) / 2

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 from torch.nn import functional
 
 from attar.codes.base import Code, CodeModule, LogLikelihood
@@ -15,16 +15,16 @@ from attar.errors import SettingError
 from attar.priors import Prior, PriorModule
 from attar.records import Coded
 
-# The interval that matters is cut into cells, and each is integrated by Gauss and Legendre's rule.
+# Integrals are sums of Gauss-Legendre quadratures over cells of REACH widths around the mode.
 CELLS, REACH = 64, 20.0
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(8)
 
 
 class Angle:
-    """The law of an angle θ in [0, π] with density ∝ exp(κ cos θ) sin^(d-2) θ.
+    """The distribution of an angle θ in [0, π] with density ∝ exp(κ cos θ) sin^(d-2) θ.
 
-    Integrals are sums over an interval of some twenty widths of the density on either side of its
-    mode, in double precision: nothing overflows at any κ or d, and all is differentiable in κ.
+    It is the angle of a von Mises-Fisher sample to the mean. Integrals are computed in double
+    precision around the mode: nothing overflows at any κ or d, and all is differentiable in κ.
 
     Parameters
     ----------
@@ -32,6 +32,16 @@ class Angle:
         κ of each row, at least 0.
     size : int
         d, at least 2.
+
+    Examples
+    --------
+    In three dimensions the mean cosine is coth κ - 1/κ:
+
+    >>> import math, torch
+    >>> from attar.codes.sphere import Angle
+    >>> angle = Angle(torch.tensor([2.0], dtype=torch.float64), size=3)
+    >>> round(angle.mean_cosine.item(), 6), round(1 / math.tanh(2) - 1 / 2, 6)
+    (0.537315, 0.537315)
     """
 
     def __init__(self, concentration: Tensor, size: int) -> None:
@@ -45,14 +55,14 @@ class Angle:
         mode = torch.atan2(((size - 2) / steep).sqrt(), kappa / steep)
         reach = REACH / (kappa.square() / steep + steep).sqrt()
         low, high = (mode - reach).clamp_min(0), (mode + reach).clamp_max(math.pi)
-        self.peak = self._relative(mode, kappa)
+        self.peak = self._log_density(mode, kappa)
         self.edges = low[:, None] + (high - low)[:, None] * torch.linspace(
             0, 1, CELLS + 1, dtype=kappa.dtype, device=kappa.device
         )
-        angles, masses = self._pieces(self.edges[:, :-1], self.edges[:, 1:])
+        angles, masses = self._quadrature(self.edges[:, :-1], self.edges[:, 1:])
         self.total = masses.sum((1, 2))
         self.versine = (2 * (angles / 2).sin().square() * masses).sum((1, 2)) / self.total
-        self.below = nn.functional.pad(masses.sum(2).cumsum(1) / self.total[:, None], (1, 0))
+        self.cumulative = functional.pad(masses.sum(2).cumsum(1) / self.total[:, None], (1, 0))
 
     @property
     def log_scale(self) -> Tensor:
@@ -66,53 +76,54 @@ class Angle:
 
     @property
     def divergence(self) -> Tensor:
-        """Return the divergence from the angle's law at κ = 0, in nats: (B,)."""
+        """Return the KL divergence from the distribution at κ = 0, in nats: (B,)."""
         return self._at_zero() - self.log_scale - self.concentration * self.versine
 
     def log_ratio(self, angle: Tensor) -> Tensor:
-        """Return the log of the density of angles (K, B) over theirs at κ = 0: (K, B)."""
+        """Return the log of the density ratio to κ = 0 at angles (K, B): (K, B)."""
         versine = 2 * (angle / 2).sin().square()
         return self._at_zero() - self.log_scale - self.concentration * versine
 
-    def quantile(self, share: Tensor) -> Tensor:
-        """Return the angles that shares (K, B) of all draws stay below: (K, B).
+    def quantile(self, probability: Tensor) -> Tensor:
+        """Return the quantiles of probabilities (K, B): (K, B).
 
-        The gradient is implicit: dθ/dκ = -(∂F/∂κ) / f, with F the share below θ and f its slope.
+        The gradient is implicit: dθ/dκ = -(∂F/∂κ) / f, with the CDF F and the density f.
         """
-        share = share.T.contiguous()
-        cell = torch.searchsorted(self.below.detach(), share, right=True) - 1
+        probability = probability.T.contiguous()
+        cell = torch.searchsorted(self.cumulative.detach(), probability, right=True) - 1
         cell = cell.clamp(0, CELLS - 1)
         low, high = self.edges.gather(1, cell), self.edges.gather(1, cell + 1)
         angle = (low + high) / 2
         with torch.no_grad():
             for _ in range(12):
-                excess, slope = self._excess(angle, share, cell, low)
-                angle = (angle - excess / slope).clamp(low, high)
-        excess, slope = self._excess(angle, share, cell, low)
-        return (angle + (excess.detach() - excess) / slope.detach()).T
+                excess, density = self._excess(angle, probability, cell, low)
+                angle = (angle - excess / density).clamp(low, high)
+        excess, density = self._excess(angle, probability, cell, low)
+        return (angle + (excess.detach() - excess) / density.detach()).T
 
     def _excess(
-        self, angle: Tensor, share: Tensor, cell: Tensor, low: Tensor
+        self, angle: Tensor, probability: Tensor, cell: Tensor, low: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Return by how much the share below angles (B, K) exceeds that wanted, and its slope."""
-        _, masses = self._pieces(low, angle)
+        """Return F(angle) - probability (B, K), and the density."""
+        _, masses = self._quadrature(low, angle)
         total = self.total[:, None]
-        slope = self._density(angle[..., None])[..., 0] / total
-        excess = self.below.gather(1, cell) + masses.sum(2) / total - share
-        return excess, slope.clamp_min(torch.finfo(slope.dtype).tiny)
+        density = self._relative_density(angle[..., None])[..., 0] / total
+        excess = self.cumulative.gather(1, cell) + masses.sum(2) / total - probability
+        return excess, density.clamp_min(torch.finfo(density.dtype).tiny)
 
-    def _pieces(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-        """Return angles between others (B, n) and the masses they stand for: (B, n, nodes)."""
+    def _quadrature(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+        """Return nodes between angles (B, n), and their masses: (B, n, nodes)."""
         half = ((high - low) / 2)[..., None]
         angles = low[..., None] + half * (1 + self.nodes)
-        return angles, self._density(angles) * self.weights * half
+        return angles, self._relative_density(angles) * self.weights * half
 
-    def _density(self, angles: Tensor) -> Tensor:
-        """Return the density of angles (B, n, m), 1 at the mode."""
-        relative = self._relative(angles, self.concentration[:, None, None])
-        return (relative - self.peak[:, None, None]).exp()
+    def _relative_density(self, angles: Tensor) -> Tensor:
+        """Return the density of angles (B, n, m) relative to the mode."""
+        log_density = self._log_density(angles, self.concentration[:, None, None])
+        return (log_density - self.peak[:, None, None]).exp()
 
-    def _relative(self, angle: Tensor, kappa: Tensor) -> Tensor:
+    def _log_density(self, angle: Tensor, kappa: Tensor) -> Tensor:
+        """Return κ (cos θ - 1) + (d - 2) log sin θ."""
         return torch.xlogy(self.size - 2, angle.sin()) - 2 * kappa * (angle / 2).sin().square()
 
     def _at_zero(self) -> float:
@@ -123,7 +134,15 @@ class Angle:
 
 @dataclass(frozen=True)
 class UniformSphere(Prior, name="uniform-sphere"):
-    """Every direction alike: p(z) = Γ(d/2) / (2 π^(d/2)) on the unit sphere."""
+    """The uniform distribution on the unit sphere: p(z) = Γ(d/2) / (2 π^(d/2)).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from attar.codes import UniformSphere
+    >>> UniformSphere().build(3).log_prob(torch.tensor([[0.0, 0.0, 1.0]]))  # -log 4π
+    tensor([-2.5310])
+    """
 
     needs = frozenset({"sphere"})
 
@@ -133,14 +152,14 @@ class UniformSphere(Prior, name="uniform-sphere"):
 
 
 class UniformSphereModule(PriorModule):
-    """The uniform law on the unit sphere."""
+    """The uniform distribution on the unit sphere."""
 
     def __init__(self, code_size: int) -> None:
         super().__init__()
         self.code_size = code_size
 
     def log_prob(self, z: Tensor) -> Tensor:
-        """Return the log-density of directions (..., d) for the sphere's area: (...)."""
+        """Return the log-density of directions (..., d) with respect to the area: (...)."""
         half = self.code_size / 2
         density = math.lgamma(half) - math.log(2) - half * math.log(math.pi)
         return torch.full_like(z[..., 0], density)
@@ -152,16 +171,25 @@ class UniformSphereModule(PriorModule):
 
 @dataclass(frozen=True)
 class Sphere(Code, name="sphere"):
-    """A direction with a von Mises-Fisher posterior: q(z|x) ∝ exp(κ μ·z) on the unit sphere.
+    """A von Mises-Fisher posterior: q(z|x) ∝ exp(κ μ·z) on the unit sphere.
 
-    The rate is its divergence from the uniform law. A draw is cos θ μ + sin θ v: the angle θ is a
-    quantile of its one-dimensional law, v an even direction across μ. The decoder sees √d z.
-    κ = √d (1 + softplus(feature)): below √d the rate is under half a nat, and nothing is learnt.
+    The rate is its divergence from the uniform distribution. A sample is cos θ μ + sin θ v, with a
+    quantile θ of the angle's distribution and a uniform direction v orthogonal to μ. The decoder
+    receives √d z. κ = √d (1 + softplus(feature)): below √d the rate is under half a nat, too
+    little for training.
 
     Parameters
     ----------
     beta : float
         The weight of the rate; 1 gives the evidence lower bound.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from attar.codes import Sphere
+    >>> code = Sphere().build(code_size=2)
+    >>> code.point(torch.tensor([[3.0, 4.0, 0.0]]))  # two features of the mean, one of κ
+    tensor([[0.6000, 0.8000]])
 
     References
     ----------
@@ -176,19 +204,19 @@ class Sphere(Code, name="sphere"):
 
     @property
     def least_size(self) -> int:
-        """Two numbers: a circle."""
+        """Two dimensions: a circle."""
         return 2
 
     def width(self, code_size: int) -> int:
-        """Return the mean's features, and one for the concentration."""
+        """Return the features of the mean, and one of the concentration."""
         return code_size + 1
 
     def noise(self, code_size: int) -> int:
-        """Return one normal for the angle, and as many as a code has for the side it goes to."""
+        """Return one normal for the angle, and one for each dimension of the direction."""
         return code_size + 1
 
     def build(self, code_size: int, shape: tuple[int, ...] = ()) -> CodeModule:
-        """Return the module; a code must have two numbers at least."""
+        """Return the module; a code has at least two dimensions."""
         if code_size < 2:
             raise SettingError(
                 f"A code on a sphere cannot have the size {code_size}: choose 2 or more."
@@ -197,7 +225,7 @@ class Sphere(Code, name="sphere"):
 
 
 class SphereModule(CodeModule):
-    """Reads mean direction and concentration from the features and draws."""
+    """Takes mean direction and concentration from the features and samples."""
 
     prior: PriorModule
 
@@ -211,20 +239,20 @@ class SphereModule(CodeModule):
         noise: Tensor | None = None,
         log_likelihood: LogLikelihood | None = None,
     ) -> Coded:
-        """Return draws of the posterior, and its divergence from the prior."""
+        """Return samples of the posterior, and its divergence from the prior."""
         rows, dtype = len(features), features.dtype
         if noise is None:
             noise = torch.randn_like(features)[None]
         noise = noise.expand(-1, rows, -1).double()
         mean = unit(features[:, :-1].double())
-        law = Angle(self.concentration(features), self.code_size)
-        angle = law.quantile(torch.special.ndtr(noise[..., 0]))
-        side = noise[..., 1:]
-        side = unit(side - (side * mean).sum(-1, keepdim=True) * mean)
-        z = angle.cos()[..., None] * mean + angle.sin()[..., None] * side
+        distribution = Angle(self.concentration(features), self.code_size)
+        angle = distribution.quantile(torch.special.ndtr(noise[..., 0]))
+        direction = noise[..., 1:]
+        direction = unit(direction - (direction * mean).sum(-1, keepdim=True) * mean)
+        z = angle.cos()[..., None] * mean + angle.sin()[..., None] * direction
         log_p = self.prior.log_prob(z)
-        log_q = log_p + law.log_ratio(angle)
-        rate = law.divergence.expand(len(noise), -1)
+        log_q = log_p + distribution.log_ratio(angle)
+        rate = distribution.divergence.expand(len(noise), -1)
         return Coded(z.to(dtype), rate.to(dtype), log_q.to(dtype), log_p.to(dtype))
 
     def concentration(self, features: Tensor) -> Tensor:
@@ -237,26 +265,26 @@ class SphereModule(CodeModule):
         return unit(features[:, :-1])
 
     def decoder_input(self, z: Tensor) -> Tensor:
-        """Return √d times codes (n, d): their numbers are then about as large as a normal's."""
+        """Return √d times codes (n, d), of the length of standard normals."""
         return math.sqrt(self.code_size) * z
 
     def constrain(self, z: Tensor) -> Tensor:
-        """Return the directions of codes (n, d), as they are where their length is 1 already."""
+        """Return the directions of codes (n, d), unchanged where their length is 1 already."""
         length = torch.linalg.vector_norm(z, dim=-1, keepdim=True, dtype=torch.float64)
         return torch.where((length - 1).abs() <= 16 * torch.finfo(z.dtype).eps, z, unit(z))
 
-    def between(self, start: Tensor, end: Tensor, share: Tensor) -> Tensor:
-        """Return the directions a share (s,) of the way along the great circle: (s, d).
+    def interpolate(self, start: Tensor, end: Tensor, fraction: Tensor) -> Tensor:
+        """Return the directions at fractions (s,) of the great circle: (s, d).
 
-        From a direction to its opposite all ways are alike: one of them is taken.
+        To the opposite direction, where the great circle is not unique, one is chosen.
         """
-        across = end - (end @ start) * start
-        width = torch.linalg.vector_norm(across)
+        tangent = end - (end @ start) * start
+        length = torch.linalg.vector_norm(tangent)
         axis = functional.one_hot(start.abs().argmin(), len(start)).to(start)
         other = axis - (axis @ start) * start
-        across = torch.where(width > 16 * torch.finfo(start.dtype).eps, across, other)
-        angle = share[:, None] * torch.atan2(width, end @ start)
-        return self.constrain(angle.cos() * start + angle.sin() * unit(across))
+        tangent = torch.where(length > 16 * torch.finfo(start.dtype).eps, tangent, other)
+        angle = fraction[:, None] * torch.atan2(length, end @ start)
+        return self.constrain(angle.cos() * start + angle.sin() * unit(tangent))
 
     def distance(self, z: Tensor, others: Tensor) -> Tensor:
         """Return the angle between directions (n, d) and others (m, d): (n, m)."""

@@ -73,11 +73,11 @@ class Manifold(Sampler, name="manifold"):
         log_density = metric.log_volume(z)
         for _ in range(self.steps):
             start = torch.randn(z.shape, dtype=z.dtype, generator=generator)
-            proposal, momentum = z, start + size / 2 * metric.uniform_slope(z)
+            proposal, momentum = z, start + size / 2 * metric.log_volume_gradient(z)
             for step in range(self.leapfrog_steps):
                 proposal = proposal + size * momentum
                 share = 1 if step < self.leapfrog_steps - 1 else 0.5
-                momentum = momentum + share * size * metric.uniform_slope(proposal)
+                momentum = momentum + share * size * metric.log_volume_gradient(proposal)
             proposed_density = metric.log_volume(proposal)
             kinetic = (start.square() - momentum.square()).sum(1) / 2
             log_ratio = proposed_density - log_density + kinetic
