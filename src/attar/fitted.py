@@ -35,7 +35,7 @@ from attar.storage import nested, unnested
 from attar.training.callbacks import Callback
 from attar.training.checkpoints import Checkpoint
 from attar.training.loop import Training
-from attar.training.runtime import half_pays, memory_kept, threads_for
+from attar.training.runtime import half_precision_pays, memory_kept, threads_for
 
 
 @dataclass(frozen=True)
@@ -305,8 +305,9 @@ def _trained(
         weights = sum(weight.numel() for weight in model.parameters())
         passes = plan.training.batch_size * plan.recipe.bound.draws
         settings = plan.training
-        if settings.half is None:
-            settings = replace(settings, half=half_pays(device, passes, weights))
+        if settings.half_precision is None:
+            half_precision = half_precision_pays(device, passes, weights)
+            settings = replace(settings, half_precision=half_precision)
         training = Training(
             objective,
             training_data.batches(plan.preparation, settings.batch_size, device),

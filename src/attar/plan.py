@@ -384,7 +384,7 @@ class Planner:
             learning_rate,
             patience=-(-epochs // 3) if settings["early_stopping"] else None,
             max_minutes=None if minutes is None else positive("max_minutes", minutes, "None or "),
-            half=PRECISIONS[settings["precision"]],
+            half_precision=PRECISIONS[settings["precision"]],
         )
 
     def _recipe(self) -> Recipe:

@@ -1,4 +1,4 @@
-"""Step 7, learn: backpropagation, batch after batch."""
+"""Training: the loop, optimizers, learning rate schedules, callbacks, checkpoints."""
 
 from attar.training.callbacks import Callback, Progress
 from attar.training.optim import Constant, Cosine, OneCycle, Optimizer, Schedule

@@ -1,31 +1,34 @@
-"""Callbacks: what looks on while a model learns."""
+"""Callbacks: functions called during training."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 from torch import nn
 
 from attar.records import Epoch
 
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
 
 @dataclass
 class Progress:
-    """How far training is; callbacks read it, and may set ``stop``.
+    """The state of a training that callbacks read; they may set ``stop``.
 
     Attributes
     ----------
     model : Module
-        The model as it is now.
+        The model with its present weights.
     epochs : int
-        How many are planned.
+        The most epochs.
     steps_per_epoch : int
     share : float
-        How much of the training is done, 0 to 1, by steps or by time.
+        The fraction of the training that is done, 0 to 1, by steps or by time.
     history : list of Epoch
     stop : bool
-        Set it to end training after the running epoch.
+        Set it to end training after the present epoch.
     """
 
     model: nn.Module
@@ -37,23 +40,30 @@ class Progress:
 
 
 class Callback:
-    """Override what you need; each method does nothing by default."""
+    """A base for callbacks; each method does nothing by default.
+
+    Examples
+    --------
+    >>> class StopEarly(Callback):
+    ...     def on_epoch(self, progress):
+    ...         progress.stop = progress.history[-1].monitored_loss < 0.5
+    """
 
     def on_start(self, progress: Progress) -> None:
-        """Is called before the first step."""
+        """Run before the first step."""
 
     def on_step(self, progress: Progress) -> None:
-        """Is called after each step."""
+        """Run after each step."""
 
     def on_epoch(self, progress: Progress) -> None:
-        """Is called after each epoch, when its figures stand in the history."""
+        """Run after each epoch, once its metrics are in the history."""
 
     def on_end(self, progress: Progress) -> None:
-        """Is called once at the end, after a failure too."""
+        """Run once at the end, after an error too."""
 
 
 class ProgressBar(Callback):
-    """A bar in the terminal: loss, held-out loss, rows a second, time left."""
+    """A bar in the terminal: training loss, validation loss, rows per second, time left."""
 
     def on_start(self, progress: Progress) -> None:
         """Show the bar."""
@@ -63,11 +73,11 @@ class ProgressBar(Callback):
         self._bar = bars.Progress(
             bars.TextColumn("epoch {task.fields[epoch]}"),
             bars.BarColumn(),
-            bars.TextColumn("{task.fields[figures]}"),
+            bars.TextColumn("{task.fields[metrics]}"),
             bars.TimeRemainingColumn(),
             console=Console(stderr=True),
         )
-        self._task: Any = self._bar.add_task("", total=1.0, epoch=1, metrics="")
+        self._task: TaskID = self._bar.add_task("", total=1.0, epoch=1, metrics="")
         self._bar.start()
 
     def on_step(self, progress: Progress) -> None:
@@ -75,13 +85,15 @@ class ProgressBar(Callback):
         self._bar.update(self._task, completed=progress.share)
 
     def on_epoch(self, progress: Progress) -> None:
-        """Show the epoch's figures."""
+        """Show the epoch's metrics."""
         last = progress.history[-1]
-        held_out = "" if last.validation_loss is None else f"held-out {last.validation_loss:.4g}  "
-        metrics = f"loss {last.loss:.4g}  {held_out}{last.rows_per_second:,.0f} rows/s"
+        metrics = f"loss {last.loss:.4g}  "
+        if last.validation_loss is not None:
+            metrics += f"validation {last.validation_loss:.4g}  "
+        metrics += f"{last.rows_per_second:,.0f} rows/s"
         self._bar.update(self._task, epoch=f"{last.epoch}/{progress.epochs}", metrics=metrics)
 
     def on_end(self, progress: Progress) -> None:
-        """Fill the bar and leave it there."""
+        """Complete the bar and leave it on the screen."""
         self._bar.update(self._task, completed=1.0)
         self._bar.stop()

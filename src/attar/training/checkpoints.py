@@ -1,4 +1,4 @@
-"""Checkpoints: the state of a training, from which it resumes as if it had never stopped."""
+"""Checkpoints: the state of a training, from which it resumes without a difference."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from attar import storage
 from attar.errors import ModelFileError
@@ -17,15 +17,24 @@ State = dict[str, Tensor]
 
 
 class Checkpoint:
-    """A file that holds the latest state of a training.
+    """A file with the latest state of a training.
 
     Parameters
     ----------
     path : Path
     identity : str
-        What is trained, on what, and how; a state of another identity is refused.
+        A digest of model, data and settings; the checkpoint of another training is refused.
     every : float
-        Seconds between two writes at least.
+        The least time between two writes, in seconds.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     checkpoint = Checkpoint(Path(folder) / "state", identity="a training")
+    ...     checkpoint.write({"weight": torch.ones(2)}, {"epoch": 3})
+    ...     checkpoint.read()
+    ({'weight': tensor([1., 1.])}, {'epoch': 3})
     """
 
     def __init__(self, path: Path, identity: str, every: float = 2.0) -> None:
@@ -33,28 +42,28 @@ class Checkpoint:
         self._written = time.monotonic()
 
     def due(self) -> bool:
-        """Return whether it is time to write again."""
+        """Return whether ``every`` seconds have passed since the last write."""
         return time.monotonic() - self._written >= self.every
 
-    def write(self, state: State, progress: Mapping[str, Any]) -> None:
-        """Write tensors and the progress as JSON, in place of what was there.
+    def write(self, state: State, progress: Mapping[str, object]) -> None:
+        """Write tensors and the progress, as JSON, in place of the previous state.
 
         Raises
         ------
         FileError
-            If the place cannot be written to, or the disk is full.
+            If the path cannot be written to, or the disk is full.
         """
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
         storage.write(self.path, tensors, {"identity": self.identity, "progress": progress})
         self._written = time.monotonic()
 
     def read(self) -> tuple[State, dict[str, Any]] | None:
-        """Return what was written, or None where there is no file.
+        """Return the state and progress written last, or None where there is no file.
 
         Raises
         ------
         ModelFileError
-            If the file is no checkpoint, or one of another training.
+            If the file is damaged, or the checkpoint of another training.
         """
         if not self.path.exists():
             return None
@@ -70,10 +79,15 @@ class Checkpoint:
         return state, metadata["progress"]
 
 
+def module_state(module: nn.Module) -> State:
+    """Return copies of a module's tensors by name."""
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
+
+
 def optimizer_state(optimizer: torch.optim.Optimizer) -> State:
-    """Return the optimizer's tensors by ``parameter.name``."""
+    """Return copies of an optimizer's tensors by ``parameter.name``."""
     return {
-        f"{parameter}.{name}": tensor
+        f"{parameter}.{name}": tensor.clone()
         for parameter, tensors in optimizer.state_dict()["state"].items()
         for name, tensor in tensors.items()
         if isinstance(tensor, Tensor)
@@ -81,7 +95,7 @@ def optimizer_state(optimizer: torch.optim.Optimizer) -> State:
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, state: State) -> None:
-    """Give the optimizer the tensors of :func:`optimizer_state` back."""
+    """Restore the tensors of :func:`optimizer_state`."""
     tensors: dict[int, dict[str, Tensor]] = {}
     for key, tensor in state.items():
         parameter, name = key.split(".", 1)

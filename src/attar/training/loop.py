@@ -6,8 +6,7 @@ import math
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -22,17 +21,18 @@ from attar.training.callbacks import Callback, Progress
 from attar.training.checkpoints import (
     Checkpoint,
     State,
+    module_state,
     optimizer_state,
     restore_optimizer,
 )
 from attar.training.optim import Optimizer, Schedule, drop_denormals
 
-# Players who chase each other do better with little momentum (Radford et al., 2016).
+# Adversarial training is more stable with little momentum (Radford et al., 2016).
 BETAS = (0.5, 0.9)
 
 
-class Opponents:
-    """The critics of an objective, and the optimizer that they share; there may be none.
+class Critics:
+    """The critics of an objective, if any, and the optimizer that they share.
 
     Parameters
     ----------
@@ -44,17 +44,12 @@ class Opponents:
         self.critics = objective.critics
         self.modules = nn.ModuleDict(self.critics)
         self.weights = list(self.modules.parameters())
-        # An optimizer wants something to optimize.
+        # An optimizer refuses an empty list.
         weights = self.weights or [nn.Parameter(torch.zeros(1))]
         self.optimizer = torch.optim.Adam(weights, learning_rate, betas=BETAS, fused=True)
 
-    @property
-    def param_groups(self) -> list[dict[str, Any]]:
-        """The optimizer's groups, whose learning rate the schedule sets."""
-        return self.optimizer.param_groups
-
     def step(self, trace: Trace) -> None:
-        """Let each critic learn from a trace of the model."""
+        """Make a step of each critic on a trace of the model."""
         if not self.critics:
             return
         for weight in self.weights:
@@ -64,24 +59,23 @@ class Opponents:
         self.optimizer.step()
 
     def state(self) -> State:
-        """Return all that the critics need to go on."""
-        weights = {name: tensor.clone() for name, tensor in self.modules.state_dict().items()}
-        optimizer = {name: t.clone() for name, t in optimizer_state(self.optimizer).items()}
-        return nested("critics", weights) | nested("optimizer", optimizer)
+        """Return weights and the optimizer's state."""
+        weights = nested("weights", module_state(self.modules))
+        return weights | nested("optimizer", optimizer_state(self.optimizer))
 
     def restore(self, state: State) -> None:
-        """Go back to a state."""
-        self.modules.load_state_dict(unnested("critics", state))
+        """Restore a state."""
+        self.modules.load_state_dict(unnested("weights", state))
         restore_optimizer(self.optimizer, unnested("optimizer", state))
 
 
-# Steps between two sweeps of the optimizer's state; it takes more to reach denormal numbers.
-SWEEP = 100
+# Steps between two searches for denormal numbers; it takes more steps to decay to one.
+DENORMALS_EVERY = 100
 
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """How to train.
+    """The settings of a training.
 
     Attributes
     ----------
@@ -89,12 +83,13 @@ class TrainingSettings:
     optimizer : Optimizer
     schedule : Schedule
     learning_rate : float
-        The largest step size of the schedule.
+        The largest learning rate of the schedule.
     patience : int or None
-        How many epochs may pass without a better one; None for all.
+        The number of epochs without improvement after which training stops; None for no early
+        stopping.
     max_minutes : float or None
-        After this time training ends, with its schedule complete.
-    half : bool or None
+        The time after which training ends, with its schedule complete.
+    half_precision : bool or None
         Whether encoder and decoder compute in bfloat16; None: where it is faster.
     """
 
@@ -105,56 +100,65 @@ class TrainingSettings:
     learning_rate: float
     patience: int | None = None
     max_minutes: float | None = None
-    half: bool | None = None
+    half_precision: bool | None = None
 
 
 class Training:
-    """A training of a model by an objective; :meth:`run` leaves the best weights in the model.
+    """A training of an objective's model; :meth:`run` leaves the best weights in the model.
 
     Parameters
     ----------
     objective : Objective
     train : Batches
-        The rows to learn from.
-    seen, held_out : Selection, Selection or None
-        The rows that are measured after each epoch: some that are learnt from, and some not.
+        The training rows.
+    monitored : Selection
+        The training rows whose loss is measured after each epoch.
+    validation : Selection or None
+        The validation rows whose loss is measured after each epoch.
     settings : TrainingSettings
     callbacks : sequence of Callback
     checkpoint : Checkpoint or None
-        Where to keep the state, and to go on from if there is one.
+        The file of the state, from which training resumes where there is one.
+
+    Attributes
+    ----------
+    step_factor : float
+        What the learning rate is multiplied by: less than 1 once the loss was not finite.
+    best, best_loss, best_epoch
+        The weights, the monitored loss and the number of the best epoch so far.
     """
 
     def __init__(
         self,
         objective: Objective,
         train: Batches,
-        seen: Selection,
-        held_out: Selection | None,
+        monitored: Selection,
+        validation: Selection | None,
         settings: TrainingSettings,
         callbacks: Sequence[Callback] = (),
         checkpoint: Checkpoint | None = None,
     ) -> None:
         self.objective, self.model, self.settings = objective, objective.model, settings
-        self.train, self.seen, self.held_out = train, seen, held_out
+        self.train, self.monitored, self.validation = train, monitored, validation
         self.callbacks, self.checkpoint = callbacks, checkpoint
         self.weights = list(self.model.parameters())
         self.optimizer = settings.optimizer.build(self.weights, settings.learning_rate)
-        self.opponents = Opponents(objective, settings.learning_rate)
+        self.critics = Critics(objective, settings.learning_rate)
         self.progress = Progress(self.model, settings.epochs, len(train))
-        self.caution = 1.0
-        self.best_loss, self.best_epoch, self.best = math.inf, 0, self._model_state()
-        self.good = self._state()
+        self.step_factor = 1.0
+        self.best_loss, self.best_epoch, self.best = math.inf, 0, module_state(self.model)
+        self.last_finite = self._state()
 
     def run(self) -> list[Epoch]:
-        """Train, and return the figures of each epoch.
+        """Train, and return the metrics of each epoch.
 
         Raises
         ------
         TrainingError
-            If the loss is no finite number, even after a second try with smaller steps.
+            If the loss is not finite, even after a second try with smaller steps.
         """
         self._resume()
-        self.model.half_precision = bool(self.settings.half)
+        self.model.half_precision = bool(self.settings.half_precision)
         try:
             for callback in self.callbacks:
                 callback.on_start(self.progress)
@@ -165,7 +169,7 @@ class Training:
             for callback in self.callbacks:
                 callback.on_end(self.progress)
         if self.checkpoint is not None:
-            self._write(self.checkpoint, over=True)
+            self._write(self.checkpoint, finished=True)
         self.model.load_state_dict(self.best)
         self.model.eval()
         return self.progress.history
@@ -181,18 +185,18 @@ class Training:
             for callback in self.callbacks:
                 callback.on_step(self.progress)
         self.model.code.on_epoch()
-        metrics = self.objective.measure(self.seen)
+        metrics = self.objective.measure(self.monitored)
         seconds = time.perf_counter() - started
-        held_out = None
-        if self.held_out is not None:
-            held_out = self.objective.measure(self.held_out)["loss"]
-        if not math.isfinite(metrics["loss"] + (held_out or 0.0)):
+        validation_loss = None
+        if self.validation is not None:
+            validation_loss = self.objective.measure(self.validation)["loss"]
+        if not math.isfinite(metrics["loss"] + (validation_loss or 0.0)):
             self._recover(number)
             return
         epoch = Epoch(
             epoch=number,
             **metrics,
-            validation_loss=held_out,
+            validation_loss=validation_loss,
             learning_rate=rate,
             rows_per_second=self.train.rows / seconds,
         )
@@ -208,8 +212,8 @@ class Training:
         if self.settings.optimizer.clip is not None:
             torch.nn.utils.clip_grad_norm_(self.weights, self.settings.optimizer.clip)
         self.optimizer.step()
-        self.opponents.step(trace)
-        if step % SWEEP == 0 and not trace.parameters.is_cuda:
+        self.critics.step(trace)
+        if step % DENORMALS_EVERY == 0 and not trace.parameters.is_cuda:
             drop_denormals(self.optimizer)
 
     def _set_learning_rate(self, step: int) -> float:
@@ -219,8 +223,8 @@ class Training:
             share = max(share, (time.monotonic() - self._started) / (60 * settings.max_minutes))
         self.progress.share = self.objective.share = min(share, 1.0)
         factor = settings.schedule.factor(self.progress.share)
-        rate = settings.learning_rate * self.caution * factor
-        for group in (*self.optimizer.param_groups, *self.opponents.param_groups):
+        rate = settings.learning_rate * self.step_factor * factor
+        for group in (*self.optimizer.param_groups, *self.critics.optimizer.param_groups):
             group["lr"] = rate
         return rate
 
@@ -234,34 +238,34 @@ class Training:
 
     def _keep(self, epoch: Epoch) -> None:
         self.progress.history.append(epoch)
-        self.good = self._state()
+        self.last_finite = self._state()
         if epoch.monitored_loss < self.best_loss:
             self.best_loss, self.best_epoch = epoch.monitored_loss, epoch.epoch
-            self.best = self._model_state()
+            self.best = module_state(self.model)
         if self.checkpoint is not None and self.checkpoint.due():
             self._write(self.checkpoint)
 
     def _recover(self, number: int) -> None:
-        if self.caution < 1:
+        if self.step_factor < 1:
             raise TrainingError(
-                f"The loss was no finite number again in epoch {number}, with smaller steps too: "
+                f"The loss was not finite again in epoch {number}, with smaller steps too: "
                 f"{self._likely_cause()}"
             )
-        self._restore(self.good)
-        self.caution = 0.1
+        self._restore(self.last_finite)
+        self.step_factor = 0.1
         warnings.warn(
-            f"The loss was no finite number in epoch {number}: going back to the last good state, "
-            "with steps a tenth as large.",
+            f"The loss was not finite in epoch {number}: training continues from the last finite "
+            "state, with a tenth of the learning rate.",
             AttarWarning,
             stacklevel=2,
         )
 
     def _likely_cause(self) -> str:
-        largest = float(next(iter(self.seen)).target.abs().max())
+        largest = float(next(iter(self.monitored)).target.abs().max())
         if not largest < 1e3:
             return (
                 f"the data has prepared values as large as {largest:.3g}; use "
-                "scaling='standard' or look for wrong entries."
+                "scaling='standard' or check the data for wrong entries."
             )
         return (
             f"the learning rate {self.settings.learning_rate:.3g} is probably too large; try a "
@@ -279,39 +283,38 @@ class Training:
             self._write(self.checkpoint)
             return
         state, progress = found
-        self.good, self.best = unnested("good", state), unnested("best", state)
-        self._restore(self.good)
+        self.last_finite, self.best = unnested("last", state), unnested("best", state)
+        self._restore(self.last_finite)
         torch.set_rng_state(state["generator"])
         if "cuda-generator" in state:
             torch.cuda.set_rng_state(state["cuda-generator"])
-        self.caution, self.progress.stop = progress["caution"], progress["over"]
+        self.step_factor, self.progress.stop = progress["step_factor"], progress["finished"]
         self.progress.history = [Epoch(**epoch) for epoch in progress["history"]]
         if self.progress.history:
             best = min(self.progress.history, key=lambda epoch: epoch.monitored_loss)
             self.best_loss, self.best_epoch = best.monitored_loss, best.epoch
 
     def _begin(self) -> None:
-        self.model.on_data(self.seen.held.batch(self.seen.index))
-        self.good = self._state()
+        self.model.on_data(self.monitored.held.batch(self.monitored.index))
+        self.last_finite = self._state()
 
-    def _write(self, checkpoint: Checkpoint, over: bool = False) -> None:
-        state = nested("good", self.good) | nested("best", self.best)
+    def _write(self, checkpoint: Checkpoint, finished: bool = False) -> None:
+        state = nested("last", self.last_finite) | nested("best", self.best)
         state["generator"] = torch.get_rng_state()
         if next(self.model.parameters()).is_cuda:
             state["cuda-generator"] = torch.cuda.get_rng_state()
-        history = [asdict(epoch) for epoch in self.progress.history]
-        progress = {"caution": self.caution, "history": history, "over": over}
+        history = [epoch.to_json() for epoch in self.progress.history]
+        progress = {"step_factor": self.step_factor, "history": history, "finished": finished}
         checkpoint.write(state, progress)
 
     def _state(self) -> State:
-        optimizer = {name: t.clone() for name, t in optimizer_state(self.optimizer).items()}
-        state = nested("model", self._model_state()) | nested("optimizer", optimizer)
-        return state | nested("opponents", self.opponents.state())
-
-    def _model_state(self) -> State:
-        return {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+        return (
+            nested("model", module_state(self.model))
+            | nested("optimizer", optimizer_state(self.optimizer))
+            | nested("critics", self.critics.state())
+        )
 
     def _restore(self, state: State) -> None:
         self.model.load_state_dict(unnested("model", state))
         restore_optimizer(self.optimizer, unnested("optimizer", state))
-        self.opponents.restore(unnested("opponents", state))
+        self.critics.restore(unnested("critics", state))

@@ -47,7 +47,7 @@ class Optimizer(Part):
         Arguments of torch's class that differ from the defaults. ``lr`` is the learning rate where
         the estimator's is ``"auto"``.
     clip : float or None
-        The most that the gradient's norm may be; None for no limit.
+        The largest norm of the gradient; None for no limit.
 
     Examples
     --------
@@ -66,7 +66,7 @@ class Optimizer(Part):
 
     @property
     def learning_rate(self) -> float:
-        """The largest step size that works well where the user names none."""
+        """The largest learning rate of a training whose ``learning_rate`` is ``"auto"``."""
         return float(self._arguments()["lr"])
 
     def build(
@@ -101,10 +101,10 @@ Optimizer.members.update({name: partial(Optimizer, name) for name in ALGORITHMS}
 
 @torch.no_grad()
 def drop_denormals(optimizer: torch.optim.Optimizer) -> None:
-    """Set running means that have all but died out to zero.
+    """Set vanishing running means to zero.
 
-    A weight whose input has been silent for a thousand steps has means so small that a processor
-    computes with them many times slower; they have long had no effect.
+    The means of a weight whose gradient stays 0 decay to denormal numbers, with which a CPU
+    computes many times slower; they have no effect on its steps.
     """
     for tensors in optimizer.state.values():
         for tensor in tensors.values():
@@ -113,16 +113,22 @@ def drop_denormals(optimizer: torch.optim.Optimizer) -> None:
 
 
 class Schedule(Part):
-    """A factor on the learning rate, by how much of the training is done."""
+    """A factor on the learning rate, a function of the fraction t of the training that is done."""
 
     @abstractmethod
     def factor(self, progress: float) -> float:
-        """Return the factor, 0 to 1, at a progress of 0 (first step) to 1 (end)."""
+        """Return the factor, 0 to 1, at t from 0 (first step) to 1 (end)."""
 
 
 @dataclass(frozen=True)
 class Constant(Schedule, name="constant"):
-    """The same step size throughout."""
+    """A constant learning rate.
+
+    Examples
+    --------
+    >>> Constant().factor(0.7)
+    1.0
+    """
 
     def factor(self, progress: float) -> float:
         """Return 1."""
@@ -131,7 +137,12 @@ class Constant(Schedule, name="constant"):
 
 @dataclass(frozen=True)
 class Cosine(Schedule, name="cosine"):
-    """From the full step size down to none along half a cosine: (1 + cos πt) / 2.
+    """The learning rate falls to 0 along half a cosine: (1 + cos πt) / 2.
+
+    Examples
+    --------
+    >>> [Cosine().factor(t) for t in (0.0, 0.5, 1.0)]
+    [1.0, 0.5, 0.0]
 
     References
     ----------
@@ -145,14 +156,19 @@ class Cosine(Schedule, name="cosine"):
 
 @dataclass(frozen=True)
 class OneCycle(Schedule, name="one-cycle"):
-    """Up from a small step size along half a cosine, then down to none along another.
+    """The learning rate rises along half a cosine, then falls to 0 along another.
 
     Parameters
     ----------
     warmup : float
-        The share of the training that goes up, 0 to 1.
+        The fraction of the training that rises, 0 to 1.
     start : float
         The factor at the first step.
+
+    Examples
+    --------
+    >>> [round(OneCycle().factor(t), 2) for t in (0.0, 0.1, 0.2, 0.6, 1.0)]
+    [0.04, 0.52, 1.0, 0.5, 0.0]
 
     References
     ----------
@@ -164,7 +180,7 @@ class OneCycle(Schedule, name="one-cycle"):
     start: float = 0.04
 
     def factor(self, progress: float) -> float:
-        """Return the factor at this progress."""
+        """Return start + (1 - start) (1 - cos πt/w) / 2 up to the warmup w, then half a cosine."""
         if progress < self.warmup or self.warmup == 1:
             rise = 0.5 * (1 - math.cos(math.pi * progress / self.warmup))
             return self.start + (1 - self.start) * rise

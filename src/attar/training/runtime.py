@@ -9,67 +9,70 @@ from contextlib import contextmanager
 
 import torch
 
-# Names of the C library's settings (malloc.h), and the largest block that it lets its heap serve.
-TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
-LARGEST = 2**25
+# glibc's parameters of mallopt (malloc.h), and the largest block that its heap may serve.
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+LARGEST_BLOCK = 2**25
 
 
 @contextmanager
 def memory_kept() -> Iterator[None]:
-    """Let the process keep what steps free, and give it back at the end, where glibc is in use.
+    """Let the process keep freed memory, and return it to the system at the end (glibc only).
 
-    By itself glibc returns every large tensor to the system, which clears it page by page when it
-    is asked for again: half of the time of a step with many draws of each code.
+    By default glibc returns each large block to the system, which clears its pages when they are
+    allocated again: half of the time of a step with many samples of each code.
     """
     if sys.platform != "linux" or not hasattr(libc := ctypes.CDLL(None), "mallopt"):
         yield
         return
-    libc.mallopt(MMAP_THRESHOLD, LARGEST)
-    libc.mallopt(TRIM_THRESHOLD, 2**31 - 1)
+    libc.mallopt(M_MMAP_THRESHOLD, LARGEST_BLOCK)
+    libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
     try:
         yield
     finally:
-        # What glibc comes to by itself, once a block of that size has been freed.
-        libc.mallopt(TRIM_THRESHOLD, 2 * LARGEST)
+        # glibc's own choice once a block of this size has been freed.
+        libc.mallopt(M_TRIM_THRESHOLD, 2 * LARGEST_BLOCK)
         libc.malloc_trim(0)
 
 
-# Multiplications in a step's forward pass, from which a processor gains more than it loses by
-# changing numbers from one precision to the other.
-LARGE = 2**24
+# Multiplications of a step's forward pass: from the first number on, bfloat16 saves a CPU more than
+# conversions cost; below the second, a second thread saves nothing.
+HALF_PRECISION_FROM, THREADS_FROM = 2**24, 2**22
 
 
-def half_pays(device: torch.device, batch_size: int, weights: int) -> bool:
-    """Return whether networks of so many weights learn faster in bfloat16 on this device.
+def half_precision_pays(device: torch.device, batch_size: int, weights: int) -> bool:
+    """Return whether networks with so many weights train faster in bfloat16 on this device.
 
-    A GPU's always do; a processor's, where it multiplies such numbers itself and steps are large.
+    On a GPU always; on a CPU with instructions for bfloat16, where steps are large.
     """
     if device.type == "cuda":
         return True
-    return device.type == "cpu" and batch_size * weights >= LARGE and processor_halves()
+    large = batch_size * weights >= HALF_PRECISION_FROM
+    return device.type == "cpu" and large and cpu_multiplies_bfloat16()
 
 
-def processor_halves() -> bool:
-    """Return whether this processor multiplies bfloat16 faster than single precision."""
+def cpu_multiplies_bfloat16() -> bool:
+    """Return whether this CPU has instructions for products of bfloat16."""
     if not hasattr(torch.cpu, "get_capabilities"):  # of later versions of torch
         return False
-    capable = torch.cpu.get_capabilities()
-    return any(capable.get(unit, False) for unit in ("avx512_bf16", "amx_bf16"))
-
-
-# Multiplications in a step's forward pass, below which a second thread brings nothing.
-ALONE = 2**22
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
 
 
 @contextmanager
 def threads_for(batch_size: int, weights: int) -> Iterator[None]:
-    """Let one thread do steps that are too small to share, and give the others back at the end.
+    """Use one thread for small steps, and restore the number of threads at the end.
 
-    Threads that wait for each other at every small product are no faster on a quiet machine, and
-    many times slower on a busy one.
+    Threads that synchronize at each small product are no faster on an idle machine, and many times
+    slower on a busy one.
+
+    Examples
+    --------
+    >>> with threads_for(batch_size=10, weights=100):
+    ...     torch.get_num_threads()
+    1
     """
     before = torch.get_num_threads()
-    if batch_size * weights < ALONE:
+    if batch_size * weights < THREADS_FROM:
         torch.set_num_threads(1)
     try:
         yield
