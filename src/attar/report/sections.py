@@ -151,7 +151,7 @@ def walks(
             colouring.names[a],
             colouring.names[b],
             *brought_back(
-                predictor.at([a] * STEPS), code.between(codes[a], codes[b], steps).numpy()
+                predictor.at([a] * STEPS), code.interpolate(codes[a], codes[b], steps).numpy()
             ),
         )
         for a, b in walk_ends(colouring.groups, along, WALKS)
