@@ -23,6 +23,8 @@ from sklearn.pipeline import make_pipeline
 import attar
 from attar import recipes
 from attar.codes import Gaussian
+from attar.data.preparation import Preparation
+from attar.data.source import read
 from attar.errors import DataError, SettingError
 from attar.networks import Mlp
 from attar.training import Callback, Optimizer
@@ -329,10 +331,13 @@ BAD_SETTINGS = {
     "device": ({"device": "tpu9"}, "no device 'tpu9'"),
     "conv on a table": ({"network": "conv"}, "'conv' needs images"),
     "range": ({"likelihood": "bernoulli", "scaling": "standard"}, "needs values from 0 to 1"),
-    "dropout": ({"network": Mlp((8,), dropout=2.0)}, "cannot be built as they are set: dropout"),
+    "dropout": (
+        {"network": Mlp((8,), dropout=2.0)},
+        "cannot be built with these settings: dropout",
+    ),
     "momentum": (
         {"optimizer": Optimizer("sgd", {"momentum": -1.0})},
-        "cannot be built as they are set",
+        "cannot be built with these settings",
     ),
     "topk": ({"recipe": "sparse-topk", "code_size": 3}, "cannot keep k=8"),
     "random contractive": (
@@ -472,7 +477,9 @@ def test_misfits_are_refused_in_a_sentence(linear):
     for n in (0, -3, 2.5):
         with pytest.raises(SettingError, match="number of samples must be an integer"):
             linear.sample(n)
-    with pytest.raises(SettingError, match="samples may not fit into memory: draw 4,194,304 at"):
+    with pytest.raises(
+        SettingError, match="samples may not fit into memory: draw at most 4,194,304 at"
+    ):
         linear.sample(10**11)
     with pytest.raises(SettingError, match=r"'autoregressive' needs .* symbols.*'point'.*'vq'"):
         linear.sample(2, sampler="autoregressive")
@@ -507,3 +514,43 @@ def test_metrics_take_as_many_draws_as_are_asked_for(vae):
     for k in (1, 40):
         score = vae.score_samples(X[600:650], draws=k).mean()
         assert vae.evaluate(X[600:650], draws=k)["nll_bound"] == pytest.approx(-score)
+
+
+def test_the_public_names_are_what_a_user_needs():
+    own = {name for name in vars(attar.Autoencoder) if not name.startswith("_")}
+    assert {name for name in own if not name.startswith("set_")} == {
+        *("fit", "inspect", "transform", "inverse_transform", "reconstruct", "score_samples"),
+        *("score", "evaluate", "sample", "interpolate", "neighbours", "clusters", "truncate"),
+        *("diagnose", "save", "model_", "code_size_", "choices_", "history_"),
+        *("n_features_in_", "feature_names_in_"),
+    }
+
+
+def test_a_wrong_name_is_answered_before_data_is_read():
+    for settings in ({"recipe": "vea"}, {"network": "covn"}, {"optimizer": "adma"}):
+        with pytest.raises(SettingError, match="did you mean"):
+            attar.Autoencoder(**settings).fit("there-is-no-such-file.csv")
+
+
+def test_evaluate_reads_and_prepares_each_row_once(vae, monkeypatch):
+    prepared, scaled = [], Preparation.scaled
+
+    def counting(self, rows, *args):
+        prepared.append(len(rows))
+        return scaled(self, rows, *args)
+
+    monkeypatch.setattr(Preparation, "scaled", counting)
+    reads = []
+    monkeypatch.setattr(
+        "attar.estimator.read", lambda *args, **kw: reads.append(1) or read(*args, **kw)
+    )
+    vae.evaluate(X[600:900])
+    assert (sum(reads), sum(prepared)) == (1, 300)
+
+
+def test_conditions_follow_the_rows_that_diagnostics_and_chunks_take(monkeypatch):
+    labels = load_digits().target
+    monkeypatch.setattr("attar.predictor.CHUNK", 100)
+    ae = quick("conditional", epochs=1, validation_fraction=0.3).fit(X, condition=labels)
+    codes = ae.transform(X[:250], condition=labels[:250])
+    assert_allclose(codes[240:], ae.transform(X[240:250], condition=labels[240:250]), rtol=1e-5)
