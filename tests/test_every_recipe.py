@@ -14,7 +14,7 @@ from attar.networks import Mlp
 from attar.recipes import TABLE, recipe
 from attar.records import Batch
 from attar.training import OneCycle, Optimizer
-from attar.training.loop import TrainingSettings, Training
+from attar.training.loop import Training, TrainingSettings
 
 SIZE = 16
 ROWS = 250
@@ -104,7 +104,7 @@ def test_every_parameter_gets_a_gradient(name, images, labels):
     objective = built(name, recipe(name).likelihood or LearnedGaussian())
     batch = whole(images, name, labels)
     objective.model.on_data(batch)
-    objective.share = 0.5
+    objective.progress = 0.5
     # Layers that start at zero hide those before them from the first step.
     for parameter in objective.model.parameters():
         if not parameter.any():

@@ -1,4 +1,4 @@
-"""The model: corrupt, encode, code, decode. The only place where modules meet."""
+"""The model: corruption, encoder, code, decoder and likelihood as one module."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from attar.records import Batch, Trace, row_log_likelihood
 
 
 class Model(nn.Module):
-    """An autoencoder of prepared values.
+    """An autoencoder of prepared rows.
 
     ::
 
@@ -27,17 +27,25 @@ class Model(nn.Module):
     ----------
     encoder, code, decoder, likelihood, corruption : Module
     condition : Module or None
-        Features (B, w) and a condition (B, c) to features (B, w), where there is a condition; the
-        decoder then gets it after the code.
+        From features (B, w) and a condition (B, c) to features (B, w); the decoder gets the
+        condition after the code.
     missing : bool
-        Whether the encoder sees which cells are observed, as further channels of ones and zeros.
+        Whether the encoder also gets a mask of the observed cells, as further channels.
     noise_size : int
-        How many standard normals a draw of the code takes.
+        How many standard normals a sample of the code takes.
 
     Attributes
     ----------
     half_precision : bool
-        Whether encoder and decoder compute in bfloat16 in training; nothing else ever does.
+        Whether encoder and decoder compute in bfloat16 in training; the rest never does.
+
+    Examples
+    --------
+    >>> from attar.codes import Point
+    >>> from attar.likelihoods import Bernoulli
+    >>> model = Model(nn.Identity(), Point().build(3), nn.Identity(), Bernoulli().build())
+    >>> model.decode(model.encode(torch.zeros(1, 3)))
+    tensor([[0.5000, 0.5000, 0.5000]])
     """
 
     def __init__(
@@ -85,23 +93,23 @@ class Model(nn.Module):
         ----------
         batch : Batch
         noise : Tensor (K, B or 1, noise_size) or None
-            The draws of a random code; None makes one fresh draw.
+            Standard normals, from which a random code makes K samples; None for one new sample.
         inputs_require_grad : bool
-            Whether a gradient with respect to the inputs will be asked for.
+            Whether the trace's inputs require a gradient.
         """
         inputs = batch.values
         corruption = self.corruption if self.training else None
         if inputs.is_sparse and (corruption is not None or inputs_require_grad):
             inputs = inputs.to_dense()
-        known = batch.observed if batch.seen is None else batch.seen
+        visible = batch.observed if batch.visible is None else batch.visible
         if corruption is not None:
-            inputs, asked = corruption(inputs)
-            if asked is not None:
-                known = ~asked if known is None else known & ~asked
-                batch = batch.asking(asked)
+            inputs, hidden = corruption(inputs)
+            if hidden is not None:
+                visible = ~hidden if visible is None else visible & ~hidden
+                batch = batch.restricted(hidden)
         if inputs_require_grad:
             inputs = inputs.detach().requires_grad_()
-        features = self.features(inputs, known, batch.condition)
+        features = self.features(inputs, visible, batch.condition)
         coded = self.code(features, noise, self._log_likelihood(batch))
         parameters = self.parameters_of(coded.z, batch.condition)
         return Trace(batch, inputs, features, coded, parameters, self.likelihood.log_prob)
@@ -109,7 +117,7 @@ class Model(nn.Module):
     def encode(
         self, values: Tensor, observed: Tensor | None = None, condition: Tensor | None = None
     ) -> Tensor:
-        """Return the code of each row, without chance: (B, *shape) -> (B, d)."""
+        """Return the code of each row, deterministically: (B, *shape) -> (B, d)."""
         batch = Batch(values, values, observed, condition=condition)
         return self.code.point(
             self.features(values, observed, condition), self._log_likelihood(batch)
@@ -122,18 +130,18 @@ class Model(nn.Module):
     def features(
         self, values: Tensor, observed: Tensor | None = None, condition: Tensor | None = None
     ) -> Tensor:
-        """Return what the code is made from: (B, *shape) -> (B, w)."""
+        """Return the features from which the code is made: (B, *shape) -> (B, w)."""
         if self.missing:
-            known = torch.ones_like(values, dtype=torch.bool) if observed is None else observed
-            # A corruption may have put something where nothing is known.
-            values = torch.cat([values.where(known, 0.0), known.to(values.dtype)], dim=1)
+            mask = torch.ones_like(values, dtype=torch.bool) if observed is None else observed
+            # A corruption may have changed missing cells.
+            values = torch.cat([values.where(mask, 0.0), mask.to(values.dtype)], dim=1)
         features = self._through(self.encoder, values)
         if self.condition is not None:
             features = self.condition(features, condition)
         return features
 
     def parameters_of(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Return the likelihood's parameters of codes (K, B, d): (K, B, *parameters' shape)."""
+        """Return the likelihood's parameters given codes (K, B, d): (K, B, *parameters' shape)."""
         samples, rows = z.shape[:2]
         inputs = self.code.decoder_input(z.flatten(0, 1))
         if condition is not None:
@@ -142,7 +150,7 @@ class Model(nn.Module):
         return parameters.reshape(samples, rows, *parameters.shape[1:])
 
     def on_data(self, batch: Batch) -> None:
-        """Let the code look at rows, before the first step of training."""
+        """Initialize the code from rows, before the first step of training."""
         with torch.no_grad():
             features = self.features(batch.values, batch.observed, batch.condition)
             self.code.on_data(batch.values, features)
@@ -156,8 +164,8 @@ class Model(nn.Module):
         return y.to(x.dtype)
 
     @contextmanager
-    def _exactly(self) -> Iterator[None]:
-        """Let networks keep all digits, for codes that add up small steps of what they explain."""
+    def _full_precision(self) -> Iterator[None]:
+        """Use full precision, for codes that add up many small gradients of the log-likelihood."""
         before, self.half_precision = self.half_precision, False
         try:
             yield
@@ -167,7 +175,7 @@ class Model(nn.Module):
     def _log_likelihood(self, batch: Batch) -> LogLikelihood:
         def log_likelihood(z: Tensor) -> Tensor:
             target = batch.target.to_dense() if batch.target.is_sparse else batch.target
-            with self._exactly():
+            with self._full_precision():
                 parameters = self.parameters_of(z, batch.condition)
             return row_log_likelihood(self.likelihood.log_prob, parameters, target, batch.observed)
 

@@ -1,4 +1,4 @@
-"""The objective: a trace becomes a loss, term by named term."""
+"""The objective: the loss of a trace, as a sum of named terms."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from attar.records import Batch, Trace
 
 
 class Objective:
-    """loss = bound(distortion, beta · rate) + upkeep + Σ weight · penalty, in nats a row.
+    """loss = bound(distortion, beta · rate) + auxiliary loss + Σ weight · penalty, in nats per row.
 
     Parameters
     ----------
@@ -23,16 +23,27 @@ class Objective:
         The weight of the rate.
     penalties : mapping of name to PenaltyTerm
     bound : Bound
-        How the likelihoods and rates of several draws become a loss.
+        The loss from the likelihoods and rates of several samples of each code.
 
     Attributes
     ----------
-    share : float
-        How much of the training is done, 0 to 1: the loop keeps it, and a bound may change with it.
+    progress : float
+        The fraction of the training that is done, 0 to 1, which the training loop sets.
     inputs_require_grad : bool
-        Whether a trace must be made with inputs that have a gradient.
+        Whether a trace needs inputs with a gradient.
     critics : dict of Critic
-        Who plays against the model, by the penalty's name.
+        The critics of adversarial penalties, by the penalty's name.
+
+    Examples
+    --------
+    >>> from attar.codes import Point
+    >>> from attar.likelihoods import FixedGaussian
+    >>> from attar.penalties import CodeNorm
+    >>> model = Model(nn.Identity(), Point().build(2), nn.Identity(), FixedGaussian(0.5).build())
+    >>> objective = Objective(model, penalties={"code-norm": CodeNorm(2.0).build(model, 2, (2,))})
+    >>> trace = objective.trace(Batch.of(torch.tensor([[3.0, 4.0]])))
+    >>> {name: round(term.item(), 2) for name, term in objective.terms(trace).items()}
+    {'distortion': 1.14, 'rate': 0.0, 'code-norm': 25.0}
     """
 
     def __init__(
@@ -43,14 +54,14 @@ class Objective:
         bound: Bound | None = None,
     ) -> None:
         self.model, self.beta, self.penalties = model, beta, dict(penalties or {})
-        self.bound, self.share = bound or Elbo(), 0.0
+        self.bound, self.progress = bound or Elbo(), 0.0
         self.inputs_require_grad = any(term.inputs_require_grad for term in self.penalties.values())
         self.critics = {
             name: term.critic for name, term in self.penalties.items() if term.critic is not None
         }
 
     def trace(self, batch: Batch) -> Trace:
-        """Return the trace of a pass with as many draws as the loss is made from."""
+        """Return the trace of a pass with as many samples of each code as the bound takes."""
         noise = None
         if self.bound.weighs:
             size = (self.bound.draws, len(batch.target), self.model.noise_size)
@@ -59,20 +70,19 @@ class Objective:
         return trace
 
     def terms(self, trace: Trace) -> dict[str, Tensor]:
-        """Return each term of the loss by name, already weighted; they add up to the loss."""
+        """Return the weighted terms of the loss by name; their sum is the loss."""
         return {**self._bounds(trace, trace.log_likelihood, self.bound), **self._rest(trace)}
 
     def loss(self, trace: Trace) -> Tensor:
-        """Return the loss: a scalar, in nats a row."""
+        """Return the loss: a scalar, in nats per row."""
         return sum_of(self.terms(trace).values())
 
     @torch.no_grad()
     def measure(self, batches: Iterable[Batch]) -> dict[str, float]:
-        """Return distortion, rate and the bound on them in nats a row, over clean batches.
+        """Return loss, distortion and rate of clean batches, in nats per row.
 
-        Random codes use the same draws at every call, and a bound is taken as it is at the end of
-        training, so that figures can be compared; penalties are left out, since they act on
-        training alone.
+        Random codes use the same noise at every call, and the bound is that at the end of training,
+        so that epochs can be compared; auxiliary losses and penalties are not part of the loss.
         """
         was_training, model = self.model.training, self.model
         model.eval()
@@ -91,25 +101,25 @@ class Objective:
         return {"loss": loss, "distortion": distortion, "rate": rate}
 
     def backward(self, trace: Trace) -> None:
-        """Add the gradient of the loss to the model's parameters, in nats a cell.
+        """Add the gradient of the loss to the model's parameters, in nats per cell.
 
-        A cell's share of the loss keeps the step sizes comparable from data to data.
+        Division by the number of cells makes learning rates comparable between data sets.
         """
         rest, encoders = list(self._rest(trace).values()), self.bound.encoder
         if encoders is None:
-            self._derive(trace, self.bound, rest)
+            self._backward(trace, self.bound, rest)
             return
         for bound, weights in zip((encoders, self.bound), self._weights(), strict=True):
             if weights:
-                self._derive(trace, bound, rest, weights)
+                self._backward(trace, bound, rest, weights)
 
-    def _derive(
+    def _backward(
         self, trace: Trace, bound: Bound, rest: list[Tensor], weights: list[Tensor] | None = None
     ) -> None:
         """Add the gradient of a bound and the other terms to some weights, or to all.
 
-        Where the likelihood has its gradient written down, it is never derived, and its value is
-        computed only for a bound that weighs draws by it.
+        A likelihood with an analytical gradient is not differentiated, and its value is computed
+        only for a bound that weights samples by it.
         """
         cells, again = trace.batch.target[0].numel(), weights is not None
         gradient = self.model.likelihood.gradient(trace.parameters.detach(), trace.batch.target)
@@ -135,7 +145,7 @@ class Objective:
         )
 
     def _weights(self) -> tuple[list[Tensor], list[Tensor]]:
-        """Return what the encoder's bound trains, and what the decoder's does."""
+        """Return the weights that the encoder's bound trains, and those of the decoder's."""
         model = self.model
         assert model.code.prior is not None
         modules = nn.ModuleList([model.decoder, model.likelihood, model.code.prior])
@@ -144,7 +154,7 @@ class Objective:
         return [w for w in weights if w not in decoders], [w for w in weights if w in decoders]
 
     def _bounds(self, trace: Trace, log_likelihood: Tensor, bound: Bound) -> dict[str, Tensor]:
-        return bound.terms(log_likelihood, trace.coded, self.beta, self.share)
+        return bound.terms(log_likelihood, trace.coded, self.beta, self.progress)
 
     def _rest(self, trace: Trace) -> dict[str, Tensor]:
         rest = {}

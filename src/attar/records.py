@@ -1,11 +1,11 @@
-"""The typed records that flow: Batch, Coded and Trace through a model, Epoch out of training."""
+"""Records: Batch, Coded and Trace of one pass through a model, Epoch of a training."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Any, Self
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -16,26 +16,34 @@ LogProb = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Batch:
-    """Some rows of prepared data.
+    """A batch of prepared rows.
 
     Attributes
     ----------
     values : Tensor (B, *shape)
-        What the encoder may see; 0 where it is missing.
+        The encoder's input, dense or sparse; 0 where it is missing.
     target : Tensor (B, *shape)
-        What must be reconstructed: the clean values; 0 where they are missing.
+        The clean values that are to be reconstructed; 0 where they are missing.
     observed : bool Tensor (B, *shape) or None
-        Where a target is known; None when nothing is missing.
-    seen : bool Tensor (B, *shape) or None
-        Where the encoder may look; None: wherever it is known.
+        The mask of the target; None when nothing is missing.
+    visible : bool Tensor (B, *shape) or None
+        The mask of the encoder's input; None where it is that of the target.
     condition : Tensor (B, c) or None
-        What encoder and decoder are told besides.
+        A condition of encoder and decoder.
+
+    Examples
+    --------
+    >>> batch = Batch.of(torch.tensor([[1.0, float("nan")], [2.0, 3.0]]))
+    >>> batch.values.tolist(), batch.observed.tolist()
+    ([[1.0, 0.0], [2.0, 3.0]], [[True, False], [True, True]])
+    >>> [len(part.target) for part in batch.split(1)]
+    [1, 1]
     """
 
     values: Tensor
     target: Tensor
     observed: Tensor | None = None
-    seen: Tensor | None = None
+    visible: Tensor | None = None
     condition: Tensor | None = None
 
     def split(self, size: int) -> Iterator[Self]:
@@ -44,52 +52,45 @@ class Batch:
         if rows <= size:
             yield self
             return
-        for places in torch.split(torch.arange(rows, device=self.target.device), size):
-            yield replace(
-                self,
-                **{
-                    field.name: _selected(part, places)
-                    for field in fields(self)
-                    if (part := getattr(self, field.name)) is not None
-                },
-            )
+        tensors = {name: t for name, t in vars(self).items() if t is not None}
+        for index in torch.split(torch.arange(rows, device=self.target.device), size):
+            yield replace(self, **{name: _selected(t, index) for name, t in tensors.items()})
 
     @classmethod
     def of(cls, prepared: Tensor) -> Self:
         """Return the batch of prepared rows (B, *shape) whose missing cells are NaN."""
-        unknown = prepared.isnan()
-        filled = prepared.masked_fill(unknown, 0.0)
-        return cls(filled, filled, ~unknown)
+        missing = prepared.isnan()
+        filled = prepared.masked_fill(missing, 0.0)
+        return cls(filled, filled, ~missing)
 
-    def asking(self, cells: Tensor) -> Self:
-        """Return the batch of which only some cells (B, *shape) must be reconstructed."""
+    def restricted(self, cells: Tensor) -> Self:
+        """Return the batch with a mask (B, *shape) of the cells that are to be reconstructed."""
         return replace(self, observed=cells if self.observed is None else cells & self.observed)
 
 
-def _selected(rows: Tensor, places: Tensor) -> Tensor:
-    some = rows.index_select(0, places)
-    return some.coalesce() if some.is_sparse else some
+def _selected(tensor: Tensor, index: Tensor) -> Tensor:
+    rows = tensor.index_select(0, index)
+    return rows.coalesce() if rows.is_sparse else rows
 
 
 @dataclass(frozen=True)
 class Coded:
-    """What a code makes of features. The sample axis K comes first.
+    """K samples of the code of each row, with the terms of the loss that depend on the code.
 
     Attributes
     ----------
     z : Tensor (K, B, d)
-        K samples of the code of each row.
+        The samples.
     rate : Tensor (K, B)
-        The cost of each code in nats.
+        The rate in nats, such as KL(q(z|x) || p(z)).
     log_q, log_p : Tensor (K, B) or None
-        Log-densities of ``z`` under the posterior and the prior, where they were asked for.
+        Log-densities of ``z`` under the posterior and the prior, where noise was given.
     symbols : integer Tensor (K, B, positions) or None
         The code as symbols, where it is discrete.
     moments : pair of Tensor (B, d), or None
-        Mean and log-variance of the posterior, where it is a diagonal gaussian.
+        Mean and log-variance of the posterior, where it is a diagonal Gaussian.
     auxiliary_loss : Tensor (K, B) or None
-        What the code adds to the loss of training for its own sake: features are drawn to their
-        symbols, dead units to life.
+        The code's own terms of the training loss, such as the commitment to a codebook.
     """
 
     z: Tensor
@@ -103,17 +104,18 @@ class Coded:
 
 @dataclass(frozen=True)
 class Trace:
-    """One pass of a batch through a model; losses, measures and plots read this and nothing else.
+    """One pass of a batch through a model, from which losses and metrics are computed.
 
     Attributes
     ----------
     batch : Batch
     inputs : Tensor (B, *shape)
-        What the encoder saw: the batch's values after corruption.
+        The encoder's input: the batch's values after corruption.
     features : Tensor (B, w)
+        The encoder's output.
     coded : Coded
-    parameters : Tensor (K, B, *shape)
-        The likelihood's parameters, as the decoder gave them.
+    parameters : Tensor (K, B, *parameters' shape)
+        The decoder's output: the likelihood's parameters.
     log_prob : callable
         The likelihood's ``(parameters, target) -> log-density of each cell``.
     """
@@ -135,7 +137,7 @@ class Trace:
 def row_log_likelihood(
     log_prob: LogProb, parameters: Tensor, target: Tensor, observed: Tensor | None
 ) -> Tensor:
-    """Return the log-likelihood of rows, of cells observed: (K, B)."""
+    """Return the log-likelihood of the observed cells of each row: (K, B)."""
     cells = log_prob(parameters, target)
     if observed is not None:
         cells = cells * observed
@@ -144,7 +146,7 @@ def row_log_likelihood(
 
 @dataclass(frozen=True)
 class Epoch:
-    """The figures of one epoch; losses are in nats a row, measured on clean rows after the epoch.
+    """The metrics of one epoch; losses are in nats per row, of clean rows after the epoch.
 
     Attributes
     ----------
@@ -153,7 +155,7 @@ class Epoch:
     loss, distortion, rate : float
         On a fixed sample of the training rows; the loss is distortion + beta · rate.
     validation_loss : float or None
-        On held-out rows; None where there are none.
+        On the validation rows; None where there are none.
     learning_rate : float
         At the epoch's last step.
     rows_per_second : float
@@ -169,9 +171,9 @@ class Epoch:
 
     @property
     def monitored_loss(self) -> float:
-        """The loss that the best epoch has least of: held-out where there are held-out rows."""
+        """The loss that the best epoch minimizes: of validation rows, where there are any."""
         return self.loss if self.validation_loss is None else self.validation_loss
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the figures as plain JSON data."""
+    def to_json(self) -> dict[str, float | None]:
+        """Return the metrics as plain JSON data."""
         return asdict(self)

@@ -1,4 +1,4 @@
-"""Batches: shuffled selections of rows that are held in memory, or come by in a stream."""
+"""Batches: shuffled selections of rows held in memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from attar.records import Batch
 
-# In training this share of the cells is hidden where cells are missing.
+# In training this fraction of the cells is hidden where cells are missing.
 HIDDEN = 0.15
 
 
@@ -20,21 +20,23 @@ class Batches(ABC):
 
     Attributes
     ----------
-    rows : int
-        How many rows there are in all.
     size : int
         The most rows in a batch.
     """
 
-    rows: int
     size: int
+
+    @property
+    @abstractmethod
+    def rows(self) -> int:
+        """How many rows there are in all."""
 
     def __len__(self) -> int:
         return -(-self.rows // self.size)
 
     @abstractmethod
     def shuffled(self) -> Iterator[Batch]:
-        """Yield each row once, in an order drawn from torch's own generator."""
+        """Yield each row once, in a random order from torch's global generator."""
 
 
 class Holding(ABC):
@@ -54,11 +56,11 @@ class Held(Holding):
     values : Tensor (n, *cells)
         Raw bytes, or scaled floating point values.
     prepare : callable
-        What makes prepared values of them, batch by batch.
+        From these to prepared values, batch by batch.
     missing : bool
         Whether cells are missing, which are NaN.
     hidden : float
-        The share of cells that are hidden from the encoder on top, where cells are missing.
+        The fraction of further cells that are hidden from the encoder, where cells are missing.
     """
 
     values: Tensor
@@ -96,24 +98,24 @@ class Conditioned(Holding):
 def with_missing(cells: Tensor, prepare: Callable[[Tensor], Tensor], hidden: float = 0.0) -> Batch:
     """Return the batch of cells (B, *cells) of which some are missing (NaN).
 
-    Others are hidden from the encoder by chance, from none to twice the share in a row, while the
-    loss still asks for them: so a model learns to predict what it doesn't see.
+    Others are hidden from the encoder at random, from none to twice the fraction in a row, while
+    the loss includes them: so a model learns to predict what it doesn't see.
 
     Parameters
     ----------
     cells : Tensor
     prepare : callable
-        What makes prepared values of them.
+        From these to prepared values.
     hidden : float
-        The share that is hidden, in the mean.
+        The fraction that is hidden, in the mean.
     """
     batch = Batch.of(prepare(cells))
     if not hidden:
         return batch
-    share = 2 * hidden * torch.rand(len(cells), *[1] * (cells.ndim - 1), device=cells.device)
-    gone = torch.rand_like(cells) < share
-    seen = Batch.of(prepare(cells.masked_fill(gone, torch.nan)))
-    return replace(batch, values=seen.values, seen=seen.observed)
+    fraction = 2 * hidden * torch.rand(len(cells), *[1] * (cells.ndim - 1), device=cells.device)
+    mask = torch.rand_like(cells) < fraction
+    visible = Batch.of(prepare(cells.masked_fill(mask, torch.nan)))
+    return replace(batch, values=visible.values, visible=visible.observed)
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ class Selection(Batches):
     size: int
 
     @property
-    def rows(self) -> int:  # type: ignore[override]
+    def rows(self) -> int:
         """How many rows there are in all."""
         return len(self.index)
 
@@ -142,6 +144,6 @@ class Selection(Batches):
             yield self.held.batch(rows)
 
     def shuffled(self) -> Iterator[Batch]:
-        """Yield each row once, in an order drawn from torch's own generator."""
+        """Yield each row once, in a random order from torch's global generator."""
         order = self.index[torch.randperm(len(self.index)).to(self.index.device)]
         return iter(Selection(self.held, order, self.size))

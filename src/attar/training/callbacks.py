@@ -24,8 +24,8 @@ class Progress:
     epochs : int
         The most epochs.
     steps_per_epoch : int
-    share : float
-        The fraction of the training that is done, 0 to 1, by steps or by time.
+    fraction : float
+        How much of the training is done, 0 to 1, by steps or by time.
     history : list of Epoch
     stop : bool
         Set it to end training after the present epoch.
@@ -34,7 +34,7 @@ class Progress:
     model: nn.Module
     epochs: int
     steps_per_epoch: int
-    share: float = 0.0
+    fraction: float = 0.0
     history: list[Epoch] = field(default_factory=list)
     stop: bool = False
 
@@ -82,7 +82,7 @@ class ProgressBar(Callback):
 
     def on_step(self, progress: Progress) -> None:
         """Move the bar."""
-        self._bar.update(self._task, completed=progress.share)
+        self._bar.update(self._task, completed=progress.fraction)
 
     def on_epoch(self, progress: Progress) -> None:
         """Show the epoch's metrics."""

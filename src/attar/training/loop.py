@@ -218,11 +218,12 @@ class Training:
 
     def _set_learning_rate(self, step: int) -> float:
         settings = self.settings
-        share = step / (settings.epochs * len(self.train))
+        fraction = step / (settings.epochs * len(self.train))
         if settings.max_minutes is not None:
-            share = max(share, (time.monotonic() - self._started) / (60 * settings.max_minutes))
-        self.progress.share = self.objective.share = min(share, 1.0)
-        factor = settings.schedule.factor(self.progress.share)
+            elapsed = time.monotonic() - self._started
+            fraction = max(fraction, elapsed / (60 * settings.max_minutes))
+        self.progress.fraction = self.objective.progress = min(fraction, 1.0)
+        factor = settings.schedule.factor(self.progress.fraction)
         rate = settings.learning_rate * self.step_factor * factor
         for group in (*self.optimizer.param_groups, *self.critics.optimizer.param_groups):
             group["lr"] = rate
@@ -232,7 +233,7 @@ class Training:
         history, settings = self.progress.history, self.settings
         if len(history) >= settings.epochs or self.progress.stop:
             return True
-        if settings.max_minutes is not None and self.progress.share >= 1:
+        if settings.max_minutes is not None and self.progress.fraction >= 1:
             return True
         return settings.patience is not None and len(history) - self.best_epoch > settings.patience
 
