@@ -7,7 +7,7 @@ from torch.distributions import Normal
 
 from attar.codes import Gaussian
 from attar.data.kinds import kind_of
-from attar.data.preparation import Preparation
+from attar.data.preparation import DensePreparation
 from attar.data.scaling import Standard
 from attar.evaluation.evaluate import log_likelihoods
 from attar.likelihoods import Bernoulli, LearnedGaussian
@@ -21,7 +21,7 @@ def predictor():
     x = np.random.default_rng(0).normal(size=(CHUNK + 70, 5)) * 7 + 3
     model = Recipe(Gaussian()).build((5,), 2, Mlp((6,), "tanh"), Bernoulli()).model.eval()
     kind, summary = kind_of(x).of([x])
-    preparation = Preparation.fit(kind, Standard(), summary)
+    preparation = DensePreparation.fit(kind, Standard(), summary)
     return Predictor(preparation, model, 2, doubles=True), x
 
 
@@ -97,7 +97,7 @@ def holed():
     recipe = Recipe(Gaussian())
     model = recipe.build((5,), 2, Mlp((6,), "tanh"), LearnedGaussian(), missing=True).model.eval()
     kind, summary = kind_of(x).of([x])
-    return Predictor(Preparation.fit(kind, Standard(), summary), model, 2, doubles=True), x
+    return Predictor(DensePreparation.fit(kind, Standard(), summary), model, 2, doubles=True), x
 
 
 def test_the_model_sees_which_cells_are_known(holed):

@@ -203,10 +203,10 @@ class Fitted:
         described = dict(description["kind"])
         kind = KINDS[described.pop("name")].from_json(described)
         recipe, likelihood = (
-            Part.from_json(description["recipe"]),
-            Part.from_json(description["likelihood"]),
+            Recipe.from_json(description["recipe"]),
+            Likelihood.from_json(description["likelihood"]),
         )
-        network = network or Part.from_json(description["network"])
+        network = network or Network.from_json(description["network"])
         size = int(description["code_size"])
         own, condition = isinstance(network, CustomNetwork), None
         if description["condition"] is not None:
@@ -269,7 +269,7 @@ def fit(
     training_summary = TrainingSummary.of(
         replace(predictor, condition=training_data.train_condition),
         train,
-        training_data.numbers,
+        training_data.train_places,
         replace(predictor, condition=condition),
         validation if held_out else train,
         held_out=held_out,

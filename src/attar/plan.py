@@ -123,10 +123,10 @@ def column_likelihoods(kind: Table, scaler: Scaler, prepared: Rows) -> tuple[Lik
         A sample of the rows, prepared.
     """
     scales = np.broadcast_to(scaler.scale.numpy(), len(kind.cells))
-    bends = np.zeros(len(scales)) if scaler.bend is None else scaler.bend[0].numpy() != 1
+    powers = np.ones(len(scales)) if scaler.power is None else scaler.power[0].numpy()
     chosen: list[Likelihood] = []
-    for cell, scale, bent, segment in zip(
-        kind.cells, scales, bends, kind.expansion.segments, strict=True
+    for cell, scale, power, segment in zip(
+        kind.cells, scales, powers, kind.expansion.segments, strict=True
     ):
         match cell:
             case Category():
@@ -135,7 +135,7 @@ def column_likelihoods(kind: Table, scaler: Scaler, prepared: Rows) -> tuple[Lik
                 chosen.append(Circular())
             case Boolean():
                 chosen.append(Bernoulli())
-            case Number(integer=True) if not bent:
+            case Number(integer=True) if power == 1:
                 chosen.append(Discretized(1 / float(scale)))
             case _:
                 heavy = has_heavy_tails(prepared[:, segment.start])

@@ -5,7 +5,7 @@ from sklearn.decomposition import PCA
 
 from attar.codes import Point
 from attar.data.kinds import kind_of
-from attar.data.preparation import Preparation
+from attar.data.preparation import DensePreparation
 from attar.data.scaling import Unscaled
 from attar.evaluation.diagnostics import TrainingSummary
 from attar.likelihoods import FixedGaussian
@@ -35,7 +35,7 @@ def pca_model():
         model.decoder[0].weight.copy_(basis.T)
         model.decoder[0].bias.copy_(mean)
     kind, summary = kind_of(x).of([x])
-    preparation = Preparation.fit(kind, Unscaled(), summary)
+    preparation = DensePreparation.fit(kind, Unscaled(), summary)
     return Predictor(preparation, model.float().eval(), 3, doubles=True), pca, x[:150], x[150:]
 
 

@@ -1,1 +1,1 @@
-"""Step 1, prepare: the user's data becomes tensors, and can come back."""
+"""Step 1, prepare: the user's data becomes tensors, and is restored from them."""

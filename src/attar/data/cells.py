@@ -1,4 +1,4 @@
-"""Cells: what a raw row consists of, and how each becomes features that a network sees."""
+"""Cells: the values of a raw row, and the features that encode each for a network."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Cell(ABC):
-    """One number of a raw row, and the features that stand for it.
+    """One value of a raw row, and the features that encode it.
 
     Attributes
     ----------
@@ -35,7 +35,15 @@ class Cell(ABC):
 
 @dataclass(frozen=True)
 class Number(Cell):
-    """A real number: one feature."""
+    """A real number or an integer: one feature.
+
+    Attributes
+    ----------
+    integer : bool
+        Whether it is an integer, such as a count.
+    """
+
+    integer: bool = False
 
     scaled = True
 
@@ -43,11 +51,6 @@ class Number(Cell):
     def features(self) -> list[str]:
         """The name of the cell."""
         return [self.name]
-
-
-@dataclass(frozen=True)
-class Integer(Number):
-    """An integer, such as a count: one feature, scaled like any number."""
 
 
 @dataclass(frozen=True)
@@ -62,31 +65,31 @@ class Boolean(Cell):
 
 @dataclass(frozen=True)
 class Category(Cell):
-    """The number of one of several levels: a feature each, 1 at the level and 0 elsewhere.
+    """The index of one of several categories, one-hot encoded: a feature for each category.
 
-    A raw -1 is a level never seen: 0 everywhere, and observed.
+    A raw -1 is a category that the fit did not see: 0 everywhere, and observed.
 
     Attributes
     ----------
-    levels : tuple of str
+    categories : tuple of str
     """
 
-    levels: tuple[str, ...]
+    categories: tuple[str, ...]
 
     @property
     def features(self) -> list[str]:
-        """name=level."""
-        return [f"{self.name}={level}" for level in self.levels]
+        """name=category."""
+        return [f"{self.name}={category}" for category in self.categories]
 
 
 @dataclass(frozen=True)
 class Phase(Cell):
-    """A turn t in [0, 1) of something that repeats: two features, cos 2πt and sin 2πt.
+    """A phase t in [0, 1) of a period: two features, cos 2πt and sin 2πt.
 
     Attributes
     ----------
     period : str
-        What it is a turn of: ``"day"``, ``"week"``, ``"year"``.
+        ``"day"``, ``"week"`` or ``"year"``.
     """
 
     period: str
@@ -99,7 +102,7 @@ class Phase(Cell):
 
 @dataclass(frozen=True)
 class Expansion:
-    """How rows of cells become rows of features, and come back.
+    """How rows of cells become rows of features, and back.
 
     Parameters
     ----------
@@ -107,7 +110,7 @@ class Expansion:
     """
 
     cells: Sequence[Cell]
-    _plans: dict[torch.device, _Plan] = field(
+    _indices: dict[torch.device, _Indices] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
@@ -133,7 +136,7 @@ class Expansion:
     @cached_property
     def plain(self) -> bool:
         """Whether features are the cells as they are."""
-        return all(isinstance(cell, Number) for cell in self.cells)
+        return all(cell.scaled for cell in self.cells)
 
     def expand(self, cells: Tensor) -> Tensor:
         """Return rows of cells (B, cells) as rows of features (B, width), NaN where missing.
@@ -142,47 +145,47 @@ class Expansion:
         """
         if self.width == len(self.cells):
             return cells
-        plan = self._plan(cells.device)
-        features = cells[:, plan.cell]
-        if len(plan.levels):
-            index = features[:, plan.levels]
-            hit = (index == plan.level).to(cells.dtype)
-            features[:, plan.levels] = torch.where(index.isnan(), index, hit)
-        if len(plan.cosines):
-            angle = features[:, plan.cosines] * tau
-            features[:, plan.cosines], features[:, plan.sines] = angle.cos(), angle.sin()
+        at = self._at(cells.device)
+        features = cells[:, at.cell]
+        if len(at.one_hot):
+            index = features[:, at.one_hot]
+            hit = (index == at.category).to(cells.dtype)
+            features[:, at.one_hot] = torch.where(index.isnan(), index, hit)
+        if len(at.cosines):
+            angle = features[:, at.cosines] * tau
+            features[:, at.cosines], features[:, at.sines] = angle.cos(), angle.sin()
         return features
 
     def collapse(self, features: Tensor) -> Tensor:
         """Return rows of features (B, width) as rows of cells (B, cells): the most likely ones.
 
-        A level is that of the largest feature, a flag is 1 from 0.5, a phase is the angle of its
-        two features. A cell is NaN where one of its features is. No copy is made where all cells
-        are numbers.
+        A category is that of the largest feature, a boolean is 1 from 0.5, a phase is the angle of
+        its two features. A cell is NaN where one of its features is. No copy is made where all
+        cells are numbers.
         """
         if self.plain:
             return features
-        plan = self._plan(features.device)
-        cells = features[:, plan.first]
-        if len(plan.flags):
-            flags = cells[:, plan.flags]
-            hit = (flags >= 0.5).to(features.dtype)
-            cells[:, plan.flags] = torch.where(flags.isnan(), flags, hit)
-        if len(plan.levels):
-            cells[:, plan.level_cells] = _largest(features[:, plan.levels], plan)
-        if len(plan.cosines):
-            turn = torch.atan2(features[:, plan.sines], features[:, plan.cosines]) / tau
+        at = self._at(features.device)
+        cells = features[:, at.first]
+        if len(at.booleans):
+            values = cells[:, at.booleans]
+            hit = (values >= 0.5).to(features.dtype)
+            cells[:, at.booleans] = torch.where(values.isnan(), values, hit)
+        if len(at.one_hot):
+            cells[:, at.category_cells] = _largest(features[:, at.one_hot], at)
+        if len(at.cosines):
+            phase = torch.atan2(features[:, at.sines], features[:, at.cosines]) / tau
             # The second remainder takes to 0 what the first one rounded to 1.
-            cells[:, plan.phase_cells] = turn.remainder(1).remainder(1)
+            cells[:, at.phase_cells] = phase.remainder(1).remainder(1)
         return cells
 
-    def _plan(self, device: torch.device) -> _Plan:
-        if device not in self._plans:
-            self._plans[device] = _Plan(self, device)
-        return self._plans[device]
+    def _at(self, device: torch.device) -> _Indices:
+        if device not in self._indices:
+            self._indices[device] = _Indices(self, device)
+        return self._indices[device]
 
 
-class _Plan:
+class _Indices:
     """The indices of cells and features, on a device.
 
     Attributes
@@ -191,13 +194,13 @@ class _Plan:
         The cell of each feature.
     first : Tensor (cells,)
         The first feature of each cell.
-    flags : Tensor
-        The cells that are flags.
-    levels, level, segment : Tensor
-        The features that are levels, their number among the levels of their cell, and the number
-        of that cell among the cells with levels.
-    level_cells : Tensor
-        The cells with levels.
+    booleans : Tensor
+        The cells that are booleans.
+    one_hot, category, segment : Tensor
+        The features that are one-hot encoded, the index of each one's category, and the index of
+        its cell among the categorical cells.
+    category_cells : Tensor
+        The categorical cells.
     cosines, sines, phase_cells : Tensor
         The features and the cells of phases.
     """
@@ -208,28 +211,28 @@ class _Plan:
         def index(places: list[int]) -> Tensor:
             return torch.tensor(places, dtype=torch.long, device=device)
 
-        def of(kind: type[Cell]) -> list[int]:
-            return [i for i, cell in enumerate(cells) if isinstance(cell, kind)]
+        def of(type_: type[Cell]) -> list[int]:
+            return [i for i, cell in enumerate(cells) if isinstance(cell, type_)]
 
-        leveled, phases = of(Category), of(Phase)
+        categorical, phases = of(Category), of(Phase)
         spans = [range(s.start, s.stop) for s in segments]
         self.cell = index([i for i, span in enumerate(spans) for _ in span])
         self.first = index([span.start for span in spans])
-        self.flags = index(of(Boolean))
-        self.levels = index([feature for i in leveled for feature in spans[i]])
-        self.level = index([number for i in leveled for number in range(len(spans[i]))])
-        self.segment = index([number for number, i in enumerate(leveled) for _ in spans[i]])
-        self.level_cells, self.phase_cells = index(leveled), index(phases)
+        self.booleans = index(of(Boolean))
+        self.one_hot = index([feature for i in categorical for feature in spans[i]])
+        self.category = index([number for i in categorical for number in range(len(spans[i]))])
+        self.segment = index([number for number, i in enumerate(categorical) for _ in spans[i]])
+        self.category_cells, self.phase_cells = index(categorical), index(phases)
         self.cosines = index([spans[i][0] for i in phases])
         self.sines = index([spans[i][1] for i in phases])
 
 
-def _largest(features: Tensor, plan: _Plan) -> Tensor:
-    """Return the number of the first largest feature of each segment (B, L); NaN where one is."""
-    shape = (len(features), len(plan.level_cells))
-    segment = plan.segment.expand_as(features)
+def _largest(features: Tensor, at: _Indices) -> Tensor:
+    """Return the category of the first largest feature of each cell (B, L); NaN where one is."""
+    shape = (len(features), len(at.category_cells))
+    segment = at.segment.expand_as(features)
     top = features.new_full(shape, -torch.inf).scatter_reduce(1, segment, features, "amax")
-    hit = features == top[:, plan.segment]
-    number = torch.where(hit, plan.level.to(features.dtype), torch.inf)
+    hit = features == top[:, at.segment]
+    number = torch.where(hit, at.category.to(features.dtype), torch.inf)
     first = features.new_full(shape, torch.inf).scatter_reduce(1, segment, number, "amin")
     return torch.where(top.isnan(), top, first)

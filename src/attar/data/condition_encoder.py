@@ -1,4 +1,4 @@
-"""The condition: labels, or a table beside the data, become numbers."""
+"""The condition: labels, or a table with a row for each row of the data, as numbers."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from scipy.sparse import issparse
 from torch import Tensor
 
 from attar.data.cells import Number
+from attar.data.kind import Json
 from attar.data.kinds import KINDS, kind_of, preparation, restored
 from attar.data.preparation import Preparation
 from attar.data.scaling import Scaler
@@ -33,8 +34,8 @@ class ConditionEncoder:
     preparation: Preparation
 
     @classmethod
-    def fit(cls, condition: Any, rows: int) -> Self:
-        """Return what suits a condition, labels (n,) or a table (n, columns), of so many rows.
+    def fit(cls, condition: object, rows: int) -> Self:
+        """Return the encoder fitted to a condition of so many rows: labels (n,) or a table.
 
         Raises
         ------
@@ -49,18 +50,18 @@ class ConditionEncoder:
 
     @property
     def size(self) -> int:
-        """How many numbers a condition becomes."""
+        """How many numbers encode a condition."""
         return int(np.prod(self.preparation.kind.shape))
 
-    def prepare(self, condition: Any, rows: int) -> Tensor:
+    def prepare(self, condition: object, rows: int) -> Tensor:
         """Return the condition of so many rows as numbers (rows, size), zero where it is missing.
 
-        A single condition is taken for all rows.
+        A single condition applies to all rows.
 
         Raises
         ------
         DataError
-            If it is of another form than was fitted, or of another number of rows.
+            If it is of another form than in the fit, or of another number of rows.
         """
         kind = self.preparation.kind
         numbers = isinstance(kind, Table) and isinstance(kind.cells[0], Number)
@@ -75,26 +76,26 @@ class ConditionEncoder:
         return self.preparation.prepare(cells).flatten(1).nan_to_num(0.0)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return everything that is an array, by name."""
+        """Return all arrays by name."""
         return dict(self.preparation.scaler.state_dict())
 
-    def to_json(self) -> dict[str, Any]:
-        """Return everything else as plain JSON data."""
+    def to_json(self) -> Json:
+        """Return the rest as plain JSON data."""
         kind = self.preparation.kind
         return {"name": kind.name, **kind.to_json()}
 
     @classmethod
-    def restored(cls, facts: Mapping[str, Any], tensors: dict[str, Tensor]) -> Self:
-        """Return what :meth:`to_json` and :meth:`tensors` wrote down."""
-        described = dict(facts)
-        kind = KINDS[described.pop("name")].from_json(described)
+    def restored(cls, description: Json, tensors: dict[str, Tensor]) -> Self:
+        """Return the encoder that :meth:`to_json` and :meth:`tensors` described."""
+        form = dict(description)
+        kind = KINDS[form.pop("name")].from_json(form)
         return cls(restored(kind, Scaler.restored(tensors)))
 
 
 def _table(condition: Any, numbers: bool = False) -> pd.DataFrame:
     """Return a condition as a table; labels are categories unless they are fractions.
 
-    Where numbers are known to be meant, whole ones and text are taken for such.
+    Where the fit had numbers, integers and text are taken for numbers.
     """
     if isinstance(condition, pd.DataFrame):
         return condition
@@ -120,7 +121,7 @@ def _table(condition: Any, numbers: bool = False) -> pd.DataFrame:
 
 @contextmanager
 def _in_the_condition() -> Iterator[None]:
-    """Say that it is the condition that data errors speak of."""
+    """Begin the message of each data error with "In the condition"."""
     try:
         yield
     except DataError as error:

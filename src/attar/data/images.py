@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from attar.data.kind import Kind, Portion, Rows, back_to, require_finite
+from attar.data.kind import Json, Kind, Portion, Rows, back_to, require_finite
 from attar.data.pictures import MODES, Pictures
 from attar.data.scaling import MinMax, Scaling
 from attar.data.stream import SIZE, Sample
@@ -32,7 +32,7 @@ class Images(Kind):
         (height, width) or (height, width, channels), as the user has it.
     dtype : str
     resized : bool
-        Whether pictures of any size were brought to this one; :meth:`pictures` then does it again.
+        Whether pictures were resized to this size; :meth:`pictures` then does it again.
     """
 
     size: tuple[int, ...]
@@ -48,13 +48,13 @@ class Images(Kind):
         return (channels[0] if channels else 1, height, width)
 
     @classmethod
-    def of(cls, pieces: Iterable[Any]) -> tuple[Self, Summary]:
+    def of(cls, pieces: Iterable[object]) -> tuple[Self, Summary]:
         """Return the form and the summary of images, from one pass over pieces of a stack.
 
         Raises
         ------
         DataError
-            If there are no images, or they are of different shapes, no numbers, or infinite.
+            If there are no images, or they have different shapes, no numbers, or infinite values.
         """
         kind: Self | None = None
         moments = Moments.none(1)
@@ -62,8 +62,8 @@ class Images(Kind):
             array = _pixels(piece)
             if kind is None:
                 kind = cls(array.shape[1:], str(array.dtype))
-                few = CELLS // max(1, prod(kind.size))
-                sample = Sample(lambda rows, places: rows[places], max(FEWEST, min(SIZE, few)))
+                most = max(FEWEST, min(SIZE, CELLS // max(1, prod(kind.size))))
+                sample: Sample[Rows] = Sample(lambda rows, places: rows[places], most)
             if array.shape[1:] != kind.size:
                 raise DataError(
                     f"The images have different shapes ({kind.size}, {array.shape[1:]}): bring "
@@ -79,7 +79,7 @@ class Images(Kind):
         resized = isinstance(pieces, Pictures) and pieces.resized
         return replace(kind, resized=resized), Summary(sample.seen, moments, kept, places)
 
-    def rows(self, data: Any) -> Rows:
+    def rows(self, data: object) -> Rows:
         """Return the images with channels first: (n, channels, height, width)."""
         array = _pixels(data)
         if array.shape[1:] != self.size:
@@ -117,12 +117,12 @@ class Images(Kind):
             f"in {folder} hold bytes: give an array."
         )
 
-    def restore(self, rows: Rows, passthrough: Any = None) -> Any:
+    def restore(self, rows: Rows, passthrough: None = None) -> Rows:
         """Return pixels with channels last again, in the images' own dtype."""
         pixels = rows[:, 0] if len(self.size) == 2 else rows.transpose(0, 2, 3, 1)
         return back_to(np.dtype(self.dtype), pixels)
 
-    def joined(self, parts: Sequence[Any]) -> Any:
+    def joined(self, parts: Sequence[Rows]) -> Rows:
         """Return stacks of images as one."""
         return np.concatenate(parts)
 
@@ -149,18 +149,18 @@ class Images(Kind):
             for j in range(width)
         ]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """Return size, dtype, and whether pictures are resized."""
         return {"size": list(self.size), "dtype": self.dtype, "resized": self.resized}
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Self:
-        """Return the form that :meth:`to_json` wrote down."""
+    def from_json(cls, data: Json) -> Self:
+        """Return the form that :meth:`to_json` described."""
         return cls(tuple(data["size"]), data["dtype"], data["resized"])
 
 
-def _pixels(data: Any) -> Rows:
+def _pixels(data: object) -> Rows:
     array = np.asarray(data)
     if array.dtype.kind not in "buif":
-        raise DataError(f"The images hold {array.dtype} values where numbers belong.")
+        raise DataError(f"The images hold {array.dtype} values: give numbers.")
     return array

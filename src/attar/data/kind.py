@@ -1,9 +1,9 @@
-"""What every kind of data is: the user's own form, remembered so that data can come back in it."""
+"""The base of the kinds of data: each stores the user's own form, and restores data in it."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -14,23 +14,25 @@ from torch import Tensor
 
 from attar.data.scaling import Scaling
 from attar.data.stream import pieces
+from attar.data.summary import Rows as Rows
 from attar.data.summary import Summary
 from attar.errors import DataError
 
-Rows = NDArray[Any]
+# Plain data of JSON.
+Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Portion:
-    """A part of the data that is told apart: a column of a table, a channel of a series.
+    """A part of the data: a column of a table, a channel of a series.
 
     Attributes
     ----------
     name, type : str
     columns : slice
-        The columns of :meth:`Kind.columns` that it became; empty where it is not learnt.
+        The columns of :meth:`Kind.columns` that it became; empty where it is not used.
     remark : str
-        What is special about it.
+        How its handling differs from the rule; empty where it does not.
     """
 
     name: str
@@ -60,17 +62,17 @@ class Kind(ABC):
 
     @classmethod
     @abstractmethod
-    def of(cls, pieces: Iterable[Any]) -> tuple[Self, Summary]:
+    def of(cls, pieces: Iterable[object]) -> tuple[Self, Summary]:
         """Return the form of data and its summary, from one pass over its pieces.
 
         Raises
         ------
         DataError
-            If the data cannot be learnt from.
+            If no model can be trained on the data.
         """
 
     @abstractmethod
-    def rows(self, data: Any) -> Rows:
+    def rows(self, data: object) -> Rows:
         """Return data of this form as raw rows: (n, *cells), NaN where a cell is missing.
 
         Raises
@@ -86,28 +88,28 @@ class Kind(ABC):
 
     @property
     def remarks(self) -> list[tuple[str, str]]:
-        """Names of parts of the data that are not learnt as they are, and why."""
+        """Names of parts of the data that are not used as they are, and why."""
         return []
 
     @property
     def portions(self) -> list[Portion]:
-        """The parts of the data that are told apart; here all of it is one."""
+        """The parts of the data; here all of it is one."""
         return [Portion(self.name, "numbers", slice(0, 1))]
 
     def accepts(self, other: type[Kind]) -> bool:
         """Return whether data of another kind may be taken for this one."""
         return isinstance(self, other)
 
-    def pieces(self, data: Any) -> Iterable[Any]:
-        """Return the pieces that data of this form may be worked on in, one after the other."""
+    def pieces(self, data: object) -> Iterable[object]:
+        """Return the pieces in which data of this form may be processed, one after the other."""
         return pieces(data)
 
-    def index(self, data: Any) -> pd.DataFrame | None:
+    def index(self, data: object) -> pd.DataFrame | None:
         """Return what each raw row is of, where it is not simply a row of the data."""
         return None
 
-    def passthrough(self, data: Any) -> Any:
-        """Return what is not learnt, but needed to give this very data back."""
+    def passthrough(self, data: object) -> Any:
+        """Return what is not modelled, but needed to restore this very data."""
         return None
 
     @abstractmethod
@@ -118,11 +120,11 @@ class Kind(ABC):
         ----------
         rows : array
         passthrough : object
-            What :meth:`passthrough` gave for the data that these rows stand for; None for new data.
+            What :meth:`passthrough` returned for the data of these rows; None for new data.
         """
 
     @abstractmethod
-    def joined(self, parts: Sequence[Any]) -> Any:
+    def joined(self, parts: Sequence[Any]) -> object:
         """Return pieces of the user's own form as one."""
 
     @abstractmethod
@@ -135,13 +137,13 @@ class Kind(ABC):
 
     @abstractmethod
     def spread(self, per_column: NDArray[np.float64], neutral: float) -> NDArray[np.float64]:
-        """Return a value for each of those columns in a form that broadcasts against a raw row.
+        """Return a value for each of those columns in a shape that broadcasts against a raw row.
 
         Parameters
         ----------
         per_column : array (columns,)
         neutral : float
-            The value for cells that must not be scaled.
+            The value for cells that are not scaled.
         """
 
     def expand(self, scaled: Tensor) -> Tensor:
@@ -153,7 +155,7 @@ class Kind(ABC):
         return prepared
 
     def with_unit(self, prepared: Rows) -> tuple[list[str], Rows]:
-        """Return names and values (m, columns) of the prepared columns that had a unit."""
+        """Return names and values (m, columns) of the prepared columns that have a unit."""
         return self.feature_names(), self.columns(prepared)
 
     @abstractmethod
@@ -161,16 +163,16 @@ class Kind(ABC):
         """Return a name for each cell of a prepared row."""
 
     @abstractmethod
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """Return the form as plain JSON data."""
 
     @classmethod
     @abstractmethod
-    def from_json(cls, data: dict[str, Any]) -> Self:
-        """Return the form that :meth:`to_json` wrote down."""
+    def from_json(cls, data: Json) -> Self:
+        """Return the form that :meth:`to_json` described."""
 
 
-def back_to(dtype: np.dtype[Any], rows: Rows) -> Rows:
+def back_to(dtype: np.dtype, rows: Rows) -> Rows:
     """Return floating point numbers in a dtype: integers rounded and kept in range."""
     if dtype.kind == "b":
         return np.asarray(rows >= 0.5)
@@ -182,21 +184,21 @@ def back_to(dtype: np.dtype[Any], rows: Rows) -> Rows:
     return rows.astype(dtype, copy=False)
 
 
-def require_finite(rows: Rows, name_of: Any) -> Rows:
+def require_finite(rows: Rows, name_of: Callable[[tuple[int, ...]], str]) -> Rows:
     """Return the rows if none of them is infinite; NaN, which is missing, may be.
 
     Parameters
     ----------
     rows : array (n, ...)
     name_of : callable
-        The words for a cell's place, from its index within a row.
+        The words for a cell, from its index within a row.
 
     Raises
     ------
     DataError
-        If a cell is infinite; it names the first such place.
+        If a cell is infinite; the message names the first.
     """
-    # A sum is finite if all are, but for overflow: only a bad sum is worth a closer look.
+    # A sum is finite if all are, but for overflow: only another sum needs a closer look.
     with np.errstate(over="ignore", invalid="ignore"):
         if rows.dtype.kind != "f" or np.isfinite(rows.sum(dtype=np.float64)):
             return rows

@@ -1,4 +1,4 @@
-"""Which kind some data is, and how it is prepared."""
+"""The kind of some data, and its preparation."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from scipy import sparse
 from attar.data.images import Images
 from attar.data.kind import Kind
 from attar.data.pictures import Pictures
-from attar.data.preparation import Preparation
-from attar.data.scaling import Scaler, Scaling
+from attar.data.preparation import DensePreparation, Preparation
+from attar.data.scaling import Scaler, Scaling, Unscaled
 from attar.data.series import Series, Windows
 from attar.data.sparse import Sparse, SparsePreparation
 from attar.data.stream import Stream
 from attar.data.summary import Summary
 from attar.data.table import Table
-from attar.errors import DataError
+from attar.errors import DataError, SettingError
 
 KINDS: dict[str, type[Kind]] = {kind.name: kind for kind in (Table, Images, Windows, Sparse)}
 
@@ -60,7 +60,17 @@ def kind_of(data: Any) -> type[Kind]:
 
 
 def preparation(kind: Kind, scaling: Scaling, summary: Summary) -> Preparation:
-    """Return the preparation that suits data of a kind and summary."""
+    """Return the preparation that suits data of a kind and summary.
+
+    Raises
+    ------
+    SettingError
+        If the scaling would make a sparse matrix dense.
+    """
+    if isinstance(kind, Sparse) and not isinstance(scaling, Unscaled):
+        raise SettingError(
+            f"The scaling {scaling.name!r} would make a sparse matrix dense: use 'none'."
+        )
     return _type(kind).fit(kind, scaling, summary)
 
 
@@ -70,4 +80,4 @@ def restored(kind: Kind, scaler: Scaler) -> Preparation:
 
 
 def _type(kind: Kind) -> type[Preparation]:
-    return SparsePreparation if isinstance(kind, Sparse) else Preparation
+    return SparsePreparation if isinstance(kind, Sparse) else DensePreparation

@@ -1,7 +1,8 @@
-"""Preparation: from the user's form to tensors, and back."""
+"""Preparation: from raw rows to tensors, and back."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -18,12 +19,12 @@ from attar.data.scaling import Scaler, Scaling
 from attar.data.summary import Summary, as_tensor
 from attar.records import Batch
 
-# How many cells are scaled at once: so few that one thread does it, and none waits for another.
+# How many cells are scaled at once: few enough for one thread.
 CHUNK = 1 << 15
 
 
 @dataclass(frozen=True)
-class Preparation:
+class Preparation(ABC):
     """A kind of data with its scaling, fitted.
 
     Attributes
@@ -40,26 +41,68 @@ class Preparation:
     def fit(cls, kind: Kind, scaling: Scaling, summary: Summary) -> Self:
         """Return the preparation that suits data of this summary."""
         scales = scaling.fit(summary.moments, kind.columns(summary.sample))
-        bend = scales.bend
-        if bend is not None:
-            neutral = zip(bend, (1.0, 0.0, 1.0), strict=True)
-            bend = np.stack([kind.spread(part, value) for part, value in neutral])
+        power = scales.power
+        if power is not None:
+            neutral = zip(power, (1.0, 0.0, 1.0), strict=True)
+            power = np.stack([kind.spread(part, value) for part, value in neutral])
         shift, scale = kind.spread(scales.shift, 0.0), kind.spread(scales.scale, 1.0)
-        return cls(kind, Scaler(shift, scale, bend))
+        return cls(kind, Scaler(shift, scale, power))
+
+    @abstractmethod
+    def prepare(self, rows: Rows, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Return raw rows (n, *cells) as prepared values (n, *shape), NaN where one is missing."""
+
+    @abstractmethod
+    def batch(self, rows: Rows, dtype: torch.dtype, device: torch.device) -> Batch:
+        """Return raw rows (B, *cells) as a batch."""
+
+    @abstractmethod
+    def inputs(self, rows: Rows, dtype: torch.dtype, device: torch.device) -> Batch:
+        """Return raw rows (B, *cells) as a batch to encode, whose target is not used."""
+
+    @abstractmethod
+    def hold(self, rows: Rows, device: torch.device, hidden: float = 0.0) -> Holding:
+        """Return rows held on a device.
+
+        Parameters
+        ----------
+        rows : array
+        device : torch.device
+        hidden : float
+            The fraction of cells to hide from the encoder, where cells are missing.
+        """
+
+    @abstractmethod
+    def raw(self, prepared: Tensor) -> Rows:
+        """Return prepared values (n, *shape) as raw rows (n, *cells)."""
+
+    @abstractmethod
+    def stacked(self, parts: Sequence[Rows]) -> Rows:
+        """Return raw rows as one."""
+
+    @property
+    def brightest(self) -> float:
+        """The raw value that is prepared as 1, where all cells share one scale: white."""
+        return float((self.scaler.shift + self.scaler.scale).max())
+
+
+@dataclass(frozen=True)
+class DensePreparation(Preparation):
+    """The preparation of all kinds but sparse matrices."""
 
     def scaled(self, rows: Rows, dtype: torch.dtype = torch.float32) -> Tensor:
         """Return raw rows (n, *cells) as scaled values of a dtype, NaN where one is missing.
 
-        What single precision cannot hold is scaled in double, so that large offsets cost no digits.
+        What single precision cannot hold is scaled in double: large offsets cost no precision.
         """
         single = dtype == torch.float32 and np.can_cast(rows.dtype, np.float32)
         working = torch.float32 if single else torch.float64
         scaler = deepcopy(self.scaler).to(working)
         scaled = torch.empty(rows.shape, dtype=dtype)
-        few = max(1, CHUNK // max(1, prod(rows.shape[1:])))
-        for start in range(0, len(rows), few):
-            part = as_tensor(rows[start : start + few]).to(working)
-            scaled[start : start + few] = scaler(part)
+        chunk = max(1, CHUNK // max(1, prod(rows.shape[1:])))
+        for start in range(0, len(rows), chunk):
+            part = as_tensor(rows[start : start + chunk]).to(working)
+            scaled[start : start + chunk] = scaler(part)
         return scaled
 
     def prepare(self, rows: Rows, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -71,19 +114,11 @@ class Preparation:
         return Batch.of(self.prepare(rows, dtype).to(device))
 
     def inputs(self, rows: Rows, dtype: torch.dtype, device: torch.device) -> Batch:
-        """Return raw rows (B, *cells) as a batch to encode, whose target nobody asks for."""
+        """Return raw rows (B, *cells) as a batch."""
         return self.batch(rows, dtype, device)
 
     def hold(self, rows: Rows, device: torch.device, hidden: float = 0.0) -> Holding:
-        """Return rows held on a device: bytes as they are, anything else scaled.
-
-        Parameters
-        ----------
-        rows : array
-        device : torch.device
-        hidden : float
-            The share of cells to hide from the encoder, where cells are missing.
-        """
+        """Return rows held on a device: bytes as they are, anything else scaled."""
         if rows.dtype in (np.uint8, np.bool_):
             scaler = deepcopy(self.scaler).float().to(device)
             return Held(as_tensor(rows).view(torch.uint8).to(device), scaler)
@@ -96,10 +131,5 @@ class Preparation:
         return raw
 
     def stacked(self, parts: Sequence[Rows]) -> Rows:
-        """Return raw rows under each other."""
+        """Return raw rows as one."""
         return np.concatenate(parts)
-
-    @property
-    def brightest(self) -> float:
-        """The raw value that is prepared as 1, where all cells share one scale: white."""
-        return float((self.scaler.shift + self.scaler.scale).max())

@@ -1,71 +1,71 @@
-"""Scalings: how raw values become values of a comfortable size, and come back."""
+"""Scalings: affine maps and power transforms of raw values, and their inverses."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
-from typing import Any, Self
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from attar.data.summary import Moments
+from attar.data.summary import Moments, Rows
 from attar.parts import Part
 
 Array = NDArray[np.float64]
 
-# How many values a power is found from.
-POWERED = 4000
+# How many values a power is fitted to.
+FITTED = 4000
 
-# Below this an exponent is none: the power transform is a logarithm.
+# Below this an exponent counts as 0: the power transform is a logarithm.
 TINY = 1e-9
 
 
 @dataclass(frozen=True)
 class Scales:
-    """What a scaling found for each of d columns.
+    """The parameters of a scaling, fitted to each of d columns.
 
     Attributes
     ----------
     shift, scale : array (d,)
         x ↦ (x - shift) / scale.
-    bend : array (3, d) or None
-        The power λ of a transform that follows, and the shift and scale after it; a column that is
-        not bent has λ = 1, shift 0, scale 1.
+    power : array (3, d) or None
+        The exponent λ of a power transform that follows, and the shift and scale after it; a
+        column that is not transformed has λ = 1, shift 0, scale 1.
     """
 
     shift: Array
     scale: Array
-    bend: Array | None = None
+    power: Array | None = None
 
 
 class Scaler(nn.Module):
-    """An affine map, perhaps with a power transform after it, and the way back.
+    """An affine map, perhaps with a power transform after it, and the inverse.
 
     Parameters
     ----------
     shift, scale : array
         They broadcast against one row.
-    bend : array (3, ...) or None
-        Power, shift and scale after the affine map.
+    power : array (3, ...) or None
+        Exponent, shift and scale of the power transform after the affine map.
     """
 
     shift: Tensor
     scale: Tensor
-    bend: Tensor | None
+    power: Tensor | None
 
-    def __init__(self, shift: Array, scale: Array, bend: Array | None = None) -> None:
+    def __init__(self, shift: Array, scale: Array, power: Array | None = None) -> None:
         super().__init__()
         self.register_buffer("shift", torch.as_tensor(shift))
         self.register_buffer("scale", torch.as_tensor(scale))
-        self.register_buffer("bend", None if bend is None else torch.as_tensor(bend))
+        self.register_buffer("power", None if power is None else torch.as_tensor(power))
         self.shifts = bool(np.any(shift))
-        # Most columns of a table are not bent at all, and a power costs more than all the rest.
-        self.bends: list[int] | slice = slice(None)
-        if bend is not None and bend.ndim == 2:
-            self.bends = np.flatnonzero(bend[0] != 1).tolist()
+        # Most columns of a table are not transformed, and a power costs more than all the rest.
+        self.transformed: list[int] | slice = slice(None)
+        if power is not None and power.ndim == 2:
+            self.transformed = np.flatnonzero(power[0] != 1).tolist()
 
     @classmethod
     def restored(cls, buffers: dict[str, Tensor]) -> Self:
@@ -76,22 +76,24 @@ class Scaler(nn.Module):
         """Return the scaled values of raw ones, in the scaler's precision."""
         centred = raw - self.shift if self.shifts else raw
         scaled: Tensor = centred / self.scale
-        if self.bend is None:
+        if self.power is None:
             return scaled
-        power, shift, scale = self.bend[:, self.bends].unbind()
-        scaled[..., self.bends] = (bent(scaled[..., self.bends], power) - shift) / scale
+        at = self.transformed
+        exponent, shift, scale = self.power[:, at].unbind()
+        scaled[..., at] = (yeo_johnson(scaled[..., at], exponent) - shift) / scale
         return scaled
 
     def inverse(self, values: Tensor) -> Tensor:
         """Return the raw values of scaled ones."""
-        if self.bend is not None:
-            power, shift, scale = self.bend[:, self.bends].unbind()
+        if self.power is not None:
+            at = self.transformed
+            exponent, shift, scale = self.power[:, at].unbind()
             values = values.clone()
-            values[..., self.bends] = straightened(values[..., self.bends] * scale + shift, power)
+            values[..., at] = inverse_yeo_johnson(values[..., at] * scale + shift, exponent)
         return values * self.scale + self.shift
 
 
-def bent(x: Tensor, power: Tensor) -> Tensor:
+def yeo_johnson(x: Tensor, power: Tensor) -> Tensor:
     """Return the power transform of Yeo and Johnson (Biometrika 2000), for λ from 0 to 2.
 
     ((1 + x)^λ - 1) / λ for x ≥ 0, and -((1 - x)^(2 - λ) - 1) / (2 - λ) for x < 0; a logarithm
@@ -103,8 +105,8 @@ def bent(x: Tensor, power: Tensor) -> Tensor:
     return torch.where(power == 1, x, size.copysign(x))
 
 
-def straightened(y: Tensor, power: Tensor) -> Tensor:
-    """Return the inverse of :func:`bent`."""
+def inverse_yeo_johnson(y: Tensor, power: Tensor) -> Tensor:
+    """Return the inverse of :func:`yeo_johnson`."""
     exponent = torch.where(y < 0, 2 - power, power)
     size = y.abs()
     log = torch.where(exponent > TINY, (exponent * size).log1p() / exponent.clamp_min(TINY), size)
@@ -112,10 +114,10 @@ def straightened(y: Tensor, power: Tensor) -> Tensor:
 
 
 class Scaling(Part):
-    """How raw values are brought to a comfortable size."""
+    """The scaling of raw values, column by column."""
 
     @abstractmethod
-    def fit(self, moments: Moments, sample: NDArray[Any]) -> Scales:
+    def fit(self, moments: Moments, sample: Rows) -> Scales:
         """Return the scales of columns; the scale of a constant column is 1.
 
         Parameters
@@ -123,19 +125,30 @@ class Scaling(Part):
         moments : Moments
             Of all values of each column.
         sample : array (m, d)
-            Some of the values, NaN where one is missing.
+            Some of the rows, NaN where a value is missing.
         """
 
 
-def _never_zero(scale: NDArray[Any]) -> Array:
+def _never_zero(scale: Rows) -> Array:
     return np.where(scale > 0, scale, 1.0).astype(np.float64)
 
 
 @dataclass(frozen=True)
 class Standard(Scaling, name="standard"):
-    """Mean 0 and standard deviation 1."""
+    """Mean 0 and standard deviation 1: (x - mean) / deviation.
 
-    def fit(self, moments: Moments, sample: NDArray[Any]) -> Scales:
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from attar.data.scaling import Standard
+    >>> from attar.data.summary import Moments
+    >>> x = np.array([[2.0], [4.0], [6.0], [8.0]])
+    >>> scales = Standard().fit(Moments.of(x), x)
+    >>> float(scales.shift[0]), float(scales.scale[0] ** 2)
+    (5.0, 5.0)
+    """
+
+    def fit(self, moments: Moments, sample: Rows) -> Scales:
         """Return mean and standard deviation."""
         varies = moments.high > moments.low
         return Scales(moments.mean, _never_zero(np.where(varies, moments.deviation, 0)))
@@ -145,80 +158,132 @@ class Standard(Scaling, name="standard"):
 class Symmetric(Scaling, name="symmetric"):
     """Mean 0 and standard deviation 1, after a power transform of the columns that are skewed.
 
-    The transform is that of Yeo and Johnson (Biometrika 2000) on standardized values, its power
-    the most likely one from 0, a logarithm of the right tail, to 2, one of the left tail.
+    The transform is that of Yeo and Johnson on standardized values, its exponent the most likely
+    one from 0, a logarithm of the right tail, to 2, one of the left tail.
 
     Parameters
     ----------
     tolerance : float
         The largest absolute skewness that is left as it is.
+
+    Examples
+    --------
+    A long right tail asks for an exponent below 1.
+
+    >>> import numpy as np
+    >>> from attar.data.scaling import Symmetric
+    >>> from attar.data.summary import Moments
+    >>> x = np.exp(np.linspace(-3, 3, 200))[:, None]
+    >>> scales = Symmetric().fit(Moments.of(x), x)
+    >>> bool(scales.power[0, 0] < 1)
+    True
+
+    References
+    ----------
+    Yeo and Johnson, "A new family of power transformations to improve normality or symmetry"
+    (Biometrika 2000).
     """
 
     tolerance: float = 1.5
 
-    def fit(self, moments: Moments, sample: NDArray[Any]) -> Scales:
-        """Return mean and deviation, and what bends the skewed columns."""
-        plain = Standard().fit(moments, sample)
-        bend = np.stack([np.ones_like(plain.shift), plain.shift * 0, np.ones_like(plain.shift)])
+    def fit(self, moments: Moments, sample: Rows) -> Scales:
+        """Return mean and deviation, and the power transforms of the skewed columns."""
+        standard = Standard().fit(moments, sample)
+        one = np.ones_like(standard.shift)
+        power = np.stack([one, 0 * one, one])
         varies = moments.squares > 0
-        few = sample[:: -(-len(sample) // POWERED)]
+        some = sample[:: -(-len(sample) // FITTED)]
         for j in np.flatnonzero(varies & (np.abs(skewness(sample)) > self.tolerance)):
-            values = few[:, j].astype(np.float64)
-            known = (values[~np.isnan(values)] - plain.shift[j]) / plain.scale[j]
-            bend[:, j] = _bend(known)
-        return plain if (bend[0] == 1).all() else Scales(plain.shift, plain.scale, bend)
+            values = some[:, j].astype(np.float64)
+            observed = (values[~np.isnan(values)] - standard.shift[j]) / standard.scale[j]
+            power[:, j] = _most_likely_power(observed)
+        return replace(standard, power=None if (power[0] == 1).all() else power)
 
 
 @dataclass(frozen=True)
 class MinMax(Scaling, name="min-max"):
-    """Smallest value 0 and largest 1."""
+    """Smallest value 0 and largest 1: (x - min) / (max - min).
 
-    def fit(self, moments: Moments, sample: NDArray[Any]) -> Scales:
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from attar.data.scaling import MinMax
+    >>> from attar.data.summary import Moments
+    >>> x = np.array([[2.0], [4.0], [10.0]])
+    >>> scales = MinMax().fit(Moments.of(x), x)
+    >>> float(scales.shift[0]), float(scales.scale[0])
+    (2.0, 8.0)
+    """
+
+    def fit(self, moments: Moments, sample: Rows) -> Scales:
         """Return smallest value and range."""
-        known = moments.count > 0
-        low = np.where(known, moments.low, 0.0)
-        return Scales(low, _never_zero(np.where(known, moments.high, 0.0) - low))
+        observed = moments.count > 0
+        low = np.where(observed, moments.low, 0.0)
+        return Scales(low, _never_zero(np.where(observed, moments.high, 0.0) - low))
 
 
 @dataclass(frozen=True)
 class Robust(Scaling, name="robust"):
-    """Median 0 and interquartile range 1, of a sample of the rows; outliers don't move it."""
+    """Median 0 and interquartile range 1, of a sample of the rows; outliers have no effect.
 
-    def fit(self, moments: Moments, sample: NDArray[Any]) -> Scales:
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from attar.data.scaling import Robust
+    >>> from attar.data.summary import Moments
+    >>> x = np.array([[0.0], [1.0], [2.0], [3.0], [1e9]])
+    >>> scales = Robust().fit(Moments.of(x), x)
+    >>> float(scales.shift[0]), float(scales.scale[0])
+    (2.0, 2.0)
+    """
+
+    def fit(self, moments: Moments, sample: Rows) -> Scales:
         """Return median and interquartile range."""
-        known = np.where(moments.count > 0, sample.astype(np.float64), 0.0)
-        low, middle, high = np.nanpercentile(known, [25, 50, 75], axis=0)
+        values = np.where(moments.count > 0, sample.astype(np.float64), 0.0)
+        low, middle, high = np.nanpercentile(values, [25, 50, 75], axis=0)
         return Scales(middle, _never_zero(high - low))
 
 
 @dataclass(frozen=True)
 class Unscaled(Scaling, name="none"):
-    """Values as they are."""
+    """Values as they are.
 
-    def fit(self, moments: Moments, sample: NDArray[Any]) -> Scales:
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from attar.data.scaling import Unscaled
+    >>> from attar.data.summary import Moments
+    >>> x = np.array([[2.0], [4.0]])
+    >>> scales = Unscaled().fit(Moments.of(x), x)
+    >>> float(scales.shift[0]), float(scales.scale[0])
+    (0.0, 1.0)
+    """
+
+    def fit(self, moments: Moments, sample: Rows) -> Scales:
         """Return 0 and 1."""
         return Scales(np.zeros_like(moments.mean), np.ones_like(moments.mean))
 
 
-def skewness(columns: NDArray[Any]) -> Array:
+def skewness(columns: Rows) -> Array:
     """Return the third standardized moment of each column (n, d), NaN left out; 0 if constant."""
     values = columns.astype(np.float64)
-    known = ~np.isnan(values)
-    count = np.maximum(known.sum(0), 1)
-    centred = np.where(known, values - np.where(known, values, 0).sum(0) / count, 0)
+    observed = ~np.isnan(values)
+    count = np.maximum(observed.sum(0), 1)
+    centred = np.where(observed, values - np.where(observed, values, 0).sum(0) / count, 0)
     variance = (centred**2).sum(0) / count
     third: Array = (centred**3).sum(0) / count / _never_zero(variance) ** 1.5
     return third
 
 
-def _bend(values: Array) -> tuple[float, float, float]:
-    """Return the likeliest power from 0 to 2 for standardized values, then mean and deviation."""
+def _most_likely_power(values: Array) -> tuple[float, float, float]:
+    """Return the likeliest exponent from 0 to 2, and mean and deviation after the transform."""
     from scipy.optimize import minimize_scalar
     from scipy.stats import yeojohnson_llf
 
-    def unlikely(power: float) -> float:
+    def negative_log_likelihood(power: float) -> float:
         return -float(yeojohnson_llf(power, values))
 
-    power = float(minimize_scalar(unlikely, bounds=(0, 2), method="bounded").x)
-    changed = bent(torch.from_numpy(values), torch.tensor(power, dtype=torch.float64)).numpy()
-    return power, float(changed.mean()), float(_never_zero(changed.std()))
+    power = float(minimize_scalar(negative_log_likelihood, bounds=(0, 2), method="bounded").x)
+    exponent = torch.tensor(power, dtype=torch.float64)
+    transformed = yeo_johnson(torch.from_numpy(values), exponent).numpy()
+    return power, float(transformed.mean()), float(_never_zero(transformed.std()))

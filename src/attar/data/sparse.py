@@ -18,7 +18,7 @@ from attar.data.preparation import Preparation
 from attar.data.scaling import Scaling, Unscaled
 from attar.data.stream import Sample
 from attar.data.summary import Moments, Summary, as_tensor
-from attar.errors import DataError, SettingError
+from attar.errors import DataError
 from attar.records import Batch
 
 NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
@@ -155,18 +155,9 @@ class SparseHeld(Holding):
 
 @dataclass(frozen=True)
 class SparsePreparation(Preparation):
-    """A sparse kind of data, which is learnt as it is."""
+    """The preparation of a sparse matrix: values as they are."""
 
     kind: Sparse
-
-    @classmethod
-    def fit(cls, kind: Kind, scaling: Scaling, summary: Summary) -> Self:
-        """Return the preparation; only ``"none"`` keeps zeros where they are."""
-        if not isinstance(scaling, Unscaled):
-            raise SettingError(
-                f"The scaling {scaling.name!r} would make a sparse matrix dense: use 'none'."
-            )
-        return super().fit(kind, scaling, summary)
 
     def prepare(self, rows: Any, dtype: torch.dtype = torch.float32) -> Tensor:
         """Return some rows (n, width) as a dense tensor."""

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+Piece = TypeVar("Piece")
+
 
 class Stream(ABC):
-    """Data in pieces that can be gone through again and again, always in the same order."""
+    """Data in pieces that can be iterated over repeatedly, always in the same order."""
 
     @property
     def bytes(self) -> int | None:
-        """How much memory all of it takes, where that is known beforehand."""
+        """How many bytes of memory all of it takes, where that is known beforehand."""
         return None
 
     @abstractmethod
@@ -25,10 +27,10 @@ class Stream(ABC):
     @property
     @abstractmethod
     def fingerprint(self) -> str:
-        """What tells this data from other data: its place, size and time of change."""
+        """What identifies this data: its place, size and time of change."""
 
 
-def pieces(data: Any) -> Iterable[Any]:
+def pieces(data: object) -> Iterable[Any]:
     """Return the pieces of a stream, or data in memory as the one piece that it is."""
     return data if isinstance(data, Stream) else [data]
 
@@ -36,8 +38,8 @@ def pieces(data: Any) -> Iterable[Any]:
 SIZE = 20_000
 
 
-class Sample:
-    """The rows whose numbers have the smallest hashes: uniform, and mergeable.
+class Sample(Generic[Piece]):
+    """A uniform sample of rows: those whose indices have the smallest hashes.
 
     Parameters
     ----------
@@ -47,37 +49,37 @@ class Sample:
         ``(piece, places) -> the rows of a piece at these places``, a copy.
     """
 
-    def __init__(self, take: Callable[[Any, NDArray[np.intp]], Any], size: int = SIZE) -> None:
+    def __init__(self, take: Callable[[Piece, NDArray[np.intp]], Piece], size: int = SIZE) -> None:
         self.take, self.size = take, size
         self.seen = 0
         self._limit = np.iinfo(np.uint64).max
-        self._kept: list[Any] = []
+        self._kept: list[Piece] = []
         self._rows: list[NDArray[np.intp]] = []
 
-    def add(self, piece: Any, n: int) -> None:
-        """Look at the next ``n`` rows, those of a piece."""
+    def add(self, piece: Piece, n: int) -> None:
+        """Add the next ``n`` rows, those of a piece."""
         rows = np.arange(self.seen, self.seen + n)
         self.seen += n
-        chosen = np.flatnonzero(hashed(rows) <= self._limit)
-        if len(chosen) > self.size:
-            chosen = np.sort(chosen[np.argpartition(hashed(rows[chosen]), self.size)[: self.size]])
-        if len(chosen) or not self._kept:
-            self._kept.append(self.take(piece, chosen))
-            self._rows.append(rows[chosen])
+        places = np.flatnonzero(hashed(rows) <= self._limit)
+        if len(places) > self.size:
+            places = np.sort(places[np.argpartition(hashed(rows[places]), self.size)[: self.size]])
+        if len(places) or not self._kept:
+            self._kept.append(self.take(piece, places))
+            self._rows.append(rows[places])
         if sum(map(len, self._rows)) > 2 * self.size:
             self._limit = np.partition(hashed(np.concatenate(self._rows)), self.size)[self.size]
             self._drop()
 
     def _drop(self) -> None:
-        """Forget the rows that can no longer be among those kept."""
+        """Drop the rows that can no longer be among those kept."""
         for i, rows in enumerate(self._rows):
             places = np.flatnonzero(hashed(rows) <= self._limit)
             if len(places) < len(rows):
                 self._kept[i] = self.take(self._kept[i], places)
                 self._rows[i] = rows[places]
 
-    def result(self, joined: Callable[[list[Any]], Any]) -> tuple[Any, NDArray[np.intp]]:
-        """Return the rows kept, in their order, and their numbers among all rows.
+    def result(self, joined: Callable[[list[Piece]], Piece]) -> tuple[Piece, NDArray[np.intp]]:
+        """Return the rows kept, in their order, and their indices among all rows.
 
         Parameters
         ----------
@@ -98,7 +100,7 @@ def evenly_spaced(n: int, most: int) -> NDArray[np.intp]:
 
 
 def hashed(rows: NDArray[np.intp]) -> NDArray[np.uint64]:
-    """Return a well-mixed number for each row number (the finalizer of SplitMix64)."""
+    """Return a hash of each row index (the finalizer of SplitMix64)."""
     x = rows.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

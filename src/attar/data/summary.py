@@ -1,9 +1,9 @@
-"""What one pass over data yields: moments that merge."""
+"""Statistics from one pass over data: moments that merge."""
 
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from math import prod
 from typing import Any, Self
 
@@ -17,15 +17,15 @@ Rows = NDArray[Any]
 
 def with_means(columns: Rows) -> Rows:
     """Return a matrix (n, d) with each missing value (NaN) replaced by its column's mean, or 0."""
-    known = ~np.isnan(columns)
-    if known.all():
+    observed = ~np.isnan(columns)
+    if observed.all():
         return columns
-    sums = np.where(known, columns, 0).sum(0, dtype=np.float64)
-    means = sums / np.maximum(known.sum(0), 1)
-    return np.where(known, columns, means.astype(columns.dtype))
+    sums = np.where(observed, columns, 0).sum(0, dtype=np.float64)
+    means = sums / np.maximum(observed.sum(0), 1)
+    return np.where(observed, columns, means.astype(columns.dtype))
 
 
-def as_tensor(array: NDArray[Any]) -> Tensor:
+def as_tensor(array: Rows) -> Tensor:
     """Return a tensor that shares an array's memory, read-only memory too: it is never written."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
@@ -39,7 +39,7 @@ CHUNK = 1 << 18
 
 @dataclass(frozen=True)
 class Moments:
-    """Figures of each of d columns, over the values that are not missing; two of them merge.
+    """Statistics of each of d columns, over the values that are not missing; two of them merge.
 
     Attributes
     ----------
@@ -60,10 +60,10 @@ class Moments:
         if columns.dtype == np.uint8 and columns.shape[1] == 1:
             return cls._of_bytes(columns)
         rows = max(1, CHUNK // max(1, columns.shape[1]))
-        whole = cls.none(columns.shape[1])
+        moments = cls.none(columns.shape[1])
         for start in range(0, len(columns), rows):
-            whole = whole.merged(cls._of_chunk(columns[start : start + rows]))
-        return whole
+            moments = moments.merged(cls._of_chunk(columns[start : start + rows]))
+        return moments
 
     @classmethod
     def none(cls, width: int) -> Self:
@@ -80,24 +80,26 @@ class Moments:
             return cls.none(1)
         total = counts.sum()
         mean = counts @ values / total
-        metrics = (total, mean, counts @ (values - mean) ** 2, present[0], present[-1])
-        return cls(*(np.array([figure]) for figure in metrics))
+        squares = counts @ (values - mean) ** 2
+        return cls(*np.array([[total], [mean], [squares], [present[0]], [present[-1]]]))
 
     @classmethod
     def _of_chunk(cls, columns: Rows) -> Self:
         values = columns.astype(np.float64, copy=False)
         low, high = values.min(0), values.max(0)
         count = np.full(len(low), float(len(values)))
-        known = None
+        observed = None
         if np.isnan(low).any():
-            known = ~np.isnan(values)
-            count = known.sum(0).astype(np.float64)
-            low = values.min(0, initial=np.inf, where=known)
-            high = values.max(0, initial=-np.inf, where=known)
-            values = np.where(known, values, 0)
+            observed = ~np.isnan(values)
+            count = observed.sum(0).astype(np.float64)
+            low = values.min(0, initial=np.inf, where=observed)
+            high = values.max(0, initial=-np.inf, where=observed)
+            values = np.where(observed, values, 0)
         with np.errstate(over="ignore", invalid="ignore"):
             mean = values.sum(0) / np.maximum(count, 1)
-            centred = values - mean if known is None else np.where(known, values - mean, 0)
+            centred = values - mean
+            if observed is not None:
+                centred = np.where(observed, centred, 0)
             return cls(count, mean, np.einsum("ij,ij->j", centred, centred), low, high)
 
     def merged(self, other: Moments) -> Self:
@@ -119,7 +121,7 @@ class Moments:
     @classmethod
     def beside(cls, parts: list[Moments]) -> Self:
         """Return the moments of columns side by side."""
-        names = ("count", "mean", "squares", "low", "high")
+        names = [field.name for field in fields(cls)]
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
     @property
@@ -131,7 +133,7 @@ class Moments:
 
 @dataclass(frozen=True)
 class Summary:
-    """What one pass over data tells.
+    """Statistics of data and a sample of its rows, from one pass.
 
     Attributes
     ----------
@@ -140,9 +142,9 @@ class Summary:
     moments : Moments
         Of the raw columns that are each scaled alike.
     sample : array (m, *cells)
-        Some of the raw rows, drawn evenly; all of them where they are few.
+        A uniform sample of the raw rows; all of them where they are few.
     places : int array (m,)
-        Their numbers among all rows, ascending.
+        Their indices among all rows, ascending.
     """
 
     rows: int

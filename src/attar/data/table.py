@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -19,9 +19,9 @@ from torch import Tensor
 from attar.data.cells import Category, Cell, Expansion, Number
 from attar.data.columns.arrow import schema_from_json, schema_to_json
 from attar.data.columns.base import Column
-from attar.data.columns.forms import FrameFormat
 from attar.data.columns.frames import (
     Frame,
+    FrameFormat,
     array_of,
     frame_of,
     in_order,
@@ -31,48 +31,51 @@ from attar.data.columns.frames import (
     picked,
 )
 from attar.data.columns.profiles import TableProfile
-from attar.data.kind import Kind, Portion, Rows, back_to, require_finite
+from attar.data.kind import Json, Kind, Portion, Rows, back_to, require_finite
 from attar.data.scaling import MinMax, Scaling, Standard, Symmetric, skewness
 from attar.data.stream import Sample
 from attar.data.summary import Moments, Summary
 from attar.errors import AttarWarning, DataError
 
-# How many rows are encoded together: about what the processor's cache holds.
+# How many rows are encoded at once: about what the processor's cache holds.
 CHUNK = 1 << 15
 
 
 class Table(Kind):
-    """The form of a table: rows of cells.
-
-    Attributes
-    ----------
-    cells : tuple of Cell
-        What a raw row consists of.
-    names : tuple or None
-        The names of a frame's columns; None for an array.
-    """
+    """The form of a table: rows of cells."""
 
     name = "table"
-    cells: tuple[Cell, ...]
-    names: tuple[Any, ...] | None
+
+    @property
+    @abstractmethod
+    def cells(self) -> tuple[Cell, ...]:
+        """The cells of a raw row."""
+
+    @property
+    @abstractmethod
+    def names(self) -> tuple[Hashable, ...] | None:
+        """The names of a frame's columns; None for an array."""
 
     @classmethod
-    def of(cls, pieces: Iterable[Any]) -> tuple[Self, Summary]:
+    def of(cls, pieces: Iterable[object]) -> tuple[Table, Summary]:
         """Return the form of arrays or frames and their summary.
 
         Raises
         ------
         DataError
-            If a cell is infinite, if pieces don't fit each other, or if no column is left to
-            learn from.
+            If a cell is infinite, if pieces don't fit each other, or if no column can be used.
         """
-        coming = iter(pieces)
-        first = next(coming, None)
+        rest = iter(pieces)
+        first = next(rest, None)
         if first is None:
             raise DataError("The data have no rows: there is nothing to learn.")
-        kind: Any = MixedTable if is_table(first) else NumericTable
-        found: tuple[Self, Summary] = kind.of(chain([first], coming))
-        return found
+        kind = MixedTable if is_table(first) else NumericTable
+        return kind.fit(chain([first], rest))
+
+    @classmethod
+    @abstractmethod
+    def fit(cls, pieces: Iterable[object]) -> tuple[Self, Summary]:
+        """Return the form of pieces for this class, and their summary."""
 
     @cached_property
     def expansion(self) -> Expansion:
@@ -125,16 +128,14 @@ class Table(Kind):
         return self.expansion.feature_names
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Self:
-        """Return the form that :meth:`to_json` wrote down."""
-        kind: Any = MixedTable if "columns" in data else NumericTable
-        table: Self = kind.read(data)
-        return table
+    def from_json(cls, data: Json) -> Table:
+        """Return the form that :meth:`to_json` described."""
+        return (MixedTable if "columns" in data else NumericTable).read(data)
 
     @classmethod
     @abstractmethod
-    def read(cls, data: dict[str, Any]) -> Self:
-        """Return the form of this class that :meth:`to_json` wrote down."""
+    def read(cls, data: Json) -> Self:
+        """Return the form of this class that :meth:`to_json` described."""
 
     @cached_property
     def _scaled(self) -> NDArray[np.bool_]:
@@ -155,35 +156,31 @@ class NumericTable(Table):
     dtype: str
     width: int
 
-    names = None
-
     @property
-    def shape(self) -> tuple[int, ...]:
-        """The number of columns."""
-        return (self.width,)
+    def names(self) -> None:
+        """None: an array has no names."""
 
     @classmethod
-    def of(cls, pieces: Iterable[Any]) -> tuple[Self, Summary]:
+    def fit(cls, pieces: Iterable[object]) -> tuple[Self, Summary]:
         """Return the form of arrays and their summary."""
-        matrix: Self | None = None
+        kind: Self | None = None
         moments = Moments.none(0)
-        sample = Sample(lambda rows, places: rows[places])
+        sample: Sample[Rows] = Sample(lambda rows, places: rows[places])
         for piece in pieces:
-            rows = array_of(piece) if matrix is None else matrix.rows(piece)
-            if matrix is None:
-                matrix, moments = cls(str(rows.dtype), rows.shape[1]), Moments.none(rows.shape[1])
-            dtype = np.result_type(matrix.dtype, rows.dtype)
-            matrix = cls(str(dtype), matrix.width)
+            rows = array_of(piece) if kind is None else kind.rows(piece)
+            if kind is None:
+                kind, moments = cls(str(rows.dtype), rows.shape[1]), Moments.none(rows.shape[1])
+            kind = replace(kind, dtype=str(np.result_type(kind.dtype, rows.dtype)))
             if rows.size:
-                moments = moments.merged(Moments.of(matrix.rows(rows)))
+                moments = moments.merged(Moments.of(kind.rows(rows)))
             sample.add(rows, len(rows))
-        assert matrix is not None  # there is a first piece
+        assert kind is not None  # there is a first piece
         if not sample.seen:
-            return matrix, Summary(0, moments, rows, np.empty(0, np.intp))
-        return matrix, Summary(sample.seen, moments, *sample.result(np.concatenate))
+            return kind, Summary(0, moments, rows, np.empty(0, np.intp))
+        return kind, Summary(sample.seen, moments, *sample.result(np.concatenate))
 
     @cached_property
-    def cells(self) -> tuple[Cell, ...]:  # type: ignore[override]
+    def cells(self) -> tuple[Cell, ...]:
         """A number for each column: x0, x1, ..."""
         return tuple(Number(f"x{i}") for i in range(self.width))
 
@@ -192,7 +189,7 @@ class NumericTable(Table):
         """The columns."""
         return [Portion(c.name, self.dtype, slice(i, i + 1)) for i, c in enumerate(self.cells)]
 
-    def rows(self, data: Any) -> Rows:
+    def rows(self, data: object) -> Rows:
         """Return the array as it is: (n, columns), NaN where a cell is missing.
 
         Parameters
@@ -204,24 +201,24 @@ class NumericTable(Table):
             raise misfit(array.shape, self.width)
         return require_finite(array, lambda place: f"Column {place[0]} of X")
 
-    def restore(self, rows: Rows, passthrough: Any = None) -> Any:
+    def restore(self, rows: Rows, passthrough: None = None) -> Rows:
         """Return the array in its own dtype; 0 stands for what is missing among integers."""
         dtype = np.dtype(self.dtype)
         if dtype.kind in "iu" and rows.dtype.kind == "f":
             rows = np.where(np.isnan(rows), 0, rows)
         return back_to(dtype, rows)
 
-    def joined(self, parts: Sequence[Any]) -> Any:
-        """Return arrays under each other."""
+    def joined(self, parts: Sequence[Rows]) -> Rows:
+        """Return arrays as one."""
         return np.concatenate(parts)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """Return dtype and width."""
         return {"dtype": self.dtype, "width": self.width}
 
     @classmethod
-    def read(cls, data: dict[str, Any]) -> Self:
-        """Return the form that :meth:`to_json` wrote down."""
+    def read(cls, data: Json) -> Self:
+        """Return the form that :meth:`to_json` described."""
         return cls(data["dtype"], data["width"])
 
 
@@ -231,44 +228,44 @@ class MixedTable(Table):
 
     Parameters
     ----------
-    form : Form
-        What kind of frame the user has.
+    format : FrameFormat
+        Of the user's own frame.
     fields : tuple of Column
-        What is in its columns.
+        Its columns.
     """
 
-    form: FrameFormat
+    format: FrameFormat
     fields: tuple[Column, ...]
 
     @classmethod
-    def of(cls, pieces: Iterable[Any]) -> tuple[Self, Summary]:
+    def fit(cls, pieces: Iterable[object]) -> tuple[Self, Summary]:
         """Return the form of frames and their summary."""
         profile = TableProfile()
         for piece in pieces:
             profile.add(piece)
-        assert profile.form is not None  # there is a first piece
+        assert profile.format is not None  # there is a first piece
         sample, places = profile.sampled()
         columns = profile.columns(sample)
-        kind = cls(profile.form, columns)
+        kind = cls(profile.format, columns)
         if len(sample) > 1 and not kind.cells:
             why = ", ".join(f"{name!r} ({remark})" for name, remark in kind.remarks[:3])
-            raise DataError(f"The table has no column that can be learnt from: {why}.")
+            raise DataError(f"The table has no column to learn from: {why}.")
         rows = profile.sample.seen
         return kind, Summary(rows, profile.moments(columns), kind._encoded(sample), places)
 
     @property
-    def names(self) -> tuple[Any, ...]:  # type: ignore[override]
+    def names(self) -> tuple[Hashable, ...]:
         """The names of the columns, as the user has them."""
-        return self.form.names
+        return self.format.names
 
     @cached_property
-    def cells(self) -> tuple[Cell, ...]:  # type: ignore[override]
-        """The cells of all columns that are learnt."""
+    def cells(self) -> tuple[Cell, ...]:
+        """The cells of all columns that are used."""
         return tuple(cell for column in self.fields for cell in column.cells)
 
     @property
     def remarks(self) -> list[tuple[str, str]]:
-        """The columns that are not learnt as they are, and why."""
+        """The columns that are not used as they are, and why."""
         return [(c.name, c.remark) for c in self.fields if c.remark is not None]
 
     @property
@@ -283,11 +280,11 @@ class MixedTable(Table):
             start = stop
         return portions
 
-    def rows(self, data: Any) -> Rows:
+    def rows(self, data: object) -> Rows:
         """Return a frame as cells: (n, cells), NaN where one is missing.
 
-        In single precision where that holds all of them exactly. Categories that were never seen
-        are counted in a warning.
+        In single precision where that holds all of them exactly. Categories that the fit did not
+        see are counted in a warning.
 
         Parameters
         ----------
@@ -302,8 +299,8 @@ class MixedTable(Table):
         self._warn_of_unseen(rows)
         return rows
 
-    def passthrough(self, data: Any) -> pd.DataFrame:
-        """Return the columns that are not learnt, with the index."""
+    def passthrough(self, data: object) -> pd.DataFrame:
+        """Return the columns that are not used, with the index."""
         frame = self._ordered(data)
         places = self._places(used=False)
         names = [self.fields[place].name for place in places]
@@ -313,14 +310,14 @@ class MixedTable(Table):
         passthrough: pd.DataFrame = rest.to_pandas(types_mapper=pd.ArrowDtype, ignore_metadata=True)
         return passthrough.reindex(range(len(frame)))
 
-    def restore(self, rows: Rows, passthrough: pd.DataFrame | None = None) -> Any:
-        """Return cells as a frame of the user's own kind, with its columns, dtypes, and index.
+    def restore(self, rows: Rows, passthrough: pd.DataFrame | None = None) -> object:
+        """Return cells as a frame of the user's own library, with its columns, dtypes, and index.
 
-        Without what was put aside, columns that are not learnt have their constant, running
-        numbers, empty text, or nothing. Where a dtype of NumPy has no missing values, 0 and false
+        Without ``passthrough``, columns that are not used have their constant, running numbers,
+        empty text, or missing values. Where a dtype of NumPy has no missing values, 0 and false
         stand for them.
         """
-        # Column after column in memory, as they are now read.
+        # Column by column in memory, as they are read below.
         cells = np.asarray(rows, np.float64, order="F")
         arrays, start = {}, 0
         for column in self.fields:
@@ -328,30 +325,27 @@ class MixedTable(Table):
             if column.cells or passthrough is None:
                 arrays[column.name] = column.decode(cells[:, start:stop])
             start = stop
-        return self.form.close(arrays, passthrough)
+        return self.format.close(arrays, passthrough)
 
-    def joined(self, parts: Sequence[Any]) -> Any:
-        """Return frames under each other."""
-        return self.form.joined(parts)
+    def joined(self, parts: Sequence[object]) -> object:
+        """Return frames as one."""
+        return self.format.joined(parts)
 
-    def to_json(self) -> dict[str, Any]:
-        """Return form, types and columns."""
+    def to_json(self) -> Json:
+        """Return format, types and columns."""
         types = pa.schema([(column.name, column.type) for column in self.fields])
         return {
-            "form": self.form.to_json(),
+            "format": self.format.to_json(),
             "types": schema_to_json(types),
             "columns": [column.to_json() for column in self.fields],
         }
 
     @classmethod
-    def read(cls, data: dict[str, Any]) -> Self:
-        """Return the form that :meth:`to_json` wrote down."""
+    def read(cls, data: Json) -> Self:
+        """Return the form that :meth:`to_json` described."""
         types = schema_from_json(data["types"]).types
-        described = zip(data["columns"], types, strict=True)
-        return cls(
-            FrameFormat.from_json(data["form"]),
-            tuple(Column.from_json(column, type_) for column, type_ in described),
-        )
+        columns = map(Column.from_json, data["columns"], types)
+        return cls(FrameFormat.from_json(data["format"]), tuple(columns))
 
     @cached_property
     def _used(self) -> tuple[Column, ...]:
@@ -360,8 +354,8 @@ class MixedTable(Table):
     def _places(self, used: bool) -> list[int]:
         return [i for i, column in enumerate(self.fields) if bool(column.cells) == used]
 
-    def _ordered(self, data: Any) -> Frame:
-        """Return data as a frame with the columns that were fitted, in their order."""
+    def _ordered(self, data: object) -> Frame:
+        """Return data as a frame with the columns of the fit, in their order."""
         names = [column.name for column in self.fields]
         if is_table(data):
             return in_order(frame_of(data), names)
@@ -385,7 +379,7 @@ class MixedTable(Table):
         unseen = [repr(name) for name, count in counts.items() if count]
         if unseen:
             warnings.warn(
-                "Levels that were never seen in the fit count as none of the known ones: "
+                "Categories that the fit did not see are encoded as none of the known ones: "
                 f"{sum(counts.values())} in the column{'s' * (len(unseen) > 1)} "
                 f"{', '.join(unseen)}.",
                 AttarWarning,

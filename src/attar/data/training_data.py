@@ -10,16 +10,17 @@ from dataclasses import dataclass
 from math import prod
 from queue import Full, Queue
 from threading import Event, Thread
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import sparse
 from torch import Tensor
 
 from attar.data.batches import HIDDEN, Batches, Conditioned, Selection, with_missing
 from attar.data.kind import Kind, Rows
-from attar.data.preparation import Preparation
+from attar.data.preparation import DensePreparation, Preparation
 from attar.data.stream import Stream, pieces
 from attar.data.summary import Summary
 from attar.errors import DataError
@@ -27,22 +28,22 @@ from attar.records import Batch
 
 T = TypeVar("T")
 
-# The buffer holds at most this many rows, and this many numbers.
+# The most rows and cells of the shuffling buffer.
 BUFFER_ROWS, BUFFER_CELLS = 1 << 16, 1 << 24
 
 
 @dataclass(frozen=True)
 class Streamed(Batches):
-    """The rows of a stream, but for those held out, in batches of almost equal size.
+    """The training rows of a stream, in batches of almost equal size.
 
     Parameters
     ----------
     stream : Stream
-    preparation : Preparation
+    preparation : DensePreparation
     validation : int array
-        The numbers of the rows that are held out, ascending.
-    rows : int
-        How many rows remain.
+        The indices of the validation rows, ascending.
+    total : int
+        How many rows the stream has.
     size : int
     device : torch.device
     missing : bool
@@ -50,18 +51,23 @@ class Streamed(Batches):
     """
 
     stream: Stream
-    preparation: Preparation
+    preparation: DensePreparation
     validation: NDArray[np.intp]
-    rows: int
+    total: int
     size: int
     device: torch.device
     missing: bool
 
-    def shuffled(self) -> Iterator[Batch]:
-        """Yield each row once, in an order drawn from torch's own generator.
+    @property
+    def rows(self) -> int:
+        """How many rows there are in all."""
+        return self.total - len(self.validation)
 
-        A row changes its place by as many rows as the buffer holds, more or less: a file whose
-        rows are sorted should be shuffled once, before.
+    def shuffled(self) -> Iterator[Batch]:
+        """Yield each row once, in a random order from torch's global generator.
+
+        A row moves by about as many places as the buffer holds rows: a file whose rows are sorted
+        should be shuffled before.
         """
         size, prepare = -(-self.rows // len(self)), self.preparation.kind.expand
         for values in _cut(_shuffled(read_ahead(self._scaled)), size):
@@ -83,7 +89,7 @@ class Streamed(Batches):
 
 
 def _shuffled(pieces: Iterator[Tensor]) -> Iterator[Tensor]:
-    """Yield rows in pieces: each row that comes takes the place of a random one in the buffer."""
+    """Yield rows in pieces: each new row replaces a random one of the buffer."""
     buffer: list[Tensor] = []
     pool = torch.empty(0)
     for piece in pieces:
@@ -96,9 +102,9 @@ def _shuffled(pieces: Iterator[Tensor]) -> Iterator[Tensor]:
             continue
         for part in torch.split(piece, len(pool)):
             places = torch.randperm(len(pool))[: len(part)]
-            leaving = pool[places]
+            drawn = pool[places]
             pool[places] = part
-            yield leaving
+            yield drawn
     rest = torch.cat([pool, *buffer]) if buffer else pool
     yield rest[torch.randperm(len(rest))]
 
@@ -106,24 +112,22 @@ def _shuffled(pieces: Iterator[Tensor]) -> Iterator[Tensor]:
 def _cut(pieces: Iterator[Tensor], size: int) -> Iterator[Tensor]:
     """Yield rows in batches of one size; the last may be smaller."""
     left: list[Tensor] = []
-    known = 0
     for piece in pieces:
         left.append(piece)
-        known += len(piece)
-        if known < size:
+        if sum(map(len, left)) < size:
             continue
         *batches, rest = torch.split(torch.cat(left), size)
         if len(rest) == size:
             batches.append(rest)
             rest = rest[:0]
         yield from batches
-        left, known = [rest], len(rest)
-    if known:
+        left = [rest]
+    if any(map(len, left)):
         yield torch.cat(left)
 
 
 def read_ahead(read: Callable[[], Iterator[T]], ahead: int = 2) -> Iterator[T]:
-    """Yield what ``read()`` yields, made by a thread of its own a little ahead."""
+    """Yield what ``read()`` yields, from a background thread that reads a little ahead."""
     ready: Queue[tuple[T | None, BaseException | None]] = Queue(ahead)
     over = Event()
 
@@ -158,7 +162,7 @@ def read_ahead(read: Callable[[], Iterator[T]], ahead: int = 2) -> Iterator[T]:
         thread.join()
 
 
-# How many rows, and cells of them, a look at the data takes at most.
+# How many rows, and cells of them, are read at most where a part of the data is enough.
 MOST_ROWS, MOST_CELLS = 16384, 1 << 24
 FEWEST_ROWS = 128
 
@@ -172,16 +176,16 @@ class TrainingData(ABC):
     @property
     @abstractmethod
     def train(self) -> Rows:
-        """Some of the raw rows that are learnt from: (m, *cells)."""
+        """Some of the raw training rows: (m, *cells)."""
 
     @property
     @abstractmethod
     def validation(self) -> Rows:
-        """Some of the raw rows that are held out: (m, *cells)."""
+        """Some of the raw validation rows: (m, *cells)."""
 
     @property
     @abstractmethod
-    def numbers(self) -> NDArray[np.intp]:
+    def train_places(self) -> NDArray[np.intp]:
         """Which rows of the data ``train`` are: (m,)."""
 
     @property
@@ -196,11 +200,11 @@ class TrainingData(ABC):
 
     @abstractmethod
     def batches(self, preparation: Preparation, size: int, device: torch.device) -> Batches:
-        """Return the rows to learn from, in batches."""
+        """Return the training rows, in batches."""
 
     @abstractmethod
     def digest(self) -> bytes:
-        """Return what tells these rows from others."""
+        """Return a digest that identifies these rows."""
 
 
 @dataclass(frozen=True)
@@ -211,9 +215,9 @@ class InMemory(TrainingData):
     ----------
     rows : rows (n, *cells)
     train_index, validation_index : int array
-        The numbers of the rows to learn from, and of those to hold out.
+        The indices of the training and of the validation rows.
     condition : Tensor (n, c) or None
-        What is told of each row besides.
+        The condition of each row.
     """
 
     rows: Rows
@@ -230,51 +234,47 @@ class InMemory(TrainingData):
         overlap: int = 0,
         condition: Tensor | None = None,
     ) -> Self:
-        """Return rows of which a share, drawn by chance, is held out.
+        """Return rows of which a random fraction is for validation.
 
-        Where each row overlaps with the next ones, whole runs of rows are held out, and what
-        overlaps with them is not learnt from.
+        Where each row overlaps with the next ones, whole runs of rows are for validation, and
+        rows that overlap with them are not used.
         """
-        numbers = np.arange(rows.shape[0])
+        index = np.arange(rows.shape[0])
         if overlap:
-            return cls(rows, *split_runs(numbers, fraction, seed, overlap), condition)
-        return cls(rows, *split(numbers, fraction, seed), condition)
+            return cls(rows, *split_runs(index, fraction, seed, overlap), condition)
+        return cls(rows, *split(index, fraction, seed), condition)
 
     @property
-    def train(self) -> Rows:
-        """Some rows that are learnt from."""
-        return self.rows[self.train_index[: most_rows(self.rows)]]
-
-    @property
-    def numbers(self) -> NDArray[np.intp]:
+    def train_places(self) -> NDArray[np.intp]:
         """Which rows of the data ``train`` are."""
         return self.train_index[: most_rows(self.rows)]
 
     @property
+    def train(self) -> Rows:
+        """Some of the training rows."""
+        return self.rows[self.train_places]
+
+    @property
     def validation(self) -> Rows:
-        """Some rows that are held out."""
-        return self.rows[self.validation_index[: most_rows(self.rows)]]
+        """Some of the validation rows."""
+        return self.rows[self._validation_places]
 
     @property
     def train_condition(self) -> Tensor | None:
         """The conditions of the rows ``train``."""
-        return (
-            None
-            if self.condition is None
-            else self.condition[self.train_index[: most_rows(self.rows)]]
-        )
+        return None if self.condition is None else self.condition[self.train_places]
 
     @property
     def validation_condition(self) -> Tensor | None:
         """The conditions of the rows ``validation``."""
-        return (
-            None
-            if self.condition is None
-            else self.condition[self.validation_index[: most_rows(self.rows)]]
-        )
+        return None if self.condition is None else self.condition[self._validation_places]
+
+    @property
+    def _validation_places(self) -> NDArray[np.intp]:
+        return self.validation_index[: most_rows(self.rows)]
 
     def batches(self, preparation: Preparation, size: int, device: torch.device) -> Batches:
-        """Return the rows to learn from, held on the device."""
+        """Return the training rows, held on the device."""
         held = preparation.hold(self.rows, device, HIDDEN)
         if self.condition is not None:
             held = Conditioned(held, self.condition.to(device))
@@ -293,14 +293,14 @@ class InMemory(TrainingData):
 
 @dataclass(frozen=True)
 class FromStream(TrainingData):
-    """Rows that come by in a stream; those held out are of the summary's sample.
+    """Rows of a stream; the validation rows are a part of the summary's sample.
 
     Parameters
     ----------
     stream : Stream
     summary : Summary
     train_index, validation_index : int array
-        The places in the sample of rows to learn from, and of those to hold out.
+        The places in the sample of training and of validation rows.
     """
 
     stream: Stream
@@ -310,32 +310,33 @@ class FromStream(TrainingData):
 
     @classmethod
     def of(cls, stream: Stream, summary: Summary, fraction: float, seed: int) -> Self:
-        """Return a stream of which a share of the sampled rows is held out."""
-        places = np.arange(len(summary.places))
-        return cls(stream, summary, *split(places, fraction, seed))
+        """Return a stream of which a fraction of the sampled rows is for validation."""
+        index = np.arange(len(summary.places))
+        return cls(stream, summary, *split(index, fraction, seed))
 
     @property
-    def train(self) -> Rows:
-        """Some rows that are learnt from."""
-        return self.summary.sample[self.train_index[: most_rows(self.summary.sample)]]
-
-    @property
-    def numbers(self) -> NDArray[np.intp]:
+    def train_places(self) -> NDArray[np.intp]:
         """Which rows of the data ``train`` are."""
         return self.summary.places[self.train_index[: most_rows(self.summary.sample)]]
 
     @property
+    def train(self) -> Rows:
+        """Some of the training rows."""
+        return self.summary.sample[self.train_index[: most_rows(self.summary.sample)]]
+
+    @property
     def validation(self) -> Rows:
-        """Some rows that are held out."""
+        """Some of the validation rows."""
         return self.summary.sample[self.validation_index[: most_rows(self.summary.sample)]]
 
     def batches(self, preparation: Preparation, size: int, device: torch.device) -> Batches:
-        """Return the rows to learn from, read again for each epoch."""
+        """Return the training rows, read again for each epoch."""
+        assert isinstance(preparation, DensePreparation)  # sparse matrices are in memory
         return Streamed(
             self.stream,
             preparation,
             np.sort(self.summary.places[self.validation_index]),
-            self.summary.rows - len(self.validation_index),
+            self.summary.rows,
             size,
             device,
             self.summary.missing,
@@ -349,14 +350,14 @@ class FromStream(TrainingData):
 
 
 def training_data_of(
-    data: Any,
+    data: object,
     kind: Kind,
     summary: Summary,
     fraction: float,
     seed: int,
     condition: Tensor | None = None,
 ) -> TrainingData:
-    """Return the rows of data of a kind, of which a share is held out.
+    """Return the rows of data of a kind, of which a fraction is for validation.
 
     Raises
     ------
@@ -371,16 +372,16 @@ def training_data_of(
             )
         return FromStream.of(data, summary, fraction, seed)
     rows = [kind.rows(piece) for piece in pieces(data)]
-    whole = rows[0] if len(rows) == 1 else np.concatenate(rows)
-    return InMemory.of(whole, fraction, seed, kind.overlap, condition)
+    joined = rows[0] if len(rows) == 1 else np.concatenate(rows)
+    return InMemory.of(joined, fraction, seed, kind.overlap, condition)
 
 
 def split(
     rows: NDArray[np.intp], fraction: float, seed: int
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return row numbers, shuffled: those to learn from, and those to hold out.
+    """Return row indices, shuffled: those for training, and those for validation.
 
-    None are held out where they would be fewer than five: so few say nothing.
+    None are for validation where they would be fewer than five: the loss of so few is mostly noise.
     """
     n = len(rows)
     order = rows[np.random.default_rng(seed).permutation(n)]
@@ -391,10 +392,10 @@ def split(
 def split_runs(
     rows: NDArray[np.intp], fraction: float, seed: int, overlap: int
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return row numbers, shuffled: those to learn from, and runs of them to hold out.
+    """Return row indices, shuffled: those for training, and runs of them for validation.
 
-    Runs are ten times as long as rows overlap, so that little is lost between the two; where that
-    leaves nothing to learn from or nothing to hold out, all are learnt from.
+    Runs are ten times as long as rows overlap, so that few rows are lost between the two; where
+    that leaves nothing for either, all are for training.
     """
     generator = np.random.default_rng(seed)
     runs = max(1, round(fraction * len(rows) / (10 * overlap)))
@@ -405,22 +406,19 @@ def split_runs(
         start = slot * (length + 2 * overlap) + overlap
         validation[start : start + length] = True
     near = np.convolve(validation, np.ones(2 * overlap + 1))[overlap : overlap + len(rows)] > 0
-    train_index, validation_index = (
-        generator.permutation(rows[~near]),
-        generator.permutation(rows[validation]),
-    )
-    if len(train_index) < 2 or len(validation_index) < 5:
+    parts = generator.permutation(rows[~near]), generator.permutation(rows[validation])
+    if len(parts[0]) < 2 or len(parts[1]) < 5:
         return generator.permutation(rows), rows[:0]
-    return train_index, validation_index
+    return parts
 
 
 def most_rows(rows: Rows) -> int:
-    """Return how many rows a look takes: fewer where they are wide, or would become dense."""
+    """Return how many rows a part has: fewer where they are wide, or would become dense."""
     if not isinstance(rows, np.ndarray):
         return FEWEST_ROWS
     return min(MOST_ROWS, max(FEWEST_ROWS, MOST_CELLS // max(1, prod(rows.shape[1:]))))
 
 
-def parts_of(rows: Any) -> tuple[Rows, ...]:
+def parts_of(rows: sparse.csr_array) -> tuple[Rows, ...]:
     """Return the arrays that a sparse matrix consists of."""
     return rows.data, rows.indices, rows.indptr

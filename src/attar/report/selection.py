@@ -22,7 +22,7 @@ def drawn(preparation: Preparation, data: Any) -> tuple[Rows, Indices]:
 
     Streams are gone through once, and never held.
     """
-    sample: Sample | None = None
+    sample: Sample[Rows] | None = None
     for piece in preparation.kind.pieces(data):
         rows = preparation.kind.rows(piece)
         if sample is None:

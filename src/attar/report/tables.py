@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from attar.data.cells import Number
 from attar.data.columns.base import Column
-from attar.data.columns.numbers import NumberColumn
+from attar.data.columns.numbers import IntegerColumn, NumberColumn
 from attar.data.kind import Rows
 from attar.data.table import MixedTable, Table
 from attar.report.display import Display, Shown, Walk, known_mean
@@ -194,7 +194,7 @@ def fields_of(kind: Table) -> list[Field]:
 
 
 def _field(column: Column, cells: slice, features: slice) -> Field:
-    if isinstance(column, NumberColumn):
+    if isinstance(column, NumberColumn | IntegerColumn):
         return Numbers(column.name, cells, features)
     form = Times if isinstance(column.cells[0], Number) else Names
     return form(column.name, cells, features, column)

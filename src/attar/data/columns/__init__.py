@@ -1,4 +1,4 @@
-"""Columns of tables: what a column is, how its values become cells, and how they come back.
+"""Columns of tables: encoded as cells, and decoded from them.
 
-Values are Arrow arrays here, whatever the user's table is made of.
+Values are Arrow arrays here, whatever the library of the user's table.
 """

@@ -1,28 +1,34 @@
-"""Arrow arrays: types, values and their JSON."""
+"""Arrow arrays, and the dtypes of pandas: types, values and their JSON."""
 
 from __future__ import annotations
 
 import base64
 import datetime as dt
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+from pandas.api.extensions import ExtensionDtype
 from pandas.api.types import infer_dtype, is_object_dtype
 
-from attar.data.kind import back_to
+from attar.data.kind import Json, back_to
 from attar.errors import DataError
 
 Array = NDArray[np.float64]
 Ticks = NDArray[np.int64]
+ArrowArray: TypeAlias = "pa.Array | pa.ChunkedArray"
+Dtype = np.dtype | ExtensionDtype
 
-# Text has one type inside.
+# A value of a cell as plain data; ticks for a time.
+Plain = float | str
+
+# Text has this type in all that follows.
 TEXT = pa.large_string()
 
-# What Arrow cannot hold: it is not learnt, so none of it is needed.
+# The type of what Arrow cannot hold: such columns are dropped.
 OPAQUE = pa.struct([])
 
 SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
@@ -31,7 +37,7 @@ TIMES = (pa.types.is_timestamp, pa.types.is_date, pa.types.is_time, pa.types.is_
 
 
 def sort_of(type_: pa.DataType) -> str:
-    """Return what values of a type are, in plain words; columns of one sort fit each other."""
+    """Return what values of a type are called; columns of one sort fit each other."""
     types = pa.types
     if types.is_null(type_):
         return "nothing"
@@ -56,15 +62,15 @@ def sort_of(type_: pa.DataType) -> str:
 
 def foreign(name: str, values: pa.ChunkedArray, expected: str) -> DataError:
     """Return the error for a column that holds values of another sort than expected."""
-    known = values.drop_null()
-    example = f" such as {known[0].as_py()!r}" if len(known) else ""
+    observed = values.drop_null()
+    example = f" such as {observed[0].as_py()!r}" if len(observed) else ""
     return DataError(
         f"Column {name!r} holds {sort_of(values.type)}{example}, but the model was fitted on "
         f"{expected} there."
     )
 
 
-def floats(array: pa.ChunkedArray) -> Array:
+def floats(array: ArrowArray) -> Array:
     """Return numbers or booleans as doubles, NaN where one is missing."""
     values: Array = array.cast(pa.float64(), safe=False).to_numpy()
     return values
@@ -85,14 +91,14 @@ def from_floats(values: Array, type_: pa.DataType) -> pa.Array:
 
 
 def ticks(array: pa.ChunkedArray) -> tuple[Ticks, NDArray[np.bool_]]:
-    """Return times in their type's own unit, 0 where one is missing, and which are known."""
-    numbers = array.cast(_whole(array.type)).cast(pa.int64())
-    return numbers.fill_null(0).to_numpy(), array.is_valid().to_numpy()
+    """Return times in their type's own unit, 0 where one is missing, and which are not."""
+    integers = array.cast(_integer(array.type)).cast(pa.int64())
+    return integers.fill_null(0).to_numpy(), array.is_valid().to_numpy()
 
 
 def from_ticks(values: Ticks, known: NDArray[np.bool_], type_: pa.DataType) -> pa.Array:
-    """Return whole numbers of a type's own unit as its times."""
-    return pa.array(values, mask=~known).cast(_whole(type_)).cast(type_)
+    """Return integers in a type's own unit as its times."""
+    return pa.array(values, mask=~known).cast(_integer(type_)).cast(type_)
 
 
 def ticks_per_day(type_: pa.DataType) -> int:
@@ -114,33 +120,33 @@ def coarsest(distance: int, type_: pa.DataType) -> int:
     return next(unit for unit in units if distance % unit == 0)
 
 
-def _whole(type_: pa.DataType) -> pa.DataType:
+def _integer(type_: pa.DataType) -> pa.DataType:
     return pa.int32() if type_.bit_width == 32 else pa.int64()
 
 
-def plain_text(array: Any) -> Any:
+def plain_text(array: ArrowArray) -> ArrowArray:
     """Return text that is held as a dictionary as text; any other array as it is."""
     return array.cast(TEXT) if pa.types.is_dictionary(array.type) else array
 
 
 def places(array: pa.ChunkedArray, labels: pa.Array) -> Ticks:
-    """Return the place of each text among labels; -1 where it is missing or not among them."""
+    """Return the index of each text among labels; -1 where it is missing or not among them."""
     if not pa.types.is_dictionary(array.type):
         return _or_absent(pc.index_in(array.cast(TEXT), value_set=labels))
-    whole = array.unify_dictionaries().combine_chunks()
-    among = np.append(places(whole.dictionary, labels), -1)
-    return among[_or_absent(whole.indices)]
+    array = array.unify_dictionaries().combine_chunks()
+    among = np.append(places(array.dictionary, labels), -1)
+    return among[_or_absent(array.indices)]
 
 
-def _or_absent(indices: Any) -> Ticks:
-    numbers: Ticks = indices.cast(pa.int64()).fill_null(-1).to_numpy()
-    return numbers
+def _or_absent(indices: ArrowArray) -> Ticks:
+    filled: Ticks = indices.cast(pa.int64()).fill_null(-1).to_numpy()
+    return filled
 
 
-def scalar(value: Any, type_: pa.DataType) -> pa.Scalar:
+def scalar(value: Plain, type_: pa.DataType) -> pa.Scalar:
     """Return a plain value, ticks for a time, as a scalar of a type."""
     if any(is_time(type_) for is_time in TIMES):
-        return pa.scalar(value, _whole(type_)).cast(type_)
+        return pa.scalar(value, _integer(type_)).cast(type_)
     if pa.types.is_floating(type_) or pa.types.is_decimal(type_):
         return pa.scalar(float(value)).cast(type_, safe=False)
     return pa.scalar(value, type_)
@@ -152,15 +158,15 @@ def schema_to_json(schema: pa.Schema) -> str:
 
 
 def schema_from_json(text: str) -> pa.Schema:
-    """Return the schema that :func:`schema_to_json` wrote down."""
+    """Return the schema that :func:`schema_to_json` described."""
     return pa.ipc.read_schema(pa.BufferReader(base64.b64decode(text)))
 
 
-# How a column of objects says that a value is missing.
+# What stands for a missing value in a column of objects.
 MISSING = {"None": None, "nan": np.nan, "NaT": pd.NaT, "NA": pd.NA}
 
 
-def to_arrow(name: str, values: pd.Series[Any]) -> Any:
+def to_arrow(name: str, values: pd.Series) -> pa.Array:
     """Return a column as an Arrow array; categories become a dictionary of text.
 
     Raises
@@ -185,8 +191,8 @@ def to_arrow(name: str, values: pd.Series[Any]) -> Any:
     return pa.array(values)
 
 
-def from_arrow(array: Any, dtype: Any, missing: str | None = None) -> Any:
-    """Return an Arrow array in a dtype of pandas'.
+def from_arrow(array: ArrowArray, dtype: Any, missing: str | None = None) -> Any:
+    """Return an Arrow array as an array of a dtype of pandas.
 
     Where a dtype has no missing values, 0 and false stand for them.
 
@@ -195,7 +201,7 @@ def from_arrow(array: Any, dtype: Any, missing: str | None = None) -> Any:
     array : Array or ChunkedArray
     dtype : dtype
     missing : str or None
-        What a column of objects has for missing values, by its name in :data:`MISSING`.
+        What stands for a missing value in a column of objects: a name in :data:`MISSING`.
     """
     if is_object_dtype(dtype):
         objects = np.array(plain_text(array).to_pylist(), object)
@@ -220,8 +226,8 @@ def from_arrow(array: Any, dtype: Any, missing: str | None = None) -> Any:
     return dtype.__from_arrow__(array)
 
 
-def missing_of(values: pd.Series[Any]) -> str | None:
-    """Return what a column of objects has for missing values: the name of the first of them."""
+def missing_of(values: pd.Series) -> str | None:
+    """Return the name of what stands for missing values in a column of objects: the first one."""
     if not is_object_dtype(values.dtype):
         return None
     absent = values.isna().to_numpy()
@@ -231,12 +237,12 @@ def missing_of(values: pd.Series[Any]) -> str | None:
     return next((name for name, value in MISSING.items() if value is first), "nan")
 
 
-def texts(values: pd.Index[Any]) -> list[str]:
+def texts(values: pd.Index) -> list[str]:
     """Return values as text."""
     return [str(value) for value in values]
 
 
-def _objects(name: str, values: pd.Series[Any]) -> pa.Array:
+def _objects(name: str, values: pd.Series) -> pa.Array:
     """Return Python objects as an array of the type that all of them share, opaque without one."""
     try:
         array = pa.array(values, from_pandas=True)
@@ -255,7 +261,7 @@ def _complex(name: str) -> DataError:
     return DataError(f"Complex data not supported: column {name!r} must hold real numbers.")
 
 
-def joint(first: Any, second: Any) -> Any:
+def joint(first: Dtype, second: Dtype) -> Dtype:
     """Return the dtype of a column whose pieces have two different ones."""
     if first == second:
         return first
@@ -268,7 +274,7 @@ def joint(first: Any, second: Any) -> Any:
     return first
 
 
-def dtype_to_json(dtype: Any) -> Any:
+def dtype_to_json(dtype: Dtype) -> str | Json:
     """Return a dtype as plain JSON data.
 
     Raises
@@ -287,8 +293,8 @@ def dtype_to_json(dtype: Any) -> Any:
     return str(dtype)
 
 
-def dtype_from_json(data: Any) -> Any:
-    """Return the dtype that :func:`dtype_to_json` wrote down; objects for one unknown here."""
+def dtype_from_json(data: str | Json) -> Dtype:
+    """Return the dtype that :func:`dtype_to_json` described; objects for one unknown here."""
     if isinstance(data, str):
         try:
             return pd.api.types.pandas_dtype(data)
@@ -304,7 +310,7 @@ def dtype_from_json(data: Any) -> Any:
     return pd.ArrowDtype(schema_from_json(data["arrow"]).field(0).type)
 
 
-def index_to_json(index: pd.Index[Any]) -> dict[str, Any]:
+def index_to_json(index: pd.Index) -> Json:
     """Return labels as plain JSON data.
 
     Raises
@@ -331,8 +337,8 @@ def index_to_json(index: pd.Index[Any]) -> dict[str, Any]:
     return {"values": values, "dtype": dtype_to_json(index.dtype), "name": name}
 
 
-def index_from_json(data: dict[str, Any]) -> pd.Index[Any]:
-    """Return the labels that :func:`index_to_json` wrote down."""
+def index_from_json(data: Json) -> pd.Index:
+    """Return the labels that :func:`index_to_json` described."""
     if "levels" in data:
         return pd.MultiIndex.from_arrays([index_from_json(level) for level in data["levels"]])
     if "range" in data:
@@ -347,5 +353,5 @@ def index_from_json(data: dict[str, Any]) -> pd.Index[Any]:
         return times.tz_localize("UTC").tz_convert(dtype.tz).rename(data["name"])
     if isinstance(dtype, np.dtype) and dtype.kind in "mM":
         values = np.array(values, "i8").view(dtype)
-    labels: pd.Index[Any] = pd.Index(values, dtype=dtype, name=data["name"])
+    labels: pd.Index = pd.Index(values, dtype=dtype, name=data["name"])
     return labels

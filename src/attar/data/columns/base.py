@@ -1,4 +1,4 @@
-"""What every column is."""
+"""The bases of columns and of their profiles, and the columns that are not used."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from attar.data.cells import Cell
-from attar.data.columns.arrow import TEXT, foreign, from_floats, scalar, sort_of
+from attar.data.columns.arrow import TEXT, Plain, foreign, from_floats, scalar, sort_of
+from attar.data.kind import Json
 from attar.data.summary import Moments
 
 Array = NDArray[np.float64]
@@ -21,13 +22,13 @@ COLUMNS: dict[str, type[Column]] = {}
 
 @dataclass(frozen=True)
 class Column(ABC):
-    """A column of a table, and the cells that stand for it.
+    """A column of a table, and the cells that encode it.
 
     Parameters
     ----------
     name : str
     type : pyarrow.DataType
-        What it comes back as.
+        That of the values that are restored.
     """
 
     name: str
@@ -43,11 +44,11 @@ class Column(ABC):
     @property
     @abstractmethod
     def cells(self) -> tuple[Cell, ...]:
-        """The raw cells; none where the column is not learnt."""
+        """The raw cells; none where the column is not used."""
 
     @property
     def remark(self) -> str | None:
-        """Why the column is not learnt as it is; None where it is."""
+        """Why the column is not used as it is; None where it is."""
         return None
 
     @property
@@ -64,7 +65,7 @@ class Column(ABC):
         """Return raw cells (n, cells) as values."""
 
     def require_fit(self, array: pa.ChunkedArray) -> None:
-        """Require values of the column's own sort, or none.
+        """Require values of the same type as in the fit, or none.
 
         Raises
         ------
@@ -75,22 +76,22 @@ class Column(ABC):
         if sort_of(array.type) not in (expected, "nothing"):
             raise foreign(self.name, array, expected)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """Return the column but for its type as plain JSON data."""
         settings = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "type"}
         return {"column": self.tag, **settings}
 
     @staticmethod
-    def from_json(data: dict[str, Any], type_: pa.DataType) -> Column:
-        """Return the column that :meth:`to_json` wrote down."""
-        settings: dict[str, Any] = {
+    def from_json(data: Json, type_: pa.DataType) -> Column:
+        """Return the column that :meth:`to_json` described."""
+        settings: Json = {
             key: tuple(value) if isinstance(value, list) else value for key, value in data.items()
         }
         return COLUMNS[settings.pop("column")](type=type_, **settings)
 
 
 class ColumnProfile(ABC):
-    """What is found out about a column from its pieces, one after the other, in little memory.
+    """Statistics of a column, updated piece by piece in little memory.
 
     Parameters
     ----------
@@ -100,8 +101,8 @@ class ColumnProfile(ABC):
     ----------
     observed : int
         How many values are not missing.
-    low, high : object
-        The smallest and the largest value in plain form, times as ticks; None before the first.
+    low, high : number
+        The smallest and the largest value, times as ticks; None before the first.
     """
 
     def __init__(self, name: str) -> None:
@@ -110,23 +111,24 @@ class ColumnProfile(ABC):
         self.low: Any = None
         self.high: Any = None
 
-    def widen(self, low: Any, high: Any) -> None:
-        """Take in the extremes of a piece."""
+    def widen(self, low: float, high: float) -> None:
+        """Update the extremes with those of a piece."""
         self.low = low if self.low is None else min(self.low, low)
         self.high = high if self.high is None else max(self.high, high)
 
     @property
-    def only(self) -> Any:
-        """The one value that was seen; None where there are several."""
-        return self.low if self.low == self.high else None
+    def only(self) -> Plain | None:
+        """The one value, where all are equal."""
+        only: Plain | None = self.low if self.low == self.high else None
+        return only
 
     @abstractmethod
     def add(self, array: pa.ChunkedArray) -> None:
-        """Look at the next piece, in which some value is known."""
+        """Add the next piece, in which some value is not missing."""
 
     @abstractmethod
     def column(self, type_: pa.DataType, n: int, sample: pa.ChunkedArray) -> Column:
-        """Return the column that suits what was seen.
+        """Return the column that suits the values.
 
         Parameters
         ----------
@@ -139,9 +141,9 @@ class ColumnProfile(ABC):
 
     @abstractmethod
     def moments(self, column: Any) -> Moments:
-        """Return the moments of the cells of the column that was decided for.
+        """Return the moments of the cells of the column that :meth:`column` returned.
 
-        The counts are exact. Of cells that are not scaled no other figure means anything.
+        The counts are exact. Of cells that are not scaled no other statistic means anything.
         """
 
 
@@ -152,27 +154,13 @@ def unscaled(count: int, *high: float) -> Moments:
 
 
 @dataclass(frozen=True)
-class Dropped(Column, tag="dropped"):
-    """A column that nothing can be learnt from.
-
-    New rows have running numbers from 0 in it, empty text, or nothing, as fits its type.
-
-    Parameters
-    ----------
-    why : str
-    """
-
-    why: str
+class UnusedColumn(Column):
+    """A column without cells: no network sees it."""
 
     @property
     def cells(self) -> tuple[Cell, ...]:
         """None."""
         return ()
-
-    @property
-    def remark(self) -> str | None:
-        """Why it is not learnt."""
-        return self.why
 
     @property
     def single(self) -> bool:
@@ -182,6 +170,25 @@ class Dropped(Column, tag="dropped"):
     def encode(self, array: pa.ChunkedArray) -> Array:
         """Return no cells."""
         return np.empty((len(array), 0))
+
+
+@dataclass(frozen=True)
+class DroppedColumn(UnusedColumn, tag="dropped"):
+    """A column that cannot be modelled.
+
+    In new rows it has running numbers from 0, empty text, or missing values, as fits its type.
+
+    Parameters
+    ----------
+    why : str
+    """
+
+    why: str
+
+    @property
+    def remark(self) -> str:
+        """Why it is not used."""
+        return self.why
 
     def decode(self, rows: Array) -> pa.Array:
         """Return running numbers, empty text, or missing values."""
@@ -193,7 +200,7 @@ class Dropped(Column, tag="dropped"):
 
 
 @dataclass(frozen=True)
-class ConstantColumn(Dropped, tag="constant"):
+class ConstantColumn(UnusedColumn, tag="constant"):
     """A column with one value, which new rows have too.
 
     Parameters
@@ -202,7 +209,12 @@ class ConstantColumn(Dropped, tag="constant"):
         Ticks of the type's own unit for a time.
     """
 
-    value: float | str
+    value: Plain
+
+    @property
+    def remark(self) -> str:
+        """That it is constant."""
+        return "it is constant"
 
     def decode(self, rows: Array) -> pa.Array:
         """Return the one value."""

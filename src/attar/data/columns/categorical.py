@@ -11,45 +11,47 @@ import pyarrow.compute as pc
 
 from attar.data.cells import Category, Cell
 from attar.data.columns.arrow import TEXT, places, plain_text
-from attar.data.columns.base import Array, Column, ColumnProfile, Dropped, unscaled
+from attar.data.columns.base import Array, Column, ColumnProfile, DroppedColumn, unscaled
 from attar.data.summary import Moments
 
-# The most levels of a column, and the most different texts that are counted.
+# The most categories of a column, and the most different texts that are counted.
 CAP, COUNTED = 100, 100_000
 
-# How many texts are looked at together.
+# How many texts are counted at once.
 CHUNK = 1 << 20
 
 OTHER = "other"
 
 
 @dataclass(frozen=True)
-class CategoricalColumn(Column, tag="levels"):
-    """Text of few values: the number of its level.
+class CategoricalColumn(Column, tag="categorical"):
+    """Text of few categories: the index of its category.
 
     Parameters
     ----------
-    levels : tuple of str
+    categories : tuple of str
     other : str or None
-        Where levels were left out, what those come back as: they make one more level. None where
-        every level is known: one that was never seen is then -1, and comes back missing.
+        Where rare categories were left out, the text that they become: one more category. None
+        where no category was left out: one that the fit did not see is then -1, and is restored
+        as missing.
     """
 
-    levels: tuple[str, ...]
+    categories: tuple[str, ...]
     other: str | None = None
 
     @property
     def cells(self) -> tuple[Cell, ...]:
-        """One cell of levels."""
+        """One categorical cell."""
         rest = () if self.other is None else (OTHER,)
-        return (Category(self.name, self.levels + rest),)
+        return (Category(self.name, self.categories + rest),)
 
     @property
     def remark(self) -> str | None:
-        """That levels were left out."""
+        """That categories were left out."""
         if self.other is None:
             return None
-        return f"only the {len(self.levels)} most frequent of its levels are told apart"
+        kept = f"kept the {len(self.categories)} most frequent categories"
+        return f"{kept}, the rest become {self.other!r}"
 
     @property
     def single(self) -> bool:
@@ -57,41 +59,39 @@ class CategoricalColumn(Column, tag="levels"):
         return True
 
     def encode(self, array: pa.ChunkedArray) -> Array:
-        """Return the numbers of the levels."""
-        numbers = places(array, pa.array(self.levels, TEXT)).astype(np.float64)
-        unknown = numbers < 0
+        """Return the indices of the categories."""
+        indices = places(array, pa.array(self.categories, TEXT)).astype(np.float64)
+        unknown = indices < 0
         if unknown.any():
-            numbers[unknown] = -1 if self.other is None else len(self.levels)
-            numbers[array.is_null().to_numpy()] = np.nan
-        return numbers[:, None]
+            indices[unknown] = -1 if self.other is None else len(self.categories)
+            indices[array.is_null().to_numpy()] = np.nan
+        return indices[:, None]
 
     def decode(self, rows: Array) -> pa.Array:
-        """Return the levels as a dictionary."""
+        """Return the categories as a dictionary."""
         rest = () if self.other is None else (self.other,)
-        numbers = np.rint(rows[:, 0])
-        missing = ~(numbers >= 0)
-        last = len(self.levels) + len(rest) - 1
-        indices = np.where(missing, 0, numbers).clip(max=last).astype(np.int32)
-        return pa.DictionaryArray.from_arrays(
-            pa.array(indices, mask=missing), pa.array(self.levels + rest, TEXT)
-        )
+        labels = pa.array(self.categories + rest, TEXT)
+        rounded = np.rint(rows[:, 0])
+        missing = ~(rounded >= 0)
+        indices = np.where(missing, 0, rounded).clip(max=len(labels) - 1).astype(np.int32)
+        return pa.DictionaryArray.from_arrays(pa.array(indices, mask=missing), labels)
 
 
 class CategoricalProfile(ColumnProfile):
     """How often each text occurs.
 
-    Beyond :data:`COUNTED` different texts nothing is counted any more: what is most frequent is
-    then seen from the sample.
+    Beyond :data:`COUNTED` different texts counting stops: the most frequent ones are then those of
+    the sample.
     """
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.counts: Counter[str] | None = Counter()
-        # The categories in their own order, where the column has categories.
+        # The order of the categories, where the type has one.
         self.order: dict[str, None] = {}
 
     def add(self, array: pa.ChunkedArray) -> None:
-        """Look at the next piece, in which some value is known."""
+        """Add the next piece, in which some value is not missing."""
         self.observed += len(array) - array.null_count
         if pa.types.is_dictionary(array.type):
             array = array.unify_dictionaries()
@@ -104,18 +104,18 @@ class CategoricalProfile(ColumnProfile):
 
     @property
     def only(self) -> str | None:
-        """The one text that was seen; None where there are several."""
+        """The one text, where all are equal."""
         return next(iter(self.counts)) if self.counts and len(self.counts) == 1 else None
 
     def column(self, type_: pa.DataType, n: int, sample: pa.ChunkedArray) -> Column:
-        """Return a column of levels, or that nearly all are different."""
-        seen = _counted(sample)
-        if len(seen) > max(CAP, seen.total() / 2):
-            return Dropped(self.name, type_, "nearly all of its values are different")
-        counts = seen if self.counts is None else self.counts
+        """Return a categorical column, or that nearly all values are different."""
+        sampled = _counted(sample)
+        if len(sampled) > max(CAP, sampled.total() / 2):
+            return DroppedColumn(self.name, type_, "nearly all of its values are different")
+        counts = sampled if self.counts is None else self.counts
         ranks = self.order if self.order else sorted(counts)
         known = [label for label in ranks if counts[label]]
-        # Sorting is stable: of levels equally frequent, the first ones are kept.
+        # Sorting is stable: of categories equally frequent, the first ones are kept.
         frequent = sorted(known, key=counts.__getitem__, reverse=True)
         if self.counts is not None and len(known) <= CAP:
             return CategoricalColumn(self.name, type_, tuple(known))
@@ -134,9 +134,9 @@ class CategoricalProfile(ColumnProfile):
 def _counted(array: pa.ChunkedArray) -> Counter[str]:
     """Return how often each text occurs."""
     if pa.types.is_dictionary(array.type):
-        whole = array.unify_dictionaries().combine_chunks()
-        counts = pc.value_counts(whole.indices.drop_null())
-        labels = whole.dictionary.take(counts.field(0))
+        array = array.unify_dictionaries().combine_chunks()
+        counts = pc.value_counts(array.indices.drop_null())
+        labels = array.dictionary.take(counts.field(0))
     else:
         counts = pc.value_counts(array.drop_null())
         labels = plain_text(counts.field(0))

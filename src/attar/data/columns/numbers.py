@@ -1,4 +1,4 @@
-"""Columns of numbers: real ones, whole ones, and booleans."""
+"""Columns of real numbers, integers and booleans."""
 
 from __future__ import annotations
 
@@ -8,38 +8,44 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from attar.data.cells import Boolean, Cell, Integer, Number
+from attar.data.cells import Boolean, Cell, Number
 from attar.data.columns.arrow import floats, from_floats
-from attar.data.columns.base import Array, Column, ColumnProfile, Dropped, unscaled
+from attar.data.columns.base import Array, Column, ColumnProfile, DroppedColumn, unscaled
 from attar.data.kind import require_finite
 from attar.data.summary import Moments
 
 # Beyond this an integer's neighbours have no double of their own after the least arithmetic.
 EXACT = 2**52
 
-# So many numbers in a row must run before they are taken for the rows' own.
-RUNNING = 100
+# A column counts the rows only if it has more than so many.
+COUNTED = 100
 
-SINGLE = {pa.float16(), pa.float32(), pa.int8(), pa.int16(), pa.uint8(), pa.uint16()}
+# Types whose values single precision holds exactly.
+SHORT = {pa.bool_(), pa.float16(), pa.float32(), pa.int8(), pa.int16(), pa.uint8(), pa.uint16()}
 
 
 @dataclass(frozen=True)
-class NumberColumn(Column, tag="number"):
-    """Real numbers: a cell each."""
+class NumericColumn(Column):
+    """A column of one cell that holds the value itself."""
+
+    @property
+    def single(self) -> bool:
+        """Whether the type is a short one."""
+        return self.type in SHORT
+
+    def encode(self, array: pa.ChunkedArray) -> Array:
+        """Return the numbers; 1 for true and 0 for false."""
+        return floats(array)[:, None]
+
+
+@dataclass(frozen=True)
+class NumberColumn(NumericColumn, tag="number"):
+    """Real numbers."""
 
     @property
     def cells(self) -> tuple[Cell, ...]:
         """One number."""
         return (Number(self.name),)
-
-    @property
-    def single(self) -> bool:
-        """Whether the type is a short one."""
-        return self.type in SINGLE
-
-    def encode(self, array: pa.ChunkedArray) -> Array:
-        """Return the numbers."""
-        return floats(array)[:, None]
 
     def decode(self, rows: Array) -> pa.Array:
         """Return the numbers in the column's type."""
@@ -47,13 +53,13 @@ class NumberColumn(Column, tag="number"):
 
 
 @dataclass(frozen=True)
-class IntegerColumn(NumberColumn, tag="whole"):
+class IntegerColumn(NumericColumn, tag="integer"):
     """Integers, also those that became floating point numbers because some are missing."""
 
     @property
     def cells(self) -> tuple[Cell, ...]:
-        """One whole number."""
-        return (Integer(self.name),)
+        """One integer."""
+        return (Number(self.name, integer=True),)
 
     def decode(self, rows: Array) -> pa.Array:
         """Return the nearest integers."""
@@ -61,22 +67,13 @@ class IntegerColumn(NumberColumn, tag="whole"):
 
 
 @dataclass(frozen=True)
-class BooleanColumn(Column, tag="flag"):
-    """Booleans: a cell each, 0 or 1."""
+class BooleanColumn(NumericColumn, tag="boolean"):
+    """Booleans."""
 
     @property
     def cells(self) -> tuple[Cell, ...]:
-        """One flag."""
+        """One boolean."""
         return (Boolean(self.name),)
-
-    @property
-    def single(self) -> bool:
-        """True: 0 and 1 are exact."""
-        return True
-
-    def encode(self, array: pa.ChunkedArray) -> Array:
-        """Return 1 for true and 0 for false."""
-        return floats(array)[:, None]
 
     def decode(self, rows: Array) -> pa.Array:
         """Return true from 0.5."""
@@ -84,16 +81,16 @@ class BooleanColumn(Column, tag="flag"):
 
 
 class NumberProfile(ColumnProfile):
-    """Extremes, moments, and whether numbers are whole, or just number the rows."""
+    """Extremes, moments, and whether numbers are integers, or only count the rows."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.seen = Moments.none(1)
-        self.whole = self.running = True
+        self.integers = self.counting = True
         self._last: int | None = None
 
     def add(self, array: pa.ChunkedArray) -> None:
-        """Look at the next piece, in which some value is known.
+        """Add the next piece, in which some value is not missing.
 
         Raises
         ------
@@ -110,21 +107,23 @@ class NumberProfile(ColumnProfile):
         if pa.types.is_integer(array.type):
             extremes = pc.min_max(array).as_py()
             self.widen(extremes["min"], extremes["max"])
-            self.running = self.running and self._runs_on(values)
+            self.counting = self.counting and self._counts_on(values)
         else:
             self.widen(low, high)
-            self.running = False
-            self.whole = self.whole and _all_whole(values)
+            self.counting = False
+            self.integers = self.integers and _are_integers(values)
 
     def column(self, type_: pa.DataType, n: int, sample: pa.ChunkedArray) -> Column:
-        """Return a column of whole or of real numbers, or why it is not learnt."""
+        """Return a column of integers or of real numbers, or why it is dropped."""
         integers = pa.types.is_integer(type_)
         if integers and max(-self.low, self.high) > EXACT:
-            return Dropped(self.name, type_, "its integers are too large for exact arithmetic")
-        if integers and self.running and n > RUNNING and self.observed == n:
-            return Dropped(self.name, type_, "it numbers the rows")
+            return DroppedColumn(
+                self.name, type_, "its integers are too large for exact arithmetic"
+            )
+        if integers and self.counting and n > COUNTED and self.observed == n:
+            return DroppedColumn(self.name, type_, "it is a row number")
         missing = self.observed < n and pa.types.is_floating(type_)
-        if integers or (missing and self.whole):
+        if integers or (missing and self.integers):
             return IntegerColumn(self.name, type_)
         return NumberColumn(self.name, type_)
 
@@ -132,7 +131,7 @@ class NumberProfile(ColumnProfile):
         """Return the moments of the numbers."""
         return self.seen
 
-    def _runs_on(self, values: Array) -> bool:
+    def _counts_on(self, values: Array) -> bool:
         first = values[0] if self._last is None else self._last + 1
         self._last = values[-1]
         if values[0] != first or values[-1] != first + len(values) - 1:
@@ -141,16 +140,16 @@ class NumberProfile(ColumnProfile):
 
 
 class BooleanProfile(ColumnProfile):
-    """How many booleans are known, and whether they differ."""
+    """How many booleans are not missing, and whether they differ."""
 
     def add(self, array: pa.ChunkedArray) -> None:
-        """Look at the next piece."""
+        """Add the next piece, in which some value is not missing."""
         self.observed += len(array) - array.null_count
         extremes = pc.min_max(array).as_py()
         self.widen(extremes["min"], extremes["max"])
 
     def column(self, type_: pa.DataType, n: int, sample: pa.ChunkedArray) -> Column:
-        """Return a column of flags."""
+        """Return a column of booleans."""
         return BooleanColumn(self.name, type_)
 
     def moments(self, column: Column) -> Moments:
@@ -158,9 +157,6 @@ class BooleanProfile(ColumnProfile):
         return unscaled(self.observed, 1)
 
 
-def _all_whole(values: Array) -> bool:
-    """Return whether all numbers but NaN are whole; a first look saves most of the work."""
-    few = values[:100]
-    if not (np.isnan(few) | (np.rint(few) == few)).all():
-        return False
-    return bool((np.isnan(values) | (np.rint(values) == values)).all())
+def _are_integers(values: Array) -> bool:
+    """Return whether all numbers but NaN are integers; the first few save most of the work."""
+    return all((np.isnan(x) | (np.rint(x) == x)).all() for x in (values[:100], values))

@@ -1,18 +1,15 @@
-"""The profile of each column of a table, from one pass."""
+"""Profiles of the columns of a table, from one pass over its pieces."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from attar.data.columns.arrow import plain_text, sort_of
-from attar.data.columns.base import Column, ColumnProfile, ConstantColumn, Dropped
+from attar.data.columns.base import Column, ColumnProfile, ConstantColumn, DroppedColumn
 from attar.data.columns.categorical import CategoricalProfile
-from attar.data.columns.forms import FrameFormat, form_of
-from attar.data.columns.frames import frame_of, in_order, opened
+from attar.data.columns.frames import FrameFormat, format_of, frame_of, in_order, opened
 from attar.data.columns.numbers import BooleanProfile, NumberProfile
 from attar.data.columns.temporal import DatetimeProfile, DurationProfile, TimeProfile
 from attar.data.stream import Sample
@@ -31,23 +28,23 @@ PROFILES: dict[str, type[ColumnProfile]] = {
 
 
 class TableProfile:
-    """What is found out about a table from its pieces.
+    """The format of a table, statistics of its columns, and a sample of its rows.
 
     Attributes
     ----------
-    form : Form or None
+    format : FrameFormat or None
         None before the first piece.
     sample : Sample
-        Of rows of opened columns.
+        Of the rows, as Arrow columns.
     """
 
     def __init__(self) -> None:
-        self.form: FrameFormat | None = None
+        self.format: FrameFormat | None = None
         self.sample = Sample(_taken)
         self._profiles: list[UntypedProfile] = []
 
-    def add(self, piece: Any) -> None:
-        """Look at the next piece.
+    def add(self, piece: object) -> None:
+        """Add the next piece.
 
         Raises
         ------
@@ -55,29 +52,29 @@ class TableProfile:
             If it does not fit those before, or a number is infinite.
         """
         frame = frame_of(piece)
-        if self.form is not None:
+        if self.format is not None:
             frame = in_order(frame, [profile.name for profile in self._profiles])
         table = opened(frame)
-        form = form_of(piece, frame, table)
-        if self.form is None:
+        format_ = format_of(piece, frame, table)
+        if self.format is None:
             self._profiles = [UntypedProfile(name) for name in table.column_names]
-            self.form = form
+            self.format = format_
         else:
             void = [pa.types.is_null(profile.type) for profile in self._profiles]
-            self.form = self.form.merged(form, void)
+            self.format = self.format.merged(format_, void)
         for profile, column in zip(self._profiles, table.columns, strict=True):
             profile.add(column)
         self.sample.add(table, len(table))
 
     def sampled(self) -> tuple[pa.Table, NDArray[np.intp]]:
-        """Return some rows of opened columns, and their numbers."""
+        """Return some rows as Arrow columns, and their indices."""
         if self.sample.seen:
-            return self.sample.result(_under_each_other)
+            return self.sample.result(_joined)
         empty = {profile.name: pa.nulls(0) for profile in self._profiles}
         return pa.table(empty), np.empty(0, np.intp)
 
     def columns(self, sample: pa.Table) -> tuple[Column, ...]:
-        """Return the columns that suit what was seen."""
+        """Return the columns that suit the values."""
         return tuple(profile.column(sample[profile.name]) for profile in self._profiles)
 
     def moments(self, columns: tuple[Column, ...]) -> Moments:
@@ -87,7 +84,7 @@ class TableProfile:
 
 
 class UntypedProfile:
-    """What is found out about a column of which nothing is known before.
+    """Statistics of a column whose type is that of its first values.
 
     Parameters
     ----------
@@ -96,7 +93,7 @@ class UntypedProfile:
     Attributes
     ----------
     type : pyarrow.DataType
-        That of the values seen so far; null before the first.
+        That of the values so far; null before the first.
     """
 
     def __init__(self, name: str) -> None:
@@ -106,7 +103,7 @@ class UntypedProfile:
         self._profile: ColumnProfile | None = None
 
     def add(self, array: pa.ChunkedArray) -> None:
-        """Look at the next piece.
+        """Add the next piece.
 
         Raises
         ------
@@ -119,7 +116,7 @@ class UntypedProfile:
             return
         first = pa.types.is_null(self.type)
         if sort not in PROFILES or (self._profile is None and not first):
-            # Once there are values that cannot be learnt, the column cannot.
+            # One piece that cannot be modelled drops the column.
             self.type = array.type if first or self._profile else self.type
             self._profile = None
             return
@@ -129,7 +126,7 @@ class UntypedProfile:
         self._profile.add(array)
 
     def column(self, sample: pa.ChunkedArray) -> Column:
-        """Return the column that suits what was seen.
+        """Return the column that suits the values.
 
         Parameters
         ----------
@@ -137,21 +134,21 @@ class UntypedProfile:
             The values of some rows.
         """
         if pa.types.is_null(self.type):
-            return Dropped(self.name, self.type, "all of its values are missing")
+            return DroppedColumn(self.name, self.type, "all of its values are missing")
         if self._profile is None:
-            return Dropped(self.name, self.type, f"it holds {sort_of(self.type)}")
+            return DroppedColumn(self.name, self.type, f"it holds {sort_of(self.type)}")
         if self._profile.only is not None:
-            return ConstantColumn(self.name, self.type, "it is constant", self._profile.only)
+            return ConstantColumn(self.name, self.type, self._profile.only)
         return self._profile.column(self.type, self._rows, sample.cast(self.type, safe=False))
 
     def moments(self, column: Column) -> Moments:
-        """Return the moments of the cells of the column that was decided for."""
+        """Return the moments of the cells of the column that :meth:`column` returned."""
         if self._profile is None or not column.cells:
             return Moments.none(0)
         return self._profile.moments(column)
 
     def _with(self, new: pa.DataType) -> pa.DataType:
-        """Return the type of what was seen together with values of another."""
+        """Return the type of the values so far together with values of another."""
         if new == self.type or pa.types.is_null(self.type):
             return new
         if sort_of(new) == sort_of(self.type) == "numbers":
@@ -164,14 +161,15 @@ class UntypedProfile:
 
 
 def _taken(table: pa.Table, places: NDArray[np.intp]) -> pa.Table:
-    """Return some rows, text as text; what cannot be learnt is left missing."""
-    learnable = [sort_of(column.type) in PROFILES for column in table.columns]
+    """Return some rows, text as text; columns that cannot be modelled are missing."""
     columns = [
-        plain_text(column.take(pa.array(places))) if known else pa.nulls(len(places))
-        for column, known in zip(table.columns, learnable, strict=True)
+        plain_text(column.take(pa.array(places)))
+        if sort_of(column.type) in PROFILES
+        else pa.nulls(len(places))
+        for column in table.columns
     ]
     return pa.table(columns, table.column_names)
 
 
-def _under_each_other(tables: list[pa.Table]) -> pa.Table:
+def _joined(tables: list[pa.Table]) -> pa.Table:
     return pa.concat_tables(tables, promote_options="permissive")

@@ -35,11 +35,11 @@ class DurationColumn(Column, tag="duration"):
     def encode(self, array: pa.ChunkedArray) -> Array:
         """Return the steps."""
         values, known = ticks(array.cast(self.type, safe=False))
-        whole, rest = np.divmod(values, self.step)
-        return np.where(known, whole + rest / self.step, np.nan)[:, None]
+        quotient, rest = np.divmod(values, self.step)
+        return np.where(known, quotient + rest / self.step, np.nan)[:, None]
 
     def decode(self, rows: Array) -> pa.Array:
-        """Return the nearest durations of whole steps."""
+        """Return the nearest multiples of the step."""
         known = ~np.isnan(rows[:, 0])
         most = (2**63 - 1024) // self.step
         steps = np.rint(np.where(known, rows[:, 0], 0)).clip(-most, most)
@@ -48,7 +48,7 @@ class DurationColumn(Column, tag="duration"):
 
 @dataclass(frozen=True)
 class TimeColumn(Column, tag="time"):
-    """Times of day: the turn of the day.
+    """Times of day: the phase of the day.
 
     Parameters
     ----------
@@ -64,12 +64,12 @@ class TimeColumn(Column, tag="time"):
         return (Phase(self.name, "day"),)
 
     def encode(self, array: pa.ChunkedArray) -> Array:
-        """Return the turn of the day."""
+        """Return the phase of the day."""
         values, known = ticks(array.cast(self.type, safe=False))
         return np.where(known, values / ticks_per_day(self.type), np.nan)[:, None]
 
     def decode(self, rows: Array) -> pa.Array:
-        """Return the nearest times of whole steps."""
+        """Return the nearest multiples of the step."""
         known = ~np.isnan(rows[:, 0])
         steps_per_day = ticks_per_day(self.type) // self.step
         steps = np.rint(np.where(known, rows[:, 0], 0) * steps_per_day).astype(np.int64)
@@ -85,7 +85,7 @@ class TicksProfile(ColumnProfile):
         self.divisor = 0
 
     def add(self, array: pa.ChunkedArray) -> None:
-        """Look at the next piece, in which some value is known."""
+        """Add the next piece, in which some value is not missing."""
         values, known = ticks(array)
         values = values[known]
         self.observed += len(values)
@@ -95,7 +95,7 @@ class TicksProfile(ColumnProfile):
 
 
 class DurationProfile(TicksProfile):
-    """What is found out about durations."""
+    """Statistics of durations."""
 
     def column(self, type_: pa.DataType, n: int, sample: pa.ChunkedArray) -> Column:
         """Return a column of durations."""
@@ -109,7 +109,7 @@ class DurationProfile(TicksProfile):
 
 
 class TimeProfile(TicksProfile):
-    """What is found out about times of day."""
+    """Statistics of times of day."""
 
     def column(self, type_: pa.DataType, n: int, sample: pa.ChunkedArray) -> Column:
         """Return a column of times of day."""
@@ -127,11 +127,11 @@ THURSDAY = 3  # the weekday of 1970-01-01
 
 
 @dataclass(frozen=True)
-class DatetimeColumn(Column, tag="moment"):
-    """Dates and times: the time since the first of them, and phases of what repeats.
+class DatetimeColumn(Column, tag="datetime"):
+    """Dates and times: the time since the first of them, and phases of day, week and year.
 
-    A date comes back as the trend, moved to the nearest time with the right time of day where that
-    is a phase, then rounded to whole steps. Days are those of the column's time zone.
+    A date is decoded as the trend, moved to the nearest time with the right time of day where that
+    is a phase, then rounded to a multiple of the step. Days are those of the column's time zone.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ class DatetimeColumn(Column, tag="moment"):
         The largest natural unit (day, hour, minute, ...) that divides the time from the first to
         every other value, in ticks.
     phases : tuple of str
-        Of ``"day"``, ``"week"`` and ``"year"`` those that the values go round at least once.
+        Of ``"day"``, ``"week"`` and ``"year"`` the periods that the values span at least once.
     """
 
     first: int
@@ -154,28 +154,28 @@ class DatetimeColumn(Column, tag="moment"):
         return (Number(self.name), *(Phase(self.name, period) for period in self.phases))
 
     def encode(self, array: pa.ChunkedArray) -> Array:
-        """Return the steps since the first value, and turns."""
+        """Return the steps since the first value, and phases."""
         time, known = ticks(array.cast(self.type, safe=False))
         local = local_ticks(time, self.type)
         cells = [_signed(time, self.first, self.step)]
-        cells += [turns(local, ticks_per_day(self.type), period) for period in self.phases]
+        cells += [phases_of(local, ticks_per_day(self.type), period) for period in self.phases]
         rows = np.column_stack(cells)
         rows[~known] = np.nan
         return rows
 
     def decode(self, rows: Array) -> pa.Array:
-        """Return the nearest times that fit trend, time of day, and step."""
+        """Return the nearest times that agree with trend, time of day, and step."""
         known = ~np.isnan(rows[:, 0])
         time = self._trend(np.where(known, rows[:, 0], 0))
         local = local_ticks(time, self.type)
         target = local
         if "day" in self.phases:
-            turn = rows[:, 1 + self.phases.index("day")]
-            target = _at_time_of_day(local, turn, ticks_per_day(self.type))
+            phase = rows[:, 1 + self.phases.index("day")]
+            target = _at_time_of_day(local, phase, ticks_per_day(self.type))
         target = _rounded(target, self._origin, self.step)
         time = time + (target - local)
         if getattr(self.type, "tz", None):
-            # On the way the clock may have been put forward or back: once more.
+            # Daylight saving may have changed in between: once more.
             time = time + (target - local_ticks(time, self.type))
         return from_ticks(time, known, self.type)
 
@@ -207,7 +207,7 @@ class DatetimeProfile(ColumnProfile):
         self.divisor = 0
 
     def add(self, array: pa.ChunkedArray) -> None:
-        """Look at the next piece, in which some value is known."""
+        """Add the next piece, in which some value is not missing."""
         time, known = ticks(array)
         time = time[known]
         local = local_ticks(time, array.type)
@@ -227,12 +227,12 @@ class DatetimeProfile(ColumnProfile):
         phases = [
             period
             for period, days in (("day", 1), ("week", 7), ("year", 365))
-            if span >= days * day and len(np.unique(turns(local, day, period))) > 1
+            if span >= days * day and len(np.unique(phases_of(local, day, period))) > 1
         ]
         return DatetimeColumn(self.name, type_, self.low, step, tuple(phases))
 
     def moments(self, column: DatetimeColumn) -> Moments:
-        """Return the moments of the trend in steps; those of phases mean nothing."""
+        """Return the moments of the trend in steps; phases are not scaled."""
         seen, step = self.seen, column.step
         trend = Moments(
             seen.count,
@@ -254,8 +254,8 @@ def local_ticks(time: Ticks, type_: pa.DataType) -> Ticks:
     return local
 
 
-def turns(local: Ticks, day: int, period: str) -> Array:
-    """Return the share that has passed of the day, the days of the week, or the year.
+def phases_of(local: Ticks, day: int, period: str) -> Array:
+    """Return phases: the fraction that has passed of the day, the days of the week, or the year.
 
     Parameters
     ----------
@@ -282,18 +282,18 @@ def _ticks_since(time: Ticks, first: int) -> NDArray[np.uint64]:
 
 
 def _signed(time: Ticks, first: int, step: int) -> Array:
-    """Return the steps from a value on, exactly where they are whole."""
-    whole, rest = np.divmod(_ticks_since(time, first), np.uint64(step))
-    return np.where(time < first, -1.0, 1.0) * (whole + rest / step)
+    """Return the steps from a value on, exactly where they are integers."""
+    quotient, rest = np.divmod(_ticks_since(time, first), np.uint64(step))
+    return np.where(time < first, -1.0, 1.0) * (quotient + rest / step)
 
 
-def _at_time_of_day(local: Ticks, turn: Array, day: int) -> Ticks:
-    """Return the times nearest to those given at which the day has turned so far, if known."""
-    ahead = (turn * day - local % day + day / 2) % day - day / 2
+def _at_time_of_day(local: Ticks, phase: Array, day: int) -> Ticks:
+    """Return the nearest times that have this phase of the day, where it is not missing."""
+    ahead = (phase * day - local % day + day / 2) % day - day / 2
     return local + np.rint(np.nan_to_num(ahead)).astype(np.int64)
 
 
 def _rounded(local: Ticks, origin: int, step: int) -> Ticks:
-    """Return the nearest times that are whole steps away from an origin."""
+    """Return the nearest times that are a multiple of the step away from an origin."""
     over = (local % step - origin % step) % step
     return local - over + np.where(2 * over >= step, step, 0)
