@@ -604,7 +604,7 @@ def load(path: str | Path, network: tuple[object, object] | None = None) -> Auto
         )
     try:
         settings = {name: Part.parsed(value) for name, value in description["settings"].items()}
-        estimator = Autoencoder(**settings)
+        estimator = Autoencoder().set_params(**settings)
         custom = None if network is None else CustomNetwork.of(network)
         estimator.fitted_ = Fitted.restored(tensors, description, custom)
     except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:

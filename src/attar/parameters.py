@@ -1,7 +1,8 @@
-"""Parameters as scikit-learn knows them, that reach into the parts of an estimator."""
+"""scikit-learn's parameters, which reach into the parts of an estimator."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, Self
 
 import numpy as np
@@ -12,8 +13,12 @@ from attar.parts import Part, by_part
 from attar.plan import PARTS
 
 
-class Parameters(BaseEstimator):
-    """An estimator whose settings may be parts, or names that stand for parts."""
+class Parameters(BaseEstimator, ABC):
+    """An estimator whose settings may be parts, or names of parts; abstract."""
+
+    @abstractmethod
+    def fit(self, X: Any) -> Self:
+        """Fit the estimator to data."""
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the settings, those of parts as ``part__setting`` too."""
@@ -55,7 +60,7 @@ class Parameters(BaseEstimator):
                 resolve(value)
 
     def _part(self, name: str) -> Part | None:
-        """Return the part that a setting stands for, if it stands for one yet."""
+        """Return the part that a setting names, if it names one."""
         value = getattr(self, name)
         try:
             return PARTS[name](value) if name in PARTS else None

@@ -1,4 +1,4 @@
-"""Parts are specs: small frozen dataclasses that hold hyperparameters and build modules.
+"""Parts are specs: small frozen dataclasses of hyperparameters that build modules.
 
 A part compares, prints, and goes to JSON and back; it never holds weights. The direct subclasses
 of :class:`Part` (``Code``, ``Likelihood``, ...) are families; a part is known inside its family by
@@ -21,19 +21,27 @@ FAMILIES: dict[str, type[Part]] = {}
 
 
 class Part(ABC):
-    """A frozen bundle of hyperparameters that builds a module.
+    """A frozen dataclass of hyperparameters that builds a module; abstract, and so is each family.
 
     Attributes
     ----------
     needs, provides : frozenset of str
-        Capabilities that this part asks of the others, and offers to them.
+        Capabilities that this part requires of the others, and offers to them.
+
+    Examples
+    --------
+    >>> from attar.codes import Gaussian
+    >>> Gaussian(beta=2.0).replace(beta=4.0)
+    Gaussian(beta=4.0, prior=StandardNormal())
+    >>> Gaussian.from_json(Gaussian(beta=2.0).to_json()) == Gaussian(beta=2.0)
+    True
     """
 
     needs: ClassVar[frozenset[str]] = frozenset()
     provides: ClassVar[frozenset[str]] = frozenset()
     family: ClassVar[str]
     name: str
-    members: ClassVar[dict[str, Callable[[], Any]]]
+    members: ClassVar[dict[str, Callable[[], Part]]]
 
     def __init_subclass__(cls, name: str = "") -> None:
         if Part in cls.__bases__:
@@ -44,7 +52,7 @@ class Part(ABC):
             cls.members[name] = cls
 
     def __new__(cls, *args: object, **settings: object) -> Self:
-        # A family has no name, only its members do.
+        """Refuse to make an instance of a family: only its members have names."""
         if not hasattr(cls, "name"):
             raise TypeError(f"{cls.__name__} is abstract: use one of its members.")
         return super().__new__(cls)
@@ -60,12 +68,13 @@ class Part(ABC):
         """
         if name not in cls.members:
             raise unknown(cls.family, name, cls.members)
-        part: Self = cls.members[name]()
+        part = cls.members[name]()
+        assert isinstance(part, cls)
         return part
 
     @classmethod
     def resolve(cls, choice: object) -> Self:
-        """Return the part that a user means by a name or by a part of this family.
+        """Return the part of a name, or the part itself if it is of this family.
 
         Raises
         ------
@@ -77,20 +86,20 @@ class Part(ABC):
         if isinstance(choice, str):
             return cls.named(choice)
         raise SettingError(
-            f"{choice!r} is no {cls.family}: give a name ({', '.join(sorted(cls.members))}) "
+            f"{choice!r} is not a {cls.family}: give a name ({', '.join(sorted(cls.members))}) "
             f"or an instance of attar's {cls.__name__}."
         )
 
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
+    def get_params(self, deep: bool = True) -> dict[str, object]:
         """Return the hyperparameters, those of inner parts as ``inner__name`` too."""
-        params = {field.name: getattr(self, field.name) for field in _fields(self)}
+        params: dict[str, object] = {f.name: getattr(self, f.name) for f in _fields(self)}
         if deep:
             for key, value in list(params.items()):
                 if isinstance(value, Part):
                     params |= {f"{key}__{k}": v for k, v in value.get_params().items()}
         return params
 
-    def replace(self, **changes: Any) -> Self:
+    def replace(self, **changes: object) -> Self:
         """Return a copy with some hyperparameters changed; ``inner__name`` reaches inner parts.
 
         Raises
@@ -102,7 +111,7 @@ class Part(ABC):
         for head, settings in inner.items():
             part = direct.get(head, getattr(self, head))
             if not isinstance(part, Part):
-                raise SettingError(f"{head!r} of {self!r} is no part, so it has no settings.")
+                raise SettingError(f"{head!r} of {self!r} is not a part, so it has no settings.")
             direct[head] = part.replace(**settings)
         return dataclasses.replace(self, **direct)  # type: ignore[type-var]
 
@@ -128,28 +137,31 @@ class Part(ABC):
     def __sklearn_clone__(self) -> Self:
         return self  # frozen: a copy would be the same thing
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return the part as plain JSON data."""
         fields = {field.name: _plain(getattr(self, field.name)) for field in _fields(self)}
         return {"part": f"{self.family}/{self.name}", **fields}
 
-    @staticmethod
-    def from_json(data: dict[str, Any]) -> Any:
-        """Return the part that :meth:`to_json` wrote down.
+    @classmethod
+    def from_json(cls, data: Mapping[str, object]) -> Self:
+        """Return the part that :meth:`to_json` described.
 
         Raises
         ------
         SettingError
-            If the data names a part or a setting that does not exist.
+            If the data names a part or a setting that does not exist, or one of another family.
         """
         family, _, name = str(data.get("part")).partition("/")
         if family not in FAMILIES:
             raise unknown("family of parts", family, FAMILIES)
         settings = {key: Part.parsed(value) for key, value in data.items() if key != "part"}
-        return FAMILIES[family].named(name).replace(**settings)
+        part = FAMILIES[family].named(name).replace(**settings)
+        if not isinstance(part, cls):
+            raise SettingError(f"{part!r} is not a {cls.family}.")
+        return part
 
     @staticmethod
-    def parsed(value: Any) -> Any:
+    def parsed(value: object) -> object:
         """Return a value from JSON data: a part, a tuple, or what it is."""
         if isinstance(value, dict) and "part" in value:
             return Part.from_json(value)
@@ -159,17 +171,17 @@ class Part(ABC):
 
 
 def by_part(
-    params: Mapping[str, Any], known: Collection[str], whose: str
-) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """Return the parameters of one's own, and those of each part, given as ``part__name``.
+    params: Mapping[str, object], known: Collection[str], whose: str
+) -> tuple[dict[str, object], dict[str, dict[str, object]]]:
+    """Return a part's own parameters, and those of its inner parts, given as ``part__name``.
 
     Raises
     ------
     SettingError
         If one is not known; the nearest name is suggested.
     """
-    own: dict[str, Any] = {}
-    inner: dict[str, dict[str, Any]] = {}
+    own: dict[str, object] = {}
+    inner: dict[str, dict[str, object]] = {}
     for key, value in params.items():
         head, _, tail = key.partition("__")
         if head not in known:
@@ -185,7 +197,7 @@ def _fields(part: Part) -> tuple[dataclasses.Field[Any], ...]:
     return dataclasses.fields(part)  # type: ignore[arg-type]
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     if isinstance(value, Part):
         return value.to_json()
     if isinstance(value, tuple):

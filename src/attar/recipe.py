@@ -19,20 +19,20 @@ from attar.penalties import Penalty
 from attar.priors import Prior
 from attar.sampling import Sampler
 
-# What another part may need of a code, in words.
+# What a part may need of the code, in words.
 NEEDS = {
-    "point": "a code without chance",
+    "point": "a deterministic code",
     "density": "a code with a density",
-    "moments": "a code that is a gaussian for each row",
+    "moments": "a code with a Gaussian posterior",
     "prior": "a code with a prior",
     "draws": "a code with a prior",
-    "symbols": "a code of symbols",
-    "metric": "a code with a metric",
+    "symbols": "a discrete code",
+    "metric": "a code with a Riemannian metric",
     "sphere": "a code on a sphere",
     "ball": "a code in a ball",
 }
 
-# What a prior gives that was chosen for the code; draws, one of the code's own as well.
+# What any prior set on the code satisfies; "draws" also a code with a fixed prior of its own.
 PRIOR = {"prior", "draws"}
 
 FAMILIES: dict[str, type[Part]] = {
@@ -52,19 +52,32 @@ class Recipe(Part, name="recipe"):
     Parameters
     ----------
     code : Code
-        How features become a code, and what it costs.
+        How features become a code, and its rate.
     corruption : Corruption or None
-        What is done to the input before encoding, in training.
+        Noise on the input in training.
     penalties : tuple of Penalty
-        What is punished besides error and rate.
+        Terms of the loss besides distortion and rate.
     bound : Bound
-        How the likelihoods and rates of several draws become a loss.
+        How the log-likelihoods and rates of several samples become a loss.
     condition : Condition or None
-        How a condition given beside the data is told to the encoder.
+        How the encoder uses a condition that is given beside the data.
     likelihood : Likelihood or None
-        What the variant measures error by, where that is part of its idea.
+        The reconstruction loss, where the variant prescribes one.
     sampler : Sampler or None
-        Where new codes come from, where that is part of its idea.
+        The distribution of new codes, where the variant prescribes one.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from attar.codes import Gaussian
+    >>> from attar.likelihoods import Bernoulli
+    >>> from attar.networks import Linear
+    >>> recipe = Recipe(Gaussian(beta=4.0))
+    >>> recipe.replace(code__beta=2.0)
+    Recipe(code=Gaussian(beta=2.0, prior=StandardNormal()), ...sampler=None)
+    >>> objective = recipe.build((8,), 3, Linear(), Bernoulli())
+    >>> objective.model.decode(torch.zeros(1, 3)).shape
+    torch.Size([1, 8])
     """
 
     code: Code = field(default_factory=Point)
@@ -86,7 +99,7 @@ class Recipe(Part, name="recipe"):
     ) -> Objective:
         """Return the objective, and in it the model, for rows of a shape.
 
-        With ``missing`` the encoder is told which cells are observed.
+        With ``missing`` the encoder also gets the mask of observed cells.
 
         Raises
         ------
@@ -94,10 +107,10 @@ class Recipe(Part, name="recipe"):
             If the parts don't fit together.
         """
         self.check()
-        seen = (2 * shape[0], *shape[1:]) if missing else shape
+        encoder_shape = (2 * shape[0], *shape[1:]) if missing else shape
         code, width = self.code, self.code.width(code_size)
         model = Model(
-            network.encoder(seen, width),
+            network.encoder(encoder_shape, width),
             code.build(code_size, shape),
             network.decoder(
                 code.decoder_width(code_size) + condition_size, likelihood.parameters(shape)
@@ -113,26 +126,26 @@ class Recipe(Part, name="recipe"):
 
     @classmethod
     def resolve(cls, choice: object) -> Self:
-        """Return the recipe that a user means, whose parts must be parts.
+        """Return the recipe that a user means by its name or as it is.
 
         Raises
         ------
         SettingError
-            If it is no recipe, or a part of it is something else, such as a name.
+            If it is no recipe, or one of its fields is not a part.
         """
         recipe = super().resolve(choice)
         for name, family in FAMILIES.items():
             part = getattr(recipe, name)
             if not isinstance(part, family) and (part is not None or name in ("code", "bound")):
                 raise SettingError(
-                    f"The {name} of a recipe must be a {family.__name__} of attar's, not {part!r}."
+                    f"The {name} of a recipe must be a {family.__name__}, not {part!r}."
                 )
         given = recipe.penalties
         if not isinstance(given, tuple | list) or not all(
             isinstance(part, Penalty) for part in given
         ):
             raise SettingError(
-                f"The penalties of a recipe must be a tuple of attar's penalties, not {given!r}."
+                f"The penalties of a recipe must be a tuple of penalties, not {given!r}."
             )
         return recipe
 
@@ -151,7 +164,7 @@ class Recipe(Part, name="recipe"):
                 if not _has(self.code, need):
                     fitting = ", ".join(_quoted_codes(need))
                     if part is self.sampler:
-                        fitting += ", or sample by 'mixture' instead"
+                        fitting += ", or use sampler='mixture'"
                     raise SettingError(
                         f"The {part.family} {part.name!r} needs {NEEDS[need]}, but the code "
                         f"{self.code.name!r} is none: use it with {fitting}."
@@ -162,27 +175,18 @@ class Recipe(Part, name="recipe"):
             raise SettingError(
                 f"The penalty {twice!r} is given more than once: give it once, with one weight."
             )
-        asking: list[Code | Prior] = [self.code, *_priors(self.code)]
-        for asks in asking:
-            if self.condition is not None and asks.encodes:
+        encoders: list[Code | Prior] = [self.code, *_priors(self.code)]
+        for encoder in encoders:
+            if self.condition is not None and encoder.encodes:
                 raise SettingError(
-                    f"The {asks.family} {asks.name!r} encodes rows of its own, of which no "
-                    "condition is known: use another, or fit without a condition."
+                    f"The {encoder.family} {encoder.name!r} encodes rows of its own, which have no "
+                    "condition: use another, or fit without a condition."
                 )
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the table.
-
-    Attributes
-    ----------
-    recipe : Recipe
-    summary : str
-        What it is, in one line.
-    citation : str
-        Where it was published.
-    """
+    """A row of the table: a recipe, what it is in one line, and where it was published."""
 
     recipe: Recipe
     summary: str
@@ -201,5 +205,5 @@ def _has(code: Code, need: str) -> bool:
 
 def _quoted_codes(need: str) -> list[str]:
     """Return the names of the codes that have what is needed, quoted."""
-    found = [f"{name!r}" for name, code in sorted(Code.members.items()) if _has(code(), need)]
+    found = [f"{name!r}" for name in sorted(Code.members) if _has(Code.named(name), need)]
     return [*found, "'point' with prior='standard-normal'"] if need in PRIOR else found
