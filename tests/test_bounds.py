@@ -8,8 +8,7 @@ from torch.distributions import MultivariateNormal
 from attar.bounds import Capacity, Combined, Elbo, ImportanceWeighted, Multiple, Partial
 from attar.codes import Code, Gaussian, Point
 from attar.errors import SettingError
-from attar.likelihoods import Bernoulli, LearnedGaussian
-from attar.likelihoods import FixedGaussian
+from attar.likelihoods import Bernoulli, FixedGaussian, LearnedGaussian
 from attar.networks import Linear, Mlp
 from attar.penalties import CodeNorm
 from attar.priors import Mixture, NormalizingFlow, Vamp
@@ -44,7 +43,7 @@ def test_the_evidence_bound_is_distortion_and_weighted_rate(draws):
 
 
 @pytest.mark.parametrize(("share", "target"), [(0.0, 0.0), (0.375, 10.0), (0.75, 20.0), (1, 20.0)])
-def test_the_rate_is_drawn_to_a_capacity_that_grows(draws, share, target):
+def test_the_target_of_the_rate_grows_to_the_capacity(draws, share, target):
     log_likelihood, coded = draws
     expected = -log_likelihood.mean() + 5 * abs(coded.rate.mean() - target)
     assert value(Capacity(20.0), draws, 5.0, share) == pytest.approx(expected.item(), rel=1e-12)
@@ -67,11 +66,11 @@ def test_weighted_bounds_are_their_formulas(draws):
     [ImportanceWeighted(1), Multiple(K, 1), Combined(1.0, K), Combined(0.3, 1), Partial(1, 1)],
     ids=repr,
 )
-def test_where_nothing_is_weighed_the_rate_has_its_weight_in_any_bound(draws, bound):
+def test_without_importance_weights_any_bound_is_the_elbo(draws, bound):
     log_likelihood, coded = draws
-    few = slice(bound.draws)
-    log_q, log_p = coded.log_q[few], coded.log_p[few]
-    given = log_likelihood[few], Coded(coded.z[few], log_q - log_p, log_q, log_p)
+    first = slice(bound.draws)
+    log_q, log_p = coded.log_q[first], coded.log_p[first]
+    given = log_likelihood[first], Coded(coded.z[first], log_q - log_p, log_q, log_p)
     assert value(bound, given, 3.0) == pytest.approx(value(Elbo(), given, 3.0), rel=1e-12)
 
 
@@ -95,7 +94,7 @@ def gradients(objective, trace):
     [Elbo(), Capacity(), ImportanceWeighted(7), Multiple(3, 4), Combined(0.3, 7), Partial(3, 4)],
     ids=lambda part: part.name,
 )
-def test_the_written_down_gradient_is_that_of_autograd(bound, likelihood):
+def test_the_closed_form_gradient_is_that_of_autograd(bound, likelihood):
     objective = objective_of(bound, likelihood)
     x = torch.rand(4, 6, dtype=DOUBLE)
     noise = torch.randn(bound.draws, 4, 2, dtype=DOUBLE)
@@ -150,19 +149,19 @@ def test_a_penalty_has_its_own_gradient_beside_any_bound(variance):
 
 
 @pytest.mark.parametrize("variance", [1e-5, 1e-7])
-def test_the_encoder_learns_from_each_bound_where_draws_are_worlds_apart(variance):
+def test_the_encoder_learns_from_each_bound_where_draws_differ_by_orders_of_magnitude(variance):
     x, noise = torch.rand(4, 6), torch.randn(12, 4, 2)
     objective = objective_of(Partial(3, 4), FixedGaussian(variance))
     objective.model.float()
-    learnt = []
+    found = []
     for bound in (Partial(3, 4), Multiple(3, 4)):
         objective.bound = bound
         trace = objective.model(Batch(x, x), noise)
-        learnt.append(gradients(objective, trace))
+        found.append(gradients(objective, trace))
     # The best draw of a group may weigh nothing beside that of another.
     best = trace.log_likelihood.reshape(3, 4, 4).amax(1)
     assert (best.amax(0) - best.amin(0)).max() > 200
-    partial, many = learnt
+    partial, many = found
     for name in (name for name in partial if name.startswith("encoder")):
         error = (partial[name] - many[name]).norm() / many[name].norm()
         assert error < 1e-4
@@ -190,13 +189,13 @@ def test_the_importance_weighted_bound_rises_to_the_true_likelihood_of_a_linear_
 
 
 @pytest.mark.parametrize("bound", [ImportanceWeighted(0), Multiple(2, 0), Partial(True, 2)])
-def test_draws_are_whole_numbers_above_zero(bound):
+def test_the_number_of_draws_is_a_positive_integer(bound):
     with pytest.raises(SettingError, match="an integer above 0"):
         _ = bound.draws
 
 
 @pytest.mark.parametrize("nats", [-1.0, math.nan, math.inf])
-def test_a_capacity_is_a_number_of_nats(nats):
+def test_a_capacity_is_not_negative(nats):
     with pytest.raises(SettingError, match=r"nats of .* must be 0 or a number above"):
         _ = Capacity(nats).draws
 

@@ -21,7 +21,7 @@ def conditional():
     return ae.fit(X[:1200], condition=Y[:1200])
 
 
-def test_a_joined_condition_begins_by_changing_nothing_and_then_may():
+def test_a_joined_condition_starts_as_the_identity():
     module = Joined(8).build(5, 3)
     features, condition = torch.randn(4, 5), torch.randn(4, 3)
     assert torch.equal(module(features, condition), features)
@@ -31,23 +31,23 @@ def test_a_joined_condition_begins_by_changing_nothing_and_then_may():
 
 
 @pytest.mark.parametrize("labels", [np.array([3, 1, 3]), ["c", "a", "c"], pd.Series([3, 1, 3])])
-def test_labels_become_a_number_for_each_of_them(labels):
-    told = ConditionEncoder.fit(labels, 3)
-    assert told.size == 2
-    assert told.prepare(labels, 3).tolist() == [[0, 1], [1, 0], [0, 1]]
-    assert told.prepare(labels[:1], 2).tolist() == [[0, 1], [0, 1]]
-    assert told.prepare(labels[1], 1).tolist() == [[1, 0]]
+def test_labels_are_one_hot_encoded(labels):
+    encoder = ConditionEncoder.fit(labels, 3)
+    assert encoder.size == 2
+    assert encoder.prepare(labels, 3).tolist() == [[0, 1], [1, 0], [0, 1]]
+    assert encoder.prepare(labels[:1], 2).tolist() == [[0, 1], [0, 1]]
+    assert encoder.prepare(labels[1], 1).tolist() == [[1, 0]]
 
 
-def test_a_table_becomes_standard_numbers_and_levels():
+def test_a_table_is_standardized_and_one_hot_encoded():
     table = pd.DataFrame({"size": [0.5, 1.5, 2.5, np.nan], "kind": list("abaa")})
-    told = ConditionEncoder.fit(table, 4)
-    numbers = told.prepare(table, 4)
+    encoder = ConditionEncoder.fit(table, 4)
+    encoded = encoder.prepare(table, 4)
     sizes = (table["size"] - table["size"].mean()) / table["size"].std(ddof=0)
-    np.testing.assert_allclose(numbers[:, 0], sizes.fillna(0), rtol=1e-5, atol=1e-6)
-    assert numbers[:, 1:].tolist() == [[1, 0], [0, 1], [1, 0], [1, 0]]
-    back = ConditionEncoder.restored(told.to_json(), told.tensors())
-    assert torch.equal(back.prepare(table, 4), numbers)
+    np.testing.assert_allclose(encoded[:, 0], sizes.fillna(0), rtol=1e-5, atol=1e-6)
+    assert encoded[:, 1:].tolist() == [[1, 0], [0, 1], [1, 0], [1, 0]]
+    restored = ConditionEncoder.restored(encoder.to_json(), encoder.tensors())
+    assert torch.equal(restored.prepare(table, 4), encoded)
 
 
 def test_new_rows_are_of_the_label_that_is_asked_for(conditional):
@@ -63,20 +63,20 @@ def test_new_rows_are_of_the_label_that_is_asked_for(conditional):
     assert several.shape == (2, 8, 8)
 
 
-def test_a_code_says_what_the_label_does_not(conditional):
-    """Of the codes the digits can hardly be told, since the decoder is told them."""
+def test_the_code_is_nearly_independent_of_the_label(conditional):
+    """The decoder has the label, so the codes need not encode it."""
     plain = attar.Autoencoder("vae", 8, epochs=12, random_state=0, verbose=False).fit(X[:1200])
     from sklearn.linear_model import LogisticRegression
 
-    def told_from(codes, test_codes):
+    def accuracy(codes, test_codes):
         model = LogisticRegression(max_iter=2000).fit(codes, Y[:1200])
         return model.score(test_codes, Y[1200:])
 
-    with_labels = told_from(
+    with_labels = accuracy(
         conditional.transform(X[:1200], condition=Y[:1200]),
         conditional.transform(X[1200:], condition=Y[1200:]),
     )
-    without = told_from(plain.transform(X[:1200]), plain.transform(X[1200:]))
+    without = accuracy(plain.transform(X[:1200]), plain.transform(X[1200:]))
     assert with_labels < without - 0.2
 
 
@@ -86,19 +86,19 @@ def test_a_wrong_label_makes_a_row_less_likely(conditional):
     assert np.mean(right > wrong) > 0.9
 
 
-def test_any_recipe_may_be_told_something_and_keeps_it_in_its_file(tmp_path):
+def test_any_recipe_accepts_a_condition_and_saves_its_encoder(tmp_path):
     ae = attar.Autoencoder("ae", 4, epochs=2, random_state=0, verbose=False)
     ae.fit(X[:300], condition=Y[:300])
-    ae.save(tmp_path / "told.attar")
-    back = attar.load(tmp_path / "told.attar")
+    ae.save(tmp_path / "conditional.attar")
+    restored = attar.load(tmp_path / "conditional.attar")
     given = {"condition": Y[300:320]}
     np.testing.assert_array_equal(
-        back.reconstruct(X[300:320], **given), ae.reconstruct(X[300:320], **given)
+        restored.reconstruct(X[300:320], **given), ae.reconstruct(X[300:320], **given)
     )
-    assert back.evaluate(X[300:320], **given) == ae.evaluate(X[300:320], **given)
+    assert restored.evaluate(X[300:320], **given) == ae.evaluate(X[300:320], **given)
 
 
-def test_a_fit_that_goes_on_is_bound_to_its_condition(tmp_path):
+def test_a_resumed_fit_needs_the_same_condition(tmp_path):
     def fit(labels):
         ae = attar.Autoencoder("conditional", 4, epochs=2, random_state=0, verbose=False)
         return ae.fit(X[:200], condition=labels, checkpoint=tmp_path / "c")
@@ -108,7 +108,7 @@ def test_a_fit_that_goes_on_is_bound_to_its_condition(tmp_path):
         fit(Y[200:400])
 
 
-def test_what_is_missing_or_too_much_is_refused_in_a_sentence(conditional):
+def test_missing_and_unexpected_conditions_are_refused(conditional):
     with pytest.raises(SettingError, match=r"none was given: use fit\(X, condition=...\)"):
         attar.Autoencoder("conditional").fit(X[:50])
     for use in (conditional.transform, conditional.reconstruct, conditional.evaluate):
@@ -125,7 +125,7 @@ def test_what_is_missing_or_too_much_is_refused_in_a_sentence(conditional):
         plain.transform(X[:5], condition=Y[:5])
 
 
-def test_a_condition_that_no_row_had_is_said():
+def test_an_unseen_condition_is_warned_of():
     ae = attar.Autoencoder("conditional", 2, epochs=1, random_state=0, verbose=False)
     ae.fit(X[:50], condition=Y[:50] % 2)
     with pytest.warns(attar.AttarWarning, match="never seen in the fit.*'condition'"):
@@ -133,27 +133,27 @@ def test_a_condition_that_no_row_had_is_said():
 
 
 @pytest.mark.parametrize("given", [2, "2", [2], 2.0])
-def test_a_label_that_is_a_number_may_be_told_as_any(given):
-    prices = np.array([0.5, 2.0, 3.25])
-    told = ConditionEncoder.fit(prices, 3)
-    expected = (2 - prices.mean()) / prices.std()
-    assert told.prepare(given, 1).item() == pytest.approx(expected)
+def test_a_numeric_condition_may_be_given_in_any_form(given):
+    values = np.array([0.5, 2.0, 3.25])
+    encoder = ConditionEncoder.fit(values, 3)
+    expected = (2 - values.mean()) / values.std()
+    assert encoder.prepare(given, 1).item() == pytest.approx(expected)
     with pytest.raises(DataError, match=r"In the condition: .* text such as 'much'"):
-        told.prepare("much", 1)
+        encoder.prepare("much", 1)
 
 
-def test_a_table_of_any_maker_is_a_condition():
+def test_a_table_of_any_library_is_a_condition():
     table = pd.DataFrame({"size": [0.5, 1.5, 2.5, 4.0], "kind": list("abaa")})
-    told = ConditionEncoder.fit(table, 4)
-    expected = told.prepare(table, 4)
+    encoder = ConditionEncoder.fit(table, 4)
+    expected = encoder.prepare(table, 4)
     columns = table.to_dict("list")
     for same in (pa.table(columns), columns):
-        assert torch.equal(told.prepare(same, 4), expected)
+        assert torch.equal(encoder.prepare(same, 4), expected)
         assert torch.equal(ConditionEncoder.fit(same, 4).prepare(same, 4), expected)
-    assert torch.equal(told.prepare({"size": 1.5, "kind": "b"}, 1), expected[1:2])
+    assert torch.equal(encoder.prepare({"size": 1.5, "kind": "b"}, 1), expected[1:2])
 
 
 @pytest.mark.parametrize("given", [np.ones((3, 2, 2)), sparse.eye_array(3)])
-def test_what_is_no_table_is_no_condition(given):
+def test_arrays_of_higher_rank_are_refused(given):
     with pytest.raises(DataError, match="condition is labels"):
         ConditionEncoder.fit(given, 3)

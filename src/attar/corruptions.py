@@ -181,7 +181,7 @@ class Patches(Corruption, name="patches"):
     Parameters
     ----------
     share : float
-        The fraction of patches, above 0 and up to 1; rounded to an integer number, at least one.
+        The fraction of patches, above 0 and up to 1; at least one patch.
     size : int
         The length of a patch in pixels or time steps, at most half of the row's; the last patches
         may be shorter.

@@ -14,7 +14,7 @@ from attar.networks import Conv
 from attar.parts import Part
 
 DOUBLE = torch.float64
-CHANCE = np.random.default_rng(0)
+GENERATOR = np.random.default_rng(0)
 
 
 # A mixture of logistics
@@ -54,18 +54,18 @@ def test_a_mixture_is_that_of_differences_of_scipys_distribution():
     np.testing.assert_allclose(module.log_prob(a, x).numpy(), expected, rtol=1e-9, atol=1e-9)
 
 
-def test_the_mean_is_that_of_logistics_cut_off_at_0_and_1():
+def test_the_mean_is_that_of_logistics_clipped_at_0_and_1():
     module, a = mixture(2, 256, (1, 1, 2), spread=2.0)
     logits, shifts, log_scales = np.moveaxis(a.numpy().reshape(2, 3, 3, 2, 1, 1, 2), 2, 0)
     means = shifts + np.array([1, 3])[:, None, None, None] / 4
     scales, shares = 1e-3 + np.exp(log_scales) / 2, special.softmax(logits, 2)
 
-    def cut_off(mean, scale):
+    def clipped(mean, scale):
         above = stats.logistic(mean, scale).sf
         around = [x for x in (mean - scale, mean, mean + scale) if 0 < x < 1]
         return integrate.quad(above, 0, 1, points=around, epsabs=1e-13)[0]
 
-    expected = (shares * np.vectorize(cut_off)(means, scales)).sum(2)
+    expected = (shares * np.vectorize(clipped)(means, scales)).sum(2)
     np.testing.assert_allclose(module.mean(a).numpy(), expected, rtol=1e-9)
     np.testing.assert_allclose(module.mean(a[0]).numpy(), expected[0], rtol=1e-9)
 
@@ -150,9 +150,9 @@ def ssim_by_hand(one, other, weights=(1.0,), side=11, deviation=1.5):
 
 
 def pair(*shape):
-    image = ndimage.gaussian_filter(CHANCE.random(shape), [0] * (len(shape) - 2) + [2, 2])
+    image = ndimage.gaussian_filter(GENERATOR.random(shape), [0] * (len(shape) - 2) + [2, 2])
     image = (image - image.min()) / (image.max() - image.min())
-    return image, (image + 0.2 * CHANCE.normal(size=shape)).clip(0, 1)
+    return image, (image + 0.2 * GENERATOR.normal(size=shape)).clip(0, 1)
 
 
 PUBLISHED = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
@@ -199,13 +199,13 @@ def test_the_rest_of_the_share_is_absolute_error():
     torch.testing.assert_close(mixed, 0.84 * all_of_it + 0.16 * error)
 
 
-def test_the_image_is_cut_off_where_no_pixel_can_be():
+def test_the_image_is_clipped_where_no_pixel_can_be():
     a = torch.tensor([-0.5, 0.0, 0.3, 1.0, 1.7]).reshape(1, 1, 1, 1, 5)
     mean = MultiScaleSimilarity().build().mean(a)
     assert torch.equal(mean.flatten(), torch.tensor([0.0, 0.0, 0.3, 1.0, 1.0]))
 
 
-def test_more_noise_is_less_alike():
+def test_more_noise_is_less_similar():
     one, _ = pair(1, 1, 32, 32)
     x, noise = torch.from_numpy(one), torch.randn(1, 1, 32, 32, dtype=DOUBLE)
     found = [ms_ssim(x + s * noise, x).item() for s in (0.0, 0.05, 0.1, 0.2, 0.4)]
@@ -232,7 +232,7 @@ def test_gradients_of_similarity_are_those_of_finite_differences():
         assert gradcheck(lambda a: module.log_prob(a, one), (start[None].requires_grad_(),))
 
 
-def test_an_image_is_learnt_from_its_own_opposite():
+def test_optimization_recovers_an_image_from_its_negative():
     one, _ = pair(1, 1, 16, 16)
     x = torch.from_numpy(one)
     a = (1 - x)[None].requires_grad_()
@@ -267,7 +267,7 @@ def test_a_share_out_of_range_is_refused(share):
 
 
 @pytest.mark.parametrize("part", [LogisticMixture(3, 17), MultiScaleSimilarity(0.5)])
-def test_likelihoods_of_images_come_back_from_json(part):
+def test_likelihoods_of_images_survive_json(part):
     assert Part.from_json(json.loads(json.dumps(part.to_json()))) == part
     assert "unit-interval" in part.needs
     assert ("complete" in part.needs) == isinstance(part, MultiScaleSimilarity)

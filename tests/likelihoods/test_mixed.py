@@ -14,7 +14,7 @@ from attar.likelihoods import (
     Categorical,
     Circular,
     Discretized,
-    Gaussian,
+    FixedGaussian,
     Huber,
     Laplace,
     LearnedGaussian,
@@ -32,8 +32,8 @@ DOUBLE = torch.float64
 COLUMNS = [
     Bernoulli(),
     BernoulliProbability(),
-    Gaussian(),
-    Gaussian(0.25),
+    FixedGaussian(),
+    FixedGaussian(0.25),
     Laplace(0.5),
     Huber(2.0),
     Poisson(),
@@ -57,8 +57,8 @@ def rows(columns, samples=2, n=5):
 
 
 def alone(column):
-    """The column's likelihood as it is in a table: a learnt variance has its floor there."""
-    return type(column).together([column]).double()
+    """The column's likelihood as it is in a table: a trained variance has its floor there."""
+    return type(column).build_columns([column]).double()
 
 
 @given(TABLES)
@@ -83,12 +83,12 @@ def test_a_table_is_its_columns_side_by_side(columns):
 
 
 @given(TABLES)
-def test_a_table_comes_back_from_json(columns):
+def test_a_table_survives_json(columns):
     part = Mixed(columns)
-    back = Part.from_json(json.loads(json.dumps(part.to_json())))
-    assert back == part
-    assert hash(back) == hash(part)
-    assert back.build().state_dict().keys() == part.build().state_dict().keys()
+    restored = Part.from_json(json.loads(json.dumps(part.to_json())))
+    assert restored == part
+    assert hash(restored) == hash(part)
+    assert restored.build().state_dict().keys() == part.build().state_dict().keys()
 
 
 def test_a_table_is_the_sum_of_torchs_distributions():
@@ -137,7 +137,7 @@ def test_each_column_learns_its_own_variance():
     torch.testing.assert_close(found.detach(), expected, rtol=1e-5, atol=0)
 
 
-def test_a_column_that_is_told_exactly_cannot_earn_without_end():
+def test_an_exactly_predicted_column_has_a_bounded_likelihood():
     module = Mixed((LearnedGaussian(),)).build().double()
     for log_variance in (-20.0, -1e3):
         torch.nn.init.constant_(module.groups[0].log_variance, log_variance)
@@ -150,7 +150,7 @@ def test_a_column_that_is_told_exactly_cannot_earn_without_end():
 def test_columns_of_a_type_are_computed_together():
     columns = (LearnedGaussian(), Categorical(12), Bernoulli(), Discretized(0.1), Circular())
     more = tuple(
-        column.replace(levels=8 + i % 8)
+        column.replace(categories=8 + i % 8)
         if isinstance(column, Categorical)
         else column.replace(width=0.1 + i)
         if isinstance(column, Discretized)
@@ -161,13 +161,13 @@ def test_columns_of_a_type_are_computed_together():
     assert len(Mixed(more).build().groups) == len(Mixed(columns).build().groups) == 5
 
 
-def test_a_category_of_many_levels_does_not_make_the_small_ones_large():
+def test_a_column_of_many_categories_does_not_pad_the_small_ones():
     part = Mixed((*[Categorical(2)] * 50, Categorical(3000), *[Categorical(9)] * 20))
     padded = sum(math.prod(group.padded) for group in part.build().groups)
     assert padded < 4 * part.parameters((3280,))[0]
 
 
-def test_only_learnt_scales_are_kept_in_a_file():
+def test_only_trained_scales_are_saved():
     part = Mixed(tuple(COLUMNS))
     state = part.build().state_dict()
     assert {key.rpartition(".")[-1] for key in state} == {"log_variance", "log_scale"}
@@ -178,7 +178,7 @@ def test_only_learnt_scales_are_kept_in_a_file():
     assert not torch.equal(other.double().log_prob(a, x), part.build().double().log_prob(a, x))
 
 
-def test_missing_cells_cost_nothing_and_teach_nothing():
+def test_missing_cells_have_no_loss_and_no_gradient():
     x_observed = torch.rand(6, sum(c.cells for c in COLUMNS)) < 0.5
     a = (30 * torch.randn(1, *x_observed.shape)).requires_grad_()
     module = Mixed(tuple(COLUMNS)).build()
@@ -195,7 +195,7 @@ def test_missing_cells_cost_nothing_and_teach_nothing():
 
 @pytest.mark.parametrize("shape", [(4,), (6,), (5, 1), (1, 5)])
 def test_columns_that_do_not_take_the_whole_row_are_refused(shape):
-    part = Mixed((Categorical(2), Circular(), Gaussian()))
+    part = Mixed((Categorical(2), Circular(), FixedGaussian()))
     assert part.parameters((5,)) == (5,)
     with pytest.raises(SettingError, match=r"The 3 columns .* take 5 prepared cells, but .*shape"):
         part.parameters(shape)
@@ -207,10 +207,10 @@ def test_a_table_without_columns_fits_no_row():
 
 
 @pytest.mark.parametrize(
-    "part", [Multinomial(), LogisticMixture(), MultiScaleSimilarity(), Mixed((Gaussian(),))]
+    "part", [Multinomial(), LogisticMixture(), MultiScaleSimilarity(), Mixed((FixedGaussian(),))]
 )
-def test_what_describes_whole_rows_is_no_column(part):
-    table = Mixed((Gaussian(), part))
+def test_a_likelihood_of_whole_rows_is_no_column(part):
+    table = Mixed((FixedGaussian(), part))
     for refused in (table.build, lambda: table.parameters((2,))):
         with pytest.raises(
             SettingError, match="cannot describe a column of the likelihood 'mixed'"
@@ -219,7 +219,7 @@ def test_what_describes_whole_rows_is_no_column(part):
 
 
 @pytest.mark.parametrize(
-    "column", [Gaussian(-1.0), StudentT(0.0), Discretized(0.0), Categorical(0), Laplace(0.0)]
+    "column", [FixedGaussian(-1.0), StudentT(0.0), Discretized(0.0), Categorical(0), Laplace(0.0)]
 )
 def test_a_column_out_of_range_is_refused(column):
     with pytest.raises(SettingError, match=r"must be an? (integer|number) above 0"):

@@ -18,7 +18,7 @@ SIZES = st.integers(1, 21)
     stages=st.lists(st.integers(1, 6), max_size=3),
     normalization=st.booleans(),
 )
-def test_images_of_any_size_come_back_in_their_own(channels, height, width, stages, normalization):
+def test_images_of_any_size_are_reconstructed_in_it(channels, height, width, stages, normalization):
     network = Conv(tuple(stages), normalization=normalization)
     shape = (channels, height, width)
     encoder, decoder = network.encoder(shape, 5), network.decoder(5, shape)

@@ -10,7 +10,7 @@ from torch import nn
 from attar import SettingError
 from attar.networks import Gru, Tcn, Transformer
 from attar.networks.mlp import Shortcut
-from attar.networks.sequence import Cut, Joined
+from attar.networks.sequence import FromPatches, ToPatches
 
 EVERY = [
     Tcn((4, 6)),
@@ -44,8 +44,8 @@ def moved(module, by=0.3):
     time=st.integers(1, 40),
     width=st.integers(1, 5),
 )
-def test_series_of_any_length_come_back_in_their_own(network, channels, time, width):
-    encoder = network.encoder((2 * channels, time), width)  # with channels of marks
+def test_series_of_any_length_are_reconstructed_in_it(network, channels, time, width):
+    encoder = network.encoder((2 * channels, time), width)  # with mask channels
     decoder = network.decoder(width, (channels, time))
     features = encoder(torch.randn(2, 2 * channels, time))
     assert features.shape == (2, width)
@@ -67,12 +67,12 @@ def test_it_begins_as_a_linear_map(network, shape):
 
 @each
 def test_a_linear_map_can_be_all_that_principal_components_are(network):
-    # At the start the map from code to series has the rank of the code, and back.
+    # Both initial maps have the rank of the code.
     encoder, decoder = pair(network)
-    there = torch.autograd.functional.jacobian(lambda x: encoder(x[None])[0], torch.zeros(SHAPE))
-    back = torch.autograd.functional.jacobian(lambda z: decoder(z[None])[0], torch.zeros(5))
-    assert torch.linalg.matrix_rank(there.flatten(1)) == 5
-    assert torch.linalg.matrix_rank(back.flatten(0, 1)) == 5
+    encoding = torch.autograd.functional.jacobian(lambda x: encoder(x[None])[0], torch.zeros(SHAPE))
+    decoding = torch.autograd.functional.jacobian(lambda z: decoder(z[None])[0], torch.zeros(5))
+    assert torch.linalg.matrix_rank(encoding.flatten(1)) == 5
+    assert torch.linalg.matrix_rank(decoding.flatten(0, 1)) == 5
 
 
 @each
@@ -94,11 +94,11 @@ def test_a_row_does_not_depend_on_its_neighbours(network):
 
 @each
 def test_equal_seeds_make_equal_weights(network):
-    made = []
+    weights = []
     for _ in range(2):
         torch.manual_seed(7)
-        made.append([*pair(network)[0].parameters(), *pair(network)[1].parameters()])
-    for one, other in zip(*made, strict=True):
+        weights.append([*pair(network)[0].parameters(), *pair(network)[1].parameters()])
+    for one, other in zip(*weights, strict=True):
         assert torch.equal(one, other)
 
 
@@ -136,7 +136,7 @@ def waves(rows):
     [Tcn((16, 32)), Gru(32, patch=4), Transformer(32, heads=4, layers=1, patch=4)],
     ids=lambda network: network.name,
 )
-def test_three_numbers_tell_sinusoids_better_than_four_principal_components(network):
+def test_three_dimensions_encode_sinusoids_better_than_four_principal_components(network):
     x, new = waves(512), waves(256)
     mean = x.flatten(1).mean(0)
     axes = torch.linalg.svd(x.flatten(1) - mean, full_matrices=False)[2][:4]
@@ -156,14 +156,14 @@ def test_three_numbers_tell_sinusoids_better_than_four_principal_components(netw
 class TestTcn:
     @pytest.mark.parametrize("kernel", [1, 3, 5])
     @pytest.mark.parametrize("blocks", [1, 2, 3])
-    def test_a_number_sees_as_far_as_is_said_and_no_gap_between(self, kernel, blocks):
+    def test_the_receptive_field_is_as_documented_without_holes(self, kernel, blocks):
         encoder = Tcn((1,) * blocks, kernel, "identity").encoder((1, 256), 1)
         for parameter in encoder.parameters():
-            nn.init.ones_(parameter)  # so that no two ways cancel
+            nn.init.ones_(parameter)  # so that no two paths cancel
         x = torch.zeros(1, 1, 256, requires_grad=True)
-        number, stride = 128 // 2**blocks, 2**blocks
-        encoder[:blocks](x)[0, 0, number].backward()
-        seen = x.grad[0, 0].nonzero().flatten() - number * stride
+        position, stride = 128 // 2**blocks, 2**blocks
+        encoder[:blocks](x)[0, 0, position].backward()
+        seen = x.grad[0, 0].nonzero().flatten() - position * stride
         reach = (kernel - 1) * (4**blocks - 1) // 3
         assert seen.tolist() == list(range(-reach, reach + 1))
 
@@ -200,7 +200,7 @@ class TestTcn:
         x = torch.randn(5, 1, 32)
         assert torch.equal(encoder(x), encoder(x))
 
-    def test_a_kernel_without_a_middle_is_refused(self):
+    def test_an_even_kernel_is_refused(self):
         with pytest.raises(SettingError, match="kernel of the network 'tcn' must be odd"):
             Tcn(kernel=4).encoder(SHAPE, 3)
 
@@ -226,7 +226,7 @@ class TestGru:
             states.append(h)
         torch.testing.assert_close(encoder.body[:2](x), torch.cat(states, 1))
 
-    def test_what_is_written_follows_from_what_was_before(self):
+    def test_the_decoder_is_causal(self):
         body = moved(Gru(4, patch=2).decoder(3, (2, 11))).body
         z = torch.randn(5, 3)
         before = body(z)
@@ -253,7 +253,7 @@ class TestTransformer:
         x = torch.randn(5, 4, 6, dtype=torch.float64)
         y = layer.norm1(x)
         weights, biases = layer.self_attn.in_proj_weight, layer.self_attn.in_proj_bias
-        # Two heads of three numbers each: (rows, heads, places, 3).
+        # Two heads of three dimensions each: (rows, heads, positions, 3).
         q, k, v = (
             (y @ w.T + b).reshape(5, 4, 2, 3).transpose(1, 2)
             for w, b in zip(weights.chunk(3), biases.chunk(3), strict=True)
@@ -263,28 +263,28 @@ class TestTransformer:
         inner = nn.functional.gelu(layer.linear1(layer.norm2(x_and)))
         torch.testing.assert_close(attention(x), x_and + layer.linear2(inner))
 
-    def test_order_is_known_by_places_alone(self):
+    def test_attention_is_equivariant_to_the_order_of_tokens(self):
         encoder = moved(Transformer(8, heads=2, layers=2, patch=2).encoder((1, 12), 3)).double()
         x = torch.randn(5, 6, 8, dtype=torch.float64)
         order = torch.randperm(6)
         attention = encoder[3]
         torch.testing.assert_close(attention(x[:, order]), attention(x)[:, order])
 
-    def test_heads_that_cannot_share_the_width_are_refused(self):
-        with pytest.raises(SettingError, match="3 heads of the network 'transformer' cannot share"):
+    def test_a_width_that_is_no_multiple_of_the_heads_is_refused(self):
+        with pytest.raises(SettingError, match=r"width .* must be a multiple of its 3 heads"):
             Transformer(64, heads=3).decoder(3, SHAPE)
 
 
 @given(channels=st.integers(1, 4), time=st.integers(1, 20), patch=st.integers(1, 9))
 def test_patches_hold_the_channels_of_their_steps_and_join_again(channels, time, patch):
     x = torch.randn(3, channels, time)
-    cut = Cut(patch)(x)
-    assert cut.shape == (3, math.ceil(time / patch), channels * patch)
-    for number, steps in enumerate(x.split(patch, dim=2)):
-        own = cut[:, number].reshape(3, channels, patch)
+    patches = ToPatches(patch)(x)
+    assert patches.shape == (3, math.ceil(time / patch), channels * patch)
+    for i, steps in enumerate(x.split(patch, dim=2)):
+        own = patches[:, i].reshape(3, channels, patch)
         assert torch.equal(own[..., : steps.shape[2]], steps)
         assert not own[..., steps.shape[2] :].any()
-    assert torch.equal(Joined(channels, time)(cut), x)
+    assert torch.equal(FromPatches(channels, time)(patches), x)
 
 
 @pytest.mark.parametrize("network", [Tcn(), Gru(), Transformer()], ids=lambda part: part.name)

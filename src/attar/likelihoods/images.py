@@ -239,7 +239,7 @@ def window_side(size: int) -> int:
 
 
 def scales(size: int, side: int) -> int:
-    """Return the number of scales at which a window fits into images of a size."""
+    """Return the number of scales whose images the window fits in."""
     return sum(size >> scale >= side for scale in range(len(WEIGHTS)))
 
 

@@ -49,7 +49,7 @@ def test_copies_are_trained_and_the_given_modules_stay_as_they_were():
     network.features(SHAPE)
     copies = network.encoder(SHAPE, 3), network.decoder(3, SHAPE)
     for module in copies:
-        # Trying the modules out leaves no mark on the copies.
+        # Checking the modules does not change the copies.
         for name, tensor in module.state_dict().items():
             if "running_mean" in name:
                 assert not tensor.any()
@@ -61,7 +61,7 @@ def test_copies_are_trained_and_the_given_modules_stay_as_they_were():
             assert torch.equal(tensor, state[name])
 
 
-def test_trying_the_modules_out_draws_nothing():
+def test_checking_the_modules_draws_nothing():
     encoder, decoder = nn.Sequential(nn.Dropout(), nn.Linear(16, 3)), nn.Linear(3, 16)
     network, state = CustomNetwork.of((encoder, decoder)), torch.get_rng_state()
     network.features((16,))
@@ -77,12 +77,12 @@ def test_wrong_shapes_are_refused_in_one_sentence():
     assert str(error.value) == (
         "The encoder gives (3,) for a row of shape (16,), but the code is made from 6 features."
     )
-    with pytest.raises(SettingError, match="The encoder gives nothing for a row of shape"):
+    with pytest.raises(SettingError, match="The encoder gives no tensor for a row of shape"):
         network.encoder((17,), 3)
     with pytest.raises(SettingError) as error:
         network.decoder(3, SHAPE)
     assert str(error.value) == (
-        "The decoder gives (15,) for a code of 3 numbers, but a row of the data has shape "
+        "The decoder gives (15,) for a code of 3 dimensions, but a row of the data has shape "
         "(1, 4, 4)."
     )
     with pytest.raises(SettingError, match="cannot take rows of shape"):
@@ -90,7 +90,7 @@ def test_wrong_shapes_are_refused_in_one_sentence():
 
 
 def test_a_module_that_gives_no_tensor_is_refused():
-    with pytest.raises(SettingError, match="The encoder gives nothing"):
+    with pytest.raises(SettingError, match="The encoder gives no tensor"):
         CustomNetwork.of((nn.LSTM(16, 3), nn.Linear(3, 16))).encoder((16,), 3)
 
 

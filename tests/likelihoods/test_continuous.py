@@ -12,18 +12,33 @@ from torch.autograd import gradcheck
 from torch.nn import functional
 
 from attar import SettingError
-from attar.likelihoods import Categorical, Circular, Discretized, StudentT
+from attar.likelihoods import (
+    Categorical,
+    Circular,
+    Discretized,
+    FixedGaussian,
+    Huber,
+    Laplace,
+    LearnedGaussian,
+    StudentT,
+)
 from attar.parts import Part
 
 DOUBLE = torch.float64
 LEAST = 0.03
-NUMBERS = st.lists(st.floats(-20, 20), min_size=4, max_size=4)
+NUMBERS = st.lists(st.floats(-20, 20), min_size=8, max_size=8)
+UNIT = st.lists(st.floats(0, 1), min_size=8, max_size=8)
 LOG_SCALES = st.floats(-4, 3)
+POSITIVE = st.floats(0.05, 10)
 
 
-def close(found, expected, rtol=1e-11):
+def tensors(*values):
+    return [torch.tensor(numbers, dtype=DOUBLE) for numbers in values]
+
+
+def close(found, expected, rtol=1e-12):
     expected = torch.as_tensor(expected)
-    torch.testing.assert_close(found.detach(), expected, rtol=rtol, atol=1e-11)
+    torch.testing.assert_close(found.detach(), expected, rtol=rtol, atol=1e-12)
 
 
 def built(part, log_scale=0.0):
@@ -34,9 +49,6 @@ def built(part, log_scale=0.0):
 
 def scalar(x):
     return torch.tensor([float(x)], dtype=DOUBLE)
-
-
-# Student's t
 
 
 @given(NUMBERS, NUMBERS, st.floats(0.3, 300), LOG_SCALES)
@@ -52,7 +64,7 @@ def test_students_t_is_torchs_too():
     close(module.log_prob(a, x), distributions.StudentT(2.5, a, scale).log_prob(x))
 
 
-def test_students_scale_is_learnt_as_scipy_finds_it():
+def test_the_trained_scale_of_students_t_is_scipys():
     x = stats.t(4, scale=2.5).rvs(2000, random_state=0)
     module, _ = built(StudentT())
     zeros, targets = torch.zeros(2000, dtype=DOUBLE), torch.from_numpy(x)
@@ -81,35 +93,6 @@ def test_the_mean_of_students_t_is_the_densitys():
 def test_a_freedom_that_is_none_is_refused(freedom):
     with pytest.raises(SettingError, match="must be a number above 0"):
         StudentT(freedom).build()
-
-
-# Whole numbers
-
-
-@given(NUMBERS, NUMBERS, st.sampled_from([0.125, 0.5, 1.0, 4.0]), LOG_SCALES)
-def test_discretized_is_a_difference_of_scipys_distribution(numbers, targets, width, log_scale):
-    a, x = torch.tensor(numbers, dtype=DOUBLE), torch.tensor(targets, dtype=DOUBLE)
-    module, scale = built(Discretized(width), log_scale)
-    # In the upper tail, where the difference of survivals keeps its digits.
-    near = (x - a).abs().numpy() - width / 2
-    log_more = stats.logistic.logsf(near, scale=scale)
-    log_less = stats.logistic.logsf(near + width, scale=scale)
-    close(module.log_prob(a, x), log_more + np.log(-np.expm1(log_less - log_more)), rtol=1e-9)
-
-
-@pytest.mark.parametrize("log_scale", [-9.0, -2.0, 0.0, 2.0])
-def test_the_bins_have_all_of_the_probability(log_scale):
-    module, _ = built(Discretized(0.5), log_scale)
-    x = torch.arange(-1000, 1000, dtype=DOUBLE) / 2
-    for mean in (0.0, 0.1, -0.25, 3.9):
-        assert module.log_prob(scalar(mean), x).exp().sum().item() == pytest.approx(1, abs=1e-12)
-
-
-def test_a_narrow_bin_has_the_density_of_a_logistic():
-    module, scale = built(Discretized(2**-20), -0.5)
-    x = torch.linspace(-9, 9, 50, dtype=DOUBLE)
-    density = module.log_prob(scalar(0.3), x) - math.log(2**-20)
-    close(density, stats.logistic.logpdf(x.numpy(), 0.3, scale), rtol=1e-8)
 
 
 @pytest.mark.parametrize("log_scale", [-60.0, -3.0, 0.0, 20.0])
@@ -151,69 +134,12 @@ class _Alone(torch.nn.Module):
 
 
 @pytest.mark.parametrize("part", [Discretized(0.25), StudentT()], ids=repr)
-def test_a_scale_at_its_floor_can_be_learnt_away_from_it(part):
+def test_a_scale_at_its_floor_has_a_gradient(part):
     module, _ = built(part, math.log(LEAST) - 3)
     module.log_prob(scalar(0), scalar(1)).sum().backward()
     assert module.log_scale.grad.item() > 0.01
     torch.nn.init.constant_(module.log_scale, -1e3)
     assert module.log_prob(scalar(0), scalar(0)).item() < math.log(1 / LEAST)
-
-
-@pytest.mark.parametrize("width", [0.0, -1.0, math.nan, math.inf])
-def test_a_width_of_bins_that_is_none_is_refused(width):
-    with pytest.raises(SettingError, match="must be a number above 0"):
-        Discretized(width).build()
-
-
-# Categories
-
-
-@given(st.integers(1, 9), st.data())
-def test_categorical_is_torchs(levels, data):
-    a = torch.tensor(
-        data.draw(st.lists(st.floats(-50, 50), min_size=levels, max_size=levels)), dtype=DOUBLE
-    )
-    module = Categorical(levels).build()
-    chosen = torch.arange(levels)
-    found = module.log_prob(a.expand(levels, levels), torch.eye(levels, dtype=DOUBLE))
-    close(found.sum(-1), distributions.Categorical(logits=a).log_prob(chosen))
-    close(module.mean(a), distributions.Categorical(logits=a).probs)
-
-
-def test_categorical_is_the_cross_entropy_for_each_sample_of_a_code():
-    a, x = torch.randn(3, 7, 5, dtype=DOUBLE), torch.randint(5, (7,))
-    cells = Categorical(5).build().log_prob(a, functional.one_hot(x, 5).to(DOUBLE))
-    assert cells.shape == (3, 7, 5)
-    expected = functional.cross_entropy(a.flatten(0, 1), x.repeat(3), reduction="none")
-    close(-cells.sum(-1), expected.reshape(3, 7))
-
-
-def test_a_level_never_seen_costs_nothing_and_teaches_nothing():
-    a = torch.tensor([[3.0, -1e4, 1e4]], requires_grad=True)
-    cells = Categorical(3).build().log_prob(a, torch.zeros(1, 3))
-    cells.sum().backward()
-    assert torch.equal(cells.detach().abs(), torch.zeros(1, 3))
-    assert torch.equal(a.grad, torch.zeros(1, 3))
-
-
-def test_extreme_logits_leave_all_finite():
-    a = torch.tensor([[1e30, -1e30, 0.0]], requires_grad=True)
-    for x in torch.eye(3):
-        cells = Categorical(3).build().log_prob(a, x[None])
-        (gradient,) = torch.autograd.grad(cells.sum(), a)
-        assert cells.isfinite().all()
-        assert gradient.isfinite().all()
-
-
-def test_categories_that_do_not_fit_are_refused():
-    assert Categorical(4).parameters((4,)) == (4,)
-    with pytest.raises(SettingError, match=r"needs rows of 4 cells.*have 5"):
-        Categorical(4).parameters((5,))
-    with pytest.raises(SettingError, match="must be an integer above 0"):
-        Categorical(0).build()
-
-
-# Angles
 
 
 @given(st.floats(-math.pi, math.pi), st.floats(1e-3, 700), st.floats(-math.pi, math.pi))
@@ -274,5 +200,96 @@ def test_an_odd_row_is_no_row_of_angles():
 @pytest.mark.parametrize(
     "part", [StudentT(1.5), Discretized(0.03), Categorical(40), Circular()], ids=repr
 )
-def test_columns_come_back_from_json(part):
+def test_columns_survive_json(part):
     assert Part.from_json(json.loads(json.dumps(part.to_json()))) == part
+
+
+@given(NUMBERS, UNIT, POSITIVE)
+def test_gaussian_is_torchs_normal(numbers, targets, variance):
+    a, x = tensors(numbers, targets)
+    close(
+        FixedGaussian(variance).build().log_prob(a, x),
+        distributions.Normal(a, variance**0.5).log_prob(x),
+    )
+
+
+@given(NUMBERS, UNIT, st.floats(-4, 4))
+def test_learned_gaussian_is_torchs_normal_of_its_variance(numbers, targets, log_variance):
+    a, x = tensors(numbers, targets)
+    module = LearnedGaussian().build().double()
+    torch.nn.init.constant_(module.tenth, log_variance / 10)
+    close(
+        module.log_prob(a, x).detach(),
+        distributions.Normal(a, math.exp(log_variance / 2)).log_prob(x),
+    )
+
+
+@given(NUMBERS, UNIT, POSITIVE)
+def test_laplace_is_scipys(numbers, targets, scale):
+    a, x = tensors(numbers, targets)
+    expected = stats.laplace.logpdf(x.numpy(), a.numpy(), scale)
+    close(Laplace(scale).build().log_prob(a, x), torch.from_numpy(expected))
+
+
+@given(NUMBERS, UNIT, POSITIVE)
+def test_huber_is_minus_torchs_huber_loss_but_for_a_constant(numbers, targets, delta):
+    a, x = tensors(numbers, targets)
+    module = Huber(delta).build()
+    loss = functional.huber_loss(a, x, delta=delta, reduction="none")
+    close(module.log_prob(x, x) - module.log_prob(a, x), loss)
+
+
+@pytest.mark.parametrize("delta", [0.1, 0.5, 1.0, 1.345, 3.0, 40.0])
+def test_hubers_density_integrates_to_one(delta):
+    module = Huber(delta).build()
+    zero = torch.zeros((), dtype=DOUBLE)
+
+    def density(x):
+        return module.log_prob(zero, torch.tensor(x, dtype=DOUBLE)).exp().item()
+
+    body, _ = integrate.quad(density, -min(delta, 30), min(delta, 30))
+    tail, _ = integrate.quad(density, delta, np.inf)
+    assert body + 2 * tail == pytest.approx(1, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    "part", [FixedGaussian(0.3), LearnedGaussian(), Laplace(2.0), Huber(0.7)], ids=repr
+)
+def test_the_mean_is_the_densitys_mean(part):
+    module = part.build().double()
+    a = torch.tensor(1.7, dtype=DOUBLE)
+
+    def moment(x):
+        return x * module.log_prob(a, torch.tensor(x, dtype=DOUBLE)).exp().item()
+
+    mean, _ = integrate.quad(moment, -40, 40, points=[1.7], limit=200)
+    assert module.mean(a).item() == pytest.approx(mean, abs=1e-6)
+
+
+def test_the_best_trained_variance_is_the_mean_squared_error():
+    module = LearnedGaussian().build().double()
+    a, x = torch.randn(500, dtype=DOUBLE), 3 * torch.randn(500, dtype=DOUBLE)
+    optimizer = torch.optim.LBFGS(
+        module.parameters(),
+        max_iter=100,
+        line_search_fn="strong_wolfe",
+        tolerance_grad=1e-12,
+        tolerance_change=1e-15,
+    )
+
+    def loss():
+        optimizer.zero_grad()
+        value = -module.log_prob(a, x).mean()
+        value.backward()
+        return value
+
+    optimizer.step(loss)
+    error = (a - x).square().mean().item()
+    assert module.log_variances().exp().item() == pytest.approx(error, rel=1e-6)
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, float("nan")])
+@pytest.mark.parametrize("part", [FixedGaussian, Laplace, Huber])
+def test_a_scale_that_is_not_positive_is_refused(part, value):
+    with pytest.raises(SettingError, match="must be a number above 0"):
+        part(value).build()
