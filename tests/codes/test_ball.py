@@ -34,7 +34,7 @@ def log_density(ball, z, mean, log_variance):
 
 
 @given(CURVATURES, SEEDS)
-def test_out_and_back_are_inverse_and_as_long_as_the_way(curvature, seed):
+def test_exp0_and_log0_are_inverse_and_preserve_lengths(curvature, seed):
     ball = Ball(curvature)
     v = torch.randn(6, 3, dtype=DOUBLE, generator=torch.Generator().manual_seed(seed))
     z = ball.exp0(v)
@@ -46,11 +46,11 @@ def test_out_and_back_are_inverse_and_as_long_as_the_way(curvature, seed):
 
 
 @given(CURVATURES, SEEDS)
-def test_what_was_added_from_the_left_can_be_taken_away(curvature, seed):
+def test_mobius_addition_is_undone_from_the_left(curvature, seed):
     ball, (x, y) = Ball(curvature), points(curvature, seed).chunk(2)
     torch.testing.assert_close(ball.add(-x, ball.add(x, y)), y, rtol=1e-6, atol=1e-9)
-    way = ball.log0(ball.add(-x, y)).norm(dim=1)
-    torch.testing.assert_close(ball.distance(x, y).diagonal(), way, rtol=1e-6, atol=1e-9)
+    length = ball.log0(ball.add(-x, y)).norm(dim=1)
+    torch.testing.assert_close(ball.distance(x, y).diagonal(), length, rtol=1e-6, atol=1e-9)
 
 
 def test_distances_are_the_inverse_hyperbolic_cosine():
@@ -62,13 +62,13 @@ def test_distances_are_the_inverse_hyperbolic_cosine():
 
 
 @given(CURVATURES, SEEDS, st.floats(0, 1))
-def test_a_share_of_the_way_between_is_that_share_of_the_distance(curvature, seed, share):
+def test_interpolation_is_linear_in_the_distance(curvature, seed, fraction):
     code, (start, end) = module(curvature, 3), points(curvature, seed, 2)
-    z = code.interpolate(start, end, torch.tensor([share], dtype=DOUBLE))
+    z = code.interpolate(start, end, torch.tensor([fraction], dtype=DOUBLE))
     whole = code.distance(start[None], end[None])
     near = {"rtol": 1e-6, "atol": 1e-7}
-    torch.testing.assert_close(code.distance(z, start[None]), share * whole, **near)
-    torch.testing.assert_close(code.distance(z, end[None]), (1 - share) * whole, **near)
+    torch.testing.assert_close(code.distance(z, start[None]), fraction * whole, **near)
+    torch.testing.assert_close(code.distance(z, end[None]), (1 - fraction) * whole, **near)
 
 
 @pytest.mark.parametrize("curvature", [0.5, 1.0, 2.0])
@@ -103,7 +103,7 @@ def test_the_prior_integrates_to_one_in_any_dimension(curvature, size):
 
 
 @given(CURVATURES, SEEDS)
-def test_the_law_of_cosines_tells_how_far_a_sum_is(curvature, seed):
+def test_the_law_of_cosines_gives_the_radius_of_a_sum(curvature, seed):
     ball = Ball(curvature)
     generator = torch.Generator().manual_seed(seed)
     first, then = torch.randn(2, 6, 3, dtype=DOUBLE, generator=generator)
@@ -112,30 +112,30 @@ def test_the_law_of_cosines_tells_how_far_a_sum_is(curvature, seed):
 
 
 @pytest.mark.parametrize("curvature", [0.3, 1.0, 2.0])
-def test_it_knows_ways_beyond_the_rim(curvature):
+def test_the_radius_of_a_sum_is_accurate_beyond_the_boundary(curvature):
     along = torch.tensor([[0.6, 0.8]], dtype=DOUBLE)
-    ball, ways = Ball(curvature), torch.tensor([[1e-3], [3.0], [100.0], [1e6]], dtype=DOUBLE)
-    torch.testing.assert_close(ball.sum_radius(400 * along, ways * along), 400 + ways)
-    near = ways[:2]
+    ball, lengths = Ball(curvature), torch.tensor([[1e-3], [3.0], [100.0], [1e6]], dtype=DOUBLE)
+    torch.testing.assert_close(ball.sum_radius(400 * along, lengths * along), 400 + lengths)
+    near = lengths[:2]
     torch.testing.assert_close(ball.sum_radius(400 * along, -near * along), 400 - near)
-    torch.testing.assert_close(ball.sum_radius(0 * along, ways * along), ways)
+    torch.testing.assert_close(ball.sum_radius(0 * along, lengths * along), lengths)
 
 
 @pytest.mark.parametrize("size", [2, 16])
-def test_around_the_origin_the_rate_is_that_of_normals_however_wide(size):
+def test_around_the_origin_the_rate_is_that_of_normals_of_any_width(size):
     for log_variance in (-3.0, 0.0, 4.0, 12.0):
         features = torch.tensor([[0.0] * size + [log_variance] * size])
         noise = torch.randn(50, 1, size)
         scale = torch.tensor(log_variance / 2, dtype=DOUBLE).exp()
-        seen = noise[:, 0].double() * scale
-        ratio = torch.distributions.Normal(0, scale).log_prob(seen)
-        ratio -= torch.distributions.Normal(0.0, 1.0).log_prob(seen)
+        v = noise[:, 0].double() * scale
+        ratio = torch.distributions.Normal(0, scale).log_prob(v)
+        ratio -= torch.distributions.Normal(0.0, 1.0).log_prob(v)
         found = module(size=size)(features, noise).rate[:, 0]
         torch.testing.assert_close(found.double(), ratio.sum(-1), rtol=1e-5, atol=1e-4)
 
 
 @given(CURVATURES, SEEDS)
-def test_the_densities_of_draws_are_those_of_wrapped_normals(curvature, seed):
+def test_the_densities_of_samples_are_those_of_wrapped_normals(curvature, seed):
     generator = torch.Generator().manual_seed(seed)
     features, noise = (
         torch.randn(*n, dtype=DOUBLE, generator=generator) for n in ((4, 6), (3, 4, 3))
@@ -157,15 +157,15 @@ def test_without_curvature_codes_are_gaussian():
     features, noise = torch.randn(4, 6, dtype=DOUBLE), torch.randn(5, 1, 3, dtype=DOUBLE)
     code = module(1e-9, 3)
     coded, (mean, log_variance) = code(features, noise), features.chunk(2, -1)
-    seen = mean + noise * (log_variance / 2).exp()
-    torch.testing.assert_close(code.decoder_input(coded.z.flatten(0, 1)), seen.flatten(0, 1))
+    v = mean + noise * (log_variance / 2).exp()
+    torch.testing.assert_close(code.decoder_input(coded.z.flatten(0, 1)), v.flatten(0, 1))
     normal = torch.distributions.Normal(mean, (log_variance / 2).exp())
-    torch.testing.assert_close(coded.log_q, normal.log_prob(seen).sum(-1))
+    torch.testing.assert_close(coded.log_q, normal.log_prob(v).sum(-1))
     standard = torch.distributions.Normal(0.0, 1.0)
-    torch.testing.assert_close(coded.log_p, standard.log_prob(seen).sum(-1))
+    torch.testing.assert_close(coded.log_p, standard.log_prob(v).sum(-1))
 
 
-def test_the_mean_weight_of_prior_over_posterior_is_one():
+def test_the_mean_of_prior_over_posterior_is_one():
     features = torch.tensor([[0.3, -0.2, 0.1, -0.1]], dtype=DOUBLE)
     coded = module()(features, torch.randn(40_000, 1, 2, dtype=DOUBLE))
     ratio = (coded.log_p - coded.log_q).exp()
@@ -173,7 +173,7 @@ def test_the_mean_weight_of_prior_over_posterior_is_one():
 
 
 @pytest.mark.parametrize("curvature", [0.3, 2.0])
-def test_samples_are_as_far_from_the_origin_as_normals_are_long(curvature):
+def test_the_radii_of_samples_are_the_lengths_of_normals(curvature):
     prior = WrappedNormal(curvature).build(3)
     z = prior.sample(4000, torch.Generator().manual_seed(0))
     distance = Ball(curvature).distance(z, torch.zeros(1, 3))[:, 0]
@@ -182,7 +182,7 @@ def test_samples_are_as_far_from_the_origin_as_normals_are_long(curvature):
 
 @pytest.mark.parametrize("dtype", [torch.float32, DOUBLE])
 @pytest.mark.parametrize("curvature", [0.3, 1.0, 2.0])
-def test_any_numbers_become_points_of_the_ball_that_then_stay_bit_for_bit(curvature, dtype):
+def test_constraining_gives_points_of_the_ball_and_is_idempotent(curvature, dtype):
     code = module(curvature, 16)
     for scale in (0.01, 1.0, 100.0):
         z = code.constrain(scale * torch.randn(200, 16, dtype=dtype))
@@ -214,7 +214,7 @@ def test_the_whole_code_is_differentiable():
     assert torch.autograd.gradcheck(outcome, torch.randn(3, 6, dtype=DOUBLE, requires_grad=True))
 
 
-def test_what_makes_no_ball_is_refused():
+def test_invalid_curvatures_and_priors_are_refused():
     for wrong in (0.0, -1.0, math.inf, math.nan):
         with pytest.raises(SettingError, match=r"curvature .* must be a number above 0"):
             module(wrong)
@@ -222,13 +222,13 @@ def test_what_makes_no_ball_is_refused():
         Poincare(prior=StandardNormal()).build(2)
 
 
-def test_there_is_a_way_between_points_at_the_rim_in_single_precision():
+def test_points_at_the_boundary_are_interpolated_in_single_precision():
     code = module(size=4)
     start, end = code.constrain(torch.tensor([[9.0, 0, 0, 0], [0, 9.0, 0, 0]]))
-    way = code.interpolate(start, end, torch.linspace(0, 1, 5))
-    assert way.dtype == torch.float32
-    torch.testing.assert_close(way[[0, -1]], torch.stack([start, end]), rtol=0, atol=1e-5)
+    path = code.interpolate(start, end, torch.linspace(0, 1, 5))
+    assert path.dtype == torch.float32
+    torch.testing.assert_close(path[[0, -1]], torch.stack([start, end]), rtol=0, atol=1e-5)
     # By symmetry the middle lies on the diagonal.
-    torch.testing.assert_close(way[2, 0], way[2, 1], rtol=0, atol=1e-5)
+    torch.testing.assert_close(path[2, 0], path[2, 1], rtol=0, atol=1e-5)
     same = code.interpolate(start, start, torch.linspace(0, 1, 3))
     torch.testing.assert_close(same, start.expand(3, 4), rtol=0, atol=1e-5)

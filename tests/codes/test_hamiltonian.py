@@ -10,7 +10,7 @@ from attar.codes.hamiltonian import Euclidean
 from attar.errors import SettingError
 
 DOUBLE = torch.float64
-# A linear gaussian model of two numbers: x = W z + 0.5 ε.
+# A linear Gaussian model of two latent dimensions: x = W z + 0.5 ε.
 WEIGHT = torch.tensor([[1.0, 0.4], [-0.3, 0.8], [0.5, 0.5]], dtype=DOUBLE)
 ROW = torch.tensor([0.7, -0.4, 1.1], dtype=DOUBLE)
 CRUDE = torch.tensor([[0.0, 0.0, 0.5, 0.3]], dtype=DOUBLE)
@@ -35,21 +35,21 @@ def energy(z, momentum):
 
 
 def moved(z, momentum, steps, size):
-    def slope(z):
+    def gradient(z):
         return -z + (ROW - z @ WEIGHT.T) @ WEIGHT / 0.25
 
-    pull, size = slope(z), torch.as_tensor(size, dtype=DOUBLE)
+    force, size = gradient(z), torch.as_tensor(size, dtype=DOUBLE)
     for _ in range(steps):
-        z, momentum, pull = Euclidean().leap(z, momentum, pull, slope, size)
+        z, momentum, force = Euclidean().leap(z, momentum, force, gradient, size)
     return z, momentum
 
 
-def test_steps_can_be_taken_back():
+def test_steps_are_reversible():
     start, momentum = torch.randn(2, 5, 2, dtype=DOUBLE)
-    z, speed = moved(start, momentum, 7, 0.2)
-    back, turned = moved(z, -speed, 7, 0.2)
-    torch.testing.assert_close(back, start)
-    torch.testing.assert_close(turned, -momentum)
+    z, end_momentum = moved(start, momentum, 7, 0.2)
+    first, reversed_ = moved(z, -end_momentum, 7, 0.2)
+    torch.testing.assert_close(first, start)
+    torch.testing.assert_close(reversed_, -momentum)
 
 
 def test_the_energy_error_falls_with_the_square_of_the_step():
@@ -62,11 +62,11 @@ def test_the_energy_error_falls_with_the_square_of_the_step():
     assert errors[1] / errors[2] == pytest.approx(4, rel=0.05)
 
 
-@pytest.mark.parametrize("heat", [-20.0, 0.0, 1.0])
-def test_the_flow_keeps_volume_whatever_the_heat(heat):
+@pytest.mark.parametrize("tempering", [-20.0, 0.0, 1.0])
+def test_the_flow_preserves_volume_at_any_tempering(tempering):
     code = module(steps=4)
     with torch.no_grad():
-        code.tempering.fill_(heat)
+        code.tempering.fill_(tempering)
 
     def flow(state):
         z, momentum = state.reshape(2, 1, 1, 2)
@@ -77,7 +77,7 @@ def test_the_flow_keeps_volume_whatever_the_heat(heat):
 
 
 @pytest.mark.parametrize("steps", [1, 4])
-def test_momentum_cools_as_in_the_paper(steps):
+def test_momentum_is_tempered_as_in_the_paper(steps):
     code = module(steps=steps, max_step_size=0.5)
     with torch.no_grad():
         code.tempering.fill_(0.3)
@@ -85,8 +85,8 @@ def test_momentum_cools_as_in_the_paper(steps):
     z, momentum = start = torch.randn(2, 1, 5, 2, dtype=DOUBLE)
     size = 0.5 / (1 + torch.tensor([1.0, -0.5], dtype=DOUBLE).exp())
     # The inverse root of β in each step, equation 10 with the quadratic scheme: from 1/√β₀ to 1.
-    hottest = 1 + math.exp(0.3)
-    roots = [1 / ((1 - hottest) * (k / steps) ** 2 + hottest) for k in range(steps + 1)]
+    largest = 1 + math.exp(0.3)
+    roots = [1 / ((1 - largest) * (k / steps) ** 2 + largest) for k in range(steps + 1)]
     momentum = momentum / roots[0]
     for before, after in pairwise(roots):
         z, momentum = moved(z, momentum, 1, size)
@@ -102,7 +102,7 @@ def test_step_sizes_start_at_a_fifth_of_the_max_step_size():
 
 
 @pytest.mark.parametrize("max_step_size", [0.05, 1.0])
-def test_the_mean_weight_is_the_evidence(max_step_size):
+def test_the_mean_importance_weight_is_the_evidence(max_step_size):
     code = module(max_step_size=max_step_size)
     with torch.no_grad():
         coded = code(CRUDE, torch.randn(40_000, 1, 4, dtype=DOUBLE), log_likelihood)
@@ -110,18 +110,18 @@ def test_the_mean_weight_is_the_evidence(max_step_size):
     assert weights.mean().item() == pytest.approx(1, abs=4 * weights.std().item() / 200)
 
 
-def test_moving_makes_the_bound_of_a_crude_posterior_tighter():
-    still, code = Gaussian().build(2), module(steps=5, max_step_size=2.0)
+def test_moving_tightens_the_bound_of_a_crude_posterior():
+    gaussian, code = Gaussian().build(2), module(steps=5, max_step_size=2.0)
     with torch.no_grad():
         code.tempering.fill_(-2.0)
         bounds = []
-        for each, numbers in ((still, 2), (code, 4)):
-            coded = each(CRUDE, torch.randn(4000, 1, numbers, dtype=DOUBLE), log_likelihood)
+        for each, normals in ((gaussian, 2), (code, 4)):
+            coded = each(CRUDE, torch.randn(4000, 1, normals, dtype=DOUBLE), log_likelihood)
             bounds.append((log_likelihood(coded.z) - coded.rate).mean().item())
     assert bounds[0] + 0.5 < bounds[1] < evidence()
 
 
-def test_the_point_moves_from_the_mean_to_where_the_row_is_likelier():
+def test_the_point_moves_from_the_mean_to_higher_likelihood():
     code = module()
     assert torch.equal(code.point(CRUDE), CRUDE[:, :2])
     point = code.point(CRUDE, log_likelihood)
@@ -130,7 +130,7 @@ def test_the_point_moves_from_the_mean_to_where_the_row_is_likelier():
     assert log_likelihood(point[None]).item() > log_likelihood(CRUDE[None, :, :2]).item()
 
 
-def test_what_a_row_gets_does_not_depend_on_others_nor_on_whether_there_is_training():
+def test_a_rows_code_depends_neither_on_other_rows_nor_on_gradients():
     code, rows = module(3), torch.randn(5, 6, dtype=DOUBLE)
     noise = torch.randn(2, 1, 6, dtype=DOUBLE)
     whole = code(rows, noise)
@@ -140,7 +140,7 @@ def test_what_a_row_gets_does_not_depend_on_others_nor_on_whether_there_is_train
         torch.testing.assert_close(getattr(whole, name)[:, 2:3], getattr(alone, name))
 
 
-def test_features_steps_and_heat_all_learn_through_the_steps():
+def test_gradients_flow_to_features_step_sizes_and_tempering():
     code, noise = module(), torch.randn(3, 4, 4, dtype=DOUBLE)
 
     def outcome(features, *_):
@@ -153,8 +153,14 @@ def test_features_steps_and_heat_all_learn_through_the_steps():
 
 @pytest.mark.parametrize(
     "settings",
-    [{"steps": 0}, {"steps": 2.5}, {"max_step_size": 0.0}, {"max_step_size": -1.0}, {"max_step_size": math.inf}],
+    [
+        {"steps": 0},
+        {"steps": 2.5},
+        {"max_step_size": 0.0},
+        {"max_step_size": -1.0},
+        {"max_step_size": math.inf},
+    ],
 )
-def test_steps_that_lead_nowhere_are_refused(settings):
+def test_invalid_steps_are_refused(settings):
     with pytest.raises(SettingError, match=r"must be (an integer|a number) above 0"):
         module(**settings)

@@ -25,8 +25,8 @@ def ladder():
 
 
 @given(NUMBERS)
-def test_the_product_of_gaussians_weighs_means_by_precisions(numbers):
-    (m, v), (n, w) = torch.tensor(numbers, dtype=DOUBLE).reshape(2, 2, 2)
+def test_the_product_of_gaussians_weighs_means_by_precisions(values):
+    (m, v), (n, w) = torch.tensor(values, dtype=DOUBLE).reshape(2, 2, 2)
     precisions = (-v).exp(), (-w).exp()
     mean, log_variance = product((m, v), (n, w))
     total = precisions[0] + precisions[1]
@@ -35,8 +35,8 @@ def test_the_product_of_gaussians_weighs_means_by_precisions(numbers):
 
 
 @given(NUMBERS)
-def test_the_product_of_gaussians_is_the_product_of_densities_but_for_a_constant(numbers):
-    first, second = torch.tensor(numbers, dtype=DOUBLE).reshape(2, 2, 2)
+def test_the_product_of_gaussians_is_the_product_of_densities_but_for_a_constant(values):
+    first, second = torch.tensor(values, dtype=DOUBLE).reshape(2, 2, 2)
     z = torch.linspace(-3, 3, 7, dtype=DOUBLE)[:, None].expand(7, 2)
     both = normal(*first).log_prob(z) + normal(*second).log_prob(z)
     rest = both - normal(*product(first, second)).log_prob(z)
@@ -44,8 +44,8 @@ def test_the_product_of_gaussians_is_the_product_of_densities_but_for_a_constant
 
 
 @given(NUMBERS)
-def test_the_divergence_is_the_closed_form_of_torch(numbers):
-    q, p = torch.tensor(numbers, dtype=DOUBLE).reshape(2, 2, 2)
+def test_the_divergence_is_the_closed_form_of_torch(values):
+    q, p = torch.tensor(values, dtype=DOUBLE).reshape(2, 2, 2)
     expected = kl_divergence(normal(*q), normal(*p))
     torch.testing.assert_close(divergence(q, p), expected, rtol=1e-11, atol=1e-11)
 
@@ -59,7 +59,7 @@ def test_each_level_is_about_as_large_as_all_above_it(size, levels, sizes):
 
 
 @given(st.integers(1, 6), st.integers(0, 40))
-def test_levels_have_a_number_each_and_the_top_is_smallest(levels, more):
+def test_each_level_has_a_dimension_and_the_top_is_smallest(levels, more):
     sizes = Ladder(levels).build(levels + more).prior.sizes
     assert len(sizes) == levels
     assert sum(sizes) == levels + more
@@ -73,7 +73,7 @@ def test_the_rate_is_the_mean_of_log_q_over_p(ladder):
     assert (gap.mean(0).abs() < 4 * gap.std(0) / math.sqrt(40_000)).all()
 
 
-def test_the_mean_weight_of_prior_over_posterior_is_one(ladder):
+def test_the_mean_of_prior_over_posterior_is_one(ladder):
     features = 0.3 * torch.randn(1, 14, dtype=DOUBLE)
     coded = ladder(features, torch.randn(40_000, 1, 7, dtype=DOUBLE))
     ratio = (coded.log_p - coded.log_q).exp()
@@ -96,12 +96,12 @@ def test_without_weights_between_levels_the_rate_is_torchs_divergence(ladder):
     torch.testing.assert_close(ladder.point(features), q.mean)
 
 
-def test_the_priors_density_of_draws_is_log_p(ladder):
+def test_the_priors_density_of_samples_is_log_p(ladder):
     coded = ladder(torch.randn(4, 14, dtype=DOUBLE), torch.randn(3, 4, 7, dtype=DOUBLE))
     torch.testing.assert_close(coded.log_p, ladder.prior.log_prob(coded.z))
 
 
-def test_what_is_expected_is_neither_sure_nor_vague(ladder):
+def test_the_priors_variance_is_bounded(ladder):
     for weight in ladder.parameters():
         weight.mul_(1000)
     above = torch.randn(50, 1, dtype=DOUBLE)
@@ -116,7 +116,7 @@ def test_the_priors_density_integrates_to_one():
     assert total.item() == pytest.approx(1, abs=1e-6)
 
 
-def test_draws_of_the_prior_are_normal_around_what_is_expected(ladder):
+def test_prior_samples_are_conditionally_normal(ladder):
     z = ladder.prior.sample(4000, torch.Generator().manual_seed(0))
     for level, (start, end) in enumerate([(0, 1), (1, 3), (3, 7)]):
         mean, log_variance = ladder.prior.conditional(z[:, :start], level)
@@ -124,19 +124,19 @@ def test_draws_of_the_prior_are_normal_around_what_is_expected(ladder):
         assert stats.kstest(noise.numpy().ravel(), "norm").pvalue > 0.01
 
 
-def test_draws_depend_on_the_generator_alone(ladder):
+def test_samples_depend_on_the_generator_alone(ladder):
     first = ladder.prior.sample(5, torch.Generator().manual_seed(3))
     torch.manual_seed(9)
     assert torch.equal(ladder.prior.sample(5, torch.Generator().manual_seed(3)), first)
 
 
-def test_the_point_is_where_no_noise_goes(ladder):
+def test_the_point_is_the_sample_of_zero_noise(ladder):
     features = torch.randn(4, 14, dtype=DOUBLE)
     drawn = ladder(features, torch.zeros(1, 1, 7, dtype=DOUBLE)).z[0]
     assert torch.equal(ladder.point(features), drawn)
 
 
-def test_one_draw_may_serve_all_rows(ladder):
+def test_noise_broadcasts_over_rows(ladder):
     features, noise = torch.randn(4, 14, dtype=DOUBLE), torch.randn(5, 1, 7, dtype=DOUBLE)
     shared, each = (ladder(features, n) for n in (noise, noise.expand(5, 4, 7)))
     for name in ("z", "rate", "log_q", "log_p"):
@@ -151,7 +151,7 @@ def test_a_single_level_is_a_gaussian_code():
     assert Ladder(1).build(3).prior.sample(2).shape == (2, 3)
 
 
-def test_the_networks_between_levels_are_owned_once(ladder):
+def test_the_networks_between_levels_are_stored_once(ladder):
     names = ladder.state_dict().keys()
     assert all(name.startswith("prior.blocks.") for name in names)
     assert len(names) == len({tensor.data_ptr() for tensor in ladder.state_dict().values()}) == 8

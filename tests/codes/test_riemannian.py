@@ -6,7 +6,7 @@ import torch
 from torch.distributions import MultivariateNormal, Normal
 
 from attar.codes import Riemannian
-from attar.codes.riemannian import RiemannianKinetics, Metric
+from attar.codes.riemannian import Metric, RiemannianKinetics
 from attar.errors import SettingError
 from attar.networks import Linear
 
@@ -72,16 +72,16 @@ class TestMetric:
         (slope,) = torch.autograd.grad(found.log_volume(z).sum(), z)
         torch.testing.assert_close(found.log_volume_gradient(z), slope)
 
-    def test_it_is_no_number_where_it_has_no_root(self):
+    def test_it_is_nan_where_it_is_not_positive_definite(self):
         found = bump(floor=-0.5).log_volume(torch.tensor([[0.1, 0.2], [3.0, 0.0]], dtype=DOUBLE))
         assert found.isnan().tolist() == [False, True]
 
-    def test_lengths_are_euclidean_where_it_is_flat_and_the_ends_mean_elsewhere(self):
+    def test_distances_are_euclidean_where_it_is_flat_and_trapezoidal_elsewhere(self):
         z, others = torch.randn(3, 2, dtype=DOUBLE), torch.randn(4, 2, dtype=DOUBLE)
         flat = Metric(z, torch.zeros(3, 2, 2, dtype=DOUBLE), 1.0, 0.25)
         torch.testing.assert_close(flat.distance(z, others), 2 * torch.cdist(z, others))
-        apart = others[1] - z[0]
-        ends = [(apart @ bump().at(end) @ apart).sqrt() for end in (z[0], others[1])]
+        difference = others[1] - z[0]
+        ends = [(difference @ bump().at(end) @ difference).sqrt() for end in (z[0], others[1])]
         torch.testing.assert_close(bump().distance(z, others)[0, 1], sum(ends) / 2)
 
     def test_the_geodesic_of_a_flat_metric_is_the_line(self):
@@ -91,25 +91,25 @@ class TestMetric:
         line = torch.lerp(start, end, torch.linspace(0, 1, len(path)).double()[:, None])
         torch.testing.assert_close(path, line, rtol=0, atol=1e-9)
 
-    def test_a_geodesic_takes_the_detour_that_a_bump_makes_worthwhile(self):
+    def test_a_geodesic_takes_a_detour_of_lower_energy(self):
         start, end = torch.tensor([[-1.5, 0.8], [1.5, 0.8]], dtype=DOUBLE)
         path = bump().geodesic(start, end)
         line = torch.lerp(start, end, torch.linspace(0, 1, len(path)).double()[:, None])
         assert bump().energy(path) < 0.9 * bump().energy(line)
         assert path[len(path) // 2, 1] < 0.7
         torch.testing.assert_close(path[[0, -1]], torch.stack([start, end]))
-        # Geodesics have one speed all along.
+        # The speed of a geodesic is constant.
         middle, pieces = (path[1:] + path[:-1]) / 2, path.diff(dim=0)
         speed = (pieces[:, None] @ bump().at(middle) @ pieces[..., None]).flatten().sqrt()
         assert (speed / speed.mean() - 1).abs().max() < 0.05
 
-    def test_a_geodesic_through_an_anchor_is_as_long_as_the_integral(self):
+    def test_the_length_of_a_geodesic_through_an_anchor_is_the_integral(self):
         start, end = torch.tensor([[-1.0, 0.0], [1.0, 0.0]], dtype=DOUBLE)
         path = bump(floor=0.5).geodesic(start, end)
         assert path[:, 1].abs().max() < 1e-9
         t = (torch.arange(20_000, dtype=DOUBLE) + 0.5) / 10_000 - 1
         length = (0.5 + (-t.square()).exp()).rsqrt().mean().item() * 2
-        # The energy of a path of one speed is its length squared.
+        # The energy of a path of constant speed is its length squared.
         assert bump(floor=0.5).energy(path).sqrt().item() == pytest.approx(length, rel=2e-3)
 
 
@@ -129,8 +129,8 @@ class TestSteps:
         found, z, _ = self.state()
         momentum = found.momentum(z, torch.randn(40_000, 4, 3, dtype=DOUBLE))
         g = found.metric.at(z)
-        law = MultivariateNormal(torch.zeros(4, 3, dtype=DOUBLE), g)
-        torch.testing.assert_close(found.log_prob(z, momentum[0]), law.log_prob(momentum[0]))
+        normal = MultivariateNormal(torch.zeros(4, 3, dtype=DOUBLE), g)
+        torch.testing.assert_close(found.log_prob(z, momentum[0]), normal.log_prob(momentum[0]))
         spread = (momentum[..., None] * momentum[..., None, :]).mean(0)
         scale = (g.diagonal(dim1=1, dim2=2)[:, None] * g.diagonal(dim1=1, dim2=2)[..., None]).sqrt()
         assert ((spread - g).abs() < 5 * 2**0.5 * scale / 200).all()
@@ -161,20 +161,20 @@ class TestSteps:
         ratio = error(0.0006) / error(0.0003)
         torch.testing.assert_close(ratio, torch.full_like(ratio, 8), rtol=0.06, atol=0)
 
-    def test_steps_can_be_taken_back(self):
+    def test_steps_are_reversible(self):
         found, z, momentum = self.state()
-        goal, speed = self.leap(found, z, momentum, 0.005)
-        back, turned = self.leap(found, goal, -speed, 0.005)
-        torch.testing.assert_close(back, z, rtol=0, atol=1e-7)
-        torch.testing.assert_close(turned, -momentum, rtol=0, atol=1e-5)
+        end, end_momentum = self.leap(found, z, momentum, 0.005)
+        first, reversed_ = self.leap(found, end, -end_momentum, 0.005)
+        torch.testing.assert_close(first, z, rtol=0, atol=1e-7)
+        torch.testing.assert_close(reversed_, -momentum, rtol=0, atol=1e-5)
 
 
 class TestCode:
-    def test_features_are_moments_and_a_triangle(self):
+    def test_features_are_moments_and_a_triangular_matrix(self):
         assert Riemannian().width(4) == 4 + 4 + 10
         assert Riemannian().noise(4) == 8
 
-    def test_the_metric_is_what_the_encoder_makes_of_evenly_spread_rows(self):
+    def test_the_metric_is_that_of_encoded_evenly_spaced_rows(self):
         code = Riemannian(anchors=3).build(2, (3,)).double()
         encoder = Linear().encoder((3,), 7).double()
         code.attach(encoder)
@@ -187,13 +187,13 @@ class TestCode:
         root = torch.stack([a.exp(), 0 * a, b, c.exp()], dim=1).reshape(3, 2, 2)
         torch.testing.assert_close(found.roots, root)
 
-    def test_fewer_rows_than_anchors_serve_several_times(self):
+    def test_fewer_rows_than_anchors_are_repeated(self):
         code = Riemannian(anchors=5).build(2, (3,))
         rows = torch.randn(2, 3)
         code.on_data(rows, rows)
         assert torch.equal(code.anchors, rows[[0, 0, 0, 1, 1]])
 
-    def test_anchors_are_kept_with_the_weights_and_a_copy_has_an_encoder_of_its_own(self):
+    def test_anchors_are_saved_and_a_copy_has_an_encoder_of_its_own(self):
         code, _ = module()
         assert torch.equal(code.state_dict()["anchors"], code.anchors)
         copied = deepcopy(code)
@@ -201,7 +201,7 @@ class TestCode:
             copied.encode[-1].weight.zero_()
         assert code.metric().centres.any()
 
-    def test_the_mean_weight_is_the_evidence(self):
+    def test_the_mean_importance_weight_is_the_evidence(self):
         code, _ = module(max_step_size=0.5)
         features = torch.zeros(1, 7, dtype=DOUBLE)
         with torch.no_grad():
@@ -210,7 +210,7 @@ class TestCode:
         error = weights.std().item() / math.sqrt(20_000)
         assert weights.mean().item() == pytest.approx(1, abs=4 * error)
 
-    def test_everything_learns_through_the_steps(self):
+    def test_gradients_flow_through_the_steps(self):
         code, encoder = module(steps=2)
         noise, rows = torch.randn(2, 2, 4, dtype=DOUBLE), torch.randn(2, 3, dtype=DOUBLE)
 
@@ -221,7 +221,7 @@ class TestCode:
         parameters = (*code.parameters(), *encoder.parameters())
         assert torch.autograd.gradcheck(outcome, parameters)
 
-    def test_the_way_between_is_a_geodesic(self):
+    def test_interpolation_follows_a_geodesic(self):
         code, _ = module()
         start, end = torch.randn(2, 2, dtype=DOUBLE)
         with torch.no_grad():
@@ -232,7 +232,7 @@ class TestCode:
         assert torch.equal(found, again)
 
     @pytest.mark.parametrize("name", ["anchors", "temperature", "floor", "steps", "max_step_size"])
-    def test_numbers_that_are_not_above_zero_are_refused(self, name):
+    def test_hyperparameters_not_above_zero_are_refused(self, name):
         for wrong in (0, -1, math.nan, math.inf):
             with pytest.raises(SettingError, match=rf"The {name} .* must be .* above 0"):
                 Riemannian(**{name: wrong}).build(2, (3,))

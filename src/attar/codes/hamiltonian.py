@@ -44,8 +44,8 @@ class Hamiltonian(Code, name="hamiltonian"):
     >>> from attar.codes import Hamiltonian
     >>> code = Hamiltonian(steps=1, max_step_size=0.5).build(code_size=1)
     >>> noise = torch.tensor([[[0.0, 1.0]]])  # position 0, momentum 1
-    >>> code(torch.zeros(1, 2), noise).z.item()  # momentum tempered to 2, step size 0.1
-    0.2
+    >>> code(torch.zeros(1, 2), noise).z.detach()  # momentum tempered to 2, step size 0.1
+    tensor([[[0.2000]]])
 
     References
     ----------

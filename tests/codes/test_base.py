@@ -14,7 +14,7 @@ from attar.codes import (
     Sphere,
 )
 from attar.networks import Linear
-from attar.priors import NormalizingFlow, Mixture, Vamp
+from attar.priors import Mixture, NormalizingFlow, Vamp
 
 SIZE, SHAPE = 6, (5,)
 CODES = [
@@ -51,7 +51,7 @@ def log_likelihood(z):
 
 @pytest.mark.parametrize("code", CODES, **ids)
 @pytest.mark.parametrize("scale", [1.0, 100.0, 1e4, 1e6])
-def test_rows_far_from_all_that_was_learnt_have_codes_rates_and_gradients(code, scale):
+def test_rows_far_from_the_training_data_have_finite_codes_rates_and_gradients(code, scale):
     module, encoder = built(code)
     features = encoder(scale * torch.randn(4, *SHAPE))
     coded = module(features, torch.randn(3, 1, code.noise(SIZE)), log_likelihood)
@@ -69,7 +69,7 @@ def test_rows_far_from_all_that_was_learnt_have_codes_rates_and_gradients(code, 
 
 # Automatic precision, which Hamilton's equations switch off, does not know this device.
 @pytest.mark.parametrize("code", CODES[:-2], **ids)
-def test_all_is_made_on_the_device_of_the_features(code):
+def test_all_tensors_are_on_the_device_of_the_features(code):
     module, _ = built(code, "meta")
     features = torch.empty(4, code.width(SIZE), device="meta", requires_grad=True)
     for noise in (None, torch.empty(3, 1, code.noise(SIZE), device="meta")):

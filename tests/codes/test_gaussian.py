@@ -23,8 +23,8 @@ def test_a_code_is_made_from_twice_as_many_features():
 
 
 @given(FEATURES)
-def test_rate_and_densities_are_those_of_torch(numbers):
-    features = torch.tensor([numbers, numbers[::-1]], dtype=DOUBLE)
+def test_rate_and_densities_are_those_of_torch(values):
+    features = torch.tensor([values, values[::-1]], dtype=DOUBLE)
     noise = torch.randn(5, 2, 3, dtype=DOUBLE, generator=torch.Generator().manual_seed(1))
     coded = Gaussian().build(3)(features, noise)
     q, p = posterior(features), Independent(Normal(torch.zeros(2, 3, dtype=DOUBLE), 1.0), 1)
@@ -34,14 +34,14 @@ def test_rate_and_densities_are_those_of_torch(numbers):
     torch.testing.assert_close(coded.log_p, p.log_prob(coded.z), **close)
 
 
-def test_one_draw_may_serve_all_rows():
+def test_noise_broadcasts_over_rows():
     features, noise = torch.randn(4, 6), torch.randn(5, 1, 3)
     shared, each = (Gaussian().build(3)(features, n) for n in (noise, noise.expand(5, 4, 3)))
     for name in ("z", "rate", "log_q", "log_p"):
         assert torch.equal(getattr(shared, name), getattr(each, name))
 
 
-def test_the_mean_weight_of_prior_over_posterior_is_one():
+def test_the_mean_of_prior_over_posterior_is_one():
     features = torch.tensor([[0.3, -0.2, 0.1, -0.1]], dtype=DOUBLE)
     weights = Gaussian().build(2)(features, torch.randn(40_000, 1, 2, dtype=DOUBLE))
     ratio = (weights.log_p - weights.log_q).exp()
@@ -57,7 +57,7 @@ def test_the_rate_is_the_mean_of_log_q_over_p():
     )
 
 
-def test_fresh_draws_have_the_posteriors_mean_and_variance():
+def test_samples_have_the_posteriors_mean_and_variance():
     features = torch.tensor([[1.0, -2.0, 0.0, 2 * math.log(3)]], dtype=DOUBLE).expand(40_000, 4)
     coded = Gaussian().build(2)(features)
     z, tolerance = coded.z[0], 4 / 200
