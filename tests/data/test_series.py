@@ -1,5 +1,6 @@
 import datetime
 import json
+import math
 import re
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from attar import DataError, SettingError
 from attar.data.images import Images
 from attar.data.scaling import Standard
-from attar.data.series import Series, Windows
+from attar.data.series import Layout, Series, Windows, suitable_stride, suitable_window
 from attar.data.summary import Moments
 
 DTYPES = ["float64", "float32", "int16", "uint8", "int64", "Int32", "Float64", "int8[pyarrow]"]
@@ -37,15 +38,15 @@ def hours(n, start="2024-03-30"):
 
 @st.composite
 def long_tables(draw):
-    """Series of any length and level under each other, with gaps, missing points, in any order."""
+    """Series of any length and mean, with absent steps and missing values, in any order."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     parts = []
     for name in draw(st.lists(st.text(max_size=3), min_size=1, max_size=4, unique=True)):
         n = draw(st.integers(1, 40))
         steps = np.flatnonzero(rng.random(2 * n + 1) < draw(st.sampled_from([0.6, 0.9, 1])))
         steps = steps if len(steps) else np.array([0])
-        level = draw(st.sampled_from([0, 0, 50]))
-        frame = pd.DataFrame({"b": rng.normal(level, 3, len(steps))})
+        mean = draw(st.sampled_from([0, 0, 50]))
+        frame = pd.DataFrame({"b": rng.normal(mean, 3, len(steps))})
         frame["when"] = pd.Timestamp("2024-02-28") + steps * pd.Timedelta("15min")
         frame["a"] = rng.integers(0, 100, len(steps))
         frame["of"] = name
@@ -53,10 +54,10 @@ def long_tables(draw):
     table = pd.concat(parts)[draw(st.permutations(["a", "b", "when", "of"]))]
     for name in ("a", "b"):
         dtype = draw(st.sampled_from(DTYPES))
-        whole = (
+        integer = (
             np.dtype(getattr(pd.api.types.pandas_dtype(dtype), "numpy_dtype", dtype)).kind in "iu"
         )
-        table[name] = (table[name].round().clip(0, 100) if whole else table[name]).astype(dtype)
+        table[name] = (table[name].round().clip(0, 100) if integer else table[name]).astype(dtype)
         if dtype[0] in "fIF" or "pyarrow" in dtype:
             table[name] = table[name].mask(rng.random(len(table)) < draw(st.sampled_from([0, 0.3])))
     table.index = pd.Index(rng.integers(0, 9, len(table)), name="row")
@@ -114,7 +115,7 @@ def test_one_long_series_of_an_array_is_cut():
     assert fitted(np.zeros((1, 5000, 2))).shape == (2, 96)
 
 
-def test_gaps_and_missing_values_come_back_as_what_the_rows_hold():
+def test_absent_steps_and_missing_values_are_restored_from_the_rows():
     table = pd.DataFrame({"t": [0, 1, 2, 5, 6, 7], "x": [0.0, 1.0, np.nan, 5.0, 6.0, 7.0]})
     kind = fitted(table, time="t", window=4, stride=1)
     rows = kind.rows(table)
@@ -124,17 +125,17 @@ def test_gaps_and_missing_values_come_back_as_what_the_rows_hold():
     pd.testing.assert_frame_equal(back, pd.DataFrame({"t": table["t"], "x": table["t"] * 1.0}))
 
 
-def test_whole_numbers_with_a_gap_come_back_whole_where_it_is_filled():
-    whole = pd.DataFrame({"x": np.arange(20, dtype=np.int16)})
-    holes = whole.astype(float).where(whole["x"] != 7)
-    kind = fitted(whole, window=5)
+def test_integers_with_a_missing_value_are_integers_again_where_it_is_filled():
+    full = pd.DataFrame({"x": np.arange(20, dtype=np.int16)})
+    holes = full.astype(float).where(full["x"] != 7)
+    kind = fitted(full, window=5)
     rows = kind.rows(holes)
     filled = kind.restore(np.nan_to_num(rows, nan=7.2), kind.passthrough(holes))
-    pd.testing.assert_frame_equal(filled, whole)
+    pd.testing.assert_frame_equal(filled, full)
     pd.testing.assert_frame_equal(kind.restore(rows, kind.passthrough(holes)), holes)
 
 
-def test_series_of_different_levels_are_standardized_each_by_itself():
+def test_series_of_different_means_are_standardized_each_by_itself():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(3, 100)) * [[1], [50], [2]] + [[0], [-4000], [900]]
     frame = pd.DataFrame(
@@ -146,13 +147,13 @@ def test_series_of_different_levels_are_standardized_each_by_itself():
     np.testing.assert_allclose(rows[:, 0], expected, rtol=1e-9, atol=1e-12)
     np.testing.assert_array_equal(rows[:, 1].ravel(), frame["y"])
     pd.testing.assert_frame_equal(kind.restore(rows, kind.passthrough(frame)), frame, rtol=1e-12)
-    assert kind.remarks == [("x", "differs in level: standardized within each series")]
+    assert kind.remarks == [("x", "means differ: standardized within each series")]
     zero, one = (kind.restore(np.full((1, 2, 100), v))["x"].iloc[0] for v in (0.0, 1.0))
     assert zero == pytest.approx(np.median(x.mean(1)))
     assert one - zero == pytest.approx(np.median(x.std(1, ddof=1)))
 
 
-def test_series_of_one_level_and_single_series_are_not():
+def test_series_of_one_mean_and_single_series_are_not():
     rng = np.random.default_rng(0)
     several = rng.normal(5, 1, (6, 40))
     np.testing.assert_array_equal(fitted(several).rows(several)[:, 0], several)
@@ -161,7 +162,7 @@ def test_series_of_one_level_and_single_series_are_not():
     np.testing.assert_array_equal(kind.rows(one)[0, 0], one["x"])
 
 
-def test_a_constant_and_an_empty_series_among_others_take_typical_levels():
+def test_a_constant_and_an_empty_series_among_others_take_typical_values():
     x = np.random.default_rng(0).normal(size=(5, 30)) + np.array([[0], [100], [200], [300], [400]])
     kind = fitted(x)
     x[0], x[1] = 7.0, np.nan
@@ -182,17 +183,17 @@ def test_calendar_steps_are_steps(freq):
         assert kind.step == 86400
     else:
         np.testing.assert_array_equal(kind.rows(frame)[:, 0, 0], kind.index(frame).index)
-        gap = frame.drop(index=[10, 11])
-        places = kind.passthrough(gap).layout.places
-        np.testing.assert_array_equal(places, gap.index)
+        sparse = frame.drop(index=[10, 11])
+        places = kind.passthrough(sparse).layout.places
+        np.testing.assert_array_equal(places, sparse.index)
 
 
-def test_a_long_gap_of_months_has_the_right_length():
+def test_a_long_absence_of_months_has_the_right_length():
     frame = pd.DataFrame({"x": 1.0}, index=pd.period_range("1950-01", periods=900, freq="M"))
-    gap = frame.drop(frame.index[20:880])
-    kind = fitted(gap, window=899)
-    assert np.diff(kind.passthrough(gap).layout.places).max() == 861
-    pd.testing.assert_frame_equal(there_and_back(gap, window=5), gap)
+    sparse = frame.drop(frame.index[20:880])
+    kind = fitted(sparse, window=899)
+    assert np.diff(kind.passthrough(sparse).layout.places).max() == 861
+    pd.testing.assert_frame_equal(there_and_back(sparse, window=5), sparse)
 
 
 def test_the_step_is_found_where_most_points_are_absent():
@@ -281,8 +282,8 @@ def test_pieces_are_joined_first():
     frame = pd.DataFrame({"t": hours(40), "x": np.arange(40.0)})
     parts = [Series(part, time="t") for part in (frame[25:], frame[:25])]
     kind, summary = Windows.of(parts)
-    whole, expected = Windows.of([Series(frame, time="t")])
-    assert kind == whole
+    at_once, expected = Windows.of([Series(frame, time="t")])
+    assert kind == at_once
     np.testing.assert_array_equal(summary.sample, expected.sample)
     pd.testing.assert_frame_equal(kind.joined([frame[:25], frame[25:]]), frame)
 
@@ -311,11 +312,11 @@ def test_names_of_cells_are_in_the_order_of_the_cells():
     assert kind.rows(frame).ravel().tolist() == [0, 1, 2, 10, 11, 12]
 
 
-def test_a_channel_without_values_is_left_out_and_comes_back_as_it_is():
+def test_a_channel_without_values_is_left_out_and_restored_as_it_is():
     frame = pd.DataFrame({"x": np.arange(30.0), "none": np.nan, "y": np.arange(30)})
     kind = fitted(frame, window=10)
     assert kind.shape == (2, 10)
-    assert kind.remarks == [("none", "holds no value: it is not learnt")]
+    assert kind.remarks == [("none", "has no values: not used")]
     pd.testing.assert_frame_equal(kind.restore(kind.rows(frame), kind.passthrough(frame)), frame)
     assert kind.restore(kind.rows(frame))["none"].isna().all()
     known = frame.assign(none=3.0)
@@ -323,7 +324,7 @@ def test_a_channel_without_values_is_left_out_and_comes_back_as_it_is():
     array = frame.to_numpy()[None]
     kind = fitted(array, window=10)
     np.testing.assert_array_equal(kind.restore(kind.rows(array), kind.passthrough(array)), array)
-    with pytest.raises(DataError, match="hold no value"):
+    with pytest.raises(DataError, match="have no values"):
         fitted(frame[["none"]])
 
 
@@ -405,7 +406,7 @@ FRAME = pd.DataFrame({"t": hours(6), "of": list("aaabbb"), "x": np.arange(6.0)})
         ({"x": hours(6)}, "values such as '2024-03-30 00:00:00' where numbers belong"),
         ({"x": [1j] * 6}, "Column 'x' holds complex128 values"),
         ({"x": [0, np.inf, -np.inf, 1, 1, 1]}, "Column 'x' has 2 infinite values (inf)"),
-        ({"x": [np.nan] * 6}, "The series hold no value"),
+        ({"x": [np.nan] * 6}, "The series have no values"),
     ],
 )
 def test_what_cannot_be_read_is_refused_by_its_place(changed, sentence):
@@ -424,7 +425,7 @@ def test_what_cannot_be_read_is_refused_by_its_place(changed, sentence):
         (np.zeros((2, 0)), {}, "holds no value: its shape is (2, 0)"),
         (np.zeros((2, 5)), {"time": "t"}, "An array has no columns"),
         (np.array([["a", "b"]]), {}, "holds <U1 values where numbers belong"),
-        ([[1, 2], [1, 2, 3]], {}, "series of different lengths belong into one table"),
+        ([[1, 2], [1, 2, 3]], {}, "give series of different lengths as one table"),
         (object(), {}, "neither a table nor an array of numbers"),
     ],
 )
@@ -460,7 +461,7 @@ def test_arrays_of_another_form_than_fitted_are_refused():
 
 @pytest.mark.parametrize("value", [0, -3, 2.5, "6", True])
 @pytest.mark.parametrize("name", ["window", "stride"])
-def test_windows_and_strides_are_whole_numbers(name, value):
+def test_windows_and_strides_are_integers(name, value):
     with pytest.raises(SettingError, match=f"{name} must be None or an integer above 0, not"):
         Series(FRAME, **{name: value})
 
@@ -477,3 +478,115 @@ def test_hourly_loads_come_back_exactly(data_folder):
     assert (kind.shape, kind.step, len(rows)) == ((7, 96), 3600.0, 1576)
     np.testing.assert_array_equal(rows[1], frame.iloc[11:107, 1:].to_numpy(np.float64).T)
     pd.testing.assert_frame_equal(kind.restore(rows, kind.passthrough(frame)), frame, rtol=1e-14)
+
+
+# How many steps each point is after the one before; 0 begins a series.
+INTERVALS = st.lists(st.sampled_from([0, 1, 1, 1, 1, 2, 3, 9, 500]), min_size=1, max_size=60)
+WINDOWS_AND_STRIDES = st.integers(1, 12).flatmap(lambda w: st.tuples(st.just(w), st.integers(1, w)))
+
+
+def layout_of(steps, window, stride, order=None):
+    order = np.arange(len(steps)) if order is None else order
+    return Layout.of(order, np.array([0, *steps[1:]]), window, stride)
+
+
+@given(INTERVALS, WINDOWS_AND_STRIDES)
+def test_each_point_is_in_a_window_and_each_window_has_a_point(steps, size):
+    layout = layout_of(steps, *size)
+    inside = layout.places - layout.starts[:, None]
+    inside = (inside >= 0) & (inside < layout.window)
+    assert inside.any(0).all()
+    assert inside.any(1).all()
+    assert (np.diff(layout.starts) > 0).all()
+    assert (np.diff(layout.starts) <= max(size)).all()
+
+
+@given(INTERVALS, WINDOWS_AND_STRIDES)
+def test_no_window_holds_points_of_two_series(steps, size):
+    layout = layout_of(steps, *size)
+    series = np.cumsum(np.array([0, *steps[1:]]) == 0).astype(float)
+    rows = layout.cut(series[:, None])
+    assert (np.nanmin(rows, axis=2) == np.nanmax(rows, axis=2)).all()
+
+
+@given(INTERVALS, WINDOWS_AND_STRIDES, st.randoms(use_true_random=False))
+def test_windows_average_back_to_their_points_in_any_order(steps, size, random):
+    order = list(range(len(steps)))
+    random.shuffle(order)
+    layout = layout_of(steps, *size, np.array(order))
+    rng = np.random.default_rng(random.randrange(1000))
+    values = np.where(rng.random((len(steps), 2)) < 0.2, np.nan, rng.normal(size=(len(steps), 2)))
+    np.testing.assert_allclose(layout.averaged(layout.cut(values)), values, rtol=1e-14)
+
+
+@given(INTERVALS, WINDOWS_AND_STRIDES)
+def test_overlapping_windows_have_true_means(steps, size):
+    layout = layout_of(steps, *size)
+    numbers = np.arange(len(layout.starts), dtype=float)
+    rows = np.broadcast_to(numbers[:, None, None], (len(numbers), 1, layout.window)).copy()
+    means = [
+        np.mean(
+            [number for number, start in enumerate(layout.starts) if 0 <= place - start < size[0]]
+        )
+        for place in layout.places
+    ]
+    np.testing.assert_allclose(layout.averaged(rows)[:, 0], means, rtol=1e-14)
+
+
+def test_the_last_window_ends_with_its_series():
+    assert layout_of([0] + [1] * 9, 4, 3).starts.tolist() == [0, 3, 6]
+    assert layout_of([0] + [1] * 9, 4, 4).starts.tolist() == [0, 4, 6]
+    assert layout_of([0] + [1] * 3, 4, 2).starts.tolist() == [0]
+
+
+def test_windows_hold_steps_in_order_and_absent_ones_as_missing():
+    layout = layout_of([0, 1, 2, 1], 3, 1)
+    nan = np.nan
+    assert layout.length == 5
+    np.testing.assert_array_equal(
+        layout.cut(np.array([[1.0], [2.0], [3.0], [4.0]]))[:, 0],
+        [[1, 2, nan], [2, nan, 3], [nan, 3, 4]],
+    )
+
+
+def test_a_short_series_is_padded_at_its_end():
+    rows = layout_of([0, 1, 0, 1, 1], 3, 1).cut(np.arange(5.0)[:, None])
+    np.testing.assert_array_equal(rows[:, 0], [[0, 1, np.nan], [2, 3, 4]])
+
+
+def test_a_series_is_split_where_a_whole_window_is_absent_and_takes_no_memory():
+    layout = layout_of([0, 1, 1, 2**31, 1, 1], 3, 1)
+    np.testing.assert_array_equal(layout.cut(np.arange(6.0)[:, None])[:, 0], [[0, 1, 2], [3, 4, 5]])
+    assert layout_of([0, 1, 1, 3, 1, 1], 3, 1).length == 8
+    assert layout_of([0, 1, 1, 4, 1, 1], 3, 1).length == 6
+
+
+def test_means_ignore_missing_values():
+    layout = layout_of([0, 1, 1], 2, 1)
+    rows = np.array([[[np.nan, 2.0]], [[np.nan, 7.0]]])
+    np.testing.assert_array_equal(layout.averaged(rows)[:, 0], [np.nan, 2, 7])
+
+
+def test_ends_are_the_first_and_last_points_in_the_users_own_numbers():
+    layout = layout_of([0, 1, 2, 1, 0], 3, 1, np.array([4, 3, 2, 1, 0]))
+    first, last = layout.ends()
+    assert first.tolist() == [4, 3, 2, 0]
+    assert last.tolist() == [3, 2, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("lengths", "window"),
+    [([17420], 96), ([100], 10), ([60] * 1000, 60), ([3], 2), ([400] * 9, 96)],
+)
+def test_windows_are_96_steps_unless_there_are_too_few_points(lengths, window):
+    assert suitable_window(np.array(lengths)) == window
+
+
+def test_strides_meet_all_hours_days_and_months():
+    for window in range(1, 400):
+        for points in (100, 17_420, 10**6, 10**9):
+            stride = suitable_stride(window, points)
+            assert math.gcd(stride, 24 * 7 * 12) == 1
+            assert stride <= max(1, window / 2)
+    assert suitable_stride(96, 17_420) == 11
+    assert suitable_stride(96, 10**6) == 47

@@ -13,21 +13,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count, islice
 from pathlib import Path, PurePosixPath
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from attar.data.files.base import readable
+from attar.data.kind import Rows
 from attar.data.stream import Stream
 from attar.errors import DataError, FileError, SettingError, unknown
 from attar.storage import written_whole
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")
 
-# What each of EXIF's orientations asks for.
-TURNS = {
+# How each EXIF orientation becomes upright.
+TRANSPOSES = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -41,28 +43,28 @@ SIDEWAYS = (5, 6, 7, 8)
 
 @dataclass(frozen=True)
 class Mode:
-    """What a pixel is.
+    """A pixel format.
 
     Attributes
     ----------
     name : str
         Pillow's name.
-    words : str
+    description : str
     dtype : str
     channels : tuple of int
-        How the shape of a picture's array goes on after height and width.
+        What follows height and width in the shape of a picture's array.
     holds : tuple of str
-        The modes that can be brought to this one without loss.
+        The modes that convert to this one without loss.
     """
 
     name: str
-    words: str
+    description: str
     dtype: str
     channels: tuple[int, ...]
     holds: tuple[str, ...]
 
 
-# The poorest first.
+# From the least general to the most.
 MODES = {
     mode.name: mode
     for mode in (
@@ -76,15 +78,15 @@ MODES = {
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What the head of a picture's file tells.
+    """The metadata of a picture's file.
 
     Attributes
     ----------
     path : str
     size : (int, int)
-        Height and width, as the picture is to be seen.
+        Height and width of the upright picture.
     mode : str
-        The poorest of ``MODES`` that holds it.
+        The first of ``MODES`` that holds it.
     orientation : int
         EXIF's; 1 is upright.
     """
@@ -96,14 +98,14 @@ class Picture:
 
     @classmethod
     def of(cls, path: str) -> Self:
-        """Return what a file's head tells; no pixel is decoded.
+        """Return a file's metadata; no pixel is decoded.
 
         Raises
         ------
         FileError
             If it cannot be read.
         DataError
-            If its pixels are of a mode that attar does not take.
+            If its pixel format is not supported.
         """
         with _opened(path) as image:
             width, height = image.size
@@ -113,10 +115,10 @@ class Picture:
             size = (width, height) if orientation in SIDEWAYS else (height, width)
             return cls(path, size, _mode(image, path), orientation)
 
-    def pixels(self, size: tuple[int, int], mode: str) -> NDArray[Any]:
+    def pixels(self, size: tuple[int, int], mode: str) -> Rows:
         """Return the picture, upright, as an array of a size (height, width) and a mode.
 
-        If it has another size it is resized to just cover this one, and its centre is cut out.
+        If it has another size it is resized to just cover this one and cropped at the centre.
 
         Raises
         ------
@@ -126,11 +128,11 @@ class Picture:
         height, width = size
         with _opened(self.path) as image:
             if self.size != size:
-                lying = (height, width) if self.orientation in SIDEWAYS else (width, height)
-                image.draft(None, _twice(image.size, lying))
+                stored = (height, width) if self.orientation in SIDEWAYS else (width, height)
+                image.draft(None, _twice(image.size, stored))
             plain = _native(image) if self.mode == "I;16" else image.convert(self.mode)
-        if self.orientation in TURNS:
-            plain = plain.transpose(TURNS[self.orientation])
+        if self.orientation in TRANSPOSES:
+            plain = plain.transpose(TRANSPOSES[self.orientation])
         if self.size != size:
             plain = ImageOps.fit(plain, (width, height), Image.Resampling.LANCZOS)
         if plain.size != (width, height):
@@ -153,12 +155,12 @@ def _mode(image: Image.Image, path: str) -> str:
 
 
 def _orientation(image: Image.Image) -> int:
-    # Pillow turns TIFF itself, and would decode a whole PNG to look for EXIF at its end.
+    # Pillow orients TIFF itself, and would decode a whole PNG to look for EXIF at its end.
     if image.format == "TIFF":
         return 1
     try:
         return int(Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1))
-    except Exception:  # damaged EXIF says nothing, and the picture may be sound
+    except Exception:  # damaged EXIF is ignored: the pixels may be intact
         return 1
 
 
@@ -168,9 +170,9 @@ def _native(image: Image.Image) -> Image.Image:
 
 
 def _twice(size: tuple[int, int], target: tuple[int, int]) -> tuple[int, int]:
-    """Return the size that covers twice a target: so large at least a JPEG is to be decoded.
+    """Return the size that covers twice a target: the smallest at which a JPEG is decoded.
 
-    With fewer pixels left the resampling that follows would have too little to work with.
+    With fewer pixels the resampling that follows would lose quality.
     """
     factor = 2 * max(target[0] / size[0], target[1] / size[1])
     return max(1, round(factor * size[0])), max(1, round(factor * size[1]))
@@ -180,59 +182,55 @@ def _twice(size: tuple[int, int], target: tuple[int, int]) -> tuple[int, int]:
 def _opened(path: str) -> Iterator[Image.Image]:
     with readable(path):
         try:
-            # From a path Pillow would map plain TIFF into memory, and take it for turned already.
+            # From a path Pillow would map plain TIFF into memory, without orienting it.
             with open(path, "rb") as file, Image.open(file, formats=FORMATS) as image:
                 yield image
         except UnidentifiedImageError:
             raise FileError(
-                f"{path} is no picture, though its name says so: repair it or leave it out."
+                f"{path} is no picture, despite its suffix: repair it or leave it out."
             ) from None
         except (Image.DecompressionBombError, Image.DecompressionBombWarning):
             raise FileError(
-                f"{path} has more than {Image.MAX_IMAGE_PIXELS:,} pixels, which may be meant to "
-                "fill the memory: make it smaller or leave it out."
+                f"{path} has more than {Image.MAX_IMAGE_PIXELS:,} pixels, which may exhaust the "
+                "memory: make it smaller or leave it out."
             ) from None
 
 
-Rows = NDArray[Any]
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")
-
-# The most bytes and pictures in a piece, and pictures in the job of a thread.
-PIECE, ROWS, JOB = 1 << 25, 4096, 32
+# The most bytes and pictures in a piece, and pictures in a thread's task.
+PIECE, ROWS, TASK = 1 << 25, 4096, 32
 
 
 class Pictures(Stream):
-    """The pictures in a folder and its subfolders, as arrays of one size and one kind of pixel.
+    """The pictures in a folder and its subfolders, as arrays of one size and pixel format.
 
     They are PNG, JPEG, WebP, TIFF, BMP or GIF files, in the natural order of their names (``2.png``
-    before ``10.png``); hidden files, and files with other suffixes, are passed over. Of several
-    frames or pages the first is read. EXIF's orientation is followed; colour profiles are not.
+    before ``10.png``); hidden files, and files with other suffixes, are ignored. Of several frames
+    or pages the first is read. EXIF's orientation is applied; colour profiles are not.
 
     Pieces are arrays (n, height, width) of grey, (n, height, width, 3) of colour, or
     (n, height, width, 4) of colour with transparency; ``uint8``, or ``uint16`` for 16-bit grey.
+    The topmost subfolders are the pictures' labels.
 
     Parameters
     ----------
     folder : str or Path
     size : (int, int), str or None
-        Height and width, also as ``"64x48"``. A picture of another size is made smaller (or larger)
-        until it just covers this one (Lanczos, antialiased), and its centre is cut out. None: all
-        pictures must have one size.
+        Height and width, also as ``"64x48"``. A picture of another size is resized to just cover
+        this one (Lanczos, antialiased) and cropped at the centre. None: all pictures must have the
+        same size.
     mode : str or None
-        What all are brought to: ``"L"`` (grey), ``"RGB"``, ``"RGBA"`` or ``"I;16"``. None: the
-        poorest that holds all of them without loss. So grey among colour becomes colour, one
-        picture with transparency gives it to all, and 8-bit grey among 16-bit grey is stretched to
-        16 bits (255 to 65535). 16-bit grey and colour have nothing in common. Palettes and CMYK
+        The pixel format: ``"L"`` (grey), ``"RGB"``, ``"RGBA"`` or ``"I;16"``. None: the first of
+        these that holds all pictures without loss. Grey among colour becomes colour, one
+        picture with transparency gives it to all, and 8-bit grey among 16-bit grey is scaled to
+        16 bits (255 to 65535). 16-bit grey and colour cannot be mixed. Palettes and CMYK
         count as colour; 16-bit colour is read with 8 bits.
     threads : int or None
-        How many decode at a time, which changes nothing but the speed; None: as many as the machine
-        has cores, but at most 8.
+        How many threads decode, which changes only the speed; None: one for each core, at most 8.
 
     Attributes
     ----------
     rows : int
-        How many pictures there are.
+        The number of pictures.
     shape : tuple of int
         (height, width) or (height, width, channels) of each.
     dtype : dtype
@@ -244,11 +242,29 @@ class Pictures(Stream):
     Raises
     ------
     DataError
-        If there are no pictures, or they have no size or no kind of pixel in common.
+        If there are no pictures, or they have different sizes or pixel formats.
     FileError
         If the folder or a picture in it cannot be read.
     SettingError
-        If the size is none, or the mode unknown.
+        If the size is invalid, or the mode unknown.
+
+    Examples
+    --------
+    >>> import attar
+    >>> from tempfile import TemporaryDirectory
+    >>> folder = TemporaryDirectory()
+    >>> for name, grey in (("2.png", 20), ("10.png", 100)):
+    ...     Image.new("L", (6, 4), grey).save(f"{folder.name}/{name}")
+    >>> pictures = attar.Pictures(folder.name, size="2x3")
+    >>> pictures.names, pictures.shape
+    (['2.png', '10.png'], (2, 3))
+    >>> pictures.whole()
+    array([[[ 20,  20,  20],
+            [ 20,  20,  20]],
+    <BLANKLINE>
+           [[100, 100, 100],
+            [100, 100, 100]]], dtype=uint8)
+    >>> folder.cleanup()
     """
 
     def __init__(
@@ -261,10 +277,10 @@ class Pictures(Stream):
         self.folder = Path(folder)
         self.resized = size is not None
         self.threads = threads or min(8, os.cpu_count() or 1)
-        wanted = None if size is None else height_and_width(size)
-        self._pictures = _heads(self.folder)
+        target = None if size is None else height_and_width(size)
+        self._pictures = _pictures_in(self.folder)
         self._mode = _mode_that_holds(self._pictures, mode)
-        self._size = wanted or _one_size(self._pictures)
+        self._size = target or _common_size(self._pictures)
         self.rows = len(self._pictures)
         self.shape = (*self._size, *self._mode.channels)
         self.dtype = np.dtype(self._mode.dtype)
@@ -273,37 +289,37 @@ class Pictures(Stream):
 
     @property
     def bytes(self) -> int:
-        """How much memory all of them take."""
-        return self.rows * self._bytes_of_one
+        """How much memory all pictures take."""
+        return self.rows * self._picture_bytes
 
     @property
     def labels(self) -> NDArray[np.str_] | None:
-        """The topmost subfolder that each picture lies in: (n,).
+        """The topmost subfolder of each picture: (n,).
 
-        None where a picture lies in none, or all lie in the same.
+        None where a picture is in none, or all are in the same.
         """
         tops = [name.partition("/")[0] for name in self.names if "/" in name]
         return np.array(tops) if len(tops) == self.rows and len(set(tops)) > 1 else None
 
     @property
     def fingerprint(self) -> str:
-        """A digest of place, form, and every file's name, size and time of change."""
+        """A digest of path, shape, dtype, and every file's name, size and modification time."""
         form = f"{self.folder.resolve()} {self.shape} {self.dtype}"
         digest = hashlib.sha256(os.fsencode(form))
         for name, picture in zip(self.names, self._pictures, strict=True):
             with readable(picture.path):
-                file = os.stat(picture.path)
-            digest.update(os.fsencode(f"\n{name} {file.st_size} {file.st_mtime_ns}"))
+                status = os.stat(picture.path)
+            digest.update(os.fsencode(f"\n{name} {status.st_size} {status.st_mtime_ns}"))
         return digest.hexdigest()
 
     def __iter__(self) -> Iterator[Rows]:
-        n = max(1, min(ROWS, PIECE // self._bytes_of_one))
+        n = max(1, min(ROWS, PIECE // self._picture_bytes))
         if self._whole is not None:
             return (self._whole[start : start + n] for start in range(0, self.rows, n))
         return self._in_pieces_of(n)
 
     def whole(self) -> Rows:
-        """Return all pictures in one array, which is kept: no pass after this one reads files.
+        """Return all pictures in one array, and keep it: later passes read no files.
 
         Raises
         ------
@@ -315,46 +331,51 @@ class Pictures(Stream):
         return self._whole
 
     @property
-    def _bytes_of_one(self) -> int:
+    def _picture_bytes(self) -> int:
         return int(np.prod(self.shape)) * self.dtype.itemsize
 
     def _in_pieces_of(self, n: int) -> Iterator[Rows]:
         pool = ThreadPoolExecutor(self.threads)
         try:
-            ahead = self._begun(pool, 0, n)
+            ahead = self._submitted(pool, 0, n)
             for start in range(n, self.rows, n):
-                ready, ahead = ahead, self._begun(pool, start, n)
-                yield _finished(*ready)
-            yield _finished(*ahead)
+                current, ahead = ahead, self._submitted(pool, start, n)
+                yield _result(*current)
+            yield _result(*ahead)
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _begun(
+    def _submitted(
         self, pool: ThreadPoolExecutor, start: int, n: int
     ) -> tuple[Rows, list[Future[None]]]:
         pictures = self._pictures[start : start + n]
         piece = np.empty((len(pictures), *self.shape), self.dtype)
-        jobs = [slice(i, i + JOB) for i in range(0, len(piece), JOB)]
-        return piece, [pool.submit(self._fill, piece[job], pictures[job]) for job in jobs]
+        parts = [slice(i, i + TASK) for i in range(0, len(piece), TASK)]
+        return piece, [pool.submit(self._fill, piece[part], pictures[part]) for part in parts]
 
     def _fill(self, piece: Rows, pictures: Sequence[Picture]) -> None:
         for i, picture in enumerate(pictures):
             piece[i] = picture.pixels(self._size, self._mode.name)
 
 
-def _finished(piece: Rows, jobs: Sequence[Future[None]]) -> Rows:
-    for job in jobs:
-        job.result()
+def _result(piece: Rows, tasks: Sequence[Future[None]]) -> Rows:
+    for task in tasks:
+        task.result()
     return piece
 
 
 def height_and_width(size: tuple[int, int] | str) -> tuple[int, int]:
-    """Return height and width from a pair or from words such as ``"64x48"``.
+    """Return height and width from a pair or from text such as ``"64x48"``.
 
     Raises
     ------
     SettingError
         If it is no size.
+
+    Examples
+    --------
+    >>> height_and_width("64x48")
+    (64, 48)
     """
     sides = re.split("[x×]", size.lower()) if isinstance(size, str) else size
     try:
@@ -366,7 +387,7 @@ def height_and_width(size: tuple[int, int] | str) -> tuple[int, int]:
     return height, width
 
 
-def _heads(folder: Path) -> list[Picture]:
+def _pictures_in(folder: Path) -> list[Picture]:
     if not folder.is_dir():
         raise FileError(f"There is no folder {folder}.")
     with warnings.catch_warnings():
@@ -382,7 +403,7 @@ def _heads(folder: Path) -> list[Picture]:
 
 def _files(folder: str, above: tuple[str, ...] = ()) -> Iterator[str]:
     real = os.path.realpath(folder)
-    if real in above:  # a link to where we came from
+    if real in above:  # a link to a parent
         return
     with readable(folder), os.scandir(folder) as scan:
         entries = sorted(scan, key=lambda entry: _natural(entry.name))
@@ -400,7 +421,7 @@ def _natural(name: str) -> tuple[list[str | int], str]:
     return [int(part) if i % 2 else part for i, part in enumerate(parts)], name
 
 
-def _one_size(pictures: Sequence[Picture]) -> tuple[int, int]:
+def _common_size(pictures: Sequence[Picture]) -> tuple[int, int]:
     counts = Counter(picture.size for picture in pictures).most_common()
     (height, width), _ = counts[0]
     if len(counts) == 1:
@@ -424,17 +445,18 @@ def _mode_that_holds(pictures: Sequence[Picture], name: str | None) -> Mode:
     if name is None:
         colour = next(mode for mode in ("RGB", "RGBA") if mode in first)
         raise DataError(
-            f"{first['I;16']} is 16-bit grey, but {first[colour]} is {MODES[colour].words}: bring "
-            "them to one kind of pixel."
+            f"{first['I;16']} is 16-bit grey, but {first[colour]} is {MODES[colour].description}: "
+            "bring them to one pixel format."
         )
     other = next(mode for mode in first if mode not in MODES[name].holds)
     raise DataError(
-        f"{first[other]} is {MODES[other].words}, where {MODES[name].words} belongs: convert it."
+        f"{first[other]} is {MODES[other].description}, where {MODES[name].description} belongs: "
+        "convert it."
     )
 
 
 class PictureWriter:
-    """Writes stacks of images into a folder, one after the other, as PNG.
+    """Writes arrays of images into a folder, as PNG.
 
     Parameters
     ----------
@@ -455,7 +477,7 @@ class PictureWriter:
         Raises
         ------
         DataError
-            If these are no pictures.
+            If their shape is not that of pictures.
         """
         if images.ndim == 4 and images.shape[3] == 1:
             images = images[..., 0]
@@ -466,7 +488,7 @@ class PictureWriter:
         for name, pixels in zip(islice(self.names, len(images)), images, strict=True):
             path = self.folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(_seen(pixels, self.white)).save(path)
+            Image.fromarray(_as_integers(pixels, self.white)).save(path)
 
 
 @contextmanager
@@ -476,23 +498,22 @@ def picture_writer(
     white: float | None = None,
     digits: int = 6,
 ) -> Iterator[PictureWriter]:
-    """Yield a writer for a folder of PNG files, which is there whole in the end or not at all.
+    """Yield a writer for a folder of PNG files, which is there at the end, whole, or not at all.
 
-    A folder that was there before is replaced.
+    An existing folder is replaced.
 
     Parameters
     ----------
     folder : Path
     names : sequence of str or None
-        The names of all pictures to come, such as ``Pictures.names``: their suffix becomes
-        ``.png``. If two would then be the same, all keep their own suffix before it. None: numbers
-        from 0.
+        The names of all pictures, such as ``Pictures.names``: their suffix becomes ``.png``. If two
+        would then be the same, all keep their own suffix before it. None: numbers from 0.
     white : float or None
-        The value of a white pixel; values are scaled by it, except whole numbers that use the upper
+        The value of a white pixel; values are scaled by it, except integers that use the upper
         half of a picture's range. None: ``uint8`` and ``uint16`` as they are, and white is 1 in
         floating point.
     digits : int
-        How many digits a number has at least.
+        The least number of digits in a name.
 
     Raises
     ------
@@ -507,17 +528,16 @@ def picture_writer(
 
 def _as_png(names: Sequence[str]) -> list[str]:
     plain = [str(PurePosixPath(name).with_suffix(".png")) for name in names]
-    # Some systems hold A.png and a.png for the same.
+    # On some systems A.png and a.png are the same file.
     if len({name.casefold() for name in plain}) == len(plain):
         return plain
     return [f"{name}.png" for name in names]
 
 
-def _seen(pixels: Rows, white: float | None) -> Rows:
+def _as_integers(pixels: Rows, white: float | None) -> Rows:
     """Return an image as PNG holds it: 16 bits for grey that has them, else 8."""
-    deep = pixels.dtype == np.uint16 and pixels.ndim == 2
-    dtype: np.dtype[Any] = np.dtype(np.uint16 if deep else np.uint8)
-    full = np.iinfo(dtype).max
+    bits = 16 if pixels.dtype == np.uint16 and pixels.ndim == 2 else 8
+    dtype, full = np.dtype(f"uint{bits}"), 2**bits - 1
     if white is None:
         white = np.iinfo(pixels.dtype).max if pixels.dtype.kind in "iu" else 1.0
     if pixels.dtype == dtype and white > full / 2:

@@ -1,29 +1,39 @@
-"""Time series: learnt in windows, and given back whole."""
+"""Time series: cut into overlapping windows, and averaged back to their points."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from numpy.typing import NDArray
+from numpy.lib.stride_tricks import sliding_window_view
 
 from attar.checks import positive_integer
-from attar.data.kind import Kind, Portion, Rows, require_finite
+from attar.data.kind import Json, Kind, Portion, Rows, require_finite
+from attar.data.points import (
+    Array,
+    Integers,
+    LongTable,
+    Name,
+    Points,
+    SeriesForm,
+    Stack,
+    TableOrArray,
+)
 from attar.data.scaling import Scaling, Standard
 from attar.data.stream import Sample
 from attar.data.stream import pieces as pieces_of
 from attar.data.summary import Moments, Summary
-from attar.data.windows.forms import LongTable, Name, Points, SeriesForm, Stack
-from attar.data.windows.layout import Layout, suitable_stride, suitable_window
 from attar.errors import DataError, SettingError
 
-Array = NDArray[np.float64]
-
 FORMS: dict[str, type[SeriesForm]] = {form.name: form for form in (LongTable, Stack)}
+
+# Steps of a window, and how many windows there are at most before they overlap less.
+WINDOW, WINDOWS = 96, 20_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,12 +47,13 @@ class Series:
         (series, steps).
     time : str, int or None
         The column of times: dates, text of ISO dates, durations, or numbers. None takes the index
-        where it holds dates, else the rows of a series follow each other.
+        where it holds dates, else the rows of a series are consecutive steps.
     series : str, int or None
-        The column that tells the series of a table apart. None for one series.
+        The column that names each row's series. None for one series.
     window : int or None
-        How many steps are learnt together. None takes an array's steps, where it has several
-        series; else 96, at most the length of most series and a tenth of all points.
+        The number of steps in a window, which is one row for the model. None takes an array's
+        steps, where it has several series; else 96, at most the length of most series and a tenth
+        of all points.
     stride : int or None
         The steps from a window to the next. None takes about an eighth of the window.
 
@@ -53,18 +64,34 @@ class Series:
 
     Notes
     -----
-    All other columns are channels, and must hold numbers. NaN is a missing point. So is each step
+    All other columns are channels, and must hold numbers. NaN is a missing value. So is each step
     that is absent from the table: a step is the usual time from a point to the next, and each
-    difference is rounded to whole steps, so that months and drifting clocks are regular too. Two
+    interval is rounded to steps, so that months and drifting clocks are regular too. Two
     points less than half a step apart are refused. Where a whole window of steps or more is
-    absent, nothing is put in.
+    absent, the series is split.
 
-    Where the levels of a channel differ from series to series more than it varies within them,
-    each series is standardized by its own mean and deviation there. Reconstructions have them put
-    back; new windows have those of a typical series.
+    Where the means of a channel differ between series more than it varies within them, each series
+    is standardized by its own mean and deviation there. Reconstructions are scaled back by these;
+    new windows by those of a typical series.
+
+    Examples
+    --------
+    Windows of three steps; the third day is absent, so its value is missing.
+
+    >>> import pandas as pd
+    >>> import attar
+    >>> from attar.data.series import Windows
+    >>> days = pd.to_datetime(["2024-01-01", "2024-01-02", "2024-01-04", "2024-01-05"])
+    >>> table = pd.DataFrame({"day": days, "load": [1.0, 2.0, 4.0, 5.0]})
+    >>> series = attar.Series(table, time="day", window=3, stride=1)
+    >>> kind, _ = Windows.of([series])
+    >>> kind.rows(series)[:, 0]
+    array([[ 1.,  2., nan],
+           [ 2., nan,  4.],
+           [nan,  4.,  5.]])
     """
 
-    data: Any = field(repr=False)
+    data: object = field(repr=False)
     time: Name | None = None
     series: Name | None = None
     window: int | None = None
@@ -78,20 +105,133 @@ class Series:
 
 
 @dataclass(frozen=True)
+class Layout:
+    """The positions of points on one grid of steps, and of windows over it.
+
+    Series follow each other on the grid. Where a series lacks a whole window of steps or more, it
+    is split into segments, so that each window holds a point. A segment that is shorter than
+    a window is padded at its end. The last window of a segment ends with it.
+
+    Attributes
+    ----------
+    order : int array (m,)
+        The points' numbers in the order of the grid.
+    places : int array (m,)
+        Their steps, ascending.
+    starts : int array (n,)
+        The first step of each window, ascending.
+    window, length : int
+        The steps of a window, and of the grid.
+    """
+
+    order: Integers
+    places: Integers
+    starts: Integers
+    window: int
+    length: int
+
+    @classmethod
+    def of(cls, order: Integers, steps: Integers, window: int, stride: int) -> Self:
+        """Return the layout of points.
+
+        Parameters
+        ----------
+        order : int array (m,)
+            The points' numbers by series and time.
+        steps : int array (m,)
+            The steps from each point's predecessor in this order; 0 at the start of a series.
+        window : int
+        stride : int
+            The steps from a window to the next.
+
+        Examples
+        --------
+        >>> layout = Layout.of(np.arange(4), np.array([0, 1, 2, 1]), window=3, stride=2)
+        >>> layout.places, layout.starts
+        (array([0, 1, 3, 4]), array([0, 2]))
+        """
+        splits = (steps == 0) | (steps > window)
+        first = np.flatnonzero(splits)
+        segment = np.cumsum(splits) - 1
+        covered = np.cumsum(np.where(splits, 0, steps))
+        inside = covered - covered[first][segment]
+        lengths = np.maximum(inside[np.append(first[1:], len(steps)) - 1] + 1, window)
+        offsets = np.cumsum(lengths) - lengths
+        room = lengths - window
+        counts = -(-room // stride) + 1
+        of = np.repeat(np.arange(len(counts)), counts)
+        number = np.arange(len(of)) - (np.cumsum(counts) - counts)[of]
+        starts = offsets[of] + np.minimum(number * stride, room[of])
+        return cls(order, offsets[segment] + inside, starts, window, int(lengths.sum()))
+
+    def cut(self, values: Rows) -> Rows:
+        """Return the windows of points (m, channels): (n, channels, window), NaN between them."""
+        grid = np.full((values.shape[1], self.length), np.nan, values.dtype)
+        grid[:, self.places] = values[self.order].T
+        views = sliding_window_view(grid, self.window, axis=1)
+        windows: Rows = views[:, self.starts].transpose(1, 0, 2)
+        return windows
+
+    def averaged(self, windows: Rows) -> Rows:
+        """Return the mean of all windows at each point, in double precision: (m, channels).
+
+        NaN is ignored; where all are NaN, so is the mean.
+        """
+        steps = (self.starts[:, None] + np.arange(self.window)).ravel()
+        points = np.empty((len(self.order), windows.shape[1]))
+        for channel in range(windows.shape[1]):
+            values = windows[:, channel].ravel()
+            present = ~np.isnan(values)
+            total = np.bincount(steps, np.where(present, values, 0.0), self.length)
+            count = np.bincount(steps, present, self.length)
+            mean = np.divide(total, count, np.full(self.length, np.nan), where=count > 0)
+            points[self.order, channel] = mean[self.places]
+        return points
+
+    def ends(self) -> tuple[Integers, Integers]:
+        """Return the numbers of the first and of the last point in each window."""
+        first = np.searchsorted(self.places, self.starts)
+        last = np.searchsorted(self.places, self.starts + self.window) - 1
+        return self.order[first], self.order[last]
+
+
+def suitable_window(lengths: Integers) -> int:
+    """Return 96 steps; fewer where most series are shorter, or where there would be < 10 windows.
+
+    Parameters
+    ----------
+    lengths : int array (series,)
+        The number of points of each series.
+    """
+    return max(2, min(WINDOW, int(np.median(lengths)), int(lengths.sum()) // 10))
+
+
+def suitable_stride(window: int, points: int) -> int:
+    """Return about an eighth of a window; up to half of it where that makes too many windows.
+
+    A stride that shares a factor with the length of a day, week or year would sample only
+    some of its phases: on hourly loads, principal components of windows 12 steps apart have twice
+    the error of those of windows 11 steps apart.
+    """
+    most = min(window / 2, max(window / 8, points / WINDOWS))
+    return next((s for s in range(int(most), 1, -1) if math.gcd(s, 2 * 3 * 5 * 7) == 1), 1)
+
+
+@dataclass(frozen=True)
 class Passthrough:
-    """What gives a user's own series back.
+    """What restores a user's own series from windows.
 
     Attributes
     ----------
     data : DataFrame or array
     layout : Layout
-    level, deviation : array (m, channels), or what broadcasts to it
-        What each point's value was shifted and divided by.
+    mean, deviation : array (m, channels), or what broadcasts to it
+        What standardized each point's value.
     """
 
-    data: Any
+    data: TableOrArray
     layout: Layout
-    level: Array
+    mean: Array
     deviation: Array
 
 
@@ -101,13 +241,13 @@ class Windows(Kind):
 
     Parameters
     ----------
-    form : Form
-        How the user has them.
+    form : SeriesForm
+        The form in which the user has them.
     window, stride : int
     step : float
         The time from a point to the next, in seconds where times are dates.
     channels_used : tuple of int
-        The numbers of the channels that hold values.
+        The numbers of the channels that have values.
     typical : tuple of ((float, float) or None)
         Mean and deviation of a typical series, for each of these channels that is standardized
         within each series; None for one that is not.
@@ -128,34 +268,34 @@ class Windows(Kind):
         return (len(self.channels_used), self.window)
 
     @classmethod
-    def of(cls, pieces: Iterable[Any]) -> tuple[Self, Summary]:
+    def of(cls, pieces: Iterable[object]) -> tuple[Self, Summary]:
         """Return the form and the summary of series.
 
-        Series are read whole: windows need a series' points side by side, wherever its rows are.
+        Series are read whole: windows need neighbouring points, wherever their rows are.
 
         Raises
         ------
         DataError
-            If they hold no value, or have times or channels that cannot be read.
+            If they have no values, or times or channels that cannot be read.
         SettingError
             If the stride is larger than the window.
         """
-        given = whole(pieces)
+        data, options = _joined(pieces)
         form: SeriesForm
-        if isinstance(given.data, pd.DataFrame):
-            form = LongTable.of(given.data, given.time, given.series)
-        elif given.time is not None or given.series is not None:
+        if isinstance(data, pd.DataFrame):
+            form = LongTable.of(data, options.time, options.series)
+        elif options.time is not None or options.series is not None:
             raise DataError("An array has no columns: leave time and series out.")
         else:
-            form = Stack.of(given.data)
-        points = _points(form, given.data)
+            form = Stack.of(data)
+        points = _points(form, data)
         channels_used = np.flatnonzero(~np.isnan(points.values).all(0))
         if not len(channels_used):
-            raise DataError("The series hold no value: all of their points are missing.")
+            raise DataError("The series have no values: all of their points are missing.")
         lengths = np.bincount(points.codes)
         several = isinstance(form, Stack) and len(lengths) > 1
-        window = given.window or (lengths[0] if several else suitable_window(lengths))
-        stride = given.stride or suitable_stride(window, len(points.codes))
+        window = options.window or (lengths[0] if several else suitable_window(lengths))
+        stride = options.stride or suitable_stride(window, len(points.codes))
         if stride > window:
             raise SettingError(
                 f"stride={stride} would leave out steps between windows of {window}: make it "
@@ -171,37 +311,37 @@ class Windows(Kind):
         return kind, Summary(len(rows), Moments.of(kind.columns(rows)), kept, places)
 
     def accepts(self, other: type[Kind]) -> bool:
-        """Return whether it is a table or an array: series need not be called so again."""
+        """Return whether it is a table or an array: new data need not be a ``Series``."""
         return other.name in ("series", "table", "images")
 
-    def pieces(self, data: Any) -> Iterable[Any]:
+    def pieces(self, data: object) -> Iterable[object]:
         """Return series as one piece: a window has its points wherever their rows are."""
         return [data]
 
-    def rows(self, data: Any) -> Rows:
+    def rows(self, data: object) -> Rows:
         """Return the windows of series: (n, channels, window), NaN where a point is missing.
 
         Parameters
         ----------
-        data : SeriesData, DataFrame, any other table, or array
+        data : Series, DataFrame, any other table, or array
             With the columns that were fitted. A table may have a column ``series`` too where there
             was one series only.
         """
-        return self._cut(_points(self.form, self._known(data)))
+        return self._cut(_points(self.form, self._checked(data)))
 
-    def passthrough(self, data: Any) -> Passthrough:
-        """Return the series, where their points lie in windows, and their levels."""
-        known = self._known(data)
-        points = _points(self.form, known)
-        return Passthrough(known, self._layout(points), *self._levels(points))
+    def passthrough(self, data: object) -> Passthrough:
+        """Return the series, their layout, and the means and deviations of their points."""
+        table = self._checked(data)
+        points = _points(self.form, table)
+        return Passthrough(table, self._layout(points), *self._means_and_deviations(points))
 
-    def index(self, data: Any) -> pd.DataFrame:
+    def index(self, data: object) -> pd.DataFrame:
         """Return a row for each window: its series, and the times of its first and last point.
 
         The columns are that of series, where there is one, ``start`` and ``end``. An array's series
         and steps are numbered from 0.
         """
-        points = _points(self.form, self._known(data))
+        points = _points(self.form, self._checked(data))
         first, last = self._layout(points).ends()
         times = points.labels
         index = pd.DataFrame({"start": times.iloc[first].array, "end": times.iloc[last].array})
@@ -210,29 +350,29 @@ class Windows(Kind):
             index.insert(0, points.names.name, names, allow_duplicates=True)
         return index
 
-    def restore(self, rows: Rows, passthrough: Any = None) -> Any:
+    def restore(self, rows: Rows, passthrough: Passthrough | None = None) -> TableOrArray:
         """Return series with the mean of all windows at each of their points.
 
         Parameters
         ----------
         rows : array (n, channels, window)
-        passthrough : Aside or None
-            With it, a table comes back with its own rows, times, columns and index, an array in its
-            own shape; channels that were not learnt stay as they are. Without, each window is a
+        passthrough : Passthrough or None
+            With it, a table has the user's rows, times, columns and index, an array the user's
+            shape; channels that are not used keep their values. Without, each window is a
             series of its own: a table has the column of series, or ``series``, with the window's
             number, and times since the window's start.
         """
         if passthrough is None:
-            level, deviation = self._typical_levels()
+            mean, deviation = self._typical_values()
             windows = np.full((len(rows), self.window, len(self.form.channels)), np.nan)
-            windows[..., self.channels_used] = rows.transpose(0, 2, 1) * deviation + level
-            return self.form.new(windows, self.step)
-        values = passthrough.layout.averaged(rows) * passthrough.deviation + passthrough.level
-        return self.form.back(values, self.channels_used, passthrough.data)
+            windows[..., self.channels_used] = rows.transpose(0, 2, 1) * deviation + mean
+            return self.form.from_windows(windows, self.step)
+        values = passthrough.layout.averaged(rows) * passthrough.deviation + passthrough.mean
+        return self.form.with_values(passthrough.data, values, self.channels_used)
 
-    def joined(self, parts: Sequence[Any]) -> Any:
-        """Return tables under each other, or arrays as one."""
-        return whole(parts).data
+    def joined(self, parts: Sequence[object]) -> TableOrArray:
+        """Return tables or arrays concatenated."""
+        return _joined(parts)[0]
 
     def scaling(self, summary: Summary) -> Scaling:
         """Return standardization."""
@@ -254,23 +394,23 @@ class Windows(Kind):
     @property
     def portions(self) -> list[Portion]:
         """The channels."""
-        notes = dict(self.remarks)
+        remarks = dict(self.remarks)
         places = {channel: i for i, channel in enumerate(self.channels_used)}
         portions = []
         for i, name in enumerate(map(str, self.form.channels)):
             columns = slice(places[i], places[i] + 1) if i in places else slice(0, 0)
-            portions.append(Portion(name, "channel", columns, notes.get(name, "")))
+            portions.append(Portion(name, "channel", columns, remarks.get(name, "")))
         return portions
 
     @property
     def remarks(self) -> list[tuple[str, str]]:
-        """Channels without a value, and those that are standardized within each series."""
+        """Channels without values, and those that are standardized within each series."""
         names = self.form.channels
         empty = [str(name) for i, name in enumerate(names) if i not in self.channels_used]
         pairs = zip(self.channels_used, self.typical, strict=True)
         standardized = [str(names[channel]) for channel, typical in pairs if typical]
-        return [(name, "holds no value: it is not learnt") for name in empty] + [
-            (name, "differs in level: standardized within each series") for name in standardized
+        return [(name, "has no values: not used") for name in empty] + [
+            (name, "means differ: standardized within each series") for name in standardized
         ]
 
     def feature_names(self) -> list[str]:
@@ -278,114 +418,110 @@ class Windows(Kind):
         channels = self.form.channels
         return [f"{channels[i]}[{step}]" for i in self.channels_used for step in range(self.window)]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """Return the form, windows, step, and channels."""
         return {
             "form": {"name": self.form.name, **self.form.to_json()},
             "window": self.window,
             "stride": self.stride,
             "step": self.step,
-            "learnt": list(self.channels_used),
+            "channels_used": list(self.channels_used),
             "typical": [pair and list(pair) for pair in self.typical],
         }
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Self:
-        """Return the form that :meth:`to_json` wrote down."""
+    def from_json(cls, data: Json) -> Self:
+        """Return the form that :meth:`to_json` described."""
         form = dict(data["form"])
         return cls(
             FORMS[form.pop("name")].from_json(form),
             data["window"],
             data["stride"],
             data["step"],
-            tuple(data["learnt"]),
+            tuple(data["channels_used"]),
             tuple(pair and (pair[0], pair[1]) for pair in data["typical"]),
         )
 
-    def _known(self, data: Any) -> Any:
-        """Return data as a DataFrame or an array, if it is called what was fitted."""
-        given = whole([data])
-        known: dict[str, Any] = {"window": self.window, "stride": self.stride}
+    def _checked(self, data: object) -> TableOrArray:
+        """Return data as a DataFrame or an array, if its options are those that were fitted."""
+        table, options = _joined([data])
+        fitted: dict[str, object] = {"window": self.window, "stride": self.stride}
         if isinstance(self.form, LongTable):
-            known |= {"time": self.form.time, "series": self.form.series}
-        for name, value in known.items():
-            asked = getattr(given, name)
-            if asked not in (None, value):
+            fitted |= {"time": self.form.time, "series": self.form.series}
+        for name, value in fitted.items():
+            option = getattr(options, name)
+            if option not in (None, value):
                 raise DataError(
                     f"The model was fitted on series with {name}={value!r}: it cannot take them "
-                    f"with {name}={asked!r}."
+                    f"with {name}={option!r}."
                 )
-        return given.data
+        return table
 
     def _layout(self, points: Points) -> Layout:
         return Layout.of(points.order, points.steps(self.step), self.window, self.stride)
 
     def _cut(self, points: Points) -> Rows:
-        level, deviation = self._levels(points)
-        values = (points.values[:, self.channels_used] - level) / deviation
+        mean, deviation = self._means_and_deviations(points)
+        values = (points.values[:, self.channels_used] - mean) / deviation
         return self._layout(points).cut(values.astype(points.values.dtype, copy=False))
 
-    def _levels(self, points: Points) -> tuple[Array, Array]:
-        """Return what each value is shifted and divided by: (m, channels), or (channels,)."""
-        level, deviation = self._typical_levels()
+    def _means_and_deviations(self, points: Points) -> tuple[Array, Array]:
+        """Return what standardizes each value: (m, channels), or (channels,)."""
+        mean, deviation = self._typical_values()
         standardized = np.array([pair is not None for pair in self.typical])
         if not standardized.any():
-            return level, deviation
+            return mean, deviation
         values = points.values[:, self.channels_used].astype(np.float64)
         series = pd.DataFrame(values).groupby(points.codes)
         means, deviations = series.mean().to_numpy(), series.std().to_numpy()
         # A series without a value, or without two that differ, takes what is typical.
-        means = np.where(standardized & ~np.isnan(means), means, level)
+        means = np.where(standardized & ~np.isnan(means), means, mean)
         deviations = np.where(standardized & (deviations > 0), deviations, deviation)
         return means[points.codes], deviations[points.codes]
 
-    def _typical_levels(self) -> tuple[Array, Array]:
-        level, deviation = np.array([pair or (0.0, 1.0) for pair in self.typical]).T
-        return level, deviation
+    def _typical_values(self) -> tuple[Array, Array]:
+        mean, deviation = np.array([pair or (0.0, 1.0) for pair in self.typical]).T
+        return mean, deviation
 
 
-def whole(parts: Iterable[Any]) -> Series:
-    """Return pieces of series, in any form, as one: a DataFrame or an array.
-
-    Raises
-    ------
-    DataError
-        If they are neither tables nor arrays of numbers.
-    """
-    given = [part if isinstance(part, Series) else Series(part) for part in parts]
-    data = [_table_or_array(piece) for part in given for piece in pieces_of(part.data)]
-    if len(data) == 1:
-        return replace(given[0], data=data[0])
-    table = isinstance(data[0], pd.DataFrame)
-    return replace(given[0], data=pd.concat(data) if table else np.concatenate(data))
+def _joined(parts: Iterable[object]) -> tuple[TableOrArray, Series]:
+    """Return pieces of series, in any form, as one table or array, and the first's options."""
+    series = [part if isinstance(part, Series) else Series(part) for part in parts]
+    tables = [_table_or_array(piece) for part in series for piece in pieces_of(part.data)]
+    if len(tables) == 1:
+        return tables[0], series[0]
+    if isinstance(tables[0], pd.DataFrame):
+        return pd.concat(map(pd.DataFrame, tables)), series[0]
+    return np.concatenate(tables), series[0]
 
 
-def _table_or_array(data: Any) -> Any:
+def _table_or_array(data: object) -> TableOrArray:
     if isinstance(data, pd.DataFrame):
         return data
     if hasattr(data, "__arrow_c_stream__"):
-        return pa.table(data).to_pandas()
+        frame: pd.DataFrame = pa.table(data).to_pandas()
+        return frame
     try:
         array = np.asarray(data)
         return array.astype(np.float64) if array.dtype.kind == "O" else array
     except (TypeError, ValueError):
         raise DataError(
             "The series are neither a table nor an array of numbers (series, steps[, channels]): "
-            "series of different lengths belong into one table, under each other."
+            "give series of different lengths as one table, under each other."
         ) from None
 
 
-def _points(form: SeriesForm, data: Any) -> Points:
+def _points(form: SeriesForm, data: TableOrArray) -> Points:
     points = form.points(data)
     require_finite(points.values, lambda place: form.describe(place[0]))
     return points
 
 
-def _typical(values: Rows, codes: NDArray[np.intp]) -> tuple[tuple[float, float] | None, ...]:
-    """Return the median mean and deviation of series, for channels whose levels differ."""
+def _typical(values: Rows, codes: Integers) -> tuple[tuple[float, float] | None, ...]:
+    """Return the median mean and deviation of series, for channels whose means differ."""
     frame = pd.DataFrame(values.astype(np.float64))
     series = frame.groupby(codes)
     means, deviations = series.mean().median(), series.std().median()
     differ = (deviations > 0) & (deviations < frame.std() / 2)
-    metrics = zip(means, deviations, differ, strict=True)
-    return tuple((float(m), float(s)) if standardized else None for m, s, standardized in metrics)
+    pairs = zip(means, deviations, differ, strict=True)
+    return tuple((float(m), float(s)) if standardized else None for m, s, standardized in pairs)

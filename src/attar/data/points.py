@@ -1,4 +1,4 @@
-"""The forms of a series: long tables, and stacks of windows."""
+"""Points of series, and the forms in which users have them: long tables and arrays."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pandas.api.extensions import ExtensionDtype
 
-from attar.data.kind import Rows, back_to
+from attar.data.kind import Json, Rows, back_to
 from attar.errors import DataError, unknown
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.intp]
 Name = str | int
+TableOrArray = pd.DataFrame | Rows
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Points:
     values : float array (m, channels)
         NaN where one is missing.
     times : float array (m,)
-        Since the earliest: seconds of dates, the user's own unit of numbers.
+        Since the earliest: in seconds for dates, in the user's own unit for numbers.
     codes : int array (m,)
         The number of each point's series.
     labels : Series (m,)
@@ -41,8 +43,8 @@ class Points:
     values: Rows
     times: Array
     codes: Integers
-    labels: pd.Series[Any]
-    names: pd.Index[Any]
+    labels: pd.Series
+    names: pd.Index
 
     @cached_property
     def order(self) -> Integers:
@@ -51,27 +53,27 @@ class Points:
 
     @cached_property
     def intervals(self) -> Array:
-        """How long each point, in this order, is after the one before; NaN where a series begins.
+        """The time from each point's predecessor in this order; NaN at the start of a series.
 
         Raises
         ------
         DataError
-            If a series has two points of one time.
+            If a series has two points at the same time.
         """
-        begins = np.diff(self.codes[self.order], prepend=-1) != 0
-        intervals = np.where(begins, np.nan, np.diff(self.times[self.order], prepend=np.nan))
+        starts = np.diff(self.codes[self.order], prepend=-1) != 0
+        intervals = np.where(starts, np.nan, np.diff(self.times[self.order], prepend=np.nan))
         for place in np.flatnonzero(intervals == 0)[:1]:
             raise DataError(
                 f"{self._pair(place)} have the same time: keep one of them, or name the column "
-                "that tells series apart (series=...)."
+                "that identifies the series (series=...)."
             )
         return intervals
 
     def typical_step(self) -> float:
         """Return the usual time from a point to the next; 1 where each series has one point.
 
-        It is the lower quartile of the differences, so that gaps may be frequent, averaged with
-        all that differ from it by a quarter at most: a month has 30.4 days.
+        It is the lower quartile of the intervals, as many points may be missing, averaged with
+        all that differ from it by at most a quarter: a month has 30.4 days.
         """
         intervals = self.intervals[~np.isnan(self.intervals)]
         if not len(intervals):
@@ -80,9 +82,9 @@ class Points:
         return float(intervals[np.abs(intervals - low) <= low / 4].mean())
 
     def steps(self, step: float) -> Integers:
-        """Return :attr:`intervals` in whole steps; 0 where a series begins.
+        """Return :attr:`intervals` as numbers of steps; 0 at the start of a series.
 
-        Each difference is rounded by itself: unequal months are one step each, and clocks may
+        Each interval is rounded by itself: unequal months are one step each, and clocks may
         drift.
 
         Raises
@@ -108,7 +110,7 @@ class Points:
 
 @dataclass(frozen=True)
 class SeriesForm(ABC):
-    """How the user has series: what their points are, and how they come back."""
+    """The form in which the user has series."""
 
     name: ClassVar[str]
 
@@ -118,7 +120,7 @@ class SeriesForm(ABC):
         """The names of all channels."""
 
     @abstractmethod
-    def points(self, data: Any) -> Points:
+    def points(self, data: TableOrArray) -> Points:
         """Return the points of data of this form.
 
         Raises
@@ -128,40 +130,41 @@ class SeriesForm(ABC):
         """
 
     @abstractmethod
-    def back(self, values: Rows, channels: Sequence[int], data: Any) -> Any:
-        """Return data with these values (m, channels) in place of its own, in the fitted dtypes.
+    def with_values(
+        self, data: TableOrArray, values: Rows, channels: Sequence[int]
+    ) -> TableOrArray:
+        """Return a copy of data of this form with these values, in the fitted dtypes.
 
-        Where one is missing, whole numbers of NumPy's dtypes become floating point.
+        Where one is missing, integers of NumPy's dtypes become floating point.
 
         Parameters
         ----------
+        data : DataFrame or array
         values : array (m, channels)
         channels : sequence of int
-            The numbers of these channels; the others stay as they are.
-        data : object
-            The user's own, of this form; it is not changed.
+            The numbers of these channels; the others keep their values.
         """
 
     @abstractmethod
-    def new(self, windows: Rows, step: float) -> Any:
+    def from_windows(self, windows: Rows, step: float) -> TableOrArray:
         """Return windows (n, window, channels) as series of their own, whose times begin at 0."""
 
     @abstractmethod
     def describe(self, channel: int) -> str:
         """Return the words for a channel, at the beginning of a sentence."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """Return the form as plain JSON data."""
         return asdict(self)
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Self:
-        """Return the form that :meth:`to_json` wrote down."""
+    def from_json(cls, data: Json) -> Self:
+        """Return the form that :meth:`to_json` described."""
         return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
 
 
-def precision(dtypes: Iterable[np.dtype[Any]]) -> type[np.floating[Any]]:
-    """Return single precision where it holds all numbers of these dtypes, else double."""
+def precision(dtypes: Iterable[np.dtype]) -> type[np.float32] | type[np.float64]:
+    """Return single precision where it holds all values of these dtypes, else double."""
     single = all(np.can_cast(dtype, np.float32) for dtype in dtypes)
     return np.float32 if single else np.float64
 
@@ -173,7 +176,7 @@ class Stack(SeriesForm):
     Parameters
     ----------
     width : int or None
-        How many channels; None for an array without that axis.
+        The number of channels; None for an array without that axis.
     dtype : str
     """
 
@@ -193,8 +196,8 @@ class Stack(SeriesForm):
         """
         if array.ndim not in (2, 3):
             raise DataError(
-                "Series come as a table or as an array (series, steps[, channels]), not as an "
-                f"array with {array.ndim} dimensions: array.reshape(1, -1) makes one series."
+                "Series are a table or an array (series, steps[, channels]), not an array with "
+                f"{array.ndim} dimensions: array.reshape(1, -1) makes one series."
             )
         if array.dtype.kind not in "buif":
             raise DataError(f"The array of series holds {array.dtype} values where numbers belong.")
@@ -205,7 +208,7 @@ class Stack(SeriesForm):
         """x0, x1, ..."""
         return tuple(f"x{channel}" for channel in range(1 if self.width is None else self.width))
 
-    def points(self, data: Any) -> Points:
+    def points(self, data: TableOrArray) -> Points:
         """Return the points of an array, one series after the other."""
         if isinstance(data, pd.DataFrame):
             raise DataError("The model was fitted on an array of series, but this is a table.")
@@ -224,13 +227,13 @@ class Stack(SeriesForm):
         names = pd.RangeIndex(series, name="series")
         return Points(values, times.astype(np.float64), codes, pd.Series(times), names)
 
-    def back(self, values: Rows, channels: Sequence[int], data: Any) -> Any:
+    def with_values(self, data: TableOrArray, values: Rows, channels: Sequence[int]) -> Rows:
         """Return an array of the same shape with these values."""
-        points = data.reshape(len(values), -1).astype(np.float64)
+        points = np.asarray(data, np.float64).reshape(len(values), -1).copy()
         points[:, channels] = values
         return self._in_dtype(points.reshape(data.shape))
 
-    def new(self, windows: Rows, step: float) -> Any:
+    def from_windows(self, windows: Rows, step: float) -> Rows:
         """Return an array (n, window, channels), or (n, window)."""
         return self._in_dtype(windows[..., 0] if self.width is None else windows)
 
@@ -252,10 +255,10 @@ class LongTable(SeriesForm):
     columns : tuple of (str or int)
         The channels.
     dtypes : tuple of str
-        Theirs.
+        Those of the channels.
     time : str, int or None
         The column of times. None for the index, if that holds dates; else the rows of a series
-        follow each other.
+        are consecutive steps.
     series : str, int or None
         The column that names each point's series; None for one series.
     clock : str
@@ -277,7 +280,7 @@ class LongTable(SeriesForm):
         Raises
         ------
         DataError
-            If columns are absent, of one name, or no numbers, or times cannot be read.
+            If columns are missing, not unique or not numeric, or times cannot be read.
         """
         named = _named(frame)
         for name in (time, series):
@@ -286,8 +289,8 @@ class LongTable(SeriesForm):
         channels = tuple(name for name in named.columns if name not in (time, series))
         if not channels:
             raise DataError("The table has no column besides those of times and series.")
-        dtypes = tuple(str(_numbers(named[name], name).dtype) for name in channels)
-        return cls(channels, dtypes, time, series, _clock(named, time)[1])
+        dtypes = tuple(str(_numeric(named[name], name).dtype) for name in channels)
+        return cls(channels, dtypes, time, series, _times(named, time)[1])
 
     @property
     def channels(self) -> tuple[Name, ...]:
@@ -296,22 +299,22 @@ class LongTable(SeriesForm):
 
     @property
     def series_column(self) -> Name:
-        """The column of series, which a table may have though there was none at the fit."""
+        """The column of series, which a table may have even if it had none when fitted."""
         if self.series is not None:
             return self.series
         return "series" if "series" not in (self.time, *self.columns) else "window"
 
-    def points(self, data: Any) -> Points:
-        """Return the points of a DataFrame, whose columns may come in another order."""
+    def points(self, data: TableOrArray) -> Points:
+        """Return the points of a DataFrame, whose columns may be in another order."""
         if not isinstance(data, pd.DataFrame):
             raise DataError("The model was fitted on a table of series, but this is an array.")
-        frame = self._known(data)
+        frame = self._with_fitted_columns(data)
         if not len(frame):
             raise DataError("The table of series has no rows.")
-        columns = [_numbers(frame[name], name) for name in self.columns]
+        columns = [_numeric(frame[name], name) for name in self.columns]
         dtype = precision(_numpy_dtype(column.dtype) for column in columns)
         values = np.column_stack([c.to_numpy(dtype, na_value=np.nan) for c in columns])
-        times, clock = _clock(frame, self.time)
+        times, clock = _times(frame, self.time)
         if clock != self.clock:
             raise DataError(
                 f"The times of the series are {clock}, but the model was fitted on {self.clock}."
@@ -321,21 +324,24 @@ class LongTable(SeriesForm):
             times = frame.groupby(codes).cumcount().to_numpy().astype(np.float64)
         return Points(values, times, codes, _labels(frame, self.time), names)
 
-    def back(self, values: Rows, channels: Sequence[int], data: Any) -> Any:
+    def with_values(
+        self, data: TableOrArray, values: Rows, channels: Sequence[int]
+    ) -> pd.DataFrame:
         """Return the DataFrame with these values in its columns."""
-        frame, places = data.copy(deep=False), _named(data).columns
+        frame = pd.DataFrame(data).copy(deep=False)
+        names: list[Name] = list(_named(frame).columns)
         for channel, column in zip(channels, values.T, strict=True):
-            own = _column(column, self.dtypes[channel], data.index)
-            frame.isetitem(places.get_loc(self.columns[channel]), own)
+            own = _column(column, self.dtypes[channel], frame.index)
+            frame.isetitem(names.index(self.columns[channel]), own.array)
         return frame
 
-    def new(self, windows: Rows, step: float) -> Any:
+    def from_windows(self, windows: Rows, step: float) -> pd.DataFrame:
         """Return a DataFrame: the number of the window, the time since its start, the channels."""
         n, window, width = windows.shape
         times = np.tile(np.arange(window) * step, n)
         since = pd.to_timedelta(times, unit="s") if self.clock == "dates" else pd.Index(times)
         index = since if self.time is None and self.clock == "dates" else pd.RangeIndex(n * window)
-        columns: dict[Name, Any] = {self.series_column: np.repeat(np.arange(n), window)}
+        columns: dict[Name, object] = {self.series_column: np.repeat(np.arange(n), window)}
         if self.time is not None:
             columns[self.time] = since.array
         values = windows.reshape(-1, width)
@@ -347,74 +353,74 @@ class LongTable(SeriesForm):
         """Return the column."""
         return f"Column {self.columns[channel]!r}"
 
-    def _known(self, frame: pd.DataFrame) -> pd.DataFrame:
+    def _with_fitted_columns(self, frame: pd.DataFrame) -> pd.DataFrame:
         named = _named(frame)
-        wanted = [n for n in (self.time, self.series, *self.columns) if n is not None]
-        for name in wanted:
+        expected = [n for n in (self.time, self.series, *self.columns) if n is not None]
+        for name in expected:
             if name not in named.columns:
                 raise DataError(
                     f"The table lacks the column {name!r} that the model was fitted on."
                 )
         for name in named.columns:
-            if name not in (*wanted, self.series_column):
+            if name not in (*expected, self.series_column):
                 raise DataError(
                     f"The table has a column {name!r} that the model was not fitted on: drop it."
                 )
         return named
 
-    def _codes(self, frame: pd.DataFrame) -> tuple[NDArray[np.intp], pd.Index[Any]]:
+    def _codes(self, frame: pd.DataFrame) -> tuple[Integers, pd.Index]:
         if self.series_column not in frame.columns:
             return np.zeros(len(frame), np.intp), pd.RangeIndex(1)
         codes, names = pd.factorize(frame[self.series_column])
         for place in np.flatnonzero(codes < 0)[:1]:
             raise DataError(
-                f"Column {self.series_column!r} names no series in row {frame.index[place]}: fill it."
+                f"Column {self.series_column!r} names no series in row {frame.index[place]}: "
+                "fill it."
             )
         return codes, pd.Index(names, name=self.series_column)
 
 
 def _named(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a frame whose columns have names that go to JSON and back."""
+    """Return a frame whose column names JSON can hold."""
     names = [int(c) if isinstance(c, int | np.integer) else str(c) for c in frame.columns]
-    written = pd.Index(map(str, names))
-    if written.has_duplicates:
-        name = written[written.duplicated()][0]
+    texts = pd.Index(map(str, names))
+    if texts.has_duplicates:
+        name = texts[texts.duplicated()][0]
         raise DataError(f"The table has more than one column named {name!r}: rename them.")
     return frame.set_axis(names, axis=1)
 
 
-def _numbers(column: pd.Series[Any], name: Name) -> pd.Series[Any]:
+def _numeric(column: pd.Series, name: Name) -> pd.Series:
     column = column.infer_objects()
     if pd.api.types.is_numeric_dtype(column) and column.dtype.kind != "c":
         return column
-    known = column.dropna()
-    if not len(known):
+    values = column.dropna()
+    if not len(values):
         return column.astype(object)
     raise DataError(
-        f"Column {name!r} holds {column.dtype} values such as {str(known.iloc[0])!r} where numbers "
-        "belong: leave it out, encode it, or name it as that of times or series (time=..., "
+        f"Column {name!r} holds {column.dtype} values such as {str(values.iloc[0])!r} where "
+        "numbers belong: leave it out, encode it, or name it as that of times or series (time=..., "
         "series=...)."
     )
 
 
-def _numpy_dtype(dtype: Any) -> np.dtype[Any]:
-    dtype = pd.api.types.pandas_dtype(dtype)
-    own: np.dtype[Any] = getattr(dtype, "numpy_dtype", dtype)
-    return own
+def _numpy_dtype(dtype: str | np.dtype | ExtensionDtype) -> np.dtype:
+    own = pd.api.types.pandas_dtype(dtype)
+    return np.dtype(getattr(own, "numpy_dtype", own.name))
 
 
-def _column(values: Array, dtype: str, index: pd.Index[Any]) -> pd.Series[Any]:
+def _column(values: Array, dtype: str, index: pd.Index) -> pd.Series:
     missing = np.isnan(values)
     numbers = back_to(_numpy_dtype(dtype), np.where(missing, 0.0, values))
-    column: pd.Series[Any] = pd.Series(numbers, index).astype(pd.api.types.pandas_dtype(dtype))
+    column = pd.Series(numbers, index).astype(pd.api.types.pandas_dtype(dtype))
     return column.mask(missing) if missing.any() else column
 
 
-def _labels(frame: pd.DataFrame, time: Name | None) -> pd.Series[Any]:
+def _labels(frame: pd.DataFrame, time: Name | None) -> pd.Series:
     return frame.index.to_series() if time is None else frame[time]
 
 
-def _clock(frame: pd.DataFrame, time: Name | None) -> tuple[Array, str]:
+def _times(frame: pd.DataFrame, time: Name | None) -> tuple[Array, str]:
     """Return times since the earliest, and what they are: dates, numbers or rows."""
     labels = _labels(frame, time)
     column = labels.infer_objects()
@@ -441,8 +447,8 @@ def _clock(frame: pd.DataFrame, time: Name | None) -> tuple[Array, str]:
     return since.to_numpy(np.float64), clock
 
 
-def _dates(column: pd.Series[Any]) -> pd.Series[Any]:
-    """Return dates in one time zone, NaT where there is none; durations as they are."""
+def _dates(column: pd.Series) -> pd.Series:
+    """Return datetimes in one time zone, NaT where a value is none; durations unchanged."""
     if column.dtype.kind == "m":
         return column
     if column.dtype == object:

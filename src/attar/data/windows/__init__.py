@@ -1,1 +1,0 @@
-"""Windows of series: where points lie in time, and in windows."""
