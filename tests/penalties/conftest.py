@@ -11,9 +11,9 @@ DOUBLE = torch.float64
 
 @pytest.fixture
 def model_of():
-    """Makes a model of rows of a few cells, with weights of some size in double precision."""
+    """A function that makes a model in double precision, with random weights."""
 
-    def made(network, code, size=3, cells=5, likelihood=None):
+    def make(network, code, size=3, cells=5, likelihood=None):
         model = Model(
             network.encoder((cells,), code.width(size)),
             code.build(size),
@@ -24,41 +24,41 @@ def model_of():
             nn.init.normal_(parameter, std=0.5)
         return model
 
-    return made
+    return make
 
 
 @pytest.fixture
 def penalty_of():
-    """Makes a penalty's term and its value at a model's trace of rows."""
+    """A function that makes a penalty's term and its value at a model's trace of rows."""
 
-    def made(penalty, model, x):
+    def make(penalty, model, x):
         term = penalty.build(model, model.encode(x).shape[1], x.shape[1:])
         if term.critic is not None:
             term.critic.double()
         return term, term.value(model(Batch(x, x), inputs_require_grad=term.inputs_require_grad))
 
-    return made
+    return make
 
 
 @pytest.fixture
 def trace_of():
-    """Makes a trace of nothing but codes (n, d), and their moments where they have some."""
+    """A function that makes a trace of codes (n, d) and their moments alone."""
 
-    def made(z, moments=None):
+    def make(z, moments=None):
         x = torch.zeros(len(z), 2, dtype=z.dtype)
         coded = Coded(z[None], torch.zeros(1, len(z)), moments=moments)
         return Trace(Batch(x, x), x, z, coded, x[None], lambda parameters, target: -parameters)
 
-    return made
+    return make
 
 
 @pytest.fixture
 def near():
-    """Asserts that the mean of draws is what it should be, within four standard errors."""
+    """A check that the mean of samples is right within four standard errors."""
 
-    def check(draws, expected, share=0.05):
-        error = draws.std().item() / len(draws) ** 0.5
-        assert draws.mean().item() == pytest.approx(expected, abs=4 * error)
+    def check(samples, expected, share=0.05):
+        error = samples.std().item() / len(samples) ** 0.5
+        assert samples.mean().item() == pytest.approx(expected, abs=4 * error)
         if expected:
             assert error < share * abs(expected)
 

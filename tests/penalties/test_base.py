@@ -1,4 +1,4 @@
-"""What holds for every penalty."""
+"""Every penalty."""
 
 import math
 
@@ -43,7 +43,7 @@ def test_it_is_a_finite_scalar_with_a_gradient_for_one_row_and_for_many(penalty)
         assert all(slope.isfinite().all() for slope in slopes)
 
 
-def test_following_its_gradient_lowers_it(penalty):
+def test_gradient_descent_lowers_it(penalty):
     objective = objective_of(penalty)
     term, model = objective.penalties[penalty.name], objective.model
     with torch.no_grad():
@@ -61,13 +61,13 @@ def test_following_its_gradient_lowers_it(penalty):
     assert sum(values[-5:]) < sum(values[:5])
 
 
-def test_it_comes_back_from_json(penalty):
+def test_it_survives_json(penalty):
     changed = penalty.replace(weight=0.123)
     assert Part.from_json(changed.to_json()) == changed
 
 
 @pytest.mark.parametrize("weight", [-1.0, math.nan, math.inf, "1"])
-def test_a_weight_that_is_none_is_refused(penalty, weight):
+def test_an_invalid_weight_is_refused(penalty, weight):
     with pytest.raises(SettingError, match=r"weight of .* must be 0 or a number above"):
         objective_of(penalty.replace(weight=weight))
 
