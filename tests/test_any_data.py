@@ -1,4 +1,4 @@
-"""Any data in, the same data out: gaps, mixed types, infinite values, more than fits in memory."""
+"""Any data in, the same data out: missing and infinite values, mixed types, streams."""
 
 from __future__ import annotations
 
@@ -77,39 +77,39 @@ def mixed_frame(n=600, seed=0):
 @pytest.fixture(scope="module")
 def imputed():
     x = structured()
-    gaps = with_missing(x)
-    return quick(code_size=2, epochs=15).fit(gaps), x, gaps
+    holed = with_missing(x)
+    return quick(code_size=2, epochs=15).fit(holed), x, holed
 
 
 def test_predictions_for_missing_cells_are_far_better_than_the_mean(imputed):
-    ae, x, gaps = imputed
-    back, missing = ae.reconstruct(gaps), np.isnan(gaps)
+    ae, x, holed = imputed
+    back, missing = ae.reconstruct(holed), np.isnan(holed)
     assert not np.isnan(back).any()
     scale = x.std(0)
     error = (((back - x) / scale)[missing] ** 2).mean()
-    by_mean = (((np.nanmean(gaps, 0) - x) / scale)[missing] ** 2).mean()
+    by_mean = (((np.nanmean(holed, 0) - x) / scale)[missing] ** 2).mean()
     assert error < 0.15 * by_mean
 
 
-def test_rows_never_seen_are_completed_too(imputed):
+def test_new_rows_are_completed_too(imputed):
     ae, _, _ = imputed
     x = structured(500, seed=5)
-    gaps = with_missing(x, seed=6)
-    missing, scale = np.isnan(gaps), x.std(0)
-    error = (((ae.reconstruct(gaps) - x) / scale)[missing] ** 2).mean()
+    holed = with_missing(x, seed=6)
+    missing, scale = np.isnan(holed), x.std(0)
+    error = (((ae.reconstruct(holed) - x) / scale)[missing] ** 2).mean()
     assert error < 0.15
 
 
-def test_the_figures_of_data_with_gaps_are_of_known_cells(imputed):
-    ae, _, gaps = imputed
-    metrics = ae.evaluate(gaps)
-    prepared = ae._fitted.predictor.preparation.prepare(gaps).numpy()
-    back = ae._fitted.predictor.decode(ae.transform(gaps)).numpy()
-    known = ~np.isnan(gaps)
+def test_metrics_of_data_with_missing_values_are_of_observed_cells(imputed):
+    ae, _, holed = imputed
+    metrics = ae.evaluate(holed)
+    prepared = ae._fitted.predictor.preparation.prepare(holed).numpy()
+    back = ae._fitted.predictor.decode(ae.transform(holed)).numpy()
+    known = ~np.isnan(holed)
     assert metrics["error"] == pytest.approx(np.square(prepared - back)[known].mean(), rel=1e-5)
     assert metrics["error"] < metrics["pca_error"]
-    assert np.isfinite(ae.score_samples(gaps)).all()
-    assert np.isfinite(ae.transform(gaps)).all()
+    assert np.isfinite(ae.score_samples(holed)).all()
+    assert np.isfinite(ae.transform(holed)).all()
     assert all(np.isfinite(epoch.loss) for epoch in ae.history_)
 
 
@@ -120,42 +120,42 @@ def test_a_row_of_which_nothing_is_known_is_given_a_guess_and_no_likelihood(impu
     assert_array_equal(ae.score_samples(unknown), [0.0, 0.0])
 
 
-def test_gaps_at_transform_are_taken_by_a_model_that_learnt_without():
+def test_missing_values_are_taken_by_a_model_that_was_fitted_without():
     x = structured()
     ae = quick().fit(x)
-    assert not ae.model_.gaps
-    gaps = with_missing(x)
-    filled = np.where(np.isnan(gaps), x.mean(0), gaps)
+    assert not ae.model_.missing
+    holed = with_missing(x)
+    filled = np.where(np.isnan(holed), x.mean(0), holed)
     # What is missing is where the mean is: at 0.
-    assert_allclose(ae.transform(gaps), ae.transform(filled), rtol=1e-6, atol=1e-9)
+    assert_allclose(ae.transform(holed), ae.transform(filled), rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", PLAIN)
-def test_every_recipe_learns_from_data_with_gaps(name):
-    gaps = with_missing(structured(200))
+def test_every_recipe_learns_from_data_with_missing_values(name):
+    holed = with_missing(structured(200))
     settings = {"code_size": 8} if "topk" in name else {}
-    ae = quick(name, **settings).fit(gaps)
-    assert np.isfinite(ae.reconstruct(gaps)).all()
+    ae = quick(name, **settings).fit(holed)
+    assert np.isfinite(ae.reconstruct(holed)).all()
     assert ae.history_[-1].loss < ae.history_[0].loss
 
 
-def test_images_with_gaps_are_completed():
+def test_images_with_missing_values_are_completed():
     generator = np.random.default_rng(0)
     tall = np.linspace(0, 1, 8)
     images = (
         generator.random((300, 1, 1)) * tall[:, None] * generator.random((300, 1, 1)) + tall * 0.5
     )
-    gaps = with_missing(images)
-    back = quick(code_size=2, epochs=40).fit(gaps).reconstruct(gaps)
-    missing = np.isnan(gaps)
-    by_mean = np.nanmean(gaps, 0) - images
+    holed = with_missing(images)
+    back = quick(code_size=2, epochs=40).fit(holed).reconstruct(holed)
+    missing = np.isnan(holed)
+    by_mean = np.nanmean(holed, 0) - images
     assert ((back - images)[missing] ** 2).mean() < 0.3 * (by_mean[missing] ** 2).mean()
 
 
 def test_ones_own_network_sees_zeros_and_takes_rows_of_the_datas_shape():
     pair = torch.nn.Linear(8, 3), torch.nn.Linear(3, 8)
-    gaps = with_missing(structured(200))
-    back = quick(network=pair).fit(gaps).reconstruct(gaps)
+    holed = with_missing(structured(200))
+    back = quick(network=pair).fit(holed).reconstruct(holed)
     assert np.isfinite(back).all()
 
 
@@ -164,57 +164,59 @@ def test_ones_own_network_sees_zeros_and_takes_rows_of_the_datas_shape():
 
 @pytest.fixture(scope="module")
 def flats():
-    frame, gaps = mixed_frame()
-    return quick(code_size=2, epochs=40).fit(gaps), frame, gaps
+    frame, holed = mixed_frame()
+    return quick(code_size=2, epochs=40).fit(holed), frame, holed
 
 
-def test_a_frame_of_mixed_types_with_gaps_comes_back_in_its_own_form(flats):
-    ae, _, gaps = flats
+def test_a_frame_of_mixed_types_with_missing_values_comes_back_in_its_own_form(flats):
+    ae, _, holed = flats
     assert isinstance(ae._fitted.likelihood, Mixed)
-    assert ae._fitted.predictor.preparation.scaler.bend is not None
-    back = ae.reconstruct(gaps)
-    assert back.dtypes.tolist() == gaps.dtypes.tolist()
+    assert ae._fitted.predictor.preparation.scaler.power is not None
+    back = ae.reconstruct(holed)
+    assert back.dtypes.tolist() == holed.dtypes.tolist()
     assert not back.isna().any().any()
     assert set(back["town"]) <= {"Bonn", "Trier", "Ulm"}
 
 
 def test_missing_cells_of_any_type_are_predicted_better_than_by_the_mean(flats):
-    ae, frame, gaps = flats
-    back = ae.reconstruct(gaps)
+    ae, frame, holed = flats
+    back = ae.reconstruct(holed)
     for name in ("town", "lift"):
-        missing = gaps[name].isna()
+        missing = holed[name].isna()
         right = (back[name] == frame[name])[missing].mean()
-        most = (frame[name] == gaps[name].mode()[0])[missing].mean()
+        most = (frame[name] == holed[name].mode()[0])[missing].mean()
         assert right > 0.5 + most / 2
     for name in ("rooms", "since"):
-        missing = gaps[name].isna()
+        missing = holed[name].isna()
         truth = frame[name].astype("int64")[missing]
         mean = frame[name].astype("int64")[~missing].mean()
         error = (back[name].astype("int64")[missing] - truth).abs().mean()
         assert error < 0.5 * (truth - mean).abs().mean()
 
 
-def test_a_loaded_model_of_mixed_types_with_gaps_gives_bit_for_bit_equal_outputs(flats, tmp_path):
-    ae, _, gaps = flats
+def test_a_loaded_model_of_mixed_types_with_missing_values_gives_bit_for_bit_equal_outputs(
+    flats, tmp_path
+):
+    ae, _, holed = flats
     ae.save(tmp_path / "m.attar")
     back = attar.load(tmp_path / "m.attar")
-    codes = ae.transform(gaps)
-    assert_array_equal(back.transform(gaps), codes)
-    assert_array_equal(back.score_samples(gaps), ae.score_samples(gaps))
-    assert_frame_equal(back.reconstruct(gaps), ae.reconstruct(gaps), check_exact=True)
+    codes = ae.transform(holed)
+    assert_array_equal(back.transform(holed), codes)
+    assert_array_equal(back.score_samples(holed), ae.score_samples(holed))
+    assert_frame_equal(back.reconstruct(holed), ae.reconstruct(holed), check_exact=True)
     assert_frame_equal(back.inverse_transform(codes), ae.inverse_transform(codes), check_exact=True)
     assert_frame_equal(
         back.sample(5, random_state=0), ae.sample(5, random_state=0), check_exact=True
     )
-    assert back.evaluate(gaps) == ae.evaluate(gaps)
-    assert back.model_.gaps
-    bends = [model._fitted.predictor.preparation.scaler.bend for model in (ae, back)]
+    assert back.evaluate(holed) == ae.evaluate(holed)
+    assert back.model_.missing
+    bends = [model._fitted.predictor.preparation.scaler.power for model in (ae, back)]
     assert torch.equal(*bends)
     back.save(tmp_path / "again.attar")
     assert (tmp_path / "again.attar").read_bytes() == (tmp_path / "m.attar").read_bytes()
 
 
-def test_text_is_learnt_and_names_come_back_as_they_are():
+def test_text_is_used_and_names_come_back_as_they_are():
     frame = pd.DataFrame({"n": [1.0, 2.0, 4.0] * 99, "town": ["Bonn", "Ulm", "Ulm"] * 99})
     frame["who"] = [f"person {i} of many" for i in range(297)]
     ae = quick().fit(frame)
@@ -229,7 +231,7 @@ def test_text_is_learnt_and_names_come_back_as_they_are():
 # ---------------------------------------------------------------- streams
 
 
-def test_a_stream_is_learnt_about_as_well_as_rows_in_memory():
+def test_a_stream_is_modelled_about_as_well_as_rows_in_memory():
     rows, new = structured(2000), structured(500, seed=7)
     settings = {"code_size": 2, "epochs": 12, "batch_size": 64}
     held = quick(**settings).fit(rows)
@@ -238,7 +240,7 @@ def test_a_stream_is_learnt_about_as_well_as_rows_in_memory():
     assert other < 1.1 * error
     pca_error, other = (ae.evaluate(new)["pca_error"] for ae in (held, streamed))
     assert other == pytest.approx(pca_error, rel=0.05)
-    assert streamed._fitted.training_summary.facts.held_out
+    assert streamed._fitted.training_summary.diagnostics.held_out
     # What was chosen does not depend on how the rows come.
     assert streamed.choices_ == held.choices_
     first, second = (ae._fitted.predictor.preparation.scaler.scale for ae in (held, streamed))
@@ -255,24 +257,24 @@ def test_a_stream_is_worked_on_as_one_array():
     assert ae.evaluate(stream) == pytest.approx(ae.evaluate(rows), rel=1e-6)
 
 
-def test_a_stream_with_gaps_beyond_the_sample_is_learnt():
+def test_a_stream_with_missing_values_beyond_the_sample_is_fitted():
     rows = structured(30_000)
     # Whether the one gap of each column is among the sampled rows or not.
     rows[np.arange(8) * 3001 + 17, range(8)] = np.nan
     ae = quick(epochs=1, batch_size=1024).fit(Pieces(*np.split(rows, 6)))
-    assert ae.model_.gaps
+    assert ae.model_.missing
     assert np.isfinite(ae.history_[0].loss)
 
 
 def test_frames_of_mixed_types_are_streamed():
-    _, gaps = mixed_frame()
+    _, holed = mixed_frame()
     settings = {"code_size": 2, "epochs": 15, "batch_size": 32}
-    held = quick(**settings).fit(gaps)
-    streamed = quick(**settings).fit(Pieces(gaps[:100], gaps[100:450], gaps[450:]))
+    held = quick(**settings).fit(holed)
+    streamed = quick(**settings).fit(Pieces(holed[:100], holed[100:450], holed[450:]))
     assert streamed._fitted.kind == held._fitted.kind
-    assert streamed.evaluate(gaps)["error"] < 1.15 * held.evaluate(gaps)["error"]
-    back = streamed.reconstruct(Pieces(gaps[:100], gaps[100:]))
-    assert_frame_equal(back, streamed.reconstruct(gaps), rtol=1e-6)
+    assert streamed.evaluate(holed)["error"] < 1.15 * held.evaluate(holed)["error"]
+    back = streamed.reconstruct(Pieces(holed[:100], holed[100:]))
+    assert_frame_equal(back, streamed.reconstruct(holed), rtol=1e-6)
 
 
 def test_equal_seeds_give_equal_weights_for_streams_too():
@@ -302,20 +304,20 @@ def test_a_stream_whose_training_breaks_off_goes_on(tmp_path):
 
 def test_infinite_values_are_refused_or_count_as_missing():
     x = structured(200)
-    wild, gaps = x.copy(), x.copy()
+    wild, holed = x.copy(), x.copy()
     wild[3, 1], wild[7, 2] = np.inf, -np.inf
-    gaps[3, 1] = gaps[7, 2] = np.nan
+    holed[3, 1] = holed[7, 2] = np.nan
     with pytest.raises(attar.DataError, match="set infinite_as_missing=True"):
         quick().fit(wild)
     with pytest.warns(attar.AttarWarning, match="2 infinite values count as missing"):
         taken = quick(infinite_as_missing=True).fit(wild)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        plain = quick(infinite_as_missing=True).fit(gaps)
-    assert_array_equal(plain.transform(gaps), quick().fit(gaps).transform(gaps))
+        plain = quick(infinite_as_missing=True).fit(holed)
+    assert_array_equal(plain.transform(holed), quick().fit(holed).transform(holed))
     with pytest.warns(attar.AttarWarning, match="2 infinite values"):
         codes = taken.transform(wild)
-    assert_array_equal(codes, plain.transform(gaps))
+    assert_array_equal(codes, plain.transform(holed))
 
 
 def test_infinite_values_of_a_stream_count_as_missing():
@@ -323,7 +325,7 @@ def test_infinite_values_of_a_stream_count_as_missing():
     x[3, 1] = x[150, 2] = np.inf
     with pytest.warns(attar.AttarWarning, match="2 infinite values"):
         ae = quick(infinite_as_missing=True).fit(Pieces(x[:100], x[100:]))
-    assert ae.model_.gaps
+    assert ae.model_.missing
     assert np.isfinite(ae.history_[-1].loss)
 
 
@@ -335,7 +337,7 @@ def test_rows_of_different_shapes_are_refused_all_the_same():
 # ---------------------------------------------------------------- scaling
 
 
-def test_skewed_columns_are_bent_and_come_back():
+def test_skewed_columns_are_transformed_and_come_back():
     generator = np.random.default_rng(0)
     size = generator.normal(size=600)
     x = np.column_stack([np.exp(1.5 * size), size, -size + 0.1 * generator.normal(size=600)])

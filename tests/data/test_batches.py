@@ -66,7 +66,7 @@ def test_missing_cells_are_marked_and_hold_0():
     x = torch.randn(10, 3)
     x[torch.rand(10, 3) < 0.3] = torch.nan
     rows = torch.tensor([7, 0, 3])
-    batch = Held(x, lambda x: 2 * x, gaps=True).batch(rows)
+    batch = Held(x, lambda x: 2 * x, missing=True).batch(rows)
     expected = Batch.of(2 * x[rows])
     assert torch.equal(batch.observed, ~x[rows].isnan())
     assert torch.equal(batch.target, expected.target)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from attar.data.cells import Boolean, Category, Expansion, Integer, Number, Phase
+from attar.data.cells import Boolean, Category, Expansion, Number, Phase
 
 NAN = float("nan")
 
@@ -14,7 +14,7 @@ CELLS = st.lists(
     st.sampled_from(
         [
             Number("n"),
-            Integer("w"),
+            Number("w", integer=True),
             Boolean("f"),
             Category("one", ("a",)),
             Category("two", ("a", "b")),
@@ -29,7 +29,7 @@ CELLS = st.lists(
 
 def row_of(cell, draw):
     if isinstance(cell, Category):
-        values = st.integers(0, len(cell.levels) - 1).map(float)
+        values = st.integers(0, len(cell.categories) - 1).map(float)
     elif isinstance(cell, Phase):
         values = st.integers(0, 999).map(lambda turn: turn / 1000)
     elif isinstance(cell, Boolean):
@@ -89,7 +89,7 @@ def test_a_cell_is_missing_where_one_of_its_features_is():
     assert cells[1].tolist() == [1, 0, 1, 3]
 
 
-def test_a_level_never_seen_is_observed_and_0_everywhere():
+def test_an_unseen_category_is_observed_and_0_everywhere():
     expansion = Expansion([Category("a", ("x", "y")), Category("b", ("x", "y"))])
     assert expansion.expand(torch.tensor([[-1.0, 1]])).tolist() == [[0, 0, 0, 1]]
 
@@ -106,7 +106,7 @@ def test_the_likeliest_cells_are_taken():
     )
 
 
-def test_levels_of_a_linear_model_may_all_be_below_0():
+def test_categories_of_a_linear_model_may_all_be_below_0():
     expansion = Expansion([Category("l", ("a", "b"))])
     assert expansion.collapse(torch.tensor([[-3.0, -2.0]])).tolist() == [[1]]
 
@@ -123,7 +123,7 @@ def test_the_smallest_angle_below_0_is_no_whole_turn():
 
 
 def test_numbers_are_not_copied():
-    expansion = Expansion([Number("a"), Integer("b")])
+    expansion = Expansion([Number("a"), Number("b", integer=True)])
     rows = torch.rand(3, 2)
     assert expansion.expand(rows) is rows
     assert expansion.collapse(rows) is rows

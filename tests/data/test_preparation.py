@@ -104,7 +104,7 @@ def test_many_rows_are_prepared_as_few_are():
     torch.testing.assert_close(how.prepare(rows), expected, rtol=1e-6, atol=1e-6)
 
 
-def test_prepared_columns_that_had_a_unit_are_told_apart():
+def test_prepared_columns_that_have_a_unit_are_known():
     frame = pd.DataFrame({"a": [0.5, 1.5, 4.0], "word": ["x", "y", "x"], "n": [3, 9, 1]})
     kind, summary = kind_of(frame).of([frame])
     how = preparation(kind, Scaling.named("none"), summary)
@@ -142,13 +142,13 @@ def mixed_frame(n=60):
     return frame
 
 
-def test_a_frame_with_gaps_and_a_bent_column_comes_back():
+def test_a_frame_with_missing_cells_and_a_power_transform_comes_back():
     frame = mixed_frame()
     how, rows = fitted(frame, Symmetric())
-    assert how.scaler.bend is not None
+    assert how.scaler.power is not None
     prepared = how.prepare(rows, torch.float64)
     assert prepared.shape == (60, 1 + 3 + 1 + 1 + 1)
-    # A level that is missing is missing in its whole segment.
+    # A missing category is missing in all of its features.
     assert prepared[[0, 20], 1:4].isnan().all()
     assert (prepared[1:20, 1:4].sum(1) == 1).all()
     back = restored(how, prepared)
@@ -164,10 +164,10 @@ def test_only_what_has_a_unit_is_scaled():
         assert set(prepared[:, 5].tolist()) == {0.0, 1.0}
 
 
-def test_held_rows_with_gaps_are_the_prepared_ones():
+def test_held_rows_with_missing_cells_are_the_prepared_ones():
     how, rows = fitted(mixed_frame(), Symmetric())
     held = how.hold(rows, torch.device("cpu"))
-    assert held.gaps
+    assert held.missing
     index = torch.tensor([3, 20, 0, 59])
     expected = how.prepare(rows)[index]
     batch = held.batch(index)
@@ -175,18 +175,18 @@ def test_held_rows_with_gaps_are_the_prepared_ones():
     torch.testing.assert_close(batch.target, expected.nan_to_num(0.0), rtol=0, atol=0)
 
 
-def test_rows_without_gaps_are_held_without_a_mask():
+def test_rows_without_missing_cells_are_held_without_a_mask():
     how, rows = fitted(np.random.default_rng(0).normal(size=(9, 3)), Standard())
     assert how.hold(rows, torch.device("cpu")).batch(torch.arange(3)).observed is None
 
 
-def test_columns_that_are_not_bent_are_exactly_standardized():
+def test_columns_that_are_not_transformed_are_exactly_standardized():
     generator = np.random.default_rng(0)
     x = np.column_stack([generator.lognormal(0, 1.5, 500), generator.normal(5, 2, (500, 2))])
-    bending, rows = fitted(x, Symmetric())
+    transformed, rows = fitted(x, Symmetric())
     plain, _ = fitted(x, Standard())
-    assert bending.scaler.bend is not None
-    assert torch.equal(bending.prepare(rows)[:, 1:], plain.prepare(rows)[:, 1:])
+    assert transformed.scaler.power is not None
+    assert torch.equal(transformed.prepare(rows)[:, 1:], plain.prepare(rows)[:, 1:])
     np.testing.assert_array_equal(
-        bending.raw(bending.prepare(rows))[:, 1:], plain.raw(plain.prepare(rows))[:, 1:]
+        transformed.raw(transformed.prepare(rows))[:, 1:], plain.raw(plain.prepare(rows))[:, 1:]
     )

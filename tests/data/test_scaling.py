@@ -15,9 +15,9 @@ from attar.data.scaling import (
     Standard,
     Symmetric,
     Unscaled,
-    bent,
+    inverse_yeo_johnson,
     skewness,
-    straightened,
+    yeo_johnson,
 )
 from attar.data.summary import Moments
 
@@ -40,7 +40,7 @@ def fitted(scaling, x):
 
 def scaler_of(scaling, x):
     scales = fitted(scaling, x)
-    return Scaler(scales.shift, scales.scale, scales.bend)
+    return Scaler(scales.shift, scales.scale, scales.power)
 
 
 @pytest.mark.parametrize(("scaling", "peer"), PEERS, ids=lambda part: type(part).__name__)
@@ -75,7 +75,7 @@ def test_scaling_back_gives_the_raw_values(scaling, x):
 def test_a_constant_column_has_scale_one(scaling, value):
     scales = fitted(scaling, np.full((1000, 1), value))
     assert scales.scale.tolist() == [1.0]
-    assert scales.bend is None
+    assert scales.power is None
     assert scales.shift[0] == pytest.approx(0.0 if scaling == Unscaled() else value, rel=1e-15)
 
 
@@ -123,7 +123,7 @@ def test_missing_values_are_left_out_and_stay_missing(scaling, peer, seed):
 
 @pytest.mark.parametrize("scaling", SCALINGS, ids=lambda part: part.name)
 @given(GAPS)
-def test_columns_with_gaps_come_back(scaling, x):
+def test_columns_with_missing_values_come_back(scaling, x):
     scaler = scaler_of(scaling, x)
     assert scaler.shift.isfinite().all()
     assert (scaler.scale > 0).all()
@@ -143,9 +143,9 @@ POWERS = [0.0, 1e-12, 0.3, 0.5, 1.0, 1.4, 2 - 1e-12, 2.0]
 
 
 @pytest.mark.parametrize("power", POWERS)
-def test_bending_is_scipys_power_transform(power):
+def test_the_power_transform_is_scipys(power):
     x = np.concatenate([np.linspace(-9, 9, 181), [1e-12, -1e-12, 1e4, -1e4]])
-    found = bent(torch.from_numpy(x), torch.tensor(power, dtype=torch.float64)).numpy()
+    found = yeo_johnson(torch.from_numpy(x), torch.tensor(power, dtype=torch.float64)).numpy()
     # An exponent of 1e-12 counts as 0.
     np.testing.assert_allclose(found, yeojohnson(x, power), rtol=1e-11, atol=1e-15)
 
@@ -154,25 +154,25 @@ def test_bending_is_scipys_power_transform(power):
     st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=9),
     st.floats(0, 2) | st.sampled_from(POWERS),
 )
-def test_straightening_is_the_inverse_of_bending(values, power):
+def test_the_inverse_undoes_the_power_transform(values, power):
     x = torch.tensor(values, dtype=torch.float64)
     power = torch.tensor(power, dtype=torch.float64)
-    back = straightened(bent(x, power), power)
+    back = inverse_yeo_johnson(yeo_johnson(x, power), power)
     torch.testing.assert_close(back, x, rtol=1e-10, atol=1e-12)
-    assert (bent(x, power).sign() == x.sign()).all()
+    assert (yeo_johnson(x, power).sign() == x.sign()).all()
 
 
 @given(st.floats(0, 2))
-def test_bending_keeps_the_order(power):
+def test_the_power_transform_keeps_the_order(power):
     x = torch.linspace(-20, 20, 999, dtype=torch.float64)
-    assert (bent(x, torch.tensor(power, dtype=torch.float64)).diff() > 0).all()
+    assert (yeo_johnson(x, torch.tensor(power, dtype=torch.float64)).diff() > 0).all()
 
 
-def test_what_is_missing_stays_missing_when_bent():
+def test_what_is_missing_stays_missing_when_transformed():
     x = torch.tensor([[torch.nan, 1.0]], dtype=torch.float64)
     power = torch.tensor([0.5, 0.5], dtype=torch.float64)
-    assert bent(x, power).isnan().tolist() == [[True, False]]
-    assert straightened(x, power).isnan().tolist() == [[True, False]]
+    assert yeo_johnson(x, power).isnan().tolist() == [[True, False]]
+    assert inverse_yeo_johnson(x, power).isnan().tolist() == [[True, False]]
 
 
 def skewed(n=3000, seed=0):
@@ -188,12 +188,12 @@ def skewed(n=3000, seed=0):
     )
 
 
-def test_skewed_columns_are_bent_as_scikit_learn_does():
+def test_skewed_columns_are_transformed_as_scikit_learn_does():
     x = skewed()[:, :2]
     found = scaled(Symmetric(), x)
     # Scikit-learn has no bounds; where its power lies between 0 and 2 both find the same.
     peer = PowerTransformer().fit((x - x.mean(0)) / x.std(0))
-    powers = fitted(Symmetric(), x).bend[0]
+    powers = fitted(Symmetric(), x).power[0]
     for j in range(2):
         if 0.01 < peer.lambdas_[j] < 1.99:
             assert powers[j] == pytest.approx(peer.lambdas_[j], abs=1e-4)
@@ -207,13 +207,13 @@ def test_skewed_columns_are_bent_as_scikit_learn_does():
 def test_the_power_is_the_likeliest_from_0_to_2(seed):
     generator = np.random.default_rng(seed)
     x = generator.lognormal(0, generator.uniform(0.8, 2), (500, 1)) * generator.choice([-1, 1])
-    power = fitted(Symmetric(), x).bend[0, 0]
+    power = fitted(Symmetric(), x).power[0, 0]
     standard = (x[:, 0] - x.mean()) / x.std()
     others = [yeojohnson_llf(other, standard) for other in np.linspace(0, 2, 201)]
     assert yeojohnson_llf(power, standard) >= max(others) - 1e-4 * abs(max(others))
 
 
-def test_bent_columns_are_less_skewed_and_the_others_are_standardized():
+def test_transformed_columns_are_less_skewed_and_the_others_are_standardized():
     x = skewed()
     scales = fitted(Symmetric(), x)
     found, plain = scaled(Symmetric(), x), scaled(Standard(), x)
@@ -221,22 +221,22 @@ def test_bent_columns_are_less_skewed_and_the_others_are_standardized():
         assert abs(skew(found[:, j])) < 1 < 1.5 < abs(skew(x[:, j]))
     # To the last bit: what is not skewed is not touched.
     np.testing.assert_array_equal(found[:, 2:], plain[:, 2:])
-    np.testing.assert_array_equal(scales.bend[:, 2:], [[1] * 3, [0] * 3, [1] * 3])
+    np.testing.assert_array_equal(scales.power[:, 2:], [[1] * 3, [0] * 3, [1] * 3])
 
 
-def test_missing_values_bend_nothing():
+def test_missing_values_do_not_change_the_power():
     x = skewed()
-    gaps = np.concatenate([x, np.full((500, x.shape[1]), np.nan)])
-    whole, holed = fitted(Symmetric(), x), fitted(Symmetric(), gaps)
-    np.testing.assert_allclose(holed.bend, whole.bend, rtol=1e-6, atol=1e-9)
+    holed = np.concatenate([x, np.full((500, x.shape[1]), np.nan)])
+    complete, missing = fitted(Symmetric(), x), fitted(Symmetric(), holed)
+    np.testing.assert_allclose(missing.power, complete.power, rtol=1e-6, atol=1e-9)
 
 
 def test_a_tolerance_says_what_is_skewed():
     x = skewed()[:, :1]
-    assert fitted(Symmetric(tolerance=100.0), x).bend is None
+    assert fitted(Symmetric(tolerance=100.0), x).power is None
     slight = np.random.default_rng(0).gamma(20, 1, (5000, 1))
-    assert fitted(Symmetric(), slight).bend is None
-    assert fitted(Symmetric(tolerance=0.1), slight).bend is not None
+    assert fitted(Symmetric(), slight).power is None
+    assert fitted(Symmetric(tolerance=0.1), slight).power is not None
 
 
 @given(TABLES)
@@ -255,4 +255,4 @@ def test_a_scaler_comes_back_from_its_buffers():
     back = Scaler.restored(scaler.state_dict())
     assert torch.equal(back(torch.from_numpy(x)), scaler(torch.from_numpy(x)))
     plain = Scaler.restored(scaler_of(Standard(), x).state_dict())
-    assert plain.bend is None
+    assert plain.power is None

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
 
-from attar.data.summary import Moments
+from attar.data.summary import Moments, with_means
 
 columns = nps.arrays(
     np.float64,
@@ -57,3 +57,14 @@ def test_a_large_mean_costs_no_digits():
 def test_columns_stand_side_by_side():
     a, b = np.arange(4.0)[:, None], np.ones((4, 2))
     check(Moments.beside([Moments.of(a), Moments.of(b)]), np.hstack([a, b]))
+
+
+def test_what_is_missing_becomes_the_mean_of_what_is_known():
+    columns = np.array([[1.0, np.nan, np.nan], [3.0, 5.0, np.nan], [np.nan, 7.0, np.nan]])
+    expected = [[1.0, 6.0, 0.0], [3.0, 5.0, 0.0], [2.0, 7.0, 0.0]]
+    np.testing.assert_array_equal(with_means(columns), expected)
+
+
+def test_what_is_complete_stays_the_same_object():
+    columns = np.ones((2, 2), np.float32)
+    assert with_means(columns) is columns

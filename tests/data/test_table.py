@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from attar import AttarWarning, DataError
-from attar.data.cells import Boolean, Category, Integer, Number, Phase
+from attar.data.cells import Boolean, Category, Number, Phase
 from attar.data.scaling import MinMax, Standard, Symmetric
-from attar.data.table import CHUNK, Matrix, Table
+from attar.data.table import CHUNK, NumericTable, Table
 
 NAN = np.nan
 
@@ -60,7 +60,7 @@ def test_an_array_comes_back_in_its_own_dtype(data):
 def test_arrays_are_taken_as_they_are():
     x = np.arange(6, dtype=np.uint8).reshape(3, 2)
     table = fitted(x)
-    assert table == Matrix("uint8", 2)
+    assert table == NumericTable("uint8", 2)
     assert table.rows(x) is x
     assert table.feature_names() == ["x0", "x1"]
     assert table.names is None
@@ -70,13 +70,13 @@ def test_arrays_are_taken_as_they_are():
 
 
 def test_lists_are_arrays_too():
-    assert fitted([[1, 2], [3, 4]]) == Matrix("int64", 2)
+    assert fitted([[1, 2], [3, 4]]) == NumericTable("int64", 2)
 
 
 def test_missing_cells_are_0_where_an_array_has_integers_or_booleans():
     rows = np.array([[NAN, 1.6]])
-    assert Matrix("int8", 2).restore(rows).tolist() == [[0, 2]]
-    assert Matrix("bool", 2).restore(rows).tolist() == [[False, True]]
+    assert NumericTable("int8", 2).restore(rows).tolist() == [[0, 2]]
+    assert NumericTable("bool", 2).restore(rows).tolist() == [[False, True]]
 
 
 def test_a_frame_of_numbers_is_taken_for_an_array():
@@ -93,7 +93,7 @@ def test_the_wrong_number_of_columns_is_refused(data):
 def test_pieces_of_arrays_make_one():
     x = np.random.default_rng(0).normal(size=(90, 3))
     table, summary = Table.of([x[:7].astype(np.float32), x[7:7], x[7:]])
-    assert table == Matrix("float64", 3)
+    assert table == NumericTable("float64", 3)
     np.testing.assert_allclose(summary.moments.mean, x.mean(0), atol=1e-7)
     assert summary.rows == len(summary.sample) == 90
     with pytest.raises(DataError, match=r"X has 2 features, but .* is expecting 3 features"):
@@ -331,7 +331,7 @@ def mixed_frame():
 def test_a_row_is_a_cell_for_each_thing_that_may_be_missing():
     table, summary = Table.of([mixed_frame()])
     assert table.cells == (
-        Integer("age"),
+        Number("age", integer=True),
         Number("height"),
         Boolean("member"),
         Category("race", ("Black", "White")),
@@ -369,7 +369,7 @@ def test_features_have_names():
     assert table.name == "table"
 
 
-def test_what_is_not_learnt_is_said():
+def test_columns_that_are_not_used_are_reported():
     n = 150
     frame = pd.DataFrame(
         {
@@ -384,7 +384,7 @@ def test_what_is_not_learnt_is_said():
         }
     )
     assert fitted(frame).remarks == [
-        ("key", "it numbers the rows"),
+        ("key", "it is a row number"),
         ("name", "nearly all of its values are different"),
         ("nothing", "all of its values are missing"),
         ("unit", "it is constant"),
@@ -400,21 +400,21 @@ def test_what_is_not_learnt_is_said():
     assert new["tags"].isna().all()
 
 
-def test_levels_beyond_the_most_frequent_are_said_and_come_back_as_one():
+def test_rare_categories_are_reported_and_restored_as_one():
     towns = np.concatenate([np.arange(130), np.arange(90), np.arange(90)]).astype(str)
     frame = pd.DataFrame({"town": towns, "kind": pd.Categorical(towns)})
     table = fitted(frame)
-    why = "only the 100 most frequent of its levels are told apart"
-    assert table.remarks == [("town", why), ("kind", why)]
+    kept = "kept the 100 most frequent categories, the rest become"
     back = there_and_back(table, frame)
     rare = back["town"] == "other"
     assert rare.sum() == 30
     assert back["town"][~rare].equals(frame["town"][~rare])
     assert back["kind"].dtype == frame["kind"].dtype
-    assert back["kind"][rare].nunique() == 1
+    (other,) = back["kind"][rare].unique()
+    assert table.remarks == [("town", f"{kept} 'other'"), ("kind", f"{kept} {other!r}")]
 
 
-def test_a_frame_without_a_column_to_learn_from_is_refused():
+def test_a_frame_without_a_column_to_use_is_refused():
     frame = pd.DataFrame({"a": [1, 1], "b": [None, None]})
     message = "'a' (it is constant), 'b' (all of its values are missing)"
     with pytest.raises(DataError, match=re.escape(message)):
@@ -452,7 +452,7 @@ def test_columns_between_0_and_1_keep_their_range():
     ) == (MinMax())
 
 
-def test_objects_of_mixed_types_come_back_though_they_are_not_learnt():
+def test_objects_of_mixed_types_come_back_though_they_are_not_used():
     frame = pd.DataFrame({"a": pd.Series([1, "x", None], dtype=object), "b": [1.5, 2.5, 3.5]})
     table = fitted(frame)
     assert table.remarks == [("a", "it holds values of mixed or unknown types")]
@@ -545,11 +545,11 @@ def test_text_stands_for_categories_and_numbers_for_integers():
     np.testing.assert_array_equal(fitted(mixed_frame()).rows(frame)[:, [0, 3]], [[31.5, 1]])
 
 
-def test_what_was_never_seen_is_counted_in_a_warning():
+def test_unseen_categories_are_counted_in_a_warning():
     table = fitted(pd.DataFrame({"a": ["x", "y"], "b": ["u", "v"], "c": [1, 2]}))
     new = pd.DataFrame({"a": ["x", "z", "w"], "b": ["q", None, "v"], "c": [1, 2, 3]})
     with pytest.warns(
-        AttarWarning, match=r"never seen in the fit .*: 3 in the columns 'a', 'b'\.$"
+        AttarWarning, match=r"that the fit did not see .*: 3 in the columns 'a', 'b'\.$"
     ):
         rows = table.rows(new)
     np.testing.assert_array_equal(rows, [[0, -1, 1], [-1, NAN, 2], [-1, 1, 3]])
@@ -558,11 +558,11 @@ def test_what_was_never_seen_is_counted_in_a_warning():
     assert back["a"].isna().tolist() == [False, True, True]
     features = table.expand(torch.from_numpy(rows))
     assert features[1].nan_to_num(9).tolist() == [0, 0, 9, 9, 2]
-    with pytest.warns(AttarWarning, match=r"never seen in the fit .*: 1 in the column 'a'\.$"):
+    with pytest.warns(AttarWarning, match=r"that the fit did not see .*: 1 in the column 'a'\.$"):
         table.rows(pd.DataFrame({"a": ["z"], "b": ["u"], "c": [1]}))
 
 
-def test_what_was_never_seen_is_another_level_where_levels_were_left_out():
+def test_unseen_categories_are_another_one_where_rare_ones_were_left_out():
     towns = np.concatenate([np.arange(130), np.arange(130)]).astype(str)
     table = fitted(pd.DataFrame({"town": towns, "x": np.arange(260) % 9}))
     with warnings.catch_warnings():
@@ -587,7 +587,7 @@ def test_infinite_cells_are_counted_by_column(as_frame):
 
 def test_numbers_so_large_that_their_sum_overflows_are_taken():
     x = np.array([[1.7e308], [1.6e308], [1.7e308]])
-    np.testing.assert_array_equal(Matrix("float64", 1).rows(x), x)
+    np.testing.assert_array_equal(NumericTable("float64", 1).rows(x), x)
     table = fitted(pd.DataFrame({"a": [1.5, 2.5]}))
     np.testing.assert_array_equal(table.rows(pd.DataFrame({"a": x[:, 0]})), x)
 

@@ -162,5 +162,5 @@ class Images(Kind):
 def _pixels(data: object) -> Rows:
     array = np.asarray(data)
     if array.dtype.kind not in "buif":
-        raise DataError(f"The images hold {array.dtype} values: give numbers.")
+        raise DataError(f"The images hold {array.dtype} values where numbers belong.")
     return array

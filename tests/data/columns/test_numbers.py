@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from attar import DataError
-from attar.data.cells import Boolean, Integer, Number
+from attar.data.cells import Boolean, Number
 from attar.data.columns.base import Column
 from attar.data.columns.numbers import BooleanColumn, IntegerColumn, NumberColumn
 from attar.data.columns.profiles import UntypedProfile
@@ -14,7 +14,7 @@ from attar.data.columns.profiles import UntypedProfile
 NAN = np.nan
 
 
-def surveyed(*pieces):
+def profiled(*pieces):
     profile = UntypedProfile("x")
     for piece in pieces:
         profile.add(pa.chunked_array([piece]))
@@ -22,7 +22,7 @@ def surveyed(*pieces):
 
 
 def column_of(values, type_=None):
-    return surveyed(pa.array(values, type_))[1]
+    return profiled(pa.array(values, type_))[1]
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_what_numbers_are_is_seen_from_their_values(values, type_, expected):
 
 def test_cells_say_what_they_are():
     assert NumberColumn("x", pa.float64()).cells == (Number("x"),)
-    assert IntegerColumn("x", pa.int64()).cells == (Integer("x"),)
+    assert IntegerColumn("x", pa.int64()).cells == (Number("x", integer=True),)
     assert BooleanColumn("x", pa.bool_()).cells == (Boolean("x"),)
 
 
@@ -110,7 +110,7 @@ def test_flags_come_back_from_one_half():
 )
 def test_moments_are_numpys_however_the_values_are_cut(values, cut):
     values = np.append(values, [0.5, -0.5])
-    profile, column = surveyed(pa.array(values[:cut]), pa.array(values[cut:]))
+    profile, column = profiled(pa.array(values[:cut]), pa.array(values[cut:]))
     moments, known = profile.moments(column), values[~np.isnan(values)]
     assert moments.count.tolist() == [len(known)]
     np.testing.assert_allclose(moments.mean, known.mean(), rtol=1e-12, atol=1e-9)
@@ -119,16 +119,16 @@ def test_moments_are_numpys_however_the_values_are_cut(values, cut):
     assert moments.high == known.max()
 
 
-def test_numbers_of_the_rows_are_not_learnt():
+def test_row_numbers_are_dropped():
     column = column_of(np.arange(101) + 7)
-    assert column.remark == "it numbers the rows"
+    assert column.remark == "it is a row number"
     assert column.decode(np.empty((3, 0))).to_pylist() == [0, 1, 2]
 
 
-def test_numbers_of_the_rows_run_on_from_piece_to_piece():
-    runs = surveyed(pa.array(np.arange(80)), pa.array(np.arange(80, 160)))[1]
-    assert runs.remark == "it numbers the rows"
-    starts_anew = surveyed(pa.array(np.arange(80)), pa.array(np.arange(80)))[1]
+def test_row_numbers_run_on_from_piece_to_piece():
+    runs = profiled(pa.array(np.arange(80)), pa.array(np.arange(80, 160)))[1]
+    assert runs.remark == "it is a row number"
+    starts_anew = profiled(pa.array(np.arange(80)), pa.array(np.arange(80)))[1]
     assert type(starts_anew) is IntegerColumn
 
 
@@ -142,13 +142,13 @@ def test_numbers_of_the_rows_run_on_from_piece_to_piece():
         [*range(150), None],
         [*range(100), 150, *range(101, 202)],
     ],
-    ids=["few", "backwards", "even", "floats", "missing", "with a gap"],
+    ids=["few", "backwards", "even", "floats", "missing", "with a jump"],
 )
-def test_other_numbers_are_learnt(values):
+def test_other_numbers_are_used(values):
     assert column_of(values).cells
 
 
-def test_integers_too_large_for_doubles_are_not_learnt():
+def test_integers_too_large_for_doubles_are_dropped():
     assert column_of([0, 2**52]).cells
     for large in (2**52 + 1, -(2**52) - 1):
         column = column_of([0, large])

@@ -184,7 +184,9 @@ def array_of(data: object) -> Rows:
         except ValueError:
             pass
     example = array.ravel().tolist()[0]
-    raise DataError(f"The array holds {array.dtype} values such as {example!r}: give numbers.")
+    raise DataError(
+        f"The array holds {array.dtype} values such as {example!r} where numbers belong."
+    )
 
 
 def misfit(shape: tuple[int, ...], width: int) -> DataError:

@@ -8,7 +8,7 @@ from attar import DataError
 from attar.data.columns.profiles import TableProfile, UntypedProfile
 
 
-def surveyed(*pieces):
+def profiled(*pieces):
     profile = UntypedProfile("x")
     for piece in pieces:
         profile.add(pa.chunked_array([piece]))
@@ -16,7 +16,7 @@ def surveyed(*pieces):
 
 
 def test_numbers_of_several_types_have_one_that_holds_them_all():
-    profile, column = surveyed(pa.array([1, 2]), pa.nulls(1), pa.array([2.5]))
+    profile, column = profiled(pa.array([1, 2]), pa.nulls(1), pa.array([2.5]))
     assert column.type == pa.float64()
     assert profile.moments(column).count == 3
 
@@ -33,21 +33,21 @@ def test_pieces_of_different_sorts_are_refused(first, second, message):
     arrays = [pa.array(values) for values in (first, second)]
     arrays = [a.cast(pa.large_string()) if a.type == pa.string() else a for a in arrays]
     with pytest.raises(DataError, match=f"Column 'x' {message}"):
-        surveyed(*arrays)
+        profiled(*arrays)
 
 
-def test_a_column_without_a_value_is_not_learnt():
-    column = surveyed(pa.nulls(2), pa.nulls(3))[1]
+def test_a_column_without_a_value_is_dropped():
+    column = profiled(pa.nulls(2), pa.nulls(3))[1]
     assert column.remark == "all of its values are missing"
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_values_that_cannot_be_learnt_make_a_column_that_is_not(order):
-    column = surveyed(*[pa.array([[1]]), pa.nulls(1), pa.array([1])][::order])[1]
+def test_values_of_an_unsupported_type_drop_the_column(order):
+    column = profiled(*[pa.array([[1]]), pa.nulls(1), pa.array([1])][::order])[1]
     assert column.remark == "it holds values of the type list<item: int64>"
 
 
-def test_the_sample_of_a_table_leaves_out_what_cannot_be_learnt():
+def test_the_sample_of_a_table_leaves_out_unsupported_types():
     profile = TableProfile()
     profile.add(pd.DataFrame({"a": [1, 2], "b": [[1], [2]], "c": pd.Categorical(["x", "y"])}))
     profile.add(pd.DataFrame({"c": ["z"], "b": [None], "a": [0.5]}))

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from attar.data.cells import Number, Phase
 from attar.data.columns.base import Column
 from attar.data.columns.profiles import UntypedProfile
-from attar.data.columns.temporal import DatetimeColumn, turns
+from attar.data.columns.temporal import DatetimeColumn, phases_of
 
 DAY = dt.timedelta(days=1)
 
 
-def surveyed(*pieces):
+def profiled(*pieces):
     profile = UntypedProfile("d")
     for piece in pieces:
         profile.add(pa.chunked_array([piece]))
@@ -24,11 +24,11 @@ def surveyed(*pieces):
 
 def column_of(values, type_="us", tz=None):
     type_ = pa.timestamp(type_, tz) if isinstance(type_, str) else type_
-    return surveyed(pa.array(values, type_))[1]
+    return profiled(pa.array(values, type_))[1]
 
 
 def there_and_back(array):
-    column = surveyed(array)[1]
+    column = profiled(array)[1]
     assert Column.from_json(column.to_json(), array.type) == column
     return column.decode(column.encode(pa.chunked_array([array])))
 
@@ -105,15 +105,15 @@ def test_phases_are_what_the_values_go_round():
 def test_phases_are_the_shares_of_day_week_and_year_that_have_passed():
     us = np.array(["2024-02-29T18:00", "2023-12-31T12:00"], "M8[us]").astype(np.int64)
     day = 86_400 * 10**6
-    assert turns(us, day, "day").tolist() == [0.75, 0.5]
-    assert turns(us, day, "week").tolist() == [3 / 7, 6 / 7]  # a Thursday and a Sunday
-    assert turns(us, day, "year").tolist() == [59.75 / 366, 364.5 / 365]
+    assert phases_of(us, day, "day").tolist() == [0.75, 0.5]
+    assert phases_of(us, day, "week").tolist() == [3 / 7, 6 / 7]  # a Thursday and a Sunday
+    assert phases_of(us, day, "year").tolist() == [59.75 / 366, 364.5 / 365]
 
 
 def test_phases_are_those_of_the_columns_time_zone():
     values = pd.date_range("2024-01-01", periods=400, freq="D", tz="Europe/Paris")
     array = pa.chunked_array([pa.array(pd.Series(values))])
-    column = surveyed(array.chunk(0))[1]
+    column = profiled(array.chunk(0))[1]
     assert column.phases == ("week", "year")
     assert column.cells[1:] == (Phase("d", "week"), Phase("d", "year"))
     assert column.encode(array)[181, 2] == 181 / 366  # midnight in summer too
@@ -121,7 +121,7 @@ def test_phases_are_those_of_the_columns_time_zone():
 
 def test_midnights_stay_midnights_over_the_change_of_clocks():
     days = pd.date_range("2024-03-01", "2024-11-30", freq="D", tz="Europe/Paris")
-    column = surveyed(pa.array(pd.Series(days)))[1]
+    column = profiled(pa.array(pd.Series(days)))[1]
     rows = column.encode(pa.chunked_array([pa.array(pd.Series(days))]))
     rows[:, 0] += np.random.default_rng(0).uniform(-0.3, 0.3, len(rows))
     assert column.decode(rows).equals(pa.array(pd.Series(days)))
@@ -179,13 +179,13 @@ def test_column_and_moments_do_not_depend_on_the_pieces(values, cut):
     array = pa.array([*values, dt.datetime(2000, 1, 1, 5)])
     if len(array.unique().drop_null()) < 2:
         return
-    whole, column = surveyed(array)
+    whole, column = profiled(array)
     parts = [part for part in (array[:cut], array[cut:]) if part.null_count < len(part)]
-    cut_survey, again = surveyed(*parts)
+    cut_profile, again = profiled(*parts)
     assert again == column
     rows = column.encode(pa.chunked_array([array]))
     known = rows[~np.isnan(rows[:, 0]), 0]
-    for moments in (whole.moments(column), cut_survey.moments(column)):
+    for moments in (whole.moments(column), cut_profile.moments(column)):
         assert (moments.count == len(known)).all()
         assert len(moments.mean) == len(column.cells)
         scale = known.max()
@@ -205,3 +205,73 @@ def test_one_date_is_a_constant():
 def test_a_column_of_dates_is_known_by_its_settings():
     column = column_of([dt.date(2020, 1, 1), dt.date(2020, 1, 3)], pa.date32())
     assert column == DatetimeColumn("d", pa.date32(), 18262, 1, ())
+
+
+@given(st.lists(st.times() | st.none(), min_size=1, max_size=20))
+def test_times_of_day_come_back_exactly(values):
+    for type_ in (pa.time64("us"), pa.time64("ns"), pa.time32("s"), pa.time32("ms")):
+        array = pa.array(values, pa.time64("us")).cast(type_, safe=False)
+        if len(array.unique().drop_null()) > 1:
+            assert there_and_back(array).equals(array)
+
+
+@given(
+    st.lists(st.integers(-(2**52), 2**52) | st.none(), min_size=2, max_size=20),
+    st.sampled_from(["s", "ms", "us", "ns"]),
+)
+def test_durations_come_back_exactly(values, unit):
+    array = pa.array([*values, 0, 1], pa.duration(unit))
+    assert there_and_back(array).equals(array)
+
+
+def test_a_time_of_day_is_the_share_of_the_day_that_has_passed():
+    column = column_of([dt.time(6), dt.time(18, 30)], pa.time64("us"))
+    assert column.cells == (Phase("d", "day"),)
+    rows = column.encode(pa.chunked_array([[dt.time(18), None]], pa.time64("us")))
+    np.testing.assert_array_equal(rows, [[0.75], [np.nan]])
+
+
+def test_predicted_times_are_rounded_to_steps_of_the_same_day():
+    column = column_of([dt.time(6), dt.time(18)], pa.time64("us"))
+    back = column.decode(np.array([[0.26], [0.999], [1.25], [np.nan]])).to_pylist()
+    assert back == [dt.time(6), dt.time(0), dt.time(6), None]
+
+
+def test_durations_are_steps_of_the_largest_unit():
+    hours = [dt.timedelta(hours=3), dt.timedelta(days=2)]
+    column = column_of(hours, pa.duration("us"))
+    assert column.cells == (Number("d"),)
+    rows = column.encode(pa.chunked_array([[dt.timedelta(minutes=90), -hours[0], None]]))
+    np.testing.assert_array_equal(rows, [[1.5], [-3], [np.nan]])
+    assert column.decode(np.array([[1.6]])).to_pylist() == [dt.timedelta(hours=2)]
+
+
+def test_wild_durations_stay_within_64_bits():
+    column = column_of([1, 10**6], pa.duration("us"))
+    low, high = column.decode(np.array([[-1e300], [1e300]])).cast(pa.int64()).to_pylist()
+    assert low == -high
+    assert 2**62 < high < 2**63
+
+
+@given(st.lists(st.integers(-(2**40), 2**40), min_size=1, max_size=20), st.integers(1, 19))
+def test_moments_of_durations_are_those_of_their_steps(values, cut):
+    array = pa.array([*values, 0, 7000], pa.duration("ms"))
+    profile, column = profiled(array[:cut], *([array[cut:]] if cut < len(array) else []))
+    assert column == profiled(array)[1]
+    moments, steps = profile.moments(column), column.encode(pa.chunked_array([array]))
+    scale = np.abs(steps).max()
+    np.testing.assert_allclose(moments.mean, steps.mean(0), atol=1e-12 * scale)
+    np.testing.assert_allclose(moments.squares, steps.var(0) * len(steps), rtol=1e-9)
+    assert moments.low == steps.min()
+    assert moments.high == steps.max()
+    assert moments.count == len(steps)
+
+
+@pytest.mark.parametrize(
+    ("value", "type_"),
+    [(dt.time(7, 30), pa.time64("ns")), (dt.timedelta(seconds=5), pa.duration("s"))],
+)
+def test_one_value_is_a_constant(value, type_):
+    column = column_of([value, None, value], type_)
+    assert column.remark == "it is constant"
+    assert column.decode(np.empty((2, 0))).equals(pa.array([value, value], type_))
