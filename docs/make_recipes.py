@@ -1,7 +1,7 @@
-"""Write the page of recipes from the table: docs/recipes.md, its figures and its pictures.
+"""Write the page of recipes from the table: docs/recipes.md, its metrics and its pictures.
 
-Rows whose recipe is not the one that was measured are fitted again; ``--text`` fits none, and
-names fit the rows that they name.
+Rows whose recipe has changed since it was measured are fitted again; ``--text`` fits none, and
+names fit those rows.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from attar.sampling import FromPrior, GaussianMixture
 
 DOCS = Path(__file__).parent
 PAGE, PICTURES = DOCS / "recipes.md", DOCS / "recipes"
-FIGURES = PICTURES / "figures.json"
+METRICS = PICTURES / "metrics.json"
 
 SIZE, EPOCHS = 16, 60
 
-Figures = dict[str, dict[str, Any]]
+Metrics = dict[str, dict[str, Any]]
 
 OPENING = f"""# The recipes
 
 Every row of the table (`src/attar/recipes.py`) is a published variant, and one expression of parts.
-Use it by its name, or write the expression and change what you like:
+Use it by its name, or write the expression and change it:
 
 ```python
 attar.Autoencoder("beta-vae").fit(X)
@@ -51,34 +51,34 @@ An expression shows what differs from the defaults; its parts are in `attar.code
 `attar.penalties`, `attar.bounds`, `attar.corruptions`, `attar.conditions`, `attar.likelihoods` and
 `attar.sampling`.
 
-All rows below learnt the same 1,437 digits of 8 × 8 pixels, in a few seconds each, by
-`Autoencoder(name, {SIZE}, epochs={EPOCHS}, random_state=0)`, all else by default; more
-time makes most of them better. In each picture the first line shows digits that the model has not
-seen, the second what it makes of them, and the third new ones.
+All rows below were trained on the same 1,437 digits of 8 × 8 pixels, in a few seconds each, by
+`Autoencoder(name, {SIZE}, epochs={EPOCHS}, random_state=0)`, all else by default; longer training
+improves most of them. In each picture the first line shows test digits, the second their
+reconstructions, and the third generated digits.
 
-The figures are of 360 unseen digits. *Error* is the mean squared error as a share of that of {SIZE}
-principal components: below 1 is better than the best linear code. *Bound* is an upper bound on
-−log p(x), in nats a row, where the model has such a density: less is better. *Bits* is what a
-code of symbols takes; {SIZE} principal components are {SIZE} numbers of 32 bits.
+The metrics are those of the 360 test digits. *Error* is the mean squared error relative to that of
+PCA with {SIZE} components: below 1 is better than the best linear code. *Bound* is an upper bound on
+−log p(x), in nats per row, where the model has a density: lower is better. *Bits* is the size of a
+discrete code; {SIZE} principal components take {SIZE} numbers of 32 bits.
 """
 
-CLOSING = "This page is made from the table by `make recipes`.\n"
+CLOSING = "This page is generated from the table by `make recipes`.\n"
 
 GROUPS = {
-    "Points": "The code of a row is a point: small, or kept smooth, or drawn to a prior.",
-    "Sparse codes": "Few of a code's numbers are active, so that each may come to mean something.",
-    "Gaussians": "The code of a row is a distribution in flat space: a gaussian, or a bent one.",
-    "Curved spaces": "Codes have a geometry of their own, in which they are compared and walked.",
-    "Symbols": "Codes are discrete: entries of codebooks, rounded numbers, categories, bits.",
+    "Deterministic codes": "The code of a row is a point, regularized or matched to a prior.",
+    "Sparse codes": "Few dimensions of a code are active, which makes single ones interpretable.",
+    "Gaussian codes": "The posterior of a row is a Gaussian, or a transformed Gaussian.",
+    "Curved spaces": "Codes have a geometry of their own for distances and interpolation.",
+    "Discrete codes": "Codes are entries of codebooks, rounded values, categories or bits.",
 }
 
 PROVIDES = {
-    "point": "Codes are without chance.",
+    "point": "Codes are deterministic.",
     "density": "Rows have a likelihood.",
-    "moments": "The code of a row is a gaussian.",
+    "moments": "The posterior is a diagonal Gaussian.",
     "symbols": "Codes are discrete.",
     "sparse": "Codes larger than the data are usual.",
-    "ordered": "The first k numbers are a code too.",
+    "ordered": "The first k dimensions are a code too.",
 }
 
 
@@ -91,26 +91,26 @@ def expression(value: object) -> str:
         return json.dumps(value)
     if not isinstance(value, Part):
         return repr(value)
-    default, shown = type(value)(), []
+    default, settings = type(value)(), []
     for name in (field.name for field in fields(value)):
         setting = getattr(value, name)
         if isinstance(setting, Code):
-            shown.append(expression(setting))
+            settings.append(expression(setting))
         elif setting != getattr(default, name):
-            shown.append(f"{name}={expression(setting)}")
-    return f"{type(value).__name__}({', '.join(shown)})"
+            settings.append(f"{name}={expression(setting)}")
+    return f"{type(value).__name__}({', '.join(settings)})"
 
 
 def group(code: Code) -> str:
     """Return the title of the group that a code belongs to."""
     if "symbols" in code.provides:
-        return "Symbols"
+        return "Discrete codes"
     if "sparse" in code.provides:
         return "Sparse codes"
     if "point" in code.provides:
-        return "Points"
+        return "Deterministic codes"
     flat = type(built(code)).distance is CodeModule.distance
-    return "Gaussians" if flat else "Curved spaces"
+    return "Gaussian codes" if flat else "Curved spaces"
 
 
 def built(code: Code) -> CodeModule:
@@ -118,37 +118,37 @@ def built(code: Code) -> CodeModule:
     return code.build(SIZE, (1, 8, 8))
 
 
-def offers(recipe: Recipe) -> str:
+def features(recipe: Recipe) -> str:
     """Return in words what a recipe provides."""
     code = built(recipe.code)
     words = [PROVIDES[key] for key in PROVIDES if key in recipe.code.provides]
     sampler = recipe.sampler or (GaussianMixture() if code.prior is None else FromPrior())
-    words.append(f"New codes come from the sampler `{sampler.name}`.")
+    words.append(f"New codes are sampled by `{sampler.name}`.")
     if recipe.condition is not None:
         words.append("Fit it with `fit(X, condition=labels)`.")
     return " ".join(words)
 
 
-def measured(name: str, row: Row, metrics: Figures) -> dict[str, str]:
-    """Return the figures of a row, as they are shown."""
-    known, code, shown = metrics.get(name, {}), built(row.recipe.code), {}
+def measured(name: str, row: Row, metrics: Metrics) -> dict[str, str]:
+    """Return the formatted metrics of a row."""
+    known, code, formatted = metrics.get(name, {}), built(row.recipe.code), {}
     if "error_to_pca" in known:
-        shown["error"] = f"{known['error_to_pca']:.2f}"
+        formatted["error"] = f"{known['error_to_pca']:.2f}"
     if "nll_bound" in known:
-        shown["bound"] = f"{known['nll_bound']:.1f}".replace("-", "−")
+        formatted["bound"] = f"{known['nll_bound']:.1f}".replace("-", "−")
     if isinstance(code, SymbolModule):
-        shown["bits"] = f"{sum(map(math.log2, code.sizes)):.0f}"
-    return shown
+        formatted["bits"] = f"{sum(map(math.log2, code.sizes)):.0f}"
+    return formatted
 
 
-def contents(table: dict[str, Row], metrics: Figures) -> str:
-    """Return the rows of a group, with their figures beside them."""
+def contents(table: dict[str, Row], metrics: Metrics) -> str:
+    """Return the table of a group: its rows with their metrics."""
     cells = {name: measured(name, row, metrics) for name, row in table.items()}
     columns = [key for key in ("error", "bound", "bits") if any(key in c for c in cells.values())]
     lines = [f"| recipe | | {' | '.join(columns)} |", "|---" * 2 + "|--:" * len(columns) + "|"]
     for name, row in table.items():
-        shown = " | ".join(cells[name].get(key, "") for key in columns)
-        lines.append(f"| [{name}](#{name}) | {row.summary} | {shown} |")
+        values = " | ".join(cells[name].get(key, "") for key in columns)
+        lines.append(f"| [{name}](#{name}) | {row.summary} | {values} |")
     return "\n".join(lines)
 
 
@@ -162,15 +162,15 @@ def section(name: str, row: Row) -> str:
 {expression(row.recipe)}
 ```
 
-{offers(row.recipe)}
+{features(row.recipe)}
 
-![Digits, what {name} makes of them, and new ones](recipes/{name}.png)
+![Digits, their reconstructions by {name}, and generated digits](recipes/{name}.png)
 
 {row.citation}
 """
 
 
-def page(table: dict[str, Row], metrics: Figures) -> str:
+def page(table: dict[str, Row], metrics: Metrics) -> str:
     """Return the text of the page."""
     groups = {
         title: {name: row for name, row in table.items() if group(row.recipe.code) == title}
@@ -188,7 +188,7 @@ def page(table: dict[str, Row], metrics: Figures) -> str:
 
 
 def ten(labels: NDArray[Any]) -> NDArray[Any]:
-    """Return where the first row of each of the ten labels is."""
+    """Return the index of the first row of each of the ten labels."""
     return np.array([np.flatnonzero(labels == digit)[0] for digit in range(10)])
 
 
@@ -196,32 +196,32 @@ def picture(lines: Sequence[NDArray[Any]]) -> Image.Image:
     """Return lines of ten digits (10, 8, 8), of values 0 to 16, as one picture."""
     ink = np.rint(np.stack(lines) * (255 / 16)).astype(np.uint8)
     tiles = np.pad(ink, ((0, 0), (0, 0), (0, 1), (0, 1)), constant_values=255)
-    whole = tiles.transpose(0, 2, 1, 3).reshape(len(lines) * 9, 90)[:-1, :-1]
-    return Image.fromarray(whole).resize((4 * 89, 4 * whole.shape[0]), Image.Resampling.NEAREST)
+    image = tiles.transpose(0, 2, 1, 3).reshape(len(lines) * 9, 90)[:-1, :-1]
+    return Image.fromarray(image).resize((4 * 89, 4 * image.shape[0]), Image.Resampling.NEAREST)
 
 
 def fit(name: str) -> dict[str, Any]:
-    """Fit a row, save its picture, and return its figures."""
+    """Fit a row, save its picture, and return its metrics."""
     recipe, train, test = TABLE[name].recipe, read("digits/train"), read("digits/test")
 
-    def told(labels: NDArray[Any]) -> dict[str, Any]:
+    def condition(labels: NDArray[Any]) -> dict[str, Any]:
         return {} if recipe.condition is None else {"condition": labels}
 
     torch.set_num_threads(1)
     ae = Autoencoder(name, SIZE, epochs=EPOCHS, random_state=0, verbose=False)
-    ae.fit(train.data, **told(train.labels))
+    ae.fit(train.data, **condition(train.labels))
     digits = np.arange(10)
-    seen = test.data[ten(test.labels)]
-    back = ae.reconstruct(seen, **told(digits))
-    made = ae.sample(10, random_state=0, **told(digits))
-    picture([seen, back, made]).save(PICTURES / f"{name}.png", optimize=True)
-    metrics = ae.evaluate(test.data, **told(test.labels))
-    shown = {key: metrics[key] for key in ("error_to_pca", "nll_bound") if key in metrics}
-    return {"recipe": str(recipe), **{key: round(value, 4) for key, value in shown.items()}}
+    originals = test.data[ten(test.labels)]
+    reconstructions = ae.reconstruct(originals, **condition(digits))
+    samples = ae.sample(10, random_state=0, **condition(digits))
+    picture([originals, reconstructions, samples]).save(PICTURES / f"{name}.png", optimize=True)
+    metrics = ae.evaluate(test.data, **condition(test.labels))
+    kept = {key: metrics[key] for key in ("error_to_pca", "nll_bound") if key in metrics}
+    return {"recipe": str(recipe), **{key: round(value, 4) for key, value in kept.items()}}
 
 
-def changed(metrics: Figures) -> list[str]:
-    """Return the rows whose recipe is not the one that was measured."""
+def changed(metrics: Metrics) -> list[str]:
+    """Return the rows whose recipe has changed since it was measured."""
     return [
         name
         for name, row in TABLE.items()
@@ -231,19 +231,19 @@ def changed(metrics: Figures) -> list[str]:
 
 
 def main() -> None:
-    """Fit what must be fitted, and write the page."""
+    """Fit changed rows, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="rows to fit, changed or not")
-    parser.add_argument("--text", action="store_true", help="fit nothing, write the text alone")
-    asked = parser.parse_args()
-    metrics: Figures = json.loads(FIGURES.read_text("utf-8")) if FIGURES.exists() else {}
-    names = [] if asked.text else asked.names or changed(metrics)
+    parser.add_argument("--text", action="store_true", help="fit nothing, write the text only")
+    arguments = parser.parse_args()
+    metrics: Metrics = json.loads(METRICS.read_text("utf-8")) if METRICS.exists() else {}
+    names = [] if arguments.text else arguments.names or changed(metrics)
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as processes:
         for name, found in zip(names, processes.map(fit, names), strict=True):
             print(name, flush=True)
             metrics[name] = found
             known = {key: metrics[key] for key in TABLE if key in metrics}
-            FIGURES.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n", "utf-8")
+            METRICS.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n", "utf-8")
     for path in PICTURES.glob("*.png"):
         if path.stem not in TABLE:
             path.unlink()

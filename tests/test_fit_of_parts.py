@@ -27,7 +27,7 @@ from attar.recipe import Recipe
 from attar.sampling import Autoregressive, FromPrior, Manifold
 
 MISFITS = {
-    "a slope of symbols": (
+    "a Jacobian of discrete codes": (
         Recipe(VectorQuantized(), penalties=(Contractive(),)),
         "penalty 'contractive' needs a deterministic code, but the code 'vq' is none: use it with "
         ".*'point'",
@@ -57,11 +57,11 @@ MISFITS = {
         Recipe(Point(), bound=ImportanceWeighted(3)),
         "bound 'iwae' needs a code with a density, but the code 'point' is none",
     ),
-    "made-up rows of points": (
+    "pseudo-inputs of points": (
         Recipe(Point(prior=Vamp())),
         "prior 'vamp' needs a code with a Gaussian posterior, but the code 'point' is none",
     ),
-    "made-up rows with a condition": (
+    "pseudo-inputs with a condition": (
         Recipe(Gaussian(prior=Vamp()), condition=Joined()),
         "prior 'vamp' encodes rows of its own, which have no condition",
     ),
@@ -79,11 +79,11 @@ MISFITS = {
         Recipe(Point(), penalties=(L2(1e-4), L2(1e-3))),
         "penalty 'l2' is given more than once",
     ),
-    "a rate without a price": (
+    "a negative weight of the rate": (
         Recipe(Gaussian(beta=-1.0)),
         "beta of .* must be 0 or a number above",
     ),
-    "a prior that is not there": (
+    "samples of a missing prior": (
         Recipe(Point(), sampler=FromPrior()),
         "sampler 'prior' needs a code with a prior, but the code 'point' is none: use it with .*"
         "'vq'.*'point' with prior='standard-normal', or use sampler='mixture'",

@@ -11,8 +11,7 @@ from sklearn.decomposition import PCA
 from attar import SettingError, recipes
 from attar.codes import Gaussian, Point
 from attar.data.batches import Held, Selection
-from attar.likelihoods import Bernoulli, LearnedGaussian
-from attar.likelihoods import FixedGaussian
+from attar.likelihoods import Bernoulli, FixedGaussian, LearnedGaussian
 from attar.networks import Linear, Mlp
 from attar.penalties import Contractive
 from attar.recipe import Recipe
@@ -25,7 +24,7 @@ DOUBLE = torch.float64
 
 
 def trained(objective, x, size, epochs, batch, rate, schedule=OneCycle()):  # noqa: B008
-    """Train an objective on rows and return the figures of each epoch."""
+    """Train an objective on rows and return the metrics of each epoch."""
     every = torch.arange(len(x))
     held = Held(x, lambda x: x)
     training = Training(
@@ -33,7 +32,7 @@ def trained(objective, x, size, epochs, batch, rate, schedule=OneCycle()):  # no
         Selection(held, every, batch),
         Selection(held, every, len(x)),
         None,
-        TrainingSettings(epochs, Optimizer("adam"), schedule, rate),
+        TrainingSettings(epochs, batch, Optimizer("adam"), schedule, rate),
     )
     return training.run()
 
@@ -66,9 +65,9 @@ class TestLinearTruths:
         angles = subspace_angles(self.decoder_weight(objective), pca.components_.T)
         assert angles.max() < 0.01
         with torch.no_grad():
-            back = objective.model.decode(objective.model.encode(rows)).numpy()
+            reconstructed = objective.model.decode(objective.model.encode(rows)).numpy()
         best = np.square(x - pca.inverse_transform(pca.transform(x))).mean()
-        assert np.square(x - back).mean() == pytest.approx(best, rel=1e-3)
+        assert np.square(x - reconstructed).mean() == pytest.approx(best, rel=1e-3)
 
     def test_a_linear_vae_finds_probabilistic_pcas_likelihood_noise_and_subspace(self, x):
         objective = self.objective(Gaussian(), LearnedGaussian())
@@ -109,7 +108,7 @@ def test_a_penalty_that_needs_a_point_refuses_a_random_code():
 NEW_ROW = """\
     "iwae-vamp": Row(
         Recipe(Gaussian(prior=Vamp()), bound=ImportanceWeighted(5)),
-        "Several draws of each code, expected where made-up rows are encoded.",
+        "Gaussian posterior, VampPrior, importance-weighted bound of 5 samples.",
         "Tomczak and Welling, VAE with a VampPrior, AISTATS 2018.",
     ),
 """

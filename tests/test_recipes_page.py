@@ -1,4 +1,4 @@
-"""The page of recipes says what the table says, and shows what its figures were measured on."""
+"""The page of recipes is generated from the table, and its metrics are those of the recipes."""
 
 import importlib.util
 import json
@@ -28,7 +28,7 @@ def loaded():
 
 
 maker = loaded()
-FIGURES = json.loads(maker.FIGURES.read_text("utf-8"))
+METRICS = json.loads(maker.METRICS.read_text("utf-8"))
 # Some parts of different families have one name: a code is meant, as on the page.
 PARTS = {"Recipe": Recipe} | {
     name: part
@@ -37,28 +37,28 @@ PARTS = {"Recipe": Recipe} | {
 }
 
 
-def require(kept, what):
-    if not kept:
+def require(condition, what):
+    if not condition:
         pytest.fail(f"{what}: run `make recipes`.", pytrace=False)
 
 
 def test_the_page_is_what_the_table_gives():
-    kept = maker.PAGE.read_text("utf-8") == maker.page(TABLE, FIGURES)
-    require(kept, "docs/recipes.md does not say what the table says")
+    same = maker.PAGE.read_text("utf-8") == maker.page(TABLE, METRICS)
+    require(same, "docs/recipes.md is not that of the table")
 
 
-def test_every_row_was_measured_and_has_its_picture():
-    stale = ", ".join(maker.changed(FIGURES))
-    require(not stale, f"The page's figures and pictures are not of the table's {stale}")
-    left = {path.stem for path in maker.PICTURES.glob("*.png")} | set(FIGURES)
-    require(left == set(TABLE), "The page's pictures and figures are not of the table's rows")
+def test_every_row_was_measured_and_has_a_picture():
+    stale = ", ".join(maker.changed(METRICS))
+    require(not stale, f"The recipes have changed since they were measured: {stale}")
+    pictures = {path.stem for path in maker.PICTURES.glob("*.png")} | set(METRICS)
+    require(pictures == set(TABLE), "The pictures and metrics are not those of the table's rows")
 
 
 def test_a_new_row_needs_a_new_page():
     row = next(iter(TABLE.values()))
-    assert maker.page(TABLE | {"new": row}, FIGURES) != maker.page(TABLE, FIGURES)
+    assert maker.page(TABLE | {"new": row}, METRICS) != maker.page(TABLE, METRICS)
     with pytest.raises(pytest.fail.Exception, match="run `make recipes`"):
-        require(False, "The page is old")
+        require(False, "The page is outdated")
 
 
 @pytest.mark.parametrize("name", TABLE)
@@ -96,31 +96,37 @@ def test_an_expression_shows_what_differs_from_the_defaults(recipe, words):
 
 def test_the_groups_are_the_kinds_of_codes():
     groups = {
-        "Points": ["Ordered", "Point"],
+        "Deterministic codes": ["Ordered", "Point"],
         "Sparse codes": ["BatchTopK", "Gated", "JumpRelu", "Matryoshka", "SparseKL", "TopK"],
-        "Gaussians": ["Flowed", "Gaussian", "Hamiltonian", "Ladder"],
+        "Gaussian codes": ["Flowed", "Gaussian", "Hamiltonian", "Ladder"],
         "Curved spaces": ["Poincare", "Riemannian", "Sphere"],
-        "Symbols": ["BernoulliBits", "FiniteScalar", "Gumbel", "TwoLevels", "VectorQuantized"],
+        "Discrete codes": [
+            "BernoulliBits",
+            "FiniteScalar",
+            "Gumbel",
+            "TwoLevels",
+            "VectorQuantized",
+        ],
     }
     assert list(groups) == list(maker.GROUPS)
     for title, names in groups.items():
         assert {maker.group(PARTS[name]()) for name in names} == {title}
 
 
-def test_a_picture_shows_the_unseen_digits_first():
+def test_a_picture_begins_with_the_test_digits():
     test = read("digits/test")
     places = maker.ten(test.labels)
     np.testing.assert_array_equal(test.labels[places], np.arange(10))
     digits = np.rint(test.data[places] * (255 / 16))
     for name in TABLE:
         with Image.open(maker.PICTURES / f"{name}.png") as picture:
-            shown = np.array(picture)[::4, ::4]
-        # A tile takes eight pixels and a white one between it and the next.
-        first = [shown[:8, 9 * column : 9 * column + 8] for column in range(10)]
+            pixels = np.array(picture)[::4, ::4]
+        # Tiles of eight pixels, with a white pixel between them.
+        first = [pixels[:8, 9 * column : 9 * column + 8] for column in range(10)]
         np.testing.assert_array_equal(first, digits)
-        assert shown.shape == (26, 89)
-        assert (shown[8::9] == 255).all()
-        assert (shown[:, 8::9] == 255).all()
+        assert pixels.shape == (26, 89)
+        assert (pixels[8::9] == 255).all()
+        assert (pixels[:, 8::9] == 255).all()
 
 
 def test_the_pictures_are_small():

@@ -1,9 +1,9 @@
-"""Inspection: what attar sees in data, and what it would choose, before anything is learnt."""
+"""Inspection: the columns of data, and what a fit would choose for them, before training."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Self
 
 from attar.data.cells import Boolean, Category, Phase
 from attar.data.kind import Kind, Portion
@@ -16,17 +16,16 @@ from attar.plan import Choice, Plan
 
 @dataclass(frozen=True)
 class ColumnChoice:
-    """A column of a table, a channel of a series, or all of the data, where it is alike.
+    """How a fit would treat a column of a table, a channel of a series, or all of the data.
 
     Attributes
     ----------
     name, type : str
     missing : float or None
-        The share of values that are missing; None where the column is not learnt.
+        The fraction of missing values; None where the model does not use the column.
     scaling, likelihood : str
-        How it is prepared, and what describes it.
     remark : str
-        What is special about it.
+        What else is done to it.
     """
 
     name: str
@@ -39,18 +38,29 @@ class ColumnChoice:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What attar sees in data, and what a fit would choose.
+    """The columns of data, and what a fit would choose.
 
     Attributes
     ----------
     kind : str
         ``"table"``, ``"images"``, ``"series"`` or ``"sparse"``.
     rows : int
-        Of a series: its windows.
+        Of a series, its windows.
     shape : tuple of int
-        The shape of a row as networks see it.
+        The shape of a prepared row, the network's input.
     columns : tuple of ColumnChoice
     choices : tuple of Choice
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from attar import Autoencoder
+    >>> rows = np.random.default_rng(0).normal(size=(100, 4))
+    >>> inspection = Autoencoder().inspect(rows)
+    >>> inspection.kind, inspection.rows, inspection.shape
+    ('table', 100, (4,))
+    >>> inspection.columns[0].scaling, inspection.columns[0].missing
+    ('standard', 0.0)
     """
 
     kind: str
@@ -66,13 +76,13 @@ class Inspection:
         values = summary.rows * len(kind.columns(sample)) / sample.shape[0]
         columns = []
         for portion in kind.portions:
-            known = summary.moments.count[portion.columns]
-            used = len(known) > 0
+            counts = summary.moments.count[portion.columns]
+            used = len(counts) > 0
             columns.append(
                 ColumnChoice(
                     portion.name,
                     portion.type,
-                    1 - float(known[0]) / values if used else None,
+                    1 - float(counts[0]) / values if used else None,
                     _scaling(plan, portion) if used else "",
                     _likelihood(plan.likelihood, portion) if used else "",
                     portion.remark,
@@ -80,13 +90,13 @@ class Inspection:
             )
         return cls(kind.name, summary.rows, kind.shape, tuple(columns), plan.choices)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return the inspection as plain JSON data."""
         return asdict(self)
 
 
 def _scaling(plan: Plan, portion: Portion) -> str:
-    """Return how a portion is prepared, in words."""
+    """Return how a column is scaled, in words."""
     kind, scaler = plan.preparation.kind, plan.preparation.scaler
     if not isinstance(kind, Table):
         return plan.scaling.name
@@ -97,7 +107,7 @@ def _scaling(plan: Plan, portion: Portion) -> str:
         return "0 or 1"
     if isinstance(cell, Phase):
         return "circle"
-    power = 1.0 if scaler.bend is None else float(scaler.bend[0, portion.columns.start])
+    power = 1.0 if scaler.power is None else float(scaler.power[0, portion.columns.start])
     if power == 1:
         return "standard" if isinstance(plan.scaling, Symmetric) else plan.scaling.name
     return f"power {power:.2f}" if power > 0.005 else "logarithm"

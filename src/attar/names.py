@@ -33,7 +33,10 @@ PARTS = {
     "likelihood": LIKELIHOODS,
     "scaling": ("min-max", "none", "robust", "standard", "symmetric"),
     "corruption": ("gaussian-noise", "masking", "patches", "salt-and-pepper"),
-    "optimizer": ("adam", "adamw", "rmsprop", "sgd"),
+    "optimizer": (
+        *("adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "asgd", "nadam", "radam"),
+        *("rmsprop", "rprop", "sgd"),
+    ),
     "schedule": ("constant", "cosine", "one-cycle"),
 }
 SETTINGS = (

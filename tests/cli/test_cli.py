@@ -18,6 +18,7 @@ from PIL import Image
 from sklearn.datasets import load_digits, load_iris
 
 import attar
+from attar import storage
 from attar.data import datasets
 
 
@@ -38,21 +39,23 @@ def iris(tmp_path_factory):
 def test_fit_says_how_good_the_model_is_and_leaves_one_file(run, tmp_path):
     status, out, _ = run("fit", "digits", "-o", "d.attar", "--epochs", 3, "--json")
     assert status == 0
-    told = json.loads(out)
+    result = json.loads(out)
     test, _ = datasets.load("digits", "test")
     ae = attar.load("d.attar")
-    assert told["error"] == ae.evaluate(test)["error"]
-    assert told["rows"] == len(test)
-    assert [choice["setting"] for choice in told["choices"]] == [c.setting for c in ae.choices_]
+    assert result["error"] == ae.evaluate(test)["error"]
+    assert result["rows"] == len(test)
+    assert [choice["setting"] for choice in result["choices"]] == [c.setting for c in ae.choices_]
     assert os.listdir(tmp_path) == ["d.attar"]
 
 
 def test_fit_prints_plain_words(run):
-    status, out, err = run("fit", "digits", "-o", "d.attar", "--epochs", 2)
+    status, out, err = run("fit", "digits", "-o", "d.attar", "--epochs", 12)
     assert status == 0
-    assert "of PCA's" in out
-    assert "d.attar" in out
-    assert err == ""  # no progress bar where nobody looks
+    metrics = attar.load("d.attar").evaluate("digits")
+    comparison = f"{1 - metrics['error_to_pca']:.0%} below PCA's {metrics['pca_error']:.4g}"
+    assert out.splitlines()[0] == f"Test MSE {metrics['error']:.4g}, {comparison} with 16 numbers."
+    assert "d.attar" in out.splitlines()[-1]
+    assert err == ""  # no progress bar outside a terminal
 
 
 def test_fit_is_the_estimators_fit(run):
@@ -74,7 +77,7 @@ def test_set_reaches_every_setting_and_those_of_parts(run):
     assert (ae.optimizer, ae.early_stopping, ae.code_size_) == ("adamw", False, 3)
 
 
-def test_a_label_column_is_never_learnt_from(run, iris):
+def test_a_label_column_is_not_trained_on(run, iris):
     status, _, _ = run("fit", iris, "-o", "m.attar", "--epochs", 2, "--label", "target")
     assert status == 0
     assert "target" not in attar.load("m.attar").feature_names_in_
@@ -141,7 +144,7 @@ def test_sample_is_the_estimators_sample(run, digits_model):
     assert_array_equal(np.load("s.npy"), attar.load(digits_model).sample(5, random_state=7))
 
 
-def test_evaluate_prints_the_estimators_figures(run, digits_model):
+def test_evaluate_prints_the_estimators_metrics(run, digits_model):
     status, out, _ = run("evaluate", digits_model, "digits", "--json")
     assert status == 0
     assert json.loads(out) == attar.load(digits_model).evaluate("digits")
@@ -155,19 +158,21 @@ def test_report_writes_a_page(run, digits_model):
     assert "</html>" in Path("page.html").read_text()
 
 
-def test_info_tells_the_fingerprint_and_the_parts(run, digits_model):
+def test_info_prints_the_fingerprint_the_error_and_the_parts(run, digits_model):
     status, out, _ = run("info", digits_model, "--json")
-    told = json.loads(out)
+    contents = json.loads(out)
+    ae = attar.load(digits_model)
     assert status == 0
-    assert told["fingerprint"] == attar.storage.fingerprint(digits_model)
-    weights = attar.load(digits_model).model_.parameters()
-    assert told["weights"] == sum(w.numel() for w in weights)
+    assert contents["fingerprint"] == storage.fingerprint(digits_model)
+    assert contents["weights"] == sum(w.numel() for w in ae.model_.parameters())
+    assert contents["validation_error"] == ae.fitted_.training_summary.diagnostics.error
     status, out, _ = run("info", digits_model)
     assert status == 0
-    assert told["fingerprint"] in out
+    assert contents["fingerprint"] in out
+    assert f"validation_error {contents['validation_error']}" in out
 
 
-def test_a_condition_of_numbers_is_told_as_one(run, tmp_path):
+def test_a_numeric_condition_is_parsed_as_a_number(run, tmp_path):
     generator = np.random.default_rng(0)
     frame = pd.DataFrame(generator.normal(size=(60, 3)), columns=["a", "b", "price"])
     frame.to_csv(tmp_path / "t.csv", index=False)
@@ -180,15 +185,15 @@ def test_a_condition_of_numbers_is_told_as_one(run, tmp_path):
     assert "In the condition" in err
 
 
-def test_figures_that_are_no_number_are_null(run):
+def test_metrics_that_are_not_finite_are_null(run):
     np.save("alike.npy", np.ones((20, 3)))
-    _, told, _ = run("fit", "alike.npy", "-o", "m.attar", "--epochs", 1, "--json")
-    assert json.loads(told, parse_constant=pytest.fail)["error_to_pca"] is None
-    _, told, _ = run("evaluate", "m.attar", "alike.npy", "--json")
-    assert json.loads(told, parse_constant=pytest.fail)["error_to_pca"] is None
+    _, out, _ = run("fit", "alike.npy", "-o", "m.attar", "--epochs", 1, "--json")
+    assert json.loads(out, parse_constant=pytest.fail)["error_to_pca"] is None
+    _, out, _ = run("evaluate", "m.attar", "alike.npy", "--json")
+    assert json.loads(out, parse_constant=pytest.fail)["error_to_pca"] is None
 
 
-def test_evaluate_takes_as_many_draws_as_it_is_told(run):
+def test_more_draws_tighten_the_bound(run):
     run("fit", "digits", "-o", "m.attar", "--recipe", "vae", "--epochs", 1)
     few, many = (
         json.loads(run("evaluate", "m.attar", "digits", "--draws", k, "--json")[1])["nll_bound"]
@@ -233,25 +238,50 @@ BAD = {
     "objects": (["fit", "objects.npy", "-o", "m.attar"], "objects.npy holds Python objects"),
     "cut IDX": (["fit", "cut-idx3-ubyte", "-o", "m.attar"], "is damaged"),
     "no model": (["encode", "none.attar", "digits", "-o", "c.npy"], "no model file none.attar"),
-    "not a model": (["info", "text.csv"], "no model of attar's"),
+    "not a model": (["info", "text.csv"], "not a file of attar's"),
     "other data": (["encode", "MODEL", "numbers.csv", "-o", "c.npy"], "fitted on images"),
     "unknown output": (["encode", "MODEL", "digits", "-o", "c.xls"], "does not write"),
     "codes as pictures": (["encode", "MODEL", "digits", "-o", "pictures"], "are no pictures"),
     "pictures as table": (["sample", "MODEL", "-o", "s.csv"], "Images don't go into a table"),
     "too many samples": (["sample", "MODEL", "-n", 10**11, "-o", "s.npy"], "not fit into memory"),
     "a sampler that does not fit": (
-        ["sample", "MODEL", "--by", "autoregressive", "-o", "s.npy"],
-        "'autoregressive' needs a code of symbols, but the code 'point' is none",
+        ["sample", "MODEL", "--sampler", "autoregressive", "-o", "s.npy"],
+        "'autoregressive' needs a discrete code, but the code 'point' is none",
     ),
     "a name for a part": (
         ["fit", "digits", "-o", "m.attar", "--set", "recipe.bound=iwae", "--recipe", "vae"],
-        "bound of a recipe must be a Bound",
+        "bound of a recipe must be a Bound, not",
     ),
     "unknown recipe": (["recipes", "vqvae"], "no recipe named 'vqvae'"),
     "missing option": (["fit", "digits"], "Missing option"),
     "unknown option": (["fit", "digits", "-o", "m.attar", "--epoch", "3"], "--epochs"),
     "unknown verb": (["fitt"], "No such command"),
 }
+
+
+TYPOS = {
+    "recipe": ("--recipe", "vea"),
+    "key": ("--set", "epoch=3"),
+    "value": ("--set", "network=cnov"),
+}
+# The command line, which then prints whether torch was loaded and the seconds of its process.
+TYPO = """
+import atexit, sys, time
+atexit.register(lambda: print('torch' in sys.modules, time.process_time()))
+from attar.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("typo", TYPOS)
+def test_a_typo_is_answered_within_a_second_and_without_torch(typo):
+    words = [sys.executable, "-c", TYPO, "fit", "digits", "-o", "m.attar", *TYPOS[typo]]
+    done = subprocess.run(words, capture_output=True, text=True)
+    torch, seconds = done.stdout.split()
+    assert done.returncode == 2
+    assert "did you mean" in done.stderr
+    assert torch == "False"
+    assert float(seconds) < 1
 
 
 @pytest.mark.parametrize("case", BAD)
@@ -293,7 +323,7 @@ def test_a_closed_folder_is_refused_before_the_work(run, monkeypatch):
     monkeypatch.setattr(os, "access", lambda *_: False)  # root may write everywhere
     status, _, err = run("fit", "digits", "-o", "m.attar")
     assert status == 2
-    assert "is closed to you" in err
+    assert "is not writable" in err
 
 
 def test_a_large_code_is_warned_of_in_one_line(run, iris):

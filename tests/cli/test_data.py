@@ -16,7 +16,7 @@ import attar
 
 @pytest.fixture(scope="module")
 def people():
-    """A table of mixed types: number, whole number, flag, category, date, and an identifier."""
+    """A table of mixed types: number, integer, boolean, category, date, and an identifier."""
     generator = np.random.default_rng(0)
     n = 300
     age = generator.integers(18, 90, n)
@@ -79,7 +79,9 @@ def test_series_keep_their_time(run):
     codes = pd.read_csv("c.csv", parse_dates=["start", "end"])
     assert codes["start"].iloc[0] == time[0]
     assert codes["end"].iloc[-1] == time[-1]
-    spans = codes["end"] - codes["start"]  # shorter where a window begins or ends in the gap
+    spans = (
+        codes["end"] - codes["start"]
+    )  # shorter where a window begins or ends at the missing hours
     assert spans.mode().tolist() == [pd.Timedelta(hours=23)]
     assert spans.max() == pd.Timedelta(hours=23)
 
@@ -110,7 +112,7 @@ def test_a_folder_is_not_written_over_with_what_it_holds(run, digits_folder):
             "reconstruct", digits_folder / "../d.attar", digits_folder, "-o", output
         )
         assert status == 2
-        assert "would be written over what is read" in err
+        assert "would overwrite the source" in err
     os.mkdir("notes")
     Path("notes/diary.txt").write_text("dear")
     status, _, err = run("sample", digits_folder / "../d.attar", "-o", "notes")
@@ -144,18 +146,18 @@ def test_inspect_says_what_fit_does(run, people):
     people.to_csv("a.csv", index=False)
     status, out, _ = run("inspect", "a.csv", "--json")
     assert status == 0
-    told = json.loads(out)
-    seen = {column["name"]: column for column in told["seen"]}
-    assert seen["town"]["likelihood"] == "categorical"
-    assert seen["age"]["likelihood"] == "discretized"
-    assert seen["member"]["likelihood"] == "bernoulli"
-    assert "circular" in seen["since"]["likelihood"]
-    assert seen["id"]["missing"] is None
-    assert "different" in seen["id"]["remark"]
-    assert seen["income"]["missing"] == pytest.approx(people["income"].isna().mean())
+    inspection = json.loads(out)
+    columns = {column["name"]: column for column in inspection["columns"]}
+    assert columns["town"]["likelihood"] == "categorical"
+    assert columns["age"]["likelihood"] == "discretized"
+    assert columns["member"]["likelihood"] == "bernoulli"
+    assert "circular" in columns["since"]["likelihood"]
+    assert columns["id"]["missing"] is None
+    assert "different" in columns["id"]["remark"]
+    assert columns["income"]["missing"] == pytest.approx(people["income"].isna().mean())
     run("fit", "a.csv", "-o", "a.attar", "--set", "max_minutes=0.0001")
     chosen = [choice.to_json() for choice in attar.load("a.attar").choices_]
-    assert told["choices"] == chosen
+    assert inspection["choices"] == chosen
     status, out, _ = run("inspect", "a.csv")
     assert status == 0
     assert "categorical" in out

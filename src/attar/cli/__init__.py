@@ -1,13 +1,12 @@
-"""The command line: thin verbs over the library, one file each.
+"""The command line: thin verbs over the library.
 
-A verb exits 0 on success and 2 with one plain sentence on bad input.
+A verb exits 0 on success, and 2 with one sentence on bad input.
 """
 
 from __future__ import annotations
 
 import sys
 import warnings
-from typing import Any
 
 import typer
 
@@ -43,7 +42,7 @@ def main() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", AttarWarning)
-        warnings.showwarning = _one_line
+        warnings.showwarning = _print_warning
         try:
             app()
         except AttarError as error:
@@ -54,5 +53,5 @@ def main() -> None:
             sys.exit(1)
 
 
-def _one_line(message: Warning | str, *_: Any, **__: Any) -> None:
+def _print_warning(message: Warning | str, *_: object, **__: object) -> None:
     print(f"attar: {message}", file=sys.stderr)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from attar import names
 from attar.cli import arguments
 from attar.errors import unknown
+
+if TYPE_CHECKING:
+    from attar.data.source import Data
+    from attar.data.source import Source as Opened
+    from attar.estimator import Autoencoder
 
 
 def encode(
@@ -20,21 +26,15 @@ def encode(
     condition: arguments.Condition = None,
 ) -> None:
     """Write the codes of rows; large files are processed piece by piece."""
-    arguments.check(output)
+    arguments.check_output(output)
     from attar.data.files.tabular import STREAMS
-    from attar.data.source import read
-    from attar.estimator import load
 
-    estimator = load(model)
+    estimator, opened, labels = _open(model, source, label, condition)
     kind = estimator.fitted_.kind
-    opened = read(source, part="test", label=condition or label, kind=kind)
-    labels = arguments.condition_of(
-        opened, condition, estimator.fitted_.condition_encoder is not None
-    )
     columns = [str(name) for name in estimator.get_feature_names_out()]
     table = output.name.endswith(tuple(STREAMS))
     with arguments.writer(output, columns) as writer:
-        for piece in kind.pieces(opened.data):
+        for piece in _pieces(estimator, opened.data):
             codes = estimator.transform(piece, condition=labels)
             index = kind.index(piece) if table else None
             named = dict(zip(columns, codes.T, strict=True))
@@ -49,30 +49,25 @@ def reconstruct(
     condition: arguments.Condition = None,
 ) -> None:
     """Write the reconstruction of rows; missing cells are predicted."""
-    arguments.check(output)
+    arguments.check_output(output)
     arguments.check_separate(output, source)
     from attar.data.pictures import Pictures
-    from attar.data.source import read
-    from attar.estimator import load
 
-    estimator = load(model)
-    kind = estimator.fitted_.kind
-    opened = read(source, part="test", label=condition or label, kind=kind)
-    data, fitted = opened.data, estimator.fitted_
-    labels = arguments.condition_of(opened, condition, fitted.condition_encoder is not None)
+    estimator, opened, labels = _open(model, source, label, condition)
+    data, preparation = opened.data, estimator.fitted_.predictor.preparation
     pictures = data.names if isinstance(data, Pictures) else None
-    white = None if pictures else fitted.predictor.preparation.brightest
-    with arguments.writer(output, kind.feature_names(), white, pictures) as writer:
-        for piece in kind.pieces(data):
+    white = None if pictures else preparation.brightest
+    with arguments.writer(output, preparation.kind.feature_names(), white, pictures) as writer:
+        for piece in _pieces(estimator, data):
             writer.write(estimator.reconstruct(piece, condition=labels))
 
 
 def sample(
     model: arguments.Model,
     output: arguments.Rows,
-    number: Annotated[int, typer.Option("-n", min=1, help="How many.")] = 16,
+    number: Annotated[int, typer.Option("-n", min=1, help="The number of rows.")] = 16,
     sampler: Annotated[
-        str, typer.Option(help="Of new codes: prior, mixture, kernel-density, flow, ...")
+        str, typer.Option(help=f"The distribution of new codes: {', '.join(names.SAMPLERS)}.")
     ] = "auto",
     condition: Annotated[
         str | None, typer.Option(metavar="LABEL", help="The condition of the new rows.")
@@ -82,7 +77,7 @@ def sample(
     """Write generated rows."""
     if sampler not in (*names.SAMPLERS, "auto"):
         raise unknown("sampler", sampler, names.SAMPLERS)
-    arguments.check(output)
+    arguments.check_output(output)
     from attar.estimator import load
 
     estimator = load(model)
@@ -99,22 +94,15 @@ def evaluate(
     label: arguments.Label = None,
     condition: arguments.Condition = None,
     draws: Annotated[
-        int, typer.Option(min=1, help="How many draws of each code the likelihood takes.")
+        int, typer.Option(min=1, help="Samples of each code in the likelihood's bound.")
     ] = 32,
     as_json: arguments.Json = False,
 ) -> None:
     """Print the metrics of a model on rows, beside those of PCA with as many components."""
-    from attar.data.source import read
-    from attar.estimator import load
-
-    estimator = load(model)
-    opened = read(source, part="test", label=condition or label, kind=estimator.fitted_.kind)
-    labels = arguments.condition_of(
-        opened, condition, estimator.fitted_.condition_encoder is not None
-    )
+    estimator, opened, labels = _open(model, source, label, condition)
     metrics = estimator.evaluate(opened.data, draws=draws, condition=labels)
     if as_json:
-        print(arguments.dumped(metrics))
+        print(arguments.to_json(metrics))
         return
     for name, value in metrics.items():
         print(f"{name:20} {value:,.6g}")
@@ -137,15 +125,30 @@ def report(
     ] = None,
 ) -> None:
     """Write an HTML report about a model on rows."""
-    arguments.check_writable(output)
+    from attar.data.source import read
+    from attar.report import write_report
+    from attar.storage import check_writable
+
+    check_writable(output)
+    estimator, opened, labels = _open(model, source, label, condition)
+    groups = opened.labels if colours is None else read(colours).data
+    write_report(estimator, opened.data, output, labels=groups, condition=labels)
+
+
+def _open(
+    model: Path, source: str, label: str | None, condition: str | None
+) -> tuple[Autoencoder, Opened, Data | None]:
+    """Return the estimator of a model file, the rows of a source, and their condition."""
     from attar.data.source import read
     from attar.estimator import load
-    from attar.report import write_report
 
     estimator = load(model)
-    shown = read(source, part="test", label=condition or label, kind=estimator.fitted_.kind)
-    groups = shown.labels if colours is None else read(colours).data
-    labels = arguments.condition_of(
-        shown, condition, estimator.fitted_.condition_encoder is not None
-    )
-    write_report(estimator, shown.data, output, labels=groups, condition=labels)
+    fitted = estimator.fitted_
+    opened = read(source, part="test", label=condition or label, kind=fitted.kind)
+    conditional = fitted.condition_encoder is not None
+    return estimator, opened, arguments.condition_of(opened, condition, conditional)
+
+
+def _pieces(estimator: Autoencoder, data: object) -> Iterable[Data]:
+    """Return data in pieces that fit into memory."""
+    return cast("Iterable[Data]", estimator.fitted_.kind.pieces(data))

@@ -1,4 +1,4 @@
-"""Arguments, options and outputs that several verbs share."""
+"""Arguments, options and outputs that several commands share."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import typer
 from attar.errors import FileError, SettingError
 
 if TYPE_CHECKING:
+    from attar.data.source import Data
     from attar.data.source import Source as Opened
     from attar.estimator import Autoencoder
-
 
 Source = Annotated[
     str,
@@ -34,7 +34,7 @@ Rows = Annotated[
         "--output",
         "-o",
         metavar="OUT",
-        help="Where to write: .npy, .npz, .csv, .parquet, .feather; for images also a folder.",
+        help="The output: .npy, .npz, .csv, .parquet, .feather; for images also a folder.",
         show_default=False,
     ),
 ]
@@ -55,16 +55,16 @@ Seed = Annotated[int, typer.Option(min=0, help="Equal seeds give equal results."
 
 Size = Annotated[
     str | None,
-    typer.Option(metavar="HxW", help="Bring pictures to this size, such as 64x64."),
+    typer.Option(metavar="HxW", help="Resize pictures to this size, such as 64x64."),
 ]
 Time = Annotated[
     str | None,
-    typer.Option("--time", metavar="COLUMN", help="The time of each row: learn a series."),
+    typer.Option("--time", metavar="COLUMN", help="The time of each row of a series."),
 ]
 Series = Annotated[
-    str | None, typer.Option(metavar="COLUMN", help="Which of several series a row belongs to.")
+    str | None, typer.Option(metavar="COLUMN", help="The series that each row belongs to.")
 ]
-Window = Annotated[int | None, typer.Option(min=1, help="Steps of a series in one code.")]
+Window = Annotated[int | None, typer.Option(min=1, help="Steps of a series in each code.")]
 Stride = Annotated[int | None, typer.Option(min=1, help="Steps from one window to the next.")]
 
 
@@ -75,8 +75,8 @@ def form(
     series: str | None,
     window: int | None,
     stride: int | None,
-) -> Any:
-    """Return the source as what the options say it is: pictures, a series, or as it stands."""
+) -> Data:
+    """Return the source as the options describe it: pictures, a series, or unchanged."""
     if size is not None:
         from attar.data.pictures import Pictures
 
@@ -96,31 +96,31 @@ def is_conditional(estimator: Autoencoder) -> bool:
     return recipe != "auto" and recipes.resolve(recipe).condition is not None
 
 
-def condition_of(source: Opened, condition: str | None, wanted: bool) -> Any:
-    """Return the labels of a source where they are the condition: by option, or by the recipe.
+def condition_of(source: Opened, condition: str | None, required: bool) -> Data | None:
+    """Return the labels of a source as the condition, where an option or the recipe asks for it.
 
     Raises
     ------
     SettingError
-        If a condition is wanted, and the source has no labels.
+        If a condition is required, and the source has no labels.
     """
-    if not wanted and condition is None:
+    if not required and condition is None:
         return None
     if source.labels is None:
         raise SettingError(
-            "A condition is needed, but the source has no labels: name a column of a table that fits "
-            "into memory with --condition COLUMN."
+            "A condition is needed, but the source has no labels: name a column of a table that "
+            "fits into memory with --condition COLUMN."
         )
     return source.labels
 
 
-def settings(assignments: list[str]) -> dict[str, Any]:
-    """Return the settings that ``key=value`` assignments make; values are JSON or plain words.
+def settings(assignments: list[str]) -> dict[str, object]:
+    """Return the settings of ``key=value`` assignments, where a value is JSON or a word.
 
     Raises
     ------
     SettingError
-        If one is no assignment.
+        If one is not an assignment.
     """
     parsed = {}
     for assignment in assignments:
@@ -131,7 +131,7 @@ def settings(assignments: list[str]) -> dict[str, Any]:
     return parsed
 
 
-def _value(text: str) -> Any:
+def _value(text: str) -> object:
     try:
         value = json.loads(text)
     except ValueError:
@@ -139,36 +139,31 @@ def _value(text: str) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def dumped(metrics: Mapping[str, Any]) -> str:
-    """Return figures as JSON, which knows no number that is not finite: null stands for it."""
-    known = {k: None if isinstance(v, float) and not isfinite(v) else v for k, v in metrics.items()}
-    return json.dumps(known)
+def to_json(metrics: Mapping[str, object]) -> str:
+    """Return metrics as JSON, with null for values that are not finite."""
+    return json.dumps(
+        {k: None if isinstance(v, float) and not isfinite(v) else v for k, v in metrics.items()}
+    )
 
 
-class Writing(Protocol):
-    """Something that takes rows piece by piece."""
+class RowWriter(Protocol):
+    """Writes rows piece by piece."""
 
     def write(self, piece: Any) -> None:
         """Write the next rows."""
 
 
-def check_writable(path: Path) -> None:
-    """Refuse a place that cannot be written to."""
-    from attar import storage
-
-    storage.check_writable(path)
-
-
-def check(path: Path) -> None:
-    """Refuse a place that rows cannot be written to.
+def check_output(path: Path) -> None:
+    """Refuse a path that rows cannot be written to.
 
     Raises
     ------
     FileError
-        If its suffix is unknown, its folder missing or closed, or it is a folder of other things
-        than pictures.
+        If its suffix is unknown, its folder is missing or not writable, or it is a folder with
+        other files than pictures.
     """
     from attar.data.files.writers import SUFFIXES
+    from attar.storage import check_writable
 
     known = ", ".join(SUFFIXES)
     if path.suffix and not path.name.endswith(SUFFIXES):
@@ -181,17 +176,17 @@ def check(path: Path) -> None:
 
 
 def check_separate(output: Path, source: str) -> None:
-    """Refuse to write a folder of pictures over the one that is read.
+    """Refuse to overwrite the folder of pictures that is read.
 
     Raises
     ------
     FileError
-        If both are the same, or one lies in the other.
+        If both are the same, or one is inside the other.
     """
     if not output.suffix and Path(source).is_dir():
         a, b = output.resolve(), Path(source).resolve()
         if a == b or a in b.parents or b in a.parents:
-            raise FileError(f"{output} would be written over what is read: give another folder.")
+            raise FileError(f"{output} would overwrite the source {source}: give another folder.")
 
 
 def writer(
@@ -199,19 +194,19 @@ def writer(
     names: Sequence[str],
     white: float | None = None,
     pictures: Sequence[str] | None = None,
-) -> AbstractContextManager[Writing]:
-    """Return what writes rows to a file, or pictures to a folder.
+) -> AbstractContextManager[RowWriter]:
+    """Return the writer of rows to a file, or of pictures to a folder.
 
     Parameters
     ----------
     path : Path
-        With a suffix a file, without one a folder of PNG.
+        A file, or without a suffix a folder of PNG files.
     names : sequence of str
-        The columns of a matrix, where the file has room for them.
+        The column names of a matrix, where the format stores them.
     white : float or None
-        The value of a white pixel; None takes bytes as they are.
+        The value of a white pixel; None writes bytes unscaled.
     pictures : sequence of str or None
-        The names of the pictures; None numbers them.
+        The file names; None numbers them.
     """
     if path.suffix:
         from attar.data.files.writers import writer_for
@@ -223,9 +218,9 @@ def writer(
 
 
 def _check_replaceable(folder: Path) -> None:
-    other = (p for p in folder.rglob("*") if p.is_file() and p.suffix.lower() != ".png")
-    found = next(other, None)
-    if found is not None:
+    files = (p for p in folder.rglob("*") if p.is_file())
+    other = next((p for p in files if p.suffix.lower() != ".png"), None)
+    if other is not None:
         raise FileError(
-            f"{folder} holds {found.relative_to(folder)}, which would be lost: give a new folder."
+            f"{folder} holds {other.relative_to(folder)}, which would be lost: give a new folder."
         )

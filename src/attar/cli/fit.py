@@ -1,11 +1,11 @@
-"""attar fit: train a model on data."""
+"""The verb fit: train a model on data."""
 
 from __future__ import annotations
 
 import time
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,11 +24,13 @@ def fit(
     ],
     recipe: Annotated[str, typer.Option(help="A row of `attar recipes`.")] = "auto",
     code_size: Annotated[str, typer.Option(help="The number of latent dimensions.")] = "auto",
-    epochs: Annotated[str, typer.Option(help="How often each row is seen.")] = "auto",
+    epochs: Annotated[str, typer.Option(help="Passes over the training rows.")] = "auto",
     assignments: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="KEY=VALUE", help="Any other setting, such as network=conv; repeat it."
+            "--set",
+            metavar="KEY=VALUE",
+            help="Another setting, such as network=conv; may be repeated.",
         ),
     ] = None,
     label: arguments.Label = None,
@@ -39,7 +41,7 @@ def fit(
     window: arguments.Window = None,
     stride: arguments.Stride = None,
     report: Annotated[
-        Path | None, typer.Option(metavar="PAGE", help="Write a report to this HTML page, too.")
+        Path | None, typer.Option(metavar="PAGE", help="Also write a report to this HTML page.")
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Resume a fit that was interrupted.")
@@ -47,16 +49,17 @@ def fit(
     seed: arguments.Seed = 0,
     as_json: arguments.Json = False,
 ) -> None:
-    """Train a model on data, and print how good it is."""
+    """Train a model on data, and print its error beside PCA's."""
     named = [f"recipe={recipe}", f"code_size={code_size}", f"epochs={epochs}"]
     settings = {"random_state": seed, **arguments.settings([*named, *(assignments or [])])}
     names.check(settings)
-    for path in (output, report):
-        if path is not None:
-            arguments.check_writable(path)
     from attar.data.source import read
     from attar.estimator import Autoencoder
+    from attar.storage import check_writable
 
+    for path in (output, report):
+        if path is not None:
+            check_writable(path)
     if as_json:
         settings.setdefault("verbose", False)
     estimator = Autoencoder().set_params(**settings)
@@ -64,8 +67,8 @@ def fit(
     if not resume:
         checkpoint.unlink(missing_ok=True)
     started = time.perf_counter()
-    given = arguments.form(source, size, time_column, series, window, stride)
-    opened, conditional = read(given, label=condition or label), arguments.is_conditional(estimator)
+    data = arguments.form(source, size, time_column, series, window, stride)
+    opened, conditional = read(data, label=condition or label), arguments.is_conditional(estimator)
     labels = arguments.condition_of(opened, condition, conditional)
     try:
         estimator.fit(opened.data, condition=labels, checkpoint=checkpoint)
@@ -75,28 +78,28 @@ def fit(
     seconds = time.perf_counter() - started
     estimator.save(output)
     checkpoint.unlink(missing_ok=True)
-    metrics = _metrics(estimator, source)
+    part, metrics = _metrics(estimator, source)
     if report is not None:
         from attar.report import write_report
 
-        shown = read(given, part="test", label=condition or label)
-        labels = arguments.condition_of(shown, condition, conditional)
-        write_report(estimator, shown.data, report, labels=shown.labels, condition=labels)
+        test = read(data, part="test", label=condition or label)
+        labels = arguments.condition_of(test, condition, conditional)
+        write_report(estimator, test.data, report, labels=test.labels, condition=labels)
+    findings = estimator.diagnose()
     if as_json:
-        result = {"model": str(output), "seconds": seconds, **metrics}
+        result = {"model": str(output), "seconds": seconds, "rows_of": part, **metrics}
         result["choices"] = [choice.to_json() for choice in estimator.choices_]
-        result["diagnosis"] = [finding.to_json() for finding in estimator.diagnose()]
-        print(arguments.dumped(result))
+        result["diagnosis"] = [finding.to_json() for finding in findings]
+        print(arguments.to_json(result))
         return
-    print(_comparison(metrics))
-    for finding in estimator.diagnose():
-        print(finding)
+    print(_comparison(part, metrics))
+    print(*findings, sep="\n")
     page = "" if report is None else f", with a report in {report}"
     print(f"Fitted in {seconds:.1f} s: {output}{page}.")
 
 
-def _metrics(estimator: Autoencoder, source: str) -> dict[str, Any]:
-    """Return metrics on the data set's test part, or else on the rows that were held out."""
+def _metrics(estimator: Autoencoder, source: str) -> tuple[str, dict[str, float]]:
+    """Return the part that was measured, and its metrics: a data set's test rows, or validation."""
     from attar.data.datasets import DATASETS
     from attar.data.source import read
 
@@ -104,11 +107,10 @@ def _metrics(estimator: Autoencoder, source: str) -> dict[str, Any]:
     if source in DATASETS:
         opened = read(source, part="test")
         labels = arguments.condition_of(opened, None, fitted.condition_encoder is not None)
-        return {"rows_of": "test", **estimator.evaluate(opened.data, condition=labels)}
+        return "test", estimator.evaluate(opened.data, condition=labels)
     diagnostics = fitted.training_summary.diagnostics
     error, pca_error = diagnostics.error, diagnostics.pca_error
-    return {
-        "rows_of": "validation" if diagnostics.held_out else "training",
+    return "validation" if diagnostics.held_out else "training", {
         "code_size": estimator.code_size_,
         "error": error,
         "pca_error": pca_error,
@@ -116,10 +118,10 @@ def _metrics(estimator: Autoencoder, source: str) -> dict[str, Any]:
     }
 
 
-def _comparison(metrics: dict[str, Any]) -> str:
+def _comparison(part: str, metrics: dict[str, float]) -> str:
     """Return the error beside PCA's, in words."""
     ratio, size = metrics["error_to_pca"], int(metrics["code_size"])
-    words = f"{metrics['rows_of'].capitalize()} MSE {metrics['error']:.4g}"
+    words = f"{part.capitalize()} MSE {metrics['error']:.4g}"
     if isfinite(ratio):
         words += f", {abs(1 - ratio):.0%} {'below' if ratio <= 1 else 'above'}"
         words += f" PCA's {metrics['pca_error']:.4g}"

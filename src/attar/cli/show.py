@@ -1,10 +1,10 @@
-"""Verbs that show: info, inspect and recipes."""
+"""Verbs that print: info, inspect and recipes."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def info(model: arguments.Model, as_json: arguments.Json = False) -> None:
-    """Print what a model file holds."""
+    """Print what a model file contains."""
     from attar import storage
 
     tensors, description = storage.read_model(model)
     weights = sum(t.numel() for name, t in tensors.items() if name.startswith("model."))
-    known: dict[str, Any] = {
+    contents: dict[str, object] = {
         "file": str(model),
         "fingerprint": storage.fingerprint(model),
         "bytes": model.stat().st_size,
@@ -37,13 +37,13 @@ def info(model: arguments.Model, as_json: arguments.Json = False) -> None:
         "choices": description["choices"],
     }
     if as_json:
-        print(json.dumps(known))
+        print(arguments.to_json(contents))
         return
-    for name, value in known.items():
+    for name, value in contents.items():
         print(f"{name:16} {_words(value)}")
 
 
-def _words(value: Any) -> str:
+def _words(value: object) -> str:
     """Return a value on one line: a part as an expression, a choice with its reason."""
     if isinstance(value, list):
         return ", ".join(_words(item) for item in value)
@@ -61,7 +61,7 @@ def inspect(
     source: arguments.Source,
     assignments: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A setting of the fit; repeat it."),
+        typer.Option("--set", metavar="KEY=VALUE", help="A setting of the fit; may be repeated."),
     ] = None,
     label: arguments.Label = None,
     condition: arguments.Condition = None,
@@ -72,40 +72,40 @@ def inspect(
     stride: arguments.Stride = None,
     as_json: arguments.Json = False,
 ) -> None:
-    """Print what attar sees in data, and what fit would choose for it, and why."""
+    """Print the columns of data as attar reads them, and what fit would choose, and why."""
     settings = arguments.settings(assignments or [])
     names.check(settings)
     from attar.data.source import read
     from attar.estimator import Autoencoder
 
     estimator = Autoencoder().set_params(**settings)
-    given = arguments.form(source, size, time, series, window, stride)
-    opened = read(given, label=condition or label)
+    data = arguments.form(source, size, time, series, window, stride)
+    opened = read(data, label=condition or label)
     labels = arguments.condition_of(opened, condition, arguments.is_conditional(estimator))
     inspection = estimator.inspect(opened.data, condition=labels)
     if as_json:
         print(json.dumps(inspection.to_json()))
         return
-    _show(inspection)
+    _print(inspection)
 
 
-def _show(inspection: Inspection) -> None:
+def _print(inspection: Inspection) -> None:
     shape = " x ".join(f"{side:,}" for side in inspection.shape)
-    print(f"{inspection.kind}: {inspection.rows:,} rows of shape {shape} to the network\n")
-    heads = ("column", "type", "missing", "scaling", "likelihood", "")
-    _aligned([heads, *map(_line, inspection.columns)])
+    print(f"{inspection.kind}: {inspection.rows:,} rows, network input {shape}\n")
+    header = ("column", "type", "missing", "scaling", "likelihood", "")
+    _print_aligned([header, *map(_line, inspection.columns)])
     print()
-    _aligned([(choice.setting, choice.value, choice.reason) for choice in inspection.choices])
+    _print_aligned([(choice.setting, choice.value, choice.reason) for choice in inspection.choices])
 
 
 def _line(column: ColumnChoice) -> tuple[str, ...]:
-    missing = (
-        "" if column.missing is None else f"{column.missing:.1%}" if column.missing else "none"
-    )
+    missing = "" if column.missing is None else f"{column.missing:.1%}"
+    if column.missing == 0:
+        missing = "none"
     return column.name, column.type, missing, column.scaling, column.likelihood, column.remark
 
 
-def _aligned(lines: Sequence[Sequence[str]]) -> None:
+def _print_aligned(lines: Sequence[Sequence[str]]) -> None:
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
@@ -124,19 +124,17 @@ def recipes(
         names.check({"recipe": name})
     from attar.recipes import TABLE
 
-    chosen = dict(TABLE)
-    if name is not None:
-        chosen = {name: TABLE[name]}
+    rows = TABLE if name is None else {name: TABLE[name]}
     if as_json:
         table = [
             {"name": key, "summary": row.summary, "citation": row.citation}
             | {"recipe": row.recipe.to_json()}
-            for key, row in chosen.items()
+            for key, row in rows.items()
         ]
         print(json.dumps(table))
     elif name is not None:
-        row = chosen[name]
+        row = rows[name]
         print(f"{name}: {row.summary}\n\n{row.recipe}\n\n{row.citation}")
     else:
-        for key, row in chosen.items():
+        for key, row in rows.items():
             print(key if only_names else f"{key:14} {row.summary}")
