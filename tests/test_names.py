@@ -1,0 +1,57 @@
+"""The names that are known without torch are those of the parts and settings themselves."""
+
+from __future__ import annotations
+
+import pytest
+
+import attar
+from attar import names, plan
+from attar.errors import SettingError
+from attar.parts import FAMILIES
+from attar.recipes import TABLE
+
+
+@pytest.mark.parametrize("setting", names.PARTS)
+def test_the_names_of_parts_are_those_of_their_family(setting):
+    members = TABLE if setting == "recipe" else FAMILIES[setting].members
+    assert sorted(names.PARTS[setting]) == sorted(members)
+
+
+def test_the_settings_that_name_a_part_are_those_of_the_plan():
+    assert set(names.PARTS) == set(plan.PARTS)
+
+
+def test_the_names_of_samplers_are_those_of_the_family():
+    assert sorted(names.SAMPLERS) == sorted(FAMILIES["sampler"].members)
+
+
+def test_the_settings_are_the_estimators():
+    assert sorted(names.SETTINGS) == sorted(attar.Autoencoder().get_params(deep=False))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"recipe": "vae", "code_size": 3, "network": "auto", "corruption": None},
+        {"recipe": attar.Recipe(), "recipe__code__beta": 2.0},
+        {name: names.PARTS[name][-1] for name in names.PARTS},
+    ],
+)
+def test_known_names_pass(settings):
+    names.check(settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"recipe": "vea"}, "There is no recipe named 'vea': did you mean 'vae'?"),
+        ({"epoch": 3}, "There is no setting named 'epoch': did you mean 'epochs'?"),
+        ({"recipy__code__beta": 3}, "There is no setting named 'recipy': did you mean 'recipe'?"),
+        ({"network": "cnov"}, "There is no network named 'cnov': did you mean 'conv'?"),
+        ({"optimizer": "adma"}, "There is no optimizer named 'adma': did you mean 'adam'?"),
+    ],
+)
+def test_a_typo_is_refused_with_the_nearest_name(settings, message):
+    with pytest.raises(SettingError) as refusal:
+        names.check(settings)
+    assert str(refusal.value).startswith(message)
