@@ -144,7 +144,7 @@ def test_three_dimensions_encode_sinusoids_better_than_four_principal_components
     principal = (rest - rest @ axes.T @ axes).square().mean()
     encoder, decoder = pair(network, (1, 32), 3)
     optimizer = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], 0.005)
-    for _ in range(300):
+    for _ in range(200):
         optimizer.zero_grad()
         batch = x[torch.randint(len(x), (64,))]
         (decoder(encoder(batch)) - batch).square().mean().backward()

@@ -46,6 +46,22 @@ class LikelihoodModule(nn.Module, ABC):
         return None
 
 
+class LocationModule(LikelihoodModule):
+    """A location family: x - m has one distribution for every decoder output m."""
+
+    @abstractmethod
+    def log_density(self, deviation: Tensor) -> Tensor:
+        """Return the log-density of x - m."""
+
+    def log_prob(self, parameters: Tensor, target: Tensor) -> Tensor:
+        """Return log p(x - m)."""
+        return self.log_density(target - parameters)
+
+    def mean(self, parameters: Tensor) -> Tensor:
+        """Return m, also where a heavy tail leaves the mean undefined."""
+        return parameters
+
+
 class Likelihood(Part):
     """The distribution that the decoder's output describes.
 

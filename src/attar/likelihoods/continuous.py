@@ -12,23 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from attar.errors import SettingError
-from attar.likelihoods.base import LEAST_SCALE, ColumnLikelihood, LikelihoodModule, Shape
-
-
-class LocationModule(LikelihoodModule):
-    """A location family: x - m has one distribution for every decoder output m."""
-
-    @abstractmethod
-    def log_density(self, deviation: Tensor) -> Tensor:
-        """Return the log-density of x - m."""
-
-    def log_prob(self, parameters: Tensor, target: Tensor) -> Tensor:
-        """Return log p(x - m)."""
-        return self.log_density(target - parameters)
-
-    def mean(self, parameters: Tensor) -> Tensor:
-        """Return m, also where a heavy tail leaves the mean undefined."""
-        return parameters
+from attar.likelihoods.base import (
+    LEAST_SCALE,
+    ColumnLikelihood,
+    LikelihoodModule,
+    LocationModule,
+    Shape,
+)
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from attar.likelihoods.base import (
     ColumnLikelihood,
     Likelihood,
     LikelihoodModule,
+    LocationModule,
     Shape,
 )
-from attar.likelihoods.continuous import LocationModule
 
 
 @dataclass(frozen=True)

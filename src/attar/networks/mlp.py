@@ -170,7 +170,7 @@ class Bag(Perceptron, name="bag"):
     >>> from attar.networks import Bag
     >>> encoder, x = Bag((8,)).encoder((1000,), 2), torch.zeros(3, 1000)
     >>> x[:, 7] = torch.tensor([1.0, 2.0, 3.0])
-    >>> torch.allclose(encoder(x.to_sparse_csr()), encoder(x[:1].expand(3, -1)))
+    >>> torch.allclose(encoder(x.to_sparse()), encoder(x[:1].expand(3, -1)))
     True
 
     References
