@@ -19,10 +19,10 @@ def generator(seed):
 @pytest.fixture(scope="module")
 def chained():
     """Return a code of five symbols, and codes whose symbols are a Markov chain."""
-    generator = generator(0)
-    symbols = [torch.multinomial(FIRST, 4000, replacement=True, generator=generator)]
+    random = generator(0)
+    symbols = [torch.multinomial(FIRST, 4000, replacement=True, generator=random)]
     for _ in range(4):
-        symbols.append(torch.multinomial(CHAIN[symbols[-1]], 1, generator=generator)[:, 0])
+        symbols.append(torch.multinomial(CHAIN[symbols[-1]], 1, generator=random)[:, 0])
     code = Gumbel().build(20).eval()
     return code, code.vectors(torch.stack(symbols, -1))
 
@@ -33,7 +33,7 @@ def drawn(chained):
     return code.symbols(SMALL.fit(code, codes)(10_000, generator(1)))
 
 
-def test_the_first_symbols_come_as_often_as_they_did(drawn):
+def test_the_first_symbols_have_their_frequencies(drawn):
     shares = torch.bincount(drawn[:, 0], minlength=4) / 10_000
     torch.testing.assert_close(shares, FIRST, rtol=0, atol=0.03)
 
@@ -47,7 +47,7 @@ def test_it_learns_the_transitions_of_a_markov_chain(drawn):
             torch.testing.assert_close(shares, CHAIN[symbol], rtol=0, atol=0.08)
 
 
-def test_it_tells_what_the_even_prior_misses():
+def test_it_learns_a_dependence_that_the_uniform_prior_has_not():
     code = Gumbel().build(8).eval()
     same = torch.arange(1000).remainder(4)[:, None].expand(-1, 2)
     draw = SMALL.fit(code, code.vectors(same))
@@ -62,15 +62,15 @@ def test_it_tells_what_the_even_prior_misses():
     assert agree[1] < 0.3
 
 
-def test_symbols_of_a_large_codebook_are_known_by_their_vectors():
-    """Held-out codes are foretold far better than by chance, though few symbols recur."""
+def test_symbols_of_a_large_codebook_are_represented_by_their_vectors():
+    """Two equal halves are learned though most symbols occur only once."""
     code = VectorQuantized(codebook=256, dim=2).build(4).eval()
     start = torch.randn(600, 2)
     codes = code.constrain(torch.cat([start, start + 0.1 * torch.randn(600, 2)], -1))
     drawn = SMALL.fit(code, codes[:300])(2000, generator(0))
-    apart = (drawn[:, :2] - drawn[:, 2:]).square().sum(-1).mean().sqrt()
+    distance = (drawn[:, :2] - drawn[:, 2:]).square().sum(-1).mean().sqrt()
     even = code.prior.sample(2000, generator(0))
-    assert apart < 0.5 * (even[:, :2] - even[:, 2:]).square().sum(-1).mean().sqrt()
+    assert distance < 0.5 * (even[:, :2] - even[:, 2:]).square().sum(-1).mean().sqrt()
 
 
 def test_draws_are_valid_codes_and_equal_for_equal_seeds():
@@ -86,7 +86,7 @@ def test_draws_are_valid_codes_and_equal_for_equal_seeds():
     assert not z.requires_grad
 
 
-def test_a_single_position_has_its_symbols_shares():
+def test_a_single_position_has_its_frequencies():
     code = Gumbel().build(4).eval()
     codes = code.vectors(torch.tensor([[0]] * 60 + [[3]] * 20))
     symbols = code.symbols(SMALL.fit(code, codes)(4000, generator(0)))
@@ -95,7 +95,7 @@ def test_a_single_position_has_its_symbols_shares():
     assert shares.tolist() == pytest.approx([0.75, 0, 0, 0.25], abs=error + 0.01)
 
 
-def test_symbols_may_be_frequent_though_their_neighbours_are_rare():
+def test_frequent_symbols_may_have_rare_neighbours():
     code = VectorQuantized(codebook=32, dim=1).build(1).eval()
     code.book.entries.copy_(torch.linspace(-1, 1, 32)[:, None])
     even = code.vectors(torch.arange(0, 32, 2)[:, None])
@@ -104,8 +104,8 @@ def test_symbols_may_be_frequent_though_their_neighbours_are_rare():
     assert (symbols % 2 == 0).float().mean() > 0.75
 
 
-def test_a_code_without_symbols_is_refused():
+def test_a_continuous_code_is_refused():
     with pytest.raises(
-        SettingError, match=r"'autoregressive' needs .* symbols, and GaussianModule"
+        SettingError, match=r"'autoregressive' needs a discrete code, and GaussianModule is none"
     ):
         Autoregressive().fit(Gaussian().build(2), torch.zeros(3, 2))
