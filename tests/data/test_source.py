@@ -111,7 +111,7 @@ def test_a_pickle_is_never_opened(tmp_path):
         read(tmp_path / "a.npy")
 
 
-def test_a_column_of_labels_is_set_apart(tmp_path):
+def test_a_column_of_labels_is_split_off(tmp_path):
     FRAME.to_csv(tmp_path / "a.csv", index=False)
     for source in (FRAME, tmp_path / "a.csv"):
         found = read(source, label="kind")
@@ -126,12 +126,12 @@ def test_a_missing_column_of_labels_suggests_the_nearest():
         read(X, label="kind")
 
 
-def test_a_missing_file_says_what_there_is(tmp_path):
+def test_a_missing_file_lists_the_data_sets(tmp_path):
     with pytest.raises(FileError, match=r"no file .*a\.csv, and no data set .* \(digits, mnist"):
         read(tmp_path / "a.csv")
 
 
-def test_an_unknown_suffix_says_which_are_known(tmp_path):
+def test_an_unknown_suffix_lists_the_known_ones(tmp_path):
     (tmp_path / "a.xlsx").write_bytes(b"PK")
     with pytest.raises(FileError, match=r"suffix that attar does not read: use one of \.csv"):
         read(tmp_path / "a.xlsx")
@@ -200,8 +200,8 @@ def test_a_file_named_as_a_data_set_is_the_file(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", [name for name in WRITERS if name.endswith(tuple(STREAMS))])
 def test_a_large_file_is_streamed(name, tmp_path, monkeypatch):
     WRITERS[name](tmp_path / name)
-    monkeypatch.setattr(sources, "HELD", 9)
-    monkeypatch.setattr(sources, "UNPACKED_HELD", 9)
+    monkeypatch.setattr(sources, "MAX_FILE", 9)
+    monkeypatch.setattr(sources, "MAX_MEMORY", 9)
     source = read(tmp_path / name)
     assert isinstance(source.data, Stream)
     for _ in range(2):
@@ -210,7 +210,7 @@ def test_a_large_file_is_streamed(name, tmp_path, monkeypatch):
 
 def test_a_large_file_lacks_its_column_of_labels(tmp_path, monkeypatch):
     FRAME.to_csv(tmp_path / "a.csv", index=False)
-    monkeypatch.setattr(sources, "HELD", 9)
+    monkeypatch.setattr(sources, "MAX_FILE", 9)
     source = read(tmp_path / "a.csv", label="kind")
     assert isinstance(source.data, Stream)
     assert source.labels is None

@@ -1,4 +1,4 @@
-"""Data sets by name: digits (shipped with scikit-learn) and mnist (found, or downloaded once)."""
+"""Data sets by name: digits (part of scikit-learn) and mnist (cached, or downloaded once)."""
 
 from __future__ import annotations
 
@@ -7,15 +7,12 @@ import os
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from attar.data.files.arrays import parse_idx, unpacked
+from attar.data.kind import Rows
 from attar.errors import DataError, FileError, unknown
-
-Rows = NDArray[Any]
 
 _MNIST_HOST = "https://ossci-datasets.s3.amazonaws.com/mnist/"
 _MNIST_SHA256 = {
@@ -42,7 +39,13 @@ def load(name: str, part: str) -> tuple[Rows, Rows]:
     DataError
         If there is no such data set or part.
     FileError
-        If its files cannot be found, downloaded, or are not the published ones.
+        If its files cannot be found or downloaded, or are not the published ones.
+
+    Examples
+    --------
+    >>> images, labels = load("digits", "train")
+    >>> images.shape, images.dtype, labels[:3]
+    ((1437, 8, 8), dtype('uint8'), array([6, 5, 3]))
     """
     if name not in DATASETS:
         raise DataError(str(unknown("data set", name, DATASETS)))
@@ -90,16 +93,16 @@ def _cache() -> Path:
 
 def _download(url: str, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".part")
+    partial = path.with_name(path.name + ".part")
     try:
         with urllib.request.urlopen(url, timeout=60) as response:
-            beside.write_bytes(response.read())
+            partial.write_bytes(response.read())
     except OSError as error:
         raise FileError(
             f"{url} cannot be downloaded ({error}): put the file into the folder 'mnist' of the "
             "folder that the variable ATTAR_DATA names."
         ) from None
-    beside.replace(path)
+    partial.replace(path)
 
 
 DATASETS: dict[str, Callable[[str], tuple[Rows, Rows]]] = {"digits": _digits, "mnist": _mnist}

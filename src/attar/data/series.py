@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import pandas as pd
@@ -29,6 +29,9 @@ from attar.data.stream import Sample
 from attar.data.stream import pieces as pieces_of
 from attar.data.summary import Moments, Summary
 from attar.errors import DataError, SettingError
+
+if TYPE_CHECKING:
+    from attar.data.source import Data
 
 FORMS: dict[str, type[SeriesForm]] = {form.name: form for form in (LongTable, Stack)}
 
@@ -91,7 +94,7 @@ class Series:
            [nan,  4.,  5.]])
     """
 
-    data: object = field(repr=False)
+    data: Data = field(repr=False)
     time: Name | None = None
     series: Name | None = None
     window: int | None = None
@@ -486,13 +489,15 @@ class Windows(Kind):
 
 def _joined(parts: Iterable[object]) -> tuple[TableOrArray, Series]:
     """Return pieces of series, in any form, as one table or array, and the first's options."""
-    series = [part if isinstance(part, Series) else Series(part) for part in parts]
-    tables = [_table_or_array(piece) for part in series for piece in pieces_of(part.data)]
+    parts = list(parts)
+    given = [part.data if isinstance(part, Series) else part for part in parts]
+    tables = [_table_or_array(piece) for data in given for piece in pieces_of(data)]
+    options = parts[0] if isinstance(parts[0], Series) else Series(tables[0])
     if len(tables) == 1:
-        return tables[0], series[0]
+        return tables[0], options
     if isinstance(tables[0], pd.DataFrame):
-        return pd.concat(map(pd.DataFrame, tables)), series[0]
-    return np.concatenate(tables), series[0]
+        return pd.concat(map(pd.DataFrame, tables)), options
+    return np.concatenate(tables), options
 
 
 def _table_or_array(data: object) -> TableOrArray:

@@ -1,4 +1,4 @@
-"""Open anything: arrays, frames, files, folders and data sets."""
+"""Read data from anything: arrays, frames, files, folders and data sets by name."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 from scipy import sparse
 
 from attar.data import datasets
@@ -28,14 +27,15 @@ from attar.errors import AttarWarning, DataError, FileError, unknown
 
 
 class SupportsArray(Protocol):
-    """What NumPy makes an array of: arrays, tensors, frames of pandas."""
+    """What NumPy converts to an array: arrays, tensors, frames of pandas."""
 
-    def __array__(self) -> NDArray[Any]:
+    def __array__(self) -> Rows:
         """Return the values as an array."""
 
 
+@runtime_checkable
 class SupportsArrow(Protocol):
-    """What pyarrow makes a table of: frames of polars, pyarrow and pandas."""
+    """What pyarrow converts to a table: frames of polars, pyarrow and pandas."""
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         """Return the values as an Arrow stream."""
@@ -44,8 +44,8 @@ class SupportsArrow(Protocol):
 class SupportsCsr(Protocol):
     """A sparse matrix of SciPy."""
 
-    def tocsr(self) -> Any:
-        """Return the matrix as compressed rows."""
+    def tocsr(self) -> sparse.csr_matrix | sparse.csr_array:
+        """Return the matrix in CSR format."""
 
 
 # Whatever holds rows: an object in memory, a path, or the name of a data set.
@@ -62,92 +62,9 @@ Data = (
     | Path
 )
 
-
-def without_infinities(data: Any) -> Any:
-    """Return data with its infinite values missing, and warn of how many there were."""
-    if isinstance(data, Pictures):
-        return data  # pixels are whole numbers
-    if isinstance(data, Series):
-        return replace(data, data=without_infinities(data.data))
-    if isinstance(data, Stream):
-        return FiniteStream(data)
-    cleaned, count = _cleaned(data)
-    _warn(count)
-    return cleaned
-
-
-@dataclass
-class FiniteStream(Stream):
-    """A stream whose infinite values are missing; the first time through they are counted."""
-
-    stream: Stream
-    counted: bool = False
-
-    def __iter__(self) -> Iterator[Any]:
-        count = 0
-        for piece in self.stream:
-            cleaned, found = _cleaned(piece)
-            count += found
-            yield cleaned
-        if not self.counted:
-            self.counted = True
-            _warn(count)
-
-    @property
-    def bytes(self) -> int | None:
-        """How much memory all of it takes, where that is known."""
-        return self.stream.bytes
-
-    @property
-    def fingerprint(self) -> str:
-        """What tells the stream from others."""
-        return self.stream.fingerprint
-
-
-def _warn(count: int) -> None:
-    if count:
-        warnings.warn(f"{count:,} infinite values count as missing.", AttarWarning, stacklevel=4)
-
-
-def _cleaned(data: Any) -> tuple[Any, int]:
-    if isinstance(data, pd.DataFrame):
-        places = [i for i, dtype in enumerate(data.dtypes) if pd.api.types.is_float_dtype(dtype)]
-        infinite = np.isinf(data.iloc[:, places].to_numpy(np.float64, na_value=np.nan))
-        if not infinite.any():
-            return data, 0
-        cleaned = data.copy(deep=False)
-        for place, wrong in zip(places, infinite.T, strict=True):
-            cleaned.isetitem(place, data.iloc[:, place].mask(wrong).array)
-        return cleaned, int(infinite.sum())
-    if hasattr(data, "__arrow_c_stream__"):
-        return _arrow_cleaned(data)
-    try:
-        array = np.asarray(data)
-    except ValueError:  # rows of different lengths, which are refused elsewhere
-        return data, 0
-    infinite = np.isinf(array) if array.dtype.kind == "f" else np.zeros(1, bool)
-    if not infinite.any():
-        return data, 0
-    return np.where(infinite, np.nan, array).astype(array.dtype), int(infinite.sum())
-
-
-def _arrow_cleaned(data: Any) -> tuple[Any, int]:
-    table, count = pa.table(data), 0
-    for i, name in enumerate(table.column_names):
-        column = table.column(i)
-        if pa.types.is_floating(column.type):
-            infinite = pc.fill_null(pc.is_inf(column), False)
-            found = pc.sum(infinite).as_py() or 0
-            if found:
-                count += found
-                empty = pa.scalar(None, column.type)
-                table = table.set_column(i, name, pc.if_else(infinite, empty, column))
-    return table if isinstance(data, pa.Table) else type(data)(table), count
-
-
-# A packed file of more bytes is streamed: in memory it would take many times as many. Arrays and
-# pictures are counted as they are in memory.
-HELD, UNPACKED_HELD = 1 << 25, 1 << 28
+# A file of more bytes is streamed, as in memory it may take many times as many. Where the size in
+# memory is known, as of arrays and pictures, data of more bytes there is.
+MAX_FILE, MAX_MEMORY = 1 << 25, 1 << 28
 
 
 @dataclass(frozen=True)
@@ -156,50 +73,55 @@ class Source:
 
     Attributes
     ----------
-    data : array, table, SeriesData, or Stream of arrays or tables
+    data : array, table, Series, or Stream of arrays or tables
     labels : array (n,) or None
-        A label of each row, where the source holds one; never learnt from.
+        A label of each row, where the source has them; never used in training.
     """
 
-    data: Any
+    data: Data
     labels: Rows | None = None
 
 
 def read(
-    source: Any, part: str = "train", label: str | None = None, kind: Kind | None = None
+    source: Data, part: str = "train", label: str | None = None, kind: Kind | None = None
 ) -> Source:
-    """Return the data that a path, a data set's name, or an object in memory stands for.
+    """Return the data of a path, a data set's name, or an object in memory.
 
     Parameters
     ----------
-    source : str, Path, table, array, sparse matrix, SeriesData, or Stream
+    source : str, Path, table, array, sparse matrix, Series, or Stream
     part : str
-        Which part of a data set by name, where the name doesn't say: ``"train"`` or ``"test"``.
+        The part of a data set by name, where the name doesn't have it: ``"train"`` or ``"test"``.
     label : str or None
         The column of a table that holds labels.
     kind : Kind or None
-        The form that a fitted model takes: a folder's pictures are brought to it.
+        The form that a fitted model takes: a folder's pictures are converted to it.
 
     Raises
     ------
     FileError
         If there is no such file, or it cannot be read.
     DataError
-        If its content is not data that attar knows.
+        If its content cannot be used as data.
+
+    Examples
+    --------
+    >>> source = read("digits/test")
+    >>> source.data.shape, source.labels.shape
+    ((360, 8, 8), (360,))
     """
     if isinstance(source, Series):
         inner = read(source.data, part, label)
         return replace(inner, data=replace(source, data=inner.data))
     if isinstance(source, Pictures):
-        if (source.bytes or 0) <= UNPACKED_HELD:
+        if source.bytes <= MAX_MEMORY:
             source.whole()
         return Source(source, source.labels)
     if not isinstance(source, str | Path):
         return _with_label(Source(source), label)
-    name, _, asked = str(source).partition("/")
+    name, _, own_part = str(source).partition("/")
     if name in datasets.DATASETS and not Path(source).exists():
-        values, labels = datasets.load(name, asked or part)
-        return Source(values, labels)
+        return Source(*datasets.load(name, own_part or part))
     path = Path(source)
     if path.is_dir():
         return read(kind.pictures(path) if isinstance(kind, Images) else Pictures(path))
@@ -220,33 +142,33 @@ def _opened(path: Path) -> Source:
         if path.name.endswith(suffix):
             with readable(path):
                 return reader(path)
-    known = ", ".join((*STREAMS, *READERS))
-    raise FileError(f"{path} has a suffix that attar does not read: use one of {known}.")
+    suffixes = ", ".join((*STREAMS, *READERS))
+    raise FileError(f"{path} has a suffix that attar does not read: use one of {suffixes}.")
 
 
 def _is_large(stream: FileStream) -> bool:
     if stream.bytes is None:
-        return stream.path.stat().st_size > HELD
-    return stream.bytes > UNPACKED_HELD
+        return stream.path.stat().st_size > MAX_FILE
+    return stream.bytes > MAX_MEMORY
 
 
 def _with_label(source: Source, label: str | None) -> Source:
     if label is None:
         return source
-    stream = isinstance(source.data, Stream)
-    frame = next(iter(source.data)) if stream else source.data
+    data = source.data
+    frame = next(iter(data)) if isinstance(data, Stream) else data
     if not isinstance(frame, pd.DataFrame):
         raise DataError(f"The data is no table with named columns, so it has no column {label!r}.")
     if label not in frame.columns:
         raise DataError(str(unknown("column", label, map(str, frame.columns))))
-    if stream:
-        return Source(WithoutColumn(source.data, label))
+    if isinstance(data, Stream):
+        return Source(WithoutColumn(data, label))
     return Source(frame.drop(columns=label), frame[label].to_numpy())
 
 
 @dataclass(frozen=True)
 class WithoutColumn(Stream):
-    """A stream of tables that lack one of their columns."""
+    """A stream of tables without one of their columns."""
 
     stream: Stream
     column: str
@@ -257,7 +179,7 @@ class WithoutColumn(Stream):
 
     @property
     def fingerprint(self) -> str:
-        """What tells the stream from others."""
+        """The stream's, and the column."""
         return f"{self.stream.fingerprint} without {self.column}"
 
 
@@ -291,3 +213,98 @@ READERS: dict[str, Callable[[Path], Source]] = {
     ".idx": _idx,
     ".idx.gz": _idx,
 }
+
+
+def without_infinities(data: Data) -> Data:
+    """Return data with infinite values as missing ones, and warn of their number.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> with warnings.catch_warnings(action="ignore"):
+    ...     without_infinities(np.array([1.0, np.inf]))
+    array([ 1., nan])
+    """
+    if isinstance(data, Pictures):
+        return data  # pixels are integers
+    if isinstance(data, Series):
+        return replace(data, data=without_infinities(data.data))
+    if isinstance(data, Stream):
+        return FiniteStream(data)
+    finite, count = _finite(data)
+    _warn(count)
+    return finite
+
+
+@dataclass
+class FiniteStream(Stream):
+    """A stream whose infinite values are missing; the first pass counts them."""
+
+    stream: Stream
+    counted: bool = False
+
+    def __iter__(self) -> Iterator[Data]:
+        count = 0
+        for piece in self.stream:
+            finite, found = _finite(piece)
+            count += found
+            yield finite
+        if not self.counted:
+            self.counted = True
+            _warn(count)
+
+    @property
+    def bytes(self) -> int | None:
+        """The stream's."""
+        return self.stream.bytes
+
+    @property
+    def fingerprint(self) -> str:
+        """The stream's."""
+        return self.stream.fingerprint
+
+
+def _warn(count: int) -> None:
+    if count:
+        warnings.warn(f"{count:,} infinite values count as missing.", AttarWarning, stacklevel=4)
+
+
+def _finite(data: Data) -> tuple[Data, int]:
+    """Return data with infinite values as missing ones, and their number."""
+    if isinstance(data, pd.DataFrame):
+        return _finite_frame(data)
+    if isinstance(data, SupportsArrow):
+        return _finite_arrow(data)
+    try:
+        array = np.asarray(data)
+    except ValueError:  # rows of different lengths, which are refused elsewhere
+        return data, 0
+    infinite = np.isinf(array) if array.dtype.kind == "f" else np.zeros(1, bool)
+    if not infinite.any():
+        return data, 0
+    return np.where(infinite, np.nan, array).astype(array.dtype), int(infinite.sum())
+
+
+def _finite_frame(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    places = [i for i, dtype in enumerate(frame.dtypes) if pd.api.types.is_float_dtype(dtype)]
+    infinite = np.isinf(frame.iloc[:, places].to_numpy(np.float64, na_value=np.nan))
+    if not infinite.any():
+        return frame, 0
+    finite = frame.copy(deep=False)
+    for place, mask in zip(places, infinite.T, strict=True):
+        finite.isetitem(place, frame.iloc[:, place].mask(mask).array)
+    return finite, int(infinite.sum())
+
+
+def _finite_arrow(data: Any) -> tuple[SupportsArrow, int]:
+    table, count = pa.table(data), 0
+    for i, name in enumerate(table.column_names):
+        column = table.column(i)
+        if pa.types.is_floating(column.type):
+            infinite = pc.fill_null(pc.is_inf(column), False)
+            found = pc.sum(infinite).as_py() or 0
+            if found:
+                count += found
+                missing = pa.scalar(None, column.type)
+                table = table.set_column(i, name, pc.if_else(infinite, missing, column))
+    return table if isinstance(data, pa.Table) else type(data)(table), count

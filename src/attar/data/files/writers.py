@@ -83,7 +83,7 @@ class Writer(ABC):
 class NpyWriter(Writer):
     """Writes an array (n, ...) in NumPy's own format."""
 
-    _dtype: np.dtype[np.generic] | None = None
+    _dtype: np.dtype | None = None
     _shape: tuple[int, ...] = ()
     _rows = 0
 
@@ -115,7 +115,7 @@ class NpyWriter(Writer):
         self.file.seek(0)
         self._write_header(self._dtype)
 
-    def _write_header(self, dtype: np.dtype[np.generic]) -> None:
+    def _write_header(self, dtype: np.dtype) -> None:
         # NumPy leaves room in it for any number of rows.
         header = {
             "descr": np.lib.format.dtype_to_descr(dtype),
@@ -175,7 +175,7 @@ def as_array(piece: object) -> Rows:
     return np.asarray(piece)
 
 
-def _is_masked(dtype: np.dtype[np.generic] | ExtensionDtype) -> bool:
+def _is_masked(dtype: np.dtype | ExtensionDtype) -> bool:
     return pd.api.types.is_extension_array_dtype(dtype) and pd.api.types.is_numeric_dtype(dtype)
 
 
