@@ -92,9 +92,9 @@ class Kind(ABC):
         return []
 
     @property
+    @abstractmethod
     def portions(self) -> list[Portion]:
-        """The parts of the data; here all of it is one."""
-        return [Portion(self.name, "numbers", slice(0, 1))]
+        """The parts of the data."""
 
     def accepts(self, other: type[Kind]) -> bool:
         """Return whether data of another kind may be taken for this one."""

@@ -142,10 +142,10 @@ class Standard(Scaling, name="standard"):
     >>> import numpy as np
     >>> from attar.data.scaling import Standard
     >>> from attar.data.summary import Moments
-    >>> x = np.array([[2.0], [4.0], [6.0], [8.0]])
+    >>> x = np.array([[1.0], [1.0], [5.0], [5.0]])
     >>> scales = Standard().fit(Moments.of(x), x)
-    >>> float(scales.shift[0]), float(scales.scale[0] ** 2)
-    (5.0, 5.0)
+    >>> float(scales.shift[0]), float(scales.scale[0])
+    (3.0, 2.0)
     """
 
     def fit(self, moments: Moments, sample: Rows) -> Scales:

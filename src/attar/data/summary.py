@@ -105,14 +105,14 @@ class Moments:
     def merged(self, other: Moments) -> Self:
         """Return the moments of both sets of rows together (Chan, Golub and LeVeque, 1983)."""
         count = self.count + other.count
-        share = other.count / np.maximum(count, 1)
+        fraction = other.count / np.maximum(count, 1)
         centred = other.mean - self.mean
         with np.errstate(over="ignore", invalid="ignore"):
-            weight = share * self.count
+            weight = fraction * self.count
             squares = self.squares + other.squares + np.where(weight > 0, weight * centred**2, 0)
         return type(self)(
             count,
-            self.mean + share * centred,
+            self.mean + fraction * centred,
             squares,
             np.minimum(self.low, other.low),
             np.maximum(self.high, other.high),
