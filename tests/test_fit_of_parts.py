@@ -34,7 +34,7 @@ MISFITS = {
     ),
     "moments of a point": (
         Recipe(Point(), penalties=(DipI(),)),
-        "penalty 'dip-i' needs a code with a Gaussian posterior, but the code 'point' is none.*'gaussian'",
+        "'dip-i' needs a code with a Gaussian posterior, but the code 'point' is none.*'gaussian'",
     ),
     "correlation on a sphere": (
         Recipe(Sphere(), penalties=(TotalCorrelation(),)),
@@ -94,7 +94,7 @@ MISFITS = {
     ),
     "a manifold of a gaussian": (
         Recipe(Gaussian(), sampler=Manifold()),
-        "sampler 'manifold' needs a code with a Riemannian metric, but .*: use it with 'riemannian', or",
+        "'manifold' needs a code with a Riemannian metric, but .*: use it with 'riemannian', or",
     ),
     "anchors with a condition": (
         Recipe(Riemannian(), condition=Joined()),
@@ -120,7 +120,7 @@ def test_codes_with_a_prior_of_their_own_are_drawn_from_it(code):
 @pytest.mark.parametrize(
     ("parts", "sentence"),
     [
-        ({"code": "vq"}, "code of a recipe must be a Code of attar's, not 'vq'"),
+        ({"code": "vq"}, "code of a recipe must be a Code, not 'vq'"),
         ({"bound": None}, "bound of a recipe must be a Bound"),
         ({"sampler": "manifold"}, "sampler of a recipe must be a Sampler"),
         ({"penalties": Contractive()}, "penalties of a recipe must be a tuple"),
@@ -134,15 +134,15 @@ def test_what_is_no_part_is_refused(parts, sentence):
 def test_what_asks_for_hidden_cells_alone_needs_a_likelihood_that_can():
     rows = np.random.default_rng(0).poisson(2.0, (50, 6))
     wrong = attar.Autoencoder(Recipe(corruption=Patches()), likelihood="multinomial", epochs=1)
-    with pytest.raises(SettingError, match=r"'multinomial' needs complete rows.*'patches' asks"):
+    with pytest.raises(
+        SettingError, match=r"'multinomial' needs complete.*'patches' puts only masked"
+    ):
         wrong.set_params(scaling="none", verbose=False).fit(rows)
 
 
 def test_symbols_take_sizes_of_their_own():
     rows = np.random.default_rng(0).random((60, 10))
-    with pytest.raises(
-        SettingError, match=r"'vq' takes 4 numbers at a time.*choose a code_size of"
-    ):
+    with pytest.raises(SettingError, match=r"'vq' code must be a multiple of 4.*size of 4 or 8"):
         attar.Autoencoder("vq-vae", 6, epochs=1, verbose=False).fit(rows)
     chosen = attar.Autoencoder("vq-vae", epochs=1, verbose=False).fit(rows)
     assert chosen.code_size_ % 4 == 0

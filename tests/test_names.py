@@ -48,7 +48,7 @@ def test_known_names_pass(settings):
         ({"epoch": 3}, "There is no setting named 'epoch': did you mean 'epochs'?"),
         ({"recipy__code__beta": 3}, "There is no setting named 'recipy': did you mean 'recipe'?"),
         ({"network": "cnov"}, "There is no network named 'cnov': did you mean 'conv'?"),
-        ({"optimizer": "adma"}, "There is no optimizer named 'adma': did you mean 'adam'?"),
+        ({"optimizer": "addam"}, "There is no optimizer named 'addam': did you mean 'adam'?"),
     ],
 )
 def test_a_typo_is_refused_with_the_nearest_name(settings, message):

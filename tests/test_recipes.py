@@ -95,7 +95,7 @@ def test_a_recipe_by_name_is_the_tables():
 def test_an_unknown_recipe_suggests_the_nearest():
     with pytest.raises(SettingError, match="no recipe named 'beta-vea': did you mean 'beta-vae'"):
         resolve("beta-vea")
-    with pytest.raises(SettingError, match="is no recipe"):
+    with pytest.raises(SettingError, match="is not a recipe: give a name of `attar recipes`"):
         resolve(Gaussian())
 
 

@@ -126,28 +126,31 @@ class Recipe(Part, name="recipe"):
 
     @classmethod
     def resolve(cls, choice: object) -> Self:
-        """Return the recipe that a user means by its name or as it is.
+        """Return a recipe whose fields are parts.
 
         Raises
         ------
         SettingError
             If it is no recipe, or one of its fields is not a part.
         """
-        recipe = super().resolve(choice)
+        if not isinstance(choice, cls):
+            raise SettingError(
+                f"{choice!r} is not a recipe: give a name of `attar recipes`, or an attar.Recipe."
+            )
         for name, family in FAMILIES.items():
-            part = getattr(recipe, name)
+            part = getattr(choice, name)
             if not isinstance(part, family) and (part is not None or name in ("code", "bound")):
                 raise SettingError(
                     f"The {name} of a recipe must be a {family.__name__}, not {part!r}."
                 )
-        given = recipe.penalties
-        if not isinstance(given, tuple | list) or not all(
-            isinstance(part, Penalty) for part in given
+        penalties = choice.penalties
+        if not isinstance(penalties, tuple | list) or not all(
+            isinstance(part, Penalty) for part in penalties
         ):
             raise SettingError(
-                f"The penalties of a recipe must be a tuple of penalties, not {given!r}."
+                f"The penalties of a recipe must be a tuple of penalties, not {penalties!r}."
             )
-        return recipe
+        return choice
 
     def check(self) -> None:
         """Refuse parts that don't fit together.

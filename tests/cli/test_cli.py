@@ -329,7 +329,7 @@ def test_a_closed_folder_is_refused_before_the_work(run, monkeypatch):
 def test_a_large_code_is_warned_of_in_one_line(run, iris):
     status, _, err = run("fit", iris, "-o", "m.attar", "--epochs", 1, "--code-size", 20)
     assert status == 0
-    assert err.startswith("attar: A code of 20 numbers is larger")
+    assert err.startswith("attar: A code of 20 latent dimensions is larger")
     assert err.count("\n") == 1
 
 

@@ -79,9 +79,7 @@ def test_series_keep_their_time(run):
     codes = pd.read_csv("c.csv", parse_dates=["start", "end"])
     assert codes["start"].iloc[0] == time[0]
     assert codes["end"].iloc[-1] == time[-1]
-    spans = (
-        codes["end"] - codes["start"]
-    )  # shorter where a window begins or ends at the missing hours
+    spans = codes["end"] - codes["start"]  # shorter beside the missing hours
     assert spans.mode().tolist() == [pd.Timedelta(hours=23)]
     assert spans.max() == pd.Timedelta(hours=23)
 
