@@ -7,17 +7,12 @@ from attar.codes import Gaussian, TopK, VectorQuantized
 from attar.corruptions import Masking
 from attar.likelihoods import LearnedGaussian
 from attar.networks import Mlp
-from attar.penalties import Permuted
+from attar.penalties import DensityRatio
 from attar.priors import Vamp
 from attar.recipe import Recipe
+from attar.storage import nested, unnested
 from attar.training import Callback, Optimizer
-from attar.training.checkpoints import (
-    Checkpoint,
-    nested,
-    optimizer_state,
-    restore_optimizer,
-    unnested,
-)
+from attar.training.checkpoints import Checkpoint, optimizer_state, restore_optimizer
 
 DROPOUT = Mlp((8,), "tanh", dropout=0.2, normalization="batch")
 CASES = {
@@ -25,7 +20,7 @@ CASES = {
     "gaussian": {"spec": Recipe(Gaussian()), "likelihood": LearnedGaussian(), "network": DROPOUT},
     "topk": {"spec": Recipe(TopK(1), corruption=Masking(0.3))},
     "critic": {
-        "spec": Recipe(Gaussian(), penalties=(Permuted(),)),
+        "spec": Recipe(Gaussian(), penalties=(DensityRatio(),)),
         "likelihood": LearnedGaussian(),
     },
     "codebook": {"spec": Recipe(VectorQuantized(codebook=8, dim=2))},
@@ -37,7 +32,7 @@ CASES = {
 
 
 class Break(Callback):
-    """Breaks a training off in the middle of an epoch."""
+    """Interrupts a training in the middle of an epoch."""
 
     def __init__(self, epoch, step):
         self.left = 4 * (epoch - 1) + step
@@ -63,8 +58,8 @@ def assert_equal(found, expected):
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("epoch", [1, 2, 3])
-def test_an_interrupted_training_goes_on_to_the_very_same_weights(training, tmp_path, case, epoch):
-    unbroken = outcome(training(**CASES[case]))
+def test_an_interrupted_training_resumes_to_equal_weights(training, tmp_path, case, epoch):
+    expected = outcome(training(**CASES[case]))
 
     def checkpoint():
         return Checkpoint(tmp_path / "c", "this", every=0)
@@ -75,33 +70,33 @@ def test_an_interrupted_training_goes_on_to_the_very_same_weights(training, tmp_
     assert (tmp_path / "c").exists()
     resumed = training(**CASES[case], checkpoint=checkpoint())
     torch.manual_seed(98)
-    assert_equal(outcome(resumed), unbroken)
-    # Until its file is deleted, a training that is over gives its weights again without a step.
-    over = training(**CASES[case], callbacks=[Break(1, 1)], checkpoint=checkpoint())
-    assert_equal(outcome(over), unbroken)
+    assert_equal(outcome(resumed), expected)
+    # While its file exists, a finished training gives its weights without a step.
+    finished = training(**CASES[case], callbacks=[Break(1, 1)], checkpoint=checkpoint())
+    assert_equal(outcome(finished), expected)
 
 
 @pytest.mark.parametrize("optimizer", Optimizer.members)
-def test_a_training_that_is_interrupted_again_and_again_ends_the_same(
+def test_a_training_that_is_interrupted_often_ends_with_equal_weights(
     training, tmp_path, optimizer
 ):
     case = {"optimizer": Optimizer.named(optimizer), "spec": "vae"}
-    unbroken = outcome(training(**case))
+    expected = outcome(training(**case))
     for epoch in (2, 1, 2, 1):
         with pytest.raises(KeyboardInterrupt):
             training(
                 **case, callbacks=[Break(epoch, 1)], checkpoint=Checkpoint(tmp_path / "c", "x", 0)
             ).run()
     resumed = outcome(training(**case, checkpoint=Checkpoint(tmp_path / "c", "x", 0)))
-    assert_equal(resumed, unbroken)
+    assert_equal(resumed, expected)
 
 
-def test_a_state_that_was_written_seldom_serves_as_well(training, tmp_path):
-    unbroken = outcome(training("vae"))
-    seldom = Checkpoint(tmp_path / "c", "x", every=1e9)
+def test_an_old_state_gives_equal_weights(training, tmp_path):
+    expected = outcome(training("vae"))
+    rare = Checkpoint(tmp_path / "c", "x", every=1e9)
     with pytest.raises(KeyboardInterrupt):
-        training("vae", callbacks=[Break(4, 1)], checkpoint=seldom).run()
-    assert_equal(outcome(training("vae", checkpoint=Checkpoint(tmp_path / "c", "x"))), unbroken)
+        training("vae", callbacks=[Break(4, 1)], checkpoint=rare).run()
+    assert_equal(outcome(training("vae", checkpoint=Checkpoint(tmp_path / "c", "x"))), expected)
 
 
 def test_a_checkpoint_changes_nothing(training, tmp_path):
@@ -109,13 +104,13 @@ def test_a_checkpoint_changes_nothing(training, tmp_path):
     assert_equal(outcome(training("vae", checkpoint=checkpoint)), outcome(training("vae")))
 
 
-def test_what_is_written_is_read(tmp_path):
+def test_a_state_is_written_and_read(tmp_path):
     checkpoint = Checkpoint(tmp_path / "c", "x")
     state = {"a": torch.randn(2, 3), "b": torch.arange(4).expand(2, 4), "c": torch.tensor(1.5)}
     assert checkpoint.read() is None
     checkpoint.write(state, {"history": [1, None, 0.1]})
-    found, facts = checkpoint.read()
-    assert facts == {"history": [1, None, 0.1]}
+    found, progress = checkpoint.read()
+    assert progress == {"history": [1, None, 0.1]}
     assert found.keys() == state.keys()
     assert all(torch.equal(found[name], tensor) for name, tensor in state.items())
     assert [path.name for path in tmp_path.iterdir()] == ["c"]
@@ -137,7 +132,7 @@ def test_a_damaged_checkpoint_is_refused(tmp_path):
             checkpoint.read()
 
 
-def test_a_place_that_cannot_be_written_to_is_a_file_error(tmp_path):
+def test_a_path_that_cannot_be_written_to_is_a_file_error(tmp_path):
     with pytest.raises(FileError, match="cannot be written"):
         Checkpoint(tmp_path / "none" / "c", "x").write({"a": torch.zeros(1)}, {})
 
@@ -147,13 +142,13 @@ def test_writing_is_due_after_its_time_only(tmp_path):
     assert not Checkpoint(tmp_path / "c", "x", every=1e9).due()
 
 
-def test_names_are_nested_and_come_back():
+def test_names_are_nested_and_unnested():
     state = {"a.b": torch.zeros(1), "c": torch.ones(1)}
     assert unnested("one", nested("one", state) | nested("other", state)) == state
 
 
 @pytest.mark.parametrize("name", Optimizer.members)
-def test_an_optimizer_goes_on_as_if_it_had_never_stopped(name):
+def test_an_optimizer_resumes_with_equal_steps(name):
     def steps(weight, optimizer, n):
         for _ in range(n):
             optimizer.zero_grad()

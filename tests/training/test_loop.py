@@ -1,3 +1,6 @@
+"""The training loop, and the steps of critics in it."""
+
+import copy
 import math
 from itertools import count
 
@@ -5,13 +8,19 @@ import pytest
 import torch
 
 from attar import AttarWarning, TrainingError
-from attar.codes import Gaussian
+from attar.codes import Gaussian, Point
+from attar.likelihoods import Bernoulli
+from attar.networks import Linear
+from attar.penalties import Adversarial, DensityRatio
+from attar.priors import StandardNormal
 from attar.recipe import Recipe
+from attar.records import Batch
 from attar.training import Callback, Constant, Cosine, Optimizer
+from attar.training.loop import Critics
 
 
 class Poison(Callback):
-    """Makes a weight NaN in given epochs, counted with those that are tried again."""
+    """Makes a weight NaN in given epochs, counting repeated ones."""
 
     def __init__(self, *epochs):
         self.epochs, self.steps = epochs, 0
@@ -33,60 +42,60 @@ class Spoil(Callback):
                     parameter.fill_(10.0)
 
 
-def test_the_figures_are_those_of_the_model_after_each_epoch(training):
-    seen = []
+def test_the_metrics_are_those_of_the_model_after_each_epoch(training):
+    measured = []
 
-    class Look(Callback):
+    class Measure(Callback):
         def on_epoch(self, progress):
-            objective = made.objective
-            seen.append((objective.measure(made.seen), objective.measure(made.held_out)))
+            rows = made.monitored, made.validation
+            measured.append([made.objective.measure(each) for each in rows])
 
-    made = training("vae", callbacks=[Look()])
+    made = training("vae", callbacks=[Measure()])
     history = made.run()
     assert [epoch.epoch for epoch in history] == [1, 2, 3, 4, 5, 6]
-    for epoch, (learnt, held_out) in zip(history, seen, strict=True):
-        assert (epoch.loss, epoch.distortion, epoch.rate) == tuple(learnt.values())
-        assert epoch.validation_loss == held_out["loss"]
+    for epoch, (train, validation) in zip(history, measured, strict=True):
+        assert (epoch.loss, epoch.distortion, epoch.rate) == tuple(train.values())
+        assert epoch.validation_loss == validation["loss"]
         assert epoch.rows_per_second > 0
 
 
-def test_the_code_hears_of_the_end_of_each_epoch(training):
+def test_the_code_is_called_after_each_epoch(training):
     events = []
 
-    class Listen(Callback):
+    class Record(Callback):
         def on_step(self, progress):
             events.append("step")
 
         def on_epoch(self, progress):
             events.append("measured")
 
-    made = training(callbacks=[Listen()], epochs=3)
+    made = training(callbacks=[Record()], epochs=3)
     made.model.code.on_epoch = lambda: events.append("code")
     made.run()
     assert events == 3 * [*4 * ["step"], "code", "measured"]
 
 
 def test_speed_is_training_rows_by_the_seconds_of_an_epoch(training, monkeypatch):
-    # Every look at the clock takes four seconds.
+    # Each reading of the clock takes four seconds.
     monkeypatch.setattr("attar.training.loop.time.perf_counter", count(step=4.0).__next__)
     assert [epoch.rows_per_second for epoch in training(epochs=2).run()] == [10.0, 10.0]
 
 
-def test_the_step_size_follows_the_schedule(training):
+def test_the_learning_rate_follows_the_schedule(training):
     history = training(schedule=Cosine(), learning_rate=0.02, epochs=5).run()
     for i, epoch in enumerate(history):
         last = (4 * i + 3) / 20
         assert epoch.learning_rate == pytest.approx(0.01 * (1 + math.cos(math.pi * last)))
 
 
-@pytest.mark.parametrize("held_out", [True, False])
-def test_training_leaves_the_best_weights(training, held_out):
-    made = training(callbacks=[Spoil()], held_out=held_out)
+@pytest.mark.parametrize("validation", [True, False])
+def test_training_leaves_the_best_weights(training, validation):
+    made = training(callbacks=[Spoil()], validation=validation)
     history = made.run()
-    assert [epoch.validation_loss is not None for epoch in history] == [held_out] * 6
+    assert [epoch.validation_loss is not None for epoch in history] == [validation] * 6
     best = min(epoch.monitored_loss for epoch in history)
     assert made.best_epoch == 2
-    rows = made.held_out if held_out else made.seen
+    rows = made.validation if validation else made.monitored
     assert made.objective.measure(rows)["loss"] == best == history[1].monitored_loss
     assert not made.model.training
 
@@ -95,11 +104,11 @@ def test_training_ends_when_patience_does(training):
     made = training(callbacks=[Spoil()], patience=3, epochs=50)
     history = made.run()
     assert len(history) == 2 + 3 + 1
-    assert made.objective.measure(made.held_out)["loss"] == history[1].validation_loss
+    assert made.objective.measure(made.validation)["loss"] == history[1].validation_loss
 
 
 def test_training_ends_after_its_time_with_its_schedule_complete(training, monkeypatch):
-    # Every look at the clock takes a second.
+    # Each reading of the clock takes a second.
     clock = iter(range(100_000))
     monkeypatch.setattr("attar.training.loop.time.monotonic", lambda: float(next(clock)))
     history = training(schedule=Cosine(), epochs=10_000, max_minutes=0.5).run()
@@ -123,12 +132,12 @@ def test_any_schedule_may_be_complete_before_the_last_step(training, monkeypatch
 def test_gradients_are_clipped(training):
     norms = []
 
-    class Look(Callback):
+    class Measure(Callback):
         def on_step(self, progress):
             squares = [p.grad.square().sum() for p in progress.model.parameters()]
             norms.append(torch.stack(squares).sum().sqrt().item())
 
-    training(optimizer=Optimizer("adam", clip=0.01), callbacks=[Look()]).run()
+    training(optimizer=Optimizer("adam", clip=0.01), callbacks=[Measure()]).run()
     assert max(norms) == pytest.approx(0.01, rel=1e-3)
 
 
@@ -141,9 +150,11 @@ def test_equal_seeds_give_equal_weights(training):
         assert torch.equal(tensor, second.model.state_dict()[name])
 
 
-def test_one_loss_that_is_no_number_sends_training_back_with_smaller_steps(training):
+def test_training_continues_with_smaller_steps_after_one_loss_that_is_not_finite(training):
     made = training(callbacks=[Poison(3)], schedule=Constant())
-    with pytest.warns(AttarWarning, match=r"no finite number in epoch 3: going back .* a tenth"):
+    with pytest.warns(
+        AttarWarning, match=r"not finite in epoch 3: .* the last finite state, with a tenth"
+    ):
         history = made.run()
     assert [epoch.epoch for epoch in history] == [1, 2, 3, 4, 5, 6]
     rates = [epoch.learning_rate for epoch in history]
@@ -152,7 +163,7 @@ def test_one_loss_that_is_no_number_sends_training_back_with_smaller_steps(train
     assert all(p.isfinite().all() for p in made.model.parameters())
 
 
-def test_going_back_is_to_the_state_before_the_epoch(training):
+def test_it_continues_from_the_state_before_the_epoch(training):
     states = {}
 
     class Keep(Callback):
@@ -165,13 +176,13 @@ def test_going_back_is_to_the_state_before_the_epoch(training):
     poison = Poison(3)
     with pytest.warns(AttarWarning):
         training(callbacks=[poison, Keep()], schedule=Constant()).run()
-    # The first step after going back is one of Adam's, of a tenth of its size.
+    # The next step is one of Adam's with a tenth of its size.
     for before, after in zip(states[8], states[13], strict=True):
-        moved = (after - before).abs().max()
-        assert 0 < moved < 0.0015
+        change = (after - before).abs().max()
+        assert 0 < change < 0.0015
 
 
-def test_losing_the_number_again_is_an_error_that_names_the_step_size(training):
+def test_a_second_loss_that_is_not_finite_is_an_error(training):
     made = training(callbacks=[Poison(2, 3)])
     with (
         pytest.warns(AttarWarning),
@@ -180,28 +191,101 @@ def test_losing_the_number_again_is_an_error_that_names_the_step_size(training):
         made.run()
 
 
-def test_a_huge_step_size_is_found_out(training):
+def test_a_huge_learning_rate_is_the_likely_cause(training):
     made = training(optimizer=Optimizer("sgd"), learning_rate=1e25)
     with (
-        pytest.warns(AttarWarning, match="no finite number"),
+        pytest.warns(AttarWarning, match="not finite"),
         pytest.raises(TrainingError, match=r"learning rate 1e\+25 is probably too large"),
     ):
         made.run()
 
 
 @pytest.mark.parametrize("largest", [1e30, math.inf, math.nan])
-def test_huge_data_are_found_out(training, largest):
+def test_huge_data_are_the_likely_cause(training, largest):
     x = torch.ones(60, 6)
     x[::7] = largest
     made = training(x=x)
     with (
-        pytest.warns(AttarWarning, match="no finite number in epoch 1"),
+        pytest.warns(AttarWarning, match="not finite in epoch 1"),
         pytest.raises(TrainingError, match="the data has prepared values as large as"),
     ):
         made.run()
 
 
-def test_half_precision_learns_about_the_same(training):
-    full, half = (training(half=low, epochs=30).run()[-1].loss for low in (False, True))
+def test_half_precision_reaches_about_the_same_loss(training):
+    full, half = (training(half_precision=half, epochs=30).run()[-1].loss for half in (False, True))
     start = training(epochs=1).run()[0].loss
     assert half - full < 0.1 * (start - full)
+
+
+def objective_of(recipe):
+    return recipe.build((6,), 2, Linear(), Bernoulli())
+
+
+def copied(module):
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
+
+
+def changed(before, module):
+    return {name for name, tensor in module.state_dict().items() if not tensor.equal(before[name])}
+
+
+def test_a_step_changes_the_critics_and_nothing_else():
+    objective = objective_of(Recipe(Gaussian(), penalties=(DensityRatio(),)))
+    critics = Critics(objective, 0.01)
+    model, critic = copied(objective.model), copied(objective.critics["factor"])
+    critics.step(objective.trace(Batch(torch.rand(20, 6), torch.rand(20, 6))))
+    assert not changed(model, objective.model)
+    assert changed(critic, objective.critics["factor"]) == set(critic)
+
+
+def test_critics_are_trained_by_adam_with_little_momentum():
+    """Steps are those of Adam with β₁ = 0.5 and β₂ = 0.9."""
+    objective = objective_of(Recipe(Point(prior=StandardNormal()), penalties=(Adversarial(),)))
+    trace, critic = objective.trace(Batch(*2 * [torch.rand(20, 6)])), objective.critics
+    alone = copy.deepcopy(critic["adversarial"])
+    alone.real = critic["adversarial"].real = torch.ones_like
+    adam = torch.optim.Adam(alone.parameters(), 0.01, betas=(0.5, 0.9))
+    critics = Critics(objective, 0.01)
+    for _ in range(3):
+        critics.step(trace)
+        adam.zero_grad()
+        alone.loss(trace).backward()
+        adam.step()
+    torch.testing.assert_close(dict(critic["adversarial"].state_dict()), dict(alone.state_dict()))
+
+
+def test_a_critic_learns_to_discriminate_codes_from_the_prior():
+    objective = objective_of(
+        Recipe(Point(prior=StandardNormal()), penalties=(Adversarial(gradient_penalty=0.0),))
+    )
+    critics, critic = Critics(objective, 0.01), objective.critics["adversarial"]
+    trace = objective.trace(Batch(*2 * [5 + torch.rand(100, 6)]))
+    first = critic.loss(trace).item()
+    for _ in range(200):
+        critics.step(trace)
+    assert critic.loss(trace).item() < 0.5 * first
+
+
+def test_without_critics_a_step_does_nothing():
+    objective = objective_of(Recipe(Point()))
+    critics = Critics(objective, 0.01)
+    critics.step(objective.trace(Batch(torch.rand(4, 6), torch.rand(4, 6))))
+    assert critics.state() == {}
+
+
+def test_a_state_restores_weights_and_optimizer():
+    objective = objective_of(Recipe(Gaussian(), penalties=(DensityRatio(),)))
+    trace = objective.trace(Batch(torch.rand(20, 6), torch.rand(20, 6)))
+    critics = Critics(objective, 0.01)
+    critics.step(trace)
+    state = critics.state()
+
+    def next_step():
+        critics.restore(state)
+        torch.manual_seed(3)
+        critics.step(trace)
+        return copied(objective.critics["factor"])
+
+    first, second = next_step(), next_step()
+    assert all(torch.equal(first[name], second[name]) for name in first)
