@@ -109,7 +109,7 @@ def test_a_resumed_fit_needs_the_same_condition(tmp_path):
 
 
 def test_missing_and_unexpected_conditions_are_refused(conditional):
-    with pytest.raises(SettingError, match=r"none was given: use fit\(X, condition=...\)"):
+    with pytest.raises(SettingError, match=r"needs a condition: use fit\(X, condition=...\)"):
         attar.Autoencoder("conditional").fit(X[:50])
     for use in (conditional.transform, conditional.reconstruct, conditional.evaluate):
         with pytest.raises(SettingError, match="fitted with a condition: give condition"):
@@ -128,7 +128,7 @@ def test_missing_and_unexpected_conditions_are_refused(conditional):
 def test_an_unseen_condition_is_warned_of():
     ae = attar.Autoencoder("conditional", 2, epochs=1, random_state=0, verbose=False)
     ae.fit(X[:50], condition=Y[:50] % 2)
-    with pytest.warns(attar.AttarWarning, match="never seen in the fit.*'condition'"):
+    with pytest.warns(attar.AttarWarning, match="that the fit did not see.*'condition'"):
         ae.sample(2, condition=7)
 
 

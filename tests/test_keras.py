@@ -151,5 +151,5 @@ def test_a_layer_that_keras_cannot_copy_is_refused_in_words():
         def call(self, x):
             return self.inner(x)
 
-    with pytest.raises(attar.SettingError, match="No copy of"):
+    with pytest.raises(attar.SettingError, match="cannot be copied"):
         trained((Unknown(keras.layers.Dense(16)), dense()[1]), FLAT)
