@@ -62,7 +62,9 @@ def fitted():
         network="linear",
         likelihood="gaussian",
         scaling="none",
-        epochs=120,
+        epochs=60,
+        batch_size=128,
+        learning_rate=0.03,
         random_state=0,
         verbose=False,
     )

@@ -92,7 +92,7 @@ class Kinetics(ABC):
         """Return position, momentum and force a step later; force is the gradient at z."""
 
 
-class Euclidean(Kinetics):
+class EuclideanKinetics(Kinetics):
     """Standard normal momenta and the leapfrog integrator."""
 
     def momentum(self, z: Tensor, normal: Tensor) -> Tensor:
@@ -189,7 +189,7 @@ class EuclideanModule(HamiltonianModule):
 
     def kinetics(self) -> Kinetics:
         """Return Euclidean kinetics."""
-        return Euclidean()
+        return EuclideanKinetics()
 
 
 def gradient_of(function: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:

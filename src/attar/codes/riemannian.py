@@ -140,7 +140,7 @@ class Metric:
 
 @dataclass(frozen=True)
 class Riemannian(Code, name="riemannian"):
-    """A Hamiltonian code under a trained metric, of small volume near the data.
+    """A Hamiltonian code under a trained metric that is small near the data.
 
     The metric is G⁻¹(z) = Σ Lᵢ Lᵢᵀ exp(-|z - cᵢ|² / T²) + λ I over some training rows, the anchors,
     whose means cᵢ and triangular Lᵢ are the encoder's. Momenta are sampled from N(0, G). The
