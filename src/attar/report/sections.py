@@ -1,175 +1,341 @@
-"""The sections of the page: each figure with a caption in plain words."""
+"""The page: figures of a fitted model with captions, in one self-contained HTML file."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from xml.etree.ElementTree import Element
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+from xml.etree.ElementTree import Element, tostring
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
+from torch import Generator
 
-from attar.codes import CodeModule
-from attar.data.kind import Rows
+from attar.data.images import Images
+from attar.data.kind import Kind, Rows
+from attar.data.scaling import Scaling, Standard, Symmetric
+from attar.data.series import Windows
+from attar.data.source import Data, read, without_infinities
+from attar.data.sparse import Sparse
 from attar.data.stream import evenly_spaced
+from attar.data.table import Table
 from attar.evaluation.diagnostics import Finding
 from attar.fitted import Fitted
 from attar.predictor import Predictor
-from attar.recipe import Recipe
 from attar.recipes import TABLE
 from attar.report import svg
-from attar.report.display import Display, Shown, Walk, brought_back
-from attar.report.html import Colouring, captioned, legend, number, tag
-from attar.report.selection import plane, walk_ends
+from attar.report.display import Display, Examples, Interpolation, decode
+from attar.report.html import captioned, legend, number, tag
+from attar.report.images import ImageDisplay
+from attar.report.selection import (
+    Colouring,
+    by_label,
+    interpolation_ends,
+    label_array,
+    plain,
+    plane,
+    row_names,
+    sample_rows,
+)
+from attar.report.series import SeriesDisplay
+from attar.report.sparse import SparseDisplay
+from attar.report.tables import TableDisplay
+from attar.storage import written_whole
 
-WALKS, STEPS = 4, 8
+if TYPE_CHECKING:
+    from attar.estimator import Autoencoder
 
-# Measures by name: how they read, and what they are.
+MOST_POINTS = 2000
+
+INTERPOLATIONS, STEPS = 4, 8
+
+# The browser enforces that the page loads nothing and runs nothing.
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+# Metrics by name: their format and label.
 METRICS: dict[str, tuple[Callable[[float], str], str]] = {
-    "error_to_pca": (lambda value: f"{number(value)} ×", "PCA’s error with as many numbers"),
-    "error": (number, "mean squared error of a prepared cell"),
-    "pca_error": (number, "the same of PCA"),
-    "explained_variance": (lambda value: f"{number(100 * value)} %", "of the variance explained"),
+    "error": (number, "MSE on {} values"),
+    "pca_error": (number, "MSE of PCA with as many dimensions"),
+    "error_to_pca": (lambda value: f"{number(value)} ×", "ratio of the MSE to PCA’s"),
+    "explained_variance": (lambda value: f"{number(100 * value)} %", "explained variance"),
     "psnr": (lambda value: f"{number(value)} dB", "peak signal-to-noise ratio"),
-    "nll_bound": (number, "nats a row, bound on −log p"),
-    "distortion": (number, "nats a row, distortion"),
+    "nll_bound": (number, "NLL bound, nats per row"),
+    "distortion": (number, "reconstruction NLL, nats per row"),
 }
 
 
-def opening(title: str, fitted: Fitted, metrics: dict[str, float], row: str) -> Element:
-    """Return the title, what the model is, and the key svg."""
-    rows = int(metrics["rows"])
-    facts = [
+def write_report(
+    estimator: Autoencoder,
+    data: Data,
+    path: str | Path,
+    labels: ArrayLike | None = None,
+    condition: Data | None = None,
+) -> None:
+    """Write one self-contained HTML page about a fitted estimator, whole or not at all.
+
+    Parameters
+    ----------
+    estimator : Autoencoder
+    data : table, array, sparse matrix, Series, Stream, path, or name of a data set
+        Rows to evaluate, preferably not training rows. Metrics are of all rows, plots of a sample
+        where there are many.
+    path : path
+    labels : array (n,) or None
+        Labels that determine the colours; None takes those of the data, if any.
+    condition : array (n,) or table (n, columns), or None
+        The condition of the rows, where the model was fitted with one.
+
+    Raises
+    ------
+    DataError
+        If the data is not of the form that was fitted, or there is not one label per row.
+    FileError
+        If the page cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from attar import Autoencoder
+    >>> X = np.random.default_rng(0).normal(size=(50, 3))
+    >>> model = Autoencoder(code_size=1, epochs=1, verbose=False).fit(X)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_report(model, X, Path(folder) / "page.html")
+    ...     page = (Path(folder) / "page.html").read_text("utf-8")
+    >>> "Comparison with PCA" in page
+    True
+    """
+    preparation = estimator.fitted_.predictor.preparation
+    kind = preparation.kind
+    source = read(data, part="test", kind=kind)
+    clean = without_infinities(source.data) if estimator.infinite_as_missing else source.data
+    metrics = estimator.evaluate(clean, condition=condition)
+    n = int(metrics["rows"])
+    rows, places = sample_rows(preparation, clean)
+    labels = source.labels if labels is None else labels
+    if labels is None:
+        colouring = plain(row_names(kind.index(clean), places))
+    else:
+        colouring = by_label(label_array(labels, n)[places])
+    predictor = estimator.fitted_.conditioned(condition, n).at(places)
+    page = _page(estimator, predictor, rows, colouring, metrics)
+    text = "<!doctype html>\n" + tostring(page, encoding="unicode", method="html") + "\n"
+    with written_whole(Path(path)) as beside:
+        beside.write_text(text, "utf-8", errors="xmlcharrefreplace")
+
+
+def _page(
+    estimator: Autoencoder,
+    predictor: Predictor,
+    rows: Rows,
+    colouring: Colouring,
+    metrics: dict[str, float],
+) -> Element:
+    fitted = estimator.fitted_
+    summary = fitted.training_summary
+    pca_errors = summary.baseline.errors(predictor.preparation.prepare(rows).numpy())
+    chosen = evenly_spaced(rows.shape[0], MOST_POINTS)
+    predictor, colouring = predictor.at(chosen), colouring.at(chosen)
+    examples = Examples.of(predictor, rows[chosen])
+    display = _display(predictor.preparation.kind, examples)
+    title = f"{display.title} in {_count(predictor.code_size, 'latent dimension')}"
+    main = tag(
+        "main",
+        _header(title, fitted, metrics, display.row, _unit(estimator)),
+        _diagnosis(estimator.diagnose(), summary.diagnostics.held_out),
+        _reconstructions(display, examples, colouring),
         tag(
             "div",
-            tag("dt", words),
-            tag("dd", tag("data", read(metrics[key]), value=repr(metrics[key]))),
+            _latent_space(examples, colouring, display.row),
+            _importance(np.asarray(summary.diagnostics.importance)),
+            class_="pair",
+        ),
+        tag(
+            "div",
+            _comparison(pca_errors, metrics, summary.diagnostics.size_errors),
+            _loss_curves(fitted),
+            class_="pair",
+        ),
+        *_interpolations(display, fitted, predictor, examples, colouring),
+        _samples(display, fitted, predictor, len(chosen)),
+        _settings(fitted),
+    )
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name="color-scheme", content="light dark"),
+        tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
+        tag("title", f"attar: {title}"),
+        tag("style", files("attar.report").joinpath("page.css").read_text("utf-8")),
+    )
+    return tag("html", head, tag("body", main), lang="en")
+
+
+def _display(kind: Kind, examples: Examples) -> Display:
+    match kind:
+        case Table():
+            return TableDisplay(kind, examples)
+        case Images():
+            return ImageDisplay(kind, examples)
+        case Windows():
+            return SeriesDisplay(kind, examples)
+        case Sparse():
+            return SparseDisplay(kind, examples)
+    raise TypeError(f"There is no display of {type(kind).__name__}.")
+
+
+def _unit(estimator: Autoencoder) -> str:
+    """Return what the values are on which errors are measured."""
+    chosen = {choice.setting: choice.value for choice in estimator.choices_}
+    scaling = Scaling.resolve(chosen.get("scaling", estimator.scaling))
+    return "standardized" if isinstance(scaling, Standard | Symmetric) else "prepared"
+
+
+def _header(title: str, fitted: Fitted, metrics: dict[str, float], row: str, unit: str) -> Element:
+    """Return the title, the recipe, and the metrics."""
+    rows = [entry for entry in TABLE.items() if entry[1].recipe == fitted.recipe]
+    described = [(name, f" {row.summary}") for name, row in rows[:1]]
+    ((name, summary),) = described or [(str(fitted.recipe), " A custom recipe.")]
+    values = [
+        tag(
+            "div",
+            tag("dt", label.format(unit)),
+            tag("dd", tag("data", formatted(metrics[key]), value=repr(metrics[key]))),
         )
-        for key, (read, words) in METRICS.items()
+        for key, (formatted, label) in METRICS.items()
         if key in metrics
     ]
     return tag(
         "header",
-        tag("p", f"attar report on {_count(rows, row)}", class_="eyebrow"),
+        tag("p", f"attar report on {_count(int(metrics['rows']), row)}", class_="eyebrow"),
         tag("h1", title),
-        tag("p", *_described(fitted.recipe)),
-        tag("dl", *facts, class_="facts"),
+        tag("p", tag("code", name), summary),
+        tag("dl", *values, class_="metrics"),
     )
 
 
-def diagnosis(findings: Sequence[Finding], held_out: bool) -> Element:
-    """Return what is wrong, and what to do."""
-    whose = "rows held out from it" if held_out else "rows learnt from, as none were held out"
+def _diagnosis(findings: Sequence[Finding], held_out: bool) -> Element:
+    """Return problems of the model, and what to do about them."""
     items = [
-        tag("li", *(tag("p", words) for words in (f.problem, f.advice) if words), class_=f.name)
-        for f in findings
+        tag("li", tag("p", finding.problem), tag("p", finding.advice), class_=finding.name)
+        for finding in findings
     ]
-    return tag(
-        "section",
-        tag("h2", "Diagnosis"),
+    rows = "validation rows" if held_out else "training rows, as there were no validation rows"
+    return _section(
+        "Diagnostics",
         tag("ul", *items, class_="findings"),
-        tag("p", "Made when training ended, from ", whose, ".", class_="after"),
+        tag("p", f"Measured at the end of training, on {rows}.", class_="after"),
     )
 
 
-def comparison(display: Display, shown: Shown, colouring: Colouring) -> Element:
-    """Return rows and their reconstructions, from the best to the worst of those shown."""
-    ranked = np.argsort(shown.errors, kind="stable")
+def _reconstructions(display: Display, examples: Examples, colouring: Colouring) -> Element:
+    """Return rows and their reconstructions, by increasing error."""
+    ranked = np.argsort(examples.errors, kind="stable")
     places = ranked[evenly_spaced(len(ranked), display.compared)]
     names = colouring.at(places).names
-    return tag("section", tag("h2", "What comes back"), *display.compare(shown.at(places), names))
+    return _section("Reconstructions", *display.reconstructions(examples.at(places), names))
 
 
-def code_map(shown: Shown, colouring: Colouring, row: str) -> Element:
+def _latent_space(examples: Examples, colouring: Colouring, row: str) -> Element:
     """Return the codes on a plane."""
-    points, x, y = plane(shown.codes)
+    points, x, y = plane(examples.codes)
     entries = colouring.legend
     texts = [meaning for _, meaning in entries] if colouring.categorical else []
-    figure = captioned(
-        svg.code_map(points, colouring.groups, colouring.tones, texts, x, y),
-        *([legend(entries)] if entries else []),
-        f"Each dot is the code of one of {_count(len(points), row)}; {row}s that are near each "
-        "other here are alike to the model.",
-        " Colours are labels, which it never saw." if entries else "",
+    return _section(
+        "Latent space",
+        captioned(
+            svg.code_map(points, colouring.groups, colouring.tones, texts, x, y),
+            *([legend(entries)] if entries else []),
+            f"The codes of {_count(len(points), row)}.",
+            " Colours are labels, which were not used in training." if entries else "",
+        ),
     )
-    return tag("section", tag("h2", "The map of codes"), figure)
 
 
-def importance(fitted: Fitted) -> Element:
-    """Return how much each code dimension carries."""
-    growth = np.asarray(fitted.training_summary.diagnostics.importance)
-    left_out = len(growth) - svg.MOST_BARS
-    some = f" The {svg.MOST_BARS} of {len(growth)} that carry most." if left_out > 0 else ""
-    figure = captioned(
-        svg.importance(growth),
-        "How much the error grows when one number of the code is held at its mean. A number "
-        "without a bar carries nothing." + some,
+def _importance(growth: Rows) -> Element:
+    """Return how much each latent dimension matters."""
+    caption = "Increase of the MSE when a latent dimension is fixed at its mean."
+    if len(growth) > svg.MOST_BARS:
+        caption += f" The {svg.MOST_BARS} most important of {len(growth)} dimensions."
+    return _section(
+        "Importance of each latent dimension", captioned(svg.importance(growth), caption)
     )
-    return tag("section", tag("h2", "What each number carries"), figure)
 
 
-def against_pca(
+def _comparison(
     pca_errors: Sequence[float], metrics: dict[str, float], size_errors: Sequence[float]
 ) -> Element:
     """Return the error beside PCA's at each code size."""
     error, size = metrics["error"], int(metrics["code_size"])
     needed = next((k for k, other in enumerate(pca_errors) if other <= error), None)
     enough = f"{needed:,}" if needed is not None else f"more than {len(pca_errors) - 1:,}"
-    figure = captioned(
-        svg.error_by_size(pca_errors, size, error, size_errors),
-        legend([("first", "this model"), ("second", "PCA")]),
-        f"With {_count(size, 'number')} the error is {number(error)}; PCA, the best linear code, "
-        f"needs {enough} to come as near.",
-        " The code is ordered: when training ended, its first k numbers had the error drawn at k."
-        * bool(size_errors),
+    caption = f"MSE {number(error)} with {_count(size, 'latent dimension')}; PCA needs {enough}."
+    if size_errors:
+        caption += (
+            " The code is ordered: the curve is the validation MSE with its first k dimensions."
+        )
+    return _section(
+        "Comparison with PCA",
+        captioned(
+            svg.error_by_size(pca_errors, size, error, size_errors),
+            legend([("first", "this model"), ("second", "PCA")]),
+            caption,
+        ),
     )
-    return tag("section", tag("h2", "Against PCA"), figure)
 
 
-def learning(fitted: Fitted) -> Element:
-    """Return the loss curves."""
+def _loss_curves(fitted: Fitted) -> Element:
     history, best = fitted.history, fitted.training_summary.diagnostics.best_epoch
-    held_out = history[-1].validation_loss is not None
-    entries = [("first", "rows held out")] * held_out + [("second", "rows learnt from")]
-    figure = captioned(
-        svg.loss_curves(history, best),
-        legend(entries),
-        f"The loss after each of {_count(len(history), 'epoch')}. The model kept is that of epoch "
-        f"{best:,}, with {number(history[best - 1].monitored_loss)} nats a row",
-        " on rows held out." if held_out else ".",
+    validation = history[-1].validation_loss is not None
+    entries = [("first", "validation")] * validation + [("second", "training")]
+    return _section(
+        "Loss curves",
+        captioned(
+            svg.loss_curves(history, best),
+            legend(entries),
+            f"The {'validation' if validation else 'training'} loss is lowest at epoch {best:,} of "
+            f"{len(history):,}, with {number(history[best - 1].monitored_loss)} nats per row; the "
+            "weights are those of this epoch.",
+        ),
     )
-    return tag("section", tag("h2", "Learning"), figure)
 
 
-def walks(
-    display: Display, code: CodeModule, predictor: Predictor, shown: Shown, colouring: Colouring
+def _interpolations(
+    display: Display,
+    fitted: Fitted,
+    predictor: Predictor,
+    examples: Examples,
+    colouring: Colouring,
 ) -> list[Element]:
-    """Return walks between the codes of two rows; none where there is but one row."""
-    along = plane(shown.codes)[0][:, 0]
-    steps, codes = torch.linspace(0, 1, STEPS), torch.from_numpy(shown.codes).float()
-    walked = [
-        Walk(
+    """Return interpolations between the codes of two rows; none where there is only one row."""
+    along = plane(examples.codes)[0][:, 0]
+    steps, codes = torch.linspace(0, 1, STEPS), torch.from_numpy(examples.codes).float()
+    found = [
+        Interpolation(
             colouring.names[a],
             colouring.names[b],
-            *brought_back(
-                predictor.at([a] * STEPS), code.interpolate(codes[a], codes[b], steps).numpy()
+            *decode(
+                predictor.at([a] * STEPS),
+                fitted.code.interpolate(codes[a], codes[b], steps).numpy(),
             ),
         )
-        for a, b in walk_ends(colouring.groups, along, WALKS)
+        for a, b in interpolation_ends(colouring.groups, along, INTERPOLATIONS)
     ]
-    if not walked:
-        return []
-    return [tag("section", tag("h2", "Walks between two codes"), *display.walks(walked))]
+    return [_section("Latent interpolation", *display.interpolations(found))] if found else []
 
 
-def samples(display: Display, rows: Rows, decoded: Rows) -> Element:
-    """Return new rows, raw (n, *cells) and prepared (n, *shape)."""
-    heading = tag("h2", f"New {display.row}s")
-    return tag("section", heading, *display.samples(rows, decoded))
+def _samples(display: Display, fitted: Fitted, predictor: Predictor, rows: int) -> Element:
+    """Return generated samples, with the conditions of some of the rows."""
+    codes = fitted.sampler()(display.sampled, Generator().manual_seed(0)).numpy()
+    places = np.resize(evenly_spaced(rows, display.sampled), display.sampled)
+    return _section("Generated samples", *display.samples(*decode(predictor.at(places), codes)))
 
 
-def making(fitted: Fitted) -> Element:
-    """Return what was chosen from the data, and why."""
-    diagnostics = fitted.training_summary.diagnostics
+def _settings(fitted: Fitted) -> Element:
+    """Return the settings that were chosen from the data, with the reasons."""
     lines = [
         tag(
             "tr",
@@ -179,26 +345,19 @@ def making(fitted: Fitted) -> Element:
         )
         for choice in fitted.choices
     ]
-    words = f"The error was {number(diagnostics.train_error)} on rows learnt from"
-    words += f" and {number(diagnostics.error)} on rows held out." if diagnostics.held_out else "."
-    return tag(
-        "section",
-        tag("h2", "How it was made"),
+    diagnostics = fitted.training_summary.diagnostics
+    errors = f"Training MSE {number(diagnostics.train_error)}"
+    errors += f", validation MSE {number(diagnostics.error)}." if diagnostics.held_out else "."
+    citations = [row.citation for row in TABLE.values() if row.recipe == fitted.recipe]
+    return _section(
+        "Settings chosen from the data",
         tag("table", *lines, class_="choices"),
-        tag("p", words, class_="after"),
-        *(tag("p", words, class_="after") for words in _citation(fitted.recipe)),
+        *(tag("p", text, class_="after") for text in (errors, *citations)),
     )
 
 
-def _described(recipe: Recipe) -> list[Element | str]:
-    for name, row in TABLE.items():
-        if row.recipe == recipe:
-            return [tag("code", name), f" {row.summary}"]
-    return [tag("code", str(recipe)), " A recipe of its own."]
-
-
-def _citation(recipe: Recipe) -> list[str]:
-    return [row.citation for row in TABLE.values() if row.recipe == recipe]
+def _section(heading: str, *children: Element) -> Element:
+    return tag("section", tag("h2", heading), *children)
 
 
 def _count(n: int, thing: str) -> str:

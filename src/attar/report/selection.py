@@ -1,26 +1,38 @@
-"""What is shown of many rows: which of them, from where to where, and their codes on a plane."""
+"""Selection: which rows the page shows, their names and colours, and their codes on a plane."""
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from attar.data.kind import Rows
 from attar.data.preparation import Preparation
+from attar.data.source import Data
 from attar.data.stream import Sample, evenly_spaced
 from attar.data.training_data import most_rows
-from attar.report.html import short_times
+from attar.errors import DataError
+from attar.report.html import CATEGORIES, MISSING
 
-Rows = NDArray[Any]
 Indices = NDArray[np.intp]
 
+# Endings of times that can be left out where all have them, before the time zone, if any.
+MIDNIGHT = re.compile(r"[ T]00:00:00([+-]\d\d:\d\d)?$")
+SECONDS = re.compile(r"(?<=:\d\d):00(?=([+-]\d\d:\d\d)?$)")
 
-def drawn(preparation: Preparation, data: Any) -> tuple[Rows, Indices]:
-    """Return some of the raw rows of data, all where they are few, and their numbers among all.
+# The steps of a scale of colours.
+STEPS = 7
 
-    Streams are gone through once, and never held.
+
+def sample_rows(preparation: Preparation, data: Data) -> tuple[Rows, Indices]:
+    """Return a sample of the raw rows of data, all of few, and their indices among all rows.
+
+    Streams are read once, and never held in memory.
     """
     sample: Sample[Rows] | None = None
     for piece in preparation.kind.pieces(data):
@@ -28,18 +40,18 @@ def drawn(preparation: Preparation, data: Any) -> tuple[Rows, Indices]:
         if sample is None:
             sample = Sample(lambda rows, places: rows[places], most_rows(rows))
         sample.add(rows, rows.shape[0])
-    assert sample is not None  # data without rows was refused before
+    assert sample is not None  # data without rows are refused before
     return sample.result(preparation.stacked)
 
 
-def called(index: pd.DataFrame | None, places: Indices) -> list[str]:
-    """Return what the rows at these places are called.
+def row_names(index: pd.DataFrame | None, places: Indices) -> list[str]:
+    """Return the names of the rows at these places.
 
     Parameters
     ----------
     index : DataFrame (n, ...) or None
-        What each row is of: its series, where there is one, its start, and its end. None where it
-        is a row of the data.
+        The series of each row, where there are several, its start and its end. None where rows are
+        rows of the data.
     """
     if index is None:
         return [f"row {place:,}" for place in places]
@@ -50,7 +62,7 @@ def called(index: pd.DataFrame | None, places: Indices) -> list[str]:
     return [", ".join(parts) for parts in zip(*words, strict=True)]
 
 
-def walk_ends(groups: Indices, along: Rows, most: int) -> list[tuple[int, int]]:
+def interpolation_ends(groups: Indices, along: Rows, most: int) -> list[tuple[int, int]]:
     """Return at most ``most`` pairs of rows, of different groups where there are several.
 
     Parameters
@@ -60,7 +72,7 @@ def walk_ends(groups: Indices, along: Rows, most: int) -> list[tuple[int, int]]:
         A coordinate in which the rows of a pair are far apart where they are of one group.
     most : int
     """
-    # Half the rows lie between the two of a pair, so only a group of more than half can hold both.
+    # The ends of a pair are half of all rows apart: only a group of more than half contains both.
     order = np.lexsort((along, groups))
     half = len(order) // 2
     pairs = np.stack([order[:half], order[half : 2 * half]], axis=1)
@@ -70,23 +82,128 @@ def walk_ends(groups: Indices, along: Rows, most: int) -> list[tuple[int, int]]:
 
 
 def plane(codes: Rows) -> tuple[Rows, str, str]:
-    """Return codes (n, d) as points (n, 2), and what the two axes are."""
+    """Return codes (n, d) as points (n, 2), and the names of the two axes."""
     n, d = codes.shape
     if d == 1:
         # The golden ratio's multiples fill an interval evenly from the first point on.
         spread = np.arange(n) * 0.6180339887 % 1
-        return np.column_stack([codes[:, 0], spread]), "the code", "spread out, without meaning"
+        return np.column_stack([codes[:, 0], spread]), "latent dimension 0", "jitter"
     if d == 2:
-        return codes, "code dimension 0", "code dimension 1"
+        return codes, "latent dimension 0", "latent dimension 1"
     centred = codes - codes.mean(0)
     variances, directions = np.linalg.eigh(centred.T @ centred)
     first = directions[:, :-3:-1]
-    # An eigenvector's sign is chance: let its largest entry be positive.
+    # The sign of an eigenvector is arbitrary: its largest entry is made positive.
     first = first * np.sign(first[np.abs(first).argmax(0), [0, 1]])
     total = variances.sum()
     shares = variances[:-3:-1] / total if total else np.zeros(2)
     x, y = (
-        f"{place} principal direction, {share:.0%} of the codes’ variance"
+        f"{place} principal component, {share:.0%} of the variance"
         for place, share in zip(("first", "second"), shares, strict=True)
     )
     return centred @ first, x, y
+
+
+def short_times(texts: Sequence[str]) -> list[str]:
+    """Return texts without the time of day, or its seconds, where it is zero in all of them."""
+    known = [text for text in texts if text != MISSING]
+    for ending in (MIDNIGHT, SECONDS):
+        if all(ending.search(text) for text in known):
+            return [ending.sub("", text) for text in texts]
+    return list(texts)
+
+
+@dataclass(frozen=True)
+class Colouring:
+    """A grouping of rows, with a colour for each group.
+
+    Attributes
+    ----------
+    groups : int array (n,)
+    tones : list of str
+        The name of each group's colour on the page.
+    meanings : list of str
+        What is in each group.
+    names : list of str (n,)
+        The name of each row: its label, or its place in the data.
+    categorical : bool
+        Whether the groups are labels; else they are the steps of a scale.
+    """
+
+    groups: Indices
+    tones: list[str]
+    meanings: list[str]
+    names: list[str]
+    categorical: bool = True
+
+    def at(self, rows: Indices) -> Colouring:
+        """Return the colouring of some of the rows."""
+        names = [self.names[row] for row in rows]
+        return replace(self, groups=self.groups[rows], names=names)
+
+    @property
+    def legend(self) -> list[tuple[str, str]]:
+        """Pairs of colour and meaning; empty where there is only one group."""
+        return list(zip(self.tones, self.meanings, strict=True)) if len(self.tones) > 1 else []
+
+
+def plain(names: list[str]) -> Colouring:
+    """Return one colour for rows of these names."""
+    return Colouring(np.zeros(len(names), np.intp), ["plain"], ["all rows"], names)
+
+
+def label_array(labels: ArrayLike, n: int) -> Rows:
+    """Return labels as an array (n,).
+
+    Raises
+    ------
+    DataError
+        If there is not one label for each of ``n`` rows.
+    """
+    values = np.asarray(labels)
+    if values.shape != (n,):
+        raise DataError(
+            f"The labels have shape {values.shape}, but there are {n} rows: give one label per row."
+        )
+    return values
+
+
+def by_label(values: Rows) -> Colouring:
+    """Return a colour for each distinct label (n,), or a scale of colours for many values."""
+    values = values if values.dtype.kind in "biuf" else values.astype(str)
+    names = [f"{v:g}" if values.dtype.kind == "f" else str(v) for v in values]
+    distinct, groups, sizes = np.unique(values, return_inverse=True, return_counts=True)
+    if len(distinct) > CATEGORIES:
+        if values.dtype.kind == "U":
+            return _largest_groups(groups, sizes, names)
+        return _scale(values, names)
+    first = np.unique(groups, return_index=True)[1]
+    tones = [f"c{i}" for i in range(len(distinct))]
+    return Colouring(groups, tones, [names[row] for row in first], names)
+
+
+def _largest_groups(groups: Indices, sizes: Indices, names: list[str]) -> Colouring:
+    """Return a colour for each of the largest groups, and one for all others."""
+    largest = np.argsort(-sizes, kind="stable")[: CATEGORIES - 1]
+    place = np.full(len(sizes), len(largest))
+    place[largest] = np.arange(len(largest))
+    first = np.unique(groups, return_index=True)[1]
+    return Colouring(
+        place[groups],
+        [f"c{i}" for i in range(len(largest))] + ["other"],
+        [names[first[group]] for group in largest] + ["other"],
+        names,
+    )
+
+
+def _scale(values: Rows, names: list[str]) -> Colouring:
+    """Return a scale of colours from the smallest to the largest number."""
+    finite = np.isfinite(values)
+    edges = np.linspace(values[finite].min(), values[finite].max(), STEPS + 1)
+    groups = np.where(finite, np.digitize(values, edges[1:-1]), STEPS)
+    meanings = [f"{a:.3g} to {b:.3g}" for a, b in pairwise(edges)]
+    tones = [f"s{i}" for i in range(STEPS)]
+    if finite.all():
+        return Colouring(groups, tones, meanings, names, categorical=False)
+    tones, meanings = [*tones, "other"], [*meanings, "not a number"]
+    return Colouring(groups, tones, meanings, names, categorical=False)

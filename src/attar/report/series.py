@@ -10,80 +10,87 @@ from numpy.typing import NDArray
 
 from attar.data.kind import Rows
 from attar.data.series import Windows
-from attar.report.display import Display, Shown, Walk, known_mean
-from attar.report.html import bars, captioned, headed, legend, number, scrolling, tag, walk_table
+from attar.report.display import Display, Examples, Interpolation, nan_mean
+from attar.report.html import (
+    bars,
+    captioned,
+    headed,
+    interpolation_table,
+    legend,
+    number,
+    scrolling,
+    tag,
+)
 from attar.report.svg import chart
 
-MOST_CHANNELS, MOST_WALKED = 8, 2
+MOST_CHANNELS, MOST_INTERPOLATED = 8, 2
 
 
 class SeriesDisplay(Display):
-    """Shows windows of series; of many channels, those with most error."""
+    """Windows of series; of many channels, those with the largest errors."""
 
     row = "window"
     compared, sampled = 6, 6
 
-    def __init__(self, kind: Windows, shown: Shown) -> None:
+    def __init__(self, kind: Windows, examples: Examples) -> None:
         self.steps = kind.window
         self.names = [str(kind.form.channels[i]) for i in kind.channels_used]
-        self.errors = known_mean(np.square(shown.off), (0, 2))
+        self.errors = nan_mean(np.square(examples.residuals), (0, 2))
         worst = np.argsort(-self.errors, kind="stable")
         self.channels = np.sort(worst[:MOST_CHANNELS])
         pairs = zip(self.names, kind.typical, strict=True)
         self.standardized = [name for name, typical in pairs if typical]
 
     @property
-    def form(self) -> str:
+    def title(self) -> str:
         """The number of steps and channels."""
         several = f" of {len(self.names)} channels" if len(self.names) > 1 else ""
         return f"windows of {self.steps} steps{several}"
 
-    def compare(self, shown: Shown, names: Sequence[str]) -> list[Element]:
-        """Return charts of both lines, a row a channel and a column a window."""
+    def reconstructions(self, examples: Examples, names: Sequence[str]) -> list[Element]:
+        """Return charts of both lines, a row for each channel and a column for each window."""
         body = []
         for j in self.channels:
-            pairs = list(zip(shown.rows[:, j], shown.back[:, j], names, strict=True))
-            low, high = _range(np.stack([shown.rows[:, j], shown.back[:, j]]))
-            charts = (
+            rows, reconstructed = examples.rows[:, j], examples.reconstructed[:, j]
+            low, high = _range(np.stack([rows, reconstructed]))
+            charts = [
                 chart(
-                    [("faint", row), ("first", back)],
+                    [("faint", row), ("first", other)],
                     low,
                     high,
                     f"{self.names[j]} from {name}: original and reconstruction.",
                 )
-                for row, back, name in pairs
-            )
+                for row, other, name in zip(rows, reconstructed, names, strict=True)
+            ]
             body.append(self._line(j, low, high, charts))
-        words = (
-            "Originals and reconstructions, from the window that comes back best (left) to the one "
-            "that comes back worst (right). A row has one scale: what it goes from and to stands "
-            f"at its head{self._which()}."
+        caption = (
+            "Originals and reconstructions, from the lowest error (left) to the highest (right)"
+            f"{self._selection()}. The charts of a channel have one scale."
         )
-        if np.isnan(shown.rows).any():
-            words += " Where the original has a gap, the reconstruction is what the model expects."
+        if np.isnan(examples.rows).any():
+            caption += " Missing values of the original are predicted."
         if self.standardized:
-            words += f" Standardized within each series: {', '.join(self.standardized)}."
+            caption += f" Standardized within each series: {', '.join(self.standardized)}."
         grid = scrolling(headed(names, body), "charts")
         tones = legend([("faint", "original"), ("first", "reconstruction")])
         return [
-            captioned(tag("div", tones, grid), words),
+            captioned(tag("div", tones, grid), caption),
             captioned(
                 bars(self.names, self.errors),
-                "The mean squared error of each channel, prepared, the worst first.",
+                "MSE of each channel on prepared values, largest first.",
             ),
         ]
 
-    def walks(self, walks: Sequence[Walk]) -> list[Element]:
+    def interpolations(self, interpolations: Sequence[Interpolation]) -> list[Element]:
         """Return a chart for each step, of the channels that change most."""
-        words = (
-            "Straight lines between the codes of two windows, decoded step by step. The channels "
-            "are those that change most on the way."
-        )
-        grids = (scrolling(self._walk(walk), "charts") for walk in walks)
-        return [captioned(tag("div", *grids), words)]
+        caption = "Decoded interpolations between the codes of two windows"
+        if len(self.names) > MOST_INTERPOLATED:
+            caption += ", of the channels that change most"
+        grids = (scrolling(self._interpolation(line), "charts") for line in interpolations)
+        return [captioned(tag("div", *grids), caption + ".")]
 
     def samples(self, rows: Rows, decoded: Rows) -> list[Element]:
-        """Return charts of new windows, a row a channel."""
+        """Return charts of generated windows, a row for each channel."""
         body = []
         for j in self.channels:
             low, high = _range(rows[:, j])
@@ -92,26 +99,26 @@ class SeriesDisplay(Display):
                 for i, row in enumerate(rows[:, j])
             )
             body.append(self._line(j, low, high, charts))
-        words = f"Nobody has seen these: codes drawn by chance, decoded{self._which()}."
+        caption = f"Windows decoded from random codes{self._selection()}."
         heads = [f"sample {i}" for i in range(len(rows))]
-        return [captioned(scrolling(headed(heads, body), "charts"), words)]
+        return [captioned(scrolling(headed(heads, body), "charts"), caption)]
 
-    def _walk(self, walk: Walk) -> Element:
-        change = np.ptp(walk.decoded, axis=0).max(1)
-        lines = []
-        for j in np.sort(np.argsort(-change, kind="stable")[:MOST_WALKED]):
-            low, high = _range(walk.rows[:, j])
+    def _interpolation(self, line: Interpolation) -> Element:
+        change = np.ptp(line.decoded, axis=0).max(1)
+        body = []
+        for j in np.sort(np.argsort(-change, kind="stable")[:MOST_INTERPOLATED]):
+            low, high = _range(line.rows[:, j])
             charts = (
                 chart(
                     [("first", row)],
                     low,
                     high,
-                    f"{self.names[j]}, step {step} from {walk.start} to {walk.end}.",
+                    f"{self.names[j]}, step {step} from {line.start} to {line.end}.",
                 )
-                for step, row in enumerate(walk.rows[:, j])
+                for step, row in enumerate(line.rows[:, j])
             )
-            lines.append(self._line(j, low, high, charts))
-        return walk_table(walk.start, walk.end, lines)
+            body.append(self._line(j, low, high, charts))
+        return interpolation_table(line.start, line.end, body)
 
     def _line(self, channel: int, low: float, high: float, charts: Iterable[Element]) -> Element:
         name = self.names[channel]
@@ -119,12 +126,12 @@ class SeriesDisplay(Display):
         head = tag("th", tag("span", name, title=name), ends, scope="row")
         return tag("tr", head, *(tag("td", drawn) for drawn in charts))
 
-    def _which(self) -> str:
+    def _selection(self) -> str:
         if len(self.names) == len(self.channels):
             return ""
-        return f"; of {len(self.names)} channels, the {len(self.channels)} with most error"
+        return f", of the {len(self.channels)} of {len(self.names)} channels with the largest MSE"
 
 
 def _range(values: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the extremes of what is known."""
+    """Return the extremes of the values that are not missing."""
     return float(np.nanmin(values)), float(np.nanmax(values))

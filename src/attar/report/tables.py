@@ -1,52 +1,53 @@
-"""Tables in a report."""
+"""Tables on the page."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 from xml.etree.ElementTree import Element
 
 import numpy as np
-from numpy.typing import NDArray
 
 from attar.data.cells import Number
 from attar.data.columns.base import Column
 from attar.data.columns.numbers import IntegerColumn, NumberColumn
 from attar.data.kind import Rows
 from attar.data.table import MixedTable, Table
-from attar.report.display import Display, Shown, Walk, known_mean
+from attar.report.display import Display, Examples, Interpolation, nan_mean
 from attar.report.html import (
     MISSING,
     bars,
     captioned,
     head,
     headed,
+    interpolation_table,
     lines,
     number,
     runs,
     scrolling,
-    short_times,
     strip,
     tag,
     tint,
     toned,
-    walk_table,
 )
+from attar.report.selection import short_times
 
-UNSEEN = "never seen"
+MOST_COLUMNS = 8
+
+# A category without a text of its own.
+UNSEEN = "unseen"
 
 
 @dataclass(frozen=True)
 class Field(ABC):
-    """A column.
+    """A column of a table on the page.
 
     Attributes
     ----------
     name : str
     cells, features : slice
-        Where it lies in a raw row, and in a prepared one.
+        Its place in a raw row, and in a prepared one.
     """
 
     name: str
@@ -54,56 +55,59 @@ class Field(ABC):
     features: slice
 
     @abstractmethod
-    def said(self, rows: Rows) -> list[str]:
-        """Return what it is in raw rows (n, *cells), in words."""
+    def texts(self, rows: Rows) -> list[str]:
+        """Return the values of raw rows (n, *cells) as text."""
 
     @abstractmethod
-    def trend(self, prepared: Rows) -> Rows:
-        """Return what prepared rows (n, *shape) have in common with numbers: (n,)."""
+    def ordered(self, prepared: Rows) -> Rows:
+        """Return the prepared value (n,) of rows (n, *shape), 0 where values have no order."""
 
     @abstractmethod
-    def compared(self, rows: Rows, back: Rows, tints: Rows) -> list[Element]:
-        """Return a cell of originals over reconstructions for each raw row.
+    def compared(self, rows: Rows, reconstructed: Rows, tints: Rows) -> list[Element]:
+        """Return a cell with original and reconstruction for each raw row.
 
         Parameters
         ----------
-        rows, back : array (n, cells)
+        rows, reconstructed : array (n, cells)
         tints : array (n,)
-            How far the trend is off, from -1 to 1.
+            The residuals, scaled to -1 to 1.
         """
 
-    def walked(self, rows: Rows, tints: Rows) -> Element:
-        """Return the line of raw rows along a walk."""
-        texts = self.said(rows)
-        return strip(self.name, texts[0], texts[-1], tints)
+    @abstractmethod
+    def interpolated(self, rows: Rows, tints: Rows) -> Element:
+        """Return the row of the column in an interpolation."""
 
 
-class Numbers(Field):
+class NumberField(Field):
     """A column of numbers."""
 
-    def said(self, rows: Rows) -> list[str]:
+    def texts(self, rows: Rows) -> list[str]:
         """Return the numbers."""
         return [number(float(row[self.cells][0])) for row in rows]
 
-    def trend(self, prepared: Rows) -> Rows:
+    def ordered(self, prepared: Rows) -> Rows:
         """Return the numbers."""
         return prepared[:, self.features.start]
 
-    def compared(self, rows: Rows, back: Rows, tints: Rows) -> list[Element]:
-        """Return a third line with the difference, tinted."""
+    def compared(self, rows: Rows, reconstructed: Rows, tints: Rows) -> list[Element]:
+        """Add the difference, tinted."""
         place = self.cells.start
-        differences = back[:, place].astype(np.float64) - rows[:, place]
+        differences = reconstructed[:, place].astype(np.float64) - rows[:, place]
         return [
-            lines(row, again, tag("span", _signed(difference), class_="off", style=tint(strength)))
-            for row, again, difference, strength in zip(
-                self.said(rows), self.said(back), differences, tints, strict=True
+            lines(row, other, tag("span", _signed(difference), class_="differs", style=tint(tone)))
+            for row, other, difference, tone in zip(
+                self.texts(rows), self.texts(reconstructed), differences, tints, strict=True
             )
         ]
 
+    def interpolated(self, rows: Rows, tints: Rows) -> Element:
+        """Return a strip of tints."""
+        return strip(self.name, self.texts(rows), tints)
+
 
 @dataclass(frozen=True)
-class Texts(Field):
-    """A column that is shown as text.
+class TextField(Field):
+    """A column of values that are written as the user's own.
 
     Attributes
     ----------
@@ -112,14 +116,13 @@ class Texts(Field):
 
     column: Column
 
-    def said(self, rows: Rows) -> list[str]:
-        """Return the values as text; a level that was never seen has no text of its own."""
+    def written(self, rows: Rows) -> list[str]:
+        """Return the values as text; a category that is not in the training rows has none."""
         cells = np.asarray(rows[:, self.cells], np.float64)
         values = self.column.decode(cells).to_pylist()
-        unseen = ~np.isnan(cells[:, 0])
-        absent = (UNSEEN if level else MISSING for level in unseen)
+        absent = np.where(np.isnan(cells[:, 0]), MISSING, UNSEEN)
         return [
-            text if value is None else str(value)
+            str(text if value is None else value)
             for value, text in zip(values, absent, strict=True)
         ]
 
@@ -127,30 +130,28 @@ class Texts(Field):
     def style(self, strength: float) -> str:
         """Return the style of a reconstruction that differs."""
 
-    def compared(self, rows: Rows, back: Rows, tints: Rows) -> list[Element]:
+    def compared(self, rows: Rows, reconstructed: Rows, tints: Rows) -> list[Element]:
         """Tint reconstructions that differ."""
-        both = self.said(np.concatenate([rows, back]))
+        both = self.texts(np.concatenate([rows, reconstructed]))
         return [
-            lines(_whole(row), _whole(again, **self._marked(row, again, strength)))
-            for row, again, strength in zip(
-                both[: len(rows)], both[len(rows) :], tints, strict=True
-            )
+            lines(_titled(row), _titled(other, **self._marked(row, other, tone)))
+            for row, other, tone in zip(both[: len(rows)], both[len(rows) :], tints, strict=True)
         ]
 
-    def _marked(self, row: str, again: str, strength: float) -> dict[str, str]:
-        if again == row or row == MISSING:
+    def _marked(self, row: str, other: str, strength: float) -> dict[str, str]:
+        if other == row or row == MISSING:
             return {}
-        return {"class_": "off", "style": self.style(strength)}
+        return {"class_": "differs", "style": self.style(strength)}
 
 
-class Times(Texts):
-    """A column of dates or durations, which is earlier or later."""
+class TimeField(TextField):
+    """A column of dates or durations."""
 
-    def said(self, rows: Rows) -> list[str]:
-        """Return the times, no longer than they need to be."""
-        return short_times(super().said(rows))
+    def texts(self, rows: Rows) -> list[str]:
+        """Return the times, as short as possible."""
+        return short_times(self.written(rows))
 
-    def trend(self, prepared: Rows) -> Rows:
+    def ordered(self, prepared: Rows) -> Rows:
         """Return the time."""
         return prepared[:, self.features.start]
 
@@ -158,11 +159,19 @@ class Times(Texts):
         """Return red for later, blue for earlier."""
         return tint(strength)
 
+    def interpolated(self, rows: Rows, tints: Rows) -> Element:
+        """Return a strip of tints."""
+        return strip(self.name, self.texts(rows), tints)
 
-class Names(Texts):
-    """A column of levels, flags, or times of day, one of which is as near as another."""
 
-    def trend(self, prepared: Rows) -> Rows:
+class CategoryField(TextField):
+    """A column of categories, booleans, or times of day, which have no order."""
+
+    def texts(self, rows: Rows) -> list[str]:
+        """Return the names."""
+        return self.written(rows)
+
+    def ordered(self, prepared: Rows) -> Rows:
         """Return zeros."""
         return np.zeros(len(prepared))
 
@@ -170,16 +179,16 @@ class Names(Texts):
         """Return one tone for any other."""
         return toned("another", 0.7)
 
-    def walked(self, rows: Rows, tints: Rows) -> Element:
+    def interpolated(self, rows: Rows, tints: Rows) -> Element:
         """Return the runs of equal texts."""
-        return runs(self.name, self.said(rows))
+        return runs(self.name, self.texts(rows))
 
 
 def fields_of(kind: Table) -> list[Field]:
-    """Return the columns of a table that are learnt."""
+    """Return the columns of a table that the model reconstructs."""
     if not isinstance(kind, MixedTable):
         return [
-            Numbers(name, slice(i, i + 1), slice(i, i + 1))
+            NumberField(name, slice(i, i + 1), slice(i, i + 1))
             for i, name in enumerate(kind.feature_names())
         ]
     fields: list[Field] = []
@@ -195,12 +204,13 @@ def fields_of(kind: Table) -> list[Field]:
 
 def _field(column: Column, cells: slice, features: slice) -> Field:
     if isinstance(column, NumberColumn | IntegerColumn):
-        return Numbers(column.name, cells, features)
-    form = Times if isinstance(column.cells[0], Number) else Names
-    return form(column.name, cells, features, column)
+        return NumberField(column.name, cells, features)
+    if isinstance(column.cells[0], Number):
+        return TimeField(column.name, cells, features, column)
+    return CategoryField(column.name, cells, features, column)
 
 
-def _whole(text: str, **attributes: str) -> Element:
+def _titled(text: str, **attributes: str) -> Element:
     return tag("span", text, title=text, **attributes)
 
 
@@ -210,35 +220,32 @@ def _signed(difference: float) -> str:
     return ("+" if difference > 0 else "") + number(difference)
 
 
-MOST_COLUMNS = 8
-
-
 class TableDisplay(Display):
-    """Shows tables; of many columns, those with most error."""
+    """Rows of tables; of many columns, those with the largest errors."""
 
     compared, sampled = 6, 8
 
-    def __init__(self, kind: Table, shown: Shown) -> None:
+    def __init__(self, kind: Table, examples: Examples) -> None:
         self.kind = kind
         self.fields = fields_of(kind)
-        squares = np.square(shown.off)
-        self.errors = np.array([known_mean(squares[:, f.features], (0, 1)) for f in self.fields])
-        self.mean = known_mean(shown.prepared, 0)
-        self.variance = known_mean(np.square(shown.prepared - self.mean), 0)
+        squares = np.square(examples.residuals)
+        self.errors = np.array([nan_mean(squares[:, f.features], (0, 1)) for f in self.fields])
+        self.mean = nan_mean(examples.prepared, 0)
+        self.variance = nan_mean(np.square(examples.prepared - self.mean), 0)
         worst = np.argsort(-self.errors, kind="stable")
         self.columns = [self.fields[j] for j in np.sort(worst[:MOST_COLUMNS])]
 
     @property
-    def form(self) -> str:
+    def title(self) -> str:
         """The number of columns."""
         return f"rows of {len(self.fields)} column" + "s" * (len(self.fields) > 1)
 
-    def compare(self, shown: Shown, names: Sequence[str]) -> list[Element]:
-        """Return a table of originals over reconstructions, and the error of each column."""
-        own = self.kind.rows(self.kind.restore(shown.back))
-        tints = _strengths(self.columns, shown.off)
+    def reconstructions(self, examples: Examples, names: Sequence[str]) -> list[Element]:
+        """Return a table of originals above reconstructions, and the error of each column."""
+        reconstructed = self.kind.rows(self.kind.restore(examples.reconstructed))
+        tints = _tints(self.columns, examples.residuals)
         columns = [
-            field.compared(shown.rows, own, strengths)
+            field.compared(examples.rows, reconstructed, strengths)
             for field, strengths in zip(self.columns, tints, strict=True)
         ]
         body = [
@@ -246,79 +253,77 @@ class TableDisplay(Display):
             for name, *cells in zip(names, *columns, strict=True)
         ]
         table = headed((field.name for field in self.columns), body)
-        missing = bool(np.isnan(shown.rows).any())
+        missing = bool(np.isnan(examples.rows).any())
         return [
-            captioned(scrolling(table, "compared"), self._explained(missing)),
+            captioned(scrolling(table, "compared"), self._caption(missing)),
             captioned(
                 bars([field.name for field in self.fields], self.errors),
-                "The mean squared error of each column, prepared, the worst first.",
+                "MSE of each column on prepared values, largest first.",
             ),
         ]
 
-    def walks(self, walks: Sequence[Walk]) -> list[Element]:
-        """Return a line for each walk and column: a strip of tints, or names where they change."""
-        words = "Straight lines between the codes of two rows, decoded step by step"
-        if self._has(Numbers, Times):
-            words += ": red above the column’s mean, blue below"
-        if self._has(Names):
-            words += "; names stand where they are the likeliest"
-        words += ". The columns are those that change most on the way."
-        return [captioned(tag("div", *map(self._walk, walks), class_="heats"), words)]
+    def interpolations(self, interpolations: Sequence[Interpolation]) -> list[Element]:
+        """Return a row for each interpolation and column: tints of numbers, names of categories."""
+        caption = "Decoded interpolations between the codes of two rows"
+        if self._has(NumberField, TimeField):
+            caption += ", red above a column’s mean and blue below"
+        if self._has(CategoryField):
+            caption += ", with the most likely category at each step"
+        if len(self.fields) > MOST_COLUMNS:
+            caption += ", of the columns that change most"
+        tables = map(self._interpolation, interpolations)
+        return [captioned(tag("div", *tables, class_="heats"), caption + ".")]
 
     def samples(self, rows: Rows, decoded: Rows) -> list[Element]:
         """Return a table of samples."""
-        own = self.kind.rows(self.kind.restore(rows))
-        columns = [[tag("td", text) for text in field.said(own)] for field in self.columns]
+        raw = self.kind.rows(self.kind.restore(rows))
+        columns = [[tag("td", text) for text in field.texts(raw)] for field in self.columns]
         body = [
             tag("tr", head(f"sample {i}", "row"), *cells)
             for i, cells in enumerate(zip(*columns, strict=True))
         ]
         table = headed((field.name for field in self.columns), body)
-        words = f"Nobody has seen these: codes drawn by chance, decoded{self._which()}."
-        return [captioned(scrolling(table, "sampled"), words)]
+        caption = f"Rows decoded from random codes{self._selection()}."
+        return [captioned(scrolling(table, "sampled"), caption)]
 
-    def _walk(self, walk: Walk) -> Element:
-        change = np.square(np.ptp(walk.decoded, axis=0))
-        # Beside how much a column changes from row to row.
-        share = [
+    def _interpolation(self, line: Interpolation) -> Element:
+        change = np.square(np.ptp(line.decoded, axis=0))
+        # Relative to the variance of the column over all rows.
+        relative = [
             change[f.features].sum() / (self.variance[f.features].sum() or 1) for f in self.fields
         ]
-        places = np.sort(np.argsort(-np.array(share), kind="stable")[:MOST_COLUMNS])
+        places = np.sort(np.argsort(-np.array(relative), kind="stable")[:MOST_COLUMNS])
         fields = [self.fields[j] for j in places]
-        tints = _strengths(fields, walk.decoded - self.mean)
-        rows = self.kind.rows(self.kind.restore(walk.rows))
-        return walk_table(
-            walk.start,
-            walk.end,
-            (field.walked(rows, strengths) for field, strengths in zip(fields, tints, strict=True)),
-        )
+        tints = _tints(fields, line.decoded - self.mean)
+        rows = self.kind.rows(self.kind.restore(line.rows))
+        body = (field.interpolated(rows, tint) for field, tint in zip(fields, tints, strict=True))
+        return interpolation_table(line.start, line.end, body)
 
-    def _explained(self, missing: bool) -> str:
-        words = (
-            "Originals over reconstructions, from the row that comes back best (top) to the one "
-            f"that comes back worst{self._which()}."
+    def _caption(self, missing: bool) -> str:
+        caption = (
+            "Originals above reconstructions, from the lowest error (top) to the highest"
+            f"{self._selection()}."
         )
-        if self._has(Numbers):
-            words += " Differences are red where the reconstruction is too large and blue where it "
-            words += "is too small."
-        if self._has(Times):
-            words += " A time is red where it is too late and blue where it is too early."
-        if self._has(Names):
-            words += " Amber is another value than the original."
-        return words + " A dash is a missing value, over what the model expects." * missing
+        if self._has(NumberField):
+            caption += " Differences are red where the reconstruction is too large and blue where "
+            caption += "it is too small."
+        if self._has(TimeField):
+            caption += " A time is red where it is too late and blue where it is too early."
+        if self._has(CategoryField):
+            caption += " Wrong categories are amber."
+        return caption + " A dash is a missing value, above its prediction." * missing
 
-    def _has(self, *types: type[Field]) -> bool:
+    def _has(self, *types: type[object]) -> bool:
         return any(isinstance(field, types) for field in self.columns)
 
-    def _which(self) -> str:
-        hidden = len(self.fields) - len(self.columns)
-        if not hidden:
+    def _selection(self) -> str:
+        if len(self.fields) == len(self.columns):
             return ""
-        return f"; of {len(self.fields)} columns, the {len(self.columns)} with most error"
+        return f", of the {len(self.columns)} of {len(self.fields)} columns with the largest MSE"
 
 
-def _strengths(fields: Sequence[Field], prepared: Rows) -> list[NDArray[Any]]:
-    """Return the trends of fields, from -1 to 1 among all of them: (n,) for each."""
-    trends = [np.nan_to_num(field.trend(prepared)) for field in fields]
-    most = max(float(np.abs(trend).max()) for trend in trends) or 1.0
-    return [trend / most for trend in trends]
+def _tints(fields: Sequence[Field], prepared: Rows) -> list[Rows]:
+    """Return the ordered values of fields, scaled to -1 to 1 over all of them: (n,) for each."""
+    values = [np.nan_to_num(field.ordered(prepared)) for field in fields]
+    most = max(float(np.abs(column).max()) for column in values) or 1.0
+    return [column / most for column in values]
