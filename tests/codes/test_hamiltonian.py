@@ -9,7 +9,7 @@ from attar.codes import Gaussian, Hamiltonian
 from attar.codes.hamiltonian import EuclideanKinetics
 from attar.errors import SettingError
 
-DOUBLE = torch.float64
+DOUBLE, KINETICS = torch.float64, EuclideanKinetics()
 # A linear Gaussian model of two latent dimensions: x = W z + 0.5 ε.
 WEIGHT = torch.tensor([[1.0, 0.4], [-0.3, 0.8], [0.5, 0.5]], dtype=DOUBLE)
 ROW = torch.tensor([0.7, -0.4, 1.1], dtype=DOUBLE)
@@ -40,7 +40,7 @@ def moved(z, momentum, steps, size):
 
     force, size = gradient(z), torch.as_tensor(size, dtype=DOUBLE)
     for _ in range(steps):
-        z, momentum, force = EuclideanKinetics().leap(z, momentum, force, gradient, size)
+        z, momentum, force = KINETICS.leap(z, momentum, force, gradient, size)
     return z, momentum
 
 
@@ -70,7 +70,7 @@ def test_the_flow_preserves_volume_at_any_tempering(tempering):
 
     def flow(state):
         z, momentum = state.reshape(2, 1, 1, 2)
-        return torch.cat(code.flow(z, momentum, log_likelihood, EuclideanKinetics())).flatten()
+        return torch.cat(code.flow(z, momentum, log_likelihood, KINETICS)).flatten()
 
     jacobian = torch.autograd.functional.jacobian(flow, torch.randn(4, dtype=DOUBLE))
     assert torch.linalg.det(jacobian).item() == pytest.approx(1, abs=1e-12)
@@ -91,15 +91,13 @@ def test_momentum_is_tempered_as_in_the_paper(steps):
     for before, after in pairwise(roots):
         z, momentum = moved(z, momentum, 1, size)
         momentum = momentum * before / after
-    torch.testing.assert_close(
-        code.flow(*start, log_likelihood, EuclideanKinetics()), (z, momentum)
-    )
+    torch.testing.assert_close(code.flow(*start, log_likelihood, KINETICS), (z, momentum))
 
 
 def test_step_sizes_start_at_a_fifth_of_the_max_step_size():
     code, start = module(steps=1, max_step_size=0.5), torch.randn(2, 1, 5, 2, dtype=DOUBLE)
     torch.testing.assert_close(
-        code.flow(*start, log_likelihood, EuclideanKinetics())[0],
+        code.flow(*start, log_likelihood, KINETICS)[0],
         moved(start[0], 2 * start[1], 1, 0.1)[0],
     )
 
