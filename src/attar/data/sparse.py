@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from scipy import sparse
 from torch import Tensor
 
 from attar.data.batches import Holding
-from attar.data.kind import Kind, Portion, Rows, back_to, require_finite
+from attar.data.kind import Json, Kind, Portion, Rows, back_to, require_finite
 from attar.data.preparation import Preparation
 from attar.data.scaling import Scaling, Unscaled
 from attar.data.stream import Sample
@@ -31,21 +31,21 @@ class Sparse(Kind):
     Parameters
     ----------
     width : int
-        How many columns it has.
+        The number of columns.
     dtype : str
-    layout : str
-        SciPy's name of its format: ``"csr"``, ``"csc"``, ``"coo"``, ...
+    format : str
+        SciPy's name of its storage: ``"csr"``, ``"csc"``, ``"coo"``, ...
     array : bool
         Whether it is one of SciPy's sparse arrays, or of its older sparse matrices.
-    least : float
-        The smallest absolute value stored: what comes back below half of it is zero.
+    smallest : float
+        The smallest absolute value stored: reconstructions below half of it are zero.
     """
 
     width: int
     dtype: str
-    layout: str
+    format: str
     array: bool
-    least: float
+    smallest: float
 
     name = "sparse"
 
@@ -55,7 +55,7 @@ class Sparse(Kind):
         return (self.width,)
 
     @classmethod
-    def of(cls, pieces: Iterable[Any]) -> tuple[Self, Summary]:
+    def of(cls, pieces: Iterable[object]) -> tuple[Self, Summary]:
         """Return the form and the summary of a sparse matrix; its stored values are one column."""
         (matrix,) = pieces
         rows = _csr(matrix)
@@ -64,7 +64,7 @@ class Sparse(Kind):
         kind = cls(
             rows.shape[1],
             str(rows.dtype),
-            matrix.format,
+            getattr(matrix, "format", "csr"),
             isinstance(matrix, sparse.sparray),
             float(stored.min()) if len(stored) else 0.0,
         )
@@ -75,15 +75,15 @@ class Sparse(Kind):
 
     @property
     def portions(self) -> list[Portion]:
-        """The values stored, which are all alike."""
+        """The stored values, all of them one part."""
         return [Portion("values stored", self.dtype, slice(0, 1))]
 
     def accepts(self, other: type[Kind]) -> bool:
         """Return whether it is a matrix, sparse or dense."""
         return other.name in ("sparse", "table")
 
-    def rows(self, data: Any) -> Any:
-        """Return the matrix by rows (SciPy's CSR); a dense one too."""
+    def rows(self, data: object) -> sparse.csr_array:
+        """Return a sparse or dense matrix in SciPy's CSR format."""
         rows = _csr(data)
         if rows.shape[1] != self.width:
             raise DataError(
@@ -94,25 +94,25 @@ class Sparse(Kind):
             raise DataError("The sparse matrix has missing values (NaN): leave them out of it.")
         return rows
 
-    def restore(self, rows: Any, passthrough: Any = None) -> Any:
+    def restore(self, rows: sparse.csr_array, passthrough: object = None) -> sparse.sparray:
         """Return sparse rows as a sparse matrix of the user's own format and dtype."""
-        form = sparse.csr_array if self.array else sparse.csr_matrix
-        return form(rows).astype(self.dtype).asformat(self.layout)
+        matrix = sparse.csr_array if self.array else sparse.csr_matrix
+        return matrix(rows).astype(self.dtype).asformat(self.format)
 
-    def thinned(self, rows: Rows) -> Any:
-        """Return dense rows (n, width) as sparse ones, counts rounded to whole numbers."""
-        kept = np.where(np.abs(rows) >= self.least / 2, rows, 0)
+    def sparsified(self, rows: Rows) -> sparse.csr_array:
+        """Return dense rows (n, width) as sparse ones, counts rounded to integers."""
+        kept = np.where(np.abs(rows) >= self.smallest / 2, rows, 0)
         return sparse.csr_array(back_to(np.dtype(self.dtype), kept))
 
-    def joined(self, parts: Sequence[Any]) -> Any:
-        """Return sparse matrices under each other."""
-        return sparse.vstack(parts, format=self.layout)
+    def joined(self, parts: Sequence[sparse.sparray]) -> sparse.sparray:
+        """Return sparse matrices concatenated."""
+        return sparse.vstack(parts, format=self.format)
 
     def scaling(self, summary: Summary) -> Scaling:
         """Return none: what is zero stays zero."""
         return Unscaled()
 
-    def columns(self, rows: Any) -> Rows:
+    def columns(self, rows: sparse.csr_array) -> Rows:
         """Return the stored values as one column."""
         values: Rows = rows.data if sparse.issparse(rows) else rows
         return values.reshape(-1, 1)
@@ -125,27 +125,27 @@ class Sparse(Kind):
         """Return x0, x1, ..."""
         return [f"x{j}" for j in range(self.width)]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """Return the form as plain JSON data."""
         return vars(self)
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Self:
-        """Return the form that :meth:`to_json` wrote down."""
+    def from_json(cls, data: Json) -> Self:
+        """Return the form that :meth:`to_json` described."""
         return cls(**data)
 
 
 @dataclass(frozen=True)
 class SparseHeld(Holding):
-    """A sparse matrix, held as it is.
+    """A sparse matrix, held in memory.
 
     Attributes
     ----------
-    rows : sparse matrix (n, width)
+    rows : CSR matrix (n, width)
     device : torch.device
     """
 
-    rows: Any
+    rows: sparse.csr_array
     device: torch.device
 
     def batch(self, rows: Tensor) -> Batch:
@@ -159,53 +159,60 @@ class SparsePreparation(Preparation):
 
     kind: Sparse
 
-    def prepare(self, rows: Any, dtype: torch.dtype = torch.float32) -> Tensor:
+    def prepare(self, rows: sparse.csr_array, dtype: torch.dtype = torch.float32) -> Tensor:
         """Return some rows (n, width) as a dense tensor."""
         return as_tensor(rows.toarray()).to(dtype)
 
-    def batch(self, rows: Any, dtype: torch.dtype, device: torch.device) -> Batch:
+    def batch(self, rows: sparse.csr_array, dtype: torch.dtype, device: torch.device) -> Batch:
         """Return rows as a batch: sparse to the encoder, dense as a target."""
         return sparse_batch(rows, dtype, device)
 
-    def inputs(self, rows: Any, dtype: torch.dtype, device: torch.device) -> Batch:
+    def inputs(self, rows: sparse.csr_array, dtype: torch.dtype, device: torch.device) -> Batch:
         """Return rows as a batch that is sparse throughout."""
         values = sparse_tensor(rows, dtype).to(device)
         return Batch(values, values)
 
-    def raw(self, prepared: Tensor) -> Any:
+    def raw(self, prepared: Tensor) -> sparse.csr_array:
         """Return prepared values (n, width) as sparse rows."""
-        return self.kind.thinned(prepared.double().numpy())
+        return self.kind.sparsified(prepared.double().numpy())
 
-    def stacked(self, parts: Sequence[Any]) -> Any:
-        """Return sparse rows under each other."""
+    def stacked(self, parts: Sequence[sparse.csr_array]) -> sparse.csr_array:
+        """Return sparse rows concatenated."""
         return sparse.vstack(parts, format="csr")
 
-    def hold(self, rows: Any, device: torch.device, hidden: float = 0.0) -> SparseHeld:
+    def hold(self, rows: sparse.csr_array, device: torch.device, hidden: float = 0.0) -> SparseHeld:
         """Return rows held in memory, sparse."""
         return SparseHeld(rows.astype(np.float32), device)
 
 
-def sparse_batch(rows: Any, dtype: torch.dtype, device: torch.device) -> Batch:
+def sparse_batch(rows: sparse.csr_array, dtype: torch.dtype, device: torch.device) -> Batch:
     """Return sparse rows (n, width) as a batch: sparse to the encoder, dense as a target."""
     target = as_tensor(rows.astype(NUMPY[dtype]).toarray())
     return Batch(sparse_tensor(rows, dtype).to(device), target.to(device))
 
 
-def sparse_tensor(rows: Any, dtype: torch.dtype) -> Tensor:
-    """Return sparse rows (n, width) as a sparse tensor."""
-    places = rows.tocoo()
-    indices = np.stack([places.row, places.col]).astype(np.int64)
+def sparse_tensor(rows: sparse.csr_array, dtype: torch.dtype) -> Tensor:
+    """Return sparse rows (n, width) as a sparse tensor.
+
+    Examples
+    --------
+    >>> sparse_tensor(sparse.csr_array([[0, 2], [3, 0]]), torch.float32).to_dense()
+    tensor([[0., 2.],
+            [3., 0.]])
+    """
+    entries = rows.tocoo()
+    indices = np.stack([entries.row, entries.col]).astype(np.int64)
     return torch.sparse_coo_tensor(
         as_tensor(indices),
-        as_tensor(places.data).to(dtype),
+        as_tensor(entries.data).to(dtype),
         rows.shape,
         is_coalesced=True,
         check_invariants=False,
     )
 
 
-def _csr(data: Any) -> Any:
-    rows = sparse.csr_array(data) if not sparse.issparse(data) else data.tocsr()
+def _csr(data: object) -> sparse.csr_array:
+    rows = data.tocsr() if hasattr(data, "tocsr") else sparse.csr_array(data)
     if rows.dtype.kind not in "buif":
         raise DataError(f"The sparse matrix holds {rows.dtype} values where real numbers belong.")
     require_finite(rows.data[:, None], lambda _: "The sparse matrix")
