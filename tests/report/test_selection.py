@@ -1,4 +1,4 @@
-"""What is shown of many rows."""
+"""Which rows the page shows, and their names and colours."""
 
 import numpy as np
 import pandas as pd
@@ -7,8 +7,14 @@ from sklearn.decomposition import PCA
 
 from attar.data import training_data
 from attar.data.stream import Stream
-from attar.report.html import by_label, short_times
-from attar.report.selection import called, drawn, plane, walk_ends
+from attar.report.selection import (
+    by_label,
+    interpolation_ends,
+    plane,
+    row_names,
+    sample_rows,
+    short_times,
+)
 
 
 class Pieces(Stream):
@@ -26,32 +32,32 @@ class Pieces(Stream):
         return "pieces"
 
 
-def test_few_rows_are_drawn_all(table_model, table):
-    rows, places = drawn(table_model._fitted.predictor.preparation, Pieces(table, 7))
+def test_few_rows_are_all_selected(table_model, table):
+    rows, places = sample_rows(table_model._fitted.predictor.preparation, Pieces(table, 7))
     assert places.tolist() == list(range(len(table)))
     assert np.array_equal(rows, table.to_numpy())
 
 
 @pytest.mark.parametrize("size", [9, 60])
-def test_of_many_rows_a_sample_is_drawn_whatever_the_pieces(monkeypatch, table_model, table, size):
+def test_the_sample_of_many_rows_does_not_depend_on_pieces(monkeypatch, table_model, table, size):
     monkeypatch.setattr(training_data, "MOST_ROWS", 10)
-    rows, places = drawn(table_model._fitted.predictor.preparation, Pieces(table, size))
-    _, again = drawn(table_model._fitted.predictor.preparation, Pieces(table, 11))
+    rows, places = sample_rows(table_model._fitted.predictor.preparation, Pieces(table, size))
+    _, again = sample_rows(table_model._fitted.predictor.preparation, Pieces(table, 11))
     assert len(set(places)) == 10
     assert places.tolist() == sorted(places) == again.tolist()
     assert np.array_equal(rows, table.to_numpy()[places])
 
 
-def test_rows_are_called_by_what_they_are_of():
+def test_names_of_rows():
     starts = pd.to_datetime(["2024-01-01", "2024-01-02", "2024-01-03"])
     index = pd.DataFrame({"start": starts, "end": starts})
     places = np.array([0, 2])
-    assert called(None, np.array([0, 1234])) == ["row 0", "row 1,234"]
-    assert called(index, places) == ["2024-01-01", "2024-01-03"]
+    assert row_names(None, np.array([0, 1234])) == ["row 0", "row 1,234"]
+    assert row_names(index, places) == ["2024-01-01", "2024-01-03"]
     index.insert(0, "shop", ["a", "a", "b"])
-    assert called(index, places) == ["a, 2024-01-01", "b, 2024-01-03"]
+    assert row_names(index, places) == ["a, 2024-01-01", "b, 2024-01-03"]
     whole = pd.DataFrame({"series": [0, 1, 2], "start": 0, "end": 5})
-    assert called(whole, places) == ["series 0", "series 2"]
+    assert row_names(whole, places) == ["series 0", "series 2"]
 
 
 @pytest.mark.parametrize(
@@ -65,11 +71,11 @@ def test_rows_are_called_by_what_they_are_of():
         (["12", "start"], None),
     ],
 )
-def test_times_are_as_long_as_they_need_to_be(long, short):
+def test_times_are_as_short_as_possible(long, short):
     assert short_times(long) == (short or long)
 
 
-def test_the_plane_is_that_of_principal_components():
+def test_the_plane_is_that_of_two_principal_components():
     codes = np.random.default_rng(0).normal(size=(50, 6)) * [1, 5, 1, 3, 1, 1]
     points, x, _ = plane(codes)
     pca = PCA(2).fit(codes)
@@ -77,23 +83,23 @@ def test_the_plane_is_that_of_principal_components():
     assert f"{pca.explained_variance_ratio_[0]:.0%}" in x
 
 
-def test_codes_of_two_numbers_are_shown_as_they_are():
+def test_codes_of_two_dimensions_are_unchanged():
     codes = np.random.default_rng(0).normal(size=(5, 2))
     assert plane(codes)[0] is codes
 
 
-def test_walks_join_different_groups_while_there_are_some():
+def test_interpolations_join_different_groups_where_there_are_some():
     groups = np.array([0] * 17 + [1] * 3)
-    ends = walk_ends(groups, np.arange(20.0), 4)
+    ends = interpolation_ends(groups, np.arange(20.0), 4)
     assert len(ends) == 3
     assert all(groups[a] != groups[b] for a, b in ends)
 
 
-def test_walks_within_one_group_are_long():
+def test_interpolations_within_one_group_are_long():
     along = np.random.default_rng(0).permutation(20).astype(float)
-    ends = walk_ends(np.zeros(20, int), along, 4)
+    ends = interpolation_ends(np.zeros(20, int), along, 4)
     assert [along[b] - along[a] for a, b in ends] == [10] * 4
-    assert walk_ends(np.zeros(1, int), along[:1], 4) == []
+    assert interpolation_ends(np.zeros(1, int), along[:1], 4) == []
 
 
 def test_few_labels_are_categories():
@@ -103,15 +109,15 @@ def test_few_labels_are_categories():
     assert by_label(np.array([2.0, 10.0, 2.0])).meanings == ["2", "10"]
 
 
-def test_many_numbers_are_a_scale():
+def test_many_values_are_a_scale():
     colouring = by_label(np.array([*range(70), np.nan]))
     assert not colouring.categorical
     assert colouring.groups[:70].tolist() == sorted(colouring.groups[:70].tolist())
     assert colouring.meanings[0] == "0 to 9.86"
-    assert colouring.legend[colouring.groups[70]] == ("other", "no number")
+    assert colouring.legend[colouring.groups[70]] == ("other", "not a number")
 
 
-def test_of_many_words_the_most_frequent_have_colours():
+def test_of_many_labels_the_most_frequent_have_colours():
     words = [f"w{i:02}" for i in range(20) for _ in range(i + 1)]
     colouring = by_label(np.array(words))
     assert colouring.meanings == [f"w{i:02}" for i in range(19, 10, -1)] + ["other"]

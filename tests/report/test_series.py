@@ -1,4 +1,4 @@
-"""Charts of series hold the points of the windows."""
+"""Charts of series have the points of the windows."""
 
 import re
 
@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 
 import attar
-from attar.report.svg import HEIGHT, MOST_POINTS, ROOM, WIDTH, chart
 
 
 def lines(figure):
@@ -16,29 +15,6 @@ def lines(figure):
 
 def heights(path):
     return np.array([float(place.split()[1]) for place in re.findall(r"[\d.]+ [\d.]+", path)])
-
-
-def test_a_line_goes_from_corner_to_corner():
-    (path,) = lines(chart([("first", np.array([0.0, 1.0, 2.0]))], 0, 2, "words")).values()
-    assert path == (
-        f"M{ROOM:.1f} {HEIGHT - ROOM:.1f}L{WIDTH / 2:.1f} {HEIGHT / 2:.1f}"
-        f"L{WIDTH - ROOM:.1f} {ROOM:.1f}"
-    )
-
-
-def test_a_gap_is_a_gap_and_a_lonely_point_a_dot():
-    values = np.array([0, 1, np.nan, 1, np.nan, 0, 0])
-    (path,) = lines(chart([("first", values)], 0, 1, "words")).values()
-    assert re.sub(r"[\d. ]+", "", path.replace("h0", "o")) == "MLMoML"
-
-
-def test_of_many_points_no_peak_is_lost():
-    values = np.zeros(10_000)
-    values[777] = 1
-    (path,) = lines(chart([("first", values)], 0, 1, "words")).values()
-    assert len(heights(path)) == MOST_POINTS
-    assert heights(path).min() == ROOM
-    assert (heights(path) == ROOM).sum() == 1
 
 
 @pytest.fixture(scope="module")
@@ -66,11 +42,11 @@ def grids(tree):
     return [e for e in tree.iter("div") if e.get("class") == "scrolling charts"]
 
 
-def test_windows_are_called_by_their_start_and_drawn_true(tree, model, frame):
+def test_windows_are_named_by_their_start_and_drawn_correctly(tree, model, frame):
     kind = model._fitted.kind
     rows, index = kind.rows(frame), kind.index(frame)
     predictor = model._fitted.predictor
-    back = predictor.preparation.raw(predictor.decode(predictor.encode(rows)))
+    reconstructed = predictor.preparation.raw(predictor.decode(predictor.encode(rows)))
     starts = {str(start)[:16]: i for i, start in enumerate(index["start"])}
     head, *body = grids(tree)[0].find("table").findall("tr")
     names = [th[0].text for th in head.findall("th")]
@@ -87,36 +63,36 @@ def test_windows_are_called_by_their_start_and_drawn_true(tree, model, frame):
             drawn = lines(cell)
             known = ~np.isnan(rows[window, channel])
             both = [(drawn["faint"], rows[window, channel][known])]
-            both.append((drawn["first"], back[window, channel]))
+            both.append((drawn["first"], reconstructed[window, channel]))
             for path, values in both:
                 assert np.corrcoef(heights(path), values)[0, 1] < -0.99
                 assert len(heights(path)) == len(values)
 
 
-def test_gaps_are_explained_where_they_are(tree, frame, page, fitted):
-    assert "has a gap" in "".join(tree.itertext())
+def test_missing_values_are_explained_where_there_are_any(tree, frame, page, fitted):
+    assert "are predicted" in "".join(tree.itertext())
     whole = attar.Series(frame[["date", "load"]], time="date", window=24)
     other = page(fitted(whole, code_size=2), whole)
-    assert "has a gap" not in "".join(other.itertext())
-    assert other.find(".//h1").text == "windows of 24 steps in 2 numbers"
+    assert "are predicted" not in "".join(other.itertext())
+    assert other.find(".//h1").text == "windows of 24 steps in 2 latent dimensions"
 
 
-def test_a_walk_begins_and_ends_at_the_reconstructions(tree, model, frame):
+def test_an_interpolation_starts_and_ends_at_the_reconstructions(tree, model, frame):
     kind, predictor = model._fitted.kind, model._fitted.predictor
     rows = kind.rows(frame)
-    back = predictor.preparation.raw(predictor.decode(predictor.encode(rows)))
+    reconstructed = predictor.preparation.raw(predictor.decode(predictor.encode(rows)))
     starts = {str(start)[:16]: i for i, start in enumerate(kind.index(frame)["start"])}
-    walks = [e for e in tree.iter("table") if e.get("class") == "walk"]
-    assert len(walks) == 4
-    for walk in walks:
-        ends = [starts[name] for name in walk.find("caption").text.split(" → ")]
-        for tr in walk.findall("tr"):
+    tables = [e for e in tree.iter("table") if e.get("class") == "interpolation"]
+    assert len(tables) == 4
+    for table in tables:
+        ends = [starts[name] for name in table.find("caption").text.split(" → ")]
+        for tr in table.findall("tr"):
             channel = ["load", "heat"].index(tr.find("th")[0].text)
             steps = tr.findall("td")
             assert len(steps) == 8
             for place, step in zip(ends, (steps[0], steps[-1]), strict=True):
                 drawn = heights(lines(step)["first"])
-                assert np.corrcoef(drawn, back[place, channel])[0, 1] < -0.99
+                assert np.corrcoef(drawn, reconstructed[place, channel])[0, 1] < -0.99
 
 
 def test_samples_are_windows(tree):
@@ -127,7 +103,7 @@ def test_samples_are_windows(tree):
         assert all(len(heights(lines(cell)["first"])) == 24 for cell in tr.findall("td"))
 
 
-def test_of_many_channels_those_with_most_error_are_shown(page, fitted):
+def test_of_many_channels_those_with_the_largest_errors_are_drawn(page, fitted):
     series = np.random.default_rng(0).normal(size=(40, 10, 12)).cumsum(1)
     model = fitted(attar.Series(series), code_size=2)
     tree = page(model, attar.Series(series))

@@ -1,4 +1,4 @@
-"""The page holds the truth, holds all of it, and holds it safely."""
+"""The page is correct, complete and safe."""
 
 import os
 import re
@@ -9,19 +9,18 @@ import pytest
 
 from attar import AttarWarning, DataError, FileError
 from attar.data.stream import Stream
-from attar.report import page as report_page
-from attar.report import write_report
+from attar.report import sections, write_report
 
 
 def words(element):
     return "".join(element.itertext())
 
 
-def test_figures_are_those_of_evaluate(table_page, table_model, table):
-    shown = [float(e.get("value")) for e in table_page.iter("data")]
+def test_metrics_are_those_of_evaluate(table_page, table_model, table):
+    values = [float(e.get("value")) for e in table_page.iter("data")]
     metrics = table_model.evaluate(table)
     for name in ("error", "pca_error", "error_to_pca", "explained_variance", "distortion"):
-        assert metrics[name] in shown
+        assert metrics[name] in values
 
 
 def test_diagnosis_and_choices_are_the_estimators(table_page, table_model):
@@ -33,7 +32,7 @@ def test_diagnosis_and_choices_are_the_estimators(table_page, table_model):
         assert choice.reason in text
 
 
-def test_what_users_wrote_is_never_markup(tmp_path, table_model, table):
+def test_the_users_texts_are_never_markup(tmp_path, table_model, table):
     labels = np.array(['<img src="x">', "</figure>"] * 30)
     path = tmp_path / "page.html"
     write_report(table_model, table, path, labels)
@@ -70,7 +69,7 @@ def test_equal_models_give_equal_bytes(request, tmp_path, kind):
     assert (tmp_path / "one.html").read_bytes() == (tmp_path / "two.html").read_bytes()
 
 
-def test_a_bad_place_is_one_sentence_and_no_file(tmp_path, table_model, table):
+def test_a_path_that_cannot_be_written_leaves_no_file(tmp_path, table_model, table):
     with pytest.raises(FileError, match=r"cannot be written: .*\.$"):
         write_report(table_model, table, tmp_path / "absent" / "page.html")
     assert os.listdir(tmp_path) == []
@@ -85,12 +84,41 @@ def test_an_old_page_survives_bad_labels(tmp_path, table_model, table):
     assert os.listdir(tmp_path) == ["page.html"]
 
 
+def test_headings_are_those_of_the_field(table_page):
+    assert [words(heading) for heading in table_page.iter("h2")] == [
+        "Diagnostics",
+        "Reconstructions",
+        "Latent space",
+        "Importance of each latent dimension",
+        "Comparison with PCA",
+        "Loss curves",
+        "Latent interpolation",
+        "Generated samples",
+        "Settings chosen from the data",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("scaling", "label"),
+    [
+        ("auto", "MSE on standardized values"),
+        ("standard", "MSE on standardized values"),
+        ("min-max", "MSE on prepared values"),
+    ],
+)
+def test_the_mse_is_labelled_by_the_scaling(page, fitted, table, scaling, label):
+    model = fitted(table, code_size=2, epochs=1, scaling=scaling)
+    labels = [words(dt) for dt in page(model, table).iter("dt")]
+    assert labels[0] == label
+    assert labels[-1] == "reconstruction NLL, nats per row"
+
+
 def test_data_of_another_form_is_refused(tmp_path, table_model, images):
     with pytest.raises(DataError, match="fitted on table"):
         write_report(table_model, images, tmp_path / "page.html")
 
 
-def test_every_picture_and_figure_has_words(image_page):
+def test_every_picture_and_figure_has_a_description(image_page):
     assert all(image.get("alt") for image in image_page.iter("img"))
     drawn = [svg for svg in image_page.iter("svg") if svg.get("role") == "img"]
     assert len(drawn) == 4
@@ -107,10 +135,10 @@ def test_labels_of_a_data_set_by_name_are_used(page, fitted):
     assert [str(i) for i in range(10)] in legends
 
 
-def test_an_ordered_code_is_drawn_at_every_size(page, fitted, table):
+def test_an_ordered_code_is_plotted_at_every_size(page, fitted, table):
     model = fitted(table, recipe="ordered", code_size=3)
     tree = page(model, table)
-    assert "first k numbers had the error" in words(tree)
+    assert "MSE with its first k dimensions" in words(tree)
     (figure,) = [e for e in tree.iter("svg") if "PCA's falls" in (e.get("aria-label") or "")]
     (line,) = [e for e in figure.iter("path") if e.get("class") == "line first"]
     assert line.get("d").count("L") == 3
@@ -127,15 +155,17 @@ def test_a_stream_has_the_page_of_its_rows(page, fitted, table):
     one, two = page(model, table), page(model, Pieces())
     metrics = [[float(e.get("value")) for e in tree.iter("data")] for tree in (one, two)]
     assert metrics[1] == pytest.approx(metrics[0], rel=1e-5)
-    shown = [[words(td) for td in tree.iter("td")] for tree in (one, two)]
-    assert shown[0] == shown[1]
+    cells = [[words(td) for td in tree.iter("td")] for tree in (one, two)]
+    assert cells[0] == cells[1]
 
 
-def test_of_many_rows_some_are_shown_and_all_are_measured(monkeypatch, page, table_model, table):
-    monkeypatch.setattr(report_page, "MOST_SHOWN", 20)
+def test_of_many_rows_a_sample_is_plotted_and_all_are_evaluated(
+    monkeypatch, page, table_model, table
+):
+    monkeypatch.setattr(sections, "MOST_POINTS", 20)
     tree = page(table_model, table, [f"label {i}" for i in range(60)])
     assert "report on 60 rows" in words(tree)
-    assert "one of 20 rows" in words(tree)
+    assert "The codes of 20 rows" in words(tree)
     metrics = table_model.evaluate(table)
     assert metrics["error"] in [float(e.get("value")) for e in tree.iter("data")]
 
@@ -149,7 +179,7 @@ def test_infinities_may_be_missing_in_the_page_too(page, fitted, table):
     assert "report on 60 rows" in words(tree)
 
 
-def test_no_coordinate_is_nonsense(table_page):
+def test_coordinates_are_finite(table_page):
     for element in table_page.iter():
         assert not any(re.search(r"\b(nan|inf)\b", value) for value in element.attrib.values())
 
@@ -179,7 +209,7 @@ def test_unusual_data_has_a_page_too(page, fitted, data, settings, rows):
     model = fitted(data, **settings)
     tree = page(model, data[:rows])
     headings = [words(h) for h in tree.iter("h2")]
-    assert ("Walks between two codes" in headings) == (rows != 1)
+    assert ("Latent interpolation" in headings) == (rows != 1)
     for element in tree.iter():
         assert not any(
             re.search(r"\b(nan|inf)\b", v) for k, v in element.attrib.items() if k != "value"

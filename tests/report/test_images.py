@@ -1,4 +1,4 @@
-"""Pictures hold the pixels of the data."""
+"""Pictures have the pixels of the data."""
 
 import base64
 import io
@@ -15,26 +15,26 @@ def pixels(image):
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(code))))
 
 
-def with_words(tree, ending):
+def described(tree, ending):
     return {e.get("alt"): pixels(e) for e in tree.iter("img") if e.get("alt").endswith(ending)}
 
 
 def test_originals_and_reconstructions_are_their_pixels(image_page, image_model, images):
     assert (images.min(), images.max()) == (0, 255)
-    back = image_model.reconstruct(images)
-    originals = with_words(image_page, "original")
+    reconstructed = image_model.reconstruct(images)
+    originals = described(image_page, "original")
     assert len(originals) == 12
-    for words, shown in originals.items():
+    for words, found in originals.items():
         row = int(words.removeprefix("row ").removesuffix(", original"))
-        assert np.array_equal(shown, images[row])
-        again = with_words(image_page, f"row {row}, reconstructed").popitem()[1]
-        assert np.array_equal(again, back[row])
+        assert np.array_equal(found, images[row])
+        other = described(image_page, f"row {row}, reconstructed").popitem()[1]
+        assert np.array_equal(other, reconstructed[row])
 
 
 def test_rows_go_from_best_to_worst(page, fitted):
     images = np.random.default_rng(0).random((40, 6, 5))
     model = fitted(images, code_size=3)
-    places = [w.split(",")[0] for w in with_words(page(model, images), "original")]
+    places = [w.split(",")[0] for w in described(page(model, images), "original")]
     rows = [int(place.removeprefix("row ")) for place in places]
     errors = np.square(model.reconstruct(images) - images).mean((1, 2))
     assert (rows[0], rows[-1]) == (errors.argmin(), errors.argmax())
@@ -42,16 +42,16 @@ def test_rows_go_from_best_to_worst(page, fitted):
 
 
 def test_difference_has_the_sign_as_colour_and_the_size_as_opacity(image_page, image_model, images):
-    back = image_model.reconstruct(images).astype(int)
+    reconstructed = image_model.reconstruct(images).astype(int)
     largest = 0
-    for words, shown in with_words(image_page, "difference").items():
+    for words, found in described(image_page, "difference").items():
         row = int(words.removeprefix("row ").removesuffix(", difference"))
-        change = back[row] - images[row]
-        red = shown[..., 0] > shown[..., 2]
+        change = reconstructed[row] - images[row]
+        red = found[..., 0] > found[..., 2]
         assert np.array_equal(red, change > 0)
-        assert np.array_equal(shown[..., 3] == 0, change == 0)
-        assert np.corrcoef(shown[..., 3].ravel(), np.abs(change).ravel())[0, 1] > 0.999
-        largest = max(largest, shown[..., 3].max())
+        assert np.array_equal(found[..., 3] == 0, change == 0)
+        assert np.corrcoef(found[..., 3].ravel(), np.abs(change).ravel())[0, 1] > 0.999
+        largest = max(largest, found[..., 3].max())
     assert largest == 255
 
 
@@ -59,26 +59,30 @@ def test_colour_stays_colour(page, fitted):
     images = np.random.default_rng(1).integers(0, 256, (20, 4, 5, 3), dtype=np.uint8)
     images[0, 0, 0], images[0, 0, 1] = 0, 255
     tree = page(fitted(images, code_size=2), images)
-    for words, shown in with_words(tree, "original").items():
+    for words, found in described(tree, "original").items():
         row = int(words.removeprefix("row ").removesuffix(", original"))
-        assert np.array_equal(shown, images[row])
+        assert np.array_equal(found, images[row])
 
 
-def test_a_walk_begins_and_ends_at_the_reconstructions(page, image_model, images):
+def test_an_interpolation_starts_and_ends_at_the_reconstructions(page, image_model, images):
     labels = np.repeat(["left", "right"], 20)
     tree = page(image_model, images, labels)
-    back = image_model.reconstruct(images)
-    steps = with_words(tree, "from left to right")
-    assert any(np.array_equal(steps["step 0 from left to right"], row) for row in back[:20])
-    assert any(np.array_equal(steps["step 7 from left to right"], row) for row in back[20:])
+    reconstructed = image_model.reconstruct(images)
+    steps = described(tree, "from left to right")
+    assert any(
+        np.array_equal(steps["step 0 from left to right"], row) for row in reconstructed[:20]
+    )
+    assert any(
+        np.array_equal(steps["step 7 from left to right"], row) for row in reconstructed[20:]
+    )
 
 
-def test_large_pictures_are_made_smaller_by_means():
+def test_large_pictures_are_reduced_by_means():
     large = np.zeros((3 * MOST_SIDE, 3), np.uint8)
     large[:, :] = [[30, 60, 90]]
-    shown = pixels(picture(large, "words"))
-    assert shown.shape == (MOST_SIDE, 1)
-    assert (shown == 60).all()
+    found = pixels(picture(large, "words"))
+    assert found.shape == (MOST_SIDE, 1)
+    assert (found == 60).all()
 
 
 def test_transparency_and_true_brightness_are_kept(page, fitted):
@@ -86,33 +90,33 @@ def test_transparency_and_true_brightness_are_kept(page, fitted):
     images = generator.integers(10, 200, (20, 4, 5, 4), dtype=np.uint8)
     model = fitted(images, code_size=2)
     tree = page(model, images)
-    back = model.reconstruct(images)
-    for words, shown in with_words(tree, "original").items():
+    reconstructed = model.reconstruct(images)
+    for words, found in described(tree, "original").items():
         row = int(words.removeprefix("row ").removesuffix(", original"))
-        assert np.array_equal(shown, images[row])
-        again = with_words(tree, f"row {row}, reconstructed").popitem()[1]
-        assert np.array_equal(again, back[row])
+        assert np.array_equal(found, images[row])
+        other = described(tree, f"row {row}, reconstructed").popitem()[1]
+        assert np.array_equal(other, reconstructed[row])
 
 
 def test_sixteen_bits_become_eight(page, fitted):
     images = np.random.default_rng(3).integers(0, 2**16, (20, 4, 5)).astype(np.uint16)
     images[0, 0, 0], images[0, 0, 1] = 0, 2**16 - 1
     tree = page(fitted(images, code_size=2), images)
-    for words, shown in with_words(tree, "original").items():
+    for words, found in described(tree, "original").items():
         row = int(words.removeprefix("row ").removesuffix(", original"))
-        assert np.array_equal(shown, np.rint(images[row] / 257))
+        assert np.array_equal(found, np.rint(images[row] / 257))
 
 
-def test_missing_pixels_are_left_open(page, fitted):
+def test_missing_pixels_are_transparent(page, fitted):
     images = np.random.default_rng(4).random((30, 4, 5)).astype(np.float32)
     images[:, 1, 2] = np.nan
     tree = page(fitted(images, code_size=2), images)
-    for shown in with_words(tree, "original").values():
+    for found in described(tree, "original").values():
         clear = np.zeros((4, 5), bool)
         clear[1, 2] = True
-        assert np.array_equal(shown[..., 3] == 0, clear)
-    assert all((shown[1, 2, 3] == 0).all() for shown in with_words(tree, "difference").values())
-    assert all(shown.ndim == 2 for shown in with_words(tree, "reconstructed").values())
+        assert np.array_equal(found[..., 3] == 0, clear)
+    assert all((found[1, 2, 3] == 0).all() for found in described(tree, "difference").values())
+    assert all(found.ndim == 2 for found in described(tree, "reconstructed").values())
 
 
 def test_folders_are_coloured_by_their_subfolders(tmp_path, page, fitted):
@@ -124,8 +128,8 @@ def test_folders_are_coloured_by_their_subfolders(tmp_path, page, fitted):
         Image.fromarray(pixels).save(folder / f"{place}.png")
     model = fitted(tmp_path, code_size=2)
     tree = page(model, tmp_path)
-    shown = with_words(tree, "original")
-    assert {words.split(",")[0] for words in shown} == {"cats", "dogs"}
+    found = described(tree, "original")
+    assert {words.split(",")[0] for words in found} == {"cats", "dogs"}
     files = [np.asarray(Image.open(path)) for path in sorted(tmp_path.glob("*/*.png"))]
-    for pixels in shown.values():
+    for pixels in found.values():
         assert any(np.array_equal(pixels, file) for file in files)

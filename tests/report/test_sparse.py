@@ -1,4 +1,4 @@
-"""Sparse matrices show their largest cells, and what else is expected."""
+"""Sparse matrices have their largest cells on the page, and the largest predictions."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def tree(page, model, matrix):
     return page(model, matrix)
 
 
-def test_cells_are_the_largest_stored_over_the_most_expected_others(tree, model, matrix):
+def test_cells_are_the_largest_stored_and_the_largest_predictions(tree, model, matrix):
     predictor = model._fitted.predictor
     decoded = predictor.decode(predictor.encode(matrix)).numpy()
     tables = next(e for e in tree.iter("div") if e.get("class") == "bags").findall("table")
@@ -38,17 +38,17 @@ def test_cells_are_the_largest_stored_over_the_most_expected_others(tree, model,
                 for tr in table.findall("tr")
                 if tr.get("class") == part
             }
-            for part in ("", "besides")
+            for part in ("", "predicted")
         }
         for part in lines.values():
-            for column, shown in part.items():
-                value, back = dense[row, column], float(decoded[row, column])
-                assert shown == [number(value), number(back)]
+            for column, texts in part.items():
+                value, other = dense[row, column], float(decoded[row, column])
+                assert texts == [number(value), number(other)]
         stored = min(6, np.count_nonzero(dense[row]))
         assert len(lines[""]) == stored
         assert sorted(dense[row, list(lines[""])]) == sorted(np.sort(dense[row])[-stored:])
         others = np.where(dense[row] == 0, np.abs(decoded[row]), 0)
-        assert set(lines["besides"]) == set(np.argsort(-others)[:3])
+        assert set(lines["predicted"]) == set(np.argsort(-others)[:3])
 
 
 def test_samples_are_the_largest_cells_of_decoded_codes(tree):

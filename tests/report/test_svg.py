@@ -1,4 +1,4 @@
-"""Marks lie where the numbers say."""
+"""Marks lie at the positions of their values."""
 
 import re
 
@@ -6,8 +6,18 @@ import numpy as np
 import pytest
 
 from attar.records import Epoch
-from attar.report import metrics
-from attar.report.svg import HEIGHT, WIDTH, Axes, Scale
+from attar.report import svg
+from attar.report.svg import (
+    CHART_HEIGHT,
+    CHART_WIDTH,
+    HEIGHT,
+    MOST_POINTS,
+    ROOM,
+    WIDTH,
+    Axes,
+    Scale,
+    chart,
+)
 
 
 def marks(figure, name, tone):
@@ -18,10 +28,10 @@ def points(path):
     return [tuple(map(float, p.split())) for p in re.split("[ML]", path.get("d"))[1:]]
 
 
-def history(losses, held_out):
+def history(losses, validation):
     return [
         Epoch(i, loss, loss, 0.0, other, 1e-3, 1.0)
-        for i, (loss, other) in enumerate(zip(losses, held_out, strict=True), 1)
+        for i, (loss, other) in enumerate(zip(losses, validation, strict=True), 1)
     ]
 
 
@@ -32,7 +42,7 @@ def test_corners_of_the_axes():
     assert axes.at(0, 5) == (WIDTH / 2, HEIGHT / 2)
 
 
-def test_ticks_lie_within_and_are_round():
+def test_ticks_are_round_and_within_the_scale():
     assert [text for _, text in Scale.over(-1.03, 1.2, "x").ticks] == [
         "−1",
         "−0.5",
@@ -40,28 +50,28 @@ def test_ticks_lie_within_and_are_round():
         "0.5",
         "1",
     ]
-    assert [value for value, _ in Scale.over(1, 3, "x", whole=True).ticks] == [1, 2, 3]
+    assert [value for value, _ in Scale.over(1, 3, "x", integer=True).ticks] == [1, 2, 3]
 
 
-def test_curves_fall_where_losses_fall():
-    figure = metrics.loss_curves(history([4, 2, 1, 0.5], [4.2, 2.5, 2, 2.2]), 3)
-    (learnt,) = marks(figure, "path", "line second")
-    (held_out,) = marks(figure, "path", "line first")
-    assert np.diff([y for _, y in points(learnt)]).min() > 0
+def test_curves_decrease_with_the_losses():
+    figure = svg.loss_curves(history([4, 2, 1, 0.5], [4.2, 2.5, 2, 2.2]), 3)
+    (train,) = marks(figure, "path", "line second")
+    (validation,) = marks(figure, "path", "line first")
+    assert np.diff([y for _, y in points(train)]).min() > 0
     (best,) = marks(figure, "circle", "dot first")
-    place = points(held_out)[2]
+    place = points(validation)[2]
     assert (float(best.get("cx")), float(best.get("cy"))) == pytest.approx(place, abs=0.06)
 
 
-def test_a_single_epoch_without_held_out_rows():
-    figure = metrics.loss_curves(history([4.0], [None]), 1)
+def test_a_single_epoch_without_validation_rows():
+    figure = svg.loss_curves(history([4.0], [None]), 1)
     assert not marks(figure, "path", "line first")
     (dot,) = marks(figure, "circle", "dot second")
     assert float(dot.get("cx")) == pytest.approx(WIDTH / 2)
 
 
-def test_the_model_lies_below_pca_where_its_error_is_less():
-    figure = metrics.error_by_size([1.0, 0.6, 0.4, 0.3, 0.2], 2, 0.25)
+def test_the_model_lies_below_pca_where_its_error_is_lower():
+    figure = svg.error_by_size([1.0, 0.6, 0.4, 0.3, 0.2], 2, 0.25)
     (model,) = marks(figure, "circle", "dot first")
     (curve,) = marks(figure, "path", "line second")
     x, y = points(curve)[2]
@@ -71,7 +81,7 @@ def test_the_model_lies_below_pca_where_its_error_is_less():
 
 def test_an_ordered_code_has_its_error_at_every_size():
     pca_errors, sizes = [1.0, 0.6, 0.4, 0.3, 0.2], [1.4, 0.7, 0.35]
-    figure = metrics.error_by_size(pca_errors, 2, 0.35, sizes)
+    figure = svg.error_by_size(pca_errors, 2, 0.35, sizes)
     (model,) = marks(figure, "circle", "dot first")
     (curve,) = marks(figure, "path", "line first")
     (pca,) = marks(figure, "path", "line second")
@@ -86,9 +96,9 @@ def test_an_ordered_code_has_its_error_at_every_size():
     )
 
 
-def test_dots_keep_the_order_of_codes_and_the_tone_of_their_group():
+def test_dots_have_the_positions_of_codes_and_the_tone_of_their_group():
     codes = np.array([[0.0, 5.0], [1.0, 3.0], [4.0, 4.0]])
-    figure = metrics.code_map(codes, np.array([0, 1, 0]), ["c0", "c1"], ["a", "b"], "x", "y")
+    figure = svg.code_map(codes, np.array([0, 1, 0]), ["c0", "c1"], ["a", "b"], "x", "y")
     dots = list(figure.iter("circle"))
     assert [dot.get("class") for dot in dots] == ["dot c0", "dot c1", "dot c0"]
     across = [float(dot.get("cx")) for dot in dots]
@@ -97,8 +107,39 @@ def test_dots_keep_the_order_of_codes_and_the_tone_of_their_group():
     assert np.argsort(down).tolist() == [0, 2, 1]
 
 
-def test_bars_are_sorted_and_as_high_as_what_they_carry():
-    figure = metrics.carried(np.array([0.1, 0.4, -0.01, 0.2]))
+def test_bars_are_sorted_and_proportional_to_the_importance():
+    figure = svg.importance(np.array([0.1, 0.4, -0.01, 0.2]))
     heights = [float(bar.get("height")) for bar in figure.iter("rect")]
     assert heights == pytest.approx([heights[0], heights[0] / 2, heights[0] / 4, 0], abs=0.05)
-    assert figure.get("aria-label").startswith("Code dimension 1 carries most")
+    assert figure.get("aria-label").startswith("Latent dimension 1 is the most important")
+
+
+def lines(figure):
+    return {e.get("class").split()[1]: e.get("d") for e in figure.iter("path")}
+
+
+def heights(path):
+    return np.array([float(place.split()[1]) for place in re.findall(r"[\d.]+ [\d.]+", path)])
+
+
+def test_a_line_goes_from_corner_to_corner():
+    (path,) = lines(chart([("first", np.array([0.0, 1.0, 2.0]))], 0, 2, "words")).values()
+    assert path == (
+        f"M{ROOM:.1f} {CHART_HEIGHT - ROOM:.1f}L{CHART_WIDTH / 2:.1f} {CHART_HEIGHT / 2:.1f}"
+        f"L{CHART_WIDTH - ROOM:.1f} {ROOM:.1f}"
+    )
+
+
+def test_lines_are_broken_at_missing_values_and_single_points_are_dots():
+    values = np.array([0, 1, np.nan, 1, np.nan, 0, 0])
+    (path,) = lines(chart([("first", values)], 0, 1, "words")).values()
+    assert re.sub(r"[\d. ]+", "", path.replace("h0", "o")) == "MLMoML"
+
+
+def test_a_peak_among_many_points_is_kept():
+    values = np.zeros(10_000)
+    values[777] = 1
+    (path,) = lines(chart([("first", values)], 0, 1, "words")).values()
+    assert len(heights(path)) == MOST_POINTS
+    assert heights(path).min() == ROOM
+    assert (heights(path) == ROOM).sum() == 1
