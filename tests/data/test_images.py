@@ -159,20 +159,20 @@ class TestPicturesOfAFittedKind:
         fitted = Pictures(folder, size=(5, 5))
         kind = Images.from_json(Images.of(fitted)[0].to_json())
         assert (kind.size, kind.dtype) == ((5, 5), "uint8")
-        np.testing.assert_array_equal(kind.pictures(folder).whole(), fitted.whole())
+        np.testing.assert_array_equal(kind.pictures(folder).read(), fitted.read())
 
     def test_are_else_refused_if_they_are_of_another_size(self, folder):
         (folder / "b.png").unlink()
         kind = kind_of(np.zeros((2, 5, 5), np.uint8))
         with pytest.raises(DataError, match=re.escape("have shape (4, 6), but")):
-            kind.rows(kind.pictures(folder).whole())
+            kind.rows(kind.pictures(folder).read())
 
     def test_get_the_colours_that_those_at_fit_had(self, folder):
-        grey = Pictures(folder, size="6x6").whole()
+        grey = Pictures(folder, size="6x6").read()
         coloured = Images((6, 6, 3), "uint8", resized=True).pictures(folder)
-        np.testing.assert_array_equal(coloured.whole(), np.stack([grey] * 3, axis=-1))
+        np.testing.assert_array_equal(coloured.read(), np.stack([grey] * 3, axis=-1))
         deep = Images((6, 6), "uint16", resized=True).pictures(folder)
-        np.testing.assert_array_equal(deep.whole(), 257 * grey.astype(np.uint16))
+        np.testing.assert_array_equal(deep.read(), 257 * grey.astype(np.uint16))
 
     def test_are_refused_if_they_have_more_colours(self, folder):
         Image.new("RGB", (5, 5)).save(folder / "b.png")

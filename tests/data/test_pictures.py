@@ -299,24 +299,24 @@ def small_pieces(monkeypatch):
     monkeypatch.setattr(module, "TASK", 2)
 
 
-def test_a_folder_is_read_whole(forty):
+def test_a_folder_is_read_as_one_array(forty):
     pictures = Pictures(forty)
     assert isinstance(pictures, Stream)
     assert pictures.names == [f"{i}.png" for i in range(40)]
     assert (pictures.rows, pictures.shape, pictures.dtype) == (40, (5, 7, 3), np.uint8)
     assert pictures.bytes == X.nbytes
     assert not pictures.resized
-    whole = pictures.whole()
+    whole = pictures.read()
     assert whole.dtype == np.uint8
     np.testing.assert_array_equal(whole, X)
-    np.testing.assert_array_equal(Pictures(str(forty)).whole(), X)
+    np.testing.assert_array_equal(Pictures(str(forty)).read(), X)
 
 
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("size", [None, (3, 3)])
 def test_pieces_are_the_whole_however_many_threads_read(forty, small_pieces, threads, size):
     pictures = Pictures(forty, size, threads=threads)
-    whole = Pictures(forty, size, threads=1).whole()
+    whole = Pictures(forty, size, threads=1).read()
     for _ in range(2):
         pieces = list(pictures)
         assert len(pieces) > 1
@@ -330,11 +330,11 @@ def test_pieces_of_small_pictures_have_no_more_than_some_thousand_rows(forty, mo
     assert [len(piece) for piece in Pictures(forty)] == [17, 17, 6]
 
 
-def test_pictures_once_read_whole_are_kept(forty, small_pieces, monkeypatch):
+def test_pictures_once_read_are_kept(forty, small_pieces, monkeypatch):
     pictures = Pictures(forty)
-    whole = pictures.whole()
+    whole = pictures.read()
     monkeypatch.setattr(Image, "open", None)
-    assert pictures.whole() is whole
+    assert pictures.read() is whole
     pieces = list(pictures)
     assert [len(piece) for piece in pieces] == [6] * 6 + [4]
     np.testing.assert_array_equal(np.concatenate(pieces), X)
@@ -419,7 +419,7 @@ DEEP_X = GREY_X.astype(np.uint16) << 8
 def test_mixed_pictures_get_what_holds_all(put, mixed, dtype, channels):
     pictures = Pictures(put(**{str(i): pixels for i, pixels in enumerate(mixed)}))
     assert (pictures.dtype, pictures.shape) == (dtype, (5, 7, *channels))
-    richest = pictures.whole()[-1]
+    richest = pictures.read()[-1]
     np.testing.assert_array_equal(richest, mixed[-1])
 
 
@@ -462,10 +462,10 @@ class TestSizes:
         pictures = Pictures(put(a=GREY_X, b=GREY_X.T, c=X[0]), size="4x6")
         assert pictures.resized
         assert pictures.shape == (4, 6, 3)
-        assert pictures.whole().shape == (3, 4, 6, 3)
+        assert pictures.read().shape == (3, 4, 6, 3)
 
     def test_of_pictures_that_fit_change_nothing(self, forty):
-        np.testing.assert_array_equal(Pictures(forty, size=(5, 7)).whole(), X)
+        np.testing.assert_array_equal(Pictures(forty, size=(5, 7)).read(), X)
 
     @pytest.mark.parametrize("size", ["64x48", "64 x 48", "64X48", "64×48", (64, 48), [64, 48]])
     def test_are_height_and_width(self, size):
@@ -506,7 +506,7 @@ class TestFolderRefusals:
             (forty / name).write_bytes(content[:-30])
         pictures = Pictures(forty, threads=threads)
         with pytest.raises(FileError, match=r"17\.png cannot be read: image file is truncated"):
-            pictures.whole()
+            pictures.read()
         pieces = iter(pictures)
         np.testing.assert_array_equal(np.concatenate([next(pieces), next(pieces)]), X[:12])
         with pytest.raises(FileError, match=r"17\.png cannot be read: image file is truncated"):
@@ -515,7 +515,7 @@ class TestFolderRefusals:
     def test_of_a_file_that_has_gone(self, forty):
         pictures = Pictures(forty)
         (forty / "8.png").unlink()
-        for use in (pictures.whole, lambda: pictures.fingerprint):
+        for use in (pictures.read, lambda: pictures.fingerprint):
             with pytest.raises(FileError, match=r"There is no file .*8\.png"):
                 use()
 
@@ -526,11 +526,11 @@ SIZES = st.tuples(st.integers(1, 4), st.integers(1, 5), st.integers(1, 5))
 def written(folder, images, **options):
     with picture_writer(folder, **options) as writer:
         writer.write(images)
-    return Pictures(folder).whole()
+    return Pictures(folder).read()
 
 
 @given(st.data())
-def test_pictures_come_back_as_they_were_written(data):
+def test_pictures_are_read_as_they_were_written(data):
     dtype, channels = data.draw(
         st.sampled_from([("uint8", ()), ("uint8", (3,)), ("uint8", (4,)), ("uint16", ())])
     )
@@ -540,7 +540,7 @@ def test_pictures_come_back_as_they_were_written(data):
         with picture_writer(Path(folder) / "out") as writer:
             writer.write(images[:cut])
             writer.write(images[cut:])
-        back = Pictures(Path(folder) / "out").whole()
+        back = Pictures(Path(folder) / "out").read()
     assert back.dtype == images.dtype
     np.testing.assert_array_equal(back, images)
 
@@ -571,7 +571,7 @@ class TestNames:
 
 
 class TestWhite:
-    """Values are scaled so that white is white, unless whole numbers use their range already."""
+    """Values are scaled so that white is white, unless integers use their range already."""
 
     @pytest.mark.parametrize(
         ("images", "white", "expected"),
@@ -613,7 +613,7 @@ class TestWholeOrNotAtAll:
 
         with pytest.raises(KeyboardInterrupt):
             fail()
-        np.testing.assert_array_equal(Pictures(tmp_path / "out").whole(), before)
+        np.testing.assert_array_equal(Pictures(tmp_path / "out").read(), before)
         assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
     def test_a_missing_place_is_a_file_error(self, tmp_path):

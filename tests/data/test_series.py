@@ -65,7 +65,7 @@ def long_tables(draw):
 
 
 @given(long_tables(), st.integers(1, 12), st.integers(1, 12))
-def test_a_table_comes_back_with_its_own_rows_columns_dtypes_and_index(table, window, stride):
+def test_a_table_is_restored_with_its_own_rows_columns_dtypes_and_index(table, window, stride):
     assume(table[["a", "b"]].notna().any(axis=None))
     given = {"time": "when", "series": "of", "window": window, "stride": min(window, stride)}
     back = there_and_back(table.copy(), **given)
@@ -89,7 +89,7 @@ def test_the_order_of_rows_and_columns_changes_nothing(table, window):
 
 
 @given(st.integers(1, 4), st.integers(1, 30), st.sampled_from([None, 1, 3]), st.data())
-def test_an_array_comes_back_in_its_own_shape_and_dtype(series, steps, channels, data):
+def test_an_array_is_restored_in_its_own_shape_and_dtype(series, steps, channels, data):
     dtype = np.dtype(data.draw(st.sampled_from(["uint8", "int64", "float32", "float64", "bool"])))
     shape = (series, steps) if channels is None else (series, steps, channels)
     x = (np.random.default_rng(steps).random(shape) * 200 * (dtype.kind != "b")).astype(dtype)
@@ -231,7 +231,7 @@ def test_clocks_may_drift_and_jitter():
         pd.array(hours(60), dtype="timestamp[us][pyarrow]"),
     ],
 )
-def test_times_of_all_types_are_read_and_come_back(times):
+def test_times_of_all_types_are_read_and_restored(times):
     frame = pd.DataFrame({"t": times, "x": np.arange(60.0)}).drop(index=[13, 14, 15])
     shuffled = frame.sample(frac=1, random_state=0)
     kind = fitted(shuffled, time="t", window=60)
@@ -265,7 +265,7 @@ def test_the_data_may_be_wrapped_or_not_after_the_fit():
         kind.rows(Series(frame, series="x"))
 
 
-def test_what_comes_back_leaves_the_users_own_data_alone():
+def test_restoring_leaves_the_users_data_unchanged():
     frame = pd.DataFrame({"t": hours(40), "x": np.arange(40.0)})
     kind = fitted(frame, time="t")
     kind.restore(np.zeros_like(kind.rows(frame)), kind.passthrough(frame))
@@ -471,7 +471,7 @@ def test_a_stride_beyond_the_window_is_refused():
         fitted(np.zeros((1, 30)), window=4, stride=9)
 
 
-def test_hourly_loads_come_back_exactly(data_folder):
+def test_hourly_loads_are_restored_exactly(data_folder):
     frame = pd.read_csv(data_folder / "series" / "ETTh1.csv")
     kind = fitted(frame, time="date")
     rows = kind.rows(frame)

@@ -258,7 +258,7 @@ class Pictures(Stream):
     >>> pictures = attar.Pictures(folder.name, size="2x3")
     >>> pictures.names, pictures.shape
     (['2.png', '10.png'], (2, 3))
-    >>> pictures.whole()
+    >>> pictures.read()
     array([[[ 20,  20,  20],
             [ 20,  20,  20]],
     <BLANKLINE>
@@ -318,7 +318,7 @@ class Pictures(Stream):
             return (self._whole[start : start + n] for start in range(0, self.rows, n))
         return self._in_pieces_of(n)
 
-    def whole(self) -> Rows:
+    def read(self) -> Rows:
         """Return all pictures in one array, and keep it: later passes read no files.
 
         Raises

@@ -115,7 +115,7 @@ def read(
         return replace(inner, data=replace(source, data=inner.data))
     if isinstance(source, Pictures):
         if source.bytes <= MAX_MEMORY:
-            source.whole()
+            source.read()
         return Source(source, source.labels)
     if not isinstance(source, str | Path):
         return _with_label(Source(source), label)

@@ -82,7 +82,7 @@ class TestTables:
     @in_a_folder
     @pytest.mark.parametrize("suffix", TYPED)
     @given(tables(), PLACES)
-    def test_come_back_with_their_dtypes(self, suffix, tmp_path, table, places):
+    def test_are_read_with_their_dtypes(self, suffix, tmp_path, table, places):
         path = write(tmp_path / f"a{suffix}", *cut(table, places))
         assert_frame_equal(read(path), table)
 
@@ -210,7 +210,7 @@ class TestArrays:
         ),
         PLACES,
     )
-    def test_come_back(self, tmp_path, array, places):
+    def test_are_read_as_written(self, tmp_path, array, places):
         pieces = cut(array, places)
         write(tmp_path / "a.npy", *pieces)
         write(tmp_path / "a.npz", *(np.asfortranarray(piece) for piece in pieces))
