@@ -1,11 +1,13 @@
+import copy
+import pickle
+
 import pytest
 import torch
 from torch import nn
 
 from attar.codes import Gaussian, Ordered, Point
 from attar.corruptions import GaussianNoise, Masking, Patches, SaltAndPepper
-from attar.likelihoods import Bernoulli, LearnedGaussian
-from attar.likelihoods import FixedGaussian
+from attar.likelihoods import Bernoulli, FixedGaussian, LearnedGaussian
 from attar.model import Model
 from attar.networks import Bag, Conv, Mlp
 from attar.objective import Objective
@@ -36,14 +38,14 @@ def test_a_trace_is_encoder_code_and_decoder_one_after_the_other():
     torch.testing.assert_close(trace.log_likelihood, -expected.sum((2, 3)))
 
 
-def test_without_noise_each_pass_makes_one_fresh_draw():
+def test_without_noise_each_pass_makes_one_new_sample():
     model, x = model_of(Gaussian()).eval(), torch.rand(5, 2, 4)
     first, second = (model(Batch(x, x)).coded.z for _ in range(2))
     assert first.shape == (1, 5, 3)
     assert not torch.equal(first, second)
 
 
-def test_encoding_and_decoding_are_without_chance():
+def test_encoding_and_decoding_are_deterministic():
     model, x = model_of(Gaussian()).eval(), torch.rand(5, 2, 4)
     z = model.encode(x)
     assert torch.equal(model.encode(x), z)
@@ -51,29 +53,29 @@ def test_encoding_and_decoding_are_without_chance():
     assert torch.equal(model.decode(z), model.decoder(z).sigmoid())
 
 
-def test_inputs_learn_only_where_it_is_asked_for():
+def test_inputs_require_a_gradient_only_on_request():
     model, x = model_of(Point()), torch.rand(5, 2, 4)
     assert not model(Batch(x, x)).inputs.requires_grad
     trace = model(Batch(x, x), inputs_require_grad=True)
-    (slope,) = torch.autograd.grad(trace.coded.z.sum(), trace.inputs)
-    assert slope.ne(0).all()
+    (gradient,) = torch.autograd.grad(trace.coded.z.sum(), trace.inputs)
+    assert gradient.ne(0).all()
     assert not x.requires_grad
 
 
 CODES = [Point(), Gaussian(), Ordered()]
-DAMAGE = [None, GaussianNoise(0.5), Masking(0.3), SaltAndPepper(0.4)]
+CORRUPTIONS = [None, GaussianNoise(0.5), Masking(0.3), SaltAndPepper(0.4)]
 
 
 def with_missing(code=Point(), corruption=None, network=Mlp((6,), "tanh"), shape=(2, 4)):  # noqa: B008
     recipe = Recipe(code, corruption)
-    return recipe.build(shape, 3, network, LearnedGaussian(), gaps=True)
+    return recipe.build(shape, 3, network, LearnedGaussian(), missing=True)
 
 
 def behind_the_mask(n=5, shape=(2, 4)):
-    """The same known cells twice, with other things where nothing is known."""
+    """Return two batches with equal observed cells and different missing ones."""
     observed = torch.rand(n, *shape) < 0.6
     x = torch.rand(n, *shape)
-    # What noise is added to, and which value is the largest, must be the same.
+    # Neither the noise nor the largest value may depend on them.
     garbage = torch.where(observed, x, x.flip(0).clamp(0.1, 0.9))
     clean = torch.where(observed, x, 0.0)
     return Batch(clean, clean, observed), Batch(garbage, garbage, observed)
@@ -81,7 +83,7 @@ def behind_the_mask(n=5, shape=(2, 4)):
 
 @pytest.mark.parametrize("corruption", [None, GaussianNoise(0.5), Masking(0.3)], ids=repr)
 @pytest.mark.parametrize("code", CODES, ids=repr)
-def test_what_stands_where_nothing_is_known_has_no_influence(code, corruption):
+def test_the_values_of_missing_cells_have_no_effect(code, corruption):
     objective: Objective = with_missing(code, corruption)
     model, outcomes = objective.model, []
     for batch in behind_the_mask():
@@ -96,19 +98,19 @@ def test_what_stands_where_nothing_is_known_has_no_influence(code, corruption):
         assert torch.equal(one, other)
 
 
-@pytest.mark.parametrize("corruption", DAMAGE, ids=repr)
-def test_the_encoder_sees_zeros_and_the_mask_behind_them(corruption):
-    model, seen = with_missing(corruption=corruption).model.train(), []
-    model.encoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+@pytest.mark.parametrize("corruption", CORRUPTIONS, ids=repr)
+def test_the_encoder_gets_zeros_and_the_mask(corruption):
+    model, calls = with_missing(corruption=corruption).model.train(), []
+    model.encoder.register_forward_pre_hook(lambda _, args: calls.append(args[0]))
     batch, _ = behind_the_mask()
     trace = model(batch)
-    (inputs,) = seen
+    (inputs,) = calls
     assert inputs.shape == (5, 4, 4)
     assert torch.equal(inputs[:, 2:], batch.observed.float())
     assert torch.equal(inputs[:, :2], torch.where(batch.observed, trace.inputs, 0.0))
 
 
-def test_rows_without_a_mask_are_wholly_known():
+def test_rows_without_a_mask_are_complete():
     model, x = with_missing().model.eval(), torch.rand(5, 2, 4)
     known = torch.ones(5, 2, 4, dtype=torch.bool)
     assert torch.equal(model.encode(x), model.encode(x, known))
@@ -133,8 +135,8 @@ def test_images_have_a_mask_for_each_channel():
         )
 
 
-def test_the_decoder_sees_what_the_code_shows():
-    code = Ordered(learnt=5)
+def test_the_decoder_gets_the_codes_decoder_input():
+    code = Ordered(trained_size=5)
     network = Mlp((6,), "tanh")
     model = Recipe(code).build((2, 4), 3, network, Bernoulli()).model.eval()
     x = torch.rand(7, 2, 4)
@@ -143,13 +145,13 @@ def test_the_decoder_sees_what_the_code_shows():
     z = model.encode(x)
     assert torch.equal(z, features[:, :3])
     padded = torch.cat([z, torch.zeros(7, 2)], 1)
-    assert torch.equal(model.code.shown(z), padded)
+    assert torch.equal(model.code.decoder_input(z), padded)
     assert torch.equal(model.decode(z), model.decoder(padded).sigmoid())
     assert torch.equal(model(Batch(x, x)).parameters[0], model.decoder(padded))
 
 
 @pytest.mark.parametrize("corruption", [GaussianNoise(0.5), Masking(0.3), SaltAndPepper(0.4)])
-def test_sparse_rows_are_damaged_as_dense_ones(corruption):
+def test_sparse_rows_are_corrupted_as_dense_ones(corruption):
     recipe = Recipe(Point(), corruption)
     model = recipe.build((9,), 3, Bag((6,)), Bernoulli()).model.train()
     x = torch.rand(5, 9) * (torch.rand(5, 9) < 0.4)
@@ -160,20 +162,20 @@ def test_sparse_rows_are_damaged_as_dense_ones(corruption):
     assert torch.equal(*inputs)
 
 
-def test_sparse_rows_have_a_slope_too():
+def test_sparse_rows_have_a_gradient_too():
     model = Recipe(Point()).build((9,), 3, Bag((6,)), Bernoulli()).model
     x = torch.rand(5, 9) * (torch.rand(5, 9) < 0.4)
-    slopes = []
+    gradients = []
     for values in (x, x.to_sparse()):
         trace = model(Batch(values, x), inputs_require_grad=True)
-        slopes.append(torch.autograd.grad(trace.coded.z.sum(), trace.inputs)[0])
-    torch.testing.assert_close(*slopes)
+        gradients.append(torch.autograd.grad(trace.coded.z.sum(), trace.inputs)[0])
+    torch.testing.assert_close(*gradients)
     torch.testing.assert_close(model.encode(x.to_sparse()), model.encode(x))
 
 
-def test_what_a_corruption_asks_for_alone_is_in_the_loss_and_unseen_by_the_encoder():
+def test_a_masked_autoencoder_has_a_loss_on_cells_that_its_encoder_does_not_see():
     recipe = Recipe(corruption=Patches(0.5, size=1))
-    model = recipe.build((1, 4, 4), 2, Mlp((8,)), FixedGaussian(), gaps=True).model.train()
+    model = recipe.build((1, 4, 4), 2, Mlp((8,)), FixedGaussian(), missing=True).model.train()
     x = 1 + torch.rand(6, 1, 4, 4)
     trace = model(Batch(x, x))
     hidden = trace.inputs == 0
@@ -182,6 +184,46 @@ def test_what_a_corruption_asks_for_alone_is_in_the_loss_and_unseen_by_the_encod
     cells = FixedGaussian().build().log_prob(trace.parameters, x)
     expected = (cells * hidden).flatten(2).sum(-1)
     torch.testing.assert_close(trace.log_likelihood, expected)
-    told = torch.cat([x * ~hidden, (~hidden).float()], dim=1)
-    torch.testing.assert_close(trace.features, model.encoder(told))
+    inputs = torch.cat([x * ~hidden, (~hidden).float()], dim=1)
+    torch.testing.assert_close(trace.features, model.encoder(inputs))
     assert model.eval()(Batch(x, x)).batch.observed is None
+
+
+def test_the_copy_in_double_precision_follows_the_weights_and_the_mode():
+    model, x = model_of(Gaussian()).eval(), torch.rand(5, 2, 4)
+    double = model.in_double()
+    before = double.encode(x.double())
+    torch.testing.assert_close(before.float(), model.encode(x))
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(0.1 * torch.randn_like(weight))
+    assert model.in_double() is double
+    assert not double.training
+    assert not torch.allclose(double.encode(x.double()), before)
+    torch.testing.assert_close(double.encode(x.double()).float(), model.encode(x))
+    assert {weight.dtype for weight in double.parameters()} == {torch.float64}
+    assert {weight.dtype for weight in model.parameters()} == {torch.float32}
+    assert model.train().in_double().training
+
+
+def test_the_copy_in_double_precision_follows_a_replaced_module():
+    model, x = model_of(Point()).eval(), torch.rand(5, 2, 4)
+    model.in_double()
+    model.encoder = nn.Sequential(nn.Flatten(), nn.Linear(8, 3))
+    torch.testing.assert_close(model.in_double().encode(x.double()).float(), model.encode(x))
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_neither_copies_nor_pickles_hold_the_copy_in_double_precision(copied):
+    model, x = model_of(Point()).eval(), torch.rand(5, 2, 4)
+    size = len(pickle.dumps(model))
+    double = model.in_double()
+    assert len(pickle.dumps(model)) == size
+    assert list(model.state_dict()) == list(copied(model).state_dict())
+    other = copied(model)
+    with torch.no_grad():
+        for weight in other.parameters():
+            weight.zero_()
+    assert other.in_double() is not double
+    assert other.in_double().encode(x.double()).eq(0).all()
+    torch.testing.assert_close(model.in_double().encode(x.double()).float(), model.encode(x))

@@ -39,7 +39,7 @@ NETWORKS = {"linear": Linear(), "mlp": Mlp((7,), "tanh", shortcut=True)}
 
 
 def likelihood_and_rows(name, n=5):
-    """A likelihood with rows that it can describe."""
+    """Return a likelihood, and rows that suit it."""
     likelihood, shape = SPECIAL.get(name, (Likelihood.named(name), (2, 6)))
     batch = rows(n, shape=shape)
     if "counts" in likelihood.needs:
@@ -66,7 +66,7 @@ def rows(n=5, observed=None, shape=(2, 6)):
 
 
 def gradients(objective, batch, backward):
-    """The gradients of all parameters after a pass whose chance is always the same."""
+    """Return the gradients of all parameters after a pass with a fixed seed."""
     torch.manual_seed(1)
     objective.model.zero_grad(set_to_none=True)
     trace = objective.model(batch, inputs_require_grad=objective.inputs_require_grad)
@@ -77,12 +77,12 @@ def gradients(objective, batch, backward):
 @pytest.mark.parametrize("likelihood", Likelihood.members)
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_backward_gives_the_gradient_of_the_loss_in_nats_a_cell(recipe, network, likelihood):
+def test_backward_gives_the_gradient_of_the_loss_in_nats_per_cell(recipe, network, likelihood):
     likelihood, batch = likelihood_and_rows(likelihood)
     shape = tuple(batch.target.shape[1:])
     objective = objective_of(RECIPES[recipe], NETWORKS[network], likelihood, shape)
     if "counts" in likelihood.needs:
-        # Where a log-rate is cut off the written gradient leads back, though there is no slope.
+        # Outside the clamp of the log-rate the analytical gradient is not zero, unlike autograd's.
         with torch.no_grad():
             for parameter in objective.model.decoder.parameters():
                 parameter.mul_(0.1)
@@ -96,7 +96,7 @@ CELLWISE = [Bernoulli(), LearnedGaussian(), Huber(), StudentT(), Discretized(0.3
 
 
 @pytest.mark.parametrize("likelihood", CELLWISE, ids=repr)
-def test_cells_that_were_not_observed_give_no_gradient(likelihood):
+def test_missing_cells_have_no_gradient(likelihood):
     objective = objective_of(RECIPES["vae"], likelihood=likelihood)
     batch = rows(observed=torch.rand(5, 2, 6) < 0.5)
     found = gradients(objective, batch, objective.backward)
@@ -107,7 +107,7 @@ def test_cells_that_were_not_observed_give_no_gradient(likelihood):
     torch.testing.assert_close(found, other, rtol=1e-12, atol=1e-15)
 
 
-def test_segments_that_were_not_observed_give_no_gradient():
+def test_missing_segments_have_no_gradient():
     likelihood, batch = likelihood_and_rows("mixed")
     objective = objective_of(RECIPES["vae"], likelihood=likelihood, shape=(13,))
     sizes = torch.tensor([column.cells for column in likelihood.columns])
@@ -121,7 +121,7 @@ def test_segments_that_were_not_observed_give_no_gradient():
     torch.testing.assert_close(found, other, rtol=1e-12, atol=1e-15)
 
 
-def test_backward_is_the_mean_over_several_draws():
+def test_backward_is_the_mean_over_several_samples():
     objective, batch = objective_of(RECIPES["vae"]), rows()
     noise, found = torch.randn(4, 5, 9, dtype=DOUBLE), []
     for run in (objective.backward, lambda t: (objective.loss(t) / 12).backward()):
@@ -133,11 +133,11 @@ def test_backward_is_the_mean_over_several_draws():
 
 @pytest.mark.parametrize("likelihood", Likelihood.members)
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_the_gradient_is_the_slope_of_the_loss_in_any_direction(recipe, likelihood):
+def test_the_gradient_is_the_finite_difference_in_any_direction(recipe, likelihood):
     likelihood, batch = likelihood_and_rows(likelihood, 3)
     shape = tuple(batch.target.shape[1:])
     objective = objective_of(RECIPES[recipe], Mlp((7,), "tanh"), likelihood, shape)
-    # A decoder of probabilities must give some, far from 0 and 1, where they are clamped.
+    # Probabilities far from 0 and 1, where they are clamped.
     for parameter in objective.model.decoder.parameters():
         if parameter.ndim > 1:
             torch.nn.init.uniform_(parameter, 0.01, 0.03)
@@ -182,14 +182,14 @@ def test_the_loss_is_the_sum_of_its_named_terms():
     assert objective.loss(trace).item() == pytest.approx(sum(t.item() for t in terms.values()))
 
 
-def test_a_code_without_a_price_has_no_rate_in_its_loss():
+def test_a_code_with_beta_0_has_no_rate_in_its_loss():
     objective = objective_of(RECIPES["ae"])
     assert list(objective.terms(objective.model(rows()))) == ["distortion"]
 
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_measuring_is_the_same_each_time_and_leaves_no_mark(recipe, training):
+def test_measuring_is_deterministic_and_changes_nothing(recipe, training):
     network = Mlp((7,), "tanh", dropout=0.5)
     objective = objective_of(RECIPES[recipe], network)
     objective.model.train(training)
@@ -208,7 +208,7 @@ def test_measuring_is_the_same_each_time_and_leaves_no_mark(recipe, training):
         assert torch.equal(tensor, state[name])
 
 
-def test_measured_figures_are_means_over_all_clean_rows():
+def test_measured_metrics_are_means_over_all_clean_rows():
     objective = objective_of(Recipe(SparseL1(0.3), Masking(0.5), (L2(7.0),)))
     batches = [rows(4), rows(2)]
     whole = Batch(*(torch.cat([b.target for b in batches]),) * 2)
@@ -219,7 +219,7 @@ def test_measured_figures_are_means_over_all_clean_rows():
     assert metrics["loss"] == pytest.approx(metrics["distortion"] + 0.3 * metrics["rate"])
 
 
-def test_the_measured_loss_of_a_random_code_is_near_its_mean_over_many_draws():
+def test_the_measured_loss_of_a_random_code_is_near_its_mean_over_many_samples():
     objective, batch = objective_of(Recipe(Gaussian(beta=2.0))), rows(600)
     metrics = objective.measure([batch])
     trace = objective.model.eval()(batch, torch.randn(50, 600, 9, dtype=DOUBLE))
@@ -229,10 +229,10 @@ def test_the_measured_loss_of_a_random_code_is_near_its_mean_over_many_draws():
     assert metrics["rate"] == pytest.approx(trace.coded.rate[0].mean().item(), rel=1e-12)
 
 
-@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
-def test_a_bound_is_measured_as_at_the_end_of_training(share):
+@pytest.mark.parametrize("progress", [0.0, 0.3, 1.0])
+def test_a_bound_is_measured_as_at_the_end_of_training(progress):
     objective = objective_of(Recipe(Gaussian(beta=2.0), bound=Capacity(7.0)))
-    objective.share = share
+    objective.progress = progress
     metrics = objective.measure([rows(4)])
     expected = metrics["distortion"] + 2 * abs(metrics["rate"] - 7)
     assert metrics["loss"] == pytest.approx(expected, rel=1e-12)
