@@ -1,4 +1,4 @@
-"""What every penalty is."""
+"""The bases of penalties and of their critics."""
 
 from __future__ import annotations
 

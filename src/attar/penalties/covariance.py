@@ -22,11 +22,6 @@ class Dip(Penalty):
     ----------
     diagonal : float
         The weight of the variances relative to the covariances.
-
-    References
-    ----------
-    Kumar, Sattigeri and Balakrishnan, "Variational inference of disentangled latent concepts from
-    unlabeled observations", ICLR 2018.
     """
 
     diagonal: float
@@ -141,7 +136,7 @@ class TotalCorrelation(Penalty, name="total-correlation"):
 
     Examples
     --------
-    The components of a code that are equal depend on each other, by log 2 for two narrow modes:
+    Two equal dimensions with two narrow modes share log 2 nats:
 
     >>> import torch
     >>> mean = torch.tensor([[1.0, 1.0], [-1.0, -1.0]])

@@ -29,7 +29,7 @@ class Autoregressive(Sampler, name="autoregressive"):
     >>> from attar.codes import Gumbel
     >>> code = Gumbel().build(4).eval()
     >>> codes = code.vectors(torch.zeros(100, 1, dtype=torch.long))
-    >>> draw = Autoregressive(hidden=8, steps=30).fit(code, codes)
+    >>> draw = Autoregressive(hidden=8, steps=60).fit(code, codes)
     >>> bool((code.symbols(draw(100, torch.Generator())) == 0).float().mean() > 0.9)
     True
 

@@ -1,4 +1,4 @@
-"""What every sampler is, and how one with a network is trained."""
+"""The base of samplers, and the training of their networks."""
 
 from __future__ import annotations
 

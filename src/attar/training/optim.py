@@ -87,8 +87,8 @@ class Optimizer(Part):
             raise unknown("optimizer", self.name, ALGORITHMS)
         if not isinstance(self.settings, tuple):
             raise SettingError(f"The settings of {self!r} must be a mapping from names to values.")
-        known = list(signature(ALGORITHMS[self.name]).parameters.values())[1:]
-        arguments = {argument.name: argument.default for argument in known}
+        _, *accepted = signature(ALGORITHMS[self.name]).parameters.values()
+        arguments = {argument.name: argument.default for argument in accepted}
         for setting, value in (DEFAULTS.get(self.name, {}) | dict(self.settings)).items():
             if setting not in arguments:
                 raise unknown(f"setting of {self.name!r}", setting, arguments)
