@@ -70,7 +70,7 @@ def trained_in_an_epoch(made, how, size=7):
 
 @given(st.integers(2, 400), st.floats(0, 0.95), st.integers(0, 9))
 def test_a_split_takes_each_row_once(n, fraction, seed):
-    train, validation = split(np.arange(n), fraction, seed)
+    train, validation = split(n, fraction, seed)
     assert sorted([*train, *validation]) == list(range(n))
     assert len(train) >= 2
     wanted = min(round(fraction * n), n - 2)
@@ -78,18 +78,17 @@ def test_a_split_takes_each_row_once(n, fraction, seed):
 
 
 def test_a_split_is_random_and_the_same_for_a_seed():
-    first, second, other = (split(np.arange(1000), 0.1, seed)[1] for seed in (1, 1, 2))
+    first, second, other = (split(1000, 0.1, seed)[1] for seed in (1, 1, 2))
     assert first.tolist() == second.tolist()
     assert first.tolist() != other.tolist()
-    means = [split(np.arange(1000), 0.1, seed)[1].mean() for seed in range(200)]
+    means = [split(1000, 0.1, seed)[1].mean() for seed in range(200)]
     # A mean of 100 of the numbers 0 to 999 has a deviation of 27; that of 200 such means 2.
     assert abs(np.mean(means) - 499.5) < 8
 
 
 @given(st.integers(2, 3000), st.floats(0.01, 0.6), st.integers(0, 50), st.integers(1, 60))
 def test_no_row_held_out_overlaps_with_one_that_is_trained(n, fraction, seed, overlap):
-    rows = np.arange(n)
-    train, validation = split_runs(rows, fraction, seed, overlap)
+    train, validation = split_runs(n, fraction, seed, overlap)
     assert len(set(train)) + len(set(validation)) == len(train) + len(validation) <= n
     assert set(train).isdisjoint(validation)
     if not len(validation):
@@ -104,7 +103,7 @@ def test_no_row_held_out_overlaps_with_one_that_is_trained(n, fraction, seed, ov
 @pytest.mark.parametrize("overlap", [1, 7, 20])
 def test_runs_hold_out_about_the_share_and_lose_little(overlap):
     for seed in range(5):
-        train, validation = split_runs(np.arange(20_000), 0.1, seed, overlap)
+        train, validation = split_runs(20_000, 0.1, seed, overlap)
         assert len(validation) == pytest.approx(2000, rel=0.02)
         # On either side of a run of ten times the overlap, once the overlap is lost.
         assert len(train) >= 20_000 - 2000 * 1.25

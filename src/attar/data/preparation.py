@@ -56,9 +56,9 @@ class Preparation(ABC):
     def batch(self, rows: Rows, dtype: torch.dtype, device: torch.device) -> Batch:
         """Return raw rows (B, *cells) as a batch."""
 
-    @abstractmethod
     def inputs(self, rows: Rows, dtype: torch.dtype, device: torch.device) -> Batch:
         """Return raw rows (B, *cells) as a batch to encode, whose target is not used."""
+        return self.batch(rows, dtype, device)
 
     @abstractmethod
     def hold(self, rows: Rows, device: torch.device, hidden: float = 0.0) -> Holding:
@@ -112,10 +112,6 @@ class DensePreparation(Preparation):
     def batch(self, rows: Rows, dtype: torch.dtype, device: torch.device) -> Batch:
         """Return raw rows (B, *cells) as a batch."""
         return Batch.of(self.prepare(rows, dtype).to(device))
-
-    def inputs(self, rows: Rows, dtype: torch.dtype, device: torch.device) -> Batch:
-        """Return raw rows (B, *cells) as a batch."""
-        return self.batch(rows, dtype, device)
 
     def hold(self, rows: Rows, device: torch.device, hidden: float = 0.0) -> Holding:
         """Return rows held on a device: bytes as they are, anything else scaled."""

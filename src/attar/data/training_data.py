@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import prod
 from queue import Full, Queue
 from threading import Event, Thread
-from typing import Self, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -170,33 +170,50 @@ FEWEST_ROWS = 128
 HELD = 1 << 28
 
 
+@dataclass(frozen=True)
 class TrainingData(ABC):
-    """The rows of a fit."""
+    """The rows of a fit.
+
+    Parameters
+    ----------
+    rows : rows (n, *cells)
+        All raw rows, or a sample of them.
+    train_index, validation_index : int array
+        The indices among ``rows`` of those for training and for validation.
+    condition : Tensor (n, c) or None
+        The condition of each row.
+    """
+
+    rows: Rows
+    train_index: NDArray[np.intp]
+    validation_index: NDArray[np.intp]
+    condition: Tensor | None
 
     @property
-    @abstractmethod
     def train(self) -> Rows:
         """Some of the raw training rows: (m, *cells)."""
+        return self.rows[self._first(self.train_index)]
 
     @property
-    @abstractmethod
     def validation(self) -> Rows:
         """Some of the raw validation rows: (m, *cells)."""
+        return self.rows[self._first(self.validation_index)]
+
+    @property
+    def train_condition(self) -> Tensor | None:
+        """The conditions of the rows ``train``, where there are conditions."""
+        return None if self.condition is None else self.condition[self._first(self.train_index)]
+
+    @property
+    def validation_condition(self) -> Tensor | None:
+        """The conditions of the rows ``validation``, where there are conditions."""
+        index = self._first(self.validation_index)
+        return None if self.condition is None else self.condition[index]
 
     @property
     @abstractmethod
     def train_places(self) -> NDArray[np.intp]:
         """Which rows of the data ``train`` are: (m,)."""
-
-    @property
-    def train_condition(self) -> Tensor | None:
-        """The conditions of the rows ``train``, where there are conditions."""
-        return None
-
-    @property
-    def validation_condition(self) -> Tensor | None:
-        """The conditions of the rows ``validation``, where there are conditions."""
-        return None
 
     @abstractmethod
     def batches(self, preparation: Preparation, size: int, device: torch.device) -> Batches:
@@ -206,72 +223,18 @@ class TrainingData(ABC):
     def digest(self) -> bytes:
         """Return a digest that identifies these rows."""
 
+    def _first(self, index: NDArray[np.intp]) -> NDArray[np.intp]:
+        return index[: most_rows(self.rows)]
+
 
 @dataclass(frozen=True)
 class InMemory(TrainingData):
-    """Rows held in memory.
-
-    Parameters
-    ----------
-    rows : rows (n, *cells)
-    train_index, validation_index : int array
-        The indices of the training and of the validation rows.
-    condition : Tensor (n, c) or None
-        The condition of each row.
-    """
-
-    rows: Rows
-    train_index: NDArray[np.intp]
-    validation_index: NDArray[np.intp]
-    condition: Tensor | None = None
-
-    @classmethod
-    def of(
-        cls,
-        rows: Rows,
-        fraction: float,
-        seed: int,
-        overlap: int = 0,
-        condition: Tensor | None = None,
-    ) -> Self:
-        """Return rows of which a random fraction is for validation.
-
-        Where each row overlaps with the next ones, whole runs of rows are for validation, and
-        rows that overlap with them are not used.
-        """
-        index = np.arange(rows.shape[0])
-        if overlap:
-            return cls(rows, *split_runs(index, fraction, seed, overlap), condition)
-        return cls(rows, *split(index, fraction, seed), condition)
+    """Rows held in memory."""
 
     @property
     def train_places(self) -> NDArray[np.intp]:
         """Which rows of the data ``train`` are."""
-        return self.train_index[: most_rows(self.rows)]
-
-    @property
-    def train(self) -> Rows:
-        """Some of the training rows."""
-        return self.rows[self.train_places]
-
-    @property
-    def validation(self) -> Rows:
-        """Some of the validation rows."""
-        return self.rows[self._validation_places]
-
-    @property
-    def train_condition(self) -> Tensor | None:
-        """The conditions of the rows ``train``."""
-        return None if self.condition is None else self.condition[self.train_places]
-
-    @property
-    def validation_condition(self) -> Tensor | None:
-        """The conditions of the rows ``validation``."""
-        return None if self.condition is None else self.condition[self._validation_places]
-
-    @property
-    def _validation_places(self) -> NDArray[np.intp]:
-        return self.validation_index[: most_rows(self.rows)]
+        return self._first(self.train_index)
 
     def batches(self, preparation: Preparation, size: int, device: torch.device) -> Batches:
         """Return the training rows, held on the device."""
@@ -293,41 +256,21 @@ class InMemory(TrainingData):
 
 @dataclass(frozen=True)
 class FromStream(TrainingData):
-    """Rows of a stream; the validation rows are a part of the summary's sample.
+    """Rows of a stream; ``rows`` is a sample of them, which contains the validation rows.
 
     Parameters
     ----------
     stream : Stream
     summary : Summary
-    train_index, validation_index : int array
-        The places in the sample of training and of validation rows.
     """
 
     stream: Stream
     summary: Summary
-    train_index: NDArray[np.intp]
-    validation_index: NDArray[np.intp]
-
-    @classmethod
-    def of(cls, stream: Stream, summary: Summary, fraction: float, seed: int) -> Self:
-        """Return a stream of which a fraction of the sampled rows is for validation."""
-        index = np.arange(len(summary.places))
-        return cls(stream, summary, *split(index, fraction, seed))
 
     @property
     def train_places(self) -> NDArray[np.intp]:
         """Which rows of the data ``train`` are."""
-        return self.summary.places[self.train_index[: most_rows(self.summary.sample)]]
-
-    @property
-    def train(self) -> Rows:
-        """Some of the training rows."""
-        return self.summary.sample[self.train_index[: most_rows(self.summary.sample)]]
-
-    @property
-    def validation(self) -> Rows:
-        """Some of the validation rows."""
-        return self.summary.sample[self.validation_index[: most_rows(self.summary.sample)]]
+        return self.summary.places[self._first(self.train_index)]
 
     def batches(self, preparation: Preparation, size: int, device: torch.device) -> Batches:
         """Return the training rows, read again for each epoch."""
@@ -345,7 +288,7 @@ class FromStream(TrainingData):
     def digest(self) -> bytes:
         """Return a digest of the stream's place, size and time, and of the sample."""
         digest = hashlib.sha256(self.stream.fingerprint.encode())
-        digest.update(np.ascontiguousarray(self.summary.sample).data)
+        digest.update(np.ascontiguousarray(self.rows).data)
         return digest.digest()
 
 
@@ -370,46 +313,49 @@ def training_data_of(
                 "A condition needs data that fits into memory, but this is read as a stream: give "
                 "a part of it."
             )
-        return FromStream.of(data, summary, fraction, seed)
+        parts = split(len(summary.sample), fraction, seed)
+        return FromStream(summary.sample, *parts, None, data, summary)
     rows = [kind.rows(piece) for piece in pieces(data)]
     joined = rows[0] if len(rows) == 1 else np.concatenate(rows)
-    return InMemory.of(joined, fraction, seed, kind.overlap, condition)
+    n, overlap = joined.shape[0], kind.overlap
+    parts = split_runs(n, fraction, seed, overlap) if overlap else split(n, fraction, seed)
+    return InMemory(joined, *parts, condition)
 
 
-def split(
-    rows: NDArray[np.intp], fraction: float, seed: int
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return row indices, shuffled: those for training, and those for validation.
+def split(n: int, fraction: float, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the indices of n rows, shuffled: those for training, and those for validation.
 
-    None are for validation where they would be fewer than five: the loss of so few is mostly noise.
+    None are for validation where they would be fewer than five: their loss is mostly noise.
     """
-    n = len(rows)
-    order = rows[np.random.default_rng(seed).permutation(n)]
+    order = np.random.default_rng(seed).permutation(n)
     validation = min(round(fraction * n), n - 2)
     return (order[validation:], order[:validation]) if validation >= 5 else (order, order[:0])
 
 
 def split_runs(
-    rows: NDArray[np.intp], fraction: float, seed: int, overlap: int
+    n: int, fraction: float, seed: int, overlap: int
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return row indices, shuffled: those for training, and runs of them for validation.
+    """Return the indices of n rows, shuffled: those for training, and runs for validation.
 
-    Runs are ten times as long as rows overlap, so that few rows are lost between the two; where
-    that leaves nothing for either, all are for training.
+    Each row overlaps with so many of the next ones; rows that overlap with validation rows are
+    left out. Runs are ten times as long as rows overlap, so that few are; where that leaves too
+    few for either, all are for training.
     """
     generator = np.random.default_rng(seed)
-    runs = max(1, round(fraction * len(rows) / (10 * overlap)))
-    length = round(fraction * len(rows) / runs)
-    slots = len(rows) // max(1, length + 2 * overlap)
-    validation = np.zeros(len(rows), bool)
+    runs = max(1, round(fraction * n / (10 * overlap)))
+    length = round(fraction * n / runs)
+    slots = n // max(1, length + 2 * overlap)
+    validation = np.zeros(n, bool)
     for slot in generator.permutation(slots)[:runs]:
         start = slot * (length + 2 * overlap) + overlap
         validation[start : start + length] = True
-    near = np.convolve(validation, np.ones(2 * overlap + 1))[overlap : overlap + len(rows)] > 0
-    parts = generator.permutation(rows[~near]), generator.permutation(rows[validation])
-    if len(parts[0]) < 2 or len(parts[1]) < 5:
-        return generator.permutation(rows), rows[:0]
-    return parts
+    near = np.convolve(validation, np.ones(2 * overlap + 1))[overlap : overlap + n] > 0
+    train = generator.permutation(np.flatnonzero(~near))
+    held_out = generator.permutation(np.flatnonzero(validation))
+    if len(train) < 2 or len(held_out) < 5:
+        order = generator.permutation(n)
+        return order, order[:0]
+    return train, held_out
 
 
 def most_rows(rows: Rows) -> int:
