@@ -10,7 +10,6 @@ from xml.etree.ElementTree import Element, tostring
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
 from torch import Generator
 
 from attar.data.images import Images
@@ -70,7 +69,7 @@ def write_report(
     estimator: Autoencoder,
     data: Data,
     path: str | Path,
-    labels: ArrayLike | None = None,
+    labels: Data | None = None,
     condition: Data | None = None,
 ) -> None:
     """Write one self-contained HTML page about a fitted estimator, whole or not at all.

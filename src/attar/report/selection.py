@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from attar.data.kind import Rows
 from attar.data.preparation import Preparation
@@ -152,7 +152,7 @@ def plain(names: list[str]) -> Colouring:
     return Colouring(np.zeros(len(names), np.intp), ["plain"], ["all rows"], names)
 
 
-def label_array(labels: ArrayLike, n: int) -> Rows:
+def label_array(labels: Data, n: int) -> Rows:
     """Return labels as an array (n,).
 
     Raises
