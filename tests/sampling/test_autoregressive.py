@@ -97,7 +97,7 @@ def test_a_single_position_has_its_frequencies():
 
 def test_frequent_symbols_may_have_rare_neighbours():
     code = VectorQuantized(codebook=32, dim=1).build(1).eval()
-    code.book.entries.copy_(torch.linspace(-1, 1, 32)[:, None])
+    code.quantizer.entries.copy_(torch.linspace(-1, 1, 32)[:, None])
     even = code.vectors(torch.arange(0, 32, 2)[:, None])
     draw = Autoregressive(hidden=4, steps=200).fit(code, even)
     symbols = code.symbols(draw(1000, generator(0)))

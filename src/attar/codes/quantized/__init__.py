@@ -1,4 +1,4 @@
-"""Codes of symbols: what is discrete."""
+"""Discrete codes: vector, residual and scalar quantization, and relaxed categories and bits."""
 
 from attar.codes.quantized.base import SymbolCode, SymbolModule
 from attar.codes.quantized.relaxed import BernoulliBits, Gumbel

@@ -9,27 +9,38 @@ import torch
 from torch import Tensor
 
 from attar.codes.base import CodeModule
-from attar.codes.quantized.base import QuantizedModule, SymbolCode, blocks
+from attar.codes.quantized.base import QuantizedModule, SymbolCode, blocks, straight_through
 
 
 @dataclass(frozen=True)
 class FiniteScalar(SymbolCode, name="fsq"):
-    """Each number is bounded by tanh and rounded to the middle of one of L equal cells.
+    """Each dimension is bounded by tanh and rounded to the middle of one of L equal cells.
 
-    The levels of a number are (2 i + 1 - L) / L for i = 0 to L - 1; the gradient goes straight to
-    the bounded features b = tanh(√(2/π) f). A symbol stands for one combination of levels.
+    The levels of a dimension are (2 i + 1 - L) / L for i = 0 to L - 1; the gradient goes straight
+    through to the bounded features b = tanh(√(2/π) f). A symbol is one combination of levels.
 
-    Where b saturates, nothing more is learnt, and small networks may end there. With an evenness,
+    Where b saturates, the gradient vanishes, and small networks may end there. With an evenness,
     which the paper does not have, training adds evenness · Σ KL(N(m, v) || N(0, 1)) with mean m and
-    variance v of each feature in the batch: standard normal features fill the levels evenly.
+    variance v of each feature in the batch: standard normal features use the levels evenly.
 
     Parameters
     ----------
     levels : tuple of int
-        How many levels each number of a symbol has; the code has ``code_size / len(levels)``
-        symbols.
+        The number of levels of each dimension of a symbol; the code has
+        ``code_size / len(levels)`` symbols.
     evenness : float
-        How much the batch's features are drawn to standard normals.
+        The weight of the divergence of the batch's features from standard normals.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from attar.codes import FiniteScalar
+    >>> code = FiniteScalar(levels=(4, 2)).build(2).eval()
+    >>> code.point(torch.tensor([[0.2, -0.3], [9.0, 9.0]]))
+    tensor([[ 0.2500, -0.5000],
+            [ 0.7500,  0.5000]])
+    >>> code.sizes
+    (8,)
 
     References
     ----------
@@ -42,20 +53,19 @@ class FiniteScalar(SymbolCode, name="fsq"):
 
     @property
     def multiple(self) -> int:
-        """The numbers of a symbol."""
+        """The dimensions of a symbol."""
         return len(self.levels)
 
     def build(self, code_size: int, shape: tuple[int, ...] = ()) -> CodeModule:
         """Return the module."""
         positions = self.blocks(code_size)
-        fine = all(isinstance(level, int) and level >= 2 for level in self.levels)
-        self.require(fine, "at least 2 levels for each number")
-        self.require(self.evenness >= 0, "an evenness of 0 or more")
-        return FiniteModule(positions, self.levels, self.evenness)
+        valid = all(isinstance(level, int) and level >= 2 for level in self.levels)
+        self.require(valid, "at least 2 levels for each dimension")
+        return FiniteModule(positions, self.levels, self.non_negative("evenness"))
 
 
 class FiniteModule(QuantizedModule):
-    """Rounds bounded numbers to their levels."""
+    """Rounds bounded features to levels."""
 
     levels: Tensor
     places: Tensor
@@ -67,21 +77,19 @@ class FiniteModule(QuantizedModule):
         self.register_buffer("levels", torch.tensor(levels, dtype=torch.get_default_dtype()))
         self.register_buffer("places", torch.tensor(places))
 
-    def quantize(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the features, and the symbols of the bounded ones."""
-        return features, self.symbols(bounded(features))
+    def quantize(self, features: Tensor) -> Tensor:
+        """Return the symbols of the bounded features."""
+        return self.symbols(bounded(features))
 
-    def through(self, given: Tensor) -> Tensor:
-        """Return zeros (B, d) that have the gradient of the bounded features."""
-        return super().through(bounded(given))
-
-    def auxiliary_loss(self, given: Tensor, z: Tensor) -> Tensor | None:
-        """Return evenness · Σ (m² + v - 1 - log v) / 2, the same for each row: (B,)."""
-        if not self.evenness:
-            return None
-        mean, variance = given.mean(0), given.var(0, correction=0) + torch.finfo(given.dtype).eps
-        divergence = 0.5 * (mean.square() + variance - 1 - variance.log()).sum()
-        return self.evenness * divergence.expand(len(given))
+    def training_codes(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return z, its symbols, and evenness · Σ (m² + v - 1 - log v) / 2, equal for all rows."""
+        symbols, loss = self.quantize(features), None
+        if self.evenness:
+            mean, variance = features.mean(0), features.var(0, correction=0)
+            variance = variance + torch.finfo(features.dtype).eps
+            divergence = 0.5 * (mean.square() + variance - 1 - variance.log()).sum()
+            loss = self.evenness * divergence.expand(len(features))
+        return straight_through(self.vectors(symbols), bounded(features)), symbols, loss
 
     @torch.no_grad()
     def symbols(self, z: Tensor) -> Tensor:
@@ -98,26 +106,36 @@ class FiniteModule(QuantizedModule):
 
 
 def bounded(features: Tensor) -> Tensor:
-    """Return tanh(√(2/π) f), which is nearly even between -1 and 1 where f is standard normal."""
+    """Return tanh(√(2/π) f), nearly uniform in (-1, 1) where f is standard normal."""
     return (math.sqrt(2 / math.pi) * features).tanh()
 
 
 @dataclass(frozen=True)
 class LookupFree(SymbolCode, name="lfq"):
-    """Each number becomes its sign; a symbol is the signs of ``dim`` numbers.
+    """Each dimension is rounded to its sign; a symbol is the signs of ``dim`` dimensions.
 
-    Training adds weight · (E[H(p)] - H(E[p])) + commitment · |f - sg(z)|², with
-    p(c) ∝ exp(-|f - c|²) over the 2^dim symbols c of features f and E the batch's mean: each row is
-    to be sure of its symbol, and all rows together are to use all symbols.
+    Training adds entropy · (E[H(p)] - H(E[p])) + commitment · |f - sg(z)|², with
+    p(c) ∝ exp(-|f - c|²) over the 2^dim symbols c of features f and E the batch's mean: each row
+    becomes certain of its symbol, and all rows together use all symbols.
 
     Parameters
     ----------
     dim : int
-        How many signs a symbol has, 1 to 16; the code has ``code_size / dim`` symbols.
+        The number of signs of a symbol, 1 to 16; the code has ``code_size / dim`` symbols.
     entropy : float
         The weight of the entropies.
     commitment : float
-        How much features are drawn to their signs.
+        The weight of the distance of features from their signs.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from attar.codes import LookupFree
+    >>> code = LookupFree(dim=3).build(3).eval()
+    >>> code.point(torch.tensor([[0.1, -2.0, 3.0]]))
+    tensor([[ 1., -1.,  1.]])
+    >>> code.symbols(torch.tensor([[0.1, -2.0, 3.0]]))
+    tensor([[5]])
 
     References
     ----------
@@ -130,16 +148,16 @@ class LookupFree(SymbolCode, name="lfq"):
 
     @property
     def multiple(self) -> int:
-        """The numbers of a symbol."""
+        """The dimensions of a symbol."""
         return self.dim
 
     def build(self, code_size: int, shape: tuple[int, ...] = ()) -> CodeModule:
         """Return the module."""
         positions = self.blocks(code_size)
         self.require(self.dim <= 16, "a dim of 16 at most")
-        self.require(self.entropy >= 0, "an entropy of 0 or more")
-        self.require(self.commitment >= 0, "a commitment of 0 or more")
-        return LookupFreeModule(positions, self)
+        return LookupFreeModule(
+            positions, self.dim, self.non_negative("entropy"), self.non_negative("commitment")
+        )
 
 
 class LookupFreeModule(QuantizedModule):
@@ -147,14 +165,23 @@ class LookupFreeModule(QuantizedModule):
 
     places: Tensor
 
-    def __init__(self, positions: int, spec: LookupFree) -> None:
-        super().__init__(positions * (2**spec.dim,))
-        self.entropy, self.commitment = spec.entropy, spec.commitment
-        self.register_buffer("places", 2.0 ** torch.arange(spec.dim))
+    def __init__(self, positions: int, dim: int, entropy: float, commitment: float) -> None:
+        super().__init__(positions * (2**dim,))
+        self.entropy, self.commitment = entropy, commitment
+        self.register_buffer("places", 2.0 ** torch.arange(dim))
 
-    def quantize(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the features and their symbols."""
-        return features, self.symbols(features)
+    def quantize(self, features: Tensor) -> Tensor:
+        """Return the symbols of the signs."""
+        return self.symbols(features)
+
+    def training_codes(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return z, its symbols, and the loss; the entropy of the batch is equal for all rows."""
+        symbols = self.symbols(features)
+        z = self.vectors(symbols)
+        rows, batch = self.entropies(features)
+        loss = self.commitment * (features - z).square().sum(-1)
+        loss = self.entropy * (rows - batch).sum(-1) + loss
+        return straight_through(z, features), symbols, loss
 
     def symbols(self, z: Tensor) -> Tensor:
         """Return the signs as symbols; zero is positive: (n, positions)."""
@@ -164,12 +191,6 @@ class LookupFreeModule(QuantizedModule):
         """Return the signs of symbols (n, positions): (n, d)."""
         bits = symbols.to(self.places)[..., None].div(self.places, rounding_mode="floor") % 2
         return (2 * bits - 1).flatten(1)
-
-    def auxiliary_loss(self, given: Tensor, z: Tensor) -> Tensor:
-        """Return what each row adds; the entropy of the batch is the same for all."""
-        sure, used = self.entropies(given)
-        committed = self.commitment * (given - z).square().sum(-1)
-        return self.entropy * (sure - used).sum(-1) + committed
 
     def entropies(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Return E[H(p)] of each row (B, positions), and H(E[p]) of the batch (positions,)."""

@@ -1,4 +1,4 @@
-"""Codes of which few units are active for any one row: a file for each idea."""
+"""Sparse codes: few units are active in any one row."""
 
 from attar.codes.sparse.thresholds import Gated, JumpRelu, SparseKL, SparseL1
 from attar.codes.sparse.topk import BatchTopK, Matryoshka, TopK

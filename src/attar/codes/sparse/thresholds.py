@@ -1,4 +1,4 @@
-"""Sparse codes by a threshold: L1, KL, gated and JumpReLU."""
+"""Sparse codes by a penalty or a threshold: L1, KL, gated and JumpReLU."""
 
 from __future__ import annotations
 
@@ -14,29 +14,43 @@ from attar.errors import SettingError
 from attar.records import Coded
 
 
-def with_slope(log_likelihood: LogLikelihood, z: Tensor) -> tuple[Tensor, Tensor]:
-    """Return log p(x | z) of codes (K, B, d) and its slope in them, as numbers to learn nothing by.
+def with_gradient(log_likelihood: LogLikelihood, z: Tensor) -> tuple[Tensor, Tensor]:
+    """Return log p(x | z) of codes (K, B, d) and its gradient in them, both detached.
 
     Returns
     -------
-    explained : Tensor (K, B)
-    slope : Tensor (K, B, d)
+    log_p : Tensor (K, B)
+    gradient : Tensor (K, B, d)
+
+    Examples
+    --------
+    >>> import torch
+    >>> with_gradient(lambda z: -z.square().sum(-1), torch.tensor([[[1.0, 2.0]]]))
+    (tensor([[-5.]]), tensor([[[-2., -4.]]]))
     """
     with torch.enable_grad():
         leaf = z.detach().requires_grad_()
-        explained = log_likelihood(leaf)
-        (slope,) = torch.autograd.grad(explained.sum(), leaf)
-    return explained.detach(), slope
+        log_p = log_likelihood(leaf)
+        (gradient,) = torch.autograd.grad(log_p.sum(), leaf)
+    return log_p.detach(), gradient
 
 
 @dataclass(frozen=True)
 class SparseL1(Code, name="sparse-l1"):
-    """Rectified units that pay for their size: rate = Σ |z|, a Laplace prior but for a constant.
+    """ReLU units with an L1 penalty: z = relu(f), rate = Σ |z|, the Laplace prior up to a constant.
 
     Parameters
     ----------
     beta : float
-        The price of a unit of activity, in nats.
+        The weight of the L1 penalty.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from attar.codes import SparseL1
+    >>> coded = SparseL1().build(3)(torch.tensor([[-1.0, 0.5, 2.0]]))
+    >>> coded.z, coded.rate
+    (tensor([[[0.0000, 0.5000, 2.0000]]]), tensor([[2.5000]]))
 
     References
     ----------
@@ -54,29 +68,37 @@ class SparseL1(Code, name="sparse-l1"):
 
 
 class SparseL1Module(PointModule):
-    """Rectified units with the sum of their activity as rate."""
+    """ReLU units with the sum of their activations as rate."""
 
     def rate(self, z: Tensor) -> Tensor:
         """Return Σ |z|: (B,)."""
         return z.abs().sum(-1)
 
     def constrain(self, z: Tensor) -> Tensor:
-        """Return the codes with no negative activity."""
+        """Return the codes with no negative activation."""
         return z.clamp_min(0)
 
 
 @dataclass(frozen=True)
 class SparseKL(Code, name="sparse-kl"):
-    """Sigmoid units whose mean activity is drawn to a target: rate = Σ KL(target || mean).
+    """Sigmoid units whose mean activation is penalized: rate = Σ KL(target || mean).
 
-    The mean is taken over the batch, and each row carries the whole sum.
+    The mean is that of the batch, and the rate of each row is the whole sum.
 
     Parameters
     ----------
     target : float
-        The wanted mean activity of each unit, between 0 and 1.
+        The wanted mean activation of each unit, between 0 and 1.
     beta : float
         The weight of the rate.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from attar.codes import SparseKL
+    >>> code = SparseKL(target=0.5).build(1)
+    >>> code(torch.tensor([[-1.0], [1.0]])).rate  # the mean of both activations is 0.5
+    tensor([[0., 0.]])
 
     References
     ----------
@@ -91,12 +113,12 @@ class SparseKL(Code, name="sparse-kl"):
     def build(self, code_size: int, shape: tuple[int, ...] = ()) -> CodeModule:
         """Return the module; the target must lie between 0 and 1."""
         if not 0 < self.target < 1:
-            raise SettingError(f"The target rate of {self!r} must lie between 0 and 1.")
+            raise SettingError(f"The target of {self!r} must lie between 0 and 1.")
         return SparseKLModule(self.target)
 
 
 class SparseKLModule(PointModule):
-    """Sigmoid units with the divergence of their mean activity from a target as rate."""
+    """Sigmoid units with the divergence of their mean activation from a target as rate."""
 
     def __init__(self, target: float) -> None:
         super().__init__("sigmoid")
@@ -119,15 +141,24 @@ class SparseKLModule(PointModule):
 class Gated(Code, name="gated"):
     """Units with a gate and a magnitude: z = 1[g > 0] relu(m), rate = Σ relu(g).
 
-    Both are made from the same features π: g = π + b, and m = exp(r) π + c, with r, b and c learnt
-    for each unit. The price is paid by the gates alone, so that it shrinks no magnitude. Since a
-    step teaches its gate nothing, in training relu(g) must explain the row too; only the gates
-    learn from this, not the decoder.
+    Both are computed from the same features π: g = π + b, and m = exp(r) π + c, with r, b and c
+    trained for each unit. Only the gates are penalized, so that magnitudes don't shrink. Since a
+    step has no gradient, in training relu(g) must reconstruct the row too, with a frozen decoder.
 
     Parameters
     ----------
     beta : float
-        The price of a gate's opening, in nats.
+        The weight of the L1 penalty on the gates.
+
+    Examples
+    --------
+    At the start a gate and a magnitude are equal:
+
+    >>> import torch
+    >>> from attar.codes import Gated
+    >>> coded = Gated().build(2)(torch.tensor([[-1.0, 2.0]]))
+    >>> coded.z.tolist(), coded.rate.tolist()
+    ([[[0.0, 2.0]]], [[2.0]])
 
     References
     ----------
@@ -145,7 +176,7 @@ class Gated(Code, name="gated"):
 
 
 class GatedModule(CodeModule):
-    """Rectified magnitudes behind gates."""
+    """ReLU magnitudes behind gates."""
 
     def __init__(self, code_size: int) -> None:
         super().__init__()
@@ -159,45 +190,49 @@ class GatedModule(CodeModule):
         noise: Tensor | None = None,
         log_likelihood: LogLikelihood | None = None,
     ) -> Coded:
-        """Return the codes and the gates' openings, the same with any noise."""
-        z, opening = self.point(features), (features + self.gate_bias).relu()
+        """Return the codes, with the sum of the open gates as rate, the same with any noise."""
+        z, gates = self.point(features), (features + self.gate_bias).relu()
         auxiliary_loss = None
         if self.training and log_likelihood is not None:
-            auxiliary_loss = -by_codes_alone(log_likelihood, opening[None])
-        return Coded(z[None], opening.sum(-1)[None], auxiliary_loss=auxiliary_loss)
+            # With its gradient in the gates alone, not in the decoder.
+            log_p, gradient = with_gradient(log_likelihood, gates[None])
+            auxiliary_loss = -(log_p + (gradient * (gates - gates.detach())).sum(-1))
+        return Coded(z[None], gates.sum(-1)[None], auxiliary_loss=auxiliary_loss)
 
     def point(self, features: Tensor, log_likelihood: LogLikelihood | None = None) -> Tensor:
         """Return the magnitudes where the gates are open: (B, d)."""
         return self.constrain(self.log_scale.exp() * features + self.magnitude_bias)
 
     def constrain(self, z: Tensor) -> Tensor:
-        """Return the codes with what an open gate would not let through at zero."""
-        # π > -b just where m > c - exp(r) b.
+        """Return the codes with zeros where an open gate has larger magnitudes."""
+        # π > -b exactly where m > c - exp(r) b.
         least = self.magnitude_bias - self.log_scale.exp() * self.gate_bias
         return z.where(z > least.clamp_min(0), 0.0)
 
 
-def by_codes_alone(log_likelihood: LogLikelihood, z: Tensor) -> Tensor:
-    """Return log p(x | z) of codes (K, B, d), with its slope in the codes and in nothing else."""
-    explained, slope = with_slope(log_likelihood, z)
-    return explained + (slope * (z - z.detach())).sum(-1)
-
-
 @dataclass(frozen=True)
 class JumpRelu(Code, name="jumprelu"):
-    """Units that jump from zero at a learnt threshold: z = x 1[x > θ], rate = Σ 1[x > θ].
+    """Units with a trained threshold θ and an L0 penalty: z = x 1[x > θ], rate = Σ 1[x > θ].
 
-    A step has no slope in θ. Its place is taken by that of the step seen through a rectangle of
+    A step has no gradient in θ. It is replaced by that of the step smoothed by a rectangle of
     width ε: ∂1[x > θ]/∂θ = -1[|x - θ| < ε/2] / ε, and θ times as much for z.
 
     Parameters
     ----------
     beta : float
-        The price of an active unit, in nats.
+        The L0 penalty per active unit, in nats.
     threshold : float
-        Where all θ start, above 0.
+        The initial θ, above 0.
     bandwidth : float
-        ε, above 0: how near to its threshold a unit must come for the threshold to learn.
+        ε, above 0: the width around a threshold in which units change it.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from attar.codes import JumpRelu
+    >>> coded = JumpRelu(threshold=0.5).build(3)(torch.tensor([[0.25, 0.75, 3.0]]))
+    >>> coded.z.tolist(), coded.rate.tolist()
+    ([[[0.0, 0.75, 3.0]]], [[2.0]])
 
     References
     ----------
@@ -217,7 +252,7 @@ class JumpRelu(Code, name="jumprelu"):
 
 
 class JumpReluModule(CodeModule):
-    """Rectified units, each with a threshold of its own."""
+    """ReLU units, each with its own threshold."""
 
     def __init__(self, code_size: int, threshold: float, bandwidth: float) -> None:
         super().__init__()
@@ -230,14 +265,14 @@ class JumpReluModule(CodeModule):
         noise: Tensor | None = None,
         log_likelihood: LogLikelihood | None = None,
     ) -> Coded:
-        """Return the codes and how many units are active, the same with any noise."""
+        """Return the codes and the number of active units, the same with any noise."""
         z, threshold = self.point(features), self.log_threshold.exp()
         active = (z > 0).to(z.dtype)
         if self.training:
             near = (features - threshold).abs() < self.bandwidth / 2
-            # It is zero, and has the slope of the smoothed step.
-            slack = near * (threshold.detach() - threshold) / self.bandwidth
-            z, active = z + threshold.detach() * slack, active + slack
+            # Zero, with the gradient of the smoothed step.
+            step = near * (threshold.detach() - threshold) / self.bandwidth
+            z, active = z + threshold.detach() * step, active + step
         return Coded(z[None], active.sum(-1)[None])
 
     def point(self, features: Tensor, log_likelihood: LogLikelihood | None = None) -> Tensor:
@@ -245,5 +280,5 @@ class JumpReluModule(CodeModule):
         return self.constrain(features)
 
     def constrain(self, z: Tensor) -> Tensor:
-        """Return the codes with what is not above its threshold at zero."""
+        """Return the codes with zeros up to the thresholds."""
         return z.where(z > self.log_threshold.exp(), 0.0)

@@ -8,14 +8,16 @@ import torch
 from torch import Tensor
 
 from attar.codes.base import Code, CodeModule, LogLikelihood
-from attar.codes.sparse.thresholds import with_slope
+from attar.codes.sparse.thresholds import with_gradient
 from attar.errors import SettingError
 from attar.records import Coded
 
-# A unit is idle after 8 times the rows in which one of an even share would have won once.
+# A unit is idle after 8 times the rows in which it would be active once, were all units equal.
 PATIENCE = 8
-# How much what idle units leave unexplained weighs beside what the code does.
-PRICE = 0.25
+# The weight of the auxiliary loss relative to the reconstruction loss.
+AUXILIARY_WEIGHT = 0.25
+# The weight of the newest batch in the running mean of BatchTopK's threshold.
+NEWEST = 0.05
 
 
 @dataclass(frozen=True)
@@ -49,13 +51,24 @@ class LargestCode(Code):
 
 
 class LargestModule(CodeModule):
-    """Keeps the largest of features + bias, and lets no unit die.
+    """Keeps the largest of features + bias, and revives idle units.
 
-    In training, units that have not won for long are lent the rows where a little of them would
-    explain the most, of those that the code explains worst, and must explain what is left of them:
-    the auxiliary loss of Gao et al., but with each unit as sparse as it will have to be, so that
-    they don't all learn the same. After an epoch without a win, a unit's bias is raised to where
-    the row that liked it best would just have chosen it.
+    In training, units that have been inactive for long are activated in some of the rows that the
+    code reconstructs worst: those where the gradient of the log-likelihood in the unit is largest.
+    There they must reconstruct what the code does not: the auxiliary loss of Gao et al., but with
+    each idle unit as sparse as the others, so that they don't all learn the same. After an epoch
+    without activity, a unit's bias is raised to where the row of its largest score would just have
+    chosen it.
+
+    Attributes
+    ----------
+    bias : Tensor (d,)
+    counts : Tensor (d,)
+        The number of rows in which each unit was active in this epoch.
+    margin : Tensor (d,)
+        The largest difference of each unit's score from the threshold in this epoch.
+    idle : Tensor (d,)
+        The number of rows since each unit was active.
 
     References
     ----------
@@ -63,16 +76,16 @@ class LargestModule(CodeModule):
     """
 
     bias: Tensor
-    wins: Tensor
-    nearest: Tensor
+    counts: Tensor
+    margin: Tensor
     idle: Tensor
 
     def __init__(self, code_size: int, k: int) -> None:
         super().__init__()
         self.k = k
         self.register_buffer("bias", torch.zeros(code_size))
-        self.register_buffer("wins", torch.zeros(code_size))
-        self.register_buffer("nearest", torch.full((code_size,), -torch.inf))
+        self.register_buffer("counts", torch.zeros(code_size))
+        self.register_buffer("margin", torch.full((code_size,), -torch.inf))
         self.register_buffer("idle", torch.zeros(code_size))
 
     def forward(
@@ -84,65 +97,71 @@ class LargestModule(CodeModule):
         """Return the largest units of each row, the same with any noise."""
         z, auxiliary_loss = self.point(features), None
         if self.training and log_likelihood is not None:
-            leaf = z.detach()
-            explained, slope = with_slope(log_likelihood, leaf[None])
-            helped = leaf + self.lent(features + self.bias, explained[0], slope[0])
-            auxiliary_loss = -PRICE * log_likelihood(helped[None])
+            log_p, gradient = with_gradient(log_likelihood, z[None])
+            idle = self.idle_codes(features + self.bias, log_p[0], gradient[0])
+            auxiliary_loss = -AUXILIARY_WEIGHT * log_likelihood((z.detach() + idle)[None])
         return Coded(z[None], z.new_zeros(1, len(z)), auxiliary_loss=auxiliary_loss)
 
-    def lent(self, scores: Tensor, explained: Tensor, slope: Tensor) -> Tensor:
+    def idle_codes(self, scores: Tensor, log_p: Tensor, gradient: Tensor) -> Tensor:
         """Return codes (B, d) of the idle units alone.
 
-        Each is active in half of an even share of rows, k B / 2d, by how much more it likes them
-        than all rows in the mean.
+        Each is active in k B / 2d rows, half as many as an average unit, by the difference of its
+        score from its mean over all rows.
 
         Parameters
         ----------
         scores : Tensor (B, d)
-        explained : Tensor (B,)
-            How well the code explains each row.
-        slope : Tensor (B, d)
-            How much better with a little more of each unit.
+        log_p : Tensor (B,)
+            The log-likelihood of each row given its code.
+        gradient : Tensor (B, d)
+            The gradient of the log-likelihood in the code.
         """
         rows, size = scores.shape
         share = max(1, self.k * rows // (2 * size))
         idle = self.idle > PATIENCE * size / self.k
-        # As many rows as are lent in all: else a unit goes on helping one that needs no help.
-        worst = explained.argsort().argsort() < share * idle.sum()
-        best = slope.where(worst[:, None], -torch.inf).topk(share, dim=0).indices
+        # As many rows as idle units activate in all: others need no help.
+        worst = log_p.argsort().argsort() < share * idle.sum()
+        best = gradient.where(worst[:, None], -torch.inf).topk(share, dim=0).indices
         chosen = torch.zeros_like(scores).scatter(0, best, 1.0)
-        # The slope counts of all rows: else those that are not helped would push all scores down.
-        liked = (scores - scores.mean(0)).relu() * chosen
-        return liked.where(idle, 0.0)
+        # The mean has a gradient in all rows: without it the other scores would all be lowered.
+        z = (scores - scores.mean(0)).relu() * chosen
+        return z.where(idle, 0.0)
 
     def on_epoch(self) -> None:
-        """Raise the bias of each unit that won nothing since the last call."""
-        # A hair more than it lacks, since of equal scores either may win.
-        lacks = self.nearest * (1 + 1e-6) - 1e-5
-        self.bias -= torch.where(self.wins == 0, lacks, 0.0)
-        self.wins.zero_()
-        self.nearest.fill_(-torch.inf)
+        """Raise the bias of each unit that was inactive since the last call."""
+        # Slightly above the threshold, since of equal scores either may be chosen.
+        margin = self.margin * (1 + 1e-6) - 1e-5
+        self.bias -= torch.where(self.counts == 0, margin, 0.0)
+        self.counts.zero_()
+        self.margin.fill_(-torch.inf)
 
-    def watch(self, scores: Tensor, z: Tensor, threshold: Tensor) -> None:
-        """Note who won, and how near the others came to the threshold (B or 1, 1)."""
-        # What is kept but rectified to zero learns nothing: it has not won.
-        wins = (z > 0).sum(0)
-        self.wins += wins
-        self.idle.add_(len(z)).masked_fill_(wins > 0, 0.0)
-        torch.maximum(self.nearest, (scores - threshold).amax(0), out=self.nearest)
+    def track(self, scores: Tensor, z: Tensor, threshold: Tensor) -> None:
+        """Count active units, and note how near the scores came to the threshold (B or 1, 1)."""
+        # A unit that is kept but negative has no gradient: it is not active.
+        active = (z > 0).sum(0)
+        self.counts += active
+        self.idle.add_(len(z)).masked_fill_(active > 0, 0.0)
+        torch.maximum(self.margin, (scores - threshold).amax(0), out=self.margin)
 
 
 @dataclass(frozen=True)
 class TopK(LargestCode, name="topk"):
-    """The k largest units of each row, rectified; all others are zero.
+    """The k largest units of each row, after ReLU; all others are zero.
 
-    Units that are never among them are taught what the others leave unexplained, and their bias
-    is raised, so that none stays dead.
+    Idle units are trained on the residuals of the others, and their bias is raised, so that none
+    stays dead.
 
     Parameters
     ----------
     k : int
         Active units a row; no more than the code's size.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from attar.codes import TopK
+    >>> TopK(k=2).build(4).point(torch.tensor([[3.0, 1.0, 2.0, -1.0]]))
+    tensor([[3., 0., 2., 0.]])
 
     References
     ----------
@@ -164,7 +183,7 @@ class TopKModule(LargestModule):
         values, units = scores.topk(self.k, dim=-1)
         z = torch.zeros_like(scores).scatter(-1, units, values.relu())
         if self.training:
-            self.watch(scores.detach(), z.detach(), values[:, -1:].detach().clamp_min(0))
+            self.track(scores.detach(), z.detach(), values[:, -1:].detach().clamp_min(0))
         return z
 
     def constrain(self, z: Tensor) -> Tensor:
@@ -173,22 +192,29 @@ class TopKModule(LargestModule):
         return torch.zeros_like(z).scatter(-1, units, values.relu())
 
 
-# The weight of the newest batch in the running mean of the threshold.
-NEWEST = 0.05
-
-
 @dataclass(frozen=True)
 class BatchTopK(LargestCode, name="batchtopk"):
-    """The k B largest units of a batch of B rows, rectified; all others are zero.
+    """The k B largest units of a batch of B rows, after ReLU; all others are zero.
 
-    Outside training a row must not depend on its neighbours: what reaches a threshold is kept, the
-    running mean of the smallest activity that was kept in training. Dead units are revived as in
-    ``TopK``.
+    Outside training a row must not depend on its neighbours: a unit is kept where it reaches a
+    threshold, the running mean of the smallest activation kept in training. Idle units are revived
+    as in ``TopK``.
 
     Parameters
     ----------
     k : int
         Active units a row in the mean; no more than the code's size.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from attar.codes import BatchTopK
+    >>> code = BatchTopK(k=1).build(2)
+    >>> code.point(torch.tensor([[3.0, 2.0], [1.0, 0.0]]))
+    tensor([[3., 2.],
+            [0., 0.]])
+    >>> code.threshold
+    tensor(2.)
 
     References
     ----------
@@ -201,7 +227,7 @@ class BatchTopK(LargestCode, name="batchtopk"):
 
 
 class BatchTopKModule(LargestModule):
-    """Keeps the k B largest units of a batch in training, and else what reaches the threshold."""
+    """Keeps the k B largest units of a batch in training, else those that reach the threshold."""
 
     threshold: Tensor
     batches: Tensor
@@ -219,7 +245,7 @@ class BatchTopKModule(LargestModule):
         largest = scores.detach().flatten().topk(self.k * len(scores), sorted=False).values
         threshold = largest.min().clamp_min(0)
         z = scores.where(scores >= threshold, 0.0)
-        self.watch(scores.detach(), z.detach(), threshold)
+        self.track(scores.detach(), z.detach(), threshold)
         self.batches += 1
         self.threshold.lerp_(threshold, self.batches.reciprocal().clamp_min(NEWEST))
         return z
@@ -231,18 +257,28 @@ class BatchTopKModule(LargestModule):
 
 @dataclass(frozen=True)
 class Matryoshka(LargestCode, name="matryoshka"):
-    """Nested dictionaries: in training the first d/2, d/4, ... units must do without the others.
+    """Nested dictionaries: in training the first d/2, d/4, ... units reconstruct alone too.
 
     The active units are chosen as in ``BatchTopK``. Each row is decoded from all of them, from
     those in the first half of the code, in its first quarter, and so on; the loss is the mean over
-    these. The first units take what is most common, and the later ones need not split it up.
+    these. The first units become the most general features, which later ones need not split.
 
     Parameters
     ----------
     k : int
         Active units a row in the mean.
     levels : int
-        How many dictionaries there are, the whole code among them; each is half of the one before.
+        The number of dictionaries, the whole code among them; each is half of the one before.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from attar.codes import Matryoshka
+    >>> code = Matryoshka(k=4, levels=3).build(4)
+    >>> code(torch.tensor([[1.0, 2.0, 3.0, 4.0]])).z[:, 0]
+    tensor([[1., 2., 3., 4.],
+            [1., 2., 0., 0.],
+            [1., 0., 0., 0.]])
 
     References
     ----------
@@ -255,7 +291,7 @@ class Matryoshka(LargestCode, name="matryoshka"):
     @property
     def least_size(self) -> int:
         """Twice as many units as are active, and one for the smallest dictionary."""
-        return max(super().least_size, 1 << (self.levels - 1))
+        return max(2 * self.k, 1 << (self.levels - 1))
 
     def build(self, code_size: int, shape: tuple[int, ...] = ()) -> CodeModule:
         """Return the module; the smallest dictionary must have a unit."""
@@ -269,15 +305,15 @@ class Matryoshka(LargestCode, name="matryoshka"):
 
 
 class MatryoshkaModule(CodeModule):
-    """Shows the decoder an inner code and its first units alone."""
+    """Makes a training sample of an inner code for each nested dictionary."""
 
-    inside: Tensor
+    masks: Tensor
 
     def __init__(self, inner: CodeModule, sizes: list[int]) -> None:
         super().__init__()
         self.inner = inner
-        inside = torch.arange(sizes[0]) < torch.tensor(sizes)[:, None]
-        self.register_buffer("inside", inside[:, None])
+        masks = torch.arange(sizes[0]) < torch.tensor(sizes)[:, None]
+        self.register_buffer("masks", masks[:, None])
 
     def forward(
         self,
@@ -285,15 +321,15 @@ class MatryoshkaModule(CodeModule):
         noise: Tensor | None = None,
         log_likelihood: LogLikelihood | None = None,
     ) -> Coded:
-        """Return the codes; in training, one draw for each of the nested dictionaries.
+        """Return the codes; in training, one sample for each of the nested dictionaries.
 
-        The whole code is the first draw.
+        The whole code is the first sample.
         """
         coded = self.inner(features, noise, log_likelihood)
         if noise is not None:
             z = coded.z.expand(len(noise), -1, -1)
         else:
-            z = coded.z * self.inside if self.training else coded.z
+            z = coded.z * self.masks if self.training else coded.z
         return Coded(z, z.new_zeros(z.shape[:2]), auxiliary_loss=coded.auxiliary_loss)
 
     def point(self, features: Tensor, log_likelihood: LogLikelihood | None = None) -> Tensor:
@@ -305,5 +341,5 @@ class MatryoshkaModule(CodeModule):
         return self.inner.constrain(z)
 
     def on_epoch(self) -> None:
-        """Look after the inner code."""
+        """Revive the idle units of the inner code."""
         self.inner.on_epoch()
