@@ -1,7 +1,7 @@
-"""What every benchmark shares: data, a fresh process a contender, losses, and the printed result.
+"""Shared by all benchmarks: data, a fresh process per contender, losses, and the printed result.
 
-Data lies in the folder that ATTAR_DATA names, else in ``../shared/data`` beside the repository,
-else attar downloads what it can.
+Data is read from the folder ATTAR_DATA, else from ``../shared/data`` beside the repository, else
+attar downloads it where it can.
 """
 
 from __future__ import annotations
@@ -44,43 +44,43 @@ def mnist(part: str) -> Rows:
 
 
 def flat(images: Rows) -> Rows:
-    """Return images as rows of numbers from 0 to 1: (n, pixels)."""
+    """Return images as rows of values from 0 to 1: (n, pixels)."""
     return images.reshape(len(images), -1).astype(np.float32) / 255
 
 
 def cross_entropy(rows: Rows, probabilities: Rows) -> float:
-    """Return the binary cross-entropy of rows (n, cells) in nats a row."""
+    """Return the binary cross-entropy of rows (n, cells) in nats per row."""
     p = np.clip(probabilities.reshape(rows.shape).astype(np.float64), 1e-7, 1 - 1e-7)
     return float(-(rows * np.log(p) + (1 - rows) * np.log1p(-p)).sum(1).mean())
 
 
 def in_fresh_process(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Return ``function(*arguments)`` from a process of its own, that nothing has warmed up."""
+    """Return ``function(*arguments)`` from a new process, without anything loaded."""
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=spawn) as process:
         return process.submit(function, *arguments).result()
 
 
 def middle(runs: Iterable[Mapping[str, float]], key: str) -> float:
-    """Return the median of a figure over runs."""
+    """Return the median of a metric over runs."""
     return float(np.median([run[key] for run in runs]))
 
 
 def spread(runs: Iterable[Mapping[str, float]], key: str) -> list[float]:
-    """Return the smallest and the largest of a figure over runs."""
+    """Return the smallest and the largest value of a metric over runs."""
     values = [run[key] for run in runs]
     return [min(values), max(values)]
 
 
 def megabytes(usage: Any) -> float:
-    """Return the most memory that a process has had, from its ``resource.struct_rusage``."""
+    """Return the peak memory of a process, from its ``resource.struct_rusage``."""
     return float(usage.ru_maxrss) / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def arguments(description: str | None, **options: int | str) -> argparse.Namespace:
-    """Return the command line's options: numbers or words by default, and ``--json``."""
+    """Return the command line's options, with the types of their defaults, and ``--json``."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--json", action="store_true", help="print nothing but the JSON")
+    parser.add_argument("--json", action="store_true", help="print the JSON only")
     for name, default in options.items():
         option, help_ = f"--{name.replace('_', '-')}", f"default: {default}"
         parser.add_argument(option, type=type(default), default=default, help=help_)
@@ -90,7 +90,7 @@ def arguments(description: str | None, **options: int | str) -> argparse.Namespa
 def report(
     result: Mapping[str, Any], table: list[dict[str, Any]], only_json: bool, *packages: str
 ) -> None:
-    """Print the table, and as the last line the result with facts of the machine, as JSON."""
+    """Print the table, and the result with a description of the machine as a last line of JSON."""
     if not only_json:
         show(pd.DataFrame(table))
     print(json.dumps({**result, "machine": machine(*packages)}))
@@ -102,7 +102,7 @@ def show(table: pd.DataFrame) -> None:
 
 
 def machine(*packages: str) -> dict[str, Any]:
-    """Return what a time depends on: processors, torch's threads, versions."""
+    """Return what times depend on: processors, torch's threads, versions."""
     import torch
 
     versions = {name: version(name) for name in ("torch", *packages)}

@@ -1,13 +1,13 @@
-"""A made dictionary: which sparse codes find it again, and with how many dead units.
+"""A synthetic dictionary: which sparse codes recover it, and with how many dead units.
 
 512 random directions in 128 dimensions. Each row is the sum of about 7 of them, with random sizes
-and a little noise; the most common is active in every fifth row, the rarest in one of 300, as
-Zipf and Mandelbrot have it for words. Each fit has as many units as there are directions, one
-linear layer each way, and runs in a fresh process.
+and a little noise; the most common is active in every fifth row, the rarest in one of 300, by the
+law of Zipf and Mandelbrot. Each fit has as many units as there are directions, a linear encoder and
+decoder, and runs in a fresh process.
 
-A direction is found as far as a column of the decoder points the same way: the cosine of the
-nearest, in the mean over all directions. A unit is dead if no unseen row makes it active. The error
-is that of unseen rows, as a share of their variance.
+``cosine`` is that of each direction with the nearest column of the decoder, in the mean over
+directions. A unit is dead if no test row activates it. The error is that of test rows, relative to
+their variance.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks._common import Rows, arguments, in_fresh_process, middle, report, spread
 
-FEATURES, DIMENSIONS, ACTIVE, NOISE, UNSEEN = 512, 128, 7, 0.02, 20_000
+FEATURES, DIMENSIONS, ACTIVE, NOISE, TEST = 512, 128, 7, 0.02, 20_000
 
 CONTENDERS = (
     "matryoshka",
@@ -32,38 +32,38 @@ CONTENDERS = (
 
 
 @dataclass(frozen=True)
-class Made:
-    """Rows made of features (512, 128), the dictionary."""
+class Rowset:
+    """Rows generated from features (512, 128), the dictionary."""
 
     features: Rows
     rows: Rows
-    unseen: Rows
+    test: Rows
 
     @classmethod
-    def of(cls, rows: int, seed: int) -> Made:
-        """Return so many rows to learn from, and 20,000 unseen ones."""
+    def of(cls, rows: int, seed: int) -> Rowset:
+        """Return training rows, and 20,000 test rows."""
         generator = np.random.default_rng(seed)
         features = generator.standard_normal((FEATURES, DIMENSIONS))
         features /= np.linalg.norm(features, axis=1, keepdims=True)
-        often = 1 / (np.arange(FEATURES) + 9)
-        often *= ACTIVE / often.sum()
+        frequency = 1 / (np.arange(FEATURES) + 9)
+        frequency *= ACTIVE / frequency.sum()
 
-        def some(count: int) -> Rows:
+        def sample(count: int) -> Rows:
             sizes = generator.uniform(0.5, 1.5, (count, FEATURES))
-            clean = sizes * (generator.random((count, FEATURES)) < often) @ features
+            clean = sizes * (generator.random((count, FEATURES)) < frequency) @ features
             noisy = clean + NOISE * generator.standard_normal(clean.shape)
             return noisy.astype(np.float32)
 
-        return cls(features, some(rows), some(UNSEEN))
+        return cls(features, sample(rows), sample(TEST))
 
 
 def fit(name: str, rows: int, epochs: int, seed: int) -> dict[str, float]:
-    """Return what became of the dictionary, and the seconds of the fit."""
+    """Return how well the dictionary is recovered, and the seconds of the fit."""
     import attar
     from attar.codes import BatchTopK, Gated, JumpRelu, Matryoshka, SparseL1, TopK
     from attar.penalties import L2
 
-    # A weight on the weights: without it a price on activity is evaded by smaller activity.
+    # Weight decay: without it a small activity with large decoder weights evades an L1 penalty.
     recipes = {
         "matryoshka": attar.Recipe(Matryoshka(ACTIVE)),
         "sparse-batchtopk": attar.Recipe(BatchTopK(ACTIVE)),
@@ -72,7 +72,7 @@ def fit(name: str, rows: int, epochs: int, seed: int) -> dict[str, float]:
         "sparse-gated": attar.Recipe(Gated(beta=0.1), penalties=(L2(1e-3),)),
         "sparse-l1": attar.Recipe(SparseL1(beta=0.1), penalties=(L2(1e-3),)),
     }
-    made = Made.of(rows, seed)
+    data = Rowset.of(rows, seed)
     start = time.perf_counter()
     ae = attar.Autoencoder(
         recipes[name],
@@ -86,20 +86,20 @@ def fit(name: str, rows: int, epochs: int, seed: int) -> dict[str, float]:
         validation_fraction=0,
         random_state=seed,
         verbose=False,
-    ).fit(made.rows)
+    ).fit(data.rows)
     seconds = time.perf_counter() - start
     columns = ae.model_.decoder[0].weight.detach().numpy()
-    # The column of a dead unit may have shrunk to nothing: it points nowhere.
+    # The column of a dead unit may be zero, without a direction.
     lengths = np.maximum(np.linalg.norm(columns, axis=0), 1e-12)
-    nearest = (made.features @ (columns / lengths)).max(1)
-    active = ae.transform(made.unseen) > 0
-    error = np.square(made.unseen - ae.reconstruct(made.unseen)).sum()
+    nearest = (data.features @ (columns / lengths)).max(1)
+    active = ae.transform(data.test) > 0
+    error = np.square(data.test - ae.reconstruct(data.test)).sum()
     return {
         "cosine": float(nearest.mean()),
         "found": int((nearest > 0.9).sum()),
         "dead": int((~active.any(0)).sum()),
         "active": float(active.sum(1).mean()),
-        "error": float(error / np.square(made.unseen - made.unseen.mean(0)).sum()),
+        "error": float(error / np.square(data.test - data.test.mean(0)).sum()),
         "seconds": seconds,
     }
 

@@ -1,7 +1,7 @@
-"""How far variational autoencoders find the factors that made images of shapes were drawn from.
+"""Disentanglement of variational autoencoders on synthetic shapes with known factors.
 
-Each recipe learns the same images with the same network and as many epochs; codes of other images
-are then held against their factors. A recipe's ``gain`` is its mutual information gap (MIG) less
+Each recipe is trained on the same images with the same network and epochs; the codes of test images
+are compared with their factors. A recipe's ``gain`` is its mutual information gap (MIG) less
 that of the first recipe named, by medians over the seeds.
 """
 
@@ -11,15 +11,15 @@ import time
 from dataclasses import asdict
 
 from benchmarks._common import Rows, arguments, middle, report, spread
-from benchmarks._shapes import made
+from benchmarks._shapes import sample
 
 CODE_SIZE, HIDDEN = 10, (256, 256)
 
 
 def run(
-    recipe: str, images: Rows, epochs: int, unseen: Rows, factors: Rows, seed: int
+    recipe: str, images: Rows, epochs: int, test: Rows, factors: Rows, seed: int
 ) -> dict[str, float]:
-    """Return the scores of a recipe's codes of unseen images, their error, and the seconds."""
+    """Return the scores of a recipe's codes of test images, their error, and the seconds."""
     import attar
     from attar.evaluation.disentanglement import dci, factor_score, mig, sap
     from attar.networks import Mlp
@@ -36,13 +36,13 @@ def run(
         random_state=seed,
     ).fit(images)
     seconds = time.perf_counter() - start
-    codes = ae.transform(unseen)
+    codes = ae.transform(test)
     return {
         "mig": mig(codes, factors),
         "sap": sap(codes, factors),
         **asdict(dci(codes, factors)),
         "factor_score": factor_score(codes, factors),
-        "error": ae.evaluate(unseen)["error"],
+        "error": ae.evaluate(test)["error"],
         "seconds": seconds,
     }
 
@@ -53,15 +53,15 @@ def main() -> None:
         recipes="vae,beta-tcvae,factor-vae",
         seeds=3,
         images=12_000,
-        unseen=5_000,
+        test=5_000,
         epochs=30,
     )
-    images, _ = made(options.images, seed=0)
-    unseen, factors = made(options.unseen, seed=1)
+    images, _ = sample(options.images, seed=0)
+    test, factors = sample(options.test, seed=1)
     result, table = {}, []
     for recipe in options.recipes.split(","):
         runs = [
-            run(recipe, images, options.epochs, unseen, factors, seed)
+            run(recipe, images, options.epochs, test, factors, seed)
             for seed in range(options.seeds)
         ]
         middles = {key: middle(runs, key) for key in runs[0]}

@@ -1,11 +1,11 @@
-"""Likelihood: how many nats a digit of MNIST takes, beside published figures.
+"""Test likelihood of MNIST in nats, beside published values.
 
-``vae``: 784-400-40 on digits binarized once; 89.8 nats are published, after 500 epochs; here in 60.
-``iwae``: 784-200-200-50 with 50 draws of each code, on digits binarized anew in each epoch; Burda,
-Grosse and Salakhutdinov (2016) report 84.8 after 3,280 epochs; here in 40 minutes.
+``vae``: 784-400-40 on digits binarized once; 89.8 nats are published after 500 epochs, here 60.
+``iwae``: 784-200-200-50 with 50 samples of each code, digits binarized at each epoch; Burda, Grosse
+and Salakhutdinov (2016) report 84.8 after 3,280 epochs, here 40 minutes.
 
-The negative log-likelihood of the test part is importance sampled. Settings were chosen on rows
-held out of the training part.
+The negative log-likelihood of the test set is importance sampled. Settings were chosen on rows
+held out of the training set.
 """
 
 from __future__ import annotations
@@ -28,30 +28,30 @@ GOALS = {"vae": 89.0, "iwae": 86.0}
 PIECE = 5000
 
 
-def flipped(images: Rows, generator: np.random.Generator) -> Rows:
-    """Return a coin flip for each pixel, of its brightness: bytes (n, pixels)."""
+def binarized(images: Rows, generator: np.random.Generator) -> Rows:
+    """Return a Bernoulli sample of each pixel's brightness: bytes (n, pixels)."""
     rows = flat(images)
     return (generator.random(rows.shape, dtype=np.float32) < rows).astype(np.uint8)
 
 
-class Flips(Stream):
-    """Images whose pixels are flipped anew each time they are gone through."""
+class Binarized(Stream):
+    """Images that are binarized again in each pass."""
 
     def __init__(self, images: Rows, seed: int) -> None:
         self.images, self.generator = images, np.random.default_rng(seed)
 
     @property
     def fingerprint(self) -> str:
-        """A name: no training goes on from a checkpoint here."""
-        return "flips"
+        """A name: no training resumes from a checkpoint here."""
+        return "binarized"
 
     def __iter__(self) -> Iterator[Rows]:
         for start in range(0, len(self.images), PIECE):
-            yield flipped(self.images[start : start + PIECE], self.generator)
+            yield binarized(self.images[start : start + PIECE], self.generator)
 
 
 def vae(epochs: int, seed: int) -> attar.Autoencoder:
-    """Return the model of 784-400-40; its evidence lower bound is the mean of six draws' bounds."""
+    """Return the model of 784-400-40; its ELBO is the mean over six samples."""
     return attar.Autoencoder(
         attar.Recipe(Gaussian(), bound=Multiple(6, 1)),
         40,
@@ -85,22 +85,22 @@ def main() -> None:
     train, test = mnist("train"), mnist("test")
     data: Any
     if options.model == "vae":
-        ae, data = vae(options.epochs, options.seed), flipped(train, np.random.default_rng(0))
+        ae, data = vae(options.epochs, options.seed), binarized(train, np.random.default_rng(0))
     else:
-        ae, data = iwae(options.minutes, options.seed), Flips(train, 0)
+        ae, data = iwae(options.minutes, options.seed), Binarized(train, 0)
     ae.set_params(likelihood="bernoulli", scaling="none", validation_fraction=1 / 60)
     started = time.perf_counter()
     ae.fit(data)
     seconds = time.perf_counter() - started
-    unseen = flipped(test, np.random.default_rng(1))
-    nats = -float(ae.score_samples(unseen, draws=options.draws).mean())
+    test_rows = binarized(test, np.random.default_rng(1))
+    nats = -float(ae.score_samples(test_rows, draws=options.draws).mean())
     result = {
         "model": options.model,
         "nats": nats,
         "goal": GOALS[options.model],
         "epochs": len(ae.history_),
         "seconds": seconds,
-        "held_out_bound": min(epoch.monitored_loss for epoch in ae.history_),
+        "validation_bound": min(epoch.monitored_loss for epoch in ae.history_),
     }
     report(result, [result], options.json, "attar")
 

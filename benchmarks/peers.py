@@ -1,6 +1,6 @@
 """The peers of ``tables``: codes of tables of mixed types, all of them linear.
 
-They have no way with missing cells, so that means and most frequent levels stand in for them.
+They cannot handle missing cells, which are imputed by means and most frequent categories.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from benchmarks._common import Rows
 
 
 def numeric(frame: pd.DataFrame) -> list[str]:
-    """Return the names of the columns that hold numbers; all others hold levels."""
+    """Return the names of the numeric columns; all others are categorical."""
     return list(frame.select_dtypes("number").columns)
 
 
 class Peer(ABC):
-    """What brings a table back from codes of so many numbers.
+    """Encodes and reconstructs a table.
 
     Parameters
     ----------
@@ -34,28 +34,28 @@ class Peer(ABC):
         self.code_size = code_size
 
     def fit(self, frame: pd.DataFrame) -> Self:
-        """Learn from a table."""
+        """Fit to a table."""
         self.numbers = numeric(frame)
         self.words = list(frame.columns.difference(self.numbers, sort=False))
         self.typical = {name: frame[name].mean() for name in self.numbers}
         self.typical |= {name: str(frame[name].mode()[0]) for name in self.words}
-        self.learn(self._complete(frame))
+        self.fit_complete(self._complete(frame))
         return self
 
     def reconstruct(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Return a table as it comes back from its codes."""
-        numbers, words = self.back(self._complete(frame))
+        """Return the reconstruction of a table."""
+        numbers, words = self.decode(self._complete(frame))
         return pd.DataFrame(numbers, columns=self.numbers).join(
             pd.DataFrame(words, columns=self.words)
         )
 
     @abstractmethod
-    def learn(self, frame: pd.DataFrame) -> None:
-        """Learn from a table of floats and words without missing cells."""
+    def fit_complete(self, frame: pd.DataFrame) -> None:
+        """Fit to a table of floats and text without missing cells."""
 
     @abstractmethod
-    def back(self, frame: pd.DataFrame) -> tuple[Rows, Rows]:
-        """Return the numbers and the words that come back."""
+    def decode(self, frame: pd.DataFrame) -> tuple[Rows, Rows]:
+        """Return the reconstructed numbers and categories."""
 
     def _complete(self, frame: pd.DataFrame) -> pd.DataFrame:
         types = dict.fromkeys(self.numbers, "Float64") | dict.fromkeys(self.words, "str")
@@ -64,13 +64,13 @@ class Peer(ABC):
 
 
 class Typical(Peer):
-    """Means and most frequent levels: what is known without a code."""
+    """Means and most frequent categories: the reconstruction without a code."""
 
-    def learn(self, frame: pd.DataFrame) -> None:
-        """Learn nothing more."""
+    def fit_complete(self, frame: pd.DataFrame) -> None:
+        """Do nothing more."""
 
-    def back(self, frame: pd.DataFrame) -> tuple[Rows, Rows]:
-        """Return the same for each row."""
+    def decode(self, frame: pd.DataFrame) -> tuple[Rows, Rows]:
+        """Return the same row for all rows."""
         numbers, words = (
             np.tile([self.typical[name] for name in names], (len(frame), 1))
             for names in (self.numbers, self.words)
@@ -79,65 +79,64 @@ class Typical(Peer):
 
 
 class Linear(Peer):
-    """Principal components of standardized numbers beside levels as zeros and ones."""
+    """Principal components of standardized numbers and one-hot categories."""
 
-    def learn(self, frame: pd.DataFrame) -> None:
-        """Learn scales, levels and components."""
+    def fit_complete(self, frame: pd.DataFrame) -> None:
+        """Fit scales, categories and components."""
         self.scaler = StandardScaler().fit(frame[self.numbers])
-        self.levels = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
-        self.levels.fit(frame[self.words])
-        self.learn_components(frame)
+        self.one_hot = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+        self.one_hot.fit(frame[self.words])
+        self.fit_components(frame)
 
-    def back(self, frame: pd.DataFrame) -> tuple[Rows, Rows]:
-        """Return the numbers, and of each column of words the level of the largest value."""
-        numbers, ones = np.split(self.features_back(frame), [len(self.numbers)], axis=1)
-        return self.scaler.inverse_transform(numbers), self.levels.inverse_transform(ones)
-
-    @abstractmethod
-    def learn_components(self, frame: pd.DataFrame) -> None:
-        """Find the components."""
+    def decode(self, frame: pd.DataFrame) -> tuple[Rows, Rows]:
+        """Return the numbers, and the category with the largest value of each text column."""
+        numbers, ones = np.split(self.reconstructed_features(frame), [len(self.numbers)], axis=1)
+        return self.scaler.inverse_transform(numbers), self.one_hot.inverse_transform(ones)
 
     @abstractmethod
-    def features_back(self, frame: pd.DataFrame) -> Rows:
-        """Return standardized numbers beside zeros and ones, as they come back."""
+    def fit_components(self, frame: pd.DataFrame) -> None:
+        """Fit the components."""
+
+    @abstractmethod
+    def reconstructed_features(self, frame: pd.DataFrame) -> Rows:
+        """Return the reconstruction of standardized numbers and one-hot categories."""
 
 
 class Principal(Linear):
-    """scikit-learn's principal components."""
+    """scikit-learn's PCA."""
 
-    def learn_components(self, frame: pd.DataFrame) -> None:
-        """Find the components."""
+    def fit_components(self, frame: pd.DataFrame) -> None:
+        """Fit the components."""
         self.pca = PCA(self.code_size).fit(self._features(frame))
 
-    def features_back(self, frame: pd.DataFrame) -> Rows:
-        """Return what the components keep."""
+    def reconstructed_features(self, frame: pd.DataFrame) -> Rows:
+        """Return the projection on the components."""
         return self.pca.inverse_transform(self.pca.transform(self._features(frame)))
 
     def _features(self, frame: pd.DataFrame) -> Rows:
         numbers, words = frame[self.numbers], frame[self.words]
-        return np.hstack([self.scaler.transform(numbers), self.levels.transform(words)])
+        return np.hstack([self.scaler.transform(numbers), self.one_hot.transform(words)])
 
 
 class Factors(Linear):
-    """Factor analysis of mixed data in prince: ones weigh more where a level is rare (Pagès, 2004).
+    """Factor analysis of mixed data in prince: rare categories have larger weights (Pagès, 2004).
 
-    prince has no way back from its codes, so that it is written here: the codes times the right
-    singular vectors are its own features, numbers over their deviation and (one - p) / √p for a
-    level of share p.
+    prince has no reconstruction, so it is written here: the codes times the right singular vectors
+    are its features, standardized numbers and (one - p) / √p for a category of frequency p.
     """
 
-    def learn_components(self, frame: pd.DataFrame) -> None:
-        """Find the components."""
+    def fit_components(self, frame: pd.DataFrame) -> None:
+        """Fit the components."""
         self.famd = prince.FAMD(
             n_components=self.code_size,
             categorical_columns=self.words,
             handle_unknown="ignore",
             random_state=0,
         ).fit(frame)
-        self.shares = self.levels.transform(frame[self.words]).mean(0)
+        self.shares = self.one_hot.transform(frame[self.words]).mean(0)
 
-    def features_back(self, frame: pd.DataFrame) -> Rows:
-        """Return what the components keep."""
+    def reconstructed_features(self, frame: pd.DataFrame) -> Rows:
+        """Return the projection on the components."""
         codes = self.famd.row_coordinates(frame).to_numpy()
         features = codes @ self.famd.svd_.V
         ones = features[:, len(self.numbers) :]

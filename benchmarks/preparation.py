@@ -1,8 +1,8 @@
-"""From a million rows of 40 floats to what a network sees: attar against one that only scales.
+"""A million rows of 40 floats to a network's input: attar against scaling alone.
 
 The peer is scikit-learn's StandardScaler, fitted and applied, and a copy of the data. attar does
-more: it learns the form of the data, looks for what is missing or infinite, draws a sample, and
-ends in single precision. Each runs in a fresh process with everything loaded.
+more: it determines the kind of data, finds missing and infinite values, draws a sample, and
+converts to single precision. Each runs in a fresh process with everything loaded.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ GOAL = 2.0
 
 
 def data(form: str, rows: int) -> Any:
-    """Return numbers of many means and deviations, as an array or a frame."""
+    """Return columns of different means and deviations, as an array or a frame."""
     generator = np.random.default_rng(0)
     array = generator.standard_normal((rows, COLUMNS))
     array *= generator.uniform(0.1, 10, COLUMNS)
@@ -61,19 +61,19 @@ def peer_seconds(form: str, rows: int) -> dict[str, float]:
 
 
 class Clock:
-    """Seconds of each step of a work."""
+    """The seconds of each step."""
 
     def __init__(self) -> None:
         self.names: list[str] = []
         self.stamps = [time.perf_counter()]
 
     def stamp(self, name: str) -> None:
-        """Note that a step has ended."""
+        """Record the end of a step."""
         self.names.append(name)
         self.stamps.append(time.perf_counter())
 
     def seconds(self) -> dict[str, float]:
-        """Return the seconds of each step, and of all."""
+        """Return the seconds of each step, and their sum."""
         steps = dict(zip(self.names, np.diff(self.stamps).tolist(), strict=True))
         return {"seconds": sum(steps.values()), **steps}
 

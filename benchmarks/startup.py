@@ -1,6 +1,6 @@
-"""What attar costs before it does anything, and the most memory that a fit of MNIST takes.
+"""The time to import attar and to start its command line, and the peak memory of a fit of MNIST.
 
-Seconds are medians over fresh processes, Python's own start among them.
+Seconds are medians over fresh processes, including the start of Python.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def seconds(command: list[str], times: int) -> float | None:
 
 
 def peak_megabytes() -> float:
-    """Return the most memory that this process has had, once it has fitted all of MNIST."""
+    """Return the peak memory of this process after a fit of all of MNIST."""
     import resource
 
     import attar

@@ -1,8 +1,8 @@
-"""Seconds an epoch of the same network, batches and steps: attar and three peers.
+"""Seconds per epoch of the same network, batches and steps: attar and three peers.
 
 A plain autoencoder, 784-32-784 in batches of 256, and a variational one, 784-400-20 in batches of
 128, on MNIST. Each contender trains in a fresh process, in turn; the first epoch is not counted.
-The losses, in nats a row of the test images after as many epochs, come from one function for all.
+The losses, in nats per row of the test images after as many epochs, come from one function for all.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ CONTENDERS = ("attar", *PEERS)
 
 
 def run(contender: str, name: str, epochs: int) -> dict[str, float]:
-    """Return a contender's median seconds an epoch after the first, and its loss."""
+    """Return a contender's median seconds per epoch after the first, and its loss."""
     task, images = TASKS[name], mnist("train")
     fit = import_module(f"benchmarks.contenders.{contender}").fit
     trained = fit(task, images, epochs + 1)
@@ -42,7 +42,7 @@ def main() -> None:
                 "": name,
                 "contender": contender,
                 "seconds": seconds[contender],
-                "attar's share": ratios.get(f"to_{contender}", 1.0),
+                "ratio": ratios.get(f"to_{contender}", 1.0),
                 "loss": losses[contender],
             }
             for contender in CONTENDERS

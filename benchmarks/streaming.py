@@ -1,11 +1,11 @@
-"""A table larger than memory should be: attar from a file piece by piece, against all in memory.
+"""A large table: attar streaming from a file, against all in memory.
 
 The file has 40 columns of mixed types, some of them with missing cells, in row groups of 100,000
 rows. ``attar fit`` with one epoch, then ``attar encode``, of the whole file and of its first fifth;
 beside them the same from a DataFrame, for the first fifth. Each is a process of its own, timed from
-its start to the model or the codes in a file. ``loop_rows`` are the rows a second of training
-alone. Files are made once: a later run finds them in the folder. attar reads files of less than
-128 MiB whole, so that fewer than three million rows only try out this program.
+its start to the model or the codes in a file. ``loop_rows`` are the rows per second of training
+alone. Files are written once and kept in the folder. attar reads small files whole, so fewer than
+three million rows only test this program.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks._common import arguments, in_fresh_process, megabytes, report
-from benchmarks.mixed import Mixed
+from benchmarks.mixed import MixedTable
 
-COLUMNS = Mixed(floats=20, integers=8, booleans=2, times=2, strings=8)
+COLUMNS = MixedTable(floats=20, integers=8, booleans=2, times=2, strings=8)
 GROUP = 100_000
 GOALS = {"peak_megabytes": 1200, "growth": 1.1, "fit_ratio": 0.6, "encode_ratio": 0.6}
 
@@ -47,7 +47,7 @@ def write(path: Path, rows: int) -> None:
 
 
 def streamed(*words: str | Path) -> dict[str, float]:
-    """Return what a command of attar costs."""
+    """Return the seconds and memory of a command of attar."""
     start = time.perf_counter()
     process = subprocess.Popen([sys.executable, "-m", "attar", *words], stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
@@ -57,28 +57,28 @@ def streamed(*words: str | Path) -> dict[str, float]:
     return {"seconds": time.perf_counter() - start, "megabytes": megabytes(usage)}
 
 
-def held(function: Callable[..., float], *paths: Path) -> dict[str, float]:
-    """Return what a function costs that reads the file as a DataFrame."""
+def in_memory(function: Callable[..., float], *paths: Path) -> dict[str, float]:
+    """Return the seconds and memory of a function that reads the file as a DataFrame."""
     start = time.perf_counter()
     peak = in_fresh_process(function, *paths)
     return {"seconds": time.perf_counter() - start, "megabytes": peak}
 
 
-def held_fit(source: Path, model: Path) -> float:
-    """Write the model of a DataFrame, and return the most memory that was used."""
+def fit_in_memory(source: Path, model: Path) -> float:
+    """Write the model of a DataFrame, and return the peak memory."""
     import attar
     from attar.data.stream import SIZE
 
     frame = pd.read_parquet(source)
-    # Of a stream, a tenth of a sample is held out: here as many rows.
-    apart = 0.1 * min(1, SIZE / len(frame))
-    ae = attar.Autoencoder(epochs=1, validation_fraction=apart, random_state=0)
+    # Of a stream, a tenth of a sample is the validation set: as many rows here.
+    fraction = 0.1 * min(1, SIZE / len(frame))
+    ae = attar.Autoencoder(epochs=1, validation_fraction=fraction, random_state=0)
     ae.fit(frame).save(model)
     return megabytes(resource.getrusage(resource.RUSAGE_SELF))
 
 
-def held_encode(source: Path, model: Path, target: Path) -> float:
-    """Write the codes of a DataFrame, and return the most memory that was used."""
+def encode_in_memory(source: Path, model: Path, target: Path) -> float:
+    """Write the codes of a DataFrame, and return the peak memory."""
     import attar
 
     ae = attar.load(model)
@@ -88,22 +88,22 @@ def held_encode(source: Path, model: Path, target: Path) -> float:
 
 
 def loop_rows(model: Path) -> float:
-    """Return how many rows a second the training of a model went through."""
+    """Return the rows per second of the training of a model."""
     import attar
 
     return attar.load(model).history_[-1].rows_per_second
 
 
 def from_file(source: Path, model: Path, codes: Path) -> dict[str, dict[str, float]]:
-    """Return what attar's fit and encode cost."""
+    """Return the costs of attar's fit and encode."""
     fit = streamed("fit", source, "-o", model, "--epochs", "1")
     return {"fit": fit, "encode": streamed("encode", model, source, "-o", codes)}
 
 
 def from_memory(source: Path, model: Path, codes: Path) -> dict[str, dict[str, float]]:
-    """Return what fit and transform of a DataFrame cost."""
-    fit = held(held_fit, source, model)
-    return {"fit": fit, "encode": held(held_encode, source, model, codes)}
+    """Return the costs of fit and transform of a DataFrame."""
+    fit = in_memory(fit_in_memory, source, model)
+    return {"fit": fit, "encode": in_memory(encode_in_memory, source, model, codes)}
 
 
 def main() -> None:
@@ -115,7 +115,7 @@ def main() -> None:
     for rows, source in sources.items():
         if not source.exists():
             in_fresh_process(write, source, rows)
-    ways = {
+    runs = {
         "file": (from_file, few),
         "memory": (from_memory, few),
         "all": (from_file, options.rows),
@@ -123,14 +123,14 @@ def main() -> None:
     result: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as scratch:
         model, codes = Path(scratch) / "m.attar", Path(scratch) / "codes.parquet"
-        for name, (way, rows) in ways.items():
-            costs = way(sources[rows], model, codes)
+        for name, (run, rows) in runs.items():
+            costs = run(sources[rows], model, codes)
             for cost in costs.values():
                 cost["rows_per_second"] = rows / cost["seconds"]
             speed = in_fresh_process(loop_rows, model)
             result[name] = {"rows": rows, **costs, "loop_rows": speed}
-    file, memory, whole = result["file"], result["memory"], result["all"]
-    peaks = [max(way["fit"]["megabytes"], way["encode"]["megabytes"]) for way in (file, whole)]
+    file, memory, all_rows = result["file"], result["memory"], result["all"]
+    peaks = [max(run["fit"]["megabytes"], run["encode"]["megabytes"]) for run in (file, all_rows)]
     metrics = {
         "peak_megabytes": peaks[1],
         "growth": peaks[1] / peaks[0],
@@ -139,8 +139,8 @@ def main() -> None:
         "loop_ratio": file["loop_rows"] / memory["loop_rows"],
     }
     table = [
-        {"from": name, "rows": way["rows"], "": verb, **way[verb], "loop_rows": way["loop_rows"]}
-        for name, way in result.items()
+        {"from": name, "rows": run["rows"], "": verb, **run[verb], "loop_rows": run["loop_rows"]}
+        for name, run in result.items()
         for verb in ("fit", "encode")
     ]
     report({**metrics, "goals": GOALS, **result}, table, options.json, "pyarrow")

@@ -1,9 +1,9 @@
-"""Tables of mixed types from codes of eight numbers: attar as it comes, and linear peers.
+"""Tables of mixed types in 8 latent dimensions: attar with its defaults, and linear peers.
 
-One table is of people, the other is made: what its columns follow is known, and cells are missing.
-All figures are of rows that were not learnt from, in the table's own units. ``error`` is the mean
-squared error of a column of numbers over its variance, and ``accuracy`` the share of levels that
-come back right; both are means over columns. Each contender runs in a fresh process.
+One table is the census, the other synthetic, with known latent variables and missing cells. All
+metrics are of test rows, in the table's own units. ``error`` is the mean squared error of a numeric
+column over its variance, ``accuracy`` the share of correctly reconstructed categories; both are
+means over columns. Each contender runs in a fresh process.
 """
 
 from __future__ import annotations
@@ -23,31 +23,31 @@ from benchmarks._common import (
     show,
     spread,
 )
-from benchmarks.mixed import Mixed
+from benchmarks.mixed import MixedTable
 
 CODE_SIZE = 8
 CONTENDERS = ("attar", "pca", "famd", "typical")
-MADE = Mixed(floats=9, integers=4, booleans=2, strings=4)
+SYNTHETIC = MixedTable(floats=9, integers=4, booleans=2, strings=4)
 
 
 def adult() -> pd.DataFrame:
-    """Return the census: 30,162 people, 6 columns of numbers and 9 of words."""
+    """Return the census: 30,162 people, 6 numeric columns and 9 of text."""
     folder = data_folder()
     if folder is None:
-        raise SystemExit("There is no folder of data: name one in ATTAR_DATA.")
+        raise SystemExit("There is no folder of data: set ATTAR_DATA.")
     return pd.read_csv(folder / "tables" / "adult.csv")
 
 
-def made() -> pd.DataFrame:
-    """Return 20,000 rows of 13 columns of numbers and 6 of words and booleans."""
-    return MADE.frame(20_000)
+def synthetic() -> pd.DataFrame:
+    """Return 20,000 rows of 13 numeric columns and 6 of text and booleans."""
+    return SYNTHETIC.frame(20_000)
 
 
-TABLES = {"adult": adult, "made": made}
+TABLES = {"adult": adult, "synthetic": synthetic}
 
 
 def contender(name: str, seed: int) -> Any:
-    """Return what has ``fit`` and ``reconstruct``, with everything loaded."""
+    """Return an object with ``fit`` and ``reconstruct``, with everything loaded."""
     if name == "attar":
         import attar
 
@@ -60,22 +60,22 @@ def contender(name: str, seed: int) -> Any:
 
 def run(name: str, table: str, seed: int) -> dict[str, Any]:
     """Return a contender's errors, column by column, and its seconds."""
-    learnt, unseen = train_test_split(TABLES[table](), test_size=0.2, random_state=seed)
+    train, test = train_test_split(TABLES[table](), test_size=0.2, random_state=seed)
     model = contender(name, seed)
     start = time.perf_counter()
-    back = model.fit(learnt).reconstruct(unseen)
+    reconstructed = model.fit(train).reconstruct(test)
     seconds = time.perf_counter() - start
     errors, medians = {}, {}
-    for column in learnt.select_dtypes("number"):
-        known = unseen[column].notna().to_numpy()
-        missed = (_numbers(back[column]) - _numbers(unseen[column]))[known]
-        deviation = float(learnt[column].std(ddof=0))
-        errors[column] = float((missed**2).mean()) / deviation**2
-        medians[column] = float(abs(missed).median()) / deviation
+    for column in train.select_dtypes("number"):
+        known = test[column].notna().to_numpy()
+        residual = (_numbers(reconstructed[column]) - _numbers(test[column]))[known]
+        deviation = float(train[column].std(ddof=0))
+        errors[column] = float((residual**2).mean()) / deviation**2
+        medians[column] = float(abs(residual).median()) / deviation
     accuracies = {}
-    for column in unseen.columns.drop(list(errors)):
-        known = unseen[column].notna().to_numpy()
-        right = _words(back[column]) == _words(unseen[column])
+    for column in test.columns.drop(list(errors)):
+        known = test[column].notna().to_numpy()
+        right = _text(reconstructed[column]) == _text(test[column])
         accuracies[column] = float(right[known].mean())
     return {
         "error": float(pd.Series(errors).mean()),
@@ -91,7 +91,7 @@ def _numbers(column: pd.Series) -> pd.Series:
     return column.astype("Float64").astype("float64").reset_index(drop=True)
 
 
-def _words(column: pd.Series) -> pd.Series:
+def _text(column: pd.Series) -> pd.Series:
     return column.astype("str").reset_index(drop=True)
 
 
@@ -106,12 +106,12 @@ def main() -> None:
         result[table] = {name: summary(done) for name, done in runs.items()}
         if not options.json:
             print(f"\n{table}: medians over {options.seeds} seeds, column by column")
-            for figure in ("errors", "medians", "accuracies"):
-                columns = {name: done[figure] for name, done in result[table].items()}
-                show(pd.DataFrame(columns).rename_axis(figure).reset_index())
+            for metric in ("errors", "medians", "accuracies"):
+                columns = {name: done[metric] for name, done in result[table].items()}
+                show(pd.DataFrame(columns).rename_axis(metric).reset_index())
     metrics = ("error", "accuracy", "seconds")
     rows = [
-        {"": table, "contender": name} | {figure: result[table][name][figure] for figure in metrics}
+        {"": table, "contender": name} | {metric: result[table][name][metric] for metric in metrics}
         for table in TABLES
         for name in CONTENDERS
     ]
@@ -119,16 +119,16 @@ def main() -> None:
 
 
 def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the medians of all figures, and the spread of those that are means over columns."""
-    whole = ("error", "accuracy", "seconds")
+    """Return the medians of all metrics, and the spread of the means over columns."""
+    means = ("error", "accuracy", "seconds")
     by_column = ("errors", "medians", "accuracies")
     return {
-        **{figure: middle(runs, figure) for figure in whole},
+        **{metric: middle(runs, metric) for metric in means},
         **{
-            figure: pd.DataFrame([done[figure] for done in runs]).median().to_dict()
-            for figure in by_column
+            metric: pd.DataFrame([done[metric] for done in runs]).median().to_dict()
+            for metric in by_column
         },
-        "spread": {figure: spread(runs, figure) for figure in whole},
+        "spread": {metric: spread(runs, metric) for metric in means},
     }
 
 

@@ -1,12 +1,12 @@
-"""The textbook's program: Keras on TensorFlow for 50 epochs, against the same network in attar.
+"""The textbook autoencoder: Keras on TensorFlow for 50 epochs, against the same network in attar.
 
 784 pixels, 32 rectified units, 784 sigmoids; binary cross-entropy; all of MNIST. Each fit runs in
-a fresh process with its data in memory. A fit of a few rows pays for what either library loads on
+a fresh process with its data in memory. A fit of a few rows loads what either library loads on
 first use; then one whole fit is timed. The losses are of the test images, by one function for both.
 
-Keras trains as the textbook says: 50 epochs of batches of 256. attar has the same network and loss,
-and its own way there: a one-cycle schedule over a few epochs. Its batch size and step size were
-chosen by the loss on training images.
+Keras trains as in the textbook: 50 epochs of batches of 256. attar trains the same network and loss
+by a one-cycle schedule over a few epochs. Its batch size and learning rate were chosen by the loss
+on training images.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PIXELS, CODE_SIZE, BATCH_SIZE, WARM = 784, 32, 256, 1024
 
 
 def keras_fit(seed: int, epochs: int) -> dict[str, float]:
-    """Return the seconds of the textbook's fit, and its loss in nats a pixel."""
+    """Return the seconds of the textbook's fit, and its loss in nats per pixel."""
     os.environ["KERAS_BACKEND"] = "tensorflow"
     import keras
 
@@ -57,7 +57,7 @@ def keras_fit(seed: int, epochs: int) -> dict[str, float]:
 
 
 def attar_fit(seed: int, epochs: int) -> dict[str, float]:
-    """Return the seconds of attar's fit, and its loss in nats a pixel."""
+    """Return the seconds of attar's fit, and its loss in nats per pixel."""
     import torch
 
     import attar

@@ -2,19 +2,19 @@
 
 784-512-16-512-784 on MNIST in batches of 64; each run in a fresh process. Pythae has its own
 networks, optimizer (Adam, steps of 1e-4) and hyperparameters, attar its own optimizer and schedule;
-a contender's file says which weights were made equal.
+a contender's file says which weights of loss terms were matched.
 
-Variants with a density learn images binarized once by coin flips, the others grey ones. Each is
-then given the test images in the same form. Figures of a run, of which less is better:
+Variants with a density are trained on images binarized once, the others on grey ones. Test images
+have the same form. Metrics of a run, lower is better:
 
-- ``mse``: squared error a pixel of the reconstructed test images, of codes without chance;
-- ``nll``: nats a binarized test image, importance sampled with 200 draws;
-- ``distance``: Fréchet distance of 5,000 new images from the grey test images, in the 64 hidden
-  units of one small classifier. ``ae``, ``rae-l2`` and ``vq-vae`` draw new codes from a mixture of
-  ten gaussians fitted to codes, for both contenders; the others from their prior;
+- ``mse``: squared error per pixel of reconstructed test images, from deterministic codes;
+- ``nll``: nats per binarized test image, importance sampled with 200 draws;
+- ``distance``: Fréchet distance of 5,000 generated images from the grey test images, in the 64
+  hidden units of a small classifier. ``ae``, ``rae-l2`` and ``vq-vae`` sample codes from a mixture
+  of ten Gaussians fitted to codes, for both contenders; the others from their prior;
 - ``seconds``: the median of an epoch, the first left out where there are more.
 
-A figure of attar's is no worse if its median over the seeds is greater by no more than the larger
+A metric of attar is no worse if its median over the seeds is greater by no more than the larger
 of the contenders' ranges. A contender that fails is named in the table.
 """
 
@@ -60,9 +60,9 @@ class Trained:
     reconstruct : callable
         Rows (n, pixels) to rows.
     nll : callable
-        Rows and a number of draws to nats a row.
+        Rows and a number of draws to nats per row.
     sample : callable
-        A number to so many new rows.
+        A number of rows to generated rows.
     """
 
     stamps: list[float]
@@ -77,7 +77,7 @@ class Trained:
 
 
 @dataclass(frozen=True)
-class Judge:
+class FeatureExtractor:
     """The hidden layer of a classifier of digits.
 
     Attributes
@@ -90,8 +90,8 @@ class Judge:
     biases: Rows
 
     @classmethod
-    def taught(cls) -> Judge:
-        """Return the judge that has learnt the training images' labels."""
+    def fit(cls) -> FeatureExtractor:
+        """Return the extractor of a classifier trained on MNIST."""
         import warnings
 
         from sklearn.exceptions import ConvergenceWarning
@@ -116,32 +116,38 @@ class Judge:
         return np.maximum(rows @ self.weights + self.biases, 0)
 
 
-def flipped(rows: Rows, seed: int) -> Rows:
-    """Return a coin flip, 0 or 1, for each pixel of its brightness."""
+def binarized(rows: Rows, seed: int) -> Rows:
+    """Return a Bernoulli sample, 0 or 1, of each pixel's brightness."""
     generator = np.random.default_rng(seed)
     return (generator.random(rows.shape, dtype=np.float32) < rows).astype(np.float32)
 
 
 def run(
-    contender: str, variant: str, seed: int, rows: int, test: int, epochs: int, judge: Judge
+    contender: str,
+    variant: str,
+    seed: int,
+    rows: int,
+    test: int,
+    epochs: int,
+    extractor: FeatureExtractor,
 ) -> dict[str, float]:
-    """Return the figures of a contender's variant."""
+    """Return the metrics of a contender's variant."""
     has_density = variant in DENSITIES
     images, grey = mnist("train")[:rows], flat(mnist("test"))
-    seen, unseen = flat(images), grey
+    train_rows, test_rows = flat(images), grey
     if has_density:
-        seen, unseen = flipped(seen, 0), flipped(unseen, 1)
+        train_rows, test_rows = binarized(train_rows, 0), binarized(test_rows, 1)
     fit = import_module(f"benchmarks.contenders.variants_{contender}").fit
-    trained: Trained = fit(variant, seen, epochs, seed)
-    metrics = {"mse": float(np.square(trained.reconstruct(unseen) - unseen).mean())}
+    trained: Trained = fit(variant, train_rows, epochs, seed)
+    metrics = {"mse": float(np.square(trained.reconstruct(test_rows) - test_rows).mean())}
     if has_density:
-        metrics["nll"] = trained.nll(unseen[:test], DRAWS)
-    metrics["distance"] = judge.distance(grey, trained.sample(SAMPLES))
+        metrics["nll"] = trained.nll(test_rows[:test], DRAWS)
+    metrics["distance"] = extractor.distance(grey, trained.sample(SAMPLES))
     return {**metrics, "seconds": trained.epoch_seconds()}
 
 
 def compared(peers: list[dict[str, float]], ours: list[dict[str, float]]) -> dict[str, Any]:
-    """Return the medians of both over seeds, and what they say."""
+    """Return the medians of both over seeds, and how they compare."""
     names = [name for name in (*QUALITIES, "seconds") if name in peers[0]]
     medians = {name: (middle(peers, name), middle(ours, name)) for name in names}
     ranges = {name: (spread(peers, name), spread(ours, name)) for name in names}
@@ -152,7 +158,7 @@ def compared(peers: list[dict[str, float]], ours: list[dict[str, float]]) -> dic
         if name in QUALITIES and not our <= peer + widths[name]
     ]
     peer_seconds, seconds = medians["seconds"]
-    return {"medians": medians, "spread": ranges, "worse": worse, "share": seconds / peer_seconds}
+    return {"medians": medians, "spread": ranges, "worse": worse, "ratio": seconds / peer_seconds}
 
 
 def line(variant: str, found: dict[str, Any]) -> dict[str, Any]:
@@ -162,7 +168,7 @@ def line(variant: str, found: dict[str, Any]) -> dict[str, Any]:
     for name in (*QUALITIES, "seconds"):
         peer, our = medians.get(name, (np.nan, np.nan))
         cells |= {f"pythae {name}": peer, f"attar {name}": our}
-    cells["attar's share"] = found.get("share", np.nan)
+    cells["ratio"] = found.get("ratio", np.nan)
     if "failed" in found:
         return {**cells, "no worse": "; ".join(found["failed"].values())}
     return {**cells, "no worse": "no: " + ", ".join(found["worse"]) if found["worse"] else "yes"}
@@ -170,17 +176,17 @@ def line(variant: str, found: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     options = arguments(__doc__, rows=60_000, test=1_000, epochs=5, seeds=3, variants=VARIANTS)
-    judge = Judge.taught()
+    extractor = FeatureExtractor.fit()
     result: dict[str, dict[str, Any]] = {}
     for variant in options.variants.split(","):
         runs: dict[str, list[dict[str, float]]] = {"pythae": [], "attar": []}
         failed: dict[str, str] = {}
         for seed in range(options.seeds):
             for contender, done in runs.items():
-                settings = (options.rows, options.test, options.epochs, judge)
+                settings = (options.rows, options.test, options.epochs, extractor)
                 try:
                     done.append(in_fresh_process(run, contender, variant, seed, *settings))
-                except Exception as error:  # the others are to run whatever a peer raises
+                except Exception as error:  # a peer that fails must not stop the others
                     first = f"{contender}: {error!r}".partition("\n")[0]
                     failed.setdefault(contender, first)
                     print(variant, seed, first, file=sys.stderr)
@@ -188,7 +194,7 @@ def main() -> None:
                     print(variant, seed, contender, done[-1], file=sys.stderr)
         result[variant] = {"failed": failed} if failed else compared(*runs.values())
     settings = {key: value for key, value in vars(options).items() if key != "json"}
-    in_time = [name for name, found in result.items() if found.get("share", np.inf) <= GOAL]
+    in_time = [name for name, found in result.items() if found.get("ratio", np.inf) <= GOAL]
     table = [line(variant, found) for variant, found in result.items()]
     report({"settings": settings, **result, "in_time": in_time}, table, options.json, "pythae")
 

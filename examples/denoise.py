@@ -1,4 +1,4 @@
-"""Clean noisy digits with a model that has learnt to undo noise."""
+"""Denoise digits with a model that is trained with noise on its input."""
 
 import numpy as np
 from sklearn.datasets import load_digits
@@ -9,19 +9,19 @@ from attar.corruptions import GaussianNoise
 
 
 def main(epochs: int = 100) -> tuple[float, float]:
-    """Return the error of unseen noisy digits, and their error once cleaned."""
-    clean, unseen = train_test_split(load_digits().images / 16, random_state=0)
-    noisy = unseen + 0.3 * np.random.default_rng(0).standard_normal(unseen.shape)
+    """Return the error of noisy test digits, and their error once denoised."""
+    train, test = train_test_split(load_digits().images / 16, random_state=0)
+    noisy = test + 0.3 * np.random.default_rng(0).standard_normal(test.shape)
     ae = attar.Autoencoder(
         code_size=16,
         corruption=GaussianNoise(0.3),
         scaling="none",
         epochs=epochs,
         random_state=0,
-    ).fit(clean)
-    before = float(np.mean((noisy - unseen) ** 2))
-    after = float(np.mean((ae.reconstruct(noisy) - unseen) ** 2))
-    print(f"error {before:.4f} with noise, {after:.4f} once cleaned")
+    ).fit(train)
+    before = float(np.mean((noisy - test) ** 2))
+    after = float(np.mean((ae.reconstruct(noisy) - test) ** 2))
+    print(f"MSE {before:.4f} with noise, {after:.4f} once denoised")
     return before, after
 
 

@@ -1,8 +1,8 @@
-"""The textbook's autoencoder in Keras, trained by attar as it stands."""
+"""The textbook autoencoder in Keras, trained by attar."""
 
 import os
 
-os.environ["KERAS_BACKEND"] = "torch"  # has to be said before Keras is imported
+os.environ["KERAS_BACKEND"] = "torch"  # before Keras is imported
 
 import keras
 
@@ -21,7 +21,7 @@ def networks(pixels: int = 64, code_size: int = 16) -> tuple[keras.Model, keras.
 
 
 def main(epochs: int = 30) -> attar.Autoencoder:
-    """Learn the digits, and show how well unseen ones come back."""
+    """Train on the digits, and print the test loss."""
     ae = attar.Autoencoder(
         network=networks(),
         likelihood="bernoulli-probability",
@@ -29,7 +29,7 @@ def main(epochs: int = 30) -> attar.Autoencoder:
         epochs=epochs,
         random_state=0,
     ).fit("digits/train")
-    print(f"{-ae.score('digits/test'):.2f} nats a digit")
+    print(f"{-ae.score('digits/test'):.2f} nats per test digit")
     return ae
 
 

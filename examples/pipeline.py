@@ -1,4 +1,4 @@
-"""Codes as features: scikit-learn searches the code size and the price of the code."""
+"""Codes as features: scikit-learn searches the code size and the weight of the rate."""
 
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV, train_test_split
@@ -9,7 +9,7 @@ import attar
 
 
 def main(epochs: int = 10) -> GridSearchCV:
-    """Search on one part of the digits, and measure the best on the other."""
+    """Search on training digits, and print the test accuracy of the best."""
     X, y = load_digits(return_X_y=True)
     X, X_test, y, y_test = train_test_split(X, y, random_state=0)
     pipeline = Pipeline(
@@ -20,7 +20,7 @@ def main(epochs: int = 10) -> GridSearchCV:
     )
     grid = {"codes__code_size": [4, 16], "codes__recipe__code__beta": [0.1, 1.0]}
     search = GridSearchCV(pipeline, grid, cv=2).fit(X, y)
-    print(f"{search.best_params_}: {search.score(X_test, y_test):.1%} of unseen digits are right")
+    print(f"{search.best_params_}: test accuracy {search.score(X_test, y_test):.1%}")
     return search
 
 

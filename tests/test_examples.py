@@ -1,4 +1,4 @@
-"""Each example runs, and what it says is true."""
+"""Each example runs, and its results are good."""
 
 import importlib.util
 from pathlib import Path
@@ -18,34 +18,34 @@ def run(name: str, epochs: int) -> Any:
     return module.main(epochs=epochs)
 
 
-def test_digits_come_back_better_than_from_pca():
-    measured = run("digits", epochs=40)
-    assert measured["error"] < 0.8 * measured["pca_error"]
+def test_digits_are_reconstructed_better_than_by_pca():
+    metrics = run("digits", epochs=40)
+    assert metrics["error"] < 0.8 * metrics["pca_error"]
 
 
-def test_the_best_codes_of_a_search_tell_digits_apart():
+def test_the_best_codes_of_a_search_classify_digits():
     search = run("pipeline", epochs=5)
     assert search.best_params_["codes__code_size"] == 16
     assert search.best_score_ > 0.8
 
 
-def test_denoising_takes_most_of_the_noise_away():
+def test_denoising_removes_most_of_the_noise():
     before, after = run("denoise", epochs=20)
     assert after < 0.5 * before
 
 
-def test_odd_rows_rank_above_normal_ones():
-    assert run("odd_rows", epochs=20) > 0.9
+def test_anomalies_rank_above_normal_rows():
+    assert run("anomalies", epochs=20) > 0.9
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-def test_a_keras_network_learns_digits():
+def test_a_keras_network_is_trained_on_digits():
     pytest.importorskip("keras")
     history = run("keras_autoencoder", epochs=10).history_
     assert history[-1].loss < 0.9 * history[0].loss
 
 
 def test_hidden_cells_are_predicted():
-    measured = run("missing_cells", epochs=60)
-    assert measured["rent"] < 0.08
-    assert measured["town"] > 0.7
+    errors = run("missing_cells", epochs=60)
+    assert errors["rent"] < 0.08
+    assert errors["town"] > 0.7

@@ -1,6 +1,6 @@
-"""The contenders of ``steps``, a file each: the same network, batches and steps, each its own way.
+"""The contenders of ``steps``, one file each, with the same network, batches and steps.
 
-A file has ``fit(task, images, epochs)``. It is imported only in a process of its own.
+Each has ``fit(task, images, epochs)``, and is imported in a process of its own.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ LEARNING_RATE = 1e-3
 
 @dataclass(frozen=True)
 class Task:
-    """What all contenders train.
+    """The model that all contenders train.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Task:
 
     @property
     def features(self) -> int:
-        """How many numbers the encoder gives."""
+        """The size of the encoder's output."""
         return 2 * self.code_size if self.variational else self.code_size
 
 
@@ -64,16 +64,16 @@ class Trained:
     decode: Callable[[Rows], Rows]
 
     def epoch_seconds(self) -> float:
-        """Return the median of all epochs but the first, which warms up."""
+        """Return the median of all epochs but the first."""
         return float(np.median(np.diff(self.stamps)))
 
     def loss(self, task: Task, rows: Rows) -> float:
-        """Return cross-entropy, and the divergence from the prior if variational, in nats a row."""
+        """Return cross-entropy, plus the KL divergence if variational, in nats per row."""
         features = self.encode(rows)
         if not task.variational:
             return cross_entropy(rows, self.decode(features))
         mean, log_variance = np.split(features, 2, axis=1)
-        generator = np.random.default_rng(0).standard_normal(mean.shape, np.float32)
+        noise = np.random.default_rng(0).standard_normal(mean.shape, np.float32)
         rate = 0.5 * (mean**2 + np.exp(log_variance) - 1 - log_variance).sum(1).mean()
-        z = mean + np.exp(0.5 * log_variance) * generator
+        z = mean + np.exp(0.5 * log_variance) * noise
         return float(rate) + cross_entropy(rows, self.decode(z))

@@ -1,4 +1,4 @@
-"""attar, set to the network, batches and steps of the others."""
+"""attar with the network, batches and steps of the others."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from benchmarks.contenders import LEARNING_RATE, Task, Trained
 
 
 class Stamps(Callback):
-    """Notes when each epoch ends."""
+    """Records when each epoch ends."""
 
     def __init__(self) -> None:
         self.stamps: list[float] = []
 
     def on_epoch(self, progress: Progress) -> None:
-        """Note the time."""
+        """Record the time."""
         self.stamps.append(time.perf_counter())
 
 

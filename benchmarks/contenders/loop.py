@@ -1,4 +1,4 @@
-"""The loop that one writes by hand, as in PyTorch's own example of a variational autoencoder."""
+"""A plain PyTorch loop, as in PyTorch's own example of a variational autoencoder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pythae's models in Pythae's own trainer, without its words and bars."""
+"""Pythae's models in Pythae's own trainer, without its output."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from benchmarks.contenders import torch_parts as parts
 
 
 class Encoder(BaseEncoder):
-    """The encoder in the form that Pythae asks for."""
+    """The encoder in Pythae's interface."""
 
     def __init__(self, task: Task) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class Encoder(BaseEncoder):
 
 
 class Decoder(BaseDecoder):
-    """The decoder in the form that Pythae asks for."""
+    """The decoder in Pythae's interface."""
 
     def __init__(self, task: Task) -> None:
         super().__init__()
@@ -51,21 +51,21 @@ class Decoder(BaseDecoder):
 
 
 class CrossEntropyAE(AE):
-    """Pythae's AE, which knows the squared error only, with the loss of all contenders."""
+    """Pythae's AE, which has squared error only, with the loss of all contenders."""
 
     def loss_function(self, recon_x: Tensor, x: Tensor) -> Tensor:
-        """Return nats a row."""
+        """Return nats per row."""
         return parts.cross_entropy(recon_x, x) / len(x)
 
 
 class Stamps(TrainingCallback):
-    """Notes when each epoch ends."""
+    """Records when each epoch ends."""
 
     def __init__(self) -> None:
         self.stamps: list[float] = []
 
     def on_epoch_end(self, training_config: BaseTrainerConfig, **kwargs: object) -> None:
-        """Note the time."""
+        """Record the time."""
         self.stamps.append(time.perf_counter())
 
 

@@ -1,4 +1,4 @@
-"""The networks of the two contenders that are written in plain PyTorch."""
+"""The networks of the two contenders in plain PyTorch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def decoder(task: Task) -> nn.Sequential:
 
 
 def draw(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Return a code of each row, and the sum of the divergences from the prior."""
+    """Return a sampled code of each row, and the sum of the KL divergences from the prior."""
     mean, log_variance = features.chunk(2, dim=-1)
     z = mean + torch.randn_like(mean) * torch.exp(0.5 * log_variance)
     return z, -0.5 * torch.sum(1 + log_variance - mean.pow(2) - log_variance.exp())

@@ -1,4 +1,4 @@
-"""attar's variants, set to Pythae's network, batches, draws and weights."""
+"""attar's variants with Pythae's network, batches, samples and weights."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from benchmarks.variants import (
 # The sum of squared errors, as Pythae has it; its decoder ends in a sigmoid there, attar's in none.
 SQUARES = FixedGaussian(variance=0.5)
 
-# What is set here is what means the same in Pythae; all else is the recipe's own.
+# Set here: settings with the same meaning in Pythae; all else is the recipe's.
 RECIPES = {
     "ae": recipe("ae"),
     "vae": recipe("vae"),
@@ -39,26 +39,26 @@ RECIPES = {
         code=VectorQuantized(codebook=512, dim=CODE_SIZE, commitment=0.25 / CODE_SIZE)
     ),
     "rae-l2": recipe("rae-l2").replace(penalties=(CodeNorm(1e-4), DecoderWeights(1e-7))),
-    # The critic is attar's own: two layers of 256, and not five of 1,000. It learns from all rows
-    # of a batch, and so does the model; Pythae splits each batch between them.
+    # The critic is attar's: two layers of 256, not five of 1,000. It is trained on all rows of a
+    # batch, as is the model; Pythae splits each batch between them.
     "factor-vae": recipe("factor-vae").replace(penalties=(DensityRatio(2.0),)),
-    # The masked networks have Pythae's layers; that they see features of the row is attar's own.
+    # The masked networks have Pythae's layers; in attar they also get features of the row.
     "iaf": recipe("iaf").replace(code__flow=InverseAutoregressive(2, (128, 128, 128))),
 }
 
 
 class Stamps(Callback):
-    """Notes when training begins and each epoch ends."""
+    """Records when training begins and each epoch ends."""
 
     def __init__(self) -> None:
         self.stamps: list[float] = []
 
     def on_start(self, progress: Progress) -> None:
-        """Note the time."""
+        """Record the time."""
         self.stamps.append(time.perf_counter())
 
     def on_epoch(self, progress: Progress) -> None:
-        """Note the time."""
+        """Record the time."""
         self.stamps.append(time.perf_counter())
 
 
@@ -78,10 +78,10 @@ def fit(variant: str, rows: Rows, epochs: int, seed: int) -> Trained:
         random_state=seed,
         callbacks=[stamps],
     ).fit(rows)
-    by = "mixture" if variant in MIXTURES else "prior"
+    sampler = "mixture" if variant in MIXTURES else "prior"
     return Trained(
         stamps.stamps,
         ae.reconstruct,
         lambda rows, draws: -float(ae.score_samples(rows, draws=draws).mean()),
-        lambda n: ae.sample(n, by=by, random_state=seed),
+        lambda n: ae.sample(n, sampler=sampler, random_state=seed),
     )

@@ -27,37 +27,37 @@ from benchmarks._common import Rows
 from benchmarks.variants import BATCH_SIZE, CODE_SIZE, MIXTURES, PIXELS, Trained
 
 SIZES = {"input_dim": (PIXELS,), "latent_dim": CODE_SIZE}
-COINS = {**SIZES, "reconstruction_loss": "bce"}
+BINARY = {**SIZES, "reconstruction_loss": "bce"}
 
-# Hyperparameters are Pythae's defaults, but that a beta of 1 would make a beta-VAE a plain one.
+# Hyperparameters are Pythae's defaults, but for beta-VAE, whose default beta is 1.
 MODELS: dict[str, tuple[Callable[[BaseAEConfig], BaseAE], BaseAEConfig]] = {
     "ae": (models.AE, models.AEConfig(**SIZES)),
-    "vae": (models.VAE, models.VAEConfig(**COINS)),
-    "beta-vae": (models.BetaVAE, models.BetaVAEConfig(beta=4.0, **COINS)),
-    "iwae": (models.IWAE, models.IWAEConfig(**COINS)),
+    "vae": (models.VAE, models.VAEConfig(**BINARY)),
+    "beta-vae": (models.BetaVAE, models.BetaVAEConfig(beta=4.0, **BINARY)),
+    "iwae": (models.IWAE, models.IWAEConfig(**BINARY)),
     "wae-mmd": (models.WAE_MMD, models.WAE_MMD_Config(**SIZES)),
-    "vamp": (models.VAMP, models.VAMPConfig(**COINS)),
+    "vamp": (models.VAMP, models.VAMPConfig(**BINARY)),
     "vq-vae": (models.VQVAE, models.VQVAEConfig(**SIZES)),
     "rae-l2": (models.RAE_L2, models.RAE_L2_Config(**SIZES)),
-    "factor-vae": (models.FactorVAE, models.FactorVAEConfig(**COINS)),
-    "iaf": (models.VAE_IAF, models.VAE_IAF_Config(**COINS)),
+    "factor-vae": (models.FactorVAE, models.FactorVAEConfig(**BINARY)),
+    "iaf": (models.VAE_IAF, models.VAE_IAF_Config(**BINARY)),
 }
 
 TRAINERS = {"rae-l2": CoupledOptimizerTrainerConfig, "factor-vae": AdversarialTrainerConfig}
 
 
 class Stamps(TrainingCallback):
-    """Notes when training begins and each epoch ends."""
+    """Records when training begins and each epoch ends."""
 
     def __init__(self) -> None:
         self.stamps: list[float] = []
 
     def on_train_begin(self, training_config: BaseTrainerConfig, **kwargs: object) -> None:
-        """Note the time."""
+        """Record the time."""
         self.stamps.append(time.perf_counter())
 
     def on_epoch_end(self, training_config: BaseTrainerConfig, **kwargs: object) -> None:
-        """Note the time."""
+        """Record the time."""
         self.stamps.append(time.perf_counter())
 
 
@@ -97,9 +97,9 @@ def fit(variant: str, rows: Rows, epochs: int, seed: int) -> Trained:
 
 
 def reconstructed(model: BaseAE, rows: Tensor) -> Tensor:
-    """Return rows as they come back from their codes, or from the means of these.
+    """Return the reconstruction of rows from their codes, or from the means of these.
 
-    ``predict`` leaves out what comes after the encoder in two models.
+    In two models ``predict`` skips the steps after the encoder.
     """
     if isinstance(model, models.VQVAE):
         return model.reconstruct(rows)
@@ -110,7 +110,7 @@ def reconstructed(model: BaseAE, rows: Tensor) -> Tensor:
 
 
 def sampler(variant: str, model: BaseAE, rows: Tensor) -> BaseSampler:
-    """Return what draws new rows, fitted where it must be."""
+    """Return the sampler of new rows, fitted where it must be."""
     if variant in MIXTURES:
         mixture = GaussianMixtureSampler(model)
         mixture.fit(rows)
