@@ -1,4 +1,4 @@
-"""What holds for every code of symbols."""
+"""The properties of all discrete codes, and of relaxed ones."""
 
 import math
 from copy import deepcopy
@@ -35,15 +35,15 @@ def noise_for(name, draws, n, size=16, dtype=torch.float32):
 
 
 def loss_of(code, coded):
-    """Return a loss of training: of the numbers, and what the code adds, where it does."""
-    loss = code.shown(coded.z[0]).square().sum()
+    """Return a training loss of the decoder's input, with the auxiliary loss where there is one."""
+    loss = code.decoder_input(coded.z[0]).square().sum()
     return loss if coded.auxiliary_loss is None else loss + coded.auxiliary_loss.sum()
 
 
 @pytest.mark.parametrize("name", NAMES)
 class TestEveryCode:
     @pytest.mark.parametrize("dtype", [torch.float32, DOUBLE])
-    def test_symbols_become_numbers_and_the_same_symbols_again(self, name, dtype):
+    def test_symbols_become_vectors_and_the_same_symbols_again(self, name, dtype):
         code = built(name, dtype=dtype)
         symbols = torch.stack([torch.randint(size, (200,)) for size in code.sizes], -1)
         z = code.vectors(symbols)
@@ -52,7 +52,7 @@ class TestEveryCode:
         assert torch.equal(code.symbols(z), symbols)
         assert torch.equal(code.constrain(z), z)
 
-    def test_the_prior_is_even_over_symbols(self, name):
+    def test_the_prior_is_uniform_over_symbols(self, name):
         code = built(name)
         z = code.prior.sample(4000, torch.Generator().manual_seed(1))
         symbols = code.symbols(z)
@@ -64,32 +64,32 @@ class TestEveryCode:
         nats = -sum(math.log(size) for size in code.sizes)
         torch.testing.assert_close(code.prior.log_prob(z), torch.full((4000,), nats))
 
-    def test_points_are_valid_codes_without_chance(self, name):
+    def test_points_are_valid_deterministic_codes(self, name):
         code, features = built(name), features_of(name)
         z = code.point(features)
         assert torch.equal(code.point(features), z)
         assert torch.equal(code.constrain(z), z)
         assert torch.equal(code.point(features[3:4]), z[3:4])
 
-    def test_what_lies_near_a_code_is_brought_back_to_it(self, name):
+    def test_the_nearest_valid_code_of_a_neighbour_is_the_code(self, name):
         code = built(name)
         z = code.prior.sample(50)
         assert torch.equal(code.constrain(z + 1e-5 * torch.randn_like(z)), z)
         start, end = z[0], z[1]
-        between = code.between(start, end, torch.tensor([0.0, 0.4, 1.0]))
+        between = code.interpolate(start, end, torch.tensor([0.0, 0.4, 1.0]))
         assert torch.equal(between[0], start)
         assert torch.equal(between[2], end)
         assert torch.equal(code.constrain(between), between)
 
-    def test_distance_is_between_what_the_decoder_sees(self, name):
+    def test_distance_is_that_of_the_decoders_inputs(self, name):
         code = built(name, dtype=DOUBLE)
         z = code.prior.sample(6)
-        seen = code.shown(z)
-        assert seen.shape[1] == Code.named(name).shown(16)
-        truth = (seen[:, None] - seen[None, :3]).square().sum(-1).sqrt()
+        x = code.decoder_input(z)
+        assert x.shape[1] == Code.named(name).decoder_width(16)
+        truth = (x[:, None] - x[None, :3]).square().sum(-1).sqrt()
         torch.testing.assert_close(code.distance(z, z[:3]), truth, rtol=0, atol=1e-6)
 
-    def test_draws_are_valid_codes_with_their_symbols(self, name):
+    def test_samples_are_valid_codes_with_their_symbols(self, name):
         code, features = built(name), features_of(name)
         coded = code(features, noise_for(name, 4, 30))
         assert coded.z.shape == (4, 30, 16)
@@ -129,7 +129,7 @@ class TestEveryCode:
         symbols = torch.zeros(2, len(code.sizes), dtype=torch.long)
         assert torch.equal(other.vectors(symbols), code.vectors(symbols))
 
-    def test_features_in_half_precision_can_be_learnt_from(self, name):
+    def test_features_in_half_precision_have_gradients(self, name):
         code, features = built(name).train(), features_of(name).bfloat16().requires_grad_()
         with torch.autocast("cpu", torch.bfloat16):
             coded = code(features)
@@ -137,7 +137,7 @@ class TestEveryCode:
         assert features.grad.isfinite().all()
         assert {t.dtype for t in code.state_dict().values()} <= {torch.float32, torch.int64}
 
-    def test_every_feature_learns_in_training(self, name):
+    def test_every_feature_has_a_gradient_in_training(self, name):
         code, features = built(name).train(), features_of(name).requires_grad_()
         coded = code(features)
         loss_of(code, coded).backward()
@@ -162,8 +162,8 @@ class TestEveryCode:
 
 
 @pytest.mark.parametrize("name", FIXED)
-class TestCodesWithoutChance:
-    def test_the_rate_is_what_the_symbols_cost(self, name):
+class TestDeterministicCodes:
+    def test_the_rate_is_that_of_uniform_symbols(self, name):
         code, features = built(name), features_of(name)
         coded = code(features, noise_for(name, 3, 1))
         nats = sum(math.log(size) for size in code.sizes)
@@ -172,7 +172,7 @@ class TestCodesWithoutChance:
         assert not coded.log_q.any()
         assert torch.equal(coded.z[0], code.point(features))
 
-    def test_equal_draws_give_the_bound_of_one(self, name):
+    def test_the_bound_of_equal_samples_is_that_of_one(self, name):
         objective = Recipe(Code.named(name)).build((6,), 16, Mlp((5,), "silu"), Bernoulli())
         assert isinstance(objective, Objective)
         model, batch = objective.model.eval(), Batch(*2 * (torch.rand(3, 6),))
@@ -183,7 +183,7 @@ class TestCodesWithoutChance:
 
 
 @pytest.mark.parametrize("name", RANDOM)
-class TestCodesThatAreDrawn:
+class TestRelaxedCodes:
     def probabilities(self, name, features):
         if name == "gumbel":
             return features.reshape(len(features), -1, 4).softmax(-1)
@@ -200,7 +200,7 @@ class TestCodesThatAreDrawn:
         torch.testing.assert_close(coded.log_q, q.log_prob(coded.symbols).sum(-1))
         torch.testing.assert_close(coded.log_p, p.log_prob(coded.symbols).sum(-1))
 
-    def test_draws_have_the_right_frequencies(self, name):
+    def test_samples_have_the_right_frequencies(self, name):
         code, features = built(name, dtype=DOUBLE), features_of(name, n=1, dtype=DOUBLE)
         symbols = code(features, noise_for(name, 20_000, 1, dtype=DOUBLE)).symbols
         for i, truth in enumerate(self.probabilities(name, features)[0]):
@@ -215,20 +215,20 @@ class TestCodesThatAreDrawn:
         error = ratio.std().item() / math.sqrt(20_000)
         assert ratio.mean().item() == pytest.approx(1, abs=4 * error)
 
-    def test_one_draw_may_serve_all_rows(self, name):
+    def test_one_noise_may_serve_all_rows(self, name):
         features, noise = features_of(name), noise_for(name, 5, 1)
         shared, each = (built(name)(features, n) for n in (noise, noise.expand(5, 30, -1)))
         for field in ("z", "rate", "log_q", "log_p", "symbols"):
             assert torch.equal(getattr(shared, field), getattr(each, field))
 
-    def test_the_largest_normal_draws_stay_finite(self, name):
+    def test_the_largest_noise_stays_finite(self, name):
         noise = torch.full((1, 1, Code.named(name).noise(16)), 8.0)
         noise[..., ::2] = -8.0
         coded = built(name).train()(features_of(name), noise)
         assert coded.z.isfinite().all()
         assert coded.log_q.isfinite().all()
 
-    def test_a_draw_in_training_comes_near_to_symbols_as_it_cools(self, name):
+    def test_samples_in_training_approach_symbols_at_low_temperatures(self, name):
         code, features, noise = built(name).train(), features_of(name), noise_for(name, 1, 30)
         hard = code.eval()(features, noise).z
         errors = []
@@ -238,8 +238,10 @@ class TestCodesThatAreDrawn:
         assert errors[0] > errors[1] > errors[2]
         assert errors[2] < 0.01
 
-    def test_the_temperature_falls_to_its_floor(self, name):
-        code = Code.named(name).replace(temperature=1.0, coolest=0.6, cooling=0.7).build(16)
+    def test_the_temperature_falls_to_its_minimum(self, name):
+        code = (
+            Code.named(name).replace(temperature=1.0, min_temperature=0.6, annealing=0.7).build(16)
+        )
         found = []
         for _ in range(3):
             found.append(code.temperature.item())
@@ -247,6 +249,11 @@ class TestCodesThatAreDrawn:
         assert found == pytest.approx([1.0, 0.7, 0.6])
 
     def test_temperatures_out_of_range_are_refused(self, name):
-        for wrong in ({"coolest": 0.0}, {"temperature": 0.1}, {"cooling": 0.0}, {"cooling": 1.1}):
-            with pytest.raises(SettingError, match="needs a co"):
+        for wrong in (
+            {"min_temperature": 0.0},
+            {"temperature": 0.1},
+            {"annealing": 0.0},
+            {"annealing": 1.1},
+        ):
+            with pytest.raises(SettingError, match="needs a(n annealing| min_temperature) above 0"):
                 Code.named(name).replace(**wrong).build(16)

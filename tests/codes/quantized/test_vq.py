@@ -1,4 +1,4 @@
-"""Codes that are rounded to entries of codebooks."""
+"""Codes of entries of codebooks."""
 
 from itertools import pairwise
 
@@ -20,18 +20,18 @@ BOOKS = [VectorQuantized, ProductQuantized, ResidualQuantized, TwoLevels]
 
 
 def gradient(code, features, weights):
-    """Return the gradient of a linear function of what the decoder sees."""
+    """Return the gradient of a linear function of the decoder's input."""
     features = features.clone().requires_grad_()
-    (code.shown(code(features).z[0]) * weights).sum().backward()
+    (code.decoder_input(code(features).z[0]) * weights).sum().backward()
     return features.grad
 
 
 @pytest.mark.parametrize(
     "code", [VectorQuantized(), ProductQuantized(), SimVQ(), ResidualQuantized(stages=4)]
 )
-def test_the_gradient_goes_straight_to_the_features_in_training(code):
+def test_the_gradient_goes_straight_through_in_training(code):
     module, features = code.build(16).double(), torch.randn(9, code.width(16), dtype=DOUBLE)
-    weights = torch.randn(9, code.shown(16), dtype=DOUBLE)
+    weights = torch.randn(9, code.decoder_width(16), dtype=DOUBLE)
     torch.testing.assert_close(gradient(module.train(), features, weights), weights)
 
 
@@ -42,24 +42,24 @@ def test_out_of_training_the_gradient_is_the_true_one_of_a_step():
 
 @pytest.mark.parametrize("part", BOOKS)
 @pytest.mark.parametrize("decay", [0.9, None])
-def test_in_training_features_pay_for_their_distance(part, decay):
+def test_the_auxiliary_loss_is_the_distance_of_features(part, decay):
     code = part(decay=decay, commitment=0.3).build(16).double().train()
     features = torch.randn(9, part().width(16), dtype=DOUBLE, requires_grad=True)
-    given, symbols = code.quantize(features)
+    inputs, symbols = code.quantizer.quantize(features)
     z = code.vectors(symbols)
-    distance = (given - z).square().sum(-1)
+    distance = (inputs - z).square().sum(-1)
     auxiliary_loss = code(features).auxiliary_loss
     factor = 0.3 if decay else 1.3
     torch.testing.assert_close(auxiliary_loss[0], factor * distance)
     found = torch.autograd.grad(auxiliary_loss.sum(), features, retain_graph=True)[0]
-    truth = torch.autograd.grad(0.3 * (given - z.detach()).square().sum(), features)[0]
+    truth = torch.autograd.grad(0.3 * (inputs - z.detach()).square().sum(), features)[0]
     torch.testing.assert_close(found, truth)
 
 
-def test_the_codebook_loss_draws_entries_to_what_they_win():
+def test_the_codebook_loss_pulls_entries_to_their_features():
     code, features = VectorQuantized(decay=None).build(16).double(), torch.randn(9, 16).double()
     code(features).auxiliary_loss.sum().backward()
-    entries = code.book.entries
+    entries = code.quantizer.entries
     rows, symbols = features.reshape(36, 4), code.symbols(features).flatten()
     truth = torch.zeros_like(entries[0])
     for row, symbol in zip(rows, symbols, strict=True):
@@ -68,12 +68,12 @@ def test_the_codebook_loss_draws_entries_to_what_they_win():
 
 
 @pytest.mark.parametrize("part", [*BOOKS, SimVQ])
-def test_a_start_from_the_data_lowers_the_error(part):
+def test_initializing_from_data_lowers_the_error(part):
     features = 4 * torch.randn(500, part().width(16)) + 2
 
     def error(code):
-        given, symbols = code.quantize(features)
-        return (given - code.vectors(symbols)).square().mean().item()
+        inputs, symbols = code.quantizer.quantize(features)
+        return (inputs - code.vectors(symbols)).square().mean().item()
 
     code = part(codebook=32).build(16).eval()
     before = error(code)
@@ -82,7 +82,7 @@ def test_a_start_from_the_data_lowers_the_error(part):
 
 
 @pytest.mark.parametrize("part", BOOKS)
-def test_dead_entries_come_to_life_after_an_epoch(part):
+def test_dead_entries_are_replaced_after_an_epoch(part):
     code, features = part(codebook=16).build(16).train(), torch.randn(300, part().width(16))
     books = [module for module in code.modules() if hasattr(module, "entries")]
     for book in books:
@@ -93,7 +93,7 @@ def test_dead_entries_come_to_life_after_an_epoch(part):
         assert book.entries.abs().max() < 50
 
 
-def test_evaluation_leaves_the_codebook_alone():
+def test_evaluation_does_not_change_the_codebook():
     code, features = VectorQuantized().build(16).eval(), torch.randn(300, 16)
     before = {name: tensor.clone() for name, tensor in code.state_dict().items()}
     assert code(features).auxiliary_loss is None
@@ -120,31 +120,31 @@ class TestResidual:
             part = ResidualQuantized(codebook=16, stages=stages)
             code = part.build(4 * stages).eval()
             code.on_data(features, features)
-            seen = code.shown(code.point(features))
-            errors.append((features - seen).square().mean().item())
+            x = code.decoder_input(code.point(features))
+            errors.append((features - x).square().mean().item())
         assert all(after < 0.5 * before for before, after in pairwise(errors))
 
-    def test_the_decoder_sees_the_sum_of_the_nearest_entries_of_what_is_left(self):
+    def test_the_decoders_input_is_the_sum_of_the_nearest_entries_of_residuals(self):
         code, features = ResidualQuantized().build(16).eval(), torch.randn(20, 8)
-        left, total = features.reshape(40, 4), torch.zeros(40, 4)
-        for book in code.books:
-            entry = book.entries[0][torch.cdist(left, book.entries[0]).argmin(-1)]
-            left, total = left - entry, total + entry
-        seen = code.shown(code.point(features))
-        torch.testing.assert_close(seen, total.reshape(20, 8))
+        residual, total = features.reshape(40, 4), torch.zeros(40, 4)
+        for book in code.quantizer.books:
+            entry = book.entries[0][torch.cdist(residual, book.entries[0]).argmin(-1)]
+            residual, total = residual - entry, total + entry
+        x = code.decoder_input(code.point(features))
+        torch.testing.assert_close(x, total.reshape(20, 8))
 
-    def test_it_takes_an_entry_of_each_stage_at_a_time(self):
-        with pytest.raises(SettingError, match=r"takes 8 numbers at a time.*of 8 or 16"):
+    def test_its_size_is_a_multiple_of_an_entry_of_each_stage(self):
+        with pytest.raises(SettingError, match=r"multiple of 8.*of 8 or 16"):
             ResidualQuantized().build(12)
 
 
 class TestHierarchical:
     def test_later_stages_start_with_smaller_entries(self):
         code = Hierarchical(codebook=4096, decay=0.5).build(16)
-        sizes = [book.entries.std().item() for book in code.books]
+        sizes = [book.entries.std().item() for book in code.quantizer.books]
         assert sizes == pytest.approx([1.0, 0.5, 0.25, 0.125], rel=0.03)
 
-    def test_rows_are_cut_after_a_stage_drawn_evenly(self):
+    def test_rows_are_cut_after_a_uniformly_random_stage(self):
         code = Hierarchical(dropout=1.0).build(16).train()
         kept = code(torch.randn(4000, 4)).z[0].reshape(4000, 4, 4).any(-1).sum(-1)
         counts = torch.bincount(kept, minlength=5)
@@ -153,11 +153,11 @@ class TestHierarchical:
         whole = Hierarchical(dropout=0.0).build(16).train()
         assert whole(torch.randn(100, 4)).z[0].reshape(100, 4, 4).any(-1).all()
 
-    def test_a_cold_mixture_is_an_entry_drawn_by_its_nearness(self):
+    def test_a_cold_mixture_is_an_entry_sampled_by_its_distance(self):
         part = Hierarchical(codebook=3, stages=1, dropout=0.0, temperature=1e-4)
         code = part.build(4).double().train()
         features = torch.randn(1, 4, dtype=DOUBLE)
-        entries = code.books[0].entries[0].detach()
+        entries = code.quantizer.books[0].entries[0].detach()
         truth = (-(features - entries).square().sum(-1)).softmax(-1)
         coded = code(features.expand(20_000, -1))
         found = torch.bincount(coded.symbols.flatten(), minlength=3) / 20_000
@@ -167,27 +167,29 @@ class TestHierarchical:
 
 
 class TestTwoLevels:
-    def test_the_bottom_is_chosen_knowing_the_top(self):
+    def test_the_bottom_is_conditioned_on_the_top(self):
         code, features = TwoLevels().build(16).eval(), torch.randn(20, 16)
         other = features.clone()
         other[:, :4] += 3
         top, bottom = code.point(features)[:, :4], code.point(features)[:, 4:]
-        given = features[:, 4:] + code.told(top)
-        truth = code.bottom_book.vectors(code.bottom_book.nearest(given))
+        inputs = features[:, 4:] + code.quantizer.conditioner(top)
+        truth = code.quantizer.bottom_book.vectors(code.quantizer.bottom_book.nearest(inputs))
         assert torch.equal(bottom, truth)
         assert not torch.equal(code.point(other)[:, 4:], bottom)
 
     def test_the_bottoms_gradient_reaches_the_features_of_the_top(self):
         code, features = TwoLevels().build(16).double().train(), torch.randn(9, 16, dtype=DOUBLE)
         weights = torch.randn(9, 16, dtype=DOUBLE)
-        top = code.top_book.vectors(code.top_book.nearest(features[:, :4])).requires_grad_()
-        (code.told(top) * weights[:, 4:]).sum().backward()
+        top = code.quantizer.top_book.vectors(
+            code.quantizer.top_book.nearest(features[:, :4])
+        ).requires_grad_()
+        (code.quantizer.conditioner(top) * weights[:, 4:]).sum().backward()
         expected = weights + torch.cat([top.grad, torch.zeros(9, 12)], 1)
         torch.testing.assert_close(gradient(code, features, weights), expected)
 
     def test_a_quarter_of_the_symbols_are_the_top(self):
-        assert [TwoLevels().build(size).top for size in (8, 16, 32, 40)] == [4, 4, 8, 8]
-        with pytest.raises(SettingError, match=r"at least 8, so it cannot have 4: .*size of 8\."):
+        assert [TwoLevels().build(size).quantizer.top for size in (8, 16, 32, 40)] == [4, 4, 8, 8]
+        with pytest.raises(SettingError, match=r"at least 8, not 4: .*size of 8\."):
             TwoLevels().build(4)
 
 
@@ -196,19 +198,19 @@ class TestTwoLevels:
     [
         (VectorQuantized(codebook=1), "at least 2 entries"),
         (VectorQuantized(codebook=8.5), "codebook .* integer above 0"),
-        (VectorQuantized(dim=0), "a whole number of numbers"),
-        (VectorQuantized(dim=2.5), "a whole number of numbers"),
+        (VectorQuantized(dim=0), "1 dimension or more"),
+        (VectorQuantized(dim=2.5), "1 dimension or more"),
         (VectorQuantized(decay=1.0), "a decay from 0 to below 1"),
-        (ProductQuantized(commitment=0.0), "a commitment above 0"),
+        (ProductQuantized(commitment=0.0), "commitment .* number above 0"),
         (ResidualQuantized(stages=0), "stages .* integer above 0"),
         (TwoLevels(hidden=0), "hidden .* integer above 0"),
         (SimVQ(codebook=1), "at least 2 entries"),
-        (SimVQ(commitment=0.0), "a commitment above 0"),
+        (SimVQ(commitment=0.0), "commitment .* number above 0"),
         (Hierarchical(codebook=1), "at least 2 entries"),
         (Hierarchical(decay=0.0), "a decay above 0"),
-        (Hierarchical(dropout=1.5), "a dropout from 0 to 1"),
-        (Hierarchical(temperature=0.0), "a temperature above 0"),
-        (Hierarchical(commitment=0.0), "a commitment above 0"),
+        (Hierarchical(dropout=1.5), "dropout .* between 0 and 1"),
+        (Hierarchical(temperature=0.0), "temperature .* number above 0"),
+        (Hierarchical(commitment=0.0), "commitment .* number above 0"),
     ],
 )
 def test_settings_out_of_range_are_refused(wrong, wanted):
