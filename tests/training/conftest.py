@@ -32,7 +32,7 @@ def training():
         if x is None:
             x = torch.randn(ROWS, 3) @ torch.randn(3, 6)
         spec = recipe(spec) if isinstance(spec, str) else spec
-        objective = spec.build((6,), SIZE, network, likelihood)
+        objective = spec.build(tuple(x.shape[1:]), SIZE, network, likelihood)
         held, train = Held(x, lambda x: x), torch.arange(40)
         return Training(
             objective,

@@ -141,6 +141,37 @@ def test_gradients_are_clipped(training):
     assert max(norms) == pytest.approx(0.01, rel=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "size"),
+    [
+        (Optimizer("adam"), 1.0),
+        (Optimizer("adamw", {"weight_decay": 0.0}), 1.0),
+        (Optimizer("adamax"), 1.0),
+        (Optimizer("rmsprop"), 10.0),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_eps_shortens_no_steps_of_wide_data(training, optimizer, size):
+    """The first step of a weight is ``size`` times the learning rate, whatever its gradient."""
+    exact = []
+
+    class FirstStep(Callback):
+        def on_start(self, progress):
+            self.before = [p.detach().clone() for p in progress.model.parameters()]
+
+        def on_step(self, progress):
+            if not exact:
+                after = progress.model.parameters()
+                steps = [(p - b).flatten() for p, b in zip(after, self.before, strict=True)]
+                close = (torch.cat(steps).abs() / (0.01 * size) - 1).abs() < 0.01
+                exact.append(close.float().mean().item())
+
+    x = torch.randn(60, 20_000)
+    settings = {"optimizer": optimizer, "schedule": Constant(), "epochs": 1}
+    training(x=x, callbacks=[FirstStep()], **settings).run()
+    assert exact[0] > 0.99
+
+
 def test_equal_seeds_give_equal_weights(training):
     first = training(Recipe(Gaussian()))
     first.run()

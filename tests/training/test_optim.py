@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from attar import SettingError
 from attar.training import Constant, Cosine, OneCycle, Optimizer, Schedule
-from attar.training.optim import ALGORITHMS, DEFAULTS, drop_denormals
+from attar.training.optim import ALGORITHMS, DEFAULTS, SCALED_EPS, drop_denormals
 
 DOUBLE = torch.float64
 START, RATE = torch.tensor([1.0, -2.0, 0.5], dtype=DOUBLE), 0.1
@@ -148,6 +148,20 @@ def test_the_order_of_settings_does_not_matter():
 def test_unknown_names_are_refused(wrong, words):
     with pytest.raises(SettingError, match=words):
         wrong.build([torch.nn.Parameter(START.clone())], RATE)
+
+
+# RAdam's first steps are as long as the gradient.
+@pytest.mark.parametrize("name", sorted(SCALED_EPS - {"radam"}))
+def test_gradients_per_cell_make_the_steps_of_gradients_per_row(name):
+    weight, other = (torch.nn.Parameter(START.clone()) for _ in range(2))
+    row = Optimizer(name).build([weight], RATE)
+    cell = Optimizer(name).build([other], RATE, cells=20_000)
+    for _ in range(3):
+        gradient = torch.tensor([1.0, 1e-8, -1e-5], dtype=DOUBLE)
+        weight.grad, other.grad = gradient, gradient / 20_000
+        row.step()
+        cell.step()
+    torch.testing.assert_close(other, weight, rtol=1e-6, atol=0)
 
 
 def test_denormal_means_alone_are_set_to_zero():

@@ -142,7 +142,8 @@ class Training:
         self.train, self.monitored, self.validation = train, monitored, validation
         self.callbacks, self.checkpoint = callbacks, checkpoint
         self.weights = list(self.model.parameters())
-        self.optimizer = settings.optimizer.build(self.weights, settings.learning_rate)
+        cells = monitored.held.batch(monitored.index[:1]).target[0].numel()
+        self.optimizer = settings.optimizer.build(self.weights, settings.learning_rate, cells)
         self.critics = Critics(objective, settings.learning_rate)
         self.progress = Progress(self.model, settings.epochs, len(train))
         self.step_factor = 1.0

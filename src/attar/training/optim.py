@@ -34,6 +34,9 @@ DEFAULTS: dict[str, dict[str, Setting]] = {
     "adamw": {"lr": 0.003, "betas": (0.9, 0.99), "fused": True},
 }
 
+# The algorithms whose eps has the unit of a gradient; Adadelta's and Adafactor's have others.
+SCALED_EPS = {"adagrad", "adam", "adamax", "adamw", "nadam", "radam", "rmsprop"}
+
 
 @dataclass(frozen=True)
 class Optimizer(Part):
@@ -70,9 +73,17 @@ class Optimizer(Part):
         return float(self._arguments()["lr"])
 
     def build(
-        self, parameters: Iterable[nn.Parameter], learning_rate: float
+        self, parameters: Iterable[nn.Parameter], learning_rate: float, cells: int = 1
     ) -> torch.optim.Optimizer:
         """Return torch's optimizer.
+
+        Parameters
+        ----------
+        parameters : iterable of Parameter
+        learning_rate : float
+        cells : int
+            The number that gradients are divided by. An ``eps`` that is added to their size is
+            divided by it too, or it would shorten the steps of wide data.
 
         Raises
         ------
@@ -80,6 +91,8 @@ class Optimizer(Part):
             If torch has no such optimizer, or the optimizer no such setting.
         """
         arguments = self._arguments() | {"lr": learning_rate}
+        if self.name in SCALED_EPS:
+            arguments["eps"] /= cells
         return ALGORITHMS[self.name](parameters, **arguments)
 
     def _arguments(self) -> dict[str, Any]:
