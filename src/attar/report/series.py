@@ -44,7 +44,7 @@ class SeriesDisplay(Display):
     @property
     def title(self) -> str:
         """The number of steps and channels."""
-        several = f" of {len(self.names)} channels" if len(self.names) > 1 else ""
+        several = f" and {len(self.names)} channels" if len(self.names) > 1 else ""
         return f"windows of {self.steps} steps{several}"
 
     def reconstructions(self, examples: Examples, names: Sequence[str]) -> list[Element]:
