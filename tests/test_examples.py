@@ -19,12 +19,12 @@ def run(name: str, epochs: int) -> Any:
 
 
 def test_digits_are_reconstructed_better_than_by_pca():
-    metrics = run("digits", epochs=40)
+    metrics = run("digits", epochs=20)
     assert metrics["error"] < 0.8 * metrics["pca_error"]
 
 
 def test_the_best_codes_of_a_search_classify_digits():
-    search = run("pipeline", epochs=5)
+    search = run("pipeline", epochs=3)
     assert search.best_params_["codes__code_size"] == 16
     assert search.best_score_ > 0.8
 
@@ -46,6 +46,6 @@ def test_a_keras_network_is_trained_on_digits():
 
 
 def test_hidden_cells_are_predicted():
-    errors = run("missing_cells", epochs=60)
+    errors = run("missing_cells", epochs=30)
     assert errors["rent"] < 0.08
     assert errors["town"] > 0.7

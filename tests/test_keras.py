@@ -1,4 +1,4 @@
-"""Encoders and decoders made with Keras train in attar as they stand."""
+"""Encoders and decoders of Keras can be trained by attar."""
 
 import os
 
@@ -16,7 +16,7 @@ import attar
 
 keras = pytest.importorskip("keras")
 
-# Keras itself hands tensors to NumPy in a way that NumPy gives up.
+# Keras converts tensors to NumPy in a deprecated way.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 IMAGES = load_digits().images[:600]
@@ -33,7 +33,7 @@ def dense(*between):
 
 
 def convolutional():
-    """Return networks of images with their channels last."""
+    """Return networks of images with channels last."""
     layers = keras.layers
     encoder = [
         keras.Input((8, 8, 1)),
@@ -68,15 +68,15 @@ def ae(network):
     return trained(network, FLAT, epochs=15)
 
 
-def test_the_code_is_as_large_as_the_encoder_says(ae):
+def test_the_code_size_is_the_encoders_output(ae):
     assert ae.transform(FLAT).shape == (600, 16)
 
 
-def test_it_learns(ae):
+def test_the_loss_falls(ae):
     assert ae.history_[-1].loss < 0.85 * ae.history_[0].loss
 
 
-def test_the_given_networks_stay_as_they_were():
+def test_the_given_networks_are_not_changed():
     network = dense(keras.layers.BatchNormalization())
     before = [weights(part) for part in network]
     trained(network, FLAT, epochs=1)
@@ -93,19 +93,19 @@ def test_the_trained_keras_parts_give_what_the_estimator_gives(ae):
     np.testing.assert_allclose(reconstructed, ae.reconstruct(FLAT), atol=1e-4)
 
 
-def test_a_saved_model_comes_back_with_networks_made_anew(ae, tmp_path):
+def test_a_saved_model_is_loaded_into_new_networks(ae, tmp_path):
     ae.save(tmp_path / "m.attar")
     loaded = attar.load(tmp_path / "m.attar", network=dense())
     np.testing.assert_array_equal(loaded.reconstruct(FLAT), ae.reconstruct(FLAT))
     np.testing.assert_array_equal(loaded.score_samples(FLAT), ae.score_samples(FLAT))
 
 
-def test_a_pickled_model_comes_back(ae):
+def test_a_pickled_model_gives_equal_reconstructions(ae):
     copied = pickle.loads(pickle.dumps(ae))
     np.testing.assert_array_equal(copied.reconstruct(FLAT), ae.reconstruct(FLAT))
 
 
-def test_a_clone_learns_the_same(ae):
+def test_a_clone_is_trained_to_the_same_model(ae):
     again = clone(ae).fit(FLAT)
     np.testing.assert_allclose(again.reconstruct(FLAT), ae.reconstruct(FLAT), atol=1e-4)
 

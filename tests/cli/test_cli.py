@@ -1,4 +1,4 @@
-"""Every verb does its work, or says in one sentence why not, exits 2 and writes nothing."""
+"""Every verb does its work, or exits 2 with one sentence and writes nothing."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def iris(tmp_path_factory):
     return path
 
 
-def test_fit_says_how_good_the_model_is_and_leaves_one_file(run, tmp_path):
+def test_fit_prints_the_error_and_leaves_one_file(run, tmp_path):
     status, out, _ = run("fit", "digits", "-o", "d.attar", "--epochs", 3, "--json")
     assert status == 0
     result = json.loads(out)
@@ -100,7 +100,7 @@ def test_encode_writes_codes_by_suffix(run, digits_model, suffix):
     assert_array_equal(written.astype(np.float32), codes)
 
 
-def test_reconstruct_writes_images_and_tables_in_their_own_form(run, digits_model, iris):
+def test_reconstruct_writes_images_and_tables_in_their_form(run, digits_model, iris):
     run("reconstruct", digits_model, "digits", "-o", "r.npy")
     assert_array_equal(np.load("r.npy"), attar.load(digits_model).reconstruct("digits"))
     run("fit", iris, "-o", "m.attar", "--epochs", 2)
@@ -122,7 +122,7 @@ def test_pictures_go_to_a_folder_scaled_to_white(run, digits_model):
     assert_array_equal(first, np.rint(back[0] * (255 / 16)).clip(0, 255))
 
 
-def test_pictures_of_whole_bytes_are_written_as_they_are(run):
+def test_pictures_of_bytes_are_written_unscaled(run):
     rng = np.random.default_rng(0)
     colour = rng.integers(0, 256, (40, 5, 6, 3)).astype(np.uint8)
     np.save("c.npy", colour)
@@ -132,7 +132,7 @@ def test_pictures_of_whole_bytes_are_written_as_they_are(run):
     assert_array_equal(np.asarray(Image.open("pictures/000007.png")), back[7])
 
 
-def test_a_second_writing_takes_the_place_of_the_first(run, digits_model):
+def test_a_second_folder_replaces_the_first(run, digits_model):
     run("sample", digits_model, "-n", 3, "-o", "new")
     run("sample", digits_model, "-n", 2, "-o", "new")
     assert sorted(os.listdir("new")) == ["000000.png", "000001.png"]
@@ -319,7 +319,7 @@ def test_bad_input_gets_one_sentence_exit_2_and_no_file(case, run, digits_model)
     assert sorted(os.listdir(".")) == before
 
 
-def test_a_closed_folder_is_refused_before_the_work(run, monkeypatch):
+def test_a_folder_that_is_not_writable_is_refused_first(run, monkeypatch):
     monkeypatch.setattr(os, "access", lambda *_: False)  # root may write everywhere
     status, _, err = run("fit", "digits", "-o", "m.attar")
     assert status == 2
@@ -333,25 +333,25 @@ def test_a_large_code_is_warned_of_in_one_line(run, iris):
     assert err.count("\n") == 1
 
 
-FIT = ("fit", "digits", "--epochs", "30", "--recipe", "vae", "--set", "batch_size=16")
-COMMAND = "import attar.training.checkpoints as c; c.Checkpoint.due = lambda self: True; "
+FIT = ("fit", "digits", "--epochs", "12", "--recipe", "vae", "--set", "batch_size=16")
+# A fit in a process of its own, which writes its checkpoint after every epoch.
+INTERRUPTED_FIT = f"""
+import sys
+from attar.cli import main
+from attar.training.checkpoints import Checkpoint
+Checkpoint.due = lambda self: True
+sys.argv = ["attar", *{FIT!r}, "-o", "resumed.attar"]
+main()
+"""
 
 
-def _started(*words):
-    """Start a fit in a process of its own that writes its checkpoint after every epoch."""
-    program = (
-        f"{COMMAND} import sys; sys.argv = ['attar', *{words!r}]; import attar.cli as a; a.main()"
-    )
-    return subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL)
-
-
-def test_a_killed_fit_goes_on_to_the_very_same_weights(run, tmp_path):
+def test_a_killed_fit_resumes_to_equal_weights(run, tmp_path):
     assert run(*FIT, "-o", "whole.attar")[0] == 0
-    checkpoint = tmp_path / "broken.attar.checkpoint"
-    killed = _started(*FIT, "-o", "broken.attar")
+    checkpoint = tmp_path / "resumed.attar.checkpoint"
+    killed = subprocess.Popen([sys.executable, "-c", INTERRUPTED_FIT], stderr=subprocess.DEVNULL)
     first = None
-    # Kill it in the middle: when the checkpoint has been written anew at least once.
-    for _ in range(1200):
+    # Kill it in the middle: when the checkpoint has been written a second time.
+    while killed.poll() is None:
         if checkpoint.exists():
             first = first or checkpoint.stat().st_mtime_ns
             if checkpoint.stat().st_mtime_ns != first:
@@ -360,37 +360,39 @@ def test_a_killed_fit_goes_on_to_the_very_same_weights(run, tmp_path):
     killed.send_signal(signal.SIGKILL)
     killed.wait()
     assert checkpoint.exists()
-    assert not (tmp_path / "broken.attar").exists()
-    assert run(*FIT, "-o", "broken.attar", "--resume")[0] == 0
+    assert not (tmp_path / "resumed.attar").exists()
+    assert run(*FIT, "-o", "resumed.attar", "--resume")[0] == 0
     assert not checkpoint.exists()
-    whole, broken = attar.load("whole.attar"), attar.load("broken.attar")
+    whole, resumed = attar.load("whole.attar"), attar.load("resumed.attar")
     for name, weights in whole.model_.state_dict().items():
-        assert weights.equal(broken.model_.state_dict()[name])
-    losses = [[epoch.monitored_loss for epoch in ae.history_] for ae in (whole, broken)]
+        assert weights.equal(resumed.model_.state_dict()[name])
+    losses = [[epoch.monitored_loss for epoch in ae.history_] for ae in (whole, resumed)]
     assert losses[0] == losses[1]
 
 
-def test_a_model_that_cannot_be_written_is_not_lost(run, monkeypatch):
+@pytest.fixture
+def unsaved(run, monkeypatch):
+    """A fit of 3 epochs whose model could not be written, so that its checkpoint is left."""
+
     def full(*_):
         raise attar.FileError("m.attar cannot be written: no space left on device.")
 
-    command = ("fit", "digits", "--epochs", "3", "-o", "m.attar")
     with monkeypatch.context() as patched:
         patched.setattr(attar.Autoencoder, "save", full)
-        assert run(*command)[0] == 2
+        assert run("fit", "digits", "--epochs", "3", "-o", "m.attar")[0] == 2
     assert os.listdir(".") == ["m.attar.checkpoint"]
-    assert run(*command, "--resume")[0] == 0
+
+
+@pytest.mark.usefixtures("unsaved")
+def test_a_model_that_cannot_be_written_is_not_lost(run):
+    assert run("fit", "digits", "--epochs", "3", "-o", "m.attar", "--resume")[0] == 0
     assert os.listdir(".") == ["m.attar"]
     ae = attar.Autoencoder(epochs=3, random_state=0, verbose=False).fit("digits")
     assert_array_equal(attar.load("m.attar").transform("digits"), ae.transform("digits"))
 
 
-def test_a_checkpoint_of_another_fit_is_refused(run, tmp_path):
-    killed = _started(*FIT, "-o", "m.attar")
-    while not (tmp_path / "m.attar.checkpoint").exists():
-        time.sleep(0.05)
-    killed.kill()
-    killed.wait()
+@pytest.mark.usefixtures("unsaved")
+def test_a_checkpoint_of_another_fit_is_refused(run):
     status, _, err = run("fit", "digits", "--epochs", "5", "-o", "m.attar", "--resume")
     assert status == 2
     assert "other data or settings" in err

@@ -1,4 +1,4 @@
-"""Any data goes in, and the same data comes out: files and folders, end to end."""
+"""Data of any form is reconstructed in the same form: files and folders, end to end."""
 
 import json
 import os
@@ -36,7 +36,7 @@ def people():
     return frame
 
 
-def test_a_table_of_mixed_types_comes_back_in_its_own_form(run, people):
+def test_a_table_of_mixed_types_is_reconstructed_in_its_form(run, people):
     people.to_csv("a.csv", index=False)
     assert run("fit", "a.csv", "-o", "a.attar", "--epochs", 3)[0] == 0
     assert run("reconstruct", "a.attar", "a.csv", "-o", "r.csv")[0] == 0
@@ -104,7 +104,7 @@ def test_a_folder_of_pictures_becomes_another(run):
     assert len(np.load("c.npy")) == 12
 
 
-def test_a_folder_is_not_written_over_with_what_it_holds(run, digits_folder):
+def test_a_folder_is_not_overwritten(run, digits_folder):
     for output in (digits_folder, digits_folder / "inside"):
         status, _, err = run(
             "reconstruct", digits_folder / "../d.attar", digits_folder, "-o", output
@@ -130,7 +130,7 @@ def digits_folder(tmp_path_factory):
     return folder
 
 
-def test_a_sparse_matrix_comes_back_sparse(run):
+def test_a_sparse_matrix_stays_sparse(run):
     matrix = sparse.random_array((60, 40), density=0.1, rng=np.random.default_rng(0))
     matrix = (matrix * 5).ceil().astype(np.int64).tocsr()
     sparse.save_npz("m.npz", matrix)
@@ -178,7 +178,7 @@ def test_infinities_are_refused_or_missing_as_the_user_wants(run):
     assert np.isfinite(np.load("c.npy")).all()
 
 
-def test_a_column_without_a_value_is_said_and_comes_back(run, people):
+def test_a_column_without_a_value_is_reported_and_restored(run, people):
     frame = people.assign(empty=np.nan)
     frame.to_csv("a.csv", index=False)
     _, out, _ = run("inspect", "a.csv")
