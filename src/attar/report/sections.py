@@ -195,9 +195,9 @@ def _unit(estimator: Autoencoder) -> str:
 
 def _header(title: str, fitted: Fitted, metrics: dict[str, float], row: str, unit: str) -> Element:
     """Return the title, the recipe, and the metrics."""
-    rows = [entry for entry in TABLE.items() if entry[1].recipe == fitted.recipe]
-    described = [(name, f" {row.summary}") for name, row in rows[:1]]
-    ((name, summary),) = described or [(str(fitted.recipe), " A custom recipe.")]
+    names = [name for name, entry in TABLE.items() if entry.recipe == fitted.recipe]
+    name = names[0] if names else str(fitted.recipe)
+    summary = TABLE[name].summary if names else "A custom recipe."
     values = [
         tag(
             "div",
@@ -211,7 +211,7 @@ def _header(title: str, fitted: Fitted, metrics: dict[str, float], row: str, uni
         "header",
         tag("p", f"attar report on {_count(int(metrics['rows']), row)}", class_="eyebrow"),
         tag("h1", title),
-        tag("p", tag("code", name), summary),
+        tag("p", tag("code", name), f" {summary}"),
         tag("dl", *values, class_="metrics"),
     )
 
