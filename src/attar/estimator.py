@@ -404,7 +404,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
             raise DataError(f"a has {len(starts):,} row(s), but b has {len(ends):,}.")
         fractions = torch.linspace(0, 1, positive_integer("number of steps", steps))
         code = self._fitted.code
-        paths = [code.interpolate(*pair, fractions) for pair in zip(starts, ends, strict=True)]
+        with torch.no_grad():
+            paths = [code.interpolate(*pair, fractions) for pair in zip(starts, ends, strict=True)]
         predictor = self._fitted.conditioned(condition, len(starts))
         return predictor.at(np.repeat(np.arange(len(starts)), steps)).restore(joined(paths))
 
