@@ -67,7 +67,7 @@ class TestFiniteScalar:
                 FiniteScalar(levels).build(4)
         with pytest.raises(SettingError, match="1 dimension or more"):
             FiniteScalar(()).build(4)
-        with pytest.raises(SettingError, match="evenness .* 0 or a number above"):
+        with pytest.raises(SettingError, match=r"evenness .* 0 or a number above"):
             FiniteScalar(evenness=-1.0).build(4)
 
 
