@@ -370,7 +370,13 @@ TABLE: dict[str, Row] = {
 
 
 def names() -> Iterator[str]:
-    """Yield the name of each recipe, in the table's order."""
+    """Yield the name of each recipe, in the table's order.
+
+    Examples
+    --------
+    >>> list(names())[:3]
+    ['ae', 'denoising', 'masked']
+    """
     yield from TABLE
 
 
@@ -381,6 +387,11 @@ def recipe(name: str) -> Recipe:
     ------
     SettingError
         If there is none; the nearest name is suggested.
+
+    Examples
+    --------
+    >>> recipe("beta-vae").code.beta
+    4.0
     """
     if name not in TABLE:
         raise unknown("recipe", name, TABLE)
@@ -388,7 +399,7 @@ def recipe(name: str) -> Recipe:
 
 
 def resolve(choice: object) -> Recipe:
-    """Return the recipe that a user means by a name of the table or by a Recipe.
+    """Return a recipe, given by its name in the table or as it is.
 
     Raises
     ------
