@@ -57,8 +57,8 @@ improves most of them. In each picture the first line shows test digits, the sec
 reconstructions, and the third generated digits.
 
 The metrics are those of the 360 test digits. *Error* is the mean squared error relative to that of
-PCA with {SIZE} components: below 1 is better than the best linear code. *Bound* is an upper bound on
-−log p(x), in nats per row, where the model has a density: lower is better. *Bits* is the size of a
+PCA with {SIZE} components: below 1 is better than the best linear code. *Bound* is an upper bound
+on −log p(x), in nats per row, where the model has a density: lower is better. *Bits* is the size of a
 discrete code; {SIZE} principal components take {SIZE} numbers of 32 bits.
 """
 
