@@ -179,10 +179,8 @@ class TestTwoLevels:
 
     def test_the_bottoms_gradient_reaches_the_features_of_the_top(self):
         code, features = TwoLevels().build(16).double().train(), torch.randn(9, 16, dtype=DOUBLE)
-        weights = torch.randn(9, 16, dtype=DOUBLE)
-        top = code.quantizer.top_book.vectors(
-            code.quantizer.top_book.nearest(features[:, :4])
-        ).requires_grad_()
+        weights, book = torch.randn(9, 16, dtype=DOUBLE), code.quantizer.top_book
+        top = book.vectors(book.nearest(features[:, :4])).requires_grad_()
         (code.quantizer.conditioner(top) * weights[:, 4:]).sum().backward()
         expected = weights + torch.cat([top.grad, torch.zeros(9, 12)], 1)
         torch.testing.assert_close(gradient(code, features, weights), expected)

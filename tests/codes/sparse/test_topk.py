@@ -320,7 +320,7 @@ class TestIdleUnits:
 
 
 class TestDictionary:
-    @pytest.mark.parametrize("code", [TopK(2), BatchTopK(2), Matryoshka(2, levels=3)])
+    @pytest.mark.parametrize("code", [TopK(3), BatchTopK(3), Matryoshka(2, levels=3)])
     def test_the_dictionary_is_recovered_and_every_unit_is_active(self, code, dictionary):
         features, rows = dictionary
         ae = attar.Autoencoder(
