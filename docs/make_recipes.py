@@ -58,8 +58,8 @@ reconstructions, and the third generated digits.
 
 The metrics are those of the 360 test digits. *Error* is the mean squared error relative to that of
 PCA with {SIZE} components: below 1 is better than the best linear code. *Bound* is an upper bound
-on −log p(x), in nats per row, where the model has a density: lower is better. *Bits* is the size of a
-discrete code; {SIZE} principal components take {SIZE} numbers of 32 bits.
+on −log p(x), in nats per row, where the model has a density: lower is better. *Bits* is the size of
+a discrete code; {SIZE} principal components take {SIZE} numbers of 32 bits.
 """
 
 CLOSING = "This page is generated from the table by `make recipes`.\n"
