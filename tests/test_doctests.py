@@ -13,7 +13,11 @@ import attar
 OPTIONS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 NAMES = [
     "attar",
-    *(m.name for m in pkgutil.walk_packages(attar.__path__, "attar.") if m.name != "attar.__main__"),
+    *(
+        m.name
+        for m in pkgutil.walk_packages(attar.__path__, "attar.")
+        if m.name != "attar.__main__"
+    ),
 ]
 
 

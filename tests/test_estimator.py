@@ -23,7 +23,7 @@ from sklearn.pipeline import make_pipeline
 import attar
 from attar import recipes
 from attar.codes import Gaussian
-from attar.data.preparation import Preparation
+from attar.data.preparation import DensePreparation
 from attar.data.source import read
 from attar.errors import DataError, SettingError
 from attar.networks import Mlp
@@ -251,9 +251,9 @@ def test_the_diagnosis_names_what_was_done_wrong():
     assert {"constant-columns", "unscaled"} <= set(names)
     X = rng.normal(size=(60, 30))
     memorizing = quick(code_size=20, network=Mlp((256,)), epochs=300, early_stopping=False).fit(X)
-    assert "memorizing" in [finding.name for finding in memorizing.diagnose()]
+    assert "overfitting" in [finding.name for finding in memorizing.diagnose()]
     dead = quick("beta-vae", 8, epochs=30).set_params(recipe__code__beta=50.0).fit(X)
-    assert "dead-units" in [finding.name for finding in dead.diagnose()]
+    assert "inactive-dimensions" in [finding.name for finding in dead.diagnose()]
 
 
 def test_callbacks_look_on_and_may_stop(digits):
@@ -321,7 +321,7 @@ BAD_SETTINGS = {
     "recipe": ({"recipe": "vea"}, "did you mean 'vae'"),
     "likelihood": ({"likelihood": "gausian"}, "did you mean 'gaussian'"),
     "network": ({"network": "mpl"}, "did you mean 'mlp'"),
-    "no part": ({"optimizer": 3}, "3 is no optimizer"),
+    "no part": ({"optimizer": 3}, "The optimizer must be a name .*, not 3"),
     "code size": ({"code_size": 0}, "code_size must be 'auto' or an integer above 0"),
     "epochs": ({"epochs": 2.5}, "epochs must be"),
     "rate": ({"learning_rate": -1}, "learning_rate must be"),
@@ -481,7 +481,9 @@ def test_misfits_are_refused_in_a_sentence(linear):
         SettingError, match="samples may not fit into memory: draw at most 4,194,304 at"
     ):
         linear.sample(10**11)
-    with pytest.raises(SettingError, match=r"'autoregressive' needs .* symbols.*'point'.*'vq'"):
+    with pytest.raises(
+        SettingError, match=r"'autoregressive' needs a discrete code.*'point'.*'vq'"
+    ):
         linear.sample(2, sampler="autoregressive")
     with pytest.raises(SettingError, match=r"'manifold' needs .* metric.*'point'.*'riemannian'"):
         linear.sample(2, sampler="manifold")
@@ -490,7 +492,7 @@ def test_misfits_are_refused_in_a_sentence(linear):
 def test_more_draws_make_a_tighter_bound_up_to_what_memory_holds(vae):
     bounds = [vae.score_samples(X[600:700], draws=k).mean() for k in (1, 8, 64)]
     assert bounds == sorted(bounds)
-    with pytest.raises(SettingError, match="draws of 4 numbers are not possible: choose 1 to"):
+    with pytest.raises(SettingError, match="draws of 4 values do not fit into memory: use 1 to"):
         vae.score_samples(X[:1], draws=10**9)
 
 
@@ -533,13 +535,13 @@ def test_a_wrong_name_is_answered_before_data_is_read():
 
 
 def test_evaluate_reads_and_prepares_each_row_once(vae, monkeypatch):
-    prepared, scaled = [], Preparation.scaled
+    prepared, scaled = [], DensePreparation.scaled
 
     def counting(self, rows, *args):
         prepared.append(len(rows))
         return scaled(self, rows, *args)
 
-    monkeypatch.setattr(Preparation, "scaled", counting)
+    monkeypatch.setattr(DensePreparation, "scaled", counting)
     reads = []
     monkeypatch.setattr(
         "attar.estimator.read", lambda *args, **kw: reads.append(1) or read(*args, **kw)

@@ -39,7 +39,7 @@ class TestEveryPart:
         assert hash(back) == hash(part)
 
     def test_is_found_by_its_name(self, part):
-        assert FAMILIES[part.family].resolve(part.name) == part
+        assert FAMILIES[part.family].named(part.name) == part
         assert FAMILIES[part.family].resolve(part) is part
 
     def test_cannot_be_changed(self, part):
@@ -102,7 +102,9 @@ def test_replacing_a_part_and_its_setting_at_once_changes_the_new_part():
 
 
 def test_settings_of_what_is_no_part_are_refused():
-    with pytest.raises(SettingError, match=r"'corruption' of .* is no part, so it has no settings"):
+    with pytest.raises(
+        SettingError, match=r"'corruption' of .* is not a part, so it has no settings"
+    ):
         Recipe().replace(corruption__share=0.5)
 
 
@@ -125,9 +127,9 @@ def test_a_misspelt_part_suggests_the_right_one(part):
 
 def test_what_is_neither_name_nor_part_is_refused():
     names = r"\(bag, conv, gru, linear, mlp, tcn, transformer\)"
-    with pytest.raises(SettingError, match=f"3 is no network: give a name {names}"):
+    with pytest.raises(SettingError, match=f"network must be a name {names} .*not 3"):
         Network.resolve(3)
-    with pytest.raises(SettingError, match="is no code"):
+    with pytest.raises(SettingError, match="code must be a name"):
         Code.resolve(Mlp())
 
 

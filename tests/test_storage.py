@@ -1,4 +1,4 @@
-"""Files are written whole; a model file restores bit for bit equal outputs, or one clear sentence."""
+"""Files are written whole; a model file restores bit for bit equal outputs, or says why not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The structure that CONTRIBUTING.md promises: abstract or final classes, unique names, examples."""
+"""The structure of the code: abstract or final classes, unique names, short files, examples."""
 
 from __future__ import annotations
 

@@ -24,7 +24,6 @@ from attar.evaluation.diagnostics import Baseline, Diagnostics, TrainingSummary
 from attar.likelihoods import Likelihood
 from attar.model import Model
 from attar.networks import CustomNetwork, Network
-from attar.parts import Part
 from attar.plan import Choice, Plan, Run
 from attar.predictor import Predictor
 from attar.recipe import Recipe

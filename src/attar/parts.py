@@ -86,8 +86,8 @@ class Part(ABC):
         if isinstance(choice, str):
             return cls.named(choice)
         raise SettingError(
-            f"{choice!r} is not a {cls.family}: give a name ({', '.join(sorted(cls.members))}) "
-            f"or an instance of attar's {cls.__name__}."
+            f"The {cls.family} must be a name ({', '.join(sorted(cls.members))}) or an instance "
+            f"of attar's {cls.__name__}, not {choice!r}."
         )
 
     def get_params(self, deep: bool = True) -> dict[str, object]:

@@ -82,11 +82,6 @@ class Table(Kind):
         """How cells become features."""
         return Expansion(self.cells)
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The number of features, as the shape of a row."""
-        return (self.expansion.width,)
-
     def scaling(self, summary: Summary) -> Scaling:
         """Return the scaling that suits the cells that have a unit.
 
@@ -179,6 +174,11 @@ class NumericTable(Table):
             return kind, Summary(0, moments, rows, np.empty(0, np.intp))
         return kind, Summary(sample.seen, moments, *sample.result(np.concatenate))
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The number of columns."""
+        return (self.width,)
+
     @cached_property
     def cells(self) -> tuple[Cell, ...]:
         """A number for each column: x0, x1, ..."""
@@ -267,6 +267,11 @@ class MixedTable(Table):
     def remarks(self) -> list[tuple[str, str]]:
         """The columns that are not used as they are, and why."""
         return [(c.name, c.remark) for c in self.fields if c.remark is not None]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The number of features."""
+        return (self.expansion.width,)
 
     @property
     def portions(self) -> list[Portion]:
