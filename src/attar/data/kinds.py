@@ -15,7 +15,7 @@ from attar.data.preparation import DensePreparation, Preparation
 from attar.data.scaling import Scaler, Scaling, Unscaled
 from attar.data.series import Series, Windows
 from attar.data.sparse import Sparse, SparsePreparation
-from attar.data.stream import Stream
+from attar.data.stream import Stream, SupportsArrow
 from attar.data.summary import Summary
 from attar.data.table import Table
 from attar.errors import DataError, SettingError
@@ -37,7 +37,7 @@ def kind_of(data: Any) -> type[Kind]:
         return kind_of(next(iter(data)))
     if isinstance(data, Series):
         return Windows
-    if isinstance(data, pd.DataFrame) or hasattr(data, "__arrow_c_stream__"):
+    if isinstance(data, pd.DataFrame | SupportsArrow):
         return Table
     if sparse.issparse(data):
         return Sparse

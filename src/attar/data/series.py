@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -25,13 +25,10 @@ from attar.data.points import (
     TableOrArray,
 )
 from attar.data.scaling import Scaling, Standard
-from attar.data.stream import Sample
+from attar.data.stream import Sample, SupportsArrow, Tabular
 from attar.data.stream import pieces as pieces_of
 from attar.data.summary import Moments, Summary
 from attar.errors import DataError, SettingError
-
-if TYPE_CHECKING:
-    from attar.data.source import Data
 
 FORMS: dict[str, type[SeriesForm]] = {form.name: form for form in (LongTable, Stack)}
 
@@ -94,7 +91,7 @@ class Series:
            [nan,  4.,  5.]])
     """
 
-    data: Data = field(repr=False)
+    data: Tabular = field(repr=False)
     time: Name | None = None
     series: Name | None = None
     window: int | None = None
@@ -503,7 +500,7 @@ def _joined(parts: Iterable[object]) -> tuple[TableOrArray, Series]:
 def _table_or_array(data: object) -> TableOrArray:
     if isinstance(data, pd.DataFrame):
         return data
-    if hasattr(data, "__arrow_c_stream__"):
+    if isinstance(data, SupportsArrow):
         frame: pd.DataFrame = pa.table(data).to_pandas()
         return frame
     try:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,45 +22,11 @@ from attar.data.images import Images
 from attar.data.kind import Kind, Rows
 from attar.data.pictures import Pictures
 from attar.data.series import Series
-from attar.data.stream import Stream
+from attar.data.stream import Stream, SupportsArrow, Tabular
 from attar.errors import AttarWarning, DataError, FileError, unknown
 
-
-class SupportsArray(Protocol):
-    """What NumPy converts to an array: arrays, tensors, frames of pandas."""
-
-    def __array__(self) -> Rows:
-        """Return the values as an array."""
-
-
-@runtime_checkable
-class SupportsArrow(Protocol):
-    """What pyarrow converts to a table: frames of polars, pyarrow and pandas."""
-
-    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        """Return the values as an Arrow stream."""
-
-
-class SupportsCsr(Protocol):
-    """A sparse matrix of SciPy."""
-
-    def tocsr(self) -> sparse.csr_matrix | sparse.csr_array:
-        """Return the matrix in CSR format."""
-
-
 # Whatever holds rows: an object in memory, a path, or the name of a data set.
-Data = (
-    SupportsArray
-    | SupportsArrow
-    | SupportsCsr
-    | Series
-    | Stream
-    | Sequence[object]
-    | pd.DataFrame
-    | pd.Series
-    | str
-    | Path
-)
+Data = Tabular | Series
 
 # A file of more bytes is streamed, as in memory it may take many times as many. Where the size in
 # memory is known, as of arrays and pictures, data of more bytes there is.
@@ -112,6 +78,7 @@ def read(
     """
     if isinstance(source, Series):
         inner = read(source.data, part, label)
+        assert not isinstance(inner.data, Series)
         return replace(inner, data=replace(source, data=inner.data))
     if isinstance(source, Pictures):
         if source.bytes <= MAX_MEMORY:
@@ -228,7 +195,9 @@ def without_infinities(data: Data) -> Data:
     if isinstance(data, Pictures):
         return data  # pixels are integers
     if isinstance(data, Series):
-        return replace(data, data=without_infinities(data.data))
+        finite = without_infinities(data.data)
+        assert not isinstance(finite, Series)
+        return replace(data, data=finite)
     if isinstance(data, Stream):
         return FiniteStream(data)
     finite, count = _finite(data)

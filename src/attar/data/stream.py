@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
+from scipy import sparse
 
 Piece = TypeVar("Piece")
 
@@ -28,6 +31,42 @@ class Stream(ABC):
     @abstractmethod
     def fingerprint(self) -> str:
         """What identifies this data: its place, size and time of change."""
+
+
+class SupportsArray(Protocol):
+    """What NumPy converts to an array: arrays, tensors, frames of pandas."""
+
+    def __array__(self) -> NDArray[Any]:
+        """Return the values as an array."""
+
+
+@runtime_checkable
+class SupportsArrow(Protocol):
+    """What pyarrow converts to a table: frames of polars, pyarrow and pandas."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """Return the values as an Arrow stream."""
+
+
+class SupportsCsr(Protocol):
+    """A sparse matrix of SciPy."""
+
+    def tocsr(self) -> sparse.csr_matrix | sparse.csr_array:
+        """Return the matrix in CSR format."""
+
+
+# Rows that have no order in time: an object in memory, a path, or the name of a data set.
+Tabular = (
+    SupportsArray
+    | SupportsArrow
+    | SupportsCsr
+    | Stream
+    | Sequence[object]
+    | pd.DataFrame
+    | pd.Series
+    | str
+    | Path
+)
 
 
 def pieces(data: object) -> Iterable[Any]:

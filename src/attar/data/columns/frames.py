@@ -35,6 +35,7 @@ from attar.data.columns.arrow import (
     to_arrow,
 )
 from attar.data.kind import Json, Rows
+from attar.data.stream import SupportsArrow
 from attar.errors import DataError
 
 Frame: TypeAlias = "pd.DataFrame | pa.Table"
@@ -42,7 +43,7 @@ Frame: TypeAlias = "pd.DataFrame | pa.Table"
 
 def is_table(data: object) -> bool:
     """Return whether data are a table whose columns have names."""
-    return isinstance(data, pd.DataFrame) or hasattr(data, "__arrow_c_stream__")
+    return isinstance(data, pd.DataFrame | SupportsArrow)
 
 
 def frame_of(data: object) -> Frame:

@@ -25,6 +25,7 @@ from scipy import sparse
 
 from attar.data.files.base import MAX_ROWS, plain, plain_type
 from attar.data.kind import Rows
+from attar.data.stream import SupportsArrow
 from attar.errors import DataError, FileError, first_line
 from attar.storage import written_whole
 
@@ -167,7 +168,7 @@ class NpzWriter(Writer):
 
 def as_array(piece: object) -> Rows:
     """Return rows of any form as an array; missing integers of a table become NaN."""
-    if hasattr(piece, "__arrow_c_stream__") and not isinstance(piece, pd.DataFrame):
+    if isinstance(piece, SupportsArrow) and not isinstance(piece, pd.DataFrame):
         piece = pa.table(piece).to_pandas()
     if isinstance(piece, pd.DataFrame):
         masked = [name for name, dtype in piece.dtypes.items() if _is_masked(dtype)]
@@ -403,7 +404,7 @@ def as_table(piece: object, names: Sequence[str] | None = None) -> pa.Table:
     if isinstance(piece, pd.DataFrame):
         default = isinstance(piece.index, pd.RangeIndex)
         return pa.Table.from_pandas(piece, preserve_index=not default)
-    if hasattr(piece, "__arrow_c_stream__"):
+    if isinstance(piece, SupportsArrow):
         return _plain(pa.table(piece))
     if sparse.issparse(piece):
         raise DataError("A sparse matrix doesn't go into a table: write .npz.")
