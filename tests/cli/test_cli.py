@@ -19,6 +19,7 @@ from sklearn.datasets import load_digits, load_iris
 
 import attar
 from attar import storage
+from attar.cli.fit import comparison
 from attar.data import datasets
 
 
@@ -408,3 +409,17 @@ def test_load_digits_is_what_the_data_set_digits_is():
     assert sorted(map(bytes, [*train, *test])) == sorted(
         map(bytes, load_digits().images.astype(np.uint8))
     )
+
+
+@pytest.mark.parametrize(
+    ("ratio", "words"),
+    [
+        (0.45, "Validation MSE 0.0054, 55% below PCA's 0.012 with 16 numbers."),
+        (1.3, "Validation MSE 0.0054, 30% above PCA's 0.012 with 16 numbers."),
+        (19.7, "Validation MSE 0.0054, 19.7 times PCA's 0.012 with 16 numbers."),
+        (float("nan"), "Validation MSE 0.0054 with 16 numbers."),
+    ],
+)
+def test_the_error_is_compared_with_pcas(ratio, words):
+    metrics = {"error": 0.0054, "pca_error": 0.012, "error_to_pca": ratio, "code_size": 16}
+    assert comparison("validation", metrics) == words

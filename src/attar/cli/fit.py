@@ -92,7 +92,7 @@ def fit(
         result["diagnosis"] = [finding.to_json() for finding in findings]
         print(arguments.to_json(result))
         return
-    print(_comparison(part, metrics))
+    print(comparison(part, metrics))
     print(*findings, sep="\n")
     page = "" if report is None else f", with a report in {report}"
     print(f"Fitted in {seconds:.1f} s: {output}{page}.")
@@ -118,11 +118,12 @@ def _metrics(estimator: Autoencoder, source: str) -> tuple[str, dict[str, float]
     }
 
 
-def _comparison(part: str, metrics: dict[str, float]) -> str:
+def comparison(part: str, metrics: dict[str, float]) -> str:
     """Return the error beside PCA's, in words."""
     ratio, size = metrics["error_to_pca"], int(metrics["code_size"])
     words = f"{part.capitalize()} MSE {metrics['error']:.4g}"
     if isfinite(ratio):
-        words += f", {abs(1 - ratio):.0%} {'below' if ratio <= 1 else 'above'}"
-        words += f" PCA's {metrics['pca_error']:.4g}"
+        compared = f"{abs(1 - ratio):.0%} {'below' if ratio <= 1 else 'above'}"
+        compared = compared if ratio < 2 else f"{ratio:.1f} times"
+        words += f", {compared} PCA's {metrics['pca_error']:.4g}"
     return f"{words} with {size} number{'s' * (size > 1)}."
