@@ -15,12 +15,17 @@ from attar.data.kinds import kind_of, preparation
 from attar.data.scaling import MinMax, Unscaled
 from attar.evaluation.diagnostics import Baseline
 from attar.evaluation.evaluate import Coding, Reconstruction, evaluate, log_likelihoods
+from attar.evaluation.metrics import ssim
 from attar.likelihoods import FixedGaussian
 from attar.networks import Mlp
 from attar.predictor import Predictor
 from attar.recipe import Recipe
 
 SIZE = 3
+
+
+def seeded():
+    return torch.Generator().manual_seed(0)
 
 
 def predictor_of(data, scaling, missing=False, code=None):
@@ -74,6 +79,29 @@ def test_only_values_from_0_to_1_have_a_psnr():
     found = reconstruction_of(predictor, baseline, x)
     assert found["psnr"] == pytest.approx(-10 * math.log10(found["error"]))
     assert "psnr" not in reconstruction_of(predictor, baseline, 4 * x)
+
+
+def test_images_have_the_mean_ssim_of_their_rows():
+    images = np.random.default_rng(0).random((7, 12, 12))
+    predictor = predictor_of(images, Unscaled())
+    baseline = Baseline.fit(predictor.preparation.prepare(images[..., None]).numpy(), SIZE)
+    found = reconstruction_of(predictor, baseline, images, [2])
+    back = predictor.restore(predictor.encode(images[..., None]))
+    assert found["ssim"] == pytest.approx(ssim(images[..., None], back[..., None]), rel=1e-5)
+
+
+def test_a_row_is_weighted_by_prior_and_posterior():
+    predictor = predictor_of(data_of(), Unscaled(), code=Gaussian())
+    rows, noise = data_of(5), torch.zeros(1, 1, SIZE)
+    (trace,) = predictor.traces(rows, noise)
+    mean, log_variance = trace.features.chunk(2, -1)
+    posterior = torch.distributions.Normal(mean, (log_variance / 2).exp())
+    prior = torch.distributions.Normal(torch.zeros_like(mean), 1.0)
+    samples = mean + posterior.stddev * torch.randn(1, 1, SIZE, generator=seeded()).double()[0]
+    cells = torch.distributions.Normal(predictor.decode(samples.numpy()), 1.0)
+    expected = cells.log_prob(torch.from_numpy(rows)).sum(1)
+    expected = expected + (prior.log_prob(samples) - posterior.log_prob(samples)).sum(1)
+    np.testing.assert_allclose(log_likelihoods(predictor, rows, 1), expected, rtol=1e-6)
 
 
 def test_missing_cells_are_left_out():
