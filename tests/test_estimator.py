@@ -370,6 +370,44 @@ def test_wrong_data_at_transform_is_refused(digits):
         table.sample(0)
 
 
+def test_each_column_that_is_not_used_is_warned_of():
+    rows = np.random.default_rng(0).normal(size=(120, 2))
+    frame = pd.DataFrame(rows, columns=["a", "b"])
+    frame["mixed"] = [*rows[1:, 0], "?"]
+    frame["unit"], frame["key"], frame["none"] = "m", np.arange(120), np.nan
+    frame["price"] = [f"{x:,.3f}" for x in 1000 * rows[:, 1]]
+    frame["hash"] = np.arange(120) ** 3 * 2**48
+    with pytest.warns(attar.AttarWarning) as caught:
+        attar.Autoencoder(epochs=1, random_state=0).fit(frame)
+    assert [str(warning.message) for warning in caught] == [
+        "Column 'mixed' is not used, as it holds values of mixed or unknown types: make it "
+        "numbers, dates or text.",
+        "Column 'unit' is not used, as it is constant: drop it.",
+        "Column 'key' is not used, as it is a row number: drop it, or make it floating point if it "
+        "is a quantity.",
+        "Column 'none' is not used, as all of its values are missing: drop it.",
+        "Column 'price' is not used, as nearly all of its values are different: drop it, or "
+        "convert it if its text stands for numbers or dates.",
+        "Column 'hash' is not used, as its integers are too large for exact arithmetic: drop it, "
+        "or make it text if it has few different values.",
+    ]
+    assert all(warning.filename == __file__ for warning in caught)
+
+
+def test_a_column_of_a_condition_and_a_channel_that_are_not_used_are_warned_of():
+    rows = np.random.default_rng(0).normal(size=(40, 2))
+    labels = pd.DataFrame({"label": ["x", "y"] * 20, "unit": "m"})
+    with pytest.warns(
+        attar.AttarWarning, match="Column 'unit' is not used, as it is constant: drop it"
+    ):
+        attar.Autoencoder("conditional", epochs=1).fit(rows, condition=labels)
+    series = attar.Series(pd.DataFrame(rows, columns=["a", "b"]).assign(c=np.nan), window=5)
+    with pytest.warns(
+        attar.AttarWarning, match="Column 'c' is not used, as all of its values are mis"
+    ):
+        attar.Autoencoder(epochs=1).fit(series)
+
+
 def test_a_code_larger_than_the_data_is_warned_of():
     with pytest.warns(attar.AttarWarning, match="larger than the data's 4"):
         quick(code_size=10).fit(load_iris().data)

@@ -280,7 +280,13 @@ class MixedTable(Table):
         for column in self.fields:
             stop = start + len(column.cells)
             portions.append(
-                Portion(column.name, column.tag, slice(start, stop), column.remark or "")
+                Portion(
+                    column.name,
+                    column.tag,
+                    slice(start, stop),
+                    column.remark or "",
+                    column.advice,
+                )
             )
             start = stop
         return portions

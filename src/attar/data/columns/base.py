@@ -52,6 +52,11 @@ class Column(ABC):
         return None
 
     @property
+    def advice(self) -> str:
+        """What to do where the column is not used; empty where it is."""
+        return ""
+
+    @property
     def single(self) -> bool:
         """Whether single precision holds the cells exactly."""
         return False
@@ -180,10 +185,12 @@ class DroppedColumn(UnusedColumn, tag="dropped"):
 
     Parameters
     ----------
-    why : str
+    why, advice : str
+        The reason, and what the user may do.
     """
 
     why: str
+    advice: str = "drop it"
 
     @property
     def remark(self) -> str:
@@ -215,6 +222,11 @@ class ConstantColumn(UnusedColumn, tag="constant"):
     def remark(self) -> str:
         """That it is constant."""
         return "it is constant"
+
+    @property
+    def advice(self) -> str:
+        """To drop it."""
+        return "drop it"
 
     def decode(self, rows: Array) -> pa.Array:
         """Return the one value."""

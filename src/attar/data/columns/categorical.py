@@ -111,7 +111,9 @@ class CategoricalProfile(ColumnProfile):
         """Return a categorical column, or that nearly all values are different."""
         sampled = _counted(sample)
         if len(sampled) > max(CAP, sampled.total() / 2):
-            return DroppedColumn(self.name, type_, "nearly all of its values are different")
+            why = "nearly all of its values are different"
+            advice = "drop it, or convert it if its text stands for numbers or dates"
+            return DroppedColumn(self.name, type_, why, advice)
         counts = sampled if self.counts is None else self.counts
         ranks = self.order if self.order else sorted(counts)
         known = [label for label in ranks if counts[label]]

@@ -117,11 +117,12 @@ class NumberProfile(ColumnProfile):
         """Return a column of integers or of real numbers, or why it is dropped."""
         integers = pa.types.is_integer(type_)
         if integers and max(-self.low, self.high) > EXACT:
-            return DroppedColumn(
-                self.name, type_, "its integers are too large for exact arithmetic"
-            )
+            why = "its integers are too large for exact arithmetic"
+            advice = "drop it, or make it text if it has few different values"
+            return DroppedColumn(self.name, type_, why, advice)
         if integers and self.counting and n > COUNTED and self.observed == n:
-            return DroppedColumn(self.name, type_, "it is a row number")
+            advice = "drop it, or make it floating point if it is a quantity"
+            return DroppedColumn(self.name, type_, "it is a row number", advice)
         missing = self.observed < n and pa.types.is_floating(type_)
         if integers or (missing and self.integers):
             return IntegerColumn(self.name, type_)

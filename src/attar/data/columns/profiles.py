@@ -136,7 +136,8 @@ class UntypedProfile:
         if pa.types.is_null(self.type):
             return DroppedColumn(self.name, self.type, "all of its values are missing")
         if self._profile is None:
-            return DroppedColumn(self.name, self.type, f"it holds {sort_of(self.type)}")
+            why, advice = f"it holds {sort_of(self.type)}", "make it numbers, dates or text"
+            return DroppedColumn(self.name, self.type, why, advice)
         if self._profile.only is not None:
             return ConstantColumn(self.name, self.type, self._profile.only)
         return self._profile.column(self.type, self._rows, sample.cast(self.type, safe=False))
