@@ -408,6 +408,33 @@ def test_a_column_of_a_condition_and_a_channel_that_are_not_used_are_warned_of()
         attar.Autoencoder(epochs=1).fit(series)
 
 
+def test_identifiers_of_small_tables_are_not_used():
+    rows = np.random.default_rng(0).normal(size=(20, 2))
+    frame = pd.DataFrame(rows, columns=["a", "b"])
+    frame["id"], frame["name"] = range(20), [f"patient {i:03d}" for i in range(20)]
+    with pytest.warns(attar.AttarWarning):
+        ae = attar.Autoencoder(epochs=1, random_state=0).fit(frame)
+    assert ae.fitted_.kind.shape == (2,)
+    assert [name for name, _ in ae.fitted_.kind.remarks] == ["id", "name"]
+
+
+@pytest.mark.parametrize("recipe", ["ae", "vae"])
+def test_missing_cells_of_a_constant_column_are_learned_from_and_filled(recipe, tmp_path):
+    a = np.random.default_rng(0).normal(size=200)
+    frame = pd.DataFrame({"a": a, "member": np.where(a > 0, "yes", None)})
+    frame["n"] = np.where(a > 0, 1.25, np.nan)
+    ae = attar.Autoencoder(recipe, epochs=3, random_state=0).fit(frame)
+    filled = ae.reconstruct(frame)
+    assert set(filled["member"]) == {"yes"}
+    assert set(filled["n"]) == {1.25}
+    assert not np.array_equal(ae.transform(frame), ae.transform(frame.assign(n=1.25)))
+    assert np.isfinite(ae.score_samples(frame)).all()
+    ae.save(tmp_path / "m.attar")
+    assert attar.load(tmp_path / "m.attar").reconstruct(frame).equals(filled)
+    with pytest.warns(attar.AttarWarning, match=r"did not see .* 1 in the column 'n'"):
+        ae.transform(frame.assign(n=[2.5] + [np.nan] * 199))
+
+
 def test_a_code_larger_than_the_data_is_warned_of():
     with pytest.warns(attar.AttarWarning, match="larger than the data's 4"):
         quick(code_size=10).fit(load_iris().data)

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from attar.data.cells import Category, Cell
 from attar.data.columns.arrow import TEXT, places, plain_text
-from attar.data.columns.base import Array, Column, ColumnProfile, DroppedColumn, unscaled
+from attar.data.columns.base import FEW, Array, Column, ColumnProfile, DroppedColumn, unscaled
 from attar.data.summary import Moments
 
 # The most categories of a column, and the most different texts that are counted.
@@ -110,7 +110,7 @@ class CategoricalProfile(ColumnProfile):
     def column(self, type_: pa.DataType, n: int, sample: pa.ChunkedArray) -> Column:
         """Return a categorical column, or that nearly all values are different."""
         sampled = _counted(sample)
-        if len(sampled) > max(CAP, sampled.total() / 2):
+        if len(sampled) > max(FEW, sampled.total() / 2):
             why = "nearly all of its values are different"
             advice = "drop it, or convert it if its text stands for numbers or dates"
             return DroppedColumn(self.name, type_, why, advice)
