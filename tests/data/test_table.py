@@ -2,6 +2,7 @@ import datetime as dt
 import json
 import re
 import warnings
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -419,6 +420,17 @@ def test_a_frame_without_a_column_to_use_is_refused():
     message = "'a' (it is constant), 'b' (all of its values are missing)"
     with pytest.raises(DataError, match=re.escape(message)):
         Table.of([frame])
+
+
+@pytest.mark.parametrize("value", [dt.date(2020, 1, 1), (1, 2), Decimal("1.5"), b"x"], ids=str)
+def test_what_cannot_be_saved_is_refused_before_training(value):
+    labels = pd.Index([value, "other"], tupleize_cols=False)
+    category = pd.DataFrame({"a": [0.5, 1.5], "c": pd.Categorical.from_codes([0, 1], labels)})
+    name = pd.DataFrame([[0.5, 1.5], [1.5, 0.5]], columns=labels)
+    for frame in (category, name):
+        message = re.escape(f"{value!r} is a category or the name of a column, but cannot be saved")
+        with pytest.raises(DataError, match=message):
+            Table.of([frame])
 
 
 def test_a_frame_of_one_row_is_left_to_others_to_refuse():

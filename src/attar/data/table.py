@@ -63,7 +63,8 @@ class Table(Kind):
         Raises
         ------
         DataError
-            If a cell is infinite, if pieces don't fit each other, or if no column can be used.
+            If a cell is infinite, if pieces don't fit each other, if no column can be used, or if
+            a category or the name of a column cannot be saved.
         """
         rest = iter(pieces)
         first = next(rest, None)
@@ -247,6 +248,7 @@ class MixedTable(Table):
         sample, places = profile.sampled()
         columns = profile.columns(sample)
         kind = cls(profile.format, columns)
+        kind.to_json()  # before training: what cannot be saved is refused
         if len(sample) > 1 and not kind.cells:
             why = ", ".join(f"{name!r} ({remark})" for name, remark in kind.remarks[:3])
             raise DataError(f"The table has no column to learn from: {why}.")

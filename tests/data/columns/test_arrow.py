@@ -232,6 +232,7 @@ def test_columns_of_other_dtypes_have_one_way_to_be_missing():
 DATES = pd.to_datetime(["2020-01-02", "2021-03-04"])
 
 INDEXES = [
+    pd.period_range("2020-01", periods=3, freq="M", name="month"),
     pd.Index(["a", "b"], name="letters"),
     pd.Index(["a", "b"], dtype=object),
     pd.Index([3, 1], dtype="int32"),
@@ -295,7 +296,7 @@ def test_a_dtype_that_is_unknown_here_is_objects():
 
 
 def test_labels_that_are_neither_text_nor_numbers_are_refused():
-    with pytest.raises(DataError, match=r"\(1, 2\) is a category or the name of a column"):
+    with pytest.raises(DataError, match=r"\(1, 2\) is a category or .*, but cannot be saved"):
         index_to_json(pd.Index([(1, 2), 3], tupleize_cols=False))
 
 

@@ -280,7 +280,7 @@ def dtype_to_json(dtype: Dtype) -> str | Json:
     Raises
     ------
     DataError
-        If its categories are neither text, numbers, booleans, dates nor intervals.
+        If its categories are neither text, numbers, booleans, times nor intervals.
     """
     if isinstance(dtype, pd.CategoricalDtype):
         return {"categories": index_to_json(dtype.categories), "ordered": bool(dtype.ordered)}
@@ -316,7 +316,7 @@ def index_to_json(index: pd.Index) -> Json:
     Raises
     ------
     DataError
-        If they are neither text, numbers, booleans, dates nor intervals.
+        If they are neither text, numbers, booleans, times nor intervals.
     """
     if isinstance(index, pd.MultiIndex):
         levels = [index.get_level_values(level) for level in range(index.nlevels)]
@@ -327,12 +327,13 @@ def index_to_json(index: pd.Index) -> Json:
     if isinstance(index, pd.IntervalIndex):
         ends = [index_to_json(index.left), index_to_json(index.right)]
         return {"ends": ends, "closed": index.closed, "name": name}
-    times: Any = index if isinstance(index, pd.DatetimeIndex | pd.TimedeltaIndex) else None
+    times: Any = index if index.dtype.kind in "mM" or isinstance(index, pd.PeriodIndex) else None
     values = index.tolist() if times is None else times.asi8.tolist()
     for value in values:
         if not isinstance(value, str | int | float):
             raise DataError(
-                f"{value!r} is a category or the name of a column: make it text or a number."
+                f"{value!r} is a category or the name of a column, but cannot be saved: make it "
+                "text or a number."
             )
     return {"values": values, "dtype": dtype_to_json(index.dtype), "name": name}
 
@@ -351,6 +352,9 @@ def index_from_json(data: Json) -> pd.Index:
     if isinstance(dtype, pd.DatetimeTZDtype):
         times = pd.DatetimeIndex(np.array(values, "i8").view(f"M8[{dtype.unit}]"))
         return times.tz_localize("UTC").tz_convert(dtype.tz).rename(data["name"])
+    if isinstance(dtype, pd.PeriodDtype):
+        periods = pd.arrays.PeriodArray(np.array(values, "i8"), dtype=dtype)
+        return pd.PeriodIndex(periods, name=data["name"])
     if isinstance(dtype, np.dtype) and dtype.kind in "mM":
         values = np.array(values, "i8").view(dtype)
     labels: pd.Index = pd.Index(values, dtype=dtype, name=data["name"])
