@@ -435,6 +435,34 @@ def test_missing_cells_of_a_constant_column_are_learned_from_and_filled(recipe, 
         ae.transform(frame.assign(n=[2.5] + [np.nan] * 199))
 
 
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        (["01234", "90210", "10001"], ["90210", "01234"]),
+        (["A1", "B9", "23", "7"], ["23", "7"]),
+        (["open", "2024-01-03", "2024-02-04"], ["2024-01-03", "2024-02-04"]),
+        (["True", "False", "unknown"], ["True", "False"]),
+        (["True", "False"], ["True", "False"]),
+        (["2024-01-03", "2024-02-04", "2025-01-01"], ["2024-02-04", "2024-01-03"]),
+        (["1", "2", "3"], ["3", "1"]),
+    ],
+    ids=str,
+)
+def test_files_and_frames_are_read_with_the_types_of_the_fit(train, test, tmp_path):
+    rng = np.random.default_rng(0)
+    both = []
+    for name, values in (("train.csv", train), ("test.csv", test)):
+        frame = pd.DataFrame({"a": rng.normal(size=60), "c": np.resize(values, 60)})
+        frame.to_csv(tmp_path / name, index=False)
+        both.append((tmp_path / name, pd.read_csv(tmp_path / name), frame))
+    for fitted in both[0]:
+        ae = attar.Autoencoder(epochs=1, random_state=0).fit(fitted)
+        codes = [ae.transform(given) for given in both[1]]
+        for other in codes[1:]:
+            assert_allclose(other, codes[0], rtol=1e-5, atol=1e-6)
+        assert len(np.unique(codes[0].round(5))) > 30
+
+
 def test_a_code_larger_than_the_data_is_warned_of():
     with pytest.warns(attar.AttarWarning, match="larger than the data's 4"):
         quick(code_size=10).fit(load_iris().data)

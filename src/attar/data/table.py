@@ -304,8 +304,8 @@ class MixedTable(Table):
         data : frame, or array with the same number of columns
         """
         table = opened(picked(self._ordered(data), self._places(used=True)))
-        for column in self._used:
-            column.require_fit(table[column.name])
+        columns = {column.name: column.fitting(table[column.name]) for column in self._used}
+        table = pa.table(columns)
         rows = self._encoded(table)
         owners = [column.name for column in self._used for _ in column.cells]
         require_finite(rows, lambda place: f"Column {owners[place[0]]!r}")

@@ -12,7 +12,17 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from attar.data.cells import Category, Cell
-from attar.data.columns.arrow import TEXT, Plain, foreign, from_floats, plain_text, scalar, sort_of
+from attar.data.columns.arrow import (
+    TEXT,
+    Plain,
+    converted,
+    foreign,
+    from_floats,
+    labelled,
+    plain_text,
+    scalar,
+    sort_of,
+)
 from attar.data.kind import Json
 from attar.data.summary import Moments
 
@@ -73,17 +83,25 @@ class Column(ABC):
     def decode(self, rows: Array) -> pa.Array:
         """Return raw cells (n, cells) as values."""
 
-    def require_fit(self, array: pa.ChunkedArray) -> None:
-        """Require values of the same type as in the fit, or none.
+    def fitting(self, array: pa.ChunkedArray) -> pa.ChunkedArray:
+        """Return new values as values of the sort of the fit.
 
         Raises
         ------
         DataError
-            If they are of another.
+            If they are of another, and something would be lost.
         """
         expected = sort_of(self.type)
-        if sort_of(array.type) not in (expected, "nothing"):
+        if sort_of(array.type) in (expected, "nothing"):
+            return array
+        cell = self.cells[0]
+        if expected == "text" and isinstance(cell, Category):
+            values = labelled(array, cell.categories)
+        else:
+            values = converted(array, self.type)
+        if values is None:
             raise foreign(self.name, array, expected)
+        return values
 
     def to_json(self) -> Json:
         """Return the column but for its type as plain JSON data."""
