@@ -370,6 +370,99 @@ def test_wrong_data_at_transform_is_refused(digits):
         table.sample(0)
 
 
+def test_each_column_that_is_not_used_is_warned_of():
+    rows = np.random.default_rng(0).normal(size=(120, 2))
+    frame = pd.DataFrame(rows, columns=["a", "b"])
+    frame["mixed"] = [*rows[1:, 0], "?"]
+    frame["unit"], frame["key"], frame["none"] = "m", np.arange(120), np.nan
+    frame["price"] = [f"{x:,.3f}" for x in 1000 * rows[:, 1]]
+    frame["hash"] = np.arange(120) ** 3 * 2**48
+    with pytest.warns(attar.AttarWarning) as caught:
+        attar.Autoencoder(epochs=1, random_state=0).fit(frame)
+    assert [str(warning.message) for warning in caught] == [
+        "Column 'mixed' is not used, as it holds values of mixed or unknown types: make it "
+        "numbers, dates or text.",
+        "Column 'unit' is not used, as it is constant: drop it.",
+        "Column 'key' is not used, as it is a row number: drop it, or make it floating point if it "
+        "is a quantity.",
+        "Column 'none' is not used, as all of its values are missing: drop it.",
+        "Column 'price' is not used, as nearly all of its values are different: drop it, or "
+        "convert it if its text stands for numbers or dates.",
+        "Column 'hash' is not used, as its integers are too large for exact arithmetic: drop it, "
+        "or make it text if it has few different values.",
+    ]
+    assert all(warning.filename == __file__ for warning in caught)
+
+
+def test_a_column_of_a_condition_and_a_channel_that_are_not_used_are_warned_of():
+    rows = np.random.default_rng(0).normal(size=(40, 2))
+    labels = pd.DataFrame({"label": ["x", "y"] * 20, "unit": "m"})
+    with pytest.warns(
+        attar.AttarWarning, match="Column 'unit' is not used, as it is constant: drop it"
+    ):
+        attar.Autoencoder("conditional", epochs=1).fit(rows, condition=labels)
+    series = attar.Series(pd.DataFrame(rows, columns=["a", "b"]).assign(c=np.nan), window=5)
+    with pytest.warns(
+        attar.AttarWarning, match="Column 'c' is not used, as all of its values are mis"
+    ):
+        attar.Autoencoder(epochs=1).fit(series)
+
+
+def test_identifiers_of_small_tables_are_not_used():
+    rows = np.random.default_rng(0).normal(size=(20, 2))
+    frame = pd.DataFrame(rows, columns=["a", "b"])
+    frame["id"], frame["name"] = range(20), [f"patient {i:03d}" for i in range(20)]
+    with pytest.warns(attar.AttarWarning):
+        ae = attar.Autoencoder(epochs=1, random_state=0).fit(frame)
+    assert ae.fitted_.kind.shape == (2,)
+    assert [name for name, _ in ae.fitted_.kind.remarks] == ["id", "name"]
+
+
+@pytest.mark.parametrize("recipe", ["ae", "vae"])
+def test_missing_cells_of_a_constant_column_are_learned_from_and_filled(recipe, tmp_path):
+    a = np.random.default_rng(0).normal(size=200)
+    frame = pd.DataFrame({"a": a, "member": np.where(a > 0, "yes", None)})
+    frame["n"] = np.where(a > 0, 1.25, np.nan)
+    ae = attar.Autoencoder(recipe, epochs=3, random_state=0).fit(frame)
+    filled = ae.reconstruct(frame)
+    assert set(filled["member"]) == {"yes"}
+    assert set(filled["n"]) == {1.25}
+    assert not np.array_equal(ae.transform(frame), ae.transform(frame.assign(n=1.25)))
+    assert np.isfinite(ae.score_samples(frame)).all()
+    ae.save(tmp_path / "m.attar")
+    assert attar.load(tmp_path / "m.attar").reconstruct(frame).equals(filled)
+    with pytest.warns(attar.AttarWarning, match=r"did not see .* 1 in the column 'n'"):
+        ae.transform(frame.assign(n=[2.5] + [np.nan] * 199))
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        (["01234", "90210", "10001"], ["90210", "01234"]),
+        (["A1", "B9", "23", "7"], ["23", "7"]),
+        (["open", "2024-01-03", "2024-02-04"], ["2024-01-03", "2024-02-04"]),
+        (["True", "False", "unknown"], ["True", "False"]),
+        (["True", "False"], ["True", "False"]),
+        (["2024-01-03", "2024-02-04", "2025-01-01"], ["2024-02-04", "2024-01-03"]),
+        (["1", "2", "3"], ["3", "1"]),
+    ],
+    ids=str,
+)
+def test_files_and_frames_are_read_with_the_types_of_the_fit(train, test, tmp_path):
+    rng = np.random.default_rng(0)
+    both = []
+    for name, values in (("train.csv", train), ("test.csv", test)):
+        frame = pd.DataFrame({"a": rng.normal(size=60), "c": np.resize(values, 60)})
+        frame.to_csv(tmp_path / name, index=False)
+        both.append((tmp_path / name, pd.read_csv(tmp_path / name), frame))
+    for fitted in both[0]:
+        ae = attar.Autoencoder(epochs=1, random_state=0).fit(fitted)
+        codes = [ae.transform(given) for given in both[1]]
+        for other in codes[1:]:
+            assert_allclose(other, codes[0], rtol=1e-5, atol=1e-6)
+        assert len(np.unique(codes[0].round(5))) > 30
+
+
 def test_a_code_larger_than_the_data_is_warned_of():
     with pytest.warns(attar.AttarWarning, match="larger than the data's 4"):
         quick(code_size=10).fit(load_iris().data)

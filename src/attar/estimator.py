@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from math import prod
 from pathlib import Path
@@ -28,7 +29,7 @@ from attar.data.stream import pieces
 from attar.data.summary import Summary
 from attar.data.table import Table
 from attar.data.training_data import training_data_of
-from attar.errors import DataError, ModelFileError, SettingError
+from attar.errors import AttarWarning, DataError, ModelFileError, SettingError
 from attar.evaluation.diagnostics import Finding, diagnose
 from attar.evaluation.evaluate import evaluate, log_likelihoods
 from attar.fitted import Fitted, fit
@@ -177,7 +178,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         ----------
         X : table, array, sparse matrix, path, or name of a data set
             Rows of a frame, numbers (n, columns), images (n, height, width[, channels]), a sparse
-            matrix, or :class:`attar.Series`. Missing values are left out of the loss.
+            matrix, or :class:`attar.Series`. Missing values are left out of the loss; each column
+            that cannot be used is named in a warning.
         y : ignored
         condition : array (n,) or table (n, columns), default None
             What encoder and decoder are conditioned on, such as a label. It must then be given
@@ -198,9 +200,11 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         self._check_names()
         data = self._read(X, part="train")
         kind, summary, plan = self._plan(data, condition)
+        _warn_of_unused(kind)
         run = Run.of(self.get_params(deep=False), checkpoint)
         encoded = None
         if plan.condition_encoder is not None:
+            _warn_of_unused(plan.condition_encoder.preparation.kind)
             encoded = plan.condition_encoder.prepare(condition, summary.rows)
         rows = training_data_of(data, kind, summary, run.validation_fraction, run.seed, encoded)
         callbacks = list(self.callbacks)
@@ -577,6 +581,17 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
     def _codes(self, X: Data, condition: Data | None) -> Tensor:
         """Return the codes of X in single precision, on the CPU."""
         return torch.from_numpy(self.transform(X, condition=condition)).float()
+
+
+def _warn_of_unused(kind: Kind) -> None:
+    """Warn of each column that the model does not use."""
+    for portion in kind.portions:
+        if portion.advice:
+            warnings.warn(
+                f"Column {portion.name!r} is not used, as {portion.remark}: {portion.advice}.",
+                AttarWarning,
+                stacklevel=3,
+            )
 
 
 def load(path: str | Path, network: tuple[object, object] | None = None) -> Autoencoder:

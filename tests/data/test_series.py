@@ -316,7 +316,7 @@ def test_a_channel_without_values_is_left_out_and_restored_as_it_is():
     frame = pd.DataFrame({"x": np.arange(30.0), "none": np.nan, "y": np.arange(30)})
     kind = fitted(frame, window=10)
     assert kind.shape == (2, 10)
-    assert kind.remarks == [("none", "has no values: not used")]
+    assert kind.remarks == [("none", "all of its values are missing")]
     pd.testing.assert_frame_equal(kind.restore(kind.rows(frame), kind.passthrough(frame)), frame)
     assert kind.restore(kind.rows(frame))["none"].isna().all()
     known = frame.assign(none=3.0)

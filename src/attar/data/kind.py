@@ -33,12 +33,15 @@ class Portion:
         The columns of :meth:`Kind.columns` that it became; empty where it is not used.
     remark : str
         How its handling differs from the rule; empty where it does not.
+    advice : str
+        What to do where it is not used; empty where it is.
     """
 
     name: str
     type: str
     columns: slice
     remark: str = ""
+    advice: str = ""
 
 
 class Kind(ABC):

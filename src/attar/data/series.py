@@ -399,7 +399,8 @@ class Windows(Kind):
         portions = []
         for i, name in enumerate(map(str, self.form.channels)):
             columns = slice(places[i], places[i] + 1) if i in places else slice(0, 0)
-            portions.append(Portion(name, "channel", columns, remarks.get(name, "")))
+            advice = "" if i in places else "drop it"
+            portions.append(Portion(name, "channel", columns, remarks.get(name, ""), advice))
         return portions
 
     @property
@@ -409,7 +410,7 @@ class Windows(Kind):
         empty = [str(name) for i, name in enumerate(names) if i not in self.channels_used]
         pairs = zip(self.channels_used, self.typical, strict=True)
         standardized = [str(names[channel]) for channel, typical in pairs if typical]
-        return [(name, "has no values: not used") for name in empty] + [
+        return [(name, "all of its values are missing") for name in empty] + [
             (name, "means differ: standardized within each series") for name in standardized
         ]
 

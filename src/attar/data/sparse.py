@@ -61,6 +61,8 @@ class Sparse(Kind):
         rows = _csr(matrix)
         moments = Moments.of(rows.data[:, None])
         stored = np.abs(rows.data[rows.data != 0])
+        if 0 not in rows.shape and not len(stored):
+            raise DataError("The sparse matrix holds nothing but zeros: there is nothing to learn.")
         kind = cls(
             rows.shape[1],
             str(rows.dtype),

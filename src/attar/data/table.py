@@ -63,7 +63,8 @@ class Table(Kind):
         Raises
         ------
         DataError
-            If a cell is infinite, if pieces don't fit each other, or if no column can be used.
+            If a cell is infinite, if pieces don't fit each other, if no column can be used, or if
+            a category or the name of a column cannot be saved.
         """
         rest = iter(pieces)
         first = next(rest, None)
@@ -247,6 +248,7 @@ class MixedTable(Table):
         sample, places = profile.sampled()
         columns = profile.columns(sample)
         kind = cls(profile.format, columns)
+        kind.to_json()  # before training: what cannot be saved is refused
         if len(sample) > 1 and not kind.cells:
             why = ", ".join(f"{name!r} ({remark})" for name, remark in kind.remarks[:3])
             raise DataError(f"The table has no column to learn from: {why}.")
@@ -280,7 +282,13 @@ class MixedTable(Table):
         for column in self.fields:
             stop = start + len(column.cells)
             portions.append(
-                Portion(column.name, column.tag, slice(start, stop), column.remark or "")
+                Portion(
+                    column.name,
+                    column.tag,
+                    slice(start, stop),
+                    column.remark or "",
+                    column.advice,
+                )
             )
             start = stop
         return portions
@@ -296,8 +304,8 @@ class MixedTable(Table):
         data : frame, or array with the same number of columns
         """
         table = opened(picked(self._ordered(data), self._places(used=True)))
-        for column in self._used:
-            column.require_fit(table[column.name])
+        columns = {column.name: column.fitting(table[column.name]) for column in self._used}
+        table = pa.table(columns)
         rows = self._encoded(table)
         owners = [column.name for column in self._used for _ in column.cells]
         require_finite(rows, lambda place: f"Column {owners[place[0]]!r}")

@@ -12,6 +12,7 @@ from attar.data.columns.arrow import (
     OPAQUE,
     TIMES,
     coarsest,
+    converted,
     dtype_from_json,
     dtype_to_json,
     from_arrow,
@@ -19,6 +20,7 @@ from attar.data.columns.arrow import (
     index_from_json,
     index_to_json,
     joint,
+    labelled,
     missing_of,
     places,
     scalar,
@@ -232,6 +234,7 @@ def test_columns_of_other_dtypes_have_one_way_to_be_missing():
 DATES = pd.to_datetime(["2020-01-02", "2021-03-04"])
 
 INDEXES = [
+    pd.period_range("2020-01", periods=3, freq="M", name="month"),
     pd.Index(["a", "b"], name="letters"),
     pd.Index(["a", "b"], dtype=object),
     pd.Index([3, 1], dtype="int32"),
@@ -295,7 +298,7 @@ def test_a_dtype_that_is_unknown_here_is_objects():
 
 
 def test_labels_that_are_neither_text_nor_numbers_are_refused():
-    with pytest.raises(DataError, match=r"\(1, 2\) is a category or the name of a column"):
+    with pytest.raises(DataError, match=r"\(1, 2\) is a category or .*, but cannot be saved"):
         index_to_json(pd.Index([(1, 2), 3], tupleize_cols=False))
 
 
@@ -318,3 +321,49 @@ def test_two_dtypes_have_a_joint_one(first, second, expected):
 def test_categories_are_joined_in_the_order_they_come():
     first, second = pd.CategoricalDtype(["b", "a"]), pd.CategoricalDtype(["c", "a"])
     assert list(joint(first, second).categories) == ["b", "a", "c"]
+
+
+@pytest.mark.parametrize(
+    ("values", "type_", "expected"),
+    [
+        (["1", " 2.5", None], pa.int64(), [1, 2.5, None]),
+        ([str(2**60 + 1)], pa.int64(), [2**60 + 1]),
+        (["old"], pa.int64(), None),
+        (["True", "false"], pa.bool_(), [True, False]),
+        (["2024-01-03", None], pa.date32(), [dt.date(2024, 1, 3), None]),
+        (["2024-01-03"], pa.timestamp("us"), [dt.datetime(2024, 1, 3)]),
+        (["2024-01-03 12:00:00"], pa.date32(), None),
+        (["07:30:00"], pa.time32("s"), None),
+        ([1, 0, None], pa.bool_(), [True, False, None]),
+        ([1.0, np.nan], pa.bool_(), [True, None]),
+        ([1, 2], pa.bool_(), None),
+        ([0.5], pa.bool_(), None),
+        ([True, False, None], pa.float64(), [1, 0, None]),
+        ([5], pa.date32(), None),
+    ],
+    ids=str,
+)
+def test_values_of_another_sort_are_taken_where_nothing_is_lost(values, type_, expected):
+    array = pa.array(values)
+    array = array.cast(TEXT) if array.type == pa.string() else array
+    found = converted(pa.chunked_array([array]), type_)
+    assert (found and found.to_pylist()) == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "labels", "expected"),
+    [
+        ([90210, 1234, None], ["01234", "90210"], ["90210", "01234", None]),
+        ([7, 8], ["007", "7", "B9"], ["7", "8"]),
+        ([23.0, np.nan, 2.5], ["23", "A1"], ["23", None, "2.5"]),
+        ([True, False], ["False", "True", "unknown"], ["True", "False"]),
+        ([dt.date(2024, 1, 3)], ["2024-01-03", "open"], ["2024-01-03"]),
+        ([dt.datetime(2024, 1, 3)], ["2024-01-03", "open"], ["2024-01-03"]),
+        ([1, 2], ["red", "blue"], None),
+        ([True], ["yes", "no"], None),
+    ],
+    ids=str,
+)
+def test_values_have_the_labels_that_stand_for_them(values, labels, expected):
+    found = labelled(pa.chunked_array([pa.array(values)]), labels)
+    assert (found and found.to_pylist()) == expected

@@ -6,7 +6,7 @@ import pytest
 
 from attar.data.cells import Category
 from attar.data.columns import categorical
-from attar.data.columns.base import Column
+from attar.data.columns.base import FEW, Column
 from attar.data.columns.categorical import CAP, CategoricalColumn
 from attar.data.columns.profiles import UntypedProfile
 
@@ -99,14 +99,16 @@ def dictionary_16(values, labels):
     return pa.DictionaryArray.from_arrays(numbers, pa.array(labels, TEXT))
 
 
-def test_text_that_is_nearly_all_different_is_dropped():
-    column = column_of([str(i) for i in range(CAP + 1)])
+@pytest.mark.parametrize("n", [FEW + 1, CAP + 1])
+def test_text_that_is_nearly_all_different_is_dropped(n):
+    column = column_of([str(i) for i in range(n)])
     assert column.remark == "nearly all of its values are different"
     assert column.decode(np.empty((2, 0))).to_pylist() == ["", ""]
 
 
 def test_few_different_texts_and_texts_that_occur_twice_are_categories():
-    assert column_of([str(i) for i in range(CAP)]).cells
+    assert column_of([str(i) for i in range(FEW)]).cells
+    assert column_of([str(i) for i in range(FEW + 1)] * 2).cells
     assert column_of([str(i) for i in range(CAP + 1)] * 2).other == "other"
 
 
@@ -138,9 +140,20 @@ def test_the_moments_count_what_is_not_missing():
 
 
 def test_one_text_is_a_constant():
-    column = column_of(["a", None, "a"])
+    column = column_of(["a", "a"])
     assert column.remark == "it is constant"
     assert column.decode(np.empty((2, 0))).to_pylist() == ["a", "a"]
+
+
+def test_one_text_or_none_is_a_category():
+    profile, column = profiled(pa.array(["a", None], TEXT), pa.array(["a"], TEXT))
+    assert column.cells == (Category("x", ("a",)),)
+    assert (column.remark, column.advice) == (None, "")
+    rows = column.encode(pa.chunked_array([["b", None, "a"]], TEXT))
+    np.testing.assert_array_equal(rows, [[-1], [np.nan], [0]])
+    assert column.decode(rows).to_pylist() == [None, None, "a"]
+    assert profile.moments(column).count == 2
+    assert Column.from_json(column.to_json(), TEXT) == column
 
 
 def test_the_json_of_a_column():

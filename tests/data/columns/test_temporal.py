@@ -198,8 +198,11 @@ def test_column_and_moments_do_not_depend_on_the_pieces(values, cut):
 
 def test_one_date_is_a_constant():
     day = dt.date(1815, 12, 10)
-    column = column_of([day, None, day], pa.date32())
+    column = column_of([day, day], pa.date32())
     assert column.decode(np.empty((2, 0))).to_pylist() == [day, day]
+    gaps = column_of([day, None, day], pa.date32())
+    days = pa.chunked_array([pa.array([day, None, dt.date(1815, 12, 11)])])
+    np.testing.assert_array_equal(gaps.encode(days), [[0], [np.nan], [-1]])
 
 
 def test_a_column_of_dates_is_known_by_its_settings():
@@ -272,6 +275,9 @@ def test_moments_of_durations_are_those_of_their_steps(values, cut):
     [(dt.time(7, 30), pa.time64("ns")), (dt.timedelta(seconds=5), pa.duration("s"))],
 )
 def test_one_value_is_a_constant(value, type_):
-    column = column_of([value, None, value], type_)
+    column = column_of([value, value], type_)
     assert column.remark == "it is constant"
     assert column.decode(np.empty((2, 0))).equals(pa.array([value, value], type_))
+    gaps = column_of([value, None, value], type_)
+    rows = gaps.encode(pa.chunked_array([pa.array([None, value], type_)]))
+    assert gaps.decode(rows).equals(pa.array([None, value], type_))

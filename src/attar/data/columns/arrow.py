@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -68,6 +70,55 @@ def foreign(name: str, values: pa.ChunkedArray, expected: str) -> DataError:
         f"Column {name!r} holds {sort_of(values.type)}{example}, but the model was fitted on "
         f"{expected} there."
     )
+
+
+def converted(array: pa.ChunkedArray, type_: pa.DataType) -> pa.ChunkedArray | None:
+    """Return text, numbers or booleans as values of another sort, or None if that loses something.
+
+    Text may stand for numbers, booleans and dates, and 1 and 0 for true and false.
+
+    Examples
+    --------
+    >>> converted(pa.chunked_array([["2024-01-03"]], TEXT), pa.date32()).to_pylist()
+    [datetime.date(2024, 1, 3)]
+    >>> converted(pa.chunked_array([[1, 2]]), pa.bool_())
+    """
+    given, wanted = sort_of(array.type), sort_of(type_)
+    if given == "text":
+        trimmed = pc.utf8_trim_whitespace(plain_text(array))
+        for candidate in (type_, pa.float64()) if wanted == "numbers" else (type_,):
+            with suppress(pa.ArrowException):
+                return trimmed.cast(candidate)
+    elif {given, wanted} == {"numbers", "booleans"}:
+        known = pc.if_else(array.is_null(nan_is_null=True), pa.scalar(None, array.type), array)
+        values = known.cast(pa.bool_()).cast(pa.int8())
+        if values.cast(known.type).equals(known):
+            return values.cast(pa.bool_() if wanted == "booleans" else pa.int8())
+    return None
+
+
+def labelled(array: pa.ChunkedArray, labels: Sequence[str]) -> pa.ChunkedArray | None:
+    """Return values as those of some labels that stand for them; others as text of their own.
+
+    None if no label stands for a value of this type.
+
+    Examples
+    --------
+    >>> labelled(pa.chunked_array([[1234, 7, None]]), ["01234", "A1"]).to_pylist()
+    ['01234', '7', None]
+    """
+    kind = pa.float64() if sort_of(array.type) == "numbers" else array.type
+    meanings: dict[object, str] = {}
+    for label in sorted(labels, key=len):  # of 7 and 007 the number means the first
+        with suppress(pa.ArrowException):
+            meanings.setdefault(pa.scalar(label, TEXT).cast(kind).as_py(), label)
+    if not meanings:
+        return None
+    known = pa.array(meanings, kind)
+    places = pc.index_in(array.cast(kind, safe=False), value_set=known, skip_nulls=True)
+    found = pc.take(pa.array(meanings.values(), TEXT), places)
+    missing = array.is_null(nan_is_null=True)
+    return pc.if_else(missing, pa.scalar(None, TEXT), pc.coalesce(found, array.cast(TEXT)))
 
 
 def floats(array: ArrowArray) -> Array:
@@ -280,7 +331,7 @@ def dtype_to_json(dtype: Dtype) -> str | Json:
     Raises
     ------
     DataError
-        If its categories are neither text, numbers, booleans, dates nor intervals.
+        If its categories are neither text, numbers, booleans, times nor intervals.
     """
     if isinstance(dtype, pd.CategoricalDtype):
         return {"categories": index_to_json(dtype.categories), "ordered": bool(dtype.ordered)}
@@ -316,7 +367,7 @@ def index_to_json(index: pd.Index) -> Json:
     Raises
     ------
     DataError
-        If they are neither text, numbers, booleans, dates nor intervals.
+        If they are neither text, numbers, booleans, times nor intervals.
     """
     if isinstance(index, pd.MultiIndex):
         levels = [index.get_level_values(level) for level in range(index.nlevels)]
@@ -327,12 +378,13 @@ def index_to_json(index: pd.Index) -> Json:
     if isinstance(index, pd.IntervalIndex):
         ends = [index_to_json(index.left), index_to_json(index.right)]
         return {"ends": ends, "closed": index.closed, "name": name}
-    times: Any = index if isinstance(index, pd.DatetimeIndex | pd.TimedeltaIndex) else None
+    times: Any = index if index.dtype.kind in "mM" or isinstance(index, pd.PeriodIndex) else None
     values = index.tolist() if times is None else times.asi8.tolist()
     for value in values:
         if not isinstance(value, str | int | float):
             raise DataError(
-                f"{value!r} is a category or the name of a column: make it text or a number."
+                f"{value!r} is a category or the name of a column, but cannot be saved: make it "
+                "text or a number."
             )
     return {"values": values, "dtype": dtype_to_json(index.dtype), "name": name}
 
@@ -351,6 +403,9 @@ def index_from_json(data: Json) -> pd.Index:
     if isinstance(dtype, pd.DatetimeTZDtype):
         times = pd.DatetimeIndex(np.array(values, "i8").view(f"M8[{dtype.unit}]"))
         return times.tz_localize("UTC").tz_convert(dtype.tz).rename(data["name"])
+    if isinstance(dtype, pd.PeriodDtype):
+        periods = pd.arrays.PeriodArray(np.array(values, "i8"), dtype=dtype)
+        return pd.PeriodIndex(periods, name=data["name"])
     if isinstance(dtype, np.dtype) and dtype.kind in "mM":
         values = np.array(values, "i8").view(dtype)
     labels: pd.Index = pd.Index(values, dtype=dtype, name=data["name"])

@@ -8,14 +8,28 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from attar.data.cells import Cell
-from attar.data.columns.arrow import TEXT, Plain, foreign, from_floats, scalar, sort_of
+from attar.data.cells import Category, Cell
+from attar.data.columns.arrow import (
+    TEXT,
+    Plain,
+    converted,
+    foreign,
+    from_floats,
+    labelled,
+    plain_text,
+    scalar,
+    sort_of,
+)
 from attar.data.kind import Json
 from attar.data.summary import Moments
 
 Array = NDArray[np.float64]
+
+# Only in tables of more rows than this are columns recognized as identifiers.
+FEW = 10
 
 COLUMNS: dict[str, type[Column]] = {}
 
@@ -52,6 +66,11 @@ class Column(ABC):
         return None
 
     @property
+    def advice(self) -> str:
+        """What to do where the column is not used; empty where it is."""
+        return ""
+
+    @property
     def single(self) -> bool:
         """Whether single precision holds the cells exactly."""
         return False
@@ -64,17 +83,25 @@ class Column(ABC):
     def decode(self, rows: Array) -> pa.Array:
         """Return raw cells (n, cells) as values."""
 
-    def require_fit(self, array: pa.ChunkedArray) -> None:
-        """Require values of the same type as in the fit, or none.
+    def fitting(self, array: pa.ChunkedArray) -> pa.ChunkedArray:
+        """Return new values as values of the sort of the fit.
 
         Raises
         ------
         DataError
-            If they are of another.
+            If they are of another, and something would be lost.
         """
         expected = sort_of(self.type)
-        if sort_of(array.type) not in (expected, "nothing"):
+        if sort_of(array.type) in (expected, "nothing"):
+            return array
+        cell = self.cells[0]
+        if expected == "text" and isinstance(cell, Category):
+            values = labelled(array, cell.categories)
+        else:
+            values = converted(array, self.type)
+        if values is None:
             raise foreign(self.name, array, expected)
+        return values
 
     def to_json(self) -> Json:
         """Return the column but for its type as plain JSON data."""
@@ -180,10 +207,12 @@ class DroppedColumn(UnusedColumn, tag="dropped"):
 
     Parameters
     ----------
-    why : str
+    why, advice : str
+        The reason, and what the user may do.
     """
 
     why: str
+    advice: str = "drop it"
 
     @property
     def remark(self) -> str:
@@ -203,19 +232,51 @@ class DroppedColumn(UnusedColumn, tag="dropped"):
 class ConstantColumn(UnusedColumn, tag="constant"):
     """A column with one value, which new rows have too.
 
+    Where values are missing, which ones they are may say something: the column is then a category,
+    and other values are categories that the fit did not see.
+
     Parameters
     ----------
     value : number, bool or str
         Ticks of the type's own unit for a time.
+    gaps : bool
+        Whether values are missing.
     """
 
     value: Plain
+    gaps: bool = False
 
     @property
-    def remark(self) -> str:
-        """That it is constant."""
-        return "it is constant"
+    def cells(self) -> tuple[Cell, ...]:
+        """One category, or none where no value is missing."""
+        return (Category(self.name, (str(self._scalar.as_py()),)),) if self.gaps else ()
+
+    @property
+    def remark(self) -> str | None:
+        """That it is constant, where no value is missing."""
+        return None if self.gaps else "it is constant"
+
+    @property
+    def advice(self) -> str:
+        """To drop it, where no value is missing."""
+        return "" if self.gaps else "drop it"
+
+    def encode(self, array: pa.ChunkedArray) -> Array:
+        """Return 0 for the value, -1 for any other, and NaN where one is missing."""
+        if not self.gaps:
+            return super().encode(array)
+        values = plain_text(array)
+        if pa.types.is_floating(self.type):
+            values = values.cast(self.type, safe=False)
+        missing = array.is_null(nan_is_null=True).to_numpy()
+        equal = pc.equal(values, self._scalar).fill_null(False).to_numpy()
+        return np.where(missing, np.nan, np.where(equal, 0.0, -1.0))[:, None]
 
     def decode(self, rows: Array) -> pa.Array:
-        """Return the one value."""
-        return pa.repeat(scalar(self.value, self.type), len(rows))
+        """Return the one value, and missing where its cell is."""
+        values = pa.repeat(self._scalar, len(rows))
+        return pc.if_else(pa.array(rows[:, 0] >= 0), values, None) if self.gaps else values
+
+    @property
+    def _scalar(self) -> pa.Scalar:
+        return scalar(self.value, self.type)

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from attar.data.cells import Category, Cell
 from attar.data.columns.arrow import TEXT, places, plain_text
-from attar.data.columns.base import Array, Column, ColumnProfile, DroppedColumn, unscaled
+from attar.data.columns.base import FEW, Array, Column, ColumnProfile, DroppedColumn, unscaled
 from attar.data.summary import Moments
 
 # The most categories of a column, and the most different texts that are counted.
@@ -110,8 +110,10 @@ class CategoricalProfile(ColumnProfile):
     def column(self, type_: pa.DataType, n: int, sample: pa.ChunkedArray) -> Column:
         """Return a categorical column, or that nearly all values are different."""
         sampled = _counted(sample)
-        if len(sampled) > max(CAP, sampled.total() / 2):
-            return DroppedColumn(self.name, type_, "nearly all of its values are different")
+        if len(sampled) > max(FEW, sampled.total() / 2):
+            why = "nearly all of its values are different"
+            advice = "drop it, or convert it if its text stands for numbers or dates"
+            return DroppedColumn(self.name, type_, why, advice)
         counts = sampled if self.counts is None else self.counts
         ranks = self.order if self.order else sorted(counts)
         known = [label for label in ranks if counts[label]]

@@ -10,15 +10,12 @@ import pyarrow.compute as pc
 
 from attar.data.cells import Boolean, Cell, Number
 from attar.data.columns.arrow import floats, from_floats
-from attar.data.columns.base import Array, Column, ColumnProfile, DroppedColumn, unscaled
+from attar.data.columns.base import FEW, Array, Column, ColumnProfile, DroppedColumn, unscaled
 from attar.data.kind import require_finite
 from attar.data.summary import Moments
 
 # Beyond this an integer's neighbours have no double of their own after the least arithmetic.
 EXACT = 2**52
-
-# A column counts the rows only if it has more than so many.
-COUNTED = 100
 
 # Types whose values single precision holds exactly.
 SHORT = {pa.bool_(), pa.float16(), pa.float32(), pa.int8(), pa.int16(), pa.uint8(), pa.uint16()}
@@ -117,11 +114,12 @@ class NumberProfile(ColumnProfile):
         """Return a column of integers or of real numbers, or why it is dropped."""
         integers = pa.types.is_integer(type_)
         if integers and max(-self.low, self.high) > EXACT:
-            return DroppedColumn(
-                self.name, type_, "its integers are too large for exact arithmetic"
-            )
-        if integers and self.counting and n > COUNTED and self.observed == n:
-            return DroppedColumn(self.name, type_, "it is a row number")
+            why = "its integers are too large for exact arithmetic"
+            advice = "drop it, or make it text if it has few different values"
+            return DroppedColumn(self.name, type_, why, advice)
+        if integers and self.counting and n > FEW and self.observed == n:
+            advice = "drop it, or make it floating point if it is a quantity"
+            return DroppedColumn(self.name, type_, "it is a row number", advice)
         missing = self.observed < n and pa.types.is_floating(type_)
         if integers or (missing and self.integers):
             return IntegerColumn(self.name, type_)

@@ -7,7 +7,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from attar.data.columns.arrow import plain_text, sort_of
-from attar.data.columns.base import Column, ColumnProfile, ConstantColumn, DroppedColumn
+from attar.data.columns.base import Column, ColumnProfile, ConstantColumn, DroppedColumn, unscaled
 from attar.data.columns.categorical import CategoricalProfile
 from attar.data.columns.frames import FrameFormat, format_of, frame_of, in_order, opened
 from attar.data.columns.numbers import BooleanProfile, NumberProfile
@@ -136,15 +136,19 @@ class UntypedProfile:
         if pa.types.is_null(self.type):
             return DroppedColumn(self.name, self.type, "all of its values are missing")
         if self._profile is None:
-            return DroppedColumn(self.name, self.type, f"it holds {sort_of(self.type)}")
+            why, advice = f"it holds {sort_of(self.type)}", "make it numbers, dates or text"
+            return DroppedColumn(self.name, self.type, why, advice)
         if self._profile.only is not None:
-            return ConstantColumn(self.name, self.type, self._profile.only)
+            gaps = self._profile.observed < self._rows
+            return ConstantColumn(self.name, self.type, self._profile.only, gaps)
         return self._profile.column(self.type, self._rows, sample.cast(self.type, safe=False))
 
     def moments(self, column: Column) -> Moments:
         """Return the moments of the cells of the column that :meth:`column` returned."""
         if self._profile is None or not column.cells:
             return Moments.none(0)
+        if isinstance(column, ConstantColumn):
+            return unscaled(self._profile.observed, 0)
         return self._profile.moments(column)
 
     def _with(self, new: pa.DataType) -> pa.DataType:
