@@ -40,7 +40,7 @@ NICE = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256]
 def likelihood_of(data, code, scaling=Unscaled()):  # noqa: B008
     kind, summary = kind_of(data).of([data])
     how = preparation(kind, scaling, summary)
-    return plan.choose_likelihood(how, how.prepare(summary.sample).numpy(), Recipe(code))
+    return plan.choose_likelihood(how, summary, how.prepare(summary.sample).numpy(), Recipe(code))
 
 
 def kind_of_shape(shape):

@@ -42,6 +42,7 @@ from attar.plan import Choice, Plan, Planner, Run
 from attar.predictor import Predictor, joined
 from attar.priors import MixtureModule
 from attar.recipe import Recipe
+from attar.recommendation import Recommender
 from attar.records import Epoch
 from attar.sampling import Sampler
 from attar.training.callbacks import Callback, ProgressBar
@@ -53,7 +54,9 @@ Auto = Literal["auto"]
 MOST_CELLS = 1 << 28
 
 
-class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, Parameters):
+class Autoencoder(
+    Recommender, ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, Parameters
+):
     """An autoencoder of tables, images, series and sparse matrices, as a scikit-learn estimator.
 
     Every setting that is ``"auto"`` is chosen from the data; ``choices_`` says what and why.
@@ -253,7 +256,9 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
     def reconstruct(self, X: Data, *, condition: Data | None = None) -> Any:
         """Return the reconstruction of X, in the form that was fitted.
 
-        Missing cells are predicted; columns that the model does not use are copied from X.
+        Missing cells are predicted; columns that the model does not use are copied from X. Of a
+        sparse matrix, expected values below half of the smallest stored one are left out, and
+        integers are rounded; see :meth:`recommend` and :meth:`expected_values`.
 
         Raises
         ------

@@ -75,7 +75,7 @@ class Choice:
 
 
 def choose_likelihood(
-    preparation: Preparation, prepared: Rows, recipe: Recipe
+    preparation: Preparation, summary: Summary, prepared: Rows, recipe: Recipe
 ) -> tuple[Likelihood, str]:
     """Return the likelihood for the columns of a table, sparse counts, or plain numbers.
 
@@ -84,15 +84,17 @@ def choose_likelihood(
     Parameters
     ----------
     preparation : Preparation
+    summary : Summary
     prepared : array (n, ...)
         A sample of the rows, prepared.
     recipe : Recipe
     """
     kind = preparation.kind
-    if isinstance(kind, Sparse) and are_counts(prepared):
+    if isinstance(kind, Sparse) and are_counts(kind.columns(summary.sample)):
         if recipe.corruption is not None and "missing" in recipe.corruption.provides:
             return Poisson(), "counts, of which only masked ones are in the loss"
-        return Multinomial(float(prepared.sum(1).mean())), "rows of counts"
+        total = summary.moments.mean[0] * summary.moments.count[0] / summary.rows
+        return Multinomial(float(total)), "rows of counts"
     if isinstance(kind, Table) and kind.names is not None:
         columns = column_likelihoods(kind, preparation.scaler, prepared)
         if any(not isinstance(column, LearnedGaussian) for column in columns):
@@ -452,7 +454,7 @@ class Planner:
                 return recipe.likelihood, "part of the recipe"
             if isinstance(network, CustomNetwork):
                 return FixedGaussian(), "the decoder's output is the reconstruction"
-            return choose_likelihood(preparation, prepared, recipe)
+            return choose_likelihood(preparation, self.summary, prepared, recipe)
 
         likelihood = self._setting("likelihood", Likelihood.resolve, auto, _name)
         low, high = float(np.nanmin(prepared)), float(np.nanmax(prepared))

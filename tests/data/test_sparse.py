@@ -190,3 +190,17 @@ def test_entries_that_are_stored_twice_are_one():
     assert_array_equal(ae.transform(twice), ae.transform(2 * once))
     assert_array_equal(ae.score_samples(twice), ae.score_samples(2 * once))
     assert twice.nnz == 2 * once.nnz
+
+
+@pytest.mark.parametrize(
+    "matrix", [sparse.csr_matrix((50, 10)), sparse.csr_array(np.zeros((5, 3), int))]
+)
+def test_a_matrix_of_zeros_is_refused_in_a_sentence(matrix):
+    with pytest.raises(DataError, match="All cells of the sparse matrix are zero: there is noth"):
+        quick().fit(matrix)
+
+
+def test_the_total_of_a_row_is_the_mean_of_all_rows():
+    # The few rows that choices are made from are all zero.
+    matrix = sparse.csr_array(([3, 5], ([7, 9], [1, 2])), (2000, 10))
+    assert quick(epochs=1).fit(matrix)._fitted.likelihood == Multinomial(8 / 2000)

@@ -61,6 +61,8 @@ class Sparse(Kind):
         rows = _csr(matrix)
         moments = Moments.of(rows.data[:, None])
         stored = np.abs(rows.data[rows.data != 0])
+        if all(rows.shape) and not len(stored):
+            raise DataError("All cells of the sparse matrix are zero: there is nothing to learn.")
         kind = cls(
             rows.shape[1],
             str(rows.dtype),
@@ -171,6 +173,15 @@ class SparsePreparation(Preparation):
         """Return rows as a batch that is sparse throughout."""
         values = sparse_tensor(rows, dtype).to(device)
         return Batch(values, values)
+
+    def unscaled(self, prepared: Tensor) -> Tensor:
+        """Return prepared values (n, width) as values of the data's own unit, dense."""
+        return prepared
+
+    def known(self, rows: sparse.csr_array) -> tuple[Rows, Rows]:
+        """Return the rows and the columns of the cells that have a value."""
+        places: tuple[Rows, Rows] = rows.nonzero()
+        return places
 
     def raw(self, prepared: Tensor) -> sparse.csr_array:
         """Return prepared values (n, width) as sparse rows."""
