@@ -15,7 +15,7 @@ from attar.codes import Point, SparseL1
 from attar.data.images import Images
 from attar.data.kinds import kind_of, preparation
 from attar.data.scaling import Standard, Unscaled
-from attar.data.sparse import Sparse
+from attar.data.sparse import SparseMatrix
 from attar.data.table import NumericTable
 from attar.likelihoods import (
     Bernoulli,
@@ -135,7 +135,7 @@ def test_large_images_get_convolutions(shape):
 
 
 def test_sparse_rows_get_bags_of_columns():
-    assert plan.choose_network(Sparse(5000, "int64", "csr", True, 1.0))[0] == Bag()
+    assert plan.choose_network(SparseMatrix(5000, "int64", "csr", True, 1.0))[0] == Bag()
 
 
 @pytest.mark.parametrize("shape", [(3,), (64,), (5000,), (1, 28, 28), (1, 32, 32)])

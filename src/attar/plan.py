@@ -24,7 +24,7 @@ from attar.data.kind import Kind, Rows
 from attar.data.kinds import preparation as preparation_of
 from attar.data.preparation import Preparation
 from attar.data.scaling import MinMax, Scaler, Scaling
-from attar.data.sparse import Sparse
+from attar.data.sparse import SparseMatrix
 from attar.data.summary import Summary, with_means
 from attar.data.table import Table
 from attar.data.training_data import most_rows
@@ -90,7 +90,11 @@ def choose_likelihood(
     recipe : Recipe
     """
     kind = preparation.kind
-    if isinstance(kind, Sparse) and are_counts(kind.columns(summary.sample)):
+    if (
+        isinstance(kind, SparseMatrix)
+        and not kind.partial
+        and are_counts(kind.columns(summary.sample))
+    ):
         if recipe.corruption is not None and "missing" in recipe.corruption.provides:
             return Poisson(), "counts, of which only masked ones are in the loss"
         total = summary.moments.mean[0] * summary.moments.count[0] / summary.rows
@@ -166,7 +170,7 @@ def choose_network(kind: Kind) -> tuple[Network, str]:
     """
     shape = kind.shape
     cells = math.prod(shape)
-    if isinstance(kind, Sparse):
+    if isinstance(kind, SparseMatrix):
         return Bag(), f"sparse rows of {cells:,} cells"
     if len(shape) == 2:
         return Tcn(), f"series of {shape[0]:,} channels and {shape[1]:,} steps"
@@ -202,7 +206,7 @@ def choose_code_size(kind: Kind, prepared: Rows, share: float = 0.85) -> tuple[i
         return 1, "all rows are equal"
     needed = int(np.searchsorted(np.cumsum(variances) / variances.sum(), share)) + 1
     reason = f"{needed} principal components hold {share:.0%} of the variance"
-    most = 64 if isinstance(kind, Sparse) else 256
+    most = 64 if isinstance(kind, SparseMatrix) else 256
     return _round(needed, most=min(most, math.prod(prepared.shape[1:]))), reason
 
 
