@@ -180,7 +180,8 @@ class Autoencoder(
         ----------
         X : table, array, sparse matrix, path, or name of a data set
             Rows of a frame, numbers (n, columns), images (n, height, width[, channels]), a sparse
-            matrix, or :class:`attar.Series`. Missing values are left out of the loss.
+            matrix (or :class:`attar.Sparse`), or :class:`attar.Series`. Missing values are left
+            out of the loss.
         y : ignored
         condition : array (n,) or table (n, columns), default None
             What encoder and decoder are conditioned on, such as a label. It must then be given

@@ -17,7 +17,7 @@ from attar.data.kind import Rows
 from attar.data.source import Data
 from attar.data.sparse import SparsePreparation
 from attar.errors import AttarWarning, SettingError
-from attar.predictor import Predictor, joined
+from attar.predictor import Predictor
 
 
 class Recommender(ABC):
@@ -64,17 +64,11 @@ class Recommender(ABC):
         >>> columns
         array([[1]])
         """
-        n, highest, empty = positive_integer("number of columns", n), [], 0
-        for preparation, rows, expected in self._expected(X, condition):
-            width = preparation.kind.width
-            if n > width:
-                raise SettingError(f"There are {width:,} columns, too few to recommend {n:,}.")
-            known = preparation.known(rows)
-            empty += len(expected) - len(np.unique(known[0]))
-            if not seen:
-                expected[known] = -torch.inf
-            highest.append(expected.topk(n))
-        values, columns = (joined(parts) for parts in zip(*highest, strict=True))
+        n, empty, parts = positive_integer("number of columns", n), 0, []
+        for predictor, rows, _ in self._pieces(X, condition):
+            preparation = _sparse(predictor)
+            empty += rows.shape[0] - len(np.unique(preparation.known(rows)[0]))
+            parts.append(_highest(predictor, preparation, rows, n, seen))
         if empty:
             warnings.warn(
                 f"{empty:,} row(s) have no values: they get the recommendations of an empty row, "
@@ -82,8 +76,8 @@ class Recommender(ABC):
                 AttarWarning,
                 stacklevel=2,
             )
-        none = np.isneginf(values)
-        return np.where(none, -1, columns), np.where(none, np.nan, values)
+        columns, values = zip(*parts, strict=True)
+        return np.concatenate(columns), np.concatenate(values)
 
     def expected_values(
         self, X: Data, columns: ArrayLike, *, condition: Data | None = None
@@ -111,29 +105,59 @@ class Recommender(ABC):
         places = np.asarray(columns)
         if places.ndim != 1 or places.dtype.kind not in "iu" or not len(places):
             raise SettingError(f"columns must be a list of column numbers, not {columns!r}.")
-        chosen = []
-        for preparation, _, expected in self._expected(X, condition):
+        parts = []
+        for predictor, rows, _ in self._pieces(X, condition):
+            preparation = _sparse(predictor)
             width = preparation.kind.width
             outside = places[(places < 0) | (places >= width)]
             if len(outside):
                 raise SettingError(
                     f"There is no column {outside[0]}: columns are numbered from 0 to {width - 1}."
                 )
-            chosen.append(expected[:, places])
-        return joined(chosen)
+            codes = predictor.encode(rows)
+            values = np.empty((len(codes), len(places)), codes.dtype)
+            for some, expected in _expected(predictor, preparation, codes):
+                values[some] = expected.numpy()[:, places]
+            parts.append(values)
+        return np.concatenate(parts)
 
-    def _expected(
-        self, X: Data, condition: Data | None
-    ) -> Iterator[tuple[SparsePreparation, sparse.csr_array, Tensor]]:
-        """Yield rows with the expected values of all columns (B, width), chunk by chunk."""
-        for predictor, rows, _ in self._pieces(X, condition):
-            preparation, start = predictor.preparation, 0
-            if not isinstance(preparation, SparsePreparation):
-                raise SettingError(
-                    "Only columns of a sparse matrix are recommended, but the model was fitted on "
-                    f"{preparation.kind.name}: fit it on scipy.sparse.csr_array(X)."
-                )
-            for prepared in predictor.decoded(predictor.encode(rows)):
-                part = rows[start : start + len(prepared)]
-                yield preparation, part, preparation.unscaled(prepared)
-                start += len(prepared)
+
+def _highest(
+    predictor: Predictor, preparation: SparsePreparation, rows: sparse.csr_array, n: int, seen: bool
+) -> tuple[NDArray[np.intp], Rows]:
+    """Return the columns of the ``n`` highest expected values in each row, and these: (m, n)."""
+    width = preparation.kind.width
+    if n > width:
+        raise SettingError(f"There are {width:,} columns, too few to recommend {n:,}.")
+    codes = predictor.encode(rows)
+    # Allocated before the chunks: small arrays between large ones would fragment the memory.
+    columns, values = np.empty((len(codes), n), np.intp), np.empty((len(codes), n), codes.dtype)
+    for some, expected in _expected(predictor, preparation, codes):
+        if not seen:
+            expected[preparation.known(rows[some])] = -torch.inf
+        highest = expected.topk(n)
+        columns[some], values[some] = highest.indices.numpy(), highest.values.numpy()
+    none = np.isneginf(values)
+    columns[none], values[none] = -1, np.nan
+    return columns, values
+
+
+def _expected(
+    predictor: Predictor, preparation: SparsePreparation, codes: Rows
+) -> Iterator[tuple[slice, Tensor]]:
+    """Yield the expected values of all columns (B, width), chunk by chunk, and of which rows."""
+    start = 0
+    for prepared in predictor.decoded(codes):
+        stop = start + len(prepared)
+        yield slice(start, stop), preparation.unscaled(prepared)
+        start = stop
+
+
+def _sparse(predictor: Predictor) -> SparsePreparation:
+    preparation = predictor.preparation
+    if not isinstance(preparation, SparsePreparation):
+        raise SettingError(
+            "Only columns of a sparse matrix are recommended, but the model was fitted on "
+            f"{preparation.kind.name}: fit it on scipy.sparse.csr_array(X)."
+        )
+    return preparation

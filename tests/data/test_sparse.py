@@ -227,6 +227,8 @@ def test_absent_ratings_are_missing_and_stored_zeros_are_not():
     kind, summary = SparseMatrix.of([attar.Sparse(given, absent="missing")])
     how = preparation(kind, kind.scaling(summary), summary)
     assert summary.missing
+    inspection = attar.Autoencoder().inspect(attar.Sparse(given, absent="missing"))
+    assert inspection.columns[0].missing == 0.5
     z = np.sqrt(1.5)  # 0, 2 and 4 have the mean 2 and the variance 8 / 3
     expected = np.array([[np.nan, -z, z], [0, np.nan, np.nan]])
     assert_allclose(how.prepare(kind.rows(given)).numpy(), expected, rtol=1e-6)

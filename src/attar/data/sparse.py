@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Self
@@ -268,7 +269,9 @@ class SparsePreparation(Preparation):
 
     def unscaled(self, prepared: Tensor) -> Tensor:
         """Return prepared values (n, width) as values of the data's own unit, dense."""
-        return self.scaler.inverse(prepared) if self.kind.partial else prepared
+        if not self.kind.partial:
+            return prepared
+        return deepcopy(self.scaler).to(prepared.dtype).inverse(prepared)
 
     def known(self, rows: sparse.csr_array) -> tuple[Rows, Rows]:
         """Return the rows and the columns of the cells that have a value."""
