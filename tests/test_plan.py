@@ -15,7 +15,7 @@ from attar.codes import Point, SparseL1
 from attar.data.images import Images
 from attar.data.kinds import kind_of, preparation
 from attar.data.scaling import Standard, Unscaled
-from attar.data.sparse import Sparse
+from attar.data.sparse import SparseMatrix
 from attar.data.table import NumericTable
 from attar.likelihoods import (
     Bernoulli,
@@ -40,7 +40,7 @@ NICE = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256]
 def likelihood_of(data, code, scaling=Unscaled()):  # noqa: B008
     kind, summary = kind_of(data).of([data])
     how = preparation(kind, scaling, summary)
-    return plan.choose_likelihood(how, how.prepare(summary.sample).numpy(), Recipe(code))
+    return plan.choose_likelihood(how, summary, how.prepare(summary.sample).numpy(), Recipe(code))
 
 
 def kind_of_shape(shape):
@@ -135,7 +135,7 @@ def test_large_images_get_convolutions(shape):
 
 
 def test_sparse_rows_get_bags_of_columns():
-    assert plan.choose_network(Sparse(5000, "int64", "csr", True, 1.0))[0] == Bag()
+    assert plan.choose_network(SparseMatrix(5000, "int64", "csr", True, 1.0))[0] == Bag()
 
 
 @pytest.mark.parametrize("shape", [(3,), (64,), (5000,), (1, 28, 28), (1, 32, 32)])

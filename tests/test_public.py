@@ -18,6 +18,7 @@ def test_the_public_names_are_these():
         "Recipe",
         "Series",
         "SettingError",
+        "Sparse",
         "TrainingError",
         "__version__",
         "load",

@@ -23,6 +23,7 @@ from attar.errors import (
 if TYPE_CHECKING:
     from attar.data.pictures import Pictures
     from attar.data.series import Series
+    from attar.data.sparse import Sparse
     from attar.estimator import Autoencoder, load
     from attar.recipe import Recipe
 
@@ -39,6 +40,7 @@ __all__ = [
     "Recipe",
     "Series",
     "SettingError",
+    "Sparse",
     "TrainingError",
     "__version__",
     "load",
@@ -50,6 +52,7 @@ _LAZY = {
     "Pictures": "attar.data.pictures:Pictures",
     "Recipe": "attar.recipe:Recipe",
     "Series": "attar.data.series:Series",
+    "Sparse": "attar.data.sparse:Sparse",
     "load": "attar.estimator:load",
 }
 _MODULES = (

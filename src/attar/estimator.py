@@ -43,6 +43,7 @@ from attar.plan import Choice, Plan, Planner, Run
 from attar.predictor import Predictor, joined
 from attar.priors import MixtureModule
 from attar.recipe import Recipe
+from attar.recommendation import Recommender
 from attar.records import Epoch
 from attar.sampling import Sampler
 from attar.training.callbacks import Callback, ProgressBar
@@ -54,7 +55,9 @@ Auto = Literal["auto"]
 MOST_CELLS = 1 << 28
 
 
-class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, Parameters):
+class Autoencoder(
+    Recommender, ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, Parameters
+):
     """An autoencoder of tables, images, series and sparse matrices, as a scikit-learn estimator.
 
     Every setting that is ``"auto"`` is chosen from the data; ``choices_`` says what and why.
@@ -178,8 +181,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         ----------
         X : table, array, sparse matrix, path, or name of a data set
             Rows of a frame, numbers (n, columns), images (n, height, width[, channels]), a sparse
-            matrix, or :class:`attar.Series`. Missing values are left out of the loss; each column
-            that cannot be used is named in a warning.
+            matrix (or :class:`attar.Sparse`), or :class:`attar.Series`. Missing values are left
+            out of the loss; each column that cannot be used is named in a warning.
         y : ignored
         condition : array (n,) or table (n, columns), default None
             What encoder and decoder are conditioned on, such as a label. It must then be given
@@ -257,7 +260,9 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
     def reconstruct(self, X: Data, *, condition: Data | None = None) -> Any:
         """Return the reconstruction of X, in the form that was fitted.
 
-        Missing cells are predicted; columns that the model does not use are copied from X.
+        Missing cells are predicted; columns that the model does not use are copied from X. Of a
+        sparse matrix, expected values below half of the smallest stored one are left out, and
+        integers are rounded; see :meth:`recommend` and :meth:`expected_values`.
 
         Raises
         ------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from math import prod
 from typing import Self
 
 from attar.data.cells import Boolean, Category, Phase
@@ -74,6 +75,8 @@ class Inspection:
         """Return the inspection of data of a kind, from its summary and the plan of a fit."""
         sample = summary.sample
         values = summary.rows * len(kind.columns(sample)) / sample.shape[0]
+        if summary.partial:
+            values = summary.rows * prod(kind.shape)
         columns = []
         for portion in kind.portions:
             counts = summary.moments.count[portion.columns]

@@ -133,8 +133,7 @@ class Model(nn.Module):
         """Return the features from which the code is made: (B, *shape) -> (B, w)."""
         if self.missing:
             mask = torch.ones_like(values, dtype=torch.bool) if observed is None else observed
-            # A corruption may have changed missing cells.
-            values = torch.cat([values.where(mask, 0.0), mask.to(values.dtype)], dim=1)
+            values = _with_mask(values, mask)
         features = self._through(self.encoder, values)
         if self.condition is not None:
             features = self.condition(features, condition)
@@ -174,9 +173,19 @@ class Model(nn.Module):
 
     def _log_likelihood(self, batch: Batch) -> LogLikelihood:
         def log_likelihood(z: Tensor) -> Tensor:
-            target = batch.target.to_dense() if batch.target.is_sparse else batch.target
+            target, observed = batch.target.to_dense(), batch.observed
+            observed = None if observed is None else observed.to_dense().bool()
             with self._full_precision():
                 parameters = self.parameters_of(z, batch.condition)
-            return row_log_likelihood(self.likelihood.log_prob, parameters, target, batch.observed)
+            return row_log_likelihood(self.likelihood.log_prob, parameters, target, observed)
 
         return log_likelihood
+
+
+def _with_mask(values: Tensor, mask: Tensor) -> Tensor:
+    """Return values (B, c, ...), sparse or dense, and after them the mask of those observed."""
+    if values.is_sparse:
+        sparse = mask if mask.is_sparse else mask.to_sparse()
+        return torch.cat([values, sparse.to(values.dtype)], dim=1).coalesce()
+    # A corruption may have changed missing cells.
+    return torch.cat([values.where(mask, 0.0), mask.to(values.dtype)], dim=1)

@@ -24,7 +24,7 @@ from attar.data.kind import Kind, Rows
 from attar.data.kinds import preparation as preparation_of
 from attar.data.preparation import Preparation
 from attar.data.scaling import MinMax, Scaler, Scaling
-from attar.data.sparse import Sparse
+from attar.data.sparse import SparseMatrix
 from attar.data.summary import Summary, with_means
 from attar.data.table import Table
 from attar.data.training_data import most_rows
@@ -75,7 +75,7 @@ class Choice:
 
 
 def choose_likelihood(
-    preparation: Preparation, prepared: Rows, recipe: Recipe
+    preparation: Preparation, summary: Summary, prepared: Rows, recipe: Recipe
 ) -> tuple[Likelihood, str]:
     """Return the likelihood for the columns of a table, sparse counts, or plain numbers.
 
@@ -84,15 +84,21 @@ def choose_likelihood(
     Parameters
     ----------
     preparation : Preparation
+    summary : Summary
     prepared : array (n, ...)
         A sample of the rows, prepared.
     recipe : Recipe
     """
     kind = preparation.kind
-    if isinstance(kind, Sparse) and are_counts(prepared):
+    if (
+        isinstance(kind, SparseMatrix)
+        and not kind.partial
+        and are_counts(kind.columns(summary.sample))
+    ):
         if recipe.corruption is not None and "missing" in recipe.corruption.provides:
             return Poisson(), "counts, of which only masked ones are in the loss"
-        return Multinomial(float(prepared.sum(1).mean())), "rows of counts"
+        total = summary.moments.mean[0] * summary.moments.count[0] / summary.rows
+        return Multinomial(float(total)), "rows of counts"
     if isinstance(kind, Table) and kind.names is not None:
         columns = column_likelihoods(kind, preparation.scaler, prepared)
         if any(not isinstance(column, LearnedGaussian) for column in columns):
@@ -164,7 +170,7 @@ def choose_network(kind: Kind) -> tuple[Network, str]:
     """
     shape = kind.shape
     cells = math.prod(shape)
-    if isinstance(kind, Sparse):
+    if isinstance(kind, SparseMatrix):
         return Bag(), f"sparse rows of {cells:,} cells"
     if len(shape) == 2:
         return Tcn(), f"series of {shape[0]:,} channels and {shape[1]:,} steps"
@@ -200,7 +206,7 @@ def choose_code_size(kind: Kind, prepared: Rows, share: float = 0.85) -> tuple[i
         return 1, "all rows are equal"
     needed = int(np.searchsorted(np.cumsum(variances) / variances.sum(), share)) + 1
     reason = f"{needed} principal components hold {share:.0%} of the variance"
-    most = 64 if isinstance(kind, Sparse) else 256
+    most = 64 if isinstance(kind, SparseMatrix) else 256
     return _round(needed, most=min(most, math.prod(prepared.shape[1:]))), reason
 
 
@@ -452,7 +458,7 @@ class Planner:
                 return recipe.likelihood, "part of the recipe"
             if isinstance(network, CustomNetwork):
                 return FixedGaussian(), "the decoder's output is the reconstruction"
-            return choose_likelihood(preparation, prepared, recipe)
+            return choose_likelihood(preparation, self.summary, prepared, recipe)
 
         likelihood = self._setting("likelihood", Likelihood.resolve, auto, _name)
         low, high = float(np.nanmin(prepared)), float(np.nanmax(prepared))

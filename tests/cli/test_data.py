@@ -242,3 +242,23 @@ def test_a_category_never_seen_is_counted(run, people):
     assert status == 0
     assert "300 in the column 'town'" in err
     assert_array_equal(np.isfinite(np.load("c.npy")), True)
+
+
+def test_absent_ratings_are_missing(run):
+    generator = np.random.default_rng(0)
+    matrix = sparse.random_array(
+        (60, 40),
+        density=0.3,
+        rng=generator,
+        data_sampler=lambda size: 1 + generator.integers(0, 5, size),
+    ).tocsr()
+    sparse.save_npz("m.npz", matrix)
+    fit = ("fit", "m.npz", "-o", "m.attar", "--epochs", 2)
+    assert run(*fit, "--absent", "missing", "--report", "page.html")[0] == 0
+    assert attar.load("m.attar").fitted_.kind.partial
+    assert run("encode", "m.attar", "m.npz", "-o", "codes.npy")[0] == 0
+    assert "multinomial" in run("inspect", "m.npz")[1]
+    assert "gaussian" in run("inspect", "m.npz", "--absent", "missing")[1]
+    status, _, error = run(*fit, "--absent", "mising")
+    assert status == 2
+    assert "did you mean 'missing'?" in error

@@ -10,7 +10,7 @@ from attar.data.images import Images
 from attar.data.kinds import KINDS, kind_of
 from attar.data.pictures import Pictures
 from attar.data.series import Series, Windows
-from attar.data.sparse import Sparse
+from attar.data.sparse import SparseMatrix
 from attar.data.stream import Stream, pieces
 from attar.data.table import Table
 
@@ -37,8 +37,8 @@ CASES = {
     "images": (IMAGES, Images),
     "images with channels": (np.stack([IMAGES] * 3, -1), Images),
     "a list of images": (list(IMAGES), Images),
-    "matrix": (sparse.csr_matrix(X), Sparse),
-    "sparse array": (sparse.coo_array(X), Sparse),
+    "matrix": (sparse.csr_matrix(X), SparseMatrix),
+    "sparse array": (sparse.coo_array(X), SparseMatrix),
     "series": (Series(X), Windows),
     "series of a frame": (Series(FRAME), Windows),
     "stream of arrays": (Pieces(X[:3], X[3:]), Table),
@@ -111,7 +111,7 @@ def test_a_missing_point_of_a_series_is_known_of():
 @pytest.mark.parametrize("dtype", [float, np.float32, int, bool])
 def test_nothing_is_missing_in_a_sparse_matrix(dtype):
     matrix = sparse.csr_array(np.eye(5, dtype=dtype))
-    assert not Sparse.of([matrix])[1].missing
+    assert not SparseMatrix.of([matrix])[1].missing
 
 
 def test_categories_and_dates_are_missing_too():

@@ -1,9 +1,12 @@
 """Sparse matrices have their largest cells on the page, and the largest predictions."""
 
+from xml.etree.ElementTree import tostring
+
 import numpy as np
 import pytest
 from scipy import sparse
 
+import attar
 from attar.report.html import number
 
 
@@ -68,3 +71,24 @@ def test_narrow_and_empty_rows_have_a_page_too(page, fitted, width):
     for table in next(e for e in tree.iter("div") if e.get("class") == "bags").findall("table"):
         columns = [tr.find("th")[0].text for tr in table.findall("tr")]
         assert len(columns) == len(set(columns)) == width
+
+
+def test_ratings_are_shown_in_their_own_unit(fitted, page):
+    generator = np.random.default_rng(0)
+    places = np.nonzero(generator.random((60, 12)) < 0.4)
+    matrix = sparse.csr_array((generator.integers(0, 6, len(places[0])) / 1.0, places), (60, 12))
+    model = fitted(attar.Sparse(matrix, absent="missing"), code_size=2)
+    expected = model.expected_values(matrix, range(12))
+    bags = next(e for e in page(model, matrix).iter("div") if e.get("class") == "bags")
+    assert "nan" not in tostring(bags, encoding="unicode")
+    for table in bags.findall("table"):
+        row = int(table.find("caption").text.removeprefix("row "))
+        known = dict(
+            zip(matrix[row : row + 1].tocoo().col, matrix[row : row + 1].data, strict=True)
+        )
+        for line in table.findall("tr"):
+            column = int(line.find("th")[0].text[1:])
+            given, decoded = (cell.text for cell in line.findall("td")[1:])
+            assert (line.get("class") == "predicted") == (column not in known)
+            assert decoded == number(float(expected[row, column]))
+            assert given == (number(known[column]) if column in known else "—")

@@ -66,6 +66,14 @@ Series = Annotated[
 ]
 Window = Annotated[int | None, typer.Option(min=1, help="Steps of a series in each code.")]
 Stride = Annotated[int | None, typer.Option(min=1, help="Steps from one window to the next.")]
+Absent = Annotated[
+    str | None,
+    typer.Option(
+        metavar="zero|missing",
+        help="What the cells are that a sparse matrix does not store: zero, as of counts, or "
+        "missing, as of ratings.",
+    ),
+]
 
 
 def form(
@@ -75,8 +83,9 @@ def form(
     series: str | None,
     window: int | None,
     stride: int | None,
+    absent: str | None,
 ) -> Data:
-    """Return the source as the options describe it: pictures, a series, or unchanged."""
+    """Return the source as the options describe it: pictures, a series, ratings, or unchanged."""
     if size is not None:
         from attar.data.pictures import Pictures
 
@@ -85,6 +94,10 @@ def form(
         from attar.data.series import Series
 
         return Series(source, time, series, window, stride)
+    if absent is not None:
+        from attar.data.sparse import Sparse
+
+        return Sparse(source, absent)  # type: ignore[arg-type]  # which it checks
     return source
 
 

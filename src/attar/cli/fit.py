@@ -40,6 +40,7 @@ def fit(
     series: arguments.Series = None,
     window: arguments.Window = None,
     stride: arguments.Stride = None,
+    absent: arguments.Absent = None,
     report: Annotated[
         Path | None, typer.Option(metavar="PAGE", help="Also write a report to this HTML page.")
     ] = None,
@@ -67,7 +68,7 @@ def fit(
     if not resume:
         checkpoint.unlink(missing_ok=True)
     started = time.perf_counter()
-    data = arguments.form(source, size, time_column, series, window, stride)
+    data = arguments.form(source, size, time_column, series, window, stride, absent)
     opened, conditional = read(data, label=condition or label), arguments.is_conditional(estimator)
     labels = arguments.condition_of(opened, condition, conditional)
     try:

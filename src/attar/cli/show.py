@@ -70,6 +70,7 @@ def inspect(
     series: arguments.Series = None,
     window: arguments.Window = None,
     stride: arguments.Stride = None,
+    absent: arguments.Absent = None,
     as_json: arguments.Json = False,
 ) -> None:
     """Print the columns of data as attar reads them, and what fit would choose, and why."""
@@ -79,7 +80,7 @@ def inspect(
     from attar.estimator import Autoencoder
 
     estimator = Autoencoder().set_params(**settings)
-    data = arguments.form(source, size, time, series, window, stride)
+    data = arguments.form(source, size, time, series, window, stride, absent)
     opened = read(data, label=condition or label)
     labels = arguments.condition_of(opened, condition, arguments.is_conditional(estimator))
     inspection = estimator.inspect(opened.data, condition=labels)

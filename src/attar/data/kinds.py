@@ -14,13 +14,13 @@ from attar.data.pictures import Pictures
 from attar.data.preparation import DensePreparation, Preparation
 from attar.data.scaling import Scaler, Scaling, Unscaled
 from attar.data.series import Series, Windows
-from attar.data.sparse import Sparse, SparsePreparation
+from attar.data.sparse import Sparse, SparseMatrix, SparsePreparation
 from attar.data.stream import Stream, SupportsArrow
 from attar.data.summary import Summary
 from attar.data.table import Table
 from attar.errors import DataError, SettingError
 
-KINDS: dict[str, type[Kind]] = {kind.name: kind for kind in (Table, Images, Windows, Sparse)}
+KINDS: dict[str, type[Kind]] = {kind.name: kind for kind in (Table, Images, Windows, SparseMatrix)}
 
 
 def kind_of(data: Any) -> type[Kind]:
@@ -39,8 +39,8 @@ def kind_of(data: Any) -> type[Kind]:
         return Windows
     if isinstance(data, pd.DataFrame | SupportsArrow):
         return Table
-    if sparse.issparse(data):
-        return Sparse
+    if isinstance(data, Sparse) or sparse.issparse(data):
+        return SparseMatrix
     try:
         dimensions = np.asarray(data).ndim
     except ValueError:
@@ -67,7 +67,8 @@ def preparation(kind: Kind, scaling: Scaling, summary: Summary) -> Preparation:
     SettingError
         If the scaling would make a sparse matrix dense.
     """
-    if isinstance(kind, Sparse) and not isinstance(scaling, Unscaled):
+    dense = isinstance(kind, SparseMatrix) and not kind.partial
+    if dense and not isinstance(scaling, Unscaled):
         raise SettingError(
             f"The scaling {scaling.name!r} would make a sparse matrix dense: use 'none'."
         )
@@ -80,4 +81,4 @@ def restored(kind: Kind, scaler: Scaler) -> Preparation:
 
 
 def _type(kind: Kind) -> type[Preparation]:
-    return SparsePreparation if isinstance(kind, Sparse) else DensePreparation
+    return SparsePreparation if isinstance(kind, SparseMatrix) else DensePreparation

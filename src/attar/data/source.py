@@ -22,11 +22,12 @@ from attar.data.images import Images
 from attar.data.kind import Kind, Rows
 from attar.data.pictures import Pictures
 from attar.data.series import Series
+from attar.data.sparse import Sparse
 from attar.data.stream import Stream, SupportsArrow, Tabular
 from attar.errors import AttarWarning, DataError, FileError, unknown
 
 # Whatever holds rows: an object in memory, a path, or the name of a data set.
-Data = Tabular | Series
+Data = Tabular | Series | Sparse
 
 # A file of more bytes is streamed, as in memory it may take many times as many. Where the size in
 # memory is known, as of arrays and pictures, data of more bytes there is.
@@ -78,8 +79,16 @@ def read(
     """
     if isinstance(source, Series):
         inner = read(source.data, part, label)
-        assert not isinstance(inner.data, Series)
+        assert not isinstance(inner.data, Series | Sparse)
         return replace(inner, data=replace(source, data=inner.data))
+    if isinstance(source, Sparse):
+        matrix = read(source.matrix, part).data
+        if not isinstance(matrix, sparse.sparray | sparse.spmatrix):
+            raise DataError(
+                f"attar.Sparse takes a scipy.sparse matrix, not {type(matrix).__name__}: convert "
+                "it, or fit on it as it is."
+            )
+        return Source(replace(source, matrix=matrix))
     if isinstance(source, Pictures):
         if source.bytes <= MAX_MEMORY:
             source.read()
@@ -196,7 +205,7 @@ def without_infinities(data: Data) -> Data:
         return data  # pixels are integers
     if isinstance(data, Series):
         finite = without_infinities(data.data)
-        assert not isinstance(finite, Series)
+        assert not isinstance(finite, Series | Sparse)
         return replace(data, data=finite)
     if isinstance(data, Stream):
         return FiniteStream(data)

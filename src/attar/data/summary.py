@@ -145,16 +145,19 @@ class Summary:
         A uniform sample of the raw rows; all of them where they are few.
     places : int array (m,)
         Their indices among all rows, ascending.
+    partial : bool
+        Whether cells that a sparse sample does not store are missing.
     """
 
     rows: int
     moments: Moments
     sample: Rows
     places: NDArray[np.intp]
+    partial: bool = False
 
     @property
     def missing(self) -> bool:
-        """Whether a cell of any row is missing; in a sparse matrix none is."""
+        """Whether a cell of any row is missing."""
         if not isinstance(self.sample, np.ndarray):
-            return False
+            return self.partial
         return bool(self.moments.count.sum() < self.rows * prod(self.sample.shape[1:]))

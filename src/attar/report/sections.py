@@ -17,7 +17,7 @@ from attar.data.kind import Kind, Rows
 from attar.data.scaling import Scaling, Standard, Symmetric
 from attar.data.series import Windows
 from attar.data.source import Data, read, without_infinities
-from attar.data.sparse import Sparse
+from attar.data.sparse import SparseMatrix
 from attar.data.stream import evenly_spaced
 from attar.data.table import Table
 from attar.evaluation.diagnostics import Finding
@@ -181,7 +181,7 @@ def _display(kind: Kind, examples: Examples) -> Display:
             return ImageDisplay(kind, examples)
         case Windows():
             return SeriesDisplay(kind, examples)
-        case Sparse():
+        case SparseMatrix():
             return SparseDisplay(kind, examples)
     raise TypeError(f"There is no display of {type(kind).__name__}.")
 

@@ -7,10 +7,11 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from attar.data.kind import Rows
-from attar.data.sparse import Sparse
-from attar.report.display import Display, Examples, Interpolation
+from attar.data.sparse import SparseMatrix
+from attar.report.display import Display, Examples, Interpolation, nan_mean
 from attar.report.html import (
     captioned,
     head,
@@ -31,9 +32,9 @@ class SparseDisplay(Display):
 
     compared, sampled = 6, 8
 
-    def __init__(self, kind: Sparse, examples: Examples) -> None:
-        self.names = kind.feature_names()
-        self.mean = examples.prepared.mean(0)
+    def __init__(self, kind: SparseMatrix, examples: Examples) -> None:
+        self.names, self.partial = kind.feature_names(), kind.partial
+        self.mean = nan_mean(self._values(examples.rows, examples.prepared), 0)
 
     @property
     def title(self) -> str:
@@ -42,7 +43,9 @@ class SparseDisplay(Display):
 
     def reconstructions(self, examples: Examples, names: Sequence[str]) -> list[Element]:
         """Return a table of the largest cells for each row."""
-        tables = map(self._compared, examples.prepared, examples.decoded, names)
+        given = self._values(examples.rows, examples.prepared)
+        decoded = self._values(examples.reconstructed, examples.decoded)
+        tables = map(self._compared, given, decoded, names)
         caption = (
             f"The {STORED} largest stored cells of some rows, and the {PREDICTED} largest "
             "predictions among the other cells, from the lowest error to the highest."
@@ -63,7 +66,7 @@ class SparseDisplay(Display):
     def samples(self, rows: Rows, decoded: Rows) -> list[Element]:
         """Return the largest cells of each sample."""
         body = []
-        for i, row in enumerate(decoded):
+        for i, row in enumerate(self._values(rows, decoded)):
             cells = (
                 tag("td", tag("span", self.names[j], class_="soft"), number(float(row[j])))
                 for j in _largest(row, STORED)
@@ -73,10 +76,11 @@ class SparseDisplay(Display):
         return [captioned(scrolling(headed((), body), "sampled"), caption)]
 
     def _compared(self, row: Rows, decoded: Rows, name: str) -> Element:
-        stored = [j for j in _largest(row, STORED) if row[j]]
-        others = [j for j in _largest(np.where(row, 0, decoded), PREDICTED) if not row[j]]
+        known = ~np.isnan(row) if self.partial else row != 0
+        stored = [j for j in _largest(row, STORED) if known[j]]
+        others = [j for j in _largest(np.where(known, 0, decoded), PREDICTED) if not known[j]]
         places = stored + others
-        most = float(np.abs([row[places], decoded[places]]).max()) or 1.0
+        most = float(np.nanmax(np.abs([row[places], decoded[places]]))) or 1.0
         lines = [self._line(j, row[j], decoded[j], most, "") for j in stored]
         lines += [self._line(j, row[j], decoded[j], most, "predicted") for j in others]
         return tag("table", tag("caption", name), *lines)
@@ -84,7 +88,7 @@ class SparseDisplay(Display):
     def _line(self, column: int, value: float, decoded: float, most: float, part: str) -> Element:
         bars = (
             tag("i", class_=tone, style=f"--share:{abs(float(length)) / most:.4f}")
-            for tone, length in (("second", value), ("first", decoded))
+            for tone, length in (("second", np.nan_to_num(value)), ("first", decoded))
         )
         return tag(
             "tr",
@@ -96,8 +100,15 @@ class SparseDisplay(Display):
         )
 
     def _interpolation(self, line: Interpolation) -> Element:
-        columns = np.sort(_largest(np.ptp(line.decoded, axis=0), MOST_INTERPOLATED))
-        return interpolation_table(line.start, line.end, self._strips(columns, line.decoded))
+        decoded = self._values(line.rows, line.decoded)
+        columns = np.sort(_largest(np.ptp(decoded, axis=0), MOST_INTERPOLATED))
+        return interpolation_table(line.start, line.end, self._strips(columns, decoded))
+
+    def _values(self, rows: sparse.csr_array, prepared: Rows) -> Rows:
+        """Return cells in the data's own unit, NaN where missing; prepared zeros are not scaled."""
+        if not self.partial:
+            return prepared
+        return np.where(np.isnan(prepared), np.nan, rows.toarray())
 
     def _strips(self, columns: NDArray[np.intp], decoded: Rows) -> Iterable[Element]:
         deviations = (decoded - self.mean)[:, columns]
