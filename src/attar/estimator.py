@@ -20,6 +20,7 @@ from torch import Generator, Tensor
 from attar import storage
 from attar.checks import positive_integer
 from attar.corruptions import Corruption
+from attar.data.arrays import native
 from attar.data.condition_encoder import ConditionEncoder
 from attar.data.kind import Kind, Rows
 from attar.data.kinds import kind_of
@@ -247,14 +248,16 @@ class Autoencoder(
         Raises
         ------
         DataError
-            If the codes are not of this size.
+            If the codes are not of this size, or there are none, or one is not finite.
         """
         fitted = self._fitted
-        codes, size = np.asarray(Z), fitted.predictor.code_size
+        codes, size = np.asarray(native(Z)), fitted.predictor.code_size
         if codes.ndim != 2 or codes.shape[1] != size or codes.dtype.kind not in "fiu":
             raise DataError(
                 f"Codes are numbers of shape (n, {size}), not {codes.dtype} of shape {codes.shape}."
             )
+        if not len(codes) or not np.isfinite(codes).all():
+            raise DataError("Codes must be finite numbers, of at least one row.")
         return fitted.conditioned(condition, len(codes)).restore(codes)
 
     def reconstruct(self, X: Data, *, condition: Data | None = None) -> Any:

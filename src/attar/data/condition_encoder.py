@@ -12,6 +12,7 @@ import pandas as pd
 from scipy.sparse import issparse
 from torch import Tensor
 
+from attar.data.arrays import native
 from attar.data.cells import Number
 from attar.data.kind import Json
 from attar.data.kinds import KINDS, kind_of, preparation, restored
@@ -97,6 +98,7 @@ def _table(condition: Any, numbers: bool = False) -> pd.DataFrame:
 
     Where the fit had numbers, integers and text are taken for numbers.
     """
+    condition = native(condition)
     if isinstance(condition, pd.DataFrame):
         return condition
     if hasattr(condition, "to_pandas"):  # of Arrow or polars
@@ -104,8 +106,6 @@ def _table(condition: Any, numbers: bool = False) -> pd.DataFrame:
     if isinstance(condition, Mapping):
         single = all(np.ndim(column) < 1 for column in condition.values())
         return pd.DataFrame(condition, index=[0] if single else None)
-    if isinstance(condition, Tensor):
-        condition = condition.numpy(force=True)
     if issparse(condition) or np.ndim(condition) > 2:
         raise DataError("A condition is labels (n,) or a dense table (n, columns).")
     if np.ndim(condition) == 2:

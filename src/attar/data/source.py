@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from scipy import sparse
 
 from attar.data import datasets
+from attar.data.arrays import native
 from attar.data.files.arrays import NpyStream, read_idx
 from attar.data.files.base import FileStream, readable
 from attar.data.files.tabular import STREAMS as TABLES
@@ -94,7 +95,7 @@ def read(
             source.read()
         return Source(source, source.labels)
     if not isinstance(source, str | Path):
-        return _with_label(Source(source), label)
+        return _with_label(Source(native(source)), label)
     name, _, own_part = str(source).partition("/")
     if name in datasets.DATASETS and not Path(source).exists():
         return Source(*datasets.load(name, own_part or part))
@@ -112,12 +113,13 @@ def read(
 def _opened(path: Path) -> Source:
     for suffix, stream in STREAMS.items():
         if path.name.endswith(suffix):
-            opened = stream(path)
-            return Source(opened if _is_large(opened) else opened.read())
+            rows = stream(path)
+            return Source(rows if _is_large(rows) else rows.read())
     for suffix, reader in READERS.items():
         if path.name.endswith(suffix):
             with readable(path):
-                return reader(path)
+                opened = reader(path)
+            return replace(opened, data=native(opened.data))
     suffixes = ", ".join((*STREAMS, *READERS))
     raise FileError(f"{path} has a suffix that attar does not read: use one of {suffixes}.")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from attar.data.arrays import native_array
 from attar.data.files.base import FileStream, readable, rows_of_a_piece
 from attar.data.kind import Rows
 from attar.errors import DataError, FileError
@@ -106,7 +107,7 @@ class NpyStream(FileStream):
 
     def _copied(self, rows: slice) -> Rows:
         # Each time from a new map: pages count as memory for as long as they are mapped.
-        return np.array(self._mapped()[rows], order="C", subok=False)
+        return native_array(np.array(self._mapped()[rows], order="C", subok=False))
 
     def _mapped(self) -> Rows:
         with readable(self.path):
