@@ -33,6 +33,7 @@ from attar.evaluation.diagnostics import Finding, diagnose
 from attar.evaluation.evaluate import evaluate, log_likelihoods
 from attar.fitted import Fitted, fit
 from attar.inspection import Inspection
+from attar.isolation import default_settings
 from attar.likelihoods import Likelihood
 from attar.model import Model
 from attar.networks import CustomNetwork, Network
@@ -95,7 +96,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
     infinite_as_missing : bool, default False
         Whether infinite values count as missing, with a warning; else they are refused.
     random_state : int, RandomState or None, default None
-        Equal seeds give equal weights.
+        Equal seeds give equal weights, in threads too, which take turns.
     verbose : bool, default "auto"
         Whether to show progress and choices; auto does in a terminal.
     callbacks : sequence of Callback, default ()
@@ -163,6 +164,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         self.verbose = verbose
         self.callbacks = callbacks
 
+    @default_settings()
     def fit(
         self,
         X: Data,
@@ -211,6 +213,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         self.fitted_ = fit(plan, rows, run, callbacks)
         return self
 
+    @default_settings()
     def inspect(self, X: Data, *, condition: Data | None = None) -> Inspection:
         """Return what attar sees in X, and what :meth:`fit` would choose; it raises what fit does.
 
@@ -222,6 +225,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         self._check_names()
         return Inspection.of(*self._plan(self._read(X, part="train"), condition))
 
+    @default_settings()
     def transform(self, X: Data, *, condition: Data | None = None) -> Rows:
         """Return the codes of X, deterministic: (n, code_size), in X's precision.
 
@@ -234,6 +238,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
             [predictor.encode(rows) for predictor, rows, _ in self._pieces(X, condition)]
         )
 
+    @default_settings()
     def inverse_transform(self, Z: ArrayLike, *, condition: Data | None = None) -> Any:
         """Return the expected data of codes (n, code_size), in the form that was fitted.
 
@@ -250,6 +255,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
             )
         return fitted.conditioned(condition, len(codes)).restore(codes)
 
+    @default_settings()
     def reconstruct(self, X: Data, *, condition: Data | None = None) -> Any:
         """Return the reconstruction of X, in the form that was fitted.
 
@@ -266,6 +272,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         ]
         return parts[0] if len(parts) == 1 else self._fitted.kind.joined(parts)
 
+    @default_settings()
     def score_samples(self, X: Data, *, draws: int = 32, condition: Data | None = None) -> Rows:
         """Return the log-likelihood of each row, in nats of its prepared values: (n,).
 
@@ -297,6 +304,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         """Return the mean of :meth:`score_samples`."""
         return float(self.score_samples(X).mean())
 
+    @default_settings()
     def evaluate(
         self, X: Data, *, draws: int = 32, condition: Data | None = None
     ) -> dict[str, float]:
@@ -330,6 +338,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
             density="density" in provides and fitted.likelihood.density,
         )
 
+    @default_settings()
     def sample(
         self,
         n: int = 1,
@@ -373,6 +382,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         codes = fitted.sampler(chosen)(n, Generator().manual_seed(seed))
         return predictor.restore(codes.numpy())
 
+    @default_settings()
     def interpolate(
         self, a: Data, b: Data, steps: int = 8, *, condition: Data | None = None
     ) -> Any:
@@ -409,6 +419,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         predictor = self._fitted.conditioned(condition, len(starts))
         return predictor.at(np.repeat(np.arange(len(starts)), steps)).restore(joined(paths))
 
+    @default_settings()
     def neighbours(
         self, X: Data, n: int = 5, *, condition: Data | None = None
     ) -> tuple[Rows, NDArray[np.intp]]:
@@ -440,6 +451,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         distances, places = (joined(part) for part in zip(*parts, strict=True))
         return distances, summary.numbers[places]
 
+    @default_settings()
     def clusters(self, X: Data, *, condition: Data | None = None) -> NDArray[np.int64]:
         """Return the most likely component of the prior for each row: (m,).
 
@@ -459,6 +471,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         likeliest: NDArray[np.int64] = responsibilities.argmax(-1).numpy()
         return likeliest
 
+    @default_settings()
     def truncate(self, code_size: int) -> Self:
         """Return the estimator with its code cut to the first ``code_size`` dimensions.
 
@@ -579,6 +592,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         return torch.from_numpy(self.transform(X, condition=condition)).float()
 
 
+@default_settings()
 def load(path: str | Path, network: tuple[object, object] | None = None) -> Autoencoder:
     """Return the estimator that :meth:`Autoencoder.save` wrote, with bit for bit equal outputs.
 

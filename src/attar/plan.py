@@ -29,6 +29,7 @@ from attar.data.summary import Summary, with_means
 from attar.data.table import Table
 from attar.data.training_data import most_rows
 from attar.errors import AttarWarning, DataError, SettingError, first_line, unknown
+from attar.isolation import seeded
 from attar.likelihoods import (
     Bernoulli,
     Categorical,
@@ -428,7 +429,9 @@ class Planner:
     def _code_size(self, recipe: Recipe, network: Network, prepared: Rows) -> int:
         def auto() -> tuple[int, str]:
             if isinstance(network, CustomNetwork):
-                features, least = network.features(self.kind.shape), recipe.code.nearest_size(1)
+                with seeded(0):  # lazy layers draw their weights here
+                    features = network.features(self.kind.shape)
+                least = recipe.code.nearest_size(1)
                 return features * least // recipe.code.width(least), "the output of the encoder"
             size, reason = choose_code_size(self.kind, prepared)
             return recipe.code.nearest_size(size), reason
