@@ -6,7 +6,7 @@ import pytest
 
 import attar
 from attar import names, plan
-from attar.errors import SettingError
+from attar.errors import ELSEWHERE, SettingError
 from attar.parts import FAMILIES
 from attar.recipes import TABLE
 
@@ -48,6 +48,16 @@ def test_known_names_pass(settings):
         ({"epoch": 3}, "There is no setting named 'epoch': did you mean 'epochs'?"),
         ({"recipy__code__beta": 3}, "There is no setting named 'recipy': did you mean 'recipe'?"),
         ({"network": "cnov"}, "There is no network named 'cnov': did you mean 'conv'?"),
+        ({"network": "cnn"}, "There is no network named 'cnn': did you mean 'conv'?"),
+        ({"network": "ResNet"}, "There is no network named 'ResNet': did you mean 'conv'?"),
+        ({"network": "lstm"}, "There is no network named 'lstm': did you mean 'gru'?"),
+        ({"likelihood": "mse"}, "There is no likelihood named 'mse': did you mean 'gaussian'?"),
+        ({"likelihood": "bce"}, "There is no likelihood named 'bce': did you mean 'bernoulli'?"),
+        ({"likelihood": "mae"}, "There is no likelihood named 'mae': did you mean 'laplace'?"),
+        ({"recipe": "mae"}, "There is no recipe named 'mae': did you mean 'masked'?"),
+        ({"lr": 0.1}, "There is no setting named 'lr': did you mean 'learning_rate'?"),
+        ({"latent_dim": 2}, "There is no setting named 'latent_dim': did you mean 'code_size'?"),
+        ({"seed": 2}, "There is no setting named 'seed': did you mean 'random_state'?"),
         ({"optimizer": "addam"}, "There is no optimizer named 'addam': did you mean 'adam'?"),
     ],
 )
@@ -55,3 +65,14 @@ def test_a_typo_is_refused_with_the_nearest_name(settings, message):
     with pytest.raises(SettingError) as refusal:
         names.check(settings)
     assert str(refusal.value).startswith(message)
+
+
+def test_what_a_name_is_called_elsewhere_is_no_name_here_and_leads_to_one():
+    here = {*names.SETTINGS, *names.SAMPLERS}.union(*names.PARTS.values())
+    assert not here & set(ELSEWHERE)
+    assert {name for found in ELSEWHERE.values() for name in found} <= here
+
+
+def test_the_estimator_suggests_the_name_of_a_setting():
+    with pytest.raises(SettingError, match="no setting named 'lr': did you mean 'learning_rate'"):
+        attar.Autoencoder("vae", lr=0.1)

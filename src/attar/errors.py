@@ -14,8 +14,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
+import warnings
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
+
+# Frames of these files are not the user's program.
+OURS = (str(Path(__file__).parent), contextlib.__file__)
 
 
 class AttarError(Exception):
@@ -46,10 +53,70 @@ class AttarWarning(UserWarning):
     """Something works, but not as the user may believe."""
 
 
+def warn(message: str) -> None:
+    """Raise an :class:`AttarWarning` at the line of the user's program that called attar."""
+    frame, level = sys._getframe(), 1
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(OURS):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, AttarWarning, stacklevel=level)
+
+
+# What things are called elsewhere; the first that is known where it is asked for is suggested.
+ELSEWHERE = {
+    **dict.fromkeys(("bottleneck", "bottleneck_dim", "bottleneck_size"), ("code_size",)),
+    **dict.fromkeys(("encoding_dim", "embedding_dim", "n_components", "z_dim"), ("code_size",)),
+    **dict.fromkeys(("hidden_dim", "latent_dim", "latent_dims", "latent_size"), ("code_size",)),
+    **dict.fromkeys(("architecture", "encoder", "layers", "model", "net"), ("network",)),
+    **dict.fromkeys(("criterion", "distribution", "loss", "loss_fn"), ("likelihood",)),
+    **dict.fromkeys(("normalization", "normalize", "preprocessing"), ("scaling",)),
+    **dict.fromkeys(("iterations", "max_epochs", "max_iter"), ("epochs",)),
+    **dict.fromkeys(("lr", "step_size"), ("learning_rate",)),
+    **dict.fromkeys(("lr_scheduler", "scheduler"), ("schedule",)),
+    **dict.fromkeys(("seed", "rng", "random_seed"), ("random_state",)),
+    **dict.fromkeys(("amp", "dtype", "mixed_precision"), ("precision",)),
+    **dict.fromkeys(("test_size", "val_fraction", "val_split"), ("validation_fraction",)),
+    **dict.fromkeys(("cuda", "gpu", "use_gpu"), ("device",)),
+    **dict.fromkeys(("noise", "augmentation"), ("corruption", "gaussian-noise")),
+    "patience": ("early_stopping",),
+    "max_time": ("max_minutes",),
+    "variant": ("recipe",),
+    **dict.fromkeys(("cnn", "conv2d", "convolutional", "resnet", "unet"), ("conv",)),
+    **dict.fromkeys(("dense", "fc", "feedforward"), ("mlp",)),
+    **dict.fromkeys(("lstm", "recurrent", "rnn"), ("gru",)),
+    **dict.fromkeys(("attention", "vit"), ("transformer",)),
+    **dict.fromkeys(("conv1d", "temporal", "wavenet"), ("tcn", "conv")),
+    "embedding": ("bag",),
+    **dict.fromkeys(("l2", "mean_squared_error", "mse", "normal"), ("gaussian", "rae-l2")),
+    **dict.fromkeys(("l1", "mae", "mean_absolute_error"), ("laplace", "masked")),
+    **dict.fromkeys(("bce", "binary", "binary_crossentropy"), ("bernoulli",)),
+    **dict.fromkeys(("ce", "cross_entropy", "crossentropy", "softmax"), ("categorical",)),
+    **dict.fromkeys(("smooth_l1",), ("huber",)),
+    **dict.fromkeys(("heteroscedastic", "nll"), ("learned-gaussian",)),
+    **dict.fromkeys(("msssim", "ssim"), ("ms-ssim", "msssim-vae")),
+    **dict.fromkeys(("t", "studentt"), ("student-t",)),
+    **dict.fromkeys(("z-score", "zscore"), ("standard",)),
+    **dict.fromkeys(("0-1", "unit"), ("min-max",)),
+    **dict.fromkeys(("dropout", "mask"), ("masking",)),
+    **dict.fromkeys(("linear_decay", "warmup"), ("one-cycle",)),
+    **dict.fromkeys(("autoencoder", "basic", "vanilla"), ("ae",)),
+    "cae": ("contractive",),
+    "cvae": ("conditional",),
+    "dae": ("denoising",),
+    "gmm": ("mixture", "mixture-prior"),
+    "kde": ("kernel-density",),
+    **dict.fromkeys(("sae", "sparse"), ("sparse-topk",)),
+    "tcvae": ("beta-tcvae",),
+    "variational": ("vae",),
+    "wae": ("wae-mmd",),
+}
+
+
 def unknown(what: str, name: object, known: Iterable[str]) -> SettingError:
     """Return the error for an unknown name, with the nearest known one suggested."""
     choices = sorted(known)
-    near = get_close_matches(str(name), choices, n=1, cutoff=0.5)
+    aliases = ELSEWHERE.get(str(name).lower(), ())
+    near = [alias for alias in aliases if alias in choices]
+    near = near or get_close_matches(str(name), choices, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(choices)}."
     return SettingError(f"There is no {what} named {name!r}: {hint}")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from collections.abc import Iterator, Sequence
 from math import prod
 from pathlib import Path
@@ -22,7 +21,7 @@ from attar.checks import positive_integer
 from attar.corruptions import Corruption
 from attar.data.arrays import native
 from attar.data.condition_encoder import ConditionEncoder
-from attar.data.kind import Kind, Rows
+from attar.data.kind import Kind, Rows, warn_of_unused
 from attar.data.kinds import kind_of
 from attar.data.scaling import Scaling
 from attar.data.source import Data, read, without_infinities
@@ -30,11 +29,12 @@ from attar.data.stream import pieces
 from attar.data.summary import Summary
 from attar.data.table import Table
 from attar.data.training_data import training_data_of
-from attar.errors import AttarWarning, DataError, ModelFileError, SettingError
+from attar.errors import DataError, ModelFileError, SettingError
 from attar.evaluation.diagnostics import Finding, diagnose
 from attar.evaluation.evaluate import evaluate, log_likelihoods
 from attar.fitted import Fitted, fit
 from attar.inspection import Inspection
+from attar.isolation import default_settings
 from attar.likelihoods import Likelihood
 from attar.model import Model
 from attar.networks import CustomNetwork, Network
@@ -100,7 +100,7 @@ class Autoencoder(
     infinite_as_missing : bool, default False
         Whether infinite values count as missing, with a warning; else they are refused.
     random_state : int, RandomState or None, default None
-        Equal seeds give equal weights.
+        Equal seeds give equal weights, in threads too, which take turns.
     verbose : bool, default "auto"
         Whether to show progress and choices; auto does in a terminal.
     callbacks : sequence of Callback, default ()
@@ -168,6 +168,7 @@ class Autoencoder(
         self.verbose = verbose
         self.callbacks = callbacks
 
+    @default_settings()
     def fit(
         self,
         X: Data,
@@ -204,11 +205,11 @@ class Autoencoder(
         self._check_names()
         data = self._read(X, part="train")
         kind, summary, plan = self._plan(data, condition)
-        _warn_of_unused(kind)
+        warn_of_unused(kind)
         run = Run.of(self.get_params(deep=False), checkpoint)
         encoded = None
         if plan.condition_encoder is not None:
-            _warn_of_unused(plan.condition_encoder.preparation.kind)
+            warn_of_unused(plan.condition_encoder.preparation.kind)
             encoded = plan.condition_encoder.prepare(condition, summary.rows)
         rows = training_data_of(data, kind, summary, run.validation_fraction, run.seed, encoded)
         callbacks = list(self.callbacks)
@@ -219,6 +220,7 @@ class Autoencoder(
         self.fitted_ = fit(plan, rows, run, callbacks)
         return self
 
+    @default_settings()
     def inspect(self, X: Data, *, condition: Data | None = None) -> Inspection:
         """Return what attar sees in X, and what :meth:`fit` would choose; it raises what fit does.
 
@@ -230,6 +232,7 @@ class Autoencoder(
         self._check_names()
         return Inspection.of(*self._plan(self._read(X, part="train"), condition))
 
+    @default_settings()
     def transform(self, X: Data, *, condition: Data | None = None) -> Rows:
         """Return the codes of X, deterministic: (n, code_size), in X's precision.
 
@@ -242,6 +245,7 @@ class Autoencoder(
             [predictor.encode(rows) for predictor, rows, _ in self._pieces(X, condition)]
         )
 
+    @default_settings()
     def inverse_transform(self, Z: ArrayLike, *, condition: Data | None = None) -> Any:
         """Return the expected data of codes (n, code_size), in the form that was fitted.
 
@@ -260,6 +264,7 @@ class Autoencoder(
             raise DataError("Codes must be finite numbers, of at least one row.")
         return fitted.conditioned(condition, len(codes)).restore(codes)
 
+    @default_settings()
     def reconstruct(self, X: Data, *, condition: Data | None = None) -> Any:
         """Return the reconstruction of X, in the form that was fitted.
 
@@ -278,6 +283,7 @@ class Autoencoder(
         ]
         return parts[0] if len(parts) == 1 else self._fitted.kind.joined(parts)
 
+    @default_settings()
     def score_samples(self, X: Data, *, draws: int = 32, condition: Data | None = None) -> Rows:
         """Return the log-likelihood of each row, in nats of its prepared values: (n,).
 
@@ -309,6 +315,7 @@ class Autoencoder(
         """Return the mean of :meth:`score_samples`."""
         return float(self.score_samples(X).mean())
 
+    @default_settings()
     def evaluate(
         self, X: Data, *, draws: int = 32, condition: Data | None = None
     ) -> dict[str, float]:
@@ -342,6 +349,7 @@ class Autoencoder(
             density="density" in provides and fitted.likelihood.density,
         )
 
+    @default_settings()
     def sample(
         self,
         n: int = 1,
@@ -385,6 +393,7 @@ class Autoencoder(
         codes = fitted.sampler(chosen)(n, Generator().manual_seed(seed))
         return predictor.restore(codes.numpy())
 
+    @default_settings()
     def interpolate(
         self, a: Data, b: Data, steps: int = 8, *, condition: Data | None = None
     ) -> Any:
@@ -421,6 +430,7 @@ class Autoencoder(
         predictor = self._fitted.conditioned(condition, len(starts))
         return predictor.at(np.repeat(np.arange(len(starts)), steps)).restore(joined(paths))
 
+    @default_settings()
     def neighbours(
         self, X: Data, n: int = 5, *, condition: Data | None = None
     ) -> tuple[Rows, NDArray[np.intp]]:
@@ -452,6 +462,7 @@ class Autoencoder(
         distances, places = (joined(part) for part in zip(*parts, strict=True))
         return distances, summary.numbers[places]
 
+    @default_settings()
     def clusters(self, X: Data, *, condition: Data | None = None) -> NDArray[np.int64]:
         """Return the most likely component of the prior for each row: (m,).
 
@@ -471,6 +482,7 @@ class Autoencoder(
         likeliest: NDArray[np.int64] = responsibilities.argmax(-1).numpy()
         return likeliest
 
+    @default_settings()
     def truncate(self, code_size: int) -> Self:
         """Return the estimator with its code cut to the first ``code_size`` dimensions.
 
@@ -591,17 +603,7 @@ class Autoencoder(
         return torch.from_numpy(self.transform(X, condition=condition)).float()
 
 
-def _warn_of_unused(kind: Kind) -> None:
-    """Warn of each column that the model does not use."""
-    for portion in kind.portions:
-        if portion.advice:
-            warnings.warn(
-                f"Column {portion.name!r} is not used, as {portion.remark}: {portion.advice}.",
-                AttarWarning,
-                stacklevel=3,
-            )
-
-
+@default_settings()
 def load(path: str | Path, network: tuple[object, object] | None = None) -> Autoencoder:
     """Return the estimator that :meth:`Autoencoder.save` wrote, with bit for bit equal outputs.
 

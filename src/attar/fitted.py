@@ -21,6 +21,7 @@ from attar.data.scaling import Scaler
 from attar.data.training_data import TrainingData
 from attar.errors import SettingError
 from attar.evaluation.diagnostics import Baseline, Diagnostics, TrainingSummary
+from attar.isolation import seeded
 from attar.likelihoods import Likelihood
 from attar.model import Model
 from attar.networks import CustomNetwork, Network
@@ -213,7 +214,7 @@ class Fitted:
                 description["condition"], unnested("condition", tensors)
             )
         # Some modules draw initial weights, though those of the file replace them.
-        with torch.device("cpu" if own else "meta"), torch.random.fork_rng([]):
+        with torch.device("cpu" if own else "meta"), seeded(0):
             condition_size = 0 if condition is None else condition.size
             built = recipe.build(
                 kind.shape, size, network, likelihood, description["missing"], condition_size
@@ -293,8 +294,7 @@ def _trained(
     """Return the trained model, the metrics of each epoch, and the best epoch."""
     device, checkpoint = run.device, None
     train, validation = training_data.train, training_data.validation
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(run.seed)
+    with seeded(run.seed, device):
         objective = plan.build()
         model = objective.model.to(device)
         for critic in objective.critics.values():

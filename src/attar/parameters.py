@@ -8,13 +8,22 @@ from typing import Any, Self
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from attar.errors import SettingError
+from attar.errors import SettingError, unknown
 from attar.parts import Part, by_part
 from attar.plan import PARTS
 
 
 class Parameters(BaseEstimator, ABC):
     """An estimator whose settings may be parts, or names of parts; abstract."""
+
+    def __new__(cls, *args: object, **settings: object) -> Self:
+        """Refuse settings that do not exist; the nearest name is suggested."""
+        known = cls._get_param_names()
+        for name in settings:
+            if name not in known:
+                raise unknown("setting", name, known)
+        made: Self = super().__new__(cls)
+        return made
 
     @abstractmethod
     def fit(self, X: Any) -> Self:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,7 +27,8 @@ from attar.data.sparse import SparseMatrix
 from attar.data.summary import Summary, with_means
 from attar.data.table import Table
 from attar.data.training_data import most_rows
-from attar.errors import AttarWarning, DataError, SettingError, first_line, unknown
+from attar.errors import DataError, SettingError, first_line, unknown, warn
+from attar.isolation import seeded
 from attar.likelihoods import (
     Bernoulli,
     Categorical,
@@ -434,7 +434,9 @@ class Planner:
     def _code_size(self, recipe: Recipe, network: Network, prepared: Rows) -> int:
         def auto() -> tuple[int, str]:
             if isinstance(network, CustomNetwork):
-                features, least = network.features(self.kind.shape), recipe.code.nearest_size(1)
+                with seeded(0):  # lazy layers draw their weights here
+                    features = network.features(self.kind.shape)
+                least = recipe.code.nearest_size(1)
                 return features * least // recipe.code.width(least), "the output of the encoder"
             size, reason = choose_code_size(self.kind, prepared)
             return recipe.code.nearest_size(size), reason
@@ -442,11 +444,9 @@ class Planner:
         size = self._count("code_size", auto)
         cells = prepared[0].size
         if size > cells and not recipe.code.provides & {"sparse", "symbols"}:
-            warnings.warn(
+            warn(
                 f"A code of {size} latent dimensions is larger than the data's {cells} cells: it "
-                "can copy the data without compression; use a smaller code_size.",
-                AttarWarning,
-                stacklevel=4,
+                "can copy the data without compression; use a smaller code_size."
             )
         return size
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
@@ -16,7 +15,7 @@ from attar.checks import positive_integer
 from attar.data.kind import Rows
 from attar.data.source import Data
 from attar.data.sparse import SparsePreparation
-from attar.errors import AttarWarning, SettingError
+from attar.errors import SettingError, warn
 from attar.predictor import Predictor
 
 
@@ -70,11 +69,9 @@ class Recommender(ABC):
             empty += rows.shape[0] - len(np.unique(preparation.known(rows)[0]))
             parts.append(_highest(predictor, preparation, rows, n, seen))
         if empty:
-            warnings.warn(
+            warn(
                 f"{empty:,} row(s) have no values: they get the recommendations of an empty row, "
-                "which say nothing about them.",
-                AttarWarning,
-                stacklevel=2,
+                "which say nothing about them."
             )
         columns, values = zip(*parts, strict=True)
         return np.concatenate(columns), np.concatenate(values)

@@ -108,6 +108,16 @@ def read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, metadata
 
 
+def begins_with(path: str | Path, key: str) -> bool:
+    """Return whether a file begins as one of attar's whose metadata have this first key."""
+    start = json.dumps({"__metadata__": {"attar": f'{{"{key}"'}}, separators=(",", ":"))[:-3]
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(8 + len(start))[8:] == start.encode()
+    except OSError:
+        return False
+
+
 def nested(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return tensors with ``prefix.`` before each name."""
     return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}

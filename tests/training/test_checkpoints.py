@@ -1,7 +1,10 @@
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
-from attar import FileError, ModelFileError
+import attar
+from attar import FileError, ModelFileError, storage
 from attar.bounds import Capacity
 from attar.codes import Gaussian, TopK, VectorQuantized
 from attar.corruptions import Masking
@@ -126,10 +129,25 @@ def test_a_damaged_checkpoint_is_refused(tmp_path):
     checkpoint = Checkpoint(tmp_path / "c", "x")
     checkpoint.write({"a": torch.zeros(9)}, {})
     content = (tmp_path / "c").read_bytes()
-    for damaged in (content[:-1], content[:20], b"", b"something else"):
+    for damaged in (content[:-1], content[:100]):
         (tmp_path / "c").write_bytes(damaged)
         with pytest.raises(ModelFileError, match="is damaged: delete it"):
             checkpoint.read()
+
+
+def test_a_file_that_is_no_checkpoint_is_refused_and_kept(tmp_path):
+    path = tmp_path / "c"
+    storage.write_model(tmp_path / "model", {"a": torch.zeros(1)}, {})
+    save_file({"a": torch.zeros(1)}, tmp_path / "other")
+    others = [(tmp_path / name).read_bytes() for name in ("model", "other")]
+    ae = attar.Autoencoder(epochs=1, random_state=0, verbose=False)
+    for content in (b"", b"my notes", *others):
+        path.write_bytes(content)
+        with pytest.raises(ModelFileError, match="is not a checkpoint of attar's: give another"):
+            ae.fit(np.eye(9), checkpoint=path)
+        assert path.read_bytes() == content
+    with pytest.raises(ModelFileError, match="is not a checkpoint"):
+        ae.fit(np.eye(9), checkpoint=tmp_path)
 
 
 def test_a_path_that_cannot_be_written_to_is_a_file_error(tmp_path):

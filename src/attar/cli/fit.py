@@ -57,6 +57,7 @@ def fit(
     from attar.data.source import read
     from attar.estimator import Autoencoder
     from attar.storage import check_writable
+    from attar.training.checkpoints import check_checkpoint
 
     for path in (output, report):
         if path is not None:
@@ -65,8 +66,10 @@ def fit(
         settings.setdefault("verbose", False)
     estimator = Autoencoder().set_params(**settings)
     checkpoint = output.with_name(output.name + ".checkpoint")
-    if not resume:
-        checkpoint.unlink(missing_ok=True)
+    if checkpoint.exists():
+        check_checkpoint(checkpoint)
+        if not resume:
+            checkpoint.unlink()
     started = time.perf_counter()
     data = arguments.form(source, size, time_column, series, window, stride, absent)
     opened, conditional = read(data, label=condition or label), arguments.is_conditional(estimator)

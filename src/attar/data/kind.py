@@ -16,7 +16,7 @@ from attar.data.scaling import Scaling
 from attar.data.stream import pieces
 from attar.data.summary import Rows as Rows
 from attar.data.summary import Summary
-from attar.errors import DataError
+from attar.errors import DataError, warn
 
 # Plain data of JSON.
 Json = dict[str, Any]
@@ -214,3 +214,10 @@ def require_finite(rows: Rows, name_of: Callable[[tuple[int, ...]], str]) -> Row
         f"{name_of(place)} has {infinite} infinite values (inf): replace them by finite ones, or "
         "set infinite_as_missing=True."
     )
+
+
+def warn_of_unused(kind: Kind) -> None:
+    """Warn of each column that the model does not use."""
+    for portion in kind.portions:
+        if portion.advice:
+            warn(f"Column {portion.name!r} is not used, as {portion.remark}: {portion.advice}.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +24,7 @@ from attar.data.pictures import Pictures
 from attar.data.series import Series
 from attar.data.sparse import Sparse
 from attar.data.stream import Stream, SupportsArrow, Tabular
-from attar.errors import AttarWarning, DataError, FileError, unknown
+from attar.errors import DataError, FileError, unknown, warn
 
 # Whatever holds rows: an object in memory, a path, or the name of a data set.
 Data = Tabular | Series | Sparse
@@ -246,7 +245,7 @@ class FiniteStream(Stream):
 
 def _warn(count: int) -> None:
     if count:
-        warnings.warn(f"{count:,} infinite values count as missing.", AttarWarning, stacklevel=4)
+        warn(f"{count:,} infinite values count as missing.")
 
 
 def _finite(data: Data) -> tuple[Data, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import abstractmethod
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -35,7 +34,7 @@ from attar.data.kind import Json, Kind, Portion, Rows, back_to, require_finite
 from attar.data.scaling import MinMax, Scaling, Standard, Symmetric, skewness
 from attar.data.stream import Sample
 from attar.data.summary import Moments, Summary
-from attar.errors import AttarWarning, DataError
+from attar.errors import DataError, warn
 
 # How many rows are encoded at once: about what the processor's cache holds.
 CHUNK = 1 << 15
@@ -391,10 +390,8 @@ class MixedTable(Table):
         counts = {self.cells[i].name: int((rows[:, i] < 0).sum()) for i in places}
         unseen = [repr(name) for name, count in counts.items() if count]
         if unseen:
-            warnings.warn(
+            warn(
                 "Categories that the fit did not see are encoded as none of the known ones: "
                 f"{sum(counts.values())} in the column{'s' * (len(unseen) > 1)} "
-                f"{', '.join(unseen)}.",
-                AttarWarning,
-                stacklevel=3,
+                f"{', '.join(unseen)}."
             )

@@ -22,6 +22,7 @@ from attar.data.stream import evenly_spaced
 from attar.data.table import Table
 from attar.evaluation.diagnostics import Finding
 from attar.fitted import Fitted
+from attar.isolation import default_settings
 from attar.predictor import Predictor
 from attar.recipes import TABLE
 from attar.report import svg
@@ -65,6 +66,7 @@ METRICS: dict[str, tuple[Callable[[float], str], str]] = {
 }
 
 
+@default_settings()
 def write_report(
     estimator: Autoencoder,
     data: Data,

@@ -12,6 +12,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from attar.codes import CodeModule
+from attar.isolation import seeded
 from attar.parts import Part
 
 # From a number n and a random generator to n codes (n, d), on the CPU.
@@ -90,8 +91,7 @@ def trained(
     rows : Tensor (m, d)
     steps : int
     """
-    with torch.random.fork_rng([]), torch.enable_grad():
-        torch.manual_seed(0)
+    with seeded(0), torch.enable_grad():
         module = make()
         adam = torch.optim.Adam(module.parameters())
         for step in range(steps):

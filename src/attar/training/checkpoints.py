@@ -63,10 +63,11 @@ class Checkpoint:
         Raises
         ------
         ModelFileError
-            If the file is damaged, or the checkpoint of another training.
+            If the file is damaged, the checkpoint of another training, or none at all.
         """
         if not self.path.exists():
             return None
+        check_checkpoint(self.path)
         try:
             state, metadata = storage.read(self.path)
         except ModelFileError:
@@ -77,6 +78,18 @@ class Checkpoint:
                 "the same ones again, or delete it."
             )
         return state, metadata["progress"]
+
+
+def check_checkpoint(path: Path) -> None:
+    """Refuse a file that is not a checkpoint, which must be neither overwritten nor deleted.
+
+    Raises
+    ------
+    ModelFileError
+        If it is something else; a damaged checkpoint is one.
+    """
+    if not storage.begins_with(path, "identity"):
+        raise ModelFileError(f"{path} is not a checkpoint of attar's: give another path.")
 
 
 def module_state(module: nn.Module) -> State:

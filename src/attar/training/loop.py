@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from attar.data.batches import Batches, Selection
-from attar.errors import AttarWarning, TrainingError
+from attar.errors import TrainingError, warn
 from attar.objective import Objective
 from attar.penalties import sum_of
 from attar.records import Batch, Epoch, Trace
@@ -255,11 +254,9 @@ class Training:
             )
         self._restore(self.last_finite)
         self.step_factor = 0.1
-        warnings.warn(
+        warn(
             f"The loss was not finite in epoch {number}: training continues from the last finite "
-            "state, with a tenth of the learning rate.",
-            AttarWarning,
-            stacklevel=2,
+            "state, with a tenth of the learning rate."
         )
 
     def _likely_cause(self) -> str:
