@@ -34,8 +34,8 @@ PARTS = {
     "scaling": ("min-max", "none", "robust", "standard", "symmetric"),
     "corruption": ("gaussian-noise", "masking", "patches", "salt-and-pepper"),
     "optimizer": (
-        *("adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "asgd", "nadam", "radam"),
-        *("rmsprop", "rprop", "sgd"),
+        *("adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "asgd", "muon"),
+        *("nadam", "radam", "rmsprop", "rprop", "sgd"),
     ),
     "schedule": ("constant", "cosine", "one-cycle"),
 }

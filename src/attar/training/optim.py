@@ -15,16 +15,17 @@ from torch import Tensor, nn
 
 from attar.errors import SettingError, unknown
 from attar.parts import Part
+from attar.training.muon import Muon
 
 Setting = bool | float | tuple[float, ...] | str | None
 
-# The others need a closure, sparse gradients, or weights that are all matrices.
+# torch's others need a closure, sparse gradients, or weights that are all matrices.
 ALGORITHMS: dict[str, type[torch.optim.Optimizer]] = {
     name.lower(): found
     for name, found in vars(torch.optim).items()
     if isinstance(found, type) and issubclass(found, torch.optim.Optimizer)
     if name not in {"Optimizer", "LBFGS", "SparseAdam", "Muon"}
-}
+} | {"muon": Muon}
 
 # Where attar's defaults are not torch's.
 DEFAULTS: dict[str, dict[str, Setting]] = {
@@ -35,7 +36,7 @@ DEFAULTS: dict[str, dict[str, Setting]] = {
 }
 
 # The algorithms whose eps has the unit of a gradient; Adadelta's and Adafactor's have others.
-SCALED_EPS = {"adagrad", "adam", "adamax", "adamw", "nadam", "radam", "rmsprop"}
+SCALED_EPS = {"adagrad", "adam", "adamax", "adamw", "muon", "nadam", "radam", "rmsprop"}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,101 @@
+"""Muon: steps of matrices with equal singular values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+# Eigenvalues of U Uᵀ below this fraction of the largest are treated as if they were this large.
+SMALLEST = 1e-4
+# The root mean square of a step of a matrix, over the learning rate: about that of Adam's.
+SIZE = 0.2
+
+
+class Muon(torch.optim.Adam):
+    """Muon for matrices, with a whitening that is reused for some steps, and Adam for the rest.
+
+    A matrix (m, n) makes the step lr · 0.2 √n · W U, where U is the mean of gradients with
+    Nesterov's momentum, m ≤ n (else its transpose), and W = (U Uᵀ)^(-1/2), so that all singular
+    values of W U are 1. W is computed every few steps only, as U changes slowly; in between, W U
+    is scaled to the norm that it had then. A kernel of a convolution is a matrix with a row for
+    each output channel.
+
+    Parameters
+    ----------
+    params : iterable of Parameter
+    lr : float
+    momentum : float
+    every : int
+        The number of steps that use the same W.
+    betas : pair of float
+        Adam's decay rates.
+    eps : float
+        Adam's.
+
+    References
+    ----------
+    Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024. Liu et al.,
+    "Muon is scalable for LLM training", 2025 (the size of a step).
+    """
+
+    def __init__(
+        self,
+        params: Iterable[nn.Parameter],
+        lr: float = 0.01,
+        momentum: float = 0.95,
+        every: int = 10,
+        betas: tuple[float, float] = (0.9, 0.99),
+        eps: float = 1e-8,
+    ) -> None:
+        super().__init__(params, lr, betas, eps, fused=True)
+        self.momentum, self.every = momentum, every
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Make a step, and drop the gradients of matrices."""
+        for group in self.param_groups:
+            matrices = [w for w in group["params"] if w.grad is not None and _is_matrix(w)]
+            for weight in matrices:
+                step = self._step_of(weight, weight.grad.flatten(1))
+                weight.add_(step.view_as(weight), alpha=-group["lr"])
+                weight.grad = None  # Adam's step leaves out weights without a gradient
+        super().step()
+
+    def _step_of(self, weight: nn.Parameter, gradient: Tensor) -> Tensor:
+        state = self.state[weight]
+        if not state:
+            state["step"] = torch.zeros(())
+            state["momentum"] = torch.zeros_like(gradient)
+        mean = state["momentum"].lerp_(gradient, 1 - self.momentum)
+        direction = gradient.lerp(mean, self.momentum)
+        wide = direction if direction.shape[0] <= direction.shape[1] else direction.mT
+        if not int(state["step"]) % self.every:
+            state["whitening"] = inverse_root(wide @ wide.mT)
+            state["norm"] = (state["whitening"] @ wide).norm()
+        state["step"] += 1
+        whitened = state["whitening"] @ wide
+        whitened *= state["norm"] / whitened.norm().clamp_min(1e-30)
+        step: Tensor = whitened if wide is direction else whitened.mT
+        return step * (SIZE * math.sqrt(wide.shape[1]))
+
+
+def inverse_root(gram: Tensor) -> Tensor:
+    """Return A^(-1/2) of a symmetric matrix A without negative eigenvalues: (m, m).
+
+    Examples
+    --------
+    >>> inverse_root(torch.tensor([[4.0, 0.0], [0.0, 1.0]]))
+    tensor([[0.5000, 0.0000],
+            [0.0000, 1.0000]])
+    """
+    values, vectors = torch.linalg.eigh(gram.nan_to_num(0.0, 0.0, 0.0))
+    least = (SMALLEST * values[-1]).clamp_min(torch.finfo(gram.dtype).tiny)
+    root: Tensor = (vectors * values.clamp_min(least).rsqrt()) @ vectors.mT
+    return root
+
+
+def _is_matrix(weight: Tensor) -> bool:
+    return weight.ndim > 1 and 1 < len(weight) < weight.numel()
