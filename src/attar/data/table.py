@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
@@ -34,7 +34,7 @@ from attar.data.kind import Json, Kind, Portion, Rows, back_to, require_finite
 from attar.data.scaling import MinMax, Scaling, Standard, Symmetric, skewness
 from attar.data.stream import Sample
 from attar.data.summary import Moments, Summary
-from attar.errors import DataError, warn
+from attar.errors import DataError, SettingError, warn
 
 # How many rows are encoded at once: about what the processor's cache holds.
 CHUNK = 1 << 15
@@ -56,26 +56,37 @@ class Table(Kind):
         """The names of a frame's columns; None for an array."""
 
     @classmethod
-    def of(cls, pieces: Iterable[object]) -> tuple[Table, Summary]:
+    def of(
+        cls, pieces: Iterable[object], columns: Mapping[str, str] | None = None
+    ) -> tuple[Table, Summary]:
         """Return the form of arrays or frames and their summary.
+
+        Parameters
+        ----------
+        pieces : iterable of array or frame
+        columns : mapping or None
+            The kinds of columns that the user chose, by their names.
 
         Raises
         ------
         DataError
             If a cell is infinite, if pieces don't fit each other, if no column can be used, or if
             a category or the name of a column cannot be saved.
+        SettingError
+            If there is no column of a name in ``columns``.
         """
         rest = iter(pieces)
         first = next(rest, None)
         if first is None:
             raise DataError("The data have no rows: there is nothing to learn.")
-        kind = MixedTable if is_table(first) else NumericTable
-        return kind.fit(chain([first], rest))
-
-    @classmethod
-    @abstractmethod
-    def fit(cls, pieces: Iterable[object]) -> tuple[Self, Summary]:
-        """Return the form of pieces for this class, and their summary."""
+        if is_table(first):
+            return MixedTable.fit(chain([first], rest), columns)
+        if columns:
+            raise SettingError(
+                f"The columns of an array have no names, such as {next(iter(columns))!r}: give a "
+                "DataFrame, or leave columns out."
+            )
+        return NumericTable.fit(chain([first], rest))
 
     @cached_property
     def expansion(self) -> Expansion:
@@ -238,21 +249,24 @@ class MixedTable(Table):
     fields: tuple[Column, ...]
 
     @classmethod
-    def fit(cls, pieces: Iterable[object]) -> tuple[Self, Summary]:
+    def fit(
+        cls, pieces: Iterable[object], columns: Mapping[str, str] | None = None
+    ) -> tuple[Self, Summary]:
         """Return the form of frames and their summary."""
-        profile = TableProfile()
+        profile = TableProfile(columns)
         for piece in pieces:
             profile.add(piece)
         assert profile.format is not None  # there is a first piece
         sample, places = profile.sampled()
-        columns = profile.columns(sample)
-        kind = cls(profile.format, columns)
+        fields = profile.columns(sample)
+        kind = cls(profile.format, fields)
         kind.to_json()  # before training: what cannot be saved is refused
         if len(sample) > 1 and not kind.cells:
             why = ", ".join(f"{name!r} ({remark})" for name, remark in kind.remarks[:3])
             raise DataError(f"The table has no column to learn from: {why}.")
         rows = profile.sample.seen
-        return kind, Summary(rows, profile.moments(columns), kind._encoded(sample), places)
+        cells = kind._encoded(kind._fitting(sample))
+        return kind, Summary(rows, profile.moments(fields), cells, places)
 
     @property
     def names(self) -> tuple[Hashable, ...]:
@@ -283,7 +297,7 @@ class MixedTable(Table):
             portions.append(
                 Portion(
                     column.name,
-                    column.tag,
+                    column.kind,
                     slice(start, stop),
                     column.remark or "",
                     column.advice,
@@ -303,9 +317,7 @@ class MixedTable(Table):
         data : frame, or array with the same number of columns
         """
         table = opened(picked(self._ordered(data), self._places(used=True)))
-        columns = {column.name: column.fitting(table[column.name]) for column in self._used}
-        table = pa.table(columns)
-        rows = self._encoded(table)
+        rows = self._encoded(self._fitting(table))
         owners = [column.name for column in self._used for _ in column.cells]
         require_finite(rows, lambda place: f"Column {owners[place[0]]!r}")
         self._warn_of_unseen(rows)
@@ -375,6 +387,11 @@ class MixedTable(Table):
         if array.ndim != 2 or array.shape[1] != len(names):
             raise misfit(array.shape, len(names))
         return pd.DataFrame(array, columns=names)
+
+    def _fitting(self, table: pa.Table) -> pa.Table:
+        """Return the columns that are used, with values of the sorts of the fit."""
+        columns = {column.name: column.fitting(table[column.name]) for column in self._used}
+        return pa.table(columns) if columns else table
 
     def _encoded(self, table: pa.Table) -> Rows:
         single = all(column.single for column in self._used)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pyarrow as pa
@@ -61,6 +61,11 @@ class Column(ABC):
         """The raw cells; none where the column is not used."""
 
     @property
+    def kind(self) -> str:
+        """What the column is called."""
+        return self.tag
+
+    @property
     def remark(self) -> str | None:
         """Why the column is not used as it is; None where it is."""
         return None
@@ -114,7 +119,12 @@ class Column(ABC):
         settings: Json = {
             key: tuple(value) if isinstance(value, list) else value for key, value in data.items()
         }
-        return COLUMNS[settings.pop("column")](type=type_, **settings)
+        return COLUMNS[settings.pop("column")].read(type_, settings)
+
+    @classmethod
+    def read(cls, type_: pa.DataType, settings: Json) -> Self:
+        """Return the column of this class that :meth:`to_json` described."""
+        return cls(type=type_, **settings)
 
 
 class ColumnProfile(ABC):
@@ -130,10 +140,13 @@ class ColumnProfile(ABC):
         How many values are not missing.
     low, high : number
         The smallest and the largest value, times as ticks; None before the first.
+    chosen : bool
+        Whether the user chose the kind of the column: it is then used, whatever its values are.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.chosen = False
         self.observed = 0
         self.low: Any = None
         self.high: Any = None
@@ -209,10 +222,13 @@ class DroppedColumn(UnusedColumn, tag="dropped"):
     ----------
     why, advice : str
         The reason, and what the user may do.
+    identifier : bool
+        Whether the user named it as what tells rows apart: it is written beside their codes.
     """
 
     why: str
     advice: str = "drop it"
+    identifier: bool = False
 
     @property
     def remark(self) -> str:
