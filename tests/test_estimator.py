@@ -466,6 +466,37 @@ def test_files_and_frames_are_read_with_the_types_of_the_fit(train, test, tmp_pa
         assert len(np.unique(codes[0].round(5))) > 30
 
 
+def test_the_kinds_of_columns_are_settings_and_saved_with_the_model(tmp_path):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "part": rng.choice([1234, 90210, 10001], 60),
+            "id": [f"p{i}" for i in range(60)],
+            "day": [f"2024-01-{1 + i % 28:02}" for i in range(60)],
+            "n": rng.normal(size=60),
+        }
+    )
+    kinds = {"part": "categorical", "id": "id", "day": "ignore"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", attar.AttarWarning)
+        ae = quick(columns=kinds).fit(frame)
+    assert ae.fitted_.kind.feature_names() == ["part=10001", "part=1234", "part=90210", "n"]
+    back = ae.reconstruct(frame)
+    assert set(back["part"]) <= {1234, 90210, 10001}
+    pd.testing.assert_frame_equal(back[["id", "day"]], frame[["id", "day"]])
+    pd.testing.assert_frame_equal(ae.fitted_.kind.index(frame), frame[["id"]])
+    ae.save(tmp_path / "a.attar")
+    loaded = attar.load(tmp_path / "a.attar")
+    assert loaded.columns == clone(ae).columns == kinds
+    np.testing.assert_array_equal(loaded.transform(frame), ae.transform(frame))
+
+
+def test_the_kinds_of_columns_are_for_tables_with_names():
+    for data, words in ((np.ones((9, 4, 4)), "columns is for tables, and the data are images"),):
+        with pytest.raises(attar.SettingError, match=words):
+            quick(columns={"a": "number"}).fit(data)
+
+
 def test_a_code_larger_than_the_data_is_warned_of():
     with pytest.warns(attar.AttarWarning, match="larger than the data's 4"):
         quick(code_size=10).fit(load_iris().data)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -22,10 +22,9 @@ from attar.corruptions import Corruption
 from attar.data.arrays import native
 from attar.data.condition_encoder import ConditionEncoder
 from attar.data.kind import Kind, Rows, warn_of_unused
-from attar.data.kinds import kind_of
+from attar.data.kinds import form_of, kind_of
 from attar.data.scaling import Scaling
 from attar.data.source import Data, read, without_infinities
-from attar.data.stream import pieces
 from attar.data.summary import Summary
 from attar.data.table import Table
 from attar.data.training_data import training_data_of
@@ -99,6 +98,10 @@ class Autoencoder(
         where it is faster. All else is in single precision at least, and so is the trained model.
     infinite_as_missing : bool, default False
         Whether infinite values count as missing, with a warning; else they are refused.
+    columns : mapping, default None
+        What columns of a table are, where the recognized type is not right: ``"categorical"``,
+        ``"number"``, ``"boolean"`` or ``"datetime"``, by their names; ``"ignore"`` and ``"id"``
+        keep a column out of the model.
     random_state : int, RandomState or None, default None
         Equal seeds give equal weights, in threads too, which take turns.
     verbose : bool, default "auto"
@@ -149,6 +152,7 @@ class Autoencoder(
         device: str = "auto",
         precision: Literal["auto", "float32", "bfloat16"] = "auto",
         infinite_as_missing: bool = False,
+        columns: Mapping[str, str] | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: bool | Auto = "auto",
         callbacks: Sequence[Callback] = (),
@@ -160,10 +164,9 @@ class Autoencoder(
         self.learning_rate = learning_rate
         self.optimizer, self.schedule = optimizer, schedule
         self.validation_fraction = validation_fraction
-        self.early_stopping = early_stopping
-        self.max_minutes = max_minutes
+        self.early_stopping, self.max_minutes = early_stopping, max_minutes
         self.device, self.precision = device, precision
-        self.infinite_as_missing = infinite_as_missing
+        self.infinite_as_missing, self.columns = infinite_as_missing, columns
         self.random_state = random_state
         self.verbose = verbose
         self.callbacks = callbacks
@@ -577,7 +580,7 @@ class Autoencoder(
         return without_infinities(data) if self.infinite_as_missing else data
 
     def _plan(self, data: Any, condition: Data | None) -> tuple[Kind, Summary, Plan]:
-        kind, summary = kind_of(data).of(pieces(data))
+        kind, summary = form_of(data, self.columns)
         encoder = None if condition is None else ConditionEncoder.fit(condition, summary.rows)
         settings = self.get_params(deep=False)
         return kind, summary, Planner(settings, kind, summary, encoder).plan()

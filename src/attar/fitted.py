@@ -53,6 +53,8 @@ class Fitted:
     choices : list of Choice
     history : list of Epoch
     training_summary : TrainingSummary
+    label : str or None
+        The column of a table that held the labels or the condition, and is not part of the data.
     samplers : dict of Sampler or None to Draw
         The samplers that were fitted so far.
     """
@@ -65,6 +67,7 @@ class Fitted:
     choices: list[Choice]
     history: list[Epoch]
     training_summary: TrainingSummary
+    label: str | None = None
     samplers: dict[Sampler | None, Draw] = field(default_factory=dict, repr=False, compare=False)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -124,6 +127,7 @@ class Fitted:
             "condition": None
             if self.condition_encoder is None
             else self.condition_encoder.to_json(),
+            "label": self.label,
             "missing": self.predictor.model.missing,
             "code_size": self.predictor.code_size,
             "choices": [choice.to_json() for choice in self.choices],
@@ -241,6 +245,7 @@ class Fitted:
                 Baseline(tensors["baseline.mean"].numpy(), tensors["baseline.components"].numpy()),
                 Diagnostics(**description["diagnostics"]),
             ),
+            description["label"],
         )
 
 

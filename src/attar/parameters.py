@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from attar import names
 from attar.errors import SettingError, unknown
 from attar.parts import Part, by_part
 from attar.plan import PARTS
@@ -62,7 +64,8 @@ class Parameters(BaseEstimator, ABC):
         return self
 
     def _check_names(self) -> None:
-        """Refuse settings that name no part, before any data is read."""
+        """Refuse settings that name no part, or no kind of column, before any data is read."""
+        names.check_columns(self.get_params(deep=False)["columns"])
         for name, resolve in PARTS.items():
             value = getattr(self, name)
             if value is not None and not (isinstance(value, str) and value == "auto"):
@@ -84,6 +87,8 @@ class Parameters(BaseEstimator, ABC):
                 plain[name] = value.to_json()
             elif isinstance(value, str | int | float | bool | None):
                 plain[name] = value
+            elif isinstance(value, Mapping):
+                plain[name] = {str(key): word for key, word in value.items()}
             elif isinstance(value, np.integer | np.floating):
                 plain[name] = value.item()
         return plain

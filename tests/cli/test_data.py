@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,78 @@ def test_a_table_of_mixed_types_is_reconstructed_in_its_form(run, people):
     assert (frame["age"] == frame["age"].round()).all()
     assert frame.notna().all(axis=None)  # what was missing is predicted
     assert all(len(text) == 10 for text in frame["since"])  # dates without a time stay so
+
+
+def test_the_column_of_labels_is_known_to_every_verb(run, people):
+    people.to_csv("a.csv", index=False)
+    people.drop(columns="town").to_csv("b.csv", index=False)
+    words = ("--epochs", 1, "--drop", "id")
+    assert run("fit", "a.csv", "-o", "a.attar", "--label", "town", *words)[0] == 0
+    codes = []
+    for source in ("a.csv", "b.csv"):
+        for verb, options in (
+            ("encode", ("-o", "c.npy")),
+            ("reconstruct", ("-o", "r.csv")),
+            ("evaluate", ()),
+            ("report", ("-o", "r.html")),
+        ):
+            assert run(verb, "a.attar", source, *options)[0] == 0, verb
+        codes.append(np.load("c.npy"))
+        assert pd.read_csv("r.csv").columns.tolist() == [name for name in people if name != "town"]
+        assert ("Bonn" in Path("r.html").read_text()) == (source == "a.csv")
+    assert_array_equal(*codes)
+
+
+def test_the_column_of_the_condition_is_known_to_every_verb(run, people):
+    people.to_csv("a.csv", index=False)
+    people.drop(columns="member").to_csv("b.csv", index=False)
+    words = ("--epochs", 1, "--drop", "id")
+    assert run("fit", "a.csv", "-o", "a.attar", "--condition", "member", *words)[0] == 0
+    codes = []
+    for options in ((), ("--condition", "member")):
+        assert run("encode", "a.attar", "a.csv", "-o", "c.npy", *options)[0] == 0
+        codes.append(np.load("c.npy"))
+    assert_array_equal(*codes)
+    status, _, error = run("encode", "a.attar", "b.csv", "-o", "c.npy")
+    assert status == 2
+    assert "A condition is needed" in error
+
+
+def test_options_say_what_columns_are(run, people):
+    people.assign(zip=[1234, 90210, 10001] * 100).to_csv("a.csv", index=False)
+    words = ("--column", "zip=categorical", "--drop", "income", "--drop", "since", "--id", "id")
+    status, out, error = run("inspect", "a.csv", *words)
+    assert (status, error) == (0, "")
+    lines = {line.split()[0]: line for line in out.splitlines() if line}
+    assert lines["zip"].split()[1] == "categorical"
+    assert lines["since"].endswith("it is set to 'ignore'")
+    status, _, error = run("fit", "a.csv", "-o", "a.attar", "--epochs", 1, *words)
+    assert (status, error) == (0, "")
+    assert run("encode", "a.attar", "a.csv", "-o", "c.csv")[0] == 0
+    table = pd.read_csv("c.csv")
+    assert table["id"].tolist() == people["id"].tolist()
+    run("encode", "a.attar", "a.csv", "-o", "c.npy")
+    np.testing.assert_allclose(table.drop(columns="id"), np.load("c.npy"), rtol=1e-5)
+    assert run("report", "a.attar", "a.csv", "-o", "r.html")[0] == 0
+    assert re.search("p0[0-9]{3}", Path("r.html").read_text())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--column", "town=category"), "no kind of column named 'category': did you mean"),
+        (("--column", "town"), "--column takes NAME=KIND, such as zip=categorical, not 'town'"),
+        (("--drop", "twon"), "no column named 'twon': did you mean 'town'"),
+        (("--id", "idd"), "no column named 'idd': did you mean 'id'"),
+        (("--column", "town=number"), "'town' holds text such as 'Ulm', which cannot be read as"),
+    ],
+)
+def test_wrong_columns_and_kinds_are_refused_in_a_sentence(run, people, words, message):
+    people.to_csv("a.csv", index=False)
+    status, _, error = run("fit", "a.csv", "-o", "a.attar", "--epochs", 1, *words)
+    assert status == 2
+    assert message in error
+    assert error.count("\n") == 1
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet", "feather"])

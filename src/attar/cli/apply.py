@@ -138,13 +138,19 @@ def report(
 def _open(
     model: Path, source: str, label: str | None, condition: str | None
 ) -> tuple[Autoencoder, Opened, Data | None]:
-    """Return the estimator of a model file, the rows of a source, and their condition."""
-    from attar.data.source import read
+    """Return the estimator of a model file, the rows of a source, and their condition.
+
+    The column of labels is by default that of the fit, where the source has it.
+    """
+    from attar.data.source import has_column, read, with_label
     from attar.estimator import load
 
     estimator = load(model)
     fitted = estimator.fitted_
-    opened = read(source, part="test", label=condition or label, kind=fitted.kind)
+    opened, column = read(source, part="test", kind=fitted.kind), condition or label
+    if column is None and fitted.label is not None and has_column(opened.data, fitted.label):
+        column = fitted.label
+    opened = with_label(opened, column)
     conditional = fitted.condition_encoder is not None
     return estimator, opened, arguments.condition_of(opened, condition, conditional)
 

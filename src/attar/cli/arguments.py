@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 import typer
 
 from attar.errors import FileError, SettingError
+from attar.names import COLUMNS
 
 if TYPE_CHECKING:
     from attar.data.source import Data
@@ -48,6 +49,28 @@ Condition = Annotated[
         metavar="COLUMN",
         help="A column that the model is conditioned on; a conditional recipe takes the data "
         "set's labels by default.",
+    ),
+]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--column",
+        metavar="NAME=KIND",
+        help=f"What a column is, where attar takes it for something else: {', '.join(COLUMNS)}; "
+        "may be repeated.",
+    ),
+]
+Drop = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", help="A column that the model does not use; may be repeated."),
+]
+Ids = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--id",
+        metavar="NAME",
+        help="A column that tells rows apart: the model does not use it, and tables of codes have "
+        "it too; may be repeated.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
@@ -142,6 +165,25 @@ def settings(assignments: list[str]) -> dict[str, object]:
             raise SettingError(f"--set takes key=value, such as network=conv, not {assignment!r}.")
         parsed[key.strip().replace("-", "_").replace(".", "__")] = _value(value.strip())
     return parsed
+
+
+def columns(
+    assignments: list[str] | None, drop: list[str] | None, ids: list[str] | None
+) -> dict[str, object]:
+    """Return the setting ``columns`` of the options, where one of them is given.
+
+    Raises
+    ------
+    SettingError
+        If an assignment is none.
+    """
+    kinds = dict.fromkeys(drop or (), "ignore") | dict.fromkeys(ids or (), "id")
+    for assignment in assignments or ():
+        name, _, kind = assignment.rpartition("=")
+        if not name:
+            raise SettingError(f"--column takes NAME=KIND, such as zip=categorical, not {kind!r}.")
+        kinds[name] = kind
+    return {"columns": kinds} if kinds else {}
 
 
 def _value(text: str) -> object:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -35,6 +36,9 @@ def fit(
     ] = None,
     label: arguments.Label = None,
     condition: arguments.Condition = None,
+    columns: arguments.Columns = None,
+    drop: arguments.Drop = None,
+    ids: arguments.Ids = None,
     size: arguments.Size = None,
     time_column: arguments.Time = None,
     series: arguments.Series = None,
@@ -53,6 +57,7 @@ def fit(
     """Train a model on data, and print its error beside PCA's."""
     named = [f"recipe={recipe}", f"code_size={code_size}", f"epochs={epochs}"]
     settings = {"random_state": seed, **arguments.settings([*named, *(assignments or [])])}
+    settings |= arguments.columns(columns, drop, ids)
     names.check(settings)
     from attar.data.source import read
     from attar.estimator import Autoencoder
@@ -80,6 +85,7 @@ def fit(
         typer.echo(f"attar: stopped; resume with --resume (kept in {checkpoint}).", err=True)
         raise typer.Exit(130) from None
     seconds = time.perf_counter() - started
+    estimator.fitted_ = replace(estimator.fitted_, label=condition or label)
     estimator.save(output)
     checkpoint.unlink(missing_ok=True)
     part, metrics = _metrics(estimator, source)

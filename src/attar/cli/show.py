@@ -65,6 +65,9 @@ def inspect(
     ] = None,
     label: arguments.Label = None,
     condition: arguments.Condition = None,
+    columns: arguments.Columns = None,
+    drop: arguments.Drop = None,
+    ids: arguments.Ids = None,
     size: arguments.Size = None,
     time: arguments.Time = None,
     series: arguments.Series = None,
@@ -74,7 +77,7 @@ def inspect(
     as_json: arguments.Json = False,
 ) -> None:
     """Print the columns of data as attar reads them, and what fit would choose, and why."""
-    settings = arguments.settings(assignments or [])
+    settings = arguments.settings(assignments or []) | arguments.columns(columns, drop, ids)
     names.check(settings)
     from attar.data.source import read
     from attar.estimator import Autoencoder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from attar.data.preparation import DensePreparation, Preparation
 from attar.data.scaling import Scaler, Scaling, Unscaled
 from attar.data.series import Series, Windows
 from attar.data.sparse import Sparse, SparseMatrix, SparsePreparation
-from attar.data.stream import Stream, SupportsArrow
+from attar.data.stream import Stream, SupportsArrow, pieces
 from attar.data.summary import Summary
 from attar.data.table import Table
 from attar.errors import DataError, SettingError
@@ -57,6 +58,33 @@ def kind_of(data: Any) -> type[Kind]:
         f"array with {dimensions} dimensions instead. Reshape your data: array.reshape(-1, 1) for "
         "one column, array.reshape(1, -1) for one row."
     )
+
+
+def form_of(data: Any, columns: Mapping[str, str] | None = None) -> tuple[Kind, Summary]:
+    """Return the form of data, of the kind that they are, and their summary.
+
+    Parameters
+    ----------
+    data : array, table, Series, sparse matrix, or Stream
+    columns : mapping or None
+        The kinds of a table's columns that the user chose, by their names.
+
+    Raises
+    ------
+    DataError
+        If no model can be trained on the data.
+    SettingError
+        If the data have no columns of these names.
+    """
+    kind = kind_of(data)
+    if not columns:
+        return kind.of(pieces(data))
+    if kind is not Table:
+        raise SettingError(
+            f"columns is for tables, and the data are {kind.name}: leave it out, or drop columns "
+            "before."
+        )
+    return Table.of(pieces(data), {str(name): kind for name, kind in columns.items()})
 
 
 def preparation(kind: Kind, scaling: Scaling, summary: Summary) -> Preparation:

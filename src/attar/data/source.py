@@ -94,7 +94,7 @@ def read(
             source.read()
         return Source(source, source.labels)
     if not isinstance(source, str | Path):
-        return _with_label(Source(native(source)), label)
+        return with_label(Source(native(source)), label)
     name, _, own_part = str(source).partition("/")
     if name in datasets.DATASETS and not Path(source).exists():
         return Source(*datasets.load(name, own_part or part))
@@ -106,7 +106,7 @@ def read(
             f"There is no file {path}, and no data set of that name "
             f"({', '.join(datasets.DATASETS)})."
         )
-    return _with_label(_opened(path), label)
+    return with_label(_opened(path), label)
 
 
 def _opened(path: Path) -> Source:
@@ -129,7 +129,20 @@ def _is_large(stream: FileStream) -> bool:
     return stream.bytes > MAX_MEMORY
 
 
-def _with_label(source: Source, label: str | None) -> Source:
+def has_column(data: Data, name: str) -> bool:
+    """Return whether data are a table, of pandas or streamed, with a column of this name."""
+    frame = next(iter(data)) if isinstance(data, Stream) else data
+    return isinstance(frame, pd.DataFrame) and name in frame.columns
+
+
+def with_label(source: Source, label: str | None) -> Source:
+    """Return a source whose labels are a column of its table; None leaves it as it is.
+
+    Raises
+    ------
+    DataError
+        If it is no table, or has no such column.
+    """
     if label is None:
         return source
     data = source.data

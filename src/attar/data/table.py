@@ -17,7 +17,7 @@ from torch import Tensor
 
 from attar.data.cells import Category, Cell, Expansion, Number
 from attar.data.columns.arrow import schema_from_json, schema_to_json
-from attar.data.columns.base import Column
+from attar.data.columns.base import Column, DroppedColumn
 from attar.data.columns.frames import (
     Frame,
     FrameFormat,
@@ -32,7 +32,7 @@ from attar.data.columns.frames import (
 from attar.data.columns.profiles import TableProfile
 from attar.data.kind import Json, Kind, Portion, Rows, back_to, require_finite
 from attar.data.scaling import MinMax, Scaling, Standard, Symmetric, skewness
-from attar.data.stream import Sample
+from attar.data.stream import Sample, pieces
 from attar.data.summary import Moments, Summary
 from attar.errors import DataError, SettingError, warn
 
@@ -322,6 +322,18 @@ class MixedTable(Table):
         require_finite(rows, lambda place: f"Column {owners[place[0]]!r}")
         self._warn_of_unseen(rows)
         return rows
+
+    def index(self, data: object) -> pd.DataFrame | None:
+        """Return the columns that the user named as identifiers, if any."""
+        fields = enumerate(self.fields)
+        places = [i for i, f in fields if isinstance(f, DroppedColumn) and f.identifier]
+        if not places:
+            return None
+        frames = [picked(self._ordered(piece), places) for piece in pieces(data)]
+        index: pd.DataFrame = pd.concat(
+            [frame if isinstance(frame, pd.DataFrame) else frame.to_pandas() for frame in frames]
+        )
+        return index
 
     def passthrough(self, data: object) -> pd.DataFrame:
         """Return the columns that are not used, with the index."""

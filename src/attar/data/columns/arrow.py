@@ -62,14 +62,16 @@ def sort_of(type_: pa.DataType) -> str:
     return f"values of the type {type_}"
 
 
-def foreign(name: str, values: pa.ChunkedArray, expected: str) -> DataError:
-    """Return the error for a column that holds values of another sort than expected."""
+def held(name: str, values: pa.ChunkedArray) -> str:
+    """Return in words what a column holds."""
     observed = values.drop_null()
     example = f" such as {observed[0].as_py()!r}" if len(observed) else ""
-    return DataError(
-        f"Column {name!r} holds {sort_of(values.type)}{example}, but the model was fitted on "
-        f"{expected} there."
-    )
+    return f"Column {name!r} holds {sort_of(values.type)}{example}"
+
+
+def foreign(name: str, values: pa.ChunkedArray, expected: str) -> DataError:
+    """Return the error for a column that holds values of another sort than expected."""
+    return DataError(f"{held(name, values)}, but the model was fitted on {expected} there.")
 
 
 def converted(array: pa.ChunkedArray, type_: pa.DataType) -> pa.ChunkedArray | None:

@@ -14,7 +14,7 @@ from attar.data.columns.arrow import (
     TEXT,
     Plain,
     converted,
-    foreign,
+    held,
     plain_text,
     schema_from_json,
     schema_to_json,
@@ -25,6 +25,7 @@ from attar.data.columns.categorical import OTHER, CategoricalProfile
 from attar.data.columns.temporal import DateText, DatetimeProfile, date_forms
 from attar.data.kind import Json
 from attar.data.summary import Moments
+from attar.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -119,14 +120,17 @@ def interpreted(name: str, array: pa.ChunkedArray, kind: str) -> pa.ChunkedArray
     """
     given = sort_of(array.type)
     if kind == "datetime":
-        fits, wanted, found = given in ("text", *DATES), "dates", None
+        fits, found = given in ("text", *DATES), None
     else:
-        fits, wanted = given == sort_of(TYPES[kind]), sort_of(TYPES[kind])
+        fits = given == sort_of(TYPES[kind])
         found = _as_text(array) if kind == "categorical" else converted(array, TYPES[kind])
     if fits or given == "nothing":
         return array
     if found is None:
-        raise foreign(name, array, f"{wanted} (the kind {kind!r})")
+        raise DataError(
+            f"{held(name, array)}, which cannot be read as {kind!r}: convert it, or choose another "
+            "kind in columns."
+        )
     return found
 
 
