@@ -491,6 +491,21 @@ def test_the_kinds_of_columns_are_settings_and_saved_with_the_model(tmp_path):
     np.testing.assert_array_equal(loaded.transform(frame), ae.transform(frame))
 
 
+def test_a_column_of_an_array_without_a_value_comes_back_missing(tmp_path):
+    X = np.random.default_rng(0).normal(size=(60, 4))
+    X[:, 2] = np.nan
+    with pytest.warns(attar.AttarWarning, match="'x2' is not used, as all of its values are miss"):
+        ae = quick(code_size=2).fit(X)
+    assert ae.n_features_in_ == 4
+    same = quick(code_size=2).fit(np.delete(X, 2, 1))
+    ae.save(tmp_path / "a.attar")
+    for model in (ae, attar.load(tmp_path / "a.attar")):
+        for made in (model.reconstruct(X), model.sample(5, random_state=0)):
+            assert np.isnan(made[:, 2]).all()
+            assert not np.isnan(np.delete(made, 2, 1)).any()
+    assert_allclose(np.delete(ae.reconstruct(X), 2, 1), same.reconstruct(np.delete(X, 2, 1)))
+
+
 def test_the_kinds_of_columns_are_for_tables_with_names():
     for data, words in ((np.ones((9, 4, 4)), "columns is for tables, and the data are images"),):
         with pytest.raises(attar.SettingError, match=words):

@@ -541,8 +541,7 @@ class Autoencoder(
     def n_features_in_(self) -> int:
         """How many columns a table has, or how many cells a row of anything else."""
         kind = self._attributes.kind
-        names = kind.names if isinstance(kind, Table) else None
-        return prod(kind.shape) if names is None else len(names)
+        return len(kind.portions) if isinstance(kind, Table) else prod(kind.shape)
 
     @property
     def feature_names_in_(self) -> Rows:

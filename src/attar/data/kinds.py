@@ -53,6 +53,11 @@ def kind_of(data: Any) -> type[Kind]:
         return Images
     if dimensions == 2:
         return Table
+    if not dimensions and not np.isscalar(data) and not isinstance(data, np.ndarray):
+        raise DataError(
+            f"{type(data).__name__!r} is no form of data that attar knows: give an array, a table, "
+            "a path, or the name of a data set."
+        )
     raise DataError(
         f"Expected 2D array (rows, columns) or images (rows, height, width[, channels]), got an "
         f"array with {dimensions} dimensions instead. Reshape your data: array.reshape(-1, 1) for "

@@ -51,6 +51,11 @@ class Table(Kind):
         """The cells of a raw row."""
 
     @property
+    def remarks(self) -> list[tuple[str, str]]:
+        """The columns that are not used as they are, and why."""
+        return [(portion.name, portion.remark) for portion in self.portions if portion.remark]
+
+    @property
     @abstractmethod
     def names(self) -> tuple[Hashable, ...] | None:
         """The names of a frame's columns; None for an array."""
@@ -157,10 +162,13 @@ class NumericTable(Table):
     dtype : str
     width : int
         The number of columns.
+    void : tuple of int
+        The columns without a value, which are not used; not all of them.
     """
 
     dtype: str
     width: int
+    void: tuple[int, ...] = ()
 
     @property
     def names(self) -> None:
@@ -183,54 +191,87 @@ class NumericTable(Table):
         assert kind is not None  # there is a first piece
         if not sample.seen:
             return kind, Summary(0, moments, rows, np.empty(0, np.intp))
-        return kind, Summary(sample.seen, moments, *sample.result(np.concatenate))
+        sampled, places = sample.result(np.concatenate)
+        void = np.flatnonzero(moments.count == 0)
+        if 0 < len(void) < kind.width:
+            kind = replace(kind, void=tuple(void.tolist()))
+            moments, sampled = moments.at(kind._used), sampled[:, kind._used]
+        return kind, Summary(sample.seen, moments, sampled, places)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The number of columns."""
-        return (self.width,)
+        """The number of columns that are used."""
+        return (self.width - len(self.void),)
 
     @cached_property
     def cells(self) -> tuple[Cell, ...]:
-        """A number for each column: x0, x1, ..."""
-        return tuple(Number(f"x{i}") for i in range(self.width))
+        """A number for each column that is used: x0, x1, ..."""
+        return tuple(Number(f"x{i}") for i in self._used)
 
     @property
     def portions(self) -> list[Portion]:
         """The columns."""
-        return [Portion(c.name, self.dtype, slice(i, i + 1)) for i, c in enumerate(self.cells)]
+        used = {i: slice(place, place + 1) for place, i in enumerate(self._used)}
+        void = slice(0, 0), "all of its values are missing", "drop it"
+        return [
+            Portion(f"x{i}", self.dtype, *((used[i],) if i in used else void))
+            for i in range(self.width)
+        ]
 
     def rows(self, data: object) -> Rows:
-        """Return the array as it is: (n, columns), NaN where a cell is missing.
+        """Return the columns that are used as they are, NaN where a cell is missing.
 
         Parameters
         ----------
         data : array, or frame of numbers
         """
-        array = array_of(data)
-        if array.ndim != 2 or array.shape[1] != self.width:
-            raise misfit(array.shape, self.width)
-        return require_finite(array, lambda place: f"Column {place[0]} of X")
+        array = self._checked(data)
+        require_finite(array, lambda place: f"Column {place[0]} of X")
+        return array[:, self._used] if self.void else array
 
-    def restore(self, rows: Rows, passthrough: None = None) -> Rows:
-        """Return the array in its own dtype; 0 stands for what is missing among integers."""
+    def passthrough(self, data: object) -> Rows | None:
+        """Return the columns that are not used, if any."""
+        return self._checked(data)[:, self.void] if self.void else None
+
+    def restore(self, rows: Rows, passthrough: Rows | None = None) -> Rows:
+        """Return the array in its own dtype; 0 stands for what is missing among integers.
+
+        Without ``passthrough``, columns that are not used are missing.
+        """
         dtype = np.dtype(self.dtype)
         if dtype.kind in "iu" and rows.dtype.kind == "f":
             rows = np.where(np.isnan(rows), 0, rows)
-        return back_to(dtype, rows)
+        restored = back_to(dtype, rows)
+        if not self.void:
+            return restored
+        whole = np.full((len(rows), self.width), np.nan, dtype)
+        whole[:, self._used] = restored
+        if passthrough is not None:
+            whole[:, self.void] = passthrough
+        return whole
 
     def joined(self, parts: Sequence[Rows]) -> Rows:
         """Return arrays as one."""
         return np.concatenate(parts)
 
     def to_json(self) -> Json:
-        """Return dtype and width."""
-        return {"dtype": self.dtype, "width": self.width}
+        """Return dtype, width, and the columns without a value."""
+        return {"dtype": self.dtype, "width": self.width, "void": list(self.void)}
 
     @classmethod
     def read(cls, data: Json) -> Self:
         """Return the form that :meth:`to_json` described."""
-        return cls(data["dtype"], data["width"])
+        return cls(data["dtype"], data["width"], tuple(data["void"]))
+
+    @cached_property
+    def _used(self) -> list[int]:
+        return [i for i in range(self.width) if i not in self.void]
+
+    def _checked(self, data: object) -> Rows:
+        array = array_of(data)
+        if array.ndim != 2 or array.shape[1] != self.width:
+            raise misfit(array.shape, self.width)
+        return array
 
 
 @dataclass(frozen=True)
@@ -277,11 +318,6 @@ class MixedTable(Table):
     def cells(self) -> tuple[Cell, ...]:
         """The cells of all columns that are used."""
         return tuple(cell for column in self.fields for cell in column.cells)
-
-    @property
-    def remarks(self) -> list[tuple[str, str]]:
-        """The columns that are not used as they are, and why."""
-        return [(c.name, c.remark) for c in self.fields if c.remark is not None]
 
     @property
     def shape(self) -> tuple[int, ...]:
