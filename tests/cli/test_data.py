@@ -286,7 +286,7 @@ def test_bad_files_get_one_sentence(run, people):
     people.to_parquet("whole.parquet")
     content = Path("whole.parquet").read_bytes()
     Path("cut.parquet").write_bytes(content[: len(content) // 2])
-    Path("latin.csv").write_bytes("a,b\n1,caf\u00e9\n".encode("latin-1"))
+    Path("latin.csv").write_bytes("a,b\n1,café\n".encode() + b"2,caf\xe9\n")
     os.mkdir("pictures")
     Path("pictures/fake.png").write_text("no picture")
     for source in ("cut.parquet", "latin.csv", "pictures"):
@@ -335,3 +335,63 @@ def test_absent_ratings_are_missing(run):
     status, _, error = run(*fit, "--absent", "mising")
     assert status == 2
     assert "did you mean 'missing'?" in error
+
+
+def test_a_csv_file_may_be_of_any_dialect(run, people):
+    """A European file is recognized; others may be of another dialect; what is written is plain."""
+    days = people.assign(since=people["since"].dt.strftime("%d.%m.%Y"), share="5 %", at="8:30")
+    days.loc[::3, ["share", "at"]] = ["7,5 %", "17:05"]
+    days["town"] = days["town"].fillna("?").replace("Ulm", "Köln")
+    days.to_csv("a.CSV", sep=";", decimal=",", encoding="cp1252", index=False)
+    days.to_csv("b.tsv", sep="\t", decimal=",", encoding="utf-16", index=False)
+    status, output, _ = run("inspect", "a.CSV")
+    assert (status, output.splitlines()[0]) == (
+        0,
+        "a.CSV: cp1252, delimiter ';', decimal ',', 'since' day first, 'share' in %",
+    )
+    assert run("inspect", "a.CSV", "--json")[1].startswith("{")
+    assert run("fit", "a.CSV", "-o", "a.attar", "--epochs", 2)[0] == 0
+    assert run("reconstruct", "a.attar", "b.tsv", "-o", "r.csv")[0] == 0
+    assert run("sample", "a.attar", "-n", 9, "-o", "s.csv")[0] == 0
+    for name in ("r.csv", "s.csv"):
+        back = pd.read_csv(name)
+        assert back.columns.to_list() == days.columns.to_list()
+        assert back["town"].isin(["Köln", "Bonn", "Hof"]).all()
+        assert set(back["at"]) <= {f"{h:02}:{m:02}:00" for h in range(24) for m in range(60)}
+        assert (pd.to_datetime(back["since"], format="%Y-%m-%d") >= "2019").all()
+        assert back[["income", "share"]].dtypes.eq(float).all()
+    ae = attar.load("a.attar")
+    columns = ["age", "income", "since", "share", "at"]
+    kind = ae.fitted_.kind
+    frame = days.replace("?", None).assign(income=people["income"])
+    places = [i for i, cell in enumerate(kind.cells) if cell.name in columns]
+    rows = kind.rows(attar.Csv("b.tsv").read())[:, places]
+    assert_array_equal(kind.rows(frame)[:, places], rows)  # text in a frame means the same
+
+
+def test_options_describe_a_csv_file_to_every_verb(run, people):
+    people["town"] = people["town"].fillna("Москва")
+    people["age"] = people["age"].where(people.index % 9 > 0, -999)
+    people.to_csv("a.csv", sep="|", encoding="cp1251", index=False)
+    options = ("--delimiter", "|", "--decimal", ".", "--encoding", "cp1251", "--na", -999)
+    assert run("inspect", "a.csv")[0] == 2
+    status, output, said = run("inspect", "a.csv", *options)
+    assert (status, said) == (0, "")
+    assert "age     integer      11.3%" in output
+    assert run("fit", "a.csv", "-o", "m.attar", "--epochs", 2, *options)[0] == 0
+    for words in (["encode", "-o", "z.npy"], ["reconstruct", "-o", "r.csv"], ["evaluate"]):
+        assert run(words[0], "m.attar", "a.csv", *words[1:], *options)[0] == 0
+    assert run("report", "m.attar", "a.csv", "-o", "r.html", *options)[0] == 0
+    assert "Москва" in Path("r.csv").read_text("utf-8")
+    status, _, said = run("inspect", "digits", "--na", "x")
+    assert (status, said) == (
+        2,
+        "attar: --delimiter, --decimal, --encoding and --na are for CSV files, not digits.\n",
+    )
+
+
+def test_json_lines_are_a_table(run, people):
+    people.to_json("a.jsonl", orient="records", lines=True, date_format="iso")
+    assert run("fit", "a.jsonl", "-o", "m.attar", "--epochs", 2)[0] == 0
+    assert run("reconstruct", "m.attar", "a.jsonl", "-o", "r.csv")[0] == 0
+    assert pd.read_csv("r.csv")["id"].to_list() == people["id"].to_list()

@@ -15,6 +15,7 @@ from attar.errors import FileError, SettingError
 from attar.names import COLUMNS
 
 if TYPE_CHECKING:
+    from attar.data.files.csv import Csv
     from attar.data.source import Data
     from attar.data.source import Source as Opened
     from attar.estimator import Autoencoder
@@ -23,8 +24,8 @@ Source = Annotated[
     str,
     typer.Argument(
         metavar="SOURCE",
-        help="A file (.csv, .parquet, .feather, .npy, .npz, IDX), a folder of pictures, or a data "
-        "set: digits, mnist.",
+        help="A file (.csv, .tsv, .jsonl, also with .gz; .parquet, .feather, .npy, .npz, IDX), a "
+        "folder of pictures, or a data set: digits, mnist.",
         show_default=False,
     ),
 ]
@@ -98,9 +99,51 @@ Absent = Annotated[
     ),
 ]
 
+Delimiter = Annotated[
+    str | None,
+    typer.Option(metavar="CHAR", help="The character between the cells of a CSV file, or tab."),
+]
+Decimal = Annotated[str | None, typer.Option(metavar=".|,", help="The decimal sign of a CSV file.")]
+Encoding = Annotated[
+    str | None, typer.Option(metavar="NAME", help="The encoding of a CSV file, such as cp1251.")
+]
+Na = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="WORD",
+        help="A word for missing values in a CSV file, such as -999; may be repeated.",
+    ),
+]
+
+
+def csv(
+    source: str,
+    delimiter: str | None,
+    decimal: str | None,
+    encoding: str | None,
+    na: list[str] | None,
+) -> Csv | str:
+    """Return the source as a CSV file, where an option describes it; else unchanged.
+
+    Raises
+    ------
+    SettingError
+        If it is no CSV file.
+    """
+    if not (delimiter or decimal or encoding or na):
+        return source
+    from attar.data.files.csv import Csv
+    from attar.data.files.tabular import STREAMS
+
+    if not source.lower().endswith(tuple(s for s, stream in STREAMS.items() if stream is Csv)):
+        raise SettingError(
+            f"--delimiter, --decimal, --encoding and --na are for CSV files, not {source}."
+        )
+    return Csv(source, delimiter, decimal, encoding, na or ())
+
 
 def form(
-    source: str,
+    source: Csv | str,
     size: str | None,
     time: str | None,
     series: str | None,
@@ -112,7 +155,7 @@ def form(
     if size is not None:
         from attar.data.pictures import Pictures
 
-        return Pictures(source, size)
+        return Pictures(source if isinstance(source, str) else source.path, size)
     if any(option is not None for option in (time, series, window, stride)):
         from attar.data.series import Series
 

@@ -45,6 +45,10 @@ def fit(
     window: arguments.Window = None,
     stride: arguments.Stride = None,
     absent: arguments.Absent = None,
+    delimiter: arguments.Delimiter = None,
+    decimal: arguments.Decimal = None,
+    encoding: arguments.Encoding = None,
+    na: arguments.Na = None,
     report: Annotated[
         Path | None, typer.Option(metavar="PAGE", help="Also write a report to this HTML page.")
     ] = None,
@@ -76,7 +80,8 @@ def fit(
         if not resume:
             checkpoint.unlink()
     started = time.perf_counter()
-    data = arguments.form(source, size, time_column, series, window, stride, absent)
+    table = arguments.csv(source, delimiter, decimal, encoding, na)
+    data = arguments.form(table, size, time_column, series, window, stride, absent)
     opened, conditional = read(data, label=condition or label), arguments.is_conditional(estimator)
     labels = arguments.condition_of(opened, condition, conditional)
     try:

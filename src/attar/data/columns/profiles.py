@@ -15,6 +15,7 @@ from attar.data.columns.categorical import CategoricalColumn, CategoricalProfile
 from attar.data.columns.frames import FrameFormat, format_of, frame_of, in_order, opened
 from attar.data.columns.interpreted import InterpretedColumn, TextProfile, interpreted
 from attar.data.columns.numbers import BooleanProfile, NumberProfile
+from attar.data.columns.sentinels import warn_of_sentinel
 from attar.data.columns.temporal import DatetimeProfile, DurationProfile, TimeProfile
 from attar.data.stream import Sample
 from attar.data.summary import Moments
@@ -90,7 +91,9 @@ class TableProfile:
         return pa.table(empty), np.empty(0, np.intp)
 
     def columns(self, sample: pa.Table) -> tuple[Column, ...]:
-        """Return the columns that suit the values."""
+        """Return the columns that suit the values; warn of values that seem to be missing ones."""
+        for profile in self._profiles:
+            warn_of_sentinel(profile.name, sample[profile.name])
         return tuple(profile.column(sample[profile.name]) for profile in self._profiles)
 
     def moments(self, columns: tuple[Column, ...]) -> Moments:
