@@ -98,7 +98,7 @@ def read(
             source.read()
         return Source(source, source.labels)
     if isinstance(source, Csv):
-        return _with_label(_of_stream(source), label)
+        return with_label(_of_stream(source), label)
     if not isinstance(source, str | Path):
         return with_label(Source(native(source)), label)
     name, _, own_part = str(source).partition("/")
