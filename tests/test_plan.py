@@ -176,7 +176,34 @@ def test_the_code_size_of_exact_structure_is_its_rank(rank):
 
 def test_the_code_is_never_larger_than_the_data():
     assert plan.choose_code_size(KIND, CHANCE.normal(size=(50, 1)))[0] == 1
-    assert plan.choose_code_size(KIND, np.eye(5).repeat(9, 0))[0] <= 5
+    assert plan.choose_code_size(KIND, np.eye(5).repeat(9, 0))[0] <= 4
+
+
+@pytest.mark.parametrize("columns", [2, 3, 4, 5, 7])
+def test_the_code_is_smaller_than_the_number_of_columns_that_vary(columns):
+    x = np.random.default_rng(columns).normal(size=(200, columns))
+    x = np.column_stack([x, np.full((200, 3), 0.1)])
+    size, reason = plan.choose_code_size(KIND, x)
+    assert 1 <= size < columns
+    if columns < 4:
+        assert (size, reason) == (columns - 1, f"{columns} column(s) vary")
+
+
+def test_a_category_counts_as_one_column_whatever_its_levels():
+    generator = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "town": generator.choice(list("abcdefgh"), 400),
+            "when": pd.Timestamp("2024-01-01") + pd.to_timedelta(generator.random(400), "D") * 400,
+            "same": "x",
+            "price": generator.normal(size=400),
+        }
+    )
+    kind, summary = kind_of(frame).of([frame])
+    prepared = preparation(kind, Standard(), summary).prepare(summary.sample).numpy()
+    assert prepared.shape[1] > 9
+    assert plan.varying_columns(kind, prepared) == 3
+    assert plan.choose_code_size(kind, prepared) == (2, "3 column(s) vary")
 
 
 def test_equal_rows_need_one_dimension():

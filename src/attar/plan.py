@@ -183,7 +183,8 @@ def choose_network(kind: Kind) -> tuple[Network, str]:
 def choose_code_size(kind: Kind, prepared: Rows, share: float = 0.85) -> tuple[int, str]:
     """Return about as many latent dimensions as PCA needs for 85% of the variance.
 
-    Much of the variance of counts is noise, which no code can hold: sparse rows get at most 64.
+    They are fewer than the columns that vary: as many could hold a copy of them. Much of the
+    variance of counts is noise, which no code can hold: sparse rows get at most 64.
 
     Parameters
     ----------
@@ -206,8 +207,29 @@ def choose_code_size(kind: Kind, prepared: Rows, share: float = 0.85) -> tuple[i
         return 1, "all rows are equal"
     needed = int(np.searchsorted(np.cumsum(variances) / variances.sum(), share)) + 1
     reason = f"{needed} principal components hold {share:.0%} of the variance"
-    most = 64 if isinstance(kind, SparseMatrix) else 256
-    return _round(needed, most=min(most, math.prod(prepared.shape[1:]))), reason
+    size = _round(needed, most=64 if isinstance(kind, SparseMatrix) else 256)
+    columns = varying_columns(kind, matrix)
+    if size < columns:
+        return size, reason
+    return max(1, columns - 1), f"{columns:,} column(s) vary"
+
+
+def varying_columns(kind: Kind, matrix: Rows) -> int:
+    """Return how many columns of a table, or cells of anything else, are not constant.
+
+    Parameters
+    ----------
+    kind : Kind
+    matrix : array (n, features)
+        Prepared rows without missing cells.
+    """
+    # Where missing cells are the mean, a constant column varies by rounding.
+    varying = np.ptp(matrix, axis=0) > 1e-6 * np.abs(matrix).max(axis=0)
+    if not isinstance(kind, Table) or kind.names is None:
+        return int(varying.sum())
+    segments = kind.expansion.segments
+    columns = [segments[portion.columns] for portion in kind.portions]
+    return sum(any(varying[segment].any() for segment in column) for column in columns)
 
 
 def choose_batch_size(n: int) -> tuple[int, str]:
