@@ -64,6 +64,57 @@ def test_every_check_of_scikit_learn_passes_with_none_skipped(recipe):
     assert int(done.stdout.split()[0]) > 40
 
 
+def own_networks(latent=4, *last):
+    encoder = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, latent))
+    return encoder, torch.nn.Sequential(torch.nn.Linear(latent, 64), *last)
+
+
+class TwoHeads(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.mean, self.log_variance = torch.nn.Linear(64, 4), torch.nn.Linear(64, 4)
+
+    def forward(self, x):
+        return self.mean(x), self.log_variance(x)
+
+
+def test_an_encoder_of_mean_and_log_variance_is_for_gaussian_codes(digits):
+    networks = (TwoHeads().double(), own_networks()[1].double())
+    ae = quick("vae", network=networks, epochs=2).fit(digits)
+    assert ae.code_size_ == 4
+    mean = ae.model_.encoder[1].mean
+    prepared = torch.from_numpy(ae.fitted_.predictor.preparation.prepare(digits).numpy())
+    expected = mean(prepared.flatten(1)).detach().numpy()
+    assert_allclose(ae.transform(digits), expected, atol=1e-5)
+    for settings in ({}, {"code_size": 8}):
+        with pytest.raises(SettingError, match="made from one tensor of features: return that, or"):
+            quick("ae", network=networks, **settings).fit(digits)
+
+
+def test_networks_without_weights_to_train_are_refused(digits):
+    frozen = own_networks()
+    for module in frozen:
+        module.requires_grad_(False)
+    for networks in (frozen, (torch.nn.Flatten(), torch.nn.Identity())):
+        with pytest.raises(SettingError, match="no weight to train"):
+            quick(network=networks).fit(digits)
+    half = own_networks()
+    half[0].requires_grad_(False)
+    ae = quick(network=half, epochs=2).fit(digits)
+    assert torch.equal(ae.model_.encoder[1].weight, half[0][1].weight)
+    assert not torch.equal(ae.model_.decoder[0][0].weight, half[1][0].weight)
+
+
+def test_a_sigmoid_before_a_likelihood_of_logits_is_warned_of(digits):
+    networks = own_networks(4, torch.nn.Sequential(torch.nn.Sigmoid()))
+    with pytest.warns(attar.AttarWarning, match="use likelihood='bernoulli-probability', or"):
+        quick(network=networks, likelihood="bernoulli", epochs=1).fit(digits)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        quick(network=networks, likelihood="bernoulli-probability", epochs=1).fit(digits)
+        quick(network=own_networks(), likelihood="bernoulli", epochs=1).fit(digits)
+
+
 def test_the_main_job_beats_pca_by_nearly_half():
     ae = attar.Autoencoder(random_state=0, verbose=False).fit("digits")
     X = load_digits().data / 16

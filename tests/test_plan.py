@@ -9,7 +9,7 @@ from scipy import sparse
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 
-from attar import plan
+from attar import AttarWarning, plan
 from attar.codes import Gaussian as GaussianCode
 from attar.codes import Point, SparseL1
 from attar.data.images import Images
@@ -19,6 +19,7 @@ from attar.data.sparse import SparseMatrix
 from attar.data.table import NumericTable
 from attar.likelihoods import (
     Bernoulli,
+    BernoulliProbability,
     Categorical,
     Circular,
     Discretized,
@@ -176,11 +177,69 @@ def test_the_code_size_of_exact_structure_is_its_rank(rank):
 
 def test_the_code_is_never_larger_than_the_data():
     assert plan.choose_code_size(KIND, CHANCE.normal(size=(50, 1)))[0] == 1
-    assert plan.choose_code_size(KIND, np.eye(5).repeat(9, 0))[0] <= 5
+    assert plan.choose_code_size(KIND, np.eye(5).repeat(9, 0))[0] <= 4
+
+
+@pytest.mark.parametrize("columns", [2, 3, 4, 5, 7])
+def test_the_code_is_smaller_than_the_number_of_columns_that_vary(columns):
+    x = np.random.default_rng(columns).normal(size=(200, columns))
+    x = np.column_stack([x, np.full((200, 3), 0.1)])
+    size, reason = plan.choose_code_size(KIND, x)
+    assert 1 <= size < columns
+    if columns < 4:
+        assert (size, reason) == (columns - 1, f"{columns} column(s) vary")
+
+
+def test_a_category_counts_as_one_column_whatever_its_levels():
+    generator = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "town": generator.choice(list("abcdefgh"), 400),
+            "when": pd.Timestamp("2024-01-01") + pd.to_timedelta(generator.random(400), "D") * 400,
+            "same": "x",
+            "price": generator.normal(size=400),
+        }
+    )
+    kind, summary = kind_of(frame).of([frame])
+    prepared = preparation(kind, Standard(), summary).prepare(summary.sample).numpy()
+    assert prepared.shape[1] > 9
+    assert kind.columns_with(np.ptp(prepared, 0) > 0) == 3
+    assert kind.columns_with(np.arange(prepared.shape[1]) < 2) == 1
+    assert plan.choose_code_size(kind, prepared) == (2, "3 column(s) vary")
 
 
 def test_equal_rows_need_one_dimension():
     assert plan.choose_code_size(KIND, np.ones((9, 4))) == (1, "all rows are equal")
+
+
+SQUASHED = {
+    "sigmoid": (Bernoulli(), (0.0, 1.0), "use likelihood='bernoulli-probability', or leave out"),
+    "relu": (Bernoulli(), (0.0, math.inf), "takes logits: leave out"),
+    "tanh": (Bernoulli(), (-1.0, 1.0), "takes logits: leave out"),
+    "numbers": (FixedGaussian(), (0.0, 1.0), "prepared values are from -1 to 1"),
+}
+
+
+@pytest.mark.parametrize("case", SQUASHED)
+def test_a_last_activation_that_keeps_the_decoder_from_the_data_is_warned_of(case):
+    likelihood, limits, words = SQUASHED[case]
+    prepared = np.array([[0.0, 1.0]]) if likelihood == Bernoulli() else np.array([[-1.0, 1.0]])
+    with pytest.warns(AttarWarning, match=words):
+        plan.warn_of_activation(likelihood, limits, prepared)
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "limits"),
+    [
+        (Bernoulli(), (-math.inf, math.inf)),
+        (BernoulliProbability(), (0.0, 1.0)),
+        (FixedGaussian(), (0.0, 1.0)),
+        (FixedGaussian(), (-1.0, 1.0)),
+    ],
+)
+def test_other_decoders_are_not_warned_of(likelihood, limits, recwarn):
+    plan.warn_of_activation(likelihood, limits, np.array([[0.0, 1.0]]))
+    assert not recwarn.list
 
 
 @given(st.integers(2, 10**8))

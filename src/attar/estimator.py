@@ -223,6 +223,12 @@ class Autoencoder(
         self.fitted_ = fit(plan, rows, run, callbacks)
         return self
 
+    def fit_transform(
+        self, X: Data, y: object = None, *, condition: Data | None = None, **settings: Any
+    ) -> Rows:
+        """Return the codes of X, after :meth:`fit` to it."""
+        return self.fit(X, condition=condition, **settings).transform(X, condition=condition)
+
     @default_settings()
     def inspect(self, X: Data, *, condition: Data | None = None) -> Inspection:
         """Return what attar sees in X, and what :meth:`fit` would choose; it raises what fit does.
@@ -314,9 +320,9 @@ class Autoencoder(
         ]
         return np.concatenate(found)
 
-    def score(self, X: Data, y: object = None) -> float:
+    def score(self, X: Data, y: object = None, *, condition: Data | None = None) -> float:
         """Return the mean of :meth:`score_samples`."""
-        return float(self.score_samples(X).mean())
+        return float(self.score_samples(X, condition=condition).mean())
 
     @default_settings()
     def evaluate(

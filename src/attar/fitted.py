@@ -92,7 +92,7 @@ class Fitted:
         if self.condition_encoder is not None and condition is None:
             raise SettingError(
                 "The model was fitted with a condition: give condition=..., a label for each row "
-                "or one for all."
+                "or one for all (in pipelines and searches by scikit-learn's metadata routing)."
             )
         if self.condition_encoder is None and condition is not None:
             raise SettingError(

@@ -35,6 +35,8 @@ from attar.likelihoods import (
     Circular,
     Discretized,
     FixedGaussian,
+    Huber,
+    Laplace,
     LearnedGaussian,
     Likelihood,
     Mixed,
@@ -183,7 +185,8 @@ def choose_network(kind: Kind) -> tuple[Network, str]:
 def choose_code_size(kind: Kind, prepared: Rows, share: float = 0.85) -> tuple[int, str]:
     """Return about as many latent dimensions as PCA needs for 85% of the variance.
 
-    Much of the variance of counts is noise, which no code can hold: sparse rows get at most 64.
+    They are fewer than the columns that vary: as many could hold a copy of them. Much of the
+    variance of counts is noise, which no code can hold: sparse rows get at most 64.
 
     Parameters
     ----------
@@ -206,8 +209,38 @@ def choose_code_size(kind: Kind, prepared: Rows, share: float = 0.85) -> tuple[i
         return 1, "all rows are equal"
     needed = int(np.searchsorted(np.cumsum(variances) / variances.sum(), share)) + 1
     reason = f"{needed} principal components hold {share:.0%} of the variance"
-    most = 64 if isinstance(kind, SparseMatrix) else 256
-    return _round(needed, most=min(most, math.prod(prepared.shape[1:]))), reason
+    size = _round(needed, most=64 if isinstance(kind, SparseMatrix) else 256)
+    # Where missing cells are the mean, a constant column varies by rounding.
+    columns = kind.columns_with(np.ptp(matrix, axis=0) > 1e-6 * np.abs(matrix).max(axis=0))
+    if size < columns:
+        return size, reason
+    return max(1, columns - 1), f"{columns:,} column(s) vary"
+
+
+def warn_of_activation(likelihood: Likelihood, limits: tuple[float, float], prepared: Rows) -> None:
+    """Warn where the decoder's last activation keeps it from the data.
+
+    Parameters
+    ----------
+    likelihood : Likelihood
+    limits : pair of float
+        Between which the decoder's outputs are.
+    prepared : array (n, ...)
+    """
+    (least, most), low, high = limits, np.nanmin(prepared), np.nanmax(prepared)
+    outputs = f"The decoder's outputs are all from {least:g} to {most:g}, but the"
+    if isinstance(likelihood, Bernoulli) and limits != (-math.inf, math.inf):
+        sigmoid = "use likelihood='bernoulli-probability', or " * (limits == (0, 1))
+        warn(
+            f"{outputs} likelihood 'bernoulli' takes logits: {sigmoid}leave out the decoder's last "
+            "activation."
+        )
+    location = FixedGaussian | LearnedGaussian | StudentT | Laplace | Huber
+    if isinstance(likelihood, location) and (low < least - 0.01 or high > most + 0.01):
+        warn(
+            f"{outputs} prepared values are from {low:.2g} to {high:.2g}: leave out the decoder's "
+            "last activation, or use scaling='min-max'."
+        )
 
 
 def choose_batch_size(n: int) -> tuple[int, str]:
@@ -287,7 +320,7 @@ class Plan:
             self.training.optimizer.build(
                 [nn.Parameter(torch.zeros(1))], self.training.learning_rate
             )
-            return self.recipe.build(
+            objective = self.recipe.build(
                 shape,
                 self.code_size,
                 self.network,
@@ -301,6 +334,12 @@ class Plan:
             raise SettingError(
                 f"The parts cannot be built with these settings: {first_line(error)}."
             ) from error
+        if not any(weight.requires_grad for weight in objective.model.parameters()):
+            raise SettingError(
+                "The model has no weight to train: give modules with weights whose requires_grad "
+                "is True."
+            )
+        return objective
 
 
 class Planner:
@@ -349,6 +388,13 @@ class Planner:
         network = self._network()
         code_size = self._code_size(recipe, network, prepared)
         likelihood = self._likelihood(recipe, network, preparation, prepared)
+        if isinstance(network, CustomNetwork):
+            width = recipe.code.decoder_width(code_size)
+            if self.condition_encoder is not None:
+                width += self.condition_encoder.size
+            with seeded(0):
+                limits = network.output_limits(width, likelihood.parameters(self.kind.shape))
+            warn_of_activation(likelihood, limits, prepared)
         return Plan(
             recipe,
             code_size,
@@ -434,14 +480,24 @@ class Planner:
     def _code_size(self, recipe: Recipe, network: Network, prepared: Rows) -> int:
         def auto() -> tuple[int, str]:
             if isinstance(network, CustomNetwork):
-                with seeded(0):  # lazy layers draw their weights here
-                    features = network.features(self.kind.shape)
+                features = network.features(self.kind.shape)
                 least = recipe.code.nearest_size(1)
                 return features * least // recipe.code.width(least), "the output of the encoder"
             size, reason = choose_code_size(self.kind, prepared)
             return recipe.code.nearest_size(size), reason
 
-        size = self._count("code_size", auto)
+        with seeded(0):  # lazy layers draw their weights here
+            if (
+                isinstance(network, CustomNetwork)
+                and "moments" not in recipe.code.provides
+                and network.gives_moments(self.kind.shape)
+            ):
+                raise SettingError(
+                    "The encoder returns (mean, log-variance), but the code "
+                    f"{recipe.code.name!r} is made from one tensor of features: return that, or "
+                    "use a recipe with a Gaussian code, such as 'vae'."
+                )
+            size = self._count("code_size", auto)
         cells = prepared[0].size
         if size > cells and not recipe.code.provides & {"sparse", "symbols"}:
             warn(

@@ -1,4 +1,5 @@
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -214,6 +215,15 @@ def test_the_kl_weight_is_named_where_a_code_has_a_rate():
         "45 of 64 latent dimensions are inactive: lower the KL weight (beta), or use code_size=19."
     )
     assert finding == Finding("inactive-dimensions", finding.problem, finding.advice)
+
+
+def test_a_pca_without_error_is_not_divided_by():
+    exact = replace(GOOD, pca_errors=[4.0, 2.0, 1e-9], error=0.019, train_error=0.019)
+    assert math.isnan(exact.error_to_pca)
+    (finding,) = diagnose(exact, FLAT)
+    assert str(finding) == ("No problems detected: the MSE of 0.019 is close to 0, which PCA's is.")
+    assert names(replace(exact, error=0.021)) == ["worse-than-pca"]
+    assert replace(GOOD, pca_errors=[4.0, 2.0, 1e-3]).error_to_pca == 500
 
 
 def test_constant_data_are_not_worse_than_pca():

@@ -133,6 +133,14 @@ def test_constant_rows_have_no_explained_variance():
     assert math.isnan(found["error_to_pca"])
 
 
+def test_a_pca_without_error_is_not_divided_by():
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(40, SIZE)) @ generator.normal(size=(SIZE, 6))
+    found = reconstruction_of(predictor_of(x, Unscaled()), Baseline.fit(x, SIZE), x)
+    assert 0 <= found["pca_error"] < 1e-6
+    assert math.isnan(found["error_to_pca"])
+
+
 def test_accuracy_is_the_fraction_of_correct_categories_and_booleans():
     generator = np.random.default_rng(4)
     frame = pd.DataFrame(

@@ -124,12 +124,11 @@ def _metrics(estimator: Autoencoder, source: str) -> tuple[str, dict[str, float]
         labels = arguments.condition_of(opened, None, fitted.condition_encoder is not None)
         return "test", estimator.evaluate(opened.data, condition=labels)
     diagnostics = fitted.training_summary.diagnostics
-    error, pca_error = diagnostics.error, diagnostics.pca_error
     return "validation" if diagnostics.held_out else "training", {
         "code_size": estimator.code_size_,
-        "error": error,
-        "pca_error": pca_error,
-        "error_to_pca": error / pca_error if pca_error else float("nan"),
+        "error": diagnostics.error,
+        "pca_error": diagnostics.pca_error,
+        "error_to_pca": diagnostics.error_to_pca,
     }
 
 

@@ -157,6 +157,16 @@ class Kind(ABC):
         """Return prepared rows (B, *shape) as scaled rows (B, *cells): the most likely ones."""
         return prepared
 
+    def columns_with(self, features: NDArray[np.bool_]) -> int:
+        """Return how many columns of a table, or cells of anything else, have a feature of these.
+
+        Parameters
+        ----------
+        features : bool array (features,)
+            A mask of the cells of a prepared row.
+        """
+        return int(features.sum())
+
     def with_unit(self, prepared: Rows) -> tuple[list[str], Rows]:
         """Return names and values (m, columns) of the prepared columns that have a unit."""
         return self.feature_names(), self.columns(prepared)

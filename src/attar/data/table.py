@@ -342,6 +342,12 @@ class MixedTable(Table):
             start = stop
         return portions
 
+    def columns_with(self, features: NDArray[np.bool_]) -> int:
+        """Return how many columns have a feature of these."""
+        segments = self.expansion.segments
+        columns = [segments[portion.columns] for portion in self.portions]
+        return sum(any(features[segment].any() for segment in column) for column in columns)
+
     def rows(self, data: object) -> Rows:
         """Return a frame as cells: (n, cells), NaN where one is missing.
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from attar.data.kind import Rows
 from attar.data.summary import Moments, with_means
-from attar.evaluation.metrics import mean_squared_error
+from attar.evaluation.metrics import error_ratio, mean_squared_error
 from attar.predictor import Predictor
 from attar.records import Epoch
 
@@ -149,6 +149,11 @@ class Diagnostics:
         """The error of PCA with as many components as latent dimensions, or as many as exist."""
         return self.pca_errors[min(len(self.importance), len(self.pca_errors) - 1)]
 
+    @property
+    def error_to_pca(self) -> float:
+        """The error relative to PCA's; NaN where PCA has none."""
+        return error_ratio(self.error, self.pca_error, self.pca_errors[0])
+
     def to_json(self) -> dict[str, object]:
         """Return the measurements as plain JSON data."""
         return asdict(self)
@@ -169,13 +174,19 @@ def diagnose(diagnostics: Diagnostics, history: Sequence[Epoch]) -> list[Finding
     findings = [finding for finding in found if finding is not None]
     if findings:
         return findings
-    ratio = diagnostics.error / diagnostics.pca_error if diagnostics.pca_error else 0.0
-    return [Finding("no-problems", "No problems detected", f"the MSE is {ratio:.2f} times PCA's")]
+    ratio = diagnostics.error_to_pca
+    compared = f"is {ratio:.2f} times PCA's"
+    if math.isnan(ratio):
+        compared = f"of {diagnostics.error:.4g} is close to 0, which PCA's is"
+    return [Finding("no-problems", "No problems detected", f"the MSE {compared}")]
 
 
 def _worse_than_pca(diagnostics: Diagnostics, beta: str) -> Finding | None:
-    # Differences of half a percent and rounding errors do not count.
-    if diagnostics.error <= 1.005 * diagnostics.pca_error + 1e-7:
+    # Differences of half a percent and rounding errors do not count; where PCA has no error, half a
+    # percent of the variance.
+    exact = math.isnan(diagnostics.error_to_pca)
+    compared = 0.005 * diagnostics.pca_errors[0] if exact else 1.005 * diagnostics.pca_error
+    if diagnostics.error <= compared + 1e-7:
         return None
     return Finding(
         "worse-than-pca",

@@ -21,6 +21,7 @@ from attar.evaluation.information import active_units
 from attar.evaluation.metrics import (
     accuracy,
     bits_per_dimension,
+    error_ratio,
     log_mean_exp,
     mean_squared_error,
     psnr,
@@ -203,7 +204,7 @@ class Reconstruction:
         self.images, self.classes = len(shape) == 3, _classes(self.preparation.kind)
         self.moments = Moments.none(math.prod(shape))
         self.rows = self.classified = 0
-        self.squares = self.linear = self.similarity = self.correct = 0.0
+        self.squares = self.linear = self.total = self.similarity = self.correct = 0.0
 
     def add(self, model: Model, rows: Rows, batch: Batch) -> None:
         """Add raw rows (B, *cells) and the batch of them."""
@@ -213,7 +214,9 @@ class Reconstruction:
         observed = float((~np.isnan(prepared)).sum())
         self.rows += len(prepared)
         self.squares += observed * mean_squared_error(prepared, decoded.numpy())
-        self.linear += observed * self.baseline.errors(prepared)[: self.code_size + 1][-1]
+        pca_errors = self.baseline.errors(prepared)[: self.code_size + 1]
+        self.total += observed * pca_errors[0]
+        self.linear += observed * pca_errors[-1]
         if self.images:
             pair = (np.moveaxis(images, 1, -1) for images in (prepared, decoded.numpy()))
             self.similarity += len(prepared) * ssim(*pair)
@@ -233,7 +236,7 @@ class Reconstruction:
             "code_size": float(self.code_size),
             "error": error,
             "pca_error": pca_error,
-            "error_to_pca": error / pca_error if pca_error else float("nan"),
+            "error_to_pca": error_ratio(error, pca_error, float(self.total / cells)),
             "explained_variance": float(1 - self.squares / variation) if variation else 0.0,
         }
         if self.moments.low.min() >= 0 and self.moments.high.max() <= 1:
