@@ -303,7 +303,7 @@ def test_bad_input_gets_one_sentence_exit_2_and_no_file(case, run, digits_model)
         with open(name, "w") as file:
             file.write(content)
     with open("latin.csv", "wb") as file:
-        file.write("a,b\n1,caf\u00e9\n".encode("latin-1"))
+        file.write("a,b\n1,Москва\n".encode("cp1251"))
     with open("cut-idx3-ubyte", "wb") as file:
         file.write(bytes([0, 0, 8, 3, 0, 0, 0, 9, 0, 0, 0, 2, 0, 0, 0, 2, 1]))
     np.savez("several.npz", a=np.zeros(3), b=np.zeros(3))
