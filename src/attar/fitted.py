@@ -26,7 +26,7 @@ from attar.likelihoods import Likelihood
 from attar.model import Model
 from attar.networks import CustomNetwork, Network
 from attar.plan import Choice, Plan, Run
-from attar.predictor import Predictor
+from attar.predictor import Predictor, residual_noise
 from attar.recipe import Recipe
 from attar.records import Epoch
 from attar.sampling import Draw, Sampler
@@ -106,6 +106,7 @@ class Fitted:
         return {
             **nested("model", model),
             **nested("scaler", scaler.state_dict()),
+            "noise": self.predictor.noise,
             "codes": torch.from_numpy(self.training_summary.codes),
             "numbers": torch.from_numpy(self.training_summary.numbers),
             "baseline.mean": torch.from_numpy(baseline.mean),
@@ -231,7 +232,7 @@ class Fitted:
             recipe,
             network,
             likelihood,
-            Predictor(restored(kind, scaler), model, size, not own),
+            Predictor(restored(kind, scaler), model, size, doubles=not own, noise=tensors["noise"]),
             condition,
             [Choice(**choice) for choice in description["choices"]],
             [Epoch(**epoch) for epoch in description["history"]],
@@ -266,6 +267,9 @@ def fit(
     predictor = Predictor(plan.preparation, model, plan.code_size, doubles)
     held_out = validation.shape[0] > 0
     condition = training_data.validation_condition if held_out else training_data.train_condition
+    measured = (validation if held_out else train)[:MONITORED_ROWS]
+    noise = residual_noise(replace(predictor, condition=condition), measured)
+    predictor = replace(predictor, noise=noise)
     training_summary = TrainingSummary.of(
         replace(predictor, condition=training_data.train_condition),
         train,
