@@ -394,10 +394,10 @@ class Autoencoder(
         seed = int(check_random_state(random_state).randint(2**31 - 1))
         chosen = None if sampler == "auto" else Sampler.resolve(sampler)
         fitted.recipe.replace(sampler=chosen or fitted.recipe.sampler).check()
-        codes = fitted.sampler(chosen)(n, Generator().manual_seed(seed))
+        codes = fitted.sampler(chosen)(n, Generator().manual_seed(seed)).numpy()
         if (not fitted.kind.noisy) if mean == "auto" else mean:
-            return predictor.restore(codes.numpy())
-        return predictor.sample(codes.numpy(), seed)
+            return predictor.restore(codes)
+        return fitted.sample(predictor, codes, chosen, seed)
 
     @default_settings()
     def interpolate(

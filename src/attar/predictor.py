@@ -104,16 +104,15 @@ class Predictor:
         passthrough : object
             What the kind passes through of the data that the codes belong to; None for new data.
         """
-        return self._restored(self.decoded(codes), passthrough)
+        return self.preparation.kind.restore(self._raw(self.decoded(codes)), passthrough)
 
-    def sample(self, codes: Rows, seed: int) -> Any:
-        """Return a draw of the data of codes (n, d), in the user's own form."""
+    def sample(self, codes: Rows, seed: int) -> Rows:
+        """Return a draw of the raw rows of codes (n, d)."""
         with seeded(seed, self.device):
-            return self._restored(self.sampled(codes))
+            return self._raw(self.sampled(codes))
 
-    def _restored(self, prepared: Iterable[Tensor], passthrough: Any = None) -> Any:
-        raw = [self.preparation.raw(part) for part in prepared]
-        return self.preparation.kind.restore(self.preparation.stacked(raw), passthrough)
+    def _raw(self, prepared: Iterable[Tensor]) -> Rows:
+        return self.preparation.stacked([self.preparation.raw(part) for part in prepared])
 
     @torch.no_grad()
     def batches(self, rows: Rows) -> Iterator[tuple[Model, Rows, Batch]]:
