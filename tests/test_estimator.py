@@ -678,7 +678,9 @@ def test_new_rows_are_draws_and_not_expected_rows(mixed_table):
 def test_a_fixed_variance_is_not_the_noise_of_new_rows():
     x = np.random.default_rng(0).normal(size=(2000, 3)) * [1, 10, 0.1]
     x[:, 2] += x[:, 0]
-    ae = attar.Autoencoder(code_size=1, network="linear", likelihood="gaussian", random_state=0)
+    ae = attar.Autoencoder(
+        "ae", code_size=1, network="linear", likelihood="gaussian", random_state=0
+    )
     new = ae.set_params(verbose=False).fit(x).sample(4000, random_state=0)
     np.testing.assert_allclose(new.std(0), x.std(0), rtol=0.1)
     assert np.corrcoef(new.T)[0, 2] > 0.97
@@ -686,7 +688,7 @@ def test_a_fixed_variance_is_not_the_noise_of_new_rows():
 
 def test_noise_is_kept_in_a_file_and_belongs_to_the_seed(tmp_path):
     x = np.random.default_rng(0).normal(size=(200, 3))
-    ae = attar.Autoencoder(code_size=1, epochs=2, random_state=0, verbose=False).fit(x)
+    ae = attar.Autoencoder("ae", code_size=1, epochs=2, random_state=0, verbose=False).fit(x)
     ae.save(tmp_path / "model.attar")
     again = attar.load(tmp_path / "model.attar").sample(5, random_state=1)
     np.testing.assert_array_equal(again, ae.sample(5, random_state=1))
@@ -699,3 +701,11 @@ def test_new_images_are_expected_ones_unless_draws_are_wanted():
     default, mean = (ae.sample(40, mean=mean, random_state=0) for mean in ("auto", True))
     np.testing.assert_array_equal(default, mean)
     assert ae.sample(40, mean=False, random_state=0).std() > 2 * mean.std()
+
+
+def test_a_recipe_that_was_not_chosen_for_samples_says_so(mixed_table):
+    ae = attar.Autoencoder(epochs=1, random_state=0, verbose=False)
+    with pytest.warns(attar.AttarWarning, match="recipe='vae'"):
+        ae.fit(mixed_table).sample(2)
+    for recipe in ("ae", "vae"):
+        ae.set_params(recipe=recipe).fit(mixed_table).sample(2)

@@ -391,6 +391,7 @@ class Autoencoder(
                 "with another random_state."
             )
         predictor = fitted.conditioned(condition, n)
+        fitted.warn_of_sampling()
         seed = int(check_random_state(random_state).randint(2**31 - 1))
         chosen = None if sampler == "auto" else Sampler.resolve(sampler)
         fitted.recipe.replace(sampler=chosen or fitted.recipe.sampler).check()

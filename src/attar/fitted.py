@@ -21,7 +21,7 @@ from attar.data.margins import Margins
 from attar.data.scaling import Scaler
 from attar.data.table import Table
 from attar.data.training_data import TrainingData
-from attar.errors import SettingError
+from attar.errors import SettingError, warn
 from attar.evaluation.diagnostics import Baseline, Diagnostics, TrainingSummary
 from attar.isolation import seeded
 from attar.likelihoods import Likelihood
@@ -173,6 +173,15 @@ class Fitted:
                 self.drawn_margins[sampler] = Margins.of(predictor.sample(drawn, 0), kind)
             rows = self.margins.imposed_on(rows, self.drawn_margins[sampler])
         return kind.restore(rows)
+
+    def warn_of_sampling(self) -> None:
+        """Warn where the recipe was chosen for reconstruction, and another has a density."""
+        chosen = any(choice.setting == "recipe" for choice in self.choices)
+        if chosen and isinstance(self.kind, Table) and "density" not in self.recipe.code.provides:
+            warn(
+                "The recipe 'auto' is one for reconstruction: new rows of a table are more like "
+                "the data with recipe='vae'."
+            )
 
     def truncated(self, code_size: int) -> Self:
         """Return the same model with an ordered code cut to its first numbers.
