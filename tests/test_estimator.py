@@ -709,3 +709,10 @@ def test_a_recipe_that_was_not_chosen_for_samples_says_so(mixed_table):
         ae.fit(mixed_table).sample(2)
     for recipe in ("ae", "vae"):
         ae.set_params(recipe=recipe).fit(mixed_table).sample(2)
+
+
+def test_the_noise_of_new_rows_is_independent_of_their_codes(mixed_table):
+    vae = attar.Autoencoder("vae", epochs=2, random_state=0, verbose=False).fit(mixed_table)
+    new = vae.sample(4000, random_state=0)
+    for name in ("a", "b", "noise"):
+        assert abs(new[name].std() / mixed_table[name].std() - 1) < 0.05

@@ -108,7 +108,8 @@ class Predictor:
 
     def sample(self, codes: Rows, seed: int) -> Rows:
         """Return a draw of the raw rows of codes (n, d)."""
-        with seeded(seed, self.device):
+        # Codes drawn with this very seed would be the same random numbers as the noise.
+        with seeded(seed + 1, self.device):
             return self._raw(self.sampled(codes))
 
     def _raw(self, prepared: Iterable[Tensor]) -> Rows:
