@@ -165,7 +165,7 @@ def test_ones_own_network_sees_zeros_and_takes_rows_of_the_datas_shape():
 @pytest.fixture(scope="module")
 def flats():
     frame, holed = mixed_frame()
-    return quick(code_size=2, epochs=40).fit(holed), frame, holed
+    return quick("ae", code_size=2, epochs=40).fit(holed), frame, holed
 
 
 def test_a_frame_of_mixed_types_with_missing_values_comes_back_in_its_own_form(flats):

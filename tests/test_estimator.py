@@ -749,3 +749,70 @@ def test_conditions_follow_the_rows_that_diagnostics_and_chunks_take(monkeypatch
     ae = quick("conditional", epochs=1, validation_fraction=0.3).fit(X, condition=labels)
     codes = ae.transform(X[:250], condition=labels[:250])
     assert_allclose(codes[240:], ae.transform(X[240:250], condition=labels[240:250]), rtol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def mixed_table():
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"a": rng.normal(size=1000)})
+    table["b"] = 2 * table.a + rng.normal(size=1000)
+    table["noise"] = rng.normal(size=1000)
+    table["coin"] = rng.choice(["h", "t"], 1000, p=[0.7, 0.3])
+    table["rare"] = rng.choice(["no", "yes"], 1000, p=[0.97, 0.03])
+    return table
+
+
+def test_new_rows_are_draws_and_not_expected_rows(mixed_table):
+    vae = attar.Autoencoder("vae", epochs=60, random_state=0, verbose=False).fit(mixed_table)
+    new = vae.sample(4000, sampler="mixture", random_state=0)
+    for name in ("a", "b", "noise"):
+        assert 0.85 < new[name].std() / mixed_table[name].std() < 1.15
+    assert 0.25 < (new.coin == "t").mean() < 0.35
+    assert 0.015 < (new.rare == "yes").mean() < 0.045
+    assert abs(new.a.corr(new.b) - mixed_table.a.corr(mixed_table.b)) < 0.07
+    expected = vae.sample(4000, sampler="mixture", mean=True, random_state=0)
+    assert expected.noise.std() < 0.5 * new.noise.std()
+    assert (expected.rare == "no").all()
+
+
+def test_a_fixed_variance_is_not_the_noise_of_new_rows():
+    x = np.random.default_rng(0).normal(size=(2000, 3)) * [1, 10, 0.1]
+    x[:, 2] += x[:, 0]
+    ae = attar.Autoencoder(
+        "ae", code_size=1, network="linear", likelihood="gaussian", random_state=0
+    )
+    new = ae.set_params(verbose=False).fit(x).sample(4000, random_state=0)
+    np.testing.assert_allclose(new.std(0), x.std(0), rtol=0.1)
+    assert np.corrcoef(new.T)[0, 2] > 0.97
+
+
+def test_noise_is_kept_in_a_file_and_belongs_to_the_seed(tmp_path):
+    x = np.random.default_rng(0).normal(size=(200, 3))
+    ae = attar.Autoencoder("ae", code_size=1, epochs=2, random_state=0, verbose=False).fit(x)
+    ae.save(tmp_path / "model.attar")
+    again = attar.load(tmp_path / "model.attar").sample(5, random_state=1)
+    np.testing.assert_array_equal(again, ae.sample(5, random_state=1))
+    assert (again != ae.sample(5, random_state=2)).all()
+
+
+def test_new_images_are_expected_ones_unless_draws_are_wanted():
+    images = np.random.default_rng(0).random((60, 6, 6)).astype(np.float32)
+    ae = attar.Autoencoder("vae", code_size=2, epochs=2, random_state=0, verbose=False).fit(images)
+    default, mean = (ae.sample(40, mean=mean, random_state=0) for mean in ("auto", True))
+    np.testing.assert_array_equal(default, mean)
+    assert ae.sample(40, mean=False, random_state=0).std() > 2 * mean.std()
+
+
+def test_a_recipe_that_was_not_chosen_for_samples_says_so(mixed_table):
+    ae = attar.Autoencoder(epochs=1, random_state=0, verbose=False)
+    with pytest.warns(attar.AttarWarning, match="recipe='vae'"):
+        ae.fit(mixed_table).sample(2)
+    for recipe in ("ae", "vae"):
+        ae.set_params(recipe=recipe).fit(mixed_table).sample(2)
+
+
+def test_the_noise_of_new_rows_is_independent_of_their_codes(mixed_table):
+    vae = attar.Autoencoder("vae", epochs=2, random_state=0, verbose=False).fit(mixed_table)
+    new = vae.sample(4000, random_state=0)
+    for name in ("a", "b", "noise"):
+        assert abs(new[name].std() / mixed_table[name].std() - 1) < 0.05

@@ -364,6 +364,7 @@ class Autoencoder(
         n: int = 1,
         *,
         sampler: str | Sampler = "auto",
+        mean: bool | Auto = "auto",
         condition: Data | None = None,
         random_state: int | np.random.RandomState | None = None,
     ) -> Any:
@@ -377,6 +378,9 @@ class Autoencoder(
             ``"mixture"``, ``"kernel-density"``, ``"flow"``, ``"two-stage"``, ``"autoregressive"``
             for discrete codes, ``"manifold"`` for codes with a metric. Auto takes the recipe's own,
             else the prior, else a mixture.
+        mean : bool or "auto", default "auto"
+            Whether rows are the expected ones of new codes, without the noise that the likelihood
+            describes. Auto takes them for images, and draws everything else.
         condition : label, array (n,) or table, default None
             What the rows are conditioned on, where the model was fitted with a condition; one for
             all, or one for each.
@@ -396,11 +400,14 @@ class Autoencoder(
                 "with another random_state."
             )
         predictor = fitted.conditioned(condition, n)
+        fitted.warn_of_sampling()
         seed = int(check_random_state(random_state).randint(2**31 - 1))
         chosen = None if sampler == "auto" else Sampler.resolve(sampler)
         fitted.recipe.replace(sampler=chosen or fitted.recipe.sampler).check()
-        codes = fitted.sampler(chosen)(n, Generator().manual_seed(seed))
-        return predictor.restore(codes.numpy())
+        codes = fitted.sampler(chosen)(n, Generator().manual_seed(seed)).numpy()
+        if (not fitted.kind.noisy) if mean == "auto" else mean:
+            return predictor.restore(codes)
+        return fitted.sample(predictor, codes, chosen, seed)
 
     @default_settings()
     def interpolate(

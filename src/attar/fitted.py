@@ -17,16 +17,18 @@ from attar.data.batches import Conditioned, Selection
 from attar.data.condition_encoder import ConditionEncoder
 from attar.data.kind import Kind, Rows
 from attar.data.kinds import KINDS, restored
+from attar.data.margins import Margins
 from attar.data.scaling import Scaler
+from attar.data.table import Table
 from attar.data.training_data import TrainingData
-from attar.errors import SettingError
+from attar.errors import SettingError, warn
 from attar.evaluation.diagnostics import Baseline, Diagnostics, TrainingSummary
 from attar.isolation import seeded
 from attar.likelihoods import Likelihood
 from attar.model import Model
 from attar.networks import CustomNetwork, Network
 from attar.plan import Choice, Plan, Run
-from attar.predictor import Predictor
+from attar.predictor import Predictor, residual_noise
 from attar.recipe import Recipe
 from attar.records import Epoch
 from attar.sampling import Draw, Sampler
@@ -55,8 +57,12 @@ class Fitted:
     training_summary : TrainingSummary
     label : str or None
         The column of a table that held the labels or the condition, and is not part of the data.
+    margins : Margins or None
+        The distributions of the numbers of training rows, where they are tables.
     samplers : dict of Sampler or None to Draw
         The samplers that were fitted so far.
+    drawn_margins : dict of Sampler or None to Margins
+        The distributions of the numbers that the model draws from their codes.
     """
 
     recipe: Recipe
@@ -68,7 +74,11 @@ class Fitted:
     history: list[Epoch]
     training_summary: TrainingSummary
     label: str | None = None
+    margins: Margins | None = None
     samplers: dict[Sampler | None, Draw] = field(default_factory=dict, repr=False, compare=False)
+    drawn_margins: dict[Sampler | None, Margins] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     def __getstate__(self) -> dict[str, Any]:
         # A fitted sampler may be a function, which cannot be pickled: it is fitted again on demand.
@@ -106,14 +116,17 @@ class Fitted:
         """Return everything that is an array, by name."""
         model, scaler = self.predictor.model.state_dict(), self.predictor.preparation.scaler
         baseline, condition = self.training_summary.baseline, self.condition_encoder
+        margins = self.margins
         return {
             **nested("model", model),
             **nested("scaler", scaler.state_dict()),
+            "noise": self.predictor.noise,
             "codes": torch.from_numpy(self.training_summary.codes),
             "numbers": torch.from_numpy(self.training_summary.numbers),
             "baseline.mean": torch.from_numpy(baseline.mean),
             "baseline.components": torch.from_numpy(baseline.components),
             **({} if condition is None else nested("condition", condition.tensors())),
+            **({} if margins is None else nested("margins", margins.tensors())),
         }
 
     def to_json(self) -> dict[str, Any]:
@@ -148,6 +161,32 @@ class Fitted:
             self.samplers[sampler] = fit_sampler(sampler, self.code, known)
         return self.samplers[sampler]
 
+    def sample(
+        self, predictor: Predictor, codes: Rows, sampler: Sampler | None, seed: int
+    ) -> object:
+        """Return a draw of the data of codes that a sampler drew, in the user's own form.
+
+        The numbers of a table get the distributions of the training rows, column by column: the
+        model says how columns depend on each other. A condition changes them: it leaves them out.
+        """
+        rows, kind = predictor.sample(codes, seed), self.kind
+        if isinstance(kind, Table) and self.margins is not None and predictor.condition is None:
+            if sampler not in self.drawn_margins:
+                n = max(256, min(DRAWN_ROWS, CELLS // prod(kind.shape)))
+                drawn = self.sampler(sampler)(n, torch.Generator().manual_seed(0)).numpy()
+                self.drawn_margins[sampler] = Margins.of(predictor.sample(drawn, 0), kind)
+            rows = self.margins.imposed_on(rows, self.drawn_margins[sampler])
+        return kind.restore(rows)
+
+    def warn_of_sampling(self) -> None:
+        """Warn where the recipe was chosen for reconstruction, and another has a density."""
+        chosen = any(choice.setting == "recipe" for choice in self.choices)
+        if chosen and isinstance(self.kind, Table) and "density" not in self.recipe.code.provides:
+            warn(
+                "The recipe 'auto' is one for reconstruction: new rows of a table are more like "
+                "the data with recipe='vae'."
+            )
+
     def truncated(self, code_size: int) -> Self:
         """Return the same model with an ordered code cut to its first numbers.
 
@@ -179,6 +218,7 @@ class Fitted:
             recipe=recipe,
             predictor=replace(self.predictor, model=kept, code_size=code_size),
             samplers={},
+            drawn_margins={},
             training_summary=replace(
                 training_summary,
                 codes=training_summary.codes[:, :code_size],
@@ -235,7 +275,7 @@ class Fitted:
             recipe,
             network,
             likelihood,
-            Predictor(restored(kind, scaler), model, size, not own),
+            Predictor(restored(kind, scaler), model, size, doubles=not own, noise=tensors["noise"]),
             condition,
             [Choice(**choice) for choice in description["choices"]],
             [Epoch(**epoch) for epoch in description["history"]],
@@ -246,11 +286,17 @@ class Fitted:
                 Diagnostics(**description["diagnostics"]),
             ),
             description["label"],
+            Margins.restored(unnested("margins", tensors), kind)
+            if isinstance(kind, Table)
+            else None,
         )
 
 
 # How many rows are measured after each epoch, and how many cells of them at once.
 MONITORED_ROWS, CELLS = 1024, 1 << 22
+
+# How many rows are drawn to know the distributions of the model's own numbers.
+DRAWN_ROWS = 1 << 13
 
 
 def fit(
@@ -271,6 +317,9 @@ def fit(
     predictor = Predictor(plan.preparation, model, plan.code_size, doubles)
     held_out = validation.shape[0] > 0
     condition = training_data.validation_condition if held_out else training_data.train_condition
+    measured = (validation if held_out else train)[:MONITORED_ROWS]
+    noise = residual_noise(replace(predictor, condition=condition), measured)
+    predictor = replace(predictor, noise=noise)
     training_summary = TrainingSummary.of(
         replace(predictor, condition=training_data.train_condition),
         train,
@@ -290,6 +339,7 @@ def fit(
         list(plan.choices),
         history,
         training_summary,
+        Margins.of(train, kind) if isinstance(kind := plan.preparation.kind, Table) else None,
     )
 
 

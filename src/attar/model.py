@@ -128,6 +128,20 @@ class Model(nn.Module):
         """Return the expected values of codes: (B, d) -> (B, *shape)."""
         return self.likelihood.mean(self.parameters_of(z[None], condition)[0])
 
+    def sample(self, z: Tensor, noise: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Return a draw of the data of codes: (B, d) -> (B, *shape).
+
+        Parameters
+        ----------
+        z : Tensor
+        noise : Tensor (*shape) or ()
+            A factor on each cell's distance from its expected value.
+        condition : Tensor or None
+        """
+        parameters = self.parameters_of(z[None], condition)[0]
+        mean, draw = self.likelihood.mean(parameters), self.likelihood.sample(parameters)
+        return torch.lerp(mean, draw, noise.to(draw))
+
     def features(
         self, values: Tensor, observed: Tensor | None = None, condition: Tensor | None = None
     ) -> Tensor:

@@ -140,6 +140,15 @@ def test_a_second_folder_replaces_the_first(run, digits_model):
     assert os.listdir(".") == ["new"]
 
 
+def test_sample_draws_rows_of_a_table_and_expects_them_with_mean(run):
+    table = pd.DataFrame(np.random.default_rng(0).normal(size=(200, 3)), columns=list("abc"))
+    attar.Autoencoder("vae", epochs=2, random_state=0).fit(table).save("m.attar")
+    for options, mean in ((), False), (("--mean",), True):
+        assert run("sample", "m.attar", "-n", 5, "-o", "s.csv", "--seed", 7, *options)[0] == 0
+        expected = attar.load("m.attar").sample(5, mean=mean, random_state=7)
+        pd.testing.assert_frame_equal(pd.read_csv("s.csv"), expected, rtol=1e-12)
+
+
 def test_sample_is_the_estimators_sample(run, digits_model):
     run("sample", digits_model, "-n", 5, "-o", "s.npy", "--seed", 7)
     assert_array_equal(np.load("s.npy"), attar.load(digits_model).sample(5, random_state=7))

@@ -80,6 +80,9 @@ def sample(
     sampler: Annotated[
         str, typer.Option(help=f"The distribution of new codes: {', '.join(names.SAMPLERS)}.")
     ] = "auto",
+    mean: Annotated[
+        bool, typer.Option("--mean", help="Expected rows, without noise, as pictures always are.")
+    ] = False,
     condition: Annotated[
         str | None, typer.Option(metavar="LABEL", help="The condition of the new rows.")
     ] = None,
@@ -92,7 +95,9 @@ def sample(
     from attar.estimator import load
 
     estimator = load(model)
-    rows = estimator.sample(number, sampler=sampler, condition=condition, random_state=seed)
+    rows = estimator.sample(
+        number, sampler=sampler, mean=mean or "auto", condition=condition, random_state=seed
+    )
     preparation = estimator.fitted_.predictor.preparation
     columns, white = preparation.kind.feature_names(), preparation.brightest
     with arguments.writer(output, columns, white) as writer:

@@ -40,6 +40,7 @@ class Images(Kind):
     resized: bool = False
 
     name = "images"
+    noisy = False
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -58,6 +58,9 @@ class Kind(ABC):
 
     name: ClassVar[str]
 
+    # Whether new rows are draws, noise included, where the user says nothing: images are means.
+    noisy: ClassVar[bool] = True
+
     @property
     @abstractmethod
     def shape(self) -> tuple[int, ...]:
