@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -31,7 +32,8 @@ from attar.data.table import Table
 from attar.data.training_data import training_data_of
 from attar.errors import DataError, ModelFileError, SettingError
 from attar.evaluation.diagnostics import Finding, diagnose
-from attar.evaluation.evaluate import evaluate, log_likelihoods
+from attar.evaluation.evaluate import evaluate
+from attar.evaluation.scores import log_likelihoods
 from attar.fitted import Fitted, fit
 from attar.inspection import Inspection
 from attar.isolation import default_settings
@@ -290,6 +292,10 @@ class Autoencoder(
         With a density it is the importance-weighted bound log Σ p(x, z) / q(z|x) / K over K fixed
         draws z (Burda et al., 2016), else minus the distortion. It is deterministic.
 
+        A missing cell costs what known ones do on average: score = log p(x_known) + Σ_missing m_j +
+        c, as in :class:`~attar.evaluation.scores.ScoreReference`. A category that the fit did not
+        see, or another value in a constant column, costs at least what the rarest known one does.
+
         Parameters
         ----------
         X : table, array, ...
@@ -305,11 +311,8 @@ class Autoencoder(
             If so many draws would not fit into memory.
         """
         draws = positive_integer("number of draws", draws)
-        found = [
-            log_likelihoods(predictor, rows, draws)
-            for predictor, rows, _ in self._pieces(X, condition)
-        ]
-        return np.concatenate(found)
+        reference, read = self._fitted.training_summary.reference, self._pieces(X, condition)
+        return np.concatenate([log_likelihoods(p, rows, draws, reference) for p, rows, _ in read])
 
     def score(self, X: Data, y: object = None) -> float:
         """Return the mean of :meth:`score_samples`."""
@@ -346,7 +349,8 @@ class Autoencoder(
             fitted.training_summary.baseline,
             provides,
             draws,
-            density="density" in provides and fitted.likelihood.density,
+            "density" in provides and fitted.likelihood.density,
+            fitted.training_summary.reference,
         )
 
     @default_settings()
@@ -596,7 +600,9 @@ class Autoencoder(
             rows = kind.rows(piece)
             if not rows.shape[0]:
                 raise DataError("Found array with 0 sample(s): give at least one row.")
-            yield fitted.conditioned(condition, rows.shape[0]), rows, kind.passthrough(piece)
+            fitted.warn_of_gaps(rows)
+            predictor = fitted.conditioned(condition, rows.shape[0])
+            yield replace(predictor, changed=kind.changed(piece)), rows, kind.passthrough(piece)
 
     def _codes(self, X: Data, condition: Data | None) -> Tensor:
         """Return the codes of X in single precision, on the CPU."""

@@ -35,6 +35,8 @@ class Predictor:
         the result for a row does not depend on the other rows of its batch.
     condition : Tensor (n, c) or None
         The condition of each row, where the model was fitted with conditions.
+    changed : int array (n,) or None
+        How many columns of each row differ that were constant in the fit; None for none.
     """
 
     preparation: Preparation
@@ -42,6 +44,7 @@ class Predictor:
     code_size: int
     doubles: bool
     condition: Tensor | None = None
+    changed: NDArray[np.intp] | None = None
 
     @property
     def chunk(self) -> int:

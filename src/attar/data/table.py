@@ -17,7 +17,7 @@ from torch import Tensor
 
 from attar.data.cells import Category, Cell, Expansion, Number
 from attar.data.columns.arrow import schema_from_json, schema_to_json
-from attar.data.columns.base import Column
+from attar.data.columns.base import Column, ConstantColumn
 from attar.data.columns.frames import (
     Frame,
     FrameFormat,
@@ -30,8 +30,8 @@ from attar.data.columns.frames import (
     picked,
 )
 from attar.data.columns.profiles import TableProfile
-from attar.data.kind import Json, Kind, Portion, Rows, back_to, require_finite
-from attar.data.scaling import MinMax, Scaling, Standard, Symmetric, skewness
+from attar.data.kind import Json, Kind, Portion, Rows, back_to, changes, require_finite
+from attar.data.scaling import MinMax, Scaling, Standard, Symmetric, skewness, usual
 from attar.data.stream import Sample
 from attar.data.summary import Moments, Summary
 from attar.errors import DataError, warn
@@ -92,7 +92,8 @@ class Table(Kind):
         if (moments.low[scaled] >= 0).all() and (moments.high[scaled] <= 1).all():
             return MinMax()
         symmetric = Symmetric()
-        skewed = np.abs(skewness(summary.sample[:, scaled])) > symmetric.tolerance
+        _, sample = usual(moments, summary.sample)
+        skewed = np.abs(skewness(sample[:, scaled])) > symmetric.tolerance
         return symmetric if skewed.any() else Standard()
 
     def columns(self, rows: Rows) -> Rows:
@@ -146,10 +147,13 @@ class NumericTable(Table):
     dtype : str
     width : int
         The number of columns.
+    constants : tuple of pairs
+        The columns that have but one value, and that value; it is assumed in new rows too.
     """
 
     dtype: str
     width: int
+    constants: tuple[tuple[int, float], ...] = ()
 
     @property
     def names(self) -> None:
@@ -172,6 +176,8 @@ class NumericTable(Table):
         assert kind is not None  # there is a first piece
         if not sample.seen:
             return kind, Summary(0, moments, rows, np.empty(0, np.intp))
+        alike = np.flatnonzero(moments.low == moments.high).tolist()
+        kind = replace(kind, constants=tuple((i, float(moments.low[i])) for i in alike))
         return kind, Summary(sample.seen, moments, *sample.result(np.concatenate))
 
     @property
@@ -199,7 +205,27 @@ class NumericTable(Table):
         array = array_of(data)
         if array.ndim != 2 or array.shape[1] != self.width:
             raise misfit(array.shape, self.width)
-        return require_finite(array, lambda place: f"Column {place[0]} of X")
+        array = require_finite(array, lambda place: f"Column {place[0]} of X")
+        differing = self._differing(array)
+        if any(differs.any() for differs in differing.values()):
+            array = array.copy()
+            for (place, value), differs in zip(self.constants, differing.values(), strict=True):
+                array[differs, place] = value
+        return array
+
+    def changed(self, data: object) -> NDArray[np.intp] | None:
+        """Return how many columns of each row differ that were constant in the fit."""
+        return changes(self._differing(array_of(data)))
+
+    def _differing(self, array: Rows) -> dict[str, NDArray[np.bool_]]:
+        """Return in which rows each constant column differs, by more than its digits."""
+        types = [dtype for dtype in (np.dtype(self.dtype), array.dtype) if dtype.kind == "f"]
+        digits = max((float(np.finfo(dtype).eps) for dtype in types), default=0.0)
+        found = {}
+        for place, value in self.constants:
+            column = array[:, place].astype(np.float64)
+            found[self.cells[place].name] = np.abs(column - value) > digits * abs(value)
+        return found
 
     def restore(self, rows: Rows, passthrough: None = None) -> Rows:
         """Return the array in its own dtype; 0 stands for what is missing among integers."""
@@ -213,13 +239,14 @@ class NumericTable(Table):
         return np.concatenate(parts)
 
     def to_json(self) -> Json:
-        """Return dtype and width."""
-        return {"dtype": self.dtype, "width": self.width}
+        """Return dtype, width and constants."""
+        return {"dtype": self.dtype, "width": self.width, "constants": self.constants}
 
     @classmethod
     def read(cls, data: Json) -> Self:
         """Return the form that :meth:`to_json` described."""
-        return cls(data["dtype"], data["width"])
+        constants = tuple((int(place), float(value)) for place, value in data["constants"])
+        return cls(data["dtype"], data["width"], constants)
 
 
 @dataclass(frozen=True)
@@ -310,6 +337,17 @@ class MixedTable(Table):
         require_finite(rows, lambda place: f"Column {owners[place[0]]!r}")
         self._warn_of_unseen(rows)
         return rows
+
+    def changed(self, data: object) -> NDArray[np.intp] | None:
+        """Return how many columns of each row differ that were constant in the fit."""
+        constant = {i: c for i, c in enumerate(self.fields) if isinstance(c, ConstantColumn)}
+        places = [i for i, column in constant.items() if not column.gaps]
+        if not places:
+            return None
+        table = opened(picked(self._ordered(data), places))
+        return changes(
+            {table.column_names[j]: constant[i].differs(table[j]) for j, i in enumerate(places)}
+        )
 
     def passthrough(self, data: object) -> pd.DataFrame:
         """Return the columns that are not used, with the index."""
