@@ -730,16 +730,17 @@ def test_a_wrong_name_is_answered_before_data_is_read():
 def test_evaluate_reads_and_prepares_each_row_once(vae, monkeypatch):
     prepared, scaled = [], DensePreparation.scaled
 
-    def counting(self, rows, *args):
+    def counting(self, rows, *args, **kw):
         prepared.append(len(rows))
-        return scaled(self, rows, *args)
+        return scaled(self, rows, *args, **kw)
 
     monkeypatch.setattr(DensePreparation, "scaled", counting)
     reads = []
     monkeypatch.setattr(
         "attar.estimator.read", lambda *args, **kw: reads.append(1) or read(*args, **kw)
     )
-    vae.evaluate(X[600:900])
+    with pytest.warns(attar.AttarWarning, match="constant in the fit"):
+        vae.evaluate(X[600:900])
     assert (sum(reads), sum(prepared)) == (1, 300)
 
 

@@ -9,7 +9,7 @@ from attar.codes import Gaussian
 from attar.data.kinds import kind_of
 from attar.data.preparation import DensePreparation
 from attar.data.scaling import Standard
-from attar.evaluation.evaluate import log_likelihoods
+from attar.evaluation.scores import log_likelihoods
 from attar.likelihoods import Bernoulli, LearnedGaussian
 from attar.networks import Mlp
 from attar.predictor import CELLS, CHUNK, Predictor

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
-import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, DensityMixin, TransformerMixin, clone
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
-from torch import Generator, Tensor
+from torch import Generator
 
 from attar import storage
 from attar.checks import positive_integer
@@ -30,18 +30,19 @@ from attar.data.table import Table
 from attar.data.training_data import training_data_of
 from attar.errors import DataError, ModelFileError, SettingError
 from attar.evaluation.diagnostics import Finding, diagnose
-from attar.evaluation.evaluate import evaluate, log_likelihoods
+from attar.evaluation.evaluate import evaluate
+from attar.evaluation.scores import log_likelihoods
 from attar.fitted import Fitted, fit
 from attar.inspection import Inspection
 from attar.isolation import default_settings
+from attar.latent_space import LatentSpace
 from attar.likelihoods import Likelihood
 from attar.model import Model
 from attar.networks import CustomNetwork, Network
 from attar.parameters import Parameters
 from attar.parts import Part
 from attar.plan import Choice, Plan, Planner, Run
-from attar.predictor import Predictor, joined
-from attar.priors import MixtureModule
+from attar.predictor import Predictor
 from attar.recipe import Recipe
 from attar.recommendation import Recommender
 from attar.records import Epoch
@@ -56,7 +57,12 @@ MOST_CELLS = 1 << 28
 
 
 class Autoencoder(
-    Recommender, ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, Parameters
+    LatentSpace,
+    Recommender,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    DensityMixin,
+    Parameters,
 ):
     """An autoencoder of tables, images, series and sparse matrices, as a scikit-learn estimator.
 
@@ -299,6 +305,10 @@ class Autoencoder(
         With a density it is the importance-weighted bound log Σ p(x, z) / q(z|x) / K over K fixed
         draws z (Burda et al., 2016), else minus the distortion. It is deterministic.
 
+        A missing cell costs what known ones do on average: score = log p(x_known) + Σ_missing m_j +
+        c, as in :class:`~attar.evaluation.scores.ScoreReference`. A category that the fit did not
+        see, or another value in a constant column, costs at least what the rarest known one does.
+
         Parameters
         ----------
         X : table, array, ...
@@ -314,11 +324,8 @@ class Autoencoder(
             If so many draws would not fit into memory.
         """
         draws = positive_integer("number of draws", draws)
-        found = [
-            log_likelihoods(predictor, rows, draws)
-            for predictor, rows, _ in self._pieces(X, condition)
-        ]
-        return np.concatenate(found)
+        reference, read = self._fitted.training_summary.reference, self._pieces(X, condition)
+        return np.concatenate([log_likelihoods(p, rows, draws, reference) for p, rows, _ in read])
 
     def score(self, X: Data, y: object = None, *, condition: Data | None = None) -> float:
         """Return the mean of :meth:`score_samples`."""
@@ -355,7 +362,8 @@ class Autoencoder(
             fitted.training_summary.baseline,
             provides,
             draws,
-            density="density" in provides and fitted.likelihood.density,
+            "density" in provides and fitted.likelihood.density,
+            fitted.training_summary.reference,
         )
 
     @default_settings()
@@ -408,95 +416,6 @@ class Autoencoder(
         if (not fitted.kind.noisy) if mean == "auto" else mean:
             return predictor.restore(codes)
         return fitted.sample(predictor, codes, chosen, seed)
-
-    @default_settings()
-    def interpolate(
-        self, a: Data, b: Data, steps: int = 8, *, condition: Data | None = None
-    ) -> Any:
-        """Return rows that interpolate in latent space from each row of ``a`` to that of ``b``.
-
-        The path is the shortest one in the code's own geometry: straight, on a great circle, ...
-
-        Parameters
-        ----------
-        a, b : table or array (n, ...)
-            Rows of the form that was fitted.
-        steps : int
-            How many rows each path has, both ends included.
-        condition : label, array (n,) or table, default None
-            The condition of both ends of each path, where the model was fitted with one.
-
-        Returns
-        -------
-        table or array (n * steps, ...)
-            One path after the other.
-
-        Raises
-        ------
-        DataError
-            If ``a`` and ``b`` have different numbers of rows.
-        """
-        starts, ends = self._codes(a, condition), self._codes(b, condition)
-        if len(starts) != len(ends):
-            raise DataError(f"a has {len(starts):,} row(s), but b has {len(ends):,}.")
-        fractions = torch.linspace(0, 1, positive_integer("number of steps", steps))
-        code = self._fitted.code
-        with torch.no_grad():
-            paths = [code.interpolate(*pair, fractions) for pair in zip(starts, ends, strict=True)]
-        predictor = self._fitted.conditioned(condition, len(starts))
-        return predictor.at(np.repeat(np.arange(len(starts)), steps)).restore(joined(paths))
-
-    @default_settings()
-    def neighbours(
-        self, X: Data, n: int = 5, *, condition: Data | None = None
-    ) -> tuple[Rows, NDArray[np.intp]]:
-        """Return the training rows whose codes are nearest to those of X.
-
-        Parameters
-        ----------
-        X : table or array (m, ...)
-        n : int
-            How many for each row.
-        condition : label, array (m,) or table, default None
-            The condition of the rows, where the model was fitted with one.
-
-        Returns
-        -------
-        distances : array (m, n)
-            In the code's own geometry, ascending.
-        indices : int array (m, n)
-            Which rows of the fitted data these are; of large data, a sample is kept.
-        """
-        summary, code = self._fitted.training_summary, self._fitted.code
-        n = min(positive_integer("number of neighbours", n), len(summary.codes))
-        known = torch.from_numpy(summary.codes)
-        with torch.no_grad():
-            parts = [
-                code.distance(part, known).topk(n, largest=False)
-                for part in torch.split(self._codes(X, condition), 1024)
-            ]
-        distances, places = (joined(part) for part in zip(*parts, strict=True))
-        return distances, summary.numbers[places]
-
-    @default_settings()
-    def clusters(self, X: Data, *, condition: Data | None = None) -> NDArray[np.int64]:
-        """Return the most likely component of the prior for each row: (m,).
-
-        Raises
-        ------
-        SettingError
-            If the code's prior has no components.
-        """
-        prior = self._fitted.code.prior
-        if not isinstance(prior, MixtureModule):
-            raise SettingError(
-                f"The code {self._fitted.recipe.code.name!r} has no clusters: fit with the recipe "
-                "'mixture-prior'."
-            )
-        with torch.no_grad():
-            responsibilities = prior.responsibilities(self._codes(X, condition))
-        likeliest: NDArray[np.int64] = responsibilities.argmax(-1).numpy()
-        return likeliest
 
     @default_settings()
     def truncate(self, code_size: int) -> Self:
@@ -611,11 +530,9 @@ class Autoencoder(
             rows = kind.rows(piece)
             if not rows.shape[0]:
                 raise DataError("Found array with 0 sample(s): give at least one row.")
-            yield fitted.conditioned(condition, rows.shape[0]), rows, kind.passthrough(piece)
-
-    def _codes(self, X: Data, condition: Data | None) -> Tensor:
-        """Return the codes of X in single precision, on the CPU."""
-        return torch.from_numpy(self.transform(X, condition=condition)).float()
+            fitted.warn_of_gaps(rows)
+            predictor = fitted.conditioned(condition, rows.shape[0])
+            yield replace(predictor, changed=kind.changed(piece)), rows, kind.passthrough(piece)
 
 
 @default_settings()

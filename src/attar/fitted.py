@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,6 +24,7 @@ from attar.data.table import Table
 from attar.data.training_data import TrainingData
 from attar.errors import SettingError, warn
 from attar.evaluation.diagnostics import Baseline, Diagnostics, TrainingSummary
+from attar.evaluation.scores import ScoreReference
 from attar.isolation import seeded
 from attar.likelihoods import Likelihood
 from attar.model import Model
@@ -112,17 +114,31 @@ class Fitted:
             return self.predictor
         return replace(self.predictor, condition=self.condition_encoder.prepare(condition, rows))
 
+    def warn_of_gaps(self, rows: Rows) -> None:
+        """Warn where cells are missing in raw rows, but never were in the fit."""
+        aware = self.predictor.model.missing or isinstance(self.network, CustomNetwork)
+        if aware or not isinstance(rows, np.ndarray):
+            return
+        missing = int(np.isnan(rows).sum())
+        if missing:
+            warn(
+                f"X has {missing:,} missing cells, but the model was fitted on complete rows and "
+                "does not know how to fill them, which takes from known cells too: fit on rows of "
+                "which a few cells are missing; it then hides 15% of the others in training."
+            )
+
     def tensors(self) -> dict[str, Tensor]:
         """Return everything that is an array, by name."""
         model, scaler = self.predictor.model.state_dict(), self.predictor.preparation.scaler
         baseline, condition = self.training_summary.baseline, self.condition_encoder
-        margins = self.margins
+        margins, reference = self.margins, self.training_summary.reference
         return {
             **nested("model", model),
             **nested("scaler", scaler.state_dict()),
             "noise": self.predictor.noise,
             "codes": torch.from_numpy(self.training_summary.codes),
             "numbers": torch.from_numpy(self.training_summary.numbers),
+            **nested("reference", reference.tensors()),
             "baseline.mean": torch.from_numpy(baseline.mean),
             "baseline.components": torch.from_numpy(baseline.components),
             **({} if condition is None else nested("condition", condition.tensors())),
@@ -284,6 +300,7 @@ class Fitted:
                 tensors["numbers"].numpy(),
                 Baseline(tensors["baseline.mean"].numpy(), tensors["baseline.components"].numpy()),
                 Diagnostics(**description["diagnostics"]),
+                ScoreReference.restored(unnested("reference", tensors)),
             ),
             description["label"],
             Margins.restored(unnested("margins", tensors), kind)
@@ -311,7 +328,7 @@ def fit(
     SettingError
         If the plan's parts don't fit together.
     """
-    train, validation = training_data.train, training_data.validation
+    kind, train, validation = plan.preparation.kind, training_data.train, training_data.validation
     model, history, best_epoch = _trained(plan, training_data, run, callbacks)
     doubles = run.device.type == "cpu" and not isinstance(plan.network, CustomNetwork)
     predictor = Predictor(plan.preparation, model, plan.code_size, doubles)
@@ -328,6 +345,7 @@ def fit(
         validation if held_out else train,
         held_out=held_out,
         best_epoch=best_epoch,
+        total=training_data.total,
         ordered="ordered" in plan.recipe.code.provides,
     )
     return Fitted(
@@ -339,7 +357,9 @@ def fit(
         list(plan.choices),
         history,
         training_summary,
-        Margins.of(train, kind) if isinstance(kind := plan.preparation.kind, Table) else None,
+        margins=Margins.of(train, kind)
+        if isinstance(kind := plan.preparation.kind, Table)
+        else None,
     )
 
 

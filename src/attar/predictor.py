@@ -39,6 +39,8 @@ class Predictor:
         The condition of each row, where the model was fitted with conditions.
     noise : Tensor (*shape) or ()
         How wide residuals are spread, relative to the likelihood: see :func:`residual_noise`.
+    changed : int array (n,) or None
+        How many columns of each row differ that were constant in the fit; None for none.
     """
 
     preparation: Preparation
@@ -47,6 +49,7 @@ class Predictor:
     doubles: bool
     condition: Tensor | None = None
     noise: Tensor = field(default_factory=lambda: torch.ones(()))
+    changed: NDArray[np.intp] | None = None
 
     @property
     def chunk(self) -> int:

@@ -98,7 +98,7 @@ def test_missing_cells_are_0_where_an_array_has_integers_or_booleans():
 
 
 def test_a_frame_of_numbers_is_taken_for_an_array():
-    table = fitted(np.zeros((4, 2)))
+    table = fitted(np.eye(4, 2))
     np.testing.assert_array_equal(table.rows(pd.DataFrame({"a": [1], "b": [2.5]})), [[1, 2.5]])
 
 

@@ -242,7 +242,7 @@ def test_diagnostics_and_findings_are_json():
 
 def summary_of(predictor, train, validation, **settings):
     return TrainingSummary.of(
-        predictor, train, np.arange(len(train)), predictor, validation, **settings
+        predictor, train, np.arange(len(train)), predictor, validation, total=1000, **settings
     )
 
 

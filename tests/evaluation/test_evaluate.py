@@ -14,8 +14,9 @@ from attar.codes import Gaussian, Point, VectorQuantized
 from attar.data.kinds import kind_of, preparation
 from attar.data.scaling import MinMax, Unscaled
 from attar.evaluation.diagnostics import Baseline
-from attar.evaluation.evaluate import Coding, Reconstruction, evaluate, log_likelihoods
+from attar.evaluation.evaluate import Coding, Reconstruction, evaluate
 from attar.evaluation.metrics import ssim
+from attar.evaluation.scores import log_likelihoods
 from attar.likelihoods import FixedGaussian
 from attar.networks import Mlp
 from attar.predictor import Predictor

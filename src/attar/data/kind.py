@@ -114,6 +114,13 @@ class Kind(ABC):
         """Return what each raw row is of, where it is not simply a row of the data."""
         return None
 
+    def changed(self, data: object) -> NDArray[np.intp] | None:
+        """Return how many columns of each raw row differ that were constant in the fit.
+
+        They are named in a warning. None where there are none.
+        """
+        return None
+
     def passthrough(self, data: object) -> Any:
         """Return what is not modelled, but needed to restore this very data."""
         return None
@@ -234,3 +241,23 @@ def warn_of_unused(kind: Kind) -> None:
     for portion in kind.portions:
         if portion.advice:
             warn(f"Column {portion.name!r} is not used, as {portion.remark}: {portion.advice}.")
+
+
+def changes(differing: dict[str, NDArray[np.bool_]]) -> NDArray[np.intp] | None:
+    """Return in how many columns each row differs, with a warning that names them.
+
+    Parameters
+    ----------
+    differing : dict
+        By a column's name, in which rows (n,) it differs from the constant that it was.
+    """
+    found = {name: differs for name, differs in differing.items() if differs.any()}
+    if not found:
+        return None
+    named = ", ".join(repr(name) for name in list(found)[:5]) + ", ..." * (len(found) > 5)
+    total: NDArray[np.intp] = np.sum(list(found.values()), axis=0)
+    warn(
+        f"Columns that were constant in the fit have other values now, in {(total > 0).sum():,} "
+        f"rows: {named}. They lower the score and change nothing else; fit on rows that have them."
+    )
+    return total

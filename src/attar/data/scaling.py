@@ -19,6 +19,10 @@ Array = NDArray[np.float64]
 # How many values a power is fitted to.
 FITTED = 4000
 
+# Values further from the median than so many times the usual distance from it are far out, where
+# they are at most such a fraction of the column.
+FAR, MOST_FAR = 1e6, 0.1
+
 # Below this an exponent counts as 0: the power transform is a logarithm.
 TINY = 1e-9
 
@@ -50,17 +54,24 @@ class Scaler(nn.Module):
         They broadcast against one row.
     power : array (3, ...) or None
         Exponent, shift and scale of the power transform after the affine map.
+    limit : array or None
+        How far scaled values may reach on either side where they are cut off, which the map itself
+        does not do.
     """
 
     shift: Tensor
     scale: Tensor
     power: Tensor | None
+    limit: Tensor | None
 
-    def __init__(self, shift: Array, scale: Array, power: Array | None = None) -> None:
+    def __init__(
+        self, shift: Array, scale: Array, power: Array | None = None, limit: Array | None = None
+    ) -> None:
         super().__init__()
         self.register_buffer("shift", torch.as_tensor(shift))
         self.register_buffer("scale", torch.as_tensor(scale))
         self.register_buffer("power", None if power is None else torch.as_tensor(power))
+        self.register_buffer("limit", None if limit is None else torch.as_tensor(limit))
         self.shifts = bool(np.any(shift))
         # Most columns of a table are not transformed, and a power costs more than all the rest.
         self.transformed: list[int] | slice = slice(None)
@@ -82,6 +93,10 @@ class Scaler(nn.Module):
         exponent, shift, scale = self.power[:, at].unbind()
         scaled[..., at] = (yeo_johnson(scaled[..., at], exponent) - shift) / scale
         return scaled
+
+    def cut(self, scaled: Tensor) -> Tensor:
+        """Return scaled values cut off at the limit."""
+        return scaled if self.limit is None else scaled.clamp(-self.limit, self.limit)
 
     def inverse(self, values: Tensor) -> Tensor:
         """Return the raw values of scaled ones."""
@@ -149,7 +164,8 @@ class Standard(Scaling, name="standard"):
     """
 
     def fit(self, moments: Moments, sample: Rows) -> Scales:
-        """Return mean and standard deviation."""
+        """Return mean and standard deviation, without values that are far out."""
+        moments, _ = usual(moments, sample)
         varies = moments.high > moments.low
         return Scales(moments.mean, _never_zero(np.where(varies, moments.deviation, 0)))
 
@@ -188,6 +204,7 @@ class Symmetric(Scaling, name="symmetric"):
 
     def fit(self, moments: Moments, sample: Rows) -> Scales:
         """Return mean and deviation, and the power transforms of the skewed columns."""
+        moments, sample = usual(moments, sample)
         standard = Standard().fit(moments, sample)
         one = np.ones_like(standard.shift)
         power = np.stack([one, 0 * one, one])
@@ -262,6 +279,46 @@ class Unscaled(Scaling, name="none"):
     def fit(self, moments: Moments, sample: Rows) -> Scales:
         """Return 0 and 1."""
         return Scales(np.zeros_like(moments.mean), np.ones_like(moments.mean))
+
+
+def usual(moments: Moments, sample: Rows) -> tuple[Moments, Rows]:
+    """Return the moments and the sample (m, d) of columns without values that are far out.
+
+    Those are further from the median than 10⁶ times the median distance of all that differ from
+    it, such as the largest number where one is missing, and at most a tenth of their column. One of
+    them would make all others equal.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.append(np.arange(9.0), 1e155)[:, None]
+    >>> moments, sample = usual(Moments.of(x), x)
+    >>> float(moments.mean[0]), sample[-3:].ravel().tolist()
+    (4.0, [7.0, 8.0, nan])
+    """
+    if not len(sample):
+        return moments, sample
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = sample[:: -(-len(sample) // FITTED)].astype(np.float64)
+        centre = _median(values)
+        distance = np.abs(values - centre)
+        reach = FAR * _median(np.where(distance > 0, distance, np.nan))
+        low, high = centre - reach, centre + reach
+    outside = (sample < low) | (sample > high)
+    far = ((moments.low < low) | (moments.high > high)) & (outside.mean(0) <= MOST_FAR)
+    if not far.any():
+        return moments, sample
+    kept = np.where(far & outside, np.nan, sample)
+    some = Moments.of(kept)
+    parts = {name: np.where(far, getattr(some, name), now) for name, now in vars(moments).items()}
+    return Moments(**parts), kept
+
+
+def _median(columns: Array) -> Array:
+    """Return the lower median of each column (n, d), NaN left out; NaN where there is nothing."""
+    middle = np.maximum((~np.isnan(columns)).sum(0) - 1, 0) // 2
+    median: Array = np.take_along_axis(np.sort(columns, axis=0), middle[None], 0)[0]
+    return median
 
 
 def skewness(columns: Rows) -> Array:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from attar.data.cells import Category, Cell, Expansion, Number
 from attar.data.columns.arrow import schema_from_json, schema_to_json
-from attar.data.columns.base import Column, DroppedColumn
+from attar.data.columns.base import Column, ConstantColumn, DroppedColumn
 from attar.data.columns.frames import (
     Frame,
     FrameFormat,
@@ -30,8 +30,8 @@ from attar.data.columns.frames import (
     picked,
 )
 from attar.data.columns.profiles import TableProfile
-from attar.data.kind import Json, Kind, Portion, Rows, back_to, require_finite
-from attar.data.scaling import MinMax, Scaling, Standard, Symmetric, skewness
+from attar.data.kind import Json, Kind, Portion, Rows, back_to, changes, require_finite
+from attar.data.scaling import MinMax, Scaling, Standard, Symmetric, skewness, usual
 from attar.data.stream import Sample, pieces
 from attar.data.summary import Moments, Summary
 from attar.errors import DataError, SettingError, warn
@@ -108,7 +108,8 @@ class Table(Kind):
         if (moments.low[scaled] >= 0).all() and (moments.high[scaled] <= 1).all():
             return MinMax()
         symmetric = Symmetric()
-        skewed = np.abs(skewness(summary.sample[:, scaled])) > symmetric.tolerance
+        _, sample = usual(moments, summary.sample)
+        skewed = np.abs(skewness(sample[:, scaled])) > symmetric.tolerance
         return symmetric if skewed.any() else Standard()
 
     def columns(self, rows: Rows) -> Rows:
@@ -164,11 +165,14 @@ class NumericTable(Table):
         The number of columns.
     void : tuple of int
         The columns without a value, which are not used; not all of them.
+    constants : tuple of pairs
+        The columns that have but one value, and that value; it is assumed in new rows too.
     """
 
     dtype: str
     width: int
     void: tuple[int, ...] = ()
+    constants: tuple[tuple[int, float], ...] = ()
 
     @property
     def names(self) -> None:
@@ -196,6 +200,8 @@ class NumericTable(Table):
         if 0 < len(void) < kind.width:
             kind = replace(kind, void=tuple(void.tolist()))
             moments, sampled = moments.at(kind._used), sampled[:, kind._used]
+        alike = np.flatnonzero(moments.low == moments.high).tolist()
+        kind = replace(kind, constants=tuple((i, float(moments.low[i])) for i in alike))
         return kind, Summary(sample.seen, moments, sampled, places)
 
     @property
@@ -225,9 +231,27 @@ class NumericTable(Table):
         ----------
         data : array, or frame of numbers
         """
-        array = self._checked(data)
-        require_finite(array, lambda place: f"Column {place[0]} of X")
-        return array[:, self._used] if self.void else array
+        array = require_finite(self._columns(data), lambda place: f"Column {place[0]} of X")
+        differing = self._differing(array)
+        if any(differs.any() for differs in differing.values()):
+            array = array.copy()
+            for (place, value), differs in zip(self.constants, differing.values(), strict=True):
+                array[differs, place] = value
+        return array
+
+    def changed(self, data: object) -> NDArray[np.intp] | None:
+        """Return how many columns of each row differ that were constant in the fit."""
+        return changes(self._differing(self._columns(data)))
+
+    def _differing(self, array: Rows) -> dict[str, NDArray[np.bool_]]:
+        """Return in which rows each constant column differs, by more than its digits."""
+        types = [dtype for dtype in (np.dtype(self.dtype), array.dtype) if dtype.kind == "f"]
+        digits = max((float(np.finfo(dtype).eps) for dtype in types), default=0.0)
+        found = {}
+        for place, value in self.constants:
+            column = array[:, place].astype(np.float64)
+            found[self.cells[place].name] = np.abs(column - value) > digits * abs(value)
+        return found
 
     def passthrough(self, data: object) -> Rows | None:
         """Return the columns that are not used, if any."""
@@ -255,17 +279,27 @@ class NumericTable(Table):
         return np.concatenate(parts)
 
     def to_json(self) -> Json:
-        """Return dtype, width, and the columns without a value."""
-        return {"dtype": self.dtype, "width": self.width, "void": list(self.void)}
+        """Return dtype, width, columns without a value, and constants."""
+        return {
+            "dtype": self.dtype,
+            "width": self.width,
+            "void": list(self.void),
+            "constants": self.constants,
+        }
 
     @classmethod
     def read(cls, data: Json) -> Self:
         """Return the form that :meth:`to_json` described."""
-        return cls(data["dtype"], data["width"], tuple(data["void"]))
+        constants = tuple((int(place), float(value)) for place, value in data["constants"])
+        return cls(data["dtype"], data["width"], tuple(data["void"]), constants)
 
     @cached_property
     def _used(self) -> list[int]:
         return [i for i in range(self.width) if i not in self.void]
+
+    def _columns(self, data: object) -> Rows:
+        array = self._checked(data)
+        return array[:, self._used] if self.void else array
 
     def _checked(self, data: object) -> Rows:
         array = array_of(data)
@@ -376,6 +410,17 @@ class MixedTable(Table):
             [frame if isinstance(frame, pd.DataFrame) else frame.to_pandas() for frame in frames]
         )
         return index
+
+    def changed(self, data: object) -> NDArray[np.intp] | None:
+        """Return how many columns of each row differ that were constant in the fit."""
+        constant = {i: c for i, c in enumerate(self.fields) if isinstance(c, ConstantColumn)}
+        places = [i for i, column in constant.items() if not column.gaps]
+        if not places:
+            return None
+        table = opened(picked(self._ordered(data), places))
+        return changes(
+            {table.column_names[j]: constant[i].differs(table[j]) for j, i in enumerate(places)}
+        )
 
     def passthrough(self, data: object) -> pd.DataFrame:
         """Return the columns that are not used, with the index."""

@@ -12,6 +12,7 @@ import numpy as np
 from attar.data.kind import Rows
 from attar.data.summary import Moments, with_means
 from attar.evaluation.metrics import error_ratio, mean_squared_error
+from attar.evaluation.scores import ScoreReference
 from attar.predictor import Predictor
 from attar.records import Epoch
 
@@ -274,12 +275,15 @@ class TrainingSummary:
     baseline : Baseline
         PCA of the training rows, with up to twice as many components as latent dimensions.
     diagnostics : Diagnostics
+    reference : ScoreReference
+        What cells cost on average.
     """
 
     codes: Rows
     numbers: Rows
     baseline: Baseline
     diagnostics: Diagnostics
+    reference: ScoreReference
 
     @classmethod
     def of(
@@ -292,6 +296,7 @@ class TrainingSummary:
         *,
         held_out: bool,
         best_epoch: int,
+        total: int,
         ordered: bool = False,
     ) -> TrainingSummary:
         """Return the summary of a model, from its training and validation rows.
@@ -307,6 +312,8 @@ class TrainingSummary:
         held_out : bool
             Whether the validation rows were held out of training.
         best_epoch : int
+        total : int
+            How many rows were fitted.
         ordered : bool
             Whether the first k dimensions of a code are a code by themselves, for each k.
         """
@@ -315,6 +322,8 @@ class TrainingSummary:
         baseline = Baseline.fit(train, most=2 * predictor.code_size)
         kept = max(DIAGNOSED_ROWS, min(MOST_CODES, MOST_VALUES // predictor.code_size))
         codes = predictor.encode(train_rows[:kept]).astype(np.float32)
+        held_out_rows = [(validation_predictor, validation_rows)] if held_out else []
+        reference = ScoreReference.of([*held_out_rows, (predictor, train_rows)], train_rows, total)
         train, validation_rows = train[some], validation_rows[some]
         validation = preparation.prepare(validation_rows).numpy()
         others = validation_predictor.encode(validation_rows).astype(np.float32)
@@ -330,7 +339,7 @@ class TrainingSummary:
             best_epoch=best_epoch,
             size_errors=_size_errors(validation_predictor, others, validation) if ordered else [],
         )
-        return cls(codes, numbers[:kept], baseline, diagnostics)
+        return cls(codes, numbers[:kept], baseline, diagnostics, reference)
 
 
 def _error(predictor: Predictor, codes: Rows, prepared: Rows) -> float:

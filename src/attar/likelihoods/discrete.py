@@ -25,7 +25,8 @@ from attar.likelihoods.base import (
 class Bernoulli(ColumnLikelihood, name="bernoulli"):
     """A Bernoulli distribution of each cell from the decoder's logits; for data from 0 to 1.
 
-    log p(x) = x log σ(a) + (1 - x) log(1 - σ(a)), minus the binary cross-entropy.
+    log p(x) = x log σ(a) + (1 - x) log(1 - σ(a)), minus the binary cross-entropy. A value outside
+    that range, which no fit takes, counts as the nearest within, less its squared distance.
 
     Examples
     --------
@@ -48,7 +49,9 @@ class BernoulliLikelihoodModule(LikelihoodModule):
 
     def log_prob(self, parameters: Tensor, target: Tensor) -> Tensor:
         """Return x a - log(1 + exp a)."""
-        return target * parameters - functional.softplus(parameters)
+        within = target.clamp(0, 1)
+        inside = within * parameters - functional.softplus(parameters)
+        return inside - (target - within).square()
 
     def mean(self, parameters: Tensor) -> Tensor:
         """Return σ(a)."""
@@ -68,7 +71,8 @@ class BernoulliProbability(ColumnLikelihood, name="bernoulli-probability"):
     """A Bernoulli distribution of each cell from probabilities, for decoders ending in a sigmoid.
 
     log p(x) = x log p + (1 - x) log(1 - p). Probabilities are clipped to [1e-7, 1 - 1e-7], as in
-    Keras.
+    Keras. A value outside that range, which no fit takes, counts as the nearest within, less its
+    squared distance.
 
     Examples
     --------
@@ -91,8 +95,9 @@ class BernoulliProbabilityModule(LikelihoodModule):
 
     def log_prob(self, parameters: Tensor, target: Tensor) -> Tensor:
         """Return x log p + (1 - x) log(1 - p)."""
-        p = parameters.clamp(1e-7, 1 - 1e-7)
-        return torch.xlogy(target, p) + torch.xlogy(1 - target, 1 - p)
+        p, within = parameters.clamp(1e-7, 1 - 1e-7), target.clamp(0, 1)
+        inside = torch.xlogy(within, p) + torch.xlogy(1 - within, 1 - p)
+        return inside - (target - within).square()
 
     def mean(self, parameters: Tensor) -> Tensor:
         """Return p."""

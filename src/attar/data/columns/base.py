@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -25,6 +25,7 @@ from attar.data.columns.arrow import (
 )
 from attar.data.kind import Json
 from attar.data.summary import Moments
+from attar.errors import DataError
 
 Array = NDArray[np.float64]
 
@@ -287,6 +288,15 @@ class ConstantColumn(UnusedColumn, tag="constant"):
         missing = array.is_null(nan_is_null=True).to_numpy()
         equal = pc.equal(values, self._scalar).fill_null(False).to_numpy()
         return np.where(missing, np.nan, np.where(equal, 0.0, -1.0))[:, None]
+
+    def differs(self, array: pa.ChunkedArray) -> NDArray[np.bool_]:
+        """Return which values are known, and are not the one value."""
+        column = replace(self, gaps=True)
+        try:
+            return column.encode(column.fitting(array))[:, 0] < 0
+        except DataError:
+            known: NDArray[np.bool_] = array.is_valid().to_numpy()
+            return known
 
     def decode(self, rows: Array) -> pa.Array:
         """Return the one value, and missing where its cell is."""
