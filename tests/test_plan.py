@@ -9,12 +9,12 @@ from scipy import sparse
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 
-from attar import plan
+from attar import plan, recipes
 from attar.codes import Gaussian as GaussianCode
 from attar.codes import Point, SparseL1
 from attar.data.images import Images
 from attar.data.kinds import kind_of, preparation
-from attar.data.scaling import Standard, Unscaled
+from attar.data.scaling import MinMax, Standard, Unscaled
 from attar.data.sparse import SparseMatrix
 from attar.data.table import NumericTable
 from attar.likelihoods import (
@@ -127,6 +127,27 @@ def test_heavy_tails_are_those_of_a_large_kurtosis(seed):
     # Mostly one value: the others are no outliers.
     assert not plan.has_heavy_tails(np.where(generator.random(2000) < 0.9, 0.0, normal))
     assert not plan.has_heavy_tails(np.full(9, np.nan))
+
+
+def test_very_large_images_get_more_stages_and_small_batches():
+    assert plan.choose_conv(64) == Conv()
+    assert plan.choose_conv(512).channels == (16, 32, 64, 128, 128, 128)
+    assert plan.choose_batch_size(10**6, (3, 512, 512))[0] == 2
+    assert plan.choose_batch_size(60_000, (1, 28, 28))[0] == plan.choose_batch_size(60_000)[0]
+
+
+def test_values_squashed_by_one_are_no_bernoullis():
+    X = np.random.default_rng(0).random((100, 64))
+    X[3, 3] = 1e4
+    ready = preparation(*_min_max(X))
+    squashed = ready.prepare(X).numpy()
+    chosen, _ = plan.choose_likelihood(ready, _min_max(X)[2], squashed, recipes.recipe("ae"))
+    assert chosen == FixedGaussian()
+
+
+def _min_max(X):
+    kind, summary = kind_of(X).of([X])
+    return kind, MinMax(), summary
 
 
 @pytest.mark.parametrize("shape", [(3, 32, 32), (1, 33, 32), (1, 1, 1025)])

@@ -26,7 +26,7 @@ from attar.likelihoods import Likelihood
 from attar.model import Model
 from attar.networks import CustomNetwork, Network
 from attar.plan import Choice, Plan, Run
-from attar.predictor import Predictor
+from attar.predictor import Predictor, rows_at_once
 from attar.recipe import Recipe
 from attar.records import Epoch
 from attar.sampling import Draw, Sampler
@@ -244,8 +244,16 @@ class Fitted:
         )
 
 
-# How many rows are measured after each epoch, and how many cells of them at once.
-MONITORED_ROWS, CELLS = 1024, 1 << 22
+class Interrupted(KeyboardInterrupt):
+    """The user stopped a training; ``fitted`` is the best model until then."""
+
+    def __init__(self, message: str, fitted: Fitted) -> None:
+        super().__init__(message)
+        self.fitted = fitted
+
+
+# How many rows are measured after each epoch.
+MONITORED_ROWS = 1024
 
 
 def fit(
@@ -259,9 +267,11 @@ def fit(
         If the loss is not finite.
     SettingError
         If the plan's parts don't fit together.
+    Interrupted
+        If the user stopped the training after an epoch.
     """
     train, validation = training_data.train, training_data.validation
-    model, history, best_epoch = _trained(plan, training_data, run, callbacks)
+    model, history, best_epoch, interrupted = _trained(plan, training_data, run, callbacks)
     doubles = run.device.type == "cpu" and not isinstance(plan.network, CustomNetwork)
     predictor = Predictor(plan.preparation, model, plan.code_size, doubles)
     held_out = validation.shape[0] > 0
@@ -276,7 +286,7 @@ def fit(
         best_epoch=best_epoch,
         ordered="ordered" in plan.recipe.code.provides,
     )
-    return Fitted(
+    fitted = Fitted(
         plan.recipe,
         plan.network,
         plan.likelihood,
@@ -286,13 +296,20 @@ def fit(
         history,
         training_summary,
     )
+    if interrupted:
+        raise Interrupted(
+            f"Training was stopped after {len(history)} epochs: the model is that of epoch "
+            f"{best_epoch}.",
+            fitted,
+        )
+    return fitted
 
 
 def _trained(
     plan: Plan, training_data: TrainingData, run: Run, callbacks: Sequence[Callback]
-) -> tuple[Model, list[Epoch], int]:
-    """Return the trained model, the metrics of each epoch, and the best epoch."""
-    device, checkpoint = run.device, None
+) -> tuple[Model, list[Epoch], int, bool]:
+    """Return model, metrics of each epoch, best epoch, and whether the user stopped it."""
+    device, checkpoint, interrupted = run.device, None, False
     train, validation = training_data.train, training_data.validation
     with seeded(run.seed, device):
         objective = plan.build()
@@ -319,9 +336,14 @@ def _trained(
             checkpoint,
         )
         with threads_for(passes, weights), memory_kept():
-            history = training.run()
+            try:
+                training.run()
+            except KeyboardInterrupt:
+                if not training.progress.history:
+                    raise
+                interrupted = True
     model.zero_grad(set_to_none=True)
-    return model, history, training.best_epoch
+    return model, training.progress.history, training.best_epoch, interrupted
 
 
 def _monitored(plan: Plan, rows: Rows, condition: Tensor | None, device: torch.device) -> Selection:
@@ -329,7 +351,7 @@ def _monitored(plan: Plan, rows: Rows, condition: Tensor | None, device: torch.d
     few = rows[:MONITORED_ROWS]
     index = torch.arange(few.shape[0], device=device)
     cells = plan.recipe.bound.draws * prod(plan.preparation.kind.shape)
-    size = max(1, min(MONITORED_ROWS, CELLS // cells))
+    size = min(MONITORED_ROWS, rows_at_once(cells))
     held = plan.preparation.hold(few, device)
     if condition is not None:
         held = Conditioned(held, condition[:MONITORED_ROWS].to(device))

@@ -22,7 +22,7 @@ from attar.data.condition_encoder import ConditionEncoder
 from attar.data.kind import Kind, Rows
 from attar.data.kinds import preparation as preparation_of
 from attar.data.preparation import Preparation
-from attar.data.scaling import MinMax, Scaler, Scaling
+from attar.data.scaling import Between, MinMax, Scaler, Scaling
 from attar.data.sparse import SparseMatrix
 from attar.data.summary import Summary, with_means
 from attar.data.table import Table
@@ -53,6 +53,9 @@ T = TypeVar("T")
 
 STEPS = 8000
 SAMPLE = 5000
+
+# A batch of images has at most so many pixels.
+PIXELS = 1 << 19
 
 # Columns of more excess kurtosis have heavy tails; a normal's is 0, a Laplace distribution's 3.
 HEAVY = 6.0
@@ -106,7 +109,9 @@ def choose_likelihood(
     known = prepared[~np.isnan(prepared)]
     if len(known) and 0 <= known.min() < known.max() <= 1:
         extreme = float(np.mean((known <= 0.1) | (known >= 0.9)))
-        if extreme >= 0.8:
+        # Squashed by one value far out, all others are near 0; then the variance is far smaller.
+        binary = known.var() >= 0.5 * known.mean() * (1 - known.mean())
+        if extreme >= 0.8 and binary:
             return Bernoulli(), f"{extreme:.0%} of the cells are near 0 or 1"
     if recipe.code.beta:
         return LearnedGaussian(), "the KL term needs an error in nats"
@@ -175,9 +180,18 @@ def choose_network(kind: Kind) -> tuple[Network, str]:
     if len(shape) == 2:
         return Tcn(), f"series of {shape[0]:,} channels and {shape[1]:,} steps"
     if len(shape) == 3 and cells > 1024:
-        return Conv(), f"images of {cells:,} cells"
+        return choose_conv(min(shape[1:])), f"images of {cells:,} cells"
     widest = 512 if cells > 256 else 256
     return Mlp((widest, widest // 2), "silu", shortcut=True), f"rows of {cells:,} cells"
+
+
+def choose_conv(side: int) -> Conv:
+    """Return convolutions that halve the shorter side of images until it is at most 8 pixels.
+
+    The linear layer would else have most weights. Images of up to 64 pixels have three stages.
+    """
+    stages = max(3, math.ceil(math.log2(side / 8)))
+    return Conv() if stages == 3 else Conv((16, 32, 64, *[128] * (stages - 3)))
 
 
 def choose_code_size(kind: Kind, prepared: Rows, share: float = 0.85) -> tuple[int, str]:
@@ -210,9 +224,16 @@ def choose_code_size(kind: Kind, prepared: Rows, share: float = 0.85) -> tuple[i
     return _round(needed, most=min(most, math.prod(prepared.shape[1:]))), reason
 
 
-def choose_batch_size(n: int) -> tuple[int, str]:
-    """Return the power of two nearest to the square root of the number of rows, 32 to 1,024."""
-    return 2 ** min(10, max(5, round(math.log2(math.sqrt(n))))), f"{n:,} rows"
+def choose_batch_size(n: int, shape: tuple[int, ...] = ()) -> tuple[int, str]:
+    """Return the power of two nearest to the square root of the number of rows, 32 to 1,024.
+
+    Of large images fewer: convolutions need the memory of many feature maps for each pixel.
+    """
+    size, reason = 2 ** min(10, max(5, round(math.log2(math.sqrt(n))))), f"{n:,} rows"
+    most = max(1, PIXELS // math.prod(shape[1:])) if len(shape) == 3 else size
+    if size <= most:
+        return size, reason
+    return 2 ** int(math.log2(most)), f"images of {shape[1]} x {shape[2]} pixels need much memory"
 
 
 def choose_epochs(n: int, size: int) -> tuple[int, str]:
@@ -377,7 +398,7 @@ class Planner:
             lambda: (optimizer.learning_rate, f"for {optimizer.name}"),
             "{:g}".format,
         )
-        batch_size = self._count("batch_size", lambda: choose_batch_size(rows))
+        batch_size = self._count("batch_size", lambda: choose_batch_size(rows, self.kind.shape))
         epochs = self._count("epochs", lambda: choose_epochs(rows, batch_size))
         minutes = settings["max_minutes"]
         if settings["precision"] not in PRECISIONS:
@@ -413,9 +434,14 @@ class Planner:
 
     def _scaling(self, recipe: Recipe) -> Scaling:
         def auto() -> tuple[Scaling, str]:
+            scaling = self.kind.scaling(self.summary)
+            if isinstance(scaling, Between):
+                unit = self._wants_unit_interval(recipe)
+                scaling = scaling.replace(tail=0.0) if unit else scaling
+                return scaling, "a few values lie far beyond all others"
             if self._wants_unit_interval(recipe):
                 return MinMax(), "the likelihood needs values from 0 to 1"
-            return self.kind.scaling(self.summary), "suits this kind of data"
+            return scaling, "suits this kind of data"
 
         return self._setting("scaling", Scaling.resolve, auto, _name)
 

@@ -49,12 +49,20 @@ def native_array(array: Rows) -> Rows:
     """Return an array in native byte order, with NaN in place of masked cells."""
     if isinstance(array, np.ma.MaskedArray):
         array = _unmasked(array)
+    if array.dtype == object and array.ndim == 1 and _stackable(array):
+        array = np.stack(list(array))
     if array.dtype.kind == "f" and array.dtype.itemsize > 8:
         array = array.astype(np.float64)
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     # A reversed axis of length 1 counts as contiguous.
     return array.copy() if any(stride < 0 for stride in array.strides) else array
+
+
+def _stackable(array: Rows) -> bool:
+    """Return whether all objects are arrays of one shape, such as images."""
+    shapes = {item.shape if isinstance(item, np.ndarray) else None for item in array}
+    return len(shapes) == 1 and None not in shapes and () not in shapes
 
 
 def _unmasked(array: Rows) -> Rows:
