@@ -277,10 +277,10 @@ class Between(Scaling, name="between"):
     >>> import torch
     >>> from attar.data.scaling import Between, Scaler
     >>> from attar.data.summary import Moments
-    >>> x = np.array([[0.0], [100.0], [300.0], [1e30]])
+    >>> x = np.array([[0.0], [100.0], [200.0], [1e30]])
     >>> scales = Between((0.0,), (100.0,)).fit(Moments.of(x), x)
     >>> Scaler(scales.shift, scales.scale, tail=scales.tail)(torch.tensor(x)).flatten().tolist()
-    [0.0, 1.0, 1.6666666666666665, 2.0]
+    [0.0, 1.0, 1.5, 2.0]
     """
 
     low: tuple[float, ...] = (0.0,)
