@@ -302,7 +302,7 @@ BAD_DATA = {
     "ragged images": ([np.zeros((2, 2)), np.zeros((3, 2))], r"\(2, 2\), \(3, 2\)"),
     "ragged rows": ([[1.0, 2.0], [3.0]], "different shapes"),
     "one dimension": (np.zeros(5), "Reshape your data"),
-    "five dimensions": (np.zeros((2, 2, 2, 2, 2)), "5 dimensions"),
+    "six dimensions": (np.zeros((2,) * 6), "6 dimensions"),
     "complex": (np.zeros((3, 2), complex), "Complex data"),
     "two names": (pd.DataFrame([[1, 2], [3, 4]], columns=["a", "a"]), "named 'a'"),
 }

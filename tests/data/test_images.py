@@ -13,9 +13,9 @@ from PIL import Image
 from attar import AttarWarning, DataError
 from attar.data import images as module
 from attar.data.images import Images
-from attar.data.kinds import preparation
+from attar.data.kinds import preparation, restored
 from attar.data.pictures import Pictures
-from attar.data.scaling import Between, MinMax
+from attar.data.scaling import Between, MinMax, Scaler
 
 SIZES = st.tuples(st.integers(1, 3), st.integers(1, 5), st.integers(1, 5))
 CHANCE = np.random.default_rng(0)
@@ -223,6 +223,12 @@ def test_odd_values_do_not_change_the_scale_of_the_others(places):
     scaling = kind.scaling(summary)
     assert isinstance(scaling, Between)
     assert (scaling.low, scaling.high) == ((0.0,), (pytest.approx(200, abs=2),))
+    ready = preparation(kind, scaling, summary)
+    prepared = ready.prepare(kind.rows(images), torch.float64)
+    assert prepared.max() <= 2
+    again = restored(kind, Scaler.restored(ready.scaler.state_dict()))
+    assert torch.equal(again.prepare(kind.rows(images), torch.float64), prepared)
+    np.testing.assert_array_equal(kind.restore(ready.raw(prepared)), images)
 
 
 def test_stars_in_every_image_are_no_outliers():

@@ -8,6 +8,7 @@ from PIL import Image
 from scipy import sparse
 
 from attar import DataError
+from attar.data.arrays import native
 from attar.data.images import Images
 from attar.data.kinds import KINDS, kind_of
 from attar.data.pictures import Pictures
@@ -139,3 +140,10 @@ def test_refusals_say_what_to_give(tmp_path):
     np.savez(tmp_path / "a.npz", X=np.zeros(3))
     with np.load(tmp_path / "a.npz") as archive, pytest.raises(DataError, match=r"archive\['X'\]"):
         kind_of(archive)
+
+
+def test_an_object_array_of_images_is_their_stack():
+    images = np.arange(24.0).reshape(2, 3, 4)
+    objects = np.empty(2, object)
+    objects[:] = list(images)
+    np.testing.assert_array_equal(native(objects), images)

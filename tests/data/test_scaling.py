@@ -41,7 +41,12 @@ def fitted(scaling, x):
 
 def scaler_of(scaling, x):
     scales = fitted(scaling, x)
-    return Scaler(scales.shift, scales.scale, scales.power, scales.tail)
+    return Scaler(
+        scales.shift,
+        scales.scale,
+        scales.power,
+        None if scales.tail is None else np.array(scales.tail),
+    )
 
 
 @pytest.mark.parametrize(("scaling", "peer"), PEERS, ids=lambda part: type(part).__name__)

@@ -46,7 +46,10 @@ class Preparation(ABC):
             neutral = zip(power, (1.0, 0.0, 1.0), strict=True)
             power = np.stack([kind.spread(part, value) for part, value in neutral])
         shift, scale = kind.spread(scales.shift, 0.0), kind.spread(scales.scale, 1.0)
-        return cls(kind, Scaler(shift, scale, power, scales.tail))
+        tail = None
+        if scales.tail is not None:
+            tail = kind.spread(np.full_like(scales.shift, scales.tail), np.inf)
+        return cls(kind, Scaler(shift, scale, power, tail))
 
     @abstractmethod
     def prepare(self, rows: Rows, dtype: torch.dtype = torch.float32) -> Tensor:

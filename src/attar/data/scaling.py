@@ -54,8 +54,9 @@ class Scaler(nn.Module):
         They broadcast against one row.
     power : array (3, ...) or None
         Exponent, shift and scale of the power transform after the affine map.
-    tail : float, array () or None
-        How far scaled values below 0 or above 1 may reach at most; None: as far as they do.
+    tail : array or None
+        How far scaled values below 0 or above 1 may reach at most; infinite, or None: as far as
+        they do.
     """
 
     shift: Tensor
@@ -68,7 +69,7 @@ class Scaler(nn.Module):
         shift: Array,
         scale: Array,
         power: Array | None = None,
-        tail: Array | float | None = None,
+        tail: Array | None = None,
     ) -> None:
         super().__init__()
         self.register_buffer("tail", None if tail is None else torch.as_tensor(tail))
@@ -114,13 +115,14 @@ class Scaler(nn.Module):
 def compressed(x: Tensor, tail: Tensor) -> Tensor:
     """Return values from 0 to 1 as they are, and those beyond by e as beyond by t e / (t + e).
 
-    It is increasing, with slope 1 at 0 and 1, and at most t beyond. With t = 0 it clips.
+    It is increasing, with slope 1 at 0 and 1, and at most t beyond. With t = 0 it clips, and with
+    t = ∞ it changes nothing.
     """
     within = x.clamp(0, 1)
     beyond = x - within
     # Not t e / (t + e), which is not a number where e is infinite.
     reach = tail - tail.square() / (tail + beyond.abs()).clamp_min(1e-30)
-    return within + reach.copysign(beyond)
+    return torch.where(tail.isinf(), x, within + reach.copysign(beyond))
 
 
 def expanded(y: Tensor, tail: Tensor) -> Tensor:
@@ -128,7 +130,7 @@ def expanded(y: Tensor, tail: Tensor) -> Tensor:
     within = y.clamp(0, 1)
     reach = (y - within).abs()
     far = tail * reach / (tail - reach).clamp_min(1e-9)
-    return within + far.clamp_max(1e9).copysign(y - within)
+    return torch.where(tail.isinf(), y, within + far.clamp_max(1e9).copysign(y - within))
 
 
 def yeo_johnson(x: Tensor, power: Tensor) -> Tensor:
@@ -279,7 +281,8 @@ class Between(Scaling, name="between"):
     >>> from attar.data.summary import Moments
     >>> x = np.array([[0.0], [100.0], [200.0], [1e30]])
     >>> scales = Between((0.0,), (100.0,)).fit(Moments.of(x), x)
-    >>> Scaler(scales.shift, scales.scale, tail=scales.tail)(torch.tensor(x)).flatten().tolist()
+    >>> scaler = Scaler(scales.shift, scales.scale, tail=np.array(scales.tail))
+    >>> scaler(torch.tensor(x)).flatten().tolist()
     [0.0, 1.0, 1.5, 2.0]
     """
 
