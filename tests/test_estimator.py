@@ -353,7 +353,7 @@ BAD_DATA = {
     "ragged images": ([np.zeros((2, 2)), np.zeros((3, 2))], r"\(2, 2\), \(3, 2\)"),
     "ragged rows": ([[1.0, 2.0], [3.0]], "different shapes"),
     "one dimension": (np.zeros(5), "Reshape your data"),
-    "five dimensions": (np.zeros((2, 2, 2, 2, 2)), "5 dimensions"),
+    "six dimensions": (np.zeros((2,) * 6), "6 dimensions"),
     "complex": (np.zeros((3, 2), complex), "Complex data"),
     "two names": (pd.DataFrame([[1, 2], [3, 4]], columns=["a", "a"]), "named 'a'"),
 }
@@ -817,3 +817,46 @@ def test_the_noise_of_new_rows_is_independent_of_their_codes(mixed_table):
     new = vae.sample(4000, random_state=0)
     for name in ("a", "b", "noise"):
         assert abs(new[name].std() / mixed_table[name].std() - 1) < 0.05
+
+
+class Stop(Callback):
+    """Stops the program in the third epoch, as Ctrl-C does."""
+
+    def on_step(self, progress):
+        if len(progress.history) == 2:
+            raise KeyboardInterrupt
+
+
+def test_an_interrupted_fit_keeps_the_best_model():
+    X = load_digits().images[:200]
+    settings = {"code_size": 4, "epochs": 9, "schedule": "constant", "random_state": 0}
+    stopped = attar.Autoencoder(**settings, callbacks=[Stop()])
+    with pytest.raises(KeyboardInterrupt, match="stopped after 2 epochs"):
+        stopped.fit(X)
+    short = attar.Autoencoder(**settings | {"epochs": 2}).fit(X)
+    assert_array_equal(stopped.transform(X), short.transform(X))
+    assert len(stopped.history_) == 2
+
+
+def test_a_function_is_no_callback():
+    with pytest.raises(SettingError, match=r"print.* is no callback"):
+        attar.Autoencoder(callbacks=[print]).fit(np.eye(9))
+
+
+def test_one_band_of_small_numbers_is_learned_as_well_as_the_other():
+    t = np.linspace(0, 6, 64).reshape(8, 8)
+    phases = np.random.default_rng(0).random((2, 300, 1, 1)) * 6
+    bands = (np.sin(t + phase) for phase in phases)
+    X = np.stack([band * high for band, high in zip(bands, (1, 1e4), strict=True)], -1)
+    ae = attar.Autoencoder(code_size=8, epochs=60, random_state=0).fit(X)
+    errors = ((ae.reconstruct(X) - X) ** 2).mean((0, 1, 2)) / X.var((0, 1, 2))
+    assert errors.max() < 0.02
+    raw = attar.Autoencoder(code_size=8, epochs=5, scaling="none", random_state=0).fit(X)
+    assert "unscaled" in [finding.name for finding in raw.diagnose()]
+
+
+def test_one_image_is_asked_for_as_a_stack():
+    X = load_digits().images[:60]
+    ae = attar.Autoencoder(code_size=4, epochs=2, random_state=0).fit(X)
+    with pytest.raises(DataError, match=r"X is one image.*X\[None\]"):
+        ae.transform(X[0])

@@ -32,7 +32,7 @@ from attar.errors import DataError, ModelFileError, SettingError
 from attar.evaluation.diagnostics import Finding, diagnose
 from attar.evaluation.evaluate import evaluate
 from attar.evaluation.scores import log_likelihoods
-from attar.fitted import Fitted, fit
+from attar.fitted import Fitted, Interrupted, fit
 from attar.inspection import Inspection
 from attar.isolation import default_settings
 from attar.latent_space import LatentSpace
@@ -210,6 +210,8 @@ class Autoencoder(
             If a setting is unknown, out of range, or does not fit another.
         TrainingError
             If the loss is not finite, with smaller steps too.
+        KeyboardInterrupt
+            If the user stops it; from the second epoch on, the best model so far is kept.
         """
         self._check_names()
         data = self._read(X, part="train")
@@ -226,7 +228,11 @@ class Autoencoder(
             callbacks.append(ProgressBar())
             for choice in plan.choices:
                 print(choice, file=sys.stderr)
-        self.fitted_ = fit(plan, rows, run, callbacks)
+        try:
+            self.fitted_ = fit(plan, rows, run, callbacks)
+        except Interrupted as interruption:
+            self.fitted_ = interruption.fitted
+            raise
         return self
 
     def fit_transform(
@@ -522,10 +528,7 @@ class Autoencoder(
         kind = fitted.kind
         data = self._read(X, part="test", kind=kind)
         if not kind.accepts(kind_of(data)):
-            raise DataError(
-                f"The model was fitted on {kind.name}, but X is {kind_of(data).name} of shape "
-                f"{np.shape(data)}."
-            )
+            raise DataError(kind.refusal(np.shape(data), kind_of(data)))
         for piece in kind.pieces(data):
             rows = kind.rows(piece)
             if not rows.shape[0]:

@@ -30,7 +30,7 @@ from attar.likelihoods import Likelihood
 from attar.model import Model
 from attar.networks import CustomNetwork, Network
 from attar.plan import Choice, Plan, Run
-from attar.predictor import Predictor, residual_noise
+from attar.predictor import Predictor, residual_noise, rows_at_once
 from attar.recipe import Recipe
 from attar.records import Epoch
 from attar.sampling import Draw, Sampler
@@ -183,16 +183,19 @@ class Fitted:
         """Return a draw of the data of codes that a sampler drew, in the user's own form.
 
         The numbers of a table get the distributions of the training rows, column by column: the
-        model says how columns depend on each other. A condition changes them: it leaves them out.
+        model says how columns depend on each other. A condition changes these: then only the
+        range and the steps are those of the training rows.
         """
         rows, kind = predictor.sample(codes, seed), self.kind
-        if isinstance(kind, Table) and self.margins is not None and predictor.condition is None:
-            if sampler not in self.drawn_margins:
-                n = max(256, min(DRAWN_ROWS, CELLS // prod(kind.shape)))
-                drawn = self.sampler(sampler)(n, torch.Generator().manual_seed(0)).numpy()
-                self.drawn_margins[sampler] = Margins.of(predictor.sample(drawn, 0), kind)
-            rows = self.margins.imposed_on(rows, self.drawn_margins[sampler])
-        return kind.restore(rows)
+        if not isinstance(kind, Table) or self.margins is None:
+            return kind.restore(rows)
+        if predictor.condition is not None:
+            return kind.restore(self.margins.within(rows))
+        if sampler not in self.drawn_margins:
+            n = max(256, min(DRAWN_ROWS, rows_at_once(prod(kind.shape))))
+            drawn = self.sampler(sampler)(n, torch.Generator().manual_seed(0)).numpy()
+            self.drawn_margins[sampler] = Margins.of(predictor.sample(drawn, 0), kind)
+        return kind.restore(self.margins.imposed_on(rows, self.drawn_margins[sampler]))
 
     def warn_of_sampling(self) -> None:
         """Warn where the recipe was chosen for reconstruction, and another has a density."""
@@ -309,8 +312,16 @@ class Fitted:
         )
 
 
-# How many rows are measured after each epoch, and how many cells of them at once.
-MONITORED_ROWS, CELLS = 1024, 1 << 22
+class Interrupted(KeyboardInterrupt):
+    """The user stopped a training; ``fitted`` is the best model until then."""
+
+    def __init__(self, message: str, fitted: Fitted) -> None:
+        super().__init__(message)
+        self.fitted = fitted
+
+
+# How many rows are measured after each epoch.
+MONITORED_ROWS = 1024
 
 # How many rows are drawn to know the distributions of the model's own numbers.
 DRAWN_ROWS = 1 << 13
@@ -327,9 +338,11 @@ def fit(
         If the loss is not finite.
     SettingError
         If the plan's parts don't fit together.
+    Interrupted
+        If the user stopped the training after an epoch.
     """
     kind, train, validation = plan.preparation.kind, training_data.train, training_data.validation
-    model, history, best_epoch = _trained(plan, training_data, run, callbacks)
+    model, history, best_epoch, interrupted = _trained(plan, training_data, run, callbacks)
     doubles = run.device.type == "cpu" and not isinstance(plan.network, CustomNetwork)
     predictor = Predictor(plan.preparation, model, plan.code_size, doubles)
     held_out = validation.shape[0] > 0
@@ -348,7 +361,7 @@ def fit(
         total=training_data.total,
         ordered="ordered" in plan.recipe.code.provides,
     )
-    return Fitted(
+    fitted = Fitted(
         plan.recipe,
         plan.network,
         plan.likelihood,
@@ -357,17 +370,22 @@ def fit(
         list(plan.choices),
         history,
         training_summary,
-        margins=Margins.of(train, kind)
-        if isinstance(kind := plan.preparation.kind, Table)
-        else None,
+        margins=Margins.of(train, kind) if isinstance(kind, Table) else None,
     )
+    if interrupted:
+        raise Interrupted(
+            f"Training was stopped after {len(history)} epochs: the model is that of epoch "
+            f"{best_epoch}.",
+            fitted,
+        )
+    return fitted
 
 
 def _trained(
     plan: Plan, training_data: TrainingData, run: Run, callbacks: Sequence[Callback]
-) -> tuple[Model, list[Epoch], int]:
-    """Return the trained model, the metrics of each epoch, and the best epoch."""
-    device, checkpoint = run.device, None
+) -> tuple[Model, list[Epoch], int, bool]:
+    """Return model, metrics of each epoch, best epoch, and whether the user stopped it."""
+    device, checkpoint, interrupted = run.device, None, False
     train, validation = training_data.train, training_data.validation
     with seeded(run.seed, device):
         objective = plan.build()
@@ -394,9 +412,14 @@ def _trained(
             checkpoint,
         )
         with threads_for(passes, weights), memory_kept():
-            history = training.run()
+            try:
+                training.run()
+            except KeyboardInterrupt:
+                if not training.progress.history:
+                    raise
+                interrupted = True
     model.zero_grad(set_to_none=True)
-    return model, history, training.best_epoch
+    return model, training.progress.history, training.best_epoch, interrupted
 
 
 def _monitored(plan: Plan, rows: Rows, condition: Tensor | None, device: torch.device) -> Selection:
@@ -404,7 +427,7 @@ def _monitored(plan: Plan, rows: Rows, condition: Tensor | None, device: torch.d
     few = rows[:MONITORED_ROWS]
     index = torch.arange(few.shape[0], device=device)
     cells = plan.recipe.bound.draws * prod(plan.preparation.kind.shape)
-    size = max(1, min(MONITORED_ROWS, CELLS // cells))
+    size = min(MONITORED_ROWS, rows_at_once(cells))
     held = plan.preparation.hold(few, device)
     if condition is not None:
         held = Conditioned(held, condition[:MONITORED_ROWS].to(device))

@@ -31,7 +31,7 @@ PARTS = {
     "recipe": RECIPES,
     "network": ("bag", "conv", "gru", "linear", "mlp", "tcn", "transformer"),
     "likelihood": LIKELIHOODS,
-    "scaling": ("min-max", "none", "robust", "standard", "symmetric"),
+    "scaling": ("between", "min-max", "none", "robust", "standard", "symmetric"),
     "corruption": ("gaussian-noise", "masking", "patches", "salt-and-pepper"),
     "optimizer": (
         *("adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "asgd", "nadam", "radam"),

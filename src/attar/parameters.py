@@ -13,6 +13,7 @@ from attar import names
 from attar.errors import SettingError, unknown
 from attar.parts import Part, by_part
 from attar.plan import PARTS
+from attar.training.callbacks import Callback
 
 
 class Parameters(BaseEstimator, ABC):
@@ -70,6 +71,12 @@ class Parameters(BaseEstimator, ABC):
             value = getattr(self, name)
             if value is not None and not (isinstance(value, str) and value == "auto"):
                 resolve(value)
+        for callback in self.get_params(deep=False)["callbacks"]:
+            if not isinstance(callback, Callback):
+                raise SettingError(
+                    f"{callback!r} is no callback: derive a class from attar.training.Callback "
+                    "and give an instance of it."
+                )
 
     def _part(self, name: str) -> Part | None:
         """Return the part that a setting names, if it names one."""

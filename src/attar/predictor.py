@@ -19,8 +19,14 @@ from attar.likelihoods.base import LocationModule
 from attar.model import Model
 from attar.records import Batch, Trace
 
-# A chunk has at most so many rows, and so many cells.
-CHUNK, CELLS = 2048, 1 << 22
+# A chunk has at most so many rows, and so many cells; of large images a quarter of them, whose
+# convolutions have many feature maps for each pixel.
+CHUNK, CELLS, LARGE = 2048, 1 << 22, 1 << 16
+
+
+def rows_at_once(cells: int) -> int:
+    """Return how many rows of so many cells are processed at once."""
+    return max(1, (CELLS if cells <= LARGE else CELLS // 4) // max(1, cells))
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,7 @@ class Predictor:
     @property
     def chunk(self) -> int:
         """How many rows are processed at once."""
-        return max(1, min(CHUNK, CELLS // max(1, prod(self.preparation.kind.shape))))
+        return min(CHUNK, rows_at_once(prod(self.preparation.kind.shape)))
 
     @property
     def device(self) -> torch.device:

@@ -45,6 +45,30 @@ def test_decimals_and_steps_are_kept(dtype):
     assert_array_equal((np.rint(new / 0.05) * 0.05).round(2).astype(dtype), new)
 
 
+def test_decimals_with_rounding_errors_have_their_step():
+    train = (np.arange(60.0) + 0.123 - 0.023)[:, None]
+    assert (np.abs(train - (np.arange(60) + 0.1)[:, None]) > 0).any()
+    new = imposed(train, np.random.default_rng(0).normal(size=(500, 1)))
+    assert np.isin(new, (np.arange(60) + 0.1).round(6)).all()
+
+
+def test_the_nearest_values_in_range_are_whole_steps():
+    train = np.array([[0.5, 3.0], [2.5, 9.0], [1.0, np.nan]])
+    margins = Margins.of(train, NumericTable("float64", 2))
+    new = margins.within(np.array([[-7.0, 3.2], [1.3, 100.0]]))
+    assert_array_equal(new, [[0.5, 3.0], [1.5, 9.0]])
+
+
+def test_rows_of_a_condition_have_the_range_and_the_steps_of_all():
+    rng = np.random.default_rng(0)
+    label = rng.integers(0, 2, 400)
+    table = pd.DataFrame({"n": rng.poisson(1 + 6 * label), "half": rng.integers(0, 9, 400) / 2})
+    ae = attar.Autoencoder("conditional", epochs=5, random_state=0, verbose=False)
+    new = ae.fit(table, condition=label).sample(300, condition=np.int64(1), random_state=0)
+    assert new.n.isin(range(table.n.max() + 1)).all()
+    assert new.half.isin(np.arange(9) / 2).all()
+
+
 def test_a_cell_without_values_stays_without():
     train, drawn = np.full((9, 1), np.nan), np.zeros((4, 1))
     assert np.isnan(imposed(train, drawn)).all()

@@ -602,7 +602,7 @@ def huber_cdf(x, delta):
         (Huber(2.0), None, lambda x: huber_cdf(x - M, 2.0)),
         (Discretized(0.5), -0.3, stats.logistic(M, LEAST + math.exp(-0.3)).cdf),
     ],
-    ids=repr,
+    ids=lambda value: repr(value) if isinstance(value, Likelihood) else None,
 )
 def test_draws_of_numbers_have_their_density(part, log_scale, cdf):
     assert stats.kstest(drawn(part, [M], log_scale)[:, 0], cdf).pvalue > 0.01

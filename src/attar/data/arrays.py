@@ -109,9 +109,17 @@ def native_array(array: Rows) -> Rows:
     """Return an array in native byte order, with NaN in place of masked cells."""
     if isinstance(array, np.ma.MaskedArray):
         array = _unmasked(array)
+    if array.dtype == object and array.ndim == 1 and _stackable(array):
+        array = np.stack(list(array))
     array = array.astype(_native_type(array.dtype), copy=False)
     # A reversed axis of length 1 counts as contiguous.
     return array.copy() if any(stride < 0 for stride in array.strides) else array
+
+
+def _stackable(array: Rows) -> bool:
+    """Return whether all objects are arrays of one shape, such as images."""
+    shapes = {item.shape if isinstance(item, np.ndarray) else None for item in array}
+    return len(shapes) == 1 and None not in shapes and () not in shapes
 
 
 def _unmasked(array: Rows) -> Rows:

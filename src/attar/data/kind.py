@@ -102,6 +102,10 @@ class Kind(ABC):
     def portions(self) -> list[Portion]:
         """The parts of the data."""
 
+    def refusal(self, shape: tuple[int, ...], other: type[Kind]) -> str:
+        """Return why data of another kind and of a shape is refused."""
+        return f"The model was fitted on {self.name}, but X is {other.name} of shape {shape}."
+
     def accepts(self, other: type[Kind]) -> bool:
         """Return whether data of another kind may be taken for this one."""
         return isinstance(self, other)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,13 @@ def kind_of(data: Any) -> type[Kind]:
         return Table
     if isinstance(data, Sparse) or sparse.issparse(data):
         return SparseMatrix
+    if isinstance(data, np.lib.npyio.NpzFile):
+        raise DataError(
+            f"An archive with the arrays {', '.join(data.files)} is no data: give one of them, "
+            f"such as archive[{next(iter(data.files), 'X')!r}]."
+        )
+    if isinstance(data, Sequence) and data and isinstance(data[0], Path):
+        raise DataError("A list of paths is no data: give the path of the folder of pictures.")
     try:
         dimensions = np.asarray(data).ndim
     except ValueError:
@@ -51,6 +59,11 @@ def kind_of(data: Any) -> type[Kind]:
         ) from None
     if dimensions in (3, 4):
         return Images
+    if dimensions == 5:
+        raise DataError(
+            f"Videos of shape {np.shape(data)} are not supported: "
+            "X.reshape(-1, *X.shape[2:]) makes a stack of their frames."
+        )
     if dimensions == 2:
         return Table
     if not dimensions and not np.isscalar(data) and not isinstance(data, np.ndarray):

@@ -89,12 +89,19 @@ class Margins:
         imposed = rows.copy()
         for j, place in enumerate(self.places):
             ranks = _ranks(rows[:, place], own.quantiles[:, j]) * (len(self.quantiles) - 1)
-            imposed[:, place] = values = _at(self.quantiles[:, j], ranks)
+            imposed[:, place] = _at(self.quantiles[:, j], ranks)
+        return self.within(imposed)
+
+    def within(self, rows: Rows) -> Rows:
+        """Return raw rows, each number replaced by the nearest one in range, in whole steps."""
+        found = rows.copy()
+        for j, place in enumerate(self.places):
+            low, high = self.quantiles[[0, -1], j]
+            values = rows[:, place].clip(low, high)
             if step := self.steps[j]:
-                low = self.quantiles[0, j]
-                whole = low + np.rint((values - low) / step) * step
-                imposed[:, place] = whole.round(DECIMALS)
-        return imposed
+                values = (low + np.rint((values - low) / step) * step).round(DECIMALS)
+            found[:, place] = values
+        return found
 
 
 def _numbers(kind: Table) -> NDArray[np.intp]:
@@ -115,7 +122,9 @@ def _step(values: Rows) -> float:
 
 def _are_whole(values: Rows, scale: float) -> bool:
     whole = np.rint(values.astype(np.float64) * scale) / scale
-    return bool((whole.astype(values.dtype) == values).all())
+    # Sums and products of decimals differ from them in the last digits.
+    digits = 8 * np.finfo(values.dtype if values.dtype.kind == "f" else np.float64).eps
+    return bool((np.abs(whole - values) <= digits * np.abs(values)).all())
 
 
 def _ranks(values: Array, quantiles: Array) -> Array:

@@ -52,8 +52,11 @@ class Preparation(ABC):
             neutral = zip(power, (1.0, 0.0, 1.0), strict=True)
             power = np.stack([kind.spread(part, value) for part, value in neutral])
         shift, scale = kind.spread(scales.shift, 0.0), kind.spread(scales.scale, 1.0)
-        scaler = Scaler(shift, scale, power)
-        return cls(kind, Scaler(shift, scale, power, _limit(kind, scaler, summary)))
+        tail = None
+        if scales.tail is not None:
+            tail = kind.spread(np.full_like(scales.shift, scales.tail), np.inf)
+        limit = _limit(kind, Scaler(shift, scale, power, tail), summary)
+        return cls(kind, Scaler(shift, scale, power, tail, limit))
 
     @abstractmethod
     def prepare(self, rows: Rows, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from attar.data.summary import Moments, Rows
+from attar.errors import SettingError
 from attar.parts import Part
 
 Array = NDArray[np.float64]
@@ -38,11 +39,14 @@ class Scales:
     power : array (3, d) or None
         The exponent λ of a power transform that follows, and the shift and scale after it; a
         column that is not transformed has λ = 1, shift 0, scale 1.
+    tail : float or None
+        How far scaled values below 0 or above 1 may reach at most, see :func:`compressed`.
     """
 
     shift: Array
     scale: Array
     power: Array | None = None
+    tail: float | None = None
 
 
 class Scaler(nn.Module):
@@ -54,6 +58,9 @@ class Scaler(nn.Module):
         They broadcast against one row.
     power : array (3, ...) or None
         Exponent, shift and scale of the power transform after the affine map.
+    tail : array or None
+        How far scaled values below 0 or above 1 may reach at most; infinite, or None: as far as
+        they do.
     limit : array or None
         How far scaled values may reach on either side where they are cut off, which the map itself
         does not do.
@@ -62,12 +69,19 @@ class Scaler(nn.Module):
     shift: Tensor
     scale: Tensor
     power: Tensor | None
+    tail: Tensor | None
     limit: Tensor | None
 
     def __init__(
-        self, shift: Array, scale: Array, power: Array | None = None, limit: Array | None = None
+        self,
+        shift: Array,
+        scale: Array,
+        power: Array | None = None,
+        tail: Array | None = None,
+        limit: Array | None = None,
     ) -> None:
         super().__init__()
+        self.register_buffer("tail", None if tail is None else torch.as_tensor(tail))
         self.register_buffer("shift", torch.as_tensor(shift))
         self.register_buffer("scale", torch.as_tensor(scale))
         self.register_buffer("power", None if power is None else torch.as_tensor(power))
@@ -87,6 +101,8 @@ class Scaler(nn.Module):
         """Return the scaled values of raw ones, in the scaler's precision."""
         centred = raw - self.shift if self.shifts else raw
         scaled: Tensor = centred / self.scale
+        if self.tail is not None:
+            scaled = compressed(scaled, self.tail)
         if self.power is None:
             return scaled
         at = self.transformed
@@ -105,7 +121,30 @@ class Scaler(nn.Module):
             exponent, shift, scale = self.power[:, at].unbind()
             values = values.clone()
             values[..., at] = inverse_yeo_johnson(values[..., at] * scale + shift, exponent)
+        if self.tail is not None:
+            values = expanded(values, self.tail)
         return values * self.scale + self.shift
+
+
+def compressed(x: Tensor, tail: Tensor) -> Tensor:
+    """Return values from 0 to 1 as they are, and those beyond by e as beyond by t e / (t + e).
+
+    It is increasing, with slope 1 at 0 and 1, and at most t beyond. With t = 0 it clips, and with
+    t = ∞ it changes nothing.
+    """
+    within = x.clamp(0, 1)
+    beyond = x - within
+    # Not t e / (t + e), which is not a number where e is infinite.
+    reach = tail - tail.square() / (tail + beyond.abs()).clamp_min(1e-30)
+    return torch.where(tail.isinf(), x, within + reach.copysign(beyond))
+
+
+def expanded(y: Tensor, tail: Tensor) -> Tensor:
+    """Return the inverse of :func:`compressed`, at most 10⁹ beyond."""
+    within = y.clamp(0, 1)
+    reach = (y - within).abs()
+    far = tail * reach / (tail - reach).clamp_min(1e-9)
+    return torch.where(tail.isinf(), y, within + far.clamp_max(1e9).copysign(y - within))
 
 
 def yeo_johnson(x: Tensor, power: Tensor) -> Tensor:
@@ -237,6 +276,48 @@ class MinMax(Scaling, name="min-max"):
         observed = moments.count > 0
         low = np.where(observed, moments.low, 0.0)
         return Scales(low, _never_zero(np.where(observed, moments.high, 0.0) - low))
+
+
+@dataclass(frozen=True)
+class Between(Scaling, name="between"):
+    """``low`` 0 and ``high`` 1, and values beyond compressed: a few of them have little effect.
+
+    Parameters
+    ----------
+    low, high : tuple of float
+        One of each for all columns, or for each column.
+    tail : float
+        How far beyond 0 and 1 scaled values reach at most, increasing all the way; 0 clips them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import torch
+    >>> from attar.data.scaling import Between, Scaler
+    >>> from attar.data.summary import Moments
+    >>> x = np.array([[0.0], [100.0], [200.0], [1e30]])
+    >>> scales = Between((0.0,), (100.0,)).fit(Moments.of(x), x)
+    >>> scaler = Scaler(scales.shift, scales.scale, tail=np.array(scales.tail))
+    >>> scaler(torch.tensor(x)).flatten().tolist()
+    [0.0, 1.0, 1.5, 2.0]
+    """
+
+    low: tuple[float, ...] = (0.0,)
+    high: tuple[float, ...] = (1.0,)
+    tail: float = 1.0
+
+    def fit(self, moments: Moments, sample: Rows) -> Scales:
+        """Return ``low`` and ``high - low``."""
+        try:
+            low, high = (np.broadcast_to(x, moments.mean.shape) for x in (self.low, self.high))
+        except ValueError:
+            raise SettingError(
+                f"{self!r} needs one low and one high for all columns, or for each of "
+                f"{len(moments.mean)}."
+            ) from None
+        if not (high >= low).all() or self.tail < 0:
+            raise SettingError(f"{self!r} needs high above low, and a tail of 0 or more.")
+        return Scales(low.astype(np.float64), _never_zero(high - low), tail=self.tail)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from attar.data.files.csv import Csv
 from attar.data.files.tabular import STREAMS as TABLES
 from attar.data.images import Images
 from attar.data.kind import Kind, Rows
-from attar.data.pictures import Pictures
+from attar.data.pictures import SUFFIXES, Pictures
 from attar.data.series import Series
 from attar.data.sparse import Sparse
 from attar.data.stream import Stream, SupportsArrow, Tabular
@@ -125,6 +125,11 @@ def _opened(path: Path) -> Source:
             with readable(path):
                 opened = reader(path)
             return replace(opened, data=native(opened.data))
+    if path.name.lower().endswith(SUFFIXES):
+        raise FileError(
+            f"{path} is one picture: give the path of its folder, or "
+            "np.asarray(PIL.Image.open(path))[None]."
+        )
     suffixes = ", ".join((*STREAMS, *READERS))
     raise FileError(f"{path} has a suffix that attar does not read: use one of {suffixes}.")
 

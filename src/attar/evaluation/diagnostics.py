@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from statistics import median
+from statistics import median_low
 
 import numpy as np
 
@@ -223,13 +223,13 @@ def _overfitting(diagnostics: Diagnostics) -> Finding | None:
 
 def _unscaled(diagnostics: Diagnostics) -> Finding | None:
     varying = [scale for scale in diagnostics.column_scales if scale > 0]
-    if not varying or max(varying) <= 30 * median(varying):
+    if not varying or max(varying) <= 30 * median_low(varying):
         return None
     largest = diagnostics.column_scales.index(max(varying))
     return Finding(
         "unscaled",
         f"The standard deviation of column {diagnostics.column_names[largest]!r} is "
-        f"{max(varying) / median(varying):.0f} times the median of all columns, so that it "
+        f"{max(varying) / median_low(varying):.0f} times the median of all columns, so that it "
         "dominates the error",
         "use scaling='standard'",
     )
