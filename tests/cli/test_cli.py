@@ -186,7 +186,7 @@ def test_a_numeric_condition_is_parsed_as_a_number(run, tmp_path):
     generator = np.random.default_rng(0)
     frame = pd.DataFrame(generator.normal(size=(60, 3)), columns=["a", "b", "price"])
     frame.to_csv(tmp_path / "t.csv", index=False)
-    run("fit", "t.csv", "-o", "m.attar", "--condition", "price", "--epochs", 1)
+    run("fit", "t.csv", "-o", "m.attar", "--condition", "price", "--recipe", "vae", "--epochs", 1)
     assert run("sample", "m.attar", "-n", 3, "-o", "s.npy", "--condition", 2)[0] == 0
     expected = attar.load("m.attar").sample(3, condition=2.0, random_state=0)
     np.testing.assert_array_equal(np.load("s.npy"), expected)

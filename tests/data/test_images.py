@@ -275,6 +275,7 @@ def test_images_of_the_fitted_unit_are_not_warned_of(factor):
     with warnings.catch_warnings(action="error"):
         list(kind.pieces((images * factor).astype("uint8")))
         list(kind.pieces(images.astype(float)))
+        list(kind.pieces(images + np.random.default_rng(0).normal(0, 80, images.shape)))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "uint8"])

@@ -30,6 +30,9 @@ SEARCHED = 1 << 22
 # A value is far beyond the others where it is at least so many times their range away.
 FAR = 3.0
 
+# Images are of another unit where so many of their values are beyond the range by a whole range.
+FAR_OUT = 0.01
+
 # Channels are scaled apart where the range of one is so many times smaller than that of all.
 UNLIKE = 4.0
 
@@ -164,10 +167,13 @@ class Images(Kind):
             yield piece
 
     def _warn_of_range(self, array: Rows) -> bool:
-        low, high = _extremes(self.rows(array))
+        rows = self.rows(array)
+        low, high = _extremes(rows)
         fitted_low, fitted_high = np.array(self.low), np.array(self.high)
         span = np.where(fitted_high > fitted_low, fitted_high - fitted_low, np.inf)
-        beyond = ((low < fitted_low - span / 2) | (high > fitted_high + span / 2)).any()
+        # Noise has few values so far out, images of another unit many.
+        ends = [end[:, None, None] for end in (fitted_low - span, fitted_high + span)]
+        beyond = ((rows < ends[0]) | (rows > ends[1])).mean((0, 2, 3)).max() > FAR_OUT
         fitted = np.dtype(self.dtype)
         # Dark images of the fitted type are no other unit, unless all are very dark.
         alike = array.dtype == fitted if fitted.kind in "biu" else array.dtype.kind == "f"

@@ -23,6 +23,13 @@ DIAGNOSED_ROWS = 2048
 MOST_CODES, MOST_VALUES = 8192, 1 << 19
 
 
+# Rows or columns whose products are few enough to be decomposed exactly.
+FEW = 2048
+
+# Components with so little of the largest variance are rounding errors.
+ROUNDING = 1e-6
+
+
 @dataclass(frozen=True)
 class Baseline:
     """Principal components of prepared rows, the best linear code of each size.
@@ -55,8 +62,10 @@ class Baseline:
         if k < 1 or not np.ptp(matrix, axis=0).any():
             mean = matrix.mean(0).astype(np.float32)
             return cls(mean, np.zeros((0, matrix.shape[1]), np.float32))
+        if len(matrix) <= FEW < matrix.shape[1]:
+            return cls(*_components_of_few(matrix, k))
         # The covariance is the fastest exact way, as long as it is not too wide.
-        solver = "covariance_eigh" if matrix.shape[1] <= 2048 else "randomized"
+        solver = "covariance_eigh" if matrix.shape[1] <= FEW else "randomized"
         pca = PCA(k, svd_solver=solver, random_state=0).fit(matrix)
         return cls(pca.mean_.astype(np.float32), pca.components_.astype(np.float32))
 
@@ -82,6 +91,16 @@ class Baseline:
         residuals = total - np.concatenate([[0.0], np.cumsum(explained)])
         cells = len(matrix) * math.prod(prepared.shape[1:])
         return [max(0.0, float(residual)) / cells for residual in residuals]
+
+
+def _components_of_few(matrix: Rows, k: int) -> tuple[Rows, Rows]:
+    """Return the mean and the first components of wide rows, from their products: in one copy."""
+    mean = matrix.mean(0, dtype=np.float64).astype(np.float32)
+    centred = (matrix - mean).astype(np.float32, copy=False)
+    values, vectors = np.linalg.eigh((centred @ centred.T).astype(np.float64))
+    large = vectors[:, ::-1][:, : min(k, int((values > ROUNDING * values[-1]).sum()))]
+    components = large.T.astype(np.float32) @ centred
+    return mean, components / np.linalg.norm(components, axis=1, keepdims=True)
 
 
 @dataclass(frozen=True)
