@@ -10,8 +10,8 @@ import attar
 
 def main(epochs: int = 10) -> GridSearchCV:
     """Search on training digits, and print the test accuracy of the best."""
-    X, y = load_digits(return_X_y=True)
-    X, X_test, y, y_test = train_test_split(X, y, random_state=0)
+    digits = load_digits()
+    X, X_test, y, y_test = train_test_split(digits.images, digits.target, random_state=0)
     pipeline = Pipeline(
         [
             ("codes", attar.Autoencoder("vae", epochs=epochs, random_state=0)),

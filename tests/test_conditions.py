@@ -4,7 +4,11 @@ import pyarrow as pa
 import pytest
 import torch
 from scipy import sparse
+from sklearn import config_context
 from sklearn.datasets import load_digits
+from sklearn.model_selection import GridSearchCV, KFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 import attar
 from attar.conditions import Joined
@@ -37,6 +41,51 @@ def test_labels_are_one_hot_encoded(labels):
     assert encoder.prepare(labels, 3).tolist() == [[0, 1], [1, 0], [0, 1]]
     assert encoder.prepare(labels[:1], 2).tolist() == [[0, 1], [0, 1]]
     assert encoder.prepare(labels[1], 1).tolist() == [[1, 0]]
+
+
+def test_a_matrix_of_one_column_is_labels_and_a_label_fits_a_table_of_one_column():
+    labels = np.array([3, 1, 3])
+    encoder = ConditionEncoder.fit(labels[:, None], 3)
+    assert encoder.size == 2
+    assert encoder.prepare(1, 2).tolist() == [[1, 0], [1, 0]]
+    assert encoder.prepare(labels[:, None], 3).tolist() == [[0, 1], [1, 0], [0, 1]]
+    named = ConditionEncoder.fit(pd.DataFrame({"town": ["Ulm", "Bonn", "Ulm"]}), 3)
+    assert named.prepare("Ulm", 2).tolist() == [[0, 1], [0, 1]]
+
+
+def test_a_condition_goes_with_fit_transform_and_score():
+    ae = attar.Autoencoder("conditional", 4, epochs=2, random_state=0, verbose=False)
+    codes = ae.fit_transform(X[:200], condition=Y[:200])
+    np.testing.assert_array_equal(codes, ae.transform(X[:200], condition=Y[:200]))
+    score = ae.score(X[:200], condition=Y[:200])
+    assert score == ae.score_samples(X[:200], condition=Y[:200]).mean()
+    for method in (ae.score, ae.transform):
+        with pytest.raises(SettingError, match=r"give condition=.* by scikit-learn's metadata rou"):
+            method(X[:200])
+
+
+def test_conditions_are_routed_in_pipelines_and_searches():
+    x, y = X[:200].reshape(200, -1).astype(float), Y[:200]
+    x = x[:, (x > 0).mean(0) > 0.3]
+
+    def plain():
+        return attar.Autoencoder("conditional", 4, epochs=2, random_state=0, verbose=False)
+
+    def made():
+        ae = plain()
+        ae.set_fit_request(condition=True).set_transform_request(condition=True)
+        return ae.set_score_request(condition=True)
+
+    with config_context(enable_metadata_routing=True):
+        search = GridSearchCV(made(), {"code_size": [2, 4]}, cv=2, error_score="raise")
+        search.fit(x, condition=y)
+        pipeline = make_pipeline(FunctionTransformer(), made())
+        codes = pipeline.fit_transform(x, condition=y)
+        np.testing.assert_array_equal(codes, pipeline.transform(x, condition=y))
+    folds = KFold(2).split(x)
+    scores = [plain().fit(x[a], condition=y[a]).score(x[b], condition=y[b]) for a, b in folds]
+    np.testing.assert_array_equal(search.cv_results_["mean_test_score"][1], np.mean(scores))
+    np.testing.assert_array_equal(codes, plain().fit_transform(x, condition=y))
 
 
 def test_a_table_is_standardized_and_one_hot_encoded():

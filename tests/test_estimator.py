@@ -26,7 +26,9 @@ from attar.codes import Gaussian
 from attar.data.preparation import DensePreparation
 from attar.data.source import read
 from attar.errors import DataError, SettingError
+from attar.latent_space import LatentSpace
 from attar.networks import Mlp
+from attar.recommendation import Recommender
 from attar.training import Callback, Optimizer
 
 
@@ -62,6 +64,57 @@ def test_every_check_of_scikit_learn_passes_with_none_skipped(recipe):
     )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout.split()[0]) > 40
+
+
+def own_networks(latent=4, *last):
+    encoder = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, latent))
+    return encoder, torch.nn.Sequential(torch.nn.Linear(latent, 64), *last)
+
+
+class TwoHeads(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.mean, self.log_variance = torch.nn.Linear(64, 4), torch.nn.Linear(64, 4)
+
+    def forward(self, x):
+        return self.mean(x), self.log_variance(x)
+
+
+def test_an_encoder_of_mean_and_log_variance_is_for_gaussian_codes(digits):
+    networks = (TwoHeads().double(), own_networks()[1].double())
+    ae = quick("vae", network=networks, epochs=2).fit(digits)
+    assert ae.code_size_ == 4
+    mean = ae.model_.encoder[1].mean
+    prepared = torch.from_numpy(ae.fitted_.predictor.preparation.prepare(digits).numpy())
+    expected = mean(prepared.flatten(1)).detach().numpy()
+    assert_allclose(ae.transform(digits), expected, atol=1e-5)
+    for settings in ({}, {"code_size": 8}):
+        with pytest.raises(SettingError, match="made from one tensor of features: return that, or"):
+            quick("ae", network=networks, **settings).fit(digits)
+
+
+def test_networks_without_weights_to_train_are_refused(digits):
+    frozen = own_networks()
+    for module in frozen:
+        module.requires_grad_(False)
+    for networks in (frozen, (torch.nn.Flatten(), torch.nn.Identity())):
+        with pytest.raises(SettingError, match="no weight to train"):
+            quick(network=networks).fit(digits)
+    half = own_networks()
+    half[0].requires_grad_(False)
+    ae = quick(network=half, epochs=2).fit(digits)
+    assert torch.equal(ae.model_.encoder[1].weight, half[0][1].weight)
+    assert not torch.equal(ae.model_.decoder[0][0].weight, half[1][0].weight)
+
+
+def test_a_sigmoid_before_a_likelihood_of_logits_is_warned_of(digits):
+    networks = own_networks(4, torch.nn.Sequential(torch.nn.Sigmoid()))
+    with pytest.warns(attar.AttarWarning, match="use likelihood='bernoulli-probability', or"):
+        quick(network=networks, likelihood="bernoulli", epochs=1).fit(digits)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        quick(network=networks, likelihood="bernoulli-probability", epochs=1).fit(digits)
+        quick(network=own_networks(), likelihood="bernoulli", epochs=1).fit(digits)
 
 
 def test_the_main_job_beats_pca_by_nearly_half():
@@ -302,7 +355,7 @@ BAD_DATA = {
     "ragged images": ([np.zeros((2, 2)), np.zeros((3, 2))], r"\(2, 2\), \(3, 2\)"),
     "ragged rows": ([[1.0, 2.0], [3.0]], "different shapes"),
     "one dimension": (np.zeros(5), "Reshape your data"),
-    "five dimensions": (np.zeros((2, 2, 2, 2, 2)), "5 dimensions"),
+    "six dimensions": (np.zeros((2,) * 6), "6 dimensions"),
     "complex": (np.zeros((3, 2), complex), "Complex data"),
     "two names": (pd.DataFrame([[1, 2], [3, 4]], columns=["a", "a"]), "named 'a'"),
 }
@@ -445,6 +498,9 @@ def test_missing_cells_of_a_constant_column_are_learned_from_and_filled(recipe, 
         (["True", "False"], ["True", "False"]),
         (["2024-01-03", "2024-02-04", "2025-01-01"], ["2024-02-04", "2024-01-03"]),
         (["1", "2", "3"], ["3", "1"]),
+        (["2024-01-03", "2024-06-30", "2025-02-04"], ["2024-02-01", "2025-01-09"]),
+        (["2024-01-03 10:00:05", "2024-06-30 07:01:00"], ["2024-03-03 09:30:07"]),
+        (["03.01.2024", "30.06.2024"], ["01.02.2024", "28.02.2024"]),
     ],
     ids=str,
 )
@@ -461,6 +517,52 @@ def test_files_and_frames_are_read_with_the_types_of_the_fit(train, test, tmp_pa
         for other in codes[1:]:
             assert_allclose(other, codes[0], rtol=1e-5, atol=1e-6)
         assert len(np.unique(codes[0].round(5))) > 30
+
+
+def test_the_kinds_of_columns_are_settings_and_saved_with_the_model(tmp_path):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "part": rng.choice([1234, 90210, 10001], 60),
+            "id": [f"p{i}" for i in range(60)],
+            "day": [f"2024-01-{1 + i % 28:02}" for i in range(60)],
+            "n": rng.normal(size=60),
+        }
+    )
+    kinds = {"part": "categorical", "id": "id", "day": "ignore"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", attar.AttarWarning)
+        ae = quick(columns=kinds).fit(frame)
+    assert ae.fitted_.kind.feature_names() == ["part=10001", "part=1234", "part=90210", "n"]
+    back = ae.reconstruct(frame)
+    assert set(back["part"]) <= {1234, 90210, 10001}
+    pd.testing.assert_frame_equal(back[["id", "day"]], frame[["id", "day"]])
+    pd.testing.assert_frame_equal(ae.fitted_.kind.index(frame), frame[["id"]])
+    ae.save(tmp_path / "a.attar")
+    loaded = attar.load(tmp_path / "a.attar")
+    assert loaded.columns == clone(ae).columns == kinds
+    np.testing.assert_array_equal(loaded.transform(frame), ae.transform(frame))
+
+
+def test_a_column_of_an_array_without_a_value_comes_back_missing(tmp_path):
+    X = np.random.default_rng(0).normal(size=(60, 4))
+    X[:, 2] = np.nan
+    with pytest.warns(attar.AttarWarning, match="'x2' is not used, as all of its values are miss"):
+        ae = quick("ae", code_size=2).fit(X)
+    assert ae.n_features_in_ == 4
+    same = quick("ae", code_size=2).fit(np.delete(X, 2, 1))
+    ae.save(tmp_path / "a.attar")
+    for model in (ae, attar.load(tmp_path / "a.attar")):
+        for made in (model.reconstruct(X), model.sample(5, random_state=0)):
+            assert np.isnan(made[:, 2]).all()
+            assert not np.isnan(np.delete(made, 2, 1)).any()
+    assert_allclose(np.delete(ae.reconstruct(X), 2, 1), same.reconstruct(np.delete(X, 2, 1)))
+
+
+def test_the_kinds_of_columns_are_for_tables_with_names():
+    for data, words in ((np.ones((9, 4, 4)), "columns is for tables, and the data are images"),):
+        with pytest.raises(attar.SettingError, match=words):
+            quick(columns={"a": "number"}).fit(data)
 
 
 def test_a_code_larger_than_the_data_is_warned_of():
@@ -612,10 +714,16 @@ def test_metrics_take_as_many_draws_as_are_asked_for(vae):
 
 
 def test_the_public_names_are_what_a_user_needs():
-    own = {name for name in vars(attar.Autoencoder) if not name.startswith("_")}
-    assert {name for name in own if not name.startswith("set_")} == {
-        *("fit", "inspect", "transform", "inverse_transform", "reconstruct", "score_samples"),
-        *("score", "evaluate", "sample", "interpolate", "neighbours", "clusters", "truncate"),
+    own = {
+        name
+        for base in (attar.Autoencoder, LatentSpace, Recommender)
+        for name in vars(base)
+        if not name.startswith(("_", "set_"))
+    }
+    assert own == {
+        *("fit", "fit_transform", "inspect", "transform", "inverse_transform", "reconstruct"),
+        *("score", "score_samples", "evaluate", "sample", "interpolate", "neighbours", "clusters"),
+        *("recommend", "expected_values", "truncate"),
         *("diagnose", "save", "model_", "code_size_", "choices_", "history_"),
         *("n_features_in_", "feature_names_in_"),
     }
@@ -630,16 +738,17 @@ def test_a_wrong_name_is_answered_before_data_is_read():
 def test_evaluate_reads_and_prepares_each_row_once(vae, monkeypatch):
     prepared, scaled = [], DensePreparation.scaled
 
-    def counting(self, rows, *args):
+    def counting(self, rows, *args, **kw):
         prepared.append(len(rows))
-        return scaled(self, rows, *args)
+        return scaled(self, rows, *args, **kw)
 
     monkeypatch.setattr(DensePreparation, "scaled", counting)
     reads = []
     monkeypatch.setattr(
         "attar.estimator.read", lambda *args, **kw: reads.append(1) or read(*args, **kw)
     )
-    vae.evaluate(X[600:900])
+    with pytest.warns(attar.AttarWarning, match="constant in the fit"):
+        vae.evaluate(X[600:900])
     assert (sum(reads), sum(prepared)) == (1, 300)
 
 
@@ -649,3 +758,114 @@ def test_conditions_follow_the_rows_that_diagnostics_and_chunks_take(monkeypatch
     ae = quick("conditional", epochs=1, validation_fraction=0.3).fit(X, condition=labels)
     codes = ae.transform(X[:250], condition=labels[:250])
     assert_allclose(codes[240:], ae.transform(X[240:250], condition=labels[240:250]), rtol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def mixed_table():
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"a": rng.normal(size=1000)})
+    table["b"] = 2 * table.a + rng.normal(size=1000)
+    table["noise"] = rng.normal(size=1000)
+    table["coin"] = rng.choice(["h", "t"], 1000, p=[0.7, 0.3])
+    table["rare"] = rng.choice(["no", "yes"], 1000, p=[0.97, 0.03])
+    return table
+
+
+def test_new_rows_are_draws_and_not_expected_rows(mixed_table):
+    vae = attar.Autoencoder("vae", epochs=60, random_state=0, verbose=False).fit(mixed_table)
+    new = vae.sample(4000, sampler="mixture", random_state=0)
+    for name in ("a", "b", "noise"):
+        assert 0.85 < new[name].std() / mixed_table[name].std() < 1.15
+    assert 0.25 < (new.coin == "t").mean() < 0.35
+    assert 0.015 < (new.rare == "yes").mean() < 0.045
+    assert abs(new.a.corr(new.b) - mixed_table.a.corr(mixed_table.b)) < 0.07
+    expected = vae.sample(4000, sampler="mixture", mean=True, random_state=0)
+    assert expected.noise.std() < 0.5 * new.noise.std()
+    assert (expected.rare == "no").all()
+
+
+def test_a_fixed_variance_is_not_the_noise_of_new_rows():
+    x = np.random.default_rng(0).normal(size=(2000, 3)) * [1, 10, 0.1]
+    x[:, 2] += x[:, 0]
+    ae = attar.Autoencoder(
+        "ae", code_size=1, network="linear", likelihood="gaussian", random_state=0
+    )
+    new = ae.set_params(verbose=False).fit(x).sample(4000, random_state=0)
+    np.testing.assert_allclose(new.std(0), x.std(0), rtol=0.1)
+    assert np.corrcoef(new.T)[0, 2] > 0.97
+
+
+def test_noise_is_kept_in_a_file_and_belongs_to_the_seed(tmp_path):
+    x = np.random.default_rng(0).normal(size=(200, 3))
+    ae = attar.Autoencoder("ae", code_size=1, epochs=2, random_state=0, verbose=False).fit(x)
+    ae.save(tmp_path / "model.attar")
+    again = attar.load(tmp_path / "model.attar").sample(5, random_state=1)
+    np.testing.assert_array_equal(again, ae.sample(5, random_state=1))
+    assert (again != ae.sample(5, random_state=2)).all()
+
+
+def test_new_images_are_expected_ones_unless_draws_are_wanted():
+    images = np.random.default_rng(0).random((60, 6, 6)).astype(np.float32)
+    ae = attar.Autoencoder("vae", code_size=2, epochs=2, random_state=0, verbose=False).fit(images)
+    default, mean = (ae.sample(40, mean=mean, random_state=0) for mean in ("auto", True))
+    np.testing.assert_array_equal(default, mean)
+    drawn = ae.sample(40, mean=False, random_state=0)
+    assert mean.std() < 0.75 * images.std() < images.std() < drawn.std()
+
+
+def test_a_recipe_that_was_not_chosen_for_samples_says_so(mixed_table):
+    ae = attar.Autoencoder(epochs=1, random_state=0, verbose=False)
+    with pytest.warns(attar.AttarWarning, match="recipe='vae'"):
+        ae.fit(mixed_table).sample(2)
+    for recipe in ("ae", "vae"):
+        ae.set_params(recipe=recipe).fit(mixed_table).sample(2)
+
+
+def test_the_noise_of_new_rows_is_independent_of_their_codes(mixed_table):
+    vae = attar.Autoencoder("vae", epochs=2, random_state=0, verbose=False).fit(mixed_table)
+    new = vae.sample(4000, random_state=0)
+    for name in ("a", "b", "noise"):
+        assert abs(new[name].std() / mixed_table[name].std() - 1) < 0.05
+
+
+class Stop(Callback):
+    """Stops the program in the third epoch, as Ctrl-C does."""
+
+    def on_step(self, progress):
+        if len(progress.history) == 2:
+            raise KeyboardInterrupt
+
+
+def test_an_interrupted_fit_keeps_the_best_model():
+    X = load_digits().images[:200]
+    settings = {"code_size": 4, "epochs": 9, "schedule": "constant", "random_state": 0}
+    stopped = attar.Autoencoder(**settings, callbacks=[Stop()])
+    with pytest.raises(KeyboardInterrupt, match="stopped after 2 epochs"):
+        stopped.fit(X)
+    short = attar.Autoencoder(**settings | {"epochs": 2}).fit(X)
+    assert_array_equal(stopped.transform(X), short.transform(X))
+    assert len(stopped.history_) == 2
+
+
+def test_a_function_is_no_callback():
+    with pytest.raises(SettingError, match=r"print.* is no callback"):
+        attar.Autoencoder(callbacks=[print]).fit(np.eye(9))
+
+
+def test_one_band_of_small_numbers_is_learned_as_well_as_the_other():
+    t = np.linspace(0, 6, 64).reshape(8, 8)
+    phases = np.random.default_rng(0).random((2, 300, 1, 1)) * 6
+    bands = (np.sin(t + phase) for phase in phases)
+    X = np.stack([band * high for band, high in zip(bands, (1, 1e4), strict=True)], -1)
+    ae = attar.Autoencoder(code_size=8, epochs=60, random_state=0).fit(X)
+    errors = ((ae.reconstruct(X) - X) ** 2).mean((0, 1, 2)) / X.var((0, 1, 2))
+    assert errors.max() < 0.02
+    raw = attar.Autoencoder(code_size=8, epochs=5, scaling="none", random_state=0).fit(X)
+    assert "unscaled" in [finding.name for finding in raw.diagnose()]
+
+
+def test_one_image_is_asked_for_as_a_stack():
+    X = load_digits().images[:60]
+    ae = attar.Autoencoder(code_size=4, epochs=2, random_state=0).fit(X)
+    with pytest.raises(DataError, match=r"X is one image.*X\[None\]"):
+        ae.transform(X[0])

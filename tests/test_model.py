@@ -7,6 +7,7 @@ from torch import nn
 
 from attar.codes import Gaussian, Ordered, Point
 from attar.corruptions import GaussianNoise, Masking, Patches, SaltAndPepper
+from attar.errors import SettingError
 from attar.likelihoods import Bernoulli, FixedGaussian, LearnedGaussian
 from attar.model import Model
 from attar.networks import Bag, Conv, Mlp
@@ -51,6 +52,16 @@ def test_encoding_and_decoding_are_deterministic():
     assert torch.equal(model.encode(x), z)
     assert torch.equal(z, model(Batch(x, x), torch.zeros(1, 1, 3)).coded.z[0])
     assert torch.equal(model.decode(z), model.decoder(z).sigmoid())
+
+
+def test_an_error_of_a_module_is_quoted():
+    encoder = nn.Sequential(nn.Linear(16, 3), nn.BatchNorm1d(3))
+    model = Model(encoder, Point().build(3), nn.Linear(3, 16), FixedGaussian().build())
+    x = torch.zeros(1, 16)
+    with pytest.raises(SettingError, match=r"The encoder fails on a batch of shape \(1, 16\): Exp"):
+        model.train()(Batch(x, x))
+    with pytest.raises(SettingError, match=r"The decoder fails on a batch of shape \(2, 4\): mat1"):
+        model.decode(torch.zeros(2, 4))
 
 
 def test_inputs_require_a_gradient_only_on_request():

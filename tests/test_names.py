@@ -68,7 +68,7 @@ def test_a_typo_is_refused_with_the_nearest_name(settings, message):
 
 
 def test_what_a_name_is_called_elsewhere_is_no_name_here_and_leads_to_one():
-    here = {*names.SETTINGS, *names.SAMPLERS}.union(*names.PARTS.values())
+    here = {*names.SETTINGS, *names.SAMPLERS, *names.COLUMNS}.union(*names.PARTS.values())
     assert not here & set(ELSEWHERE)
     assert {name for found in ELSEWHERE.values() for name in found} <= here
 
@@ -76,3 +76,20 @@ def test_what_a_name_is_called_elsewhere_is_no_name_here_and_leads_to_one():
 def test_the_estimator_suggests_the_name_of_a_setting():
     with pytest.raises(SettingError, match="no setting named 'lr': did you mean 'learning_rate'"):
         attar.Autoencoder("vae", lr=0.1)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"a": "category"}, "no kind of column named 'category': did you mean 'categorical'"),
+        ({"a": "int"}, "no kind of column named 'int': did you mean 'number'"),
+        ({"a": "drop"}, "no kind of column named 'drop': did you mean 'ignore'"),
+        ({"a": float}, "no kind of column named .*: choose one of boolean, categorical"),
+        (["a"], r"columns maps names to kinds, such as {'zip': 'categorical'}, not \['a'\]"),
+    ],
+)
+def test_a_kind_that_no_column_has_is_refused(columns, message):
+    with pytest.raises(SettingError, match=message):
+        names.check({"columns": columns})
+    with pytest.raises(SettingError, match=message):
+        attar.Autoencoder(columns=columns).fit(None)

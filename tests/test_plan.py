@@ -9,16 +9,17 @@ from scipy import sparse
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 
-from attar import plan
+from attar import AttarWarning, choices, plan, recipes
 from attar.codes import Gaussian as GaussianCode
 from attar.codes import Point, SparseL1
 from attar.data.images import Images
 from attar.data.kinds import kind_of, preparation
-from attar.data.scaling import Standard, Unscaled
+from attar.data.scaling import MinMax, Standard, Unscaled
 from attar.data.sparse import SparseMatrix
 from attar.data.table import NumericTable
 from attar.likelihoods import (
     Bernoulli,
+    BernoulliProbability,
     Categorical,
     Circular,
     Discretized,
@@ -40,7 +41,9 @@ NICE = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256]
 def likelihood_of(data, code, scaling=Unscaled()):  # noqa: B008
     kind, summary = kind_of(data).of([data])
     how = preparation(kind, scaling, summary)
-    return plan.choose_likelihood(how, summary, how.prepare(summary.sample).numpy(), Recipe(code))
+    return choices.choose_likelihood(
+        how, summary, how.prepare(summary.sample).numpy(), Recipe(code)
+    )
 
 
 def kind_of_shape(shape):
@@ -94,7 +97,7 @@ def test_a_time_of_day_gets_an_angle():
     hours = pd.date_range("2024-01-01", periods=400, freq="37min")
     kind, summary = kind_of(pd.DataFrame({"t": hours})).of([pd.DataFrame({"t": hours})])
     how = preparation(kind, Standard(), summary)
-    columns = plan.column_likelihoods(kind, how.scaler, how.prepare(summary.sample).numpy())
+    columns = choices.column_likelihoods(kind, how.scaler, how.prepare(summary.sample).numpy())
     names = [type(cell).__name__ for cell in kind.cells]
     assert "Phase" in names
     for name, column in zip(names, columns, strict=True):
@@ -118,29 +121,50 @@ def test_sparse_counts_get_a_multinomial_of_their_mean_total():
 def test_heavy_tails_are_those_of_a_large_kurtosis(seed):
     generator = np.random.default_rng(seed)
     normal = generator.normal(size=2000)
-    assert not plan.has_heavy_tails(normal)
-    assert not plan.has_heavy_tails(generator.laplace(size=2000).clip(-6, 6))
+    assert not choices.has_heavy_tails(normal)
+    assert not choices.has_heavy_tails(generator.laplace(size=2000).clip(-6, 6))
     wild = np.where(generator.random(2000) < 0.01, 20 * normal, normal)
-    assert plan.has_heavy_tails(wild)
+    assert choices.has_heavy_tails(wild)
     wild[::3] = np.nan
-    assert plan.has_heavy_tails(wild)
+    assert choices.has_heavy_tails(wild)
     # Mostly one value: the others are no outliers.
-    assert not plan.has_heavy_tails(np.where(generator.random(2000) < 0.9, 0.0, normal))
-    assert not plan.has_heavy_tails(np.full(9, np.nan))
+    assert not choices.has_heavy_tails(np.where(generator.random(2000) < 0.9, 0.0, normal))
+    assert not choices.has_heavy_tails(np.full(9, np.nan))
+
+
+def test_very_large_images_get_more_stages_and_small_batches():
+    assert choices.choose_conv(64) == Conv()
+    assert choices.choose_conv(512).channels == (16, 32, 64, 128, 128, 128)
+    assert choices.choose_batch_size(10**6, (3, 512, 512))[0] == 2
+    assert choices.choose_batch_size(60_000, (1, 28, 28))[0] == choices.choose_batch_size(60_000)[0]
+
+
+def test_values_squashed_by_one_are_no_bernoullis():
+    X = np.random.default_rng(0).random((100, 64))
+    X[3, 3] = 1e4
+    ready = preparation(*_min_max(X))
+    squashed = ready.prepare(X).numpy()
+    chosen, _ = choices.choose_likelihood(ready, _min_max(X)[2], squashed, recipes.recipe("ae"))
+    assert chosen == FixedGaussian()
+
+
+def _min_max(X):
+    kind, summary = kind_of(X).of([X])
+    return kind, MinMax(), summary
 
 
 @pytest.mark.parametrize("shape", [(3, 32, 32), (1, 33, 32), (1, 1, 1025)])
 def test_large_images_get_convolutions(shape):
-    assert plan.choose_network(kind_of_shape(shape))[0] == Conv()
+    assert choices.choose_network(kind_of_shape(shape))[0] == Conv()
 
 
 def test_sparse_rows_get_bags_of_columns():
-    assert plan.choose_network(SparseMatrix(5000, "int64", "csr", True, 1.0))[0] == Bag()
+    assert choices.choose_network(SparseMatrix(5000, "int64", "csr", True, 1.0))[0] == Bag()
 
 
 @pytest.mark.parametrize("shape", [(3,), (64,), (5000,), (1, 28, 28), (1, 32, 32)])
 def test_all_else_gets_a_perceptron_that_begins_as_a_linear_map(shape):
-    network, _ = plan.choose_network(kind_of_shape(shape))
+    network, _ = choices.choose_network(kind_of_shape(shape))
     assert isinstance(network, Mlp)
     assert network.shortcut
     assert network.widths == ((512, 256) if math.prod(shape) > 256 else (256, 128))
@@ -150,17 +174,17 @@ def test_the_code_size_is_near_the_number_of_components_that_hold_the_variance()
     x = load_digits().data / 16
     shares = PCA().fit(x).explained_variance_ratio_.cumsum()
     needed = int((shares < 0.85).sum()) + 1
-    size, reason = plan.choose_code_size(KIND, x)
+    size, reason = choices.choose_code_size(KIND, x)
     assert size == min(NICE, key=lambda nice: abs(math.log(nice / needed)))
     assert reason == f"{needed} principal components hold 85% of the variance"
-    assert plan.choose_code_size(KIND, x.reshape(-1, 1, 8, 8)) == (size, reason)
+    assert choices.choose_code_size(KIND, x.reshape(-1, 1, 8, 8)) == (size, reason)
 
 
 def test_missing_cells_count_as_their_columns_mean_for_the_code_size():
     x = load_digits().data / 16
     x = np.where(np.random.default_rng(0).random(x.shape) < 0.3, np.nan, x)
     filled = np.where(np.isnan(x), np.nanmean(x, 0), x)
-    assert plan.choose_code_size(KIND, x) == plan.choose_code_size(KIND, filled)
+    assert choices.choose_code_size(KIND, x) == choices.choose_code_size(KIND, filled)
 
 
 @pytest.mark.parametrize("rank", [1, 2, 4])
@@ -168,24 +192,82 @@ def test_the_code_size_of_exact_structure_is_its_rank(rank):
     basis = np.linalg.qr(CHANCE.normal(size=(30, 30)))[0][:rank]
     for n in (10, 200):
         latent = np.linalg.qr(CHANCE.normal(size=(n, rank)) - 0.0)[0]
-        assert plan.choose_code_size(KIND, (latent - latent.mean(0)) @ basis)[0] in (
+        assert choices.choose_code_size(KIND, (latent - latent.mean(0)) @ basis)[0] in (
             max(1, rank - 1),
             rank,
         )
 
 
 def test_the_code_is_never_larger_than_the_data():
-    assert plan.choose_code_size(KIND, CHANCE.normal(size=(50, 1)))[0] == 1
-    assert plan.choose_code_size(KIND, np.eye(5).repeat(9, 0))[0] <= 5
+    assert choices.choose_code_size(KIND, CHANCE.normal(size=(50, 1)))[0] == 1
+    assert choices.choose_code_size(KIND, np.eye(5).repeat(9, 0))[0] <= 4
+
+
+@pytest.mark.parametrize("columns", [2, 3, 4, 5, 7])
+def test_the_code_is_smaller_than_the_number_of_columns_that_vary(columns):
+    x = np.random.default_rng(columns).normal(size=(200, columns))
+    x = np.column_stack([x, np.full((200, 3), 0.1)])
+    size, reason = choices.choose_code_size(KIND, x)
+    assert 1 <= size < columns
+    if columns < 4:
+        assert (size, reason) == (columns - 1, f"{columns} column(s) vary")
+
+
+def test_a_category_counts_as_one_column_whatever_its_levels():
+    generator = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "town": generator.choice(list("abcdefgh"), 400),
+            "when": pd.Timestamp("2024-01-01") + pd.to_timedelta(generator.random(400), "D") * 400,
+            "same": "x",
+            "price": generator.normal(size=400),
+        }
+    )
+    kind, summary = kind_of(frame).of([frame])
+    prepared = preparation(kind, Standard(), summary).prepare(summary.sample).numpy()
+    assert prepared.shape[1] > 9
+    assert kind.columns_with(np.ptp(prepared, 0) > 0) == 3
+    assert kind.columns_with(np.arange(prepared.shape[1]) < 2) == 1
+    assert choices.choose_code_size(kind, prepared) == (2, "3 column(s) vary")
 
 
 def test_equal_rows_need_one_dimension():
-    assert plan.choose_code_size(KIND, np.ones((9, 4))) == (1, "all rows are equal")
+    assert choices.choose_code_size(KIND, np.ones((9, 4))) == (1, "all rows are equal")
+
+
+SQUASHED = {
+    "sigmoid": (Bernoulli(), (0.0, 1.0), "use likelihood='bernoulli-probability', or leave out"),
+    "relu": (Bernoulli(), (0.0, math.inf), "takes logits: leave out"),
+    "tanh": (Bernoulli(), (-1.0, 1.0), "takes logits: leave out"),
+    "numbers": (FixedGaussian(), (0.0, 1.0), "prepared values are from -1 to 1"),
+}
+
+
+@pytest.mark.parametrize("case", SQUASHED)
+def test_a_last_activation_that_keeps_the_decoder_from_the_data_is_warned_of(case):
+    likelihood, limits, words = SQUASHED[case]
+    prepared = np.array([[0.0, 1.0]]) if likelihood == Bernoulli() else np.array([[-1.0, 1.0]])
+    with pytest.warns(AttarWarning, match=words):
+        plan.warn_of_activation(likelihood, limits, prepared)
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "limits"),
+    [
+        (Bernoulli(), (-math.inf, math.inf)),
+        (BernoulliProbability(), (0.0, 1.0)),
+        (FixedGaussian(), (0.0, 1.0)),
+        (FixedGaussian(), (-1.0, 1.0)),
+    ],
+)
+def test_other_decoders_are_not_warned_of(likelihood, limits, recwarn):
+    plan.warn_of_activation(likelihood, limits, np.array([[0.0, 1.0]]))
+    assert not recwarn.list
 
 
 @given(st.integers(2, 10**8))
 def test_batches_are_powers_of_two_near_the_root(n):
-    size, _ = plan.choose_batch_size(n)
+    size, _ = choices.choose_batch_size(n)
     assert size in [2**i for i in range(5, 11)]
     if 32**2 <= n <= 1024**2:
         assert 2**-0.5 <= size / math.sqrt(n) <= 2**0.5 + 1e-9
@@ -193,7 +275,7 @@ def test_batches_are_powers_of_two_near_the_root(n):
 
 @given(st.integers(2, 10**7), st.sampled_from([32, 64, 1024]))
 def test_epochs_make_about_eight_thousand_steps(n, size):
-    epochs, _ = plan.choose_epochs(n, size)
+    epochs, _ = choices.choose_epochs(n, size)
     steps = math.ceil(n / size)
     assert 10 <= epochs <= 400
     if 20 <= steps <= 800:

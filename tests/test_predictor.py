@@ -9,7 +9,7 @@ from attar.codes import Gaussian
 from attar.data.kinds import kind_of
 from attar.data.preparation import DensePreparation
 from attar.data.scaling import Standard
-from attar.evaluation.evaluate import log_likelihoods
+from attar.evaluation.scores import log_likelihoods
 from attar.likelihoods import Bernoulli, LearnedGaussian
 from attar.networks import Mlp
 from attar.predictor import CELLS, CHUNK, Predictor
@@ -137,7 +137,9 @@ def test_the_likelihood_of_a_row_is_of_its_known_cells(holed):
 def test_wide_rows_are_processed_a_few_at_a_time():
     kind = SimpleNamespace(shape=(3, 512, 512))
     wide = Predictor(SimpleNamespace(kind=kind), None, 2, doubles=True)
-    assert wide.chunk == CELLS // (3 * 512 * 512)
-    assert [len(part) for _, part in wide.chunks(np.zeros((50, 1)))] == [5] * 10
+    assert wide.chunk == CELLS // 4 // (3 * 512 * 512)
+    assert [len(part) for _, part in wide.chunks(np.zeros((50, 1)))] == [1] * 50
+    kind.shape = (1, 128, 128)
+    assert wide.chunk == CELLS // (128 * 128)
     kind.shape = (CELLS + 1,)
     assert wide.chunk == 1

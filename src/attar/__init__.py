@@ -21,6 +21,7 @@ from attar.errors import (
 )
 
 if TYPE_CHECKING:
+    from attar.data.files.csv import Csv
     from attar.data.pictures import Pictures
     from attar.data.series import Series
     from attar.data.sparse import Sparse
@@ -33,6 +34,7 @@ __all__ = [
     "AttarError",
     "AttarWarning",
     "Autoencoder",
+    "Csv",
     "DataError",
     "FileError",
     "ModelFileError",
@@ -49,6 +51,7 @@ __all__ = [
 # What needs torch is imported when it is first asked for: `import attar` takes no time.
 _LAZY = {
     "Autoencoder": "attar.estimator:Autoencoder",
+    "Csv": "attar.data.files.csv:Csv",
     "Pictures": "attar.data.pictures:Pictures",
     "Recipe": "attar.recipe:Recipe",
     "Series": "attar.data.series:Series",

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
-import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, DensityMixin, TransformerMixin, clone
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
-from torch import Generator, Tensor
+from torch import Generator
 
 from attar import storage
 from attar.checks import positive_integer
@@ -22,27 +22,27 @@ from attar.corruptions import Corruption
 from attar.data.arrays import native
 from attar.data.condition_encoder import ConditionEncoder
 from attar.data.kind import Kind, Rows, warn_of_unused
-from attar.data.kinds import kind_of
+from attar.data.kinds import form_of, kind_of
 from attar.data.scaling import Scaling
 from attar.data.source import Data, read, without_infinities
-from attar.data.stream import pieces
 from attar.data.summary import Summary
 from attar.data.table import Table
 from attar.data.training_data import training_data_of
 from attar.errors import DataError, ModelFileError, SettingError
 from attar.evaluation.diagnostics import Finding, diagnose
-from attar.evaluation.evaluate import evaluate, log_likelihoods
-from attar.fitted import Fitted, fit
+from attar.evaluation.evaluate import evaluate
+from attar.evaluation.scores import log_likelihoods
+from attar.fitted import Fitted, Interrupted, fit
 from attar.inspection import Inspection
 from attar.isolation import default_settings
+from attar.latent_space import LatentSpace
 from attar.likelihoods import Likelihood
 from attar.model import Model
 from attar.networks import CustomNetwork, Network
 from attar.parameters import Parameters
 from attar.parts import Part
 from attar.plan import Choice, Plan, Planner, Run
-from attar.predictor import Predictor, joined
-from attar.priors import MixtureModule
+from attar.predictor import Predictor
 from attar.recipe import Recipe
 from attar.recommendation import Recommender
 from attar.records import Epoch
@@ -57,7 +57,12 @@ MOST_CELLS = 1 << 28
 
 
 class Autoencoder(
-    Recommender, ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, Parameters
+    LatentSpace,
+    Recommender,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    DensityMixin,
+    Parameters,
 ):
     """An autoencoder of tables, images, series and sparse matrices, as a scikit-learn estimator.
 
@@ -99,6 +104,10 @@ class Autoencoder(
         where it is faster. All else is in single precision at least, and so is the trained model.
     infinite_as_missing : bool, default False
         Whether infinite values count as missing, with a warning; else they are refused.
+    columns : mapping, default None
+        What columns of a table are, where the recognized type is not right: ``"categorical"``,
+        ``"number"``, ``"boolean"`` or ``"datetime"``, by their names; ``"ignore"`` and ``"id"``
+        keep a column out of the model.
     random_state : int, RandomState or None, default None
         Equal seeds give equal weights, in threads too, which take turns.
     verbose : bool, default "auto"
@@ -149,6 +158,7 @@ class Autoencoder(
         device: str = "auto",
         precision: Literal["auto", "float32", "bfloat16"] = "auto",
         infinite_as_missing: bool = False,
+        columns: Mapping[str, str] | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: bool | Auto = "auto",
         callbacks: Sequence[Callback] = (),
@@ -160,10 +170,9 @@ class Autoencoder(
         self.learning_rate = learning_rate
         self.optimizer, self.schedule = optimizer, schedule
         self.validation_fraction = validation_fraction
-        self.early_stopping = early_stopping
-        self.max_minutes = max_minutes
+        self.early_stopping, self.max_minutes = early_stopping, max_minutes
         self.device, self.precision = device, precision
-        self.infinite_as_missing = infinite_as_missing
+        self.infinite_as_missing, self.columns = infinite_as_missing, columns
         self.random_state = random_state
         self.verbose = verbose
         self.callbacks = callbacks
@@ -201,6 +210,8 @@ class Autoencoder(
             If a setting is unknown, out of range, or does not fit another.
         TrainingError
             If the loss is not finite, with smaller steps too.
+        KeyboardInterrupt
+            If the user stops it; from the second epoch on, the best model so far is kept.
         """
         self._check_names()
         data = self._read(X, part="train")
@@ -217,8 +228,18 @@ class Autoencoder(
             callbacks.append(ProgressBar())
             for choice in plan.choices:
                 print(choice, file=sys.stderr)
-        self.fitted_ = fit(plan, rows, run, callbacks)
+        try:
+            self.fitted_ = fit(plan, rows, run, callbacks)
+        except Interrupted as interruption:
+            self.fitted_ = interruption.fitted
+            raise
         return self
+
+    def fit_transform(
+        self, X: Data, y: object = None, *, condition: Data | None = None, **settings: Any
+    ) -> Rows:
+        """Return the codes of X, after :meth:`fit` to it."""
+        return self.fit(X, condition=condition, **settings).transform(X, condition=condition)
 
     @default_settings()
     def inspect(self, X: Data, *, condition: Data | None = None) -> Inspection:
@@ -290,6 +311,10 @@ class Autoencoder(
         With a density it is the importance-weighted bound log Σ p(x, z) / q(z|x) / K over K fixed
         draws z (Burda et al., 2016), else minus the distortion. It is deterministic.
 
+        A missing cell costs what known ones do on average: score = log p(x_known) + Σ_missing m_j +
+        c, as in :class:`~attar.evaluation.scores.ScoreReference`. A category that the fit did not
+        see, or another value in a constant column, costs at least what the rarest known one does.
+
         Parameters
         ----------
         X : table, array, ...
@@ -305,15 +330,12 @@ class Autoencoder(
             If so many draws would not fit into memory.
         """
         draws = positive_integer("number of draws", draws)
-        found = [
-            log_likelihoods(predictor, rows, draws)
-            for predictor, rows, _ in self._pieces(X, condition)
-        ]
-        return np.concatenate(found)
+        reference, read = self._fitted.training_summary.reference, self._pieces(X, condition)
+        return np.concatenate([log_likelihoods(p, rows, draws, reference) for p, rows, _ in read])
 
-    def score(self, X: Data, y: object = None) -> float:
+    def score(self, X: Data, y: object = None, *, condition: Data | None = None) -> float:
         """Return the mean of :meth:`score_samples`."""
-        return float(self.score_samples(X).mean())
+        return float(self.score_samples(X, condition=condition).mean())
 
     @default_settings()
     def evaluate(
@@ -346,7 +368,8 @@ class Autoencoder(
             fitted.training_summary.baseline,
             provides,
             draws,
-            density="density" in provides and fitted.likelihood.density,
+            "density" in provides and fitted.likelihood.density,
+            fitted.training_summary.reference,
         )
 
     @default_settings()
@@ -355,6 +378,7 @@ class Autoencoder(
         n: int = 1,
         *,
         sampler: str | Sampler = "auto",
+        mean: bool | Auto = "auto",
         condition: Data | None = None,
         random_state: int | np.random.RandomState | None = None,
     ) -> Any:
@@ -368,6 +392,9 @@ class Autoencoder(
             ``"mixture"``, ``"kernel-density"``, ``"flow"``, ``"two-stage"``, ``"autoregressive"``
             for discrete codes, ``"manifold"`` for codes with a metric. Auto takes the recipe's own,
             else the prior, else a mixture.
+        mean : bool or "auto", default "auto"
+            Whether rows are the expected ones of new codes, without the noise that the likelihood
+            describes. Auto takes them for images, and draws everything else.
         condition : label, array (n,) or table, default None
             What the rows are conditioned on, where the model was fitted with a condition; one for
             all, or one for each.
@@ -387,100 +414,14 @@ class Autoencoder(
                 "with another random_state."
             )
         predictor = fitted.conditioned(condition, n)
+        fitted.warn_of_sampling()
         seed = int(check_random_state(random_state).randint(2**31 - 1))
         chosen = None if sampler == "auto" else Sampler.resolve(sampler)
         fitted.recipe.replace(sampler=chosen or fitted.recipe.sampler).check()
-        codes = fitted.sampler(chosen)(n, Generator().manual_seed(seed))
-        return predictor.restore(codes.numpy())
-
-    @default_settings()
-    def interpolate(
-        self, a: Data, b: Data, steps: int = 8, *, condition: Data | None = None
-    ) -> Any:
-        """Return rows that interpolate in latent space from each row of ``a`` to that of ``b``.
-
-        The path is the shortest one in the code's own geometry: straight, on a great circle, ...
-
-        Parameters
-        ----------
-        a, b : table or array (n, ...)
-            Rows of the form that was fitted.
-        steps : int
-            How many rows each path has, both ends included.
-        condition : label, array (n,) or table, default None
-            The condition of both ends of each path, where the model was fitted with one.
-
-        Returns
-        -------
-        table or array (n * steps, ...)
-            One path after the other.
-
-        Raises
-        ------
-        DataError
-            If ``a`` and ``b`` have different numbers of rows.
-        """
-        starts, ends = self._codes(a, condition), self._codes(b, condition)
-        if len(starts) != len(ends):
-            raise DataError(f"a has {len(starts):,} row(s), but b has {len(ends):,}.")
-        fractions = torch.linspace(0, 1, positive_integer("number of steps", steps))
-        code = self._fitted.code
-        with torch.no_grad():
-            paths = [code.interpolate(*pair, fractions) for pair in zip(starts, ends, strict=True)]
-        predictor = self._fitted.conditioned(condition, len(starts))
-        return predictor.at(np.repeat(np.arange(len(starts)), steps)).restore(joined(paths))
-
-    @default_settings()
-    def neighbours(
-        self, X: Data, n: int = 5, *, condition: Data | None = None
-    ) -> tuple[Rows, NDArray[np.intp]]:
-        """Return the training rows whose codes are nearest to those of X.
-
-        Parameters
-        ----------
-        X : table or array (m, ...)
-        n : int
-            How many for each row.
-        condition : label, array (m,) or table, default None
-            The condition of the rows, where the model was fitted with one.
-
-        Returns
-        -------
-        distances : array (m, n)
-            In the code's own geometry, ascending.
-        indices : int array (m, n)
-            Which rows of the fitted data these are; of large data, a sample is kept.
-        """
-        summary, code = self._fitted.training_summary, self._fitted.code
-        n = min(positive_integer("number of neighbours", n), len(summary.codes))
-        known = torch.from_numpy(summary.codes)
-        with torch.no_grad():
-            parts = [
-                code.distance(part, known).topk(n, largest=False)
-                for part in torch.split(self._codes(X, condition), 1024)
-            ]
-        distances, places = (joined(part) for part in zip(*parts, strict=True))
-        return distances, summary.numbers[places]
-
-    @default_settings()
-    def clusters(self, X: Data, *, condition: Data | None = None) -> NDArray[np.int64]:
-        """Return the most likely component of the prior for each row: (m,).
-
-        Raises
-        ------
-        SettingError
-            If the code's prior has no components.
-        """
-        prior = self._fitted.code.prior
-        if not isinstance(prior, MixtureModule):
-            raise SettingError(
-                f"The code {self._fitted.recipe.code.name!r} has no clusters: fit with the recipe "
-                "'mixture-prior'."
-            )
-        with torch.no_grad():
-            responsibilities = prior.responsibilities(self._codes(X, condition))
-        likeliest: NDArray[np.int64] = responsibilities.argmax(-1).numpy()
-        return likeliest
+        codes = fitted.sampler(chosen)(n, Generator().manual_seed(seed)).numpy()
+        if (not fitted.kind.noisy) if mean == "auto" else mean:
+            return predictor.restore(codes)
+        return fitted.sample(predictor, codes, chosen, seed)
 
     @default_settings()
     def truncate(self, code_size: int) -> Self:
@@ -538,8 +479,7 @@ class Autoencoder(
     def n_features_in_(self) -> int:
         """How many columns a table has, or how many cells a row of anything else."""
         kind = self._attributes.kind
-        names = kind.names if isinstance(kind, Table) else None
-        return prod(kind.shape) if names is None else len(names)
+        return len(kind.portions) if isinstance(kind, Table) else prod(kind.shape)
 
     @property
     def feature_names_in_(self) -> Rows:
@@ -577,7 +517,7 @@ class Autoencoder(
         return without_infinities(data) if self.infinite_as_missing else data
 
     def _plan(self, data: Any, condition: Data | None) -> tuple[Kind, Summary, Plan]:
-        kind, summary = kind_of(data).of(pieces(data))
+        kind, summary = form_of(data, self.columns)
         encoder = None if condition is None else ConditionEncoder.fit(condition, summary.rows)
         settings = self.get_params(deep=False)
         return kind, summary, Planner(settings, kind, summary, encoder).plan()
@@ -588,19 +528,14 @@ class Autoencoder(
         kind = fitted.kind
         data = self._read(X, part="test", kind=kind)
         if not kind.accepts(kind_of(data)):
-            raise DataError(
-                f"The model was fitted on {kind.name}, but X is {kind_of(data).name} of shape "
-                f"{np.shape(data)}."
-            )
+            raise DataError(kind.refusal(np.shape(data), kind_of(data)))
         for piece in kind.pieces(data):
             rows = kind.rows(piece)
             if not rows.shape[0]:
                 raise DataError("Found array with 0 sample(s): give at least one row.")
-            yield fitted.conditioned(condition, rows.shape[0]), rows, kind.passthrough(piece)
-
-    def _codes(self, X: Data, condition: Data | None) -> Tensor:
-        """Return the codes of X in single precision, on the CPU."""
-        return torch.from_numpy(self.transform(X, condition=condition)).float()
+            fitted.warn_of_gaps(rows)
+            predictor = fitted.conditioned(condition, rows.shape[0])
+            yield replace(predictor, changed=kind.changed(piece)), rows, kind.passthrough(piece)
 
 
 @default_settings()

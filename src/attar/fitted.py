@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,16 +18,19 @@ from attar.data.batches import Conditioned, Selection
 from attar.data.condition_encoder import ConditionEncoder
 from attar.data.kind import Kind, Rows
 from attar.data.kinds import KINDS, restored
+from attar.data.margins import Margins
 from attar.data.scaling import Scaler
+from attar.data.table import Table
 from attar.data.training_data import TrainingData
-from attar.errors import SettingError
+from attar.errors import SettingError, warn
 from attar.evaluation.diagnostics import Baseline, Diagnostics, TrainingSummary
+from attar.evaluation.scores import ScoreReference
 from attar.isolation import seeded
 from attar.likelihoods import Likelihood
 from attar.model import Model
 from attar.networks import CustomNetwork, Network
 from attar.plan import Choice, Plan, Run
-from attar.predictor import Predictor
+from attar.predictor import Predictor, residual_noise, rows_at_once
 from attar.recipe import Recipe
 from attar.records import Epoch
 from attar.sampling import Draw, Sampler
@@ -53,8 +57,14 @@ class Fitted:
     choices : list of Choice
     history : list of Epoch
     training_summary : TrainingSummary
+    label : str or None
+        The column of a table that held the labels or the condition, and is not part of the data.
+    margins : Margins or None
+        The distributions of the numbers of training rows, where they are tables.
     samplers : dict of Sampler or None to Draw
         The samplers that were fitted so far.
+    drawn_margins : dict of Sampler or None to Margins
+        The distributions of the numbers that the model draws from their codes.
     """
 
     recipe: Recipe
@@ -65,7 +75,12 @@ class Fitted:
     choices: list[Choice]
     history: list[Epoch]
     training_summary: TrainingSummary
+    label: str | None = None
+    margins: Margins | None = None
     samplers: dict[Sampler | None, Draw] = field(default_factory=dict, repr=False, compare=False)
+    drawn_margins: dict[Sampler | None, Margins] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     def __getstate__(self) -> dict[str, Any]:
         # A fitted sampler may be a function, which cannot be pickled: it is fitted again on demand.
@@ -89,7 +104,7 @@ class Fitted:
         if self.condition_encoder is not None and condition is None:
             raise SettingError(
                 "The model was fitted with a condition: give condition=..., a label for each row "
-                "or one for all."
+                "or one for all (in pipelines and searches by scikit-learn's metadata routing)."
             )
         if self.condition_encoder is None and condition is not None:
             raise SettingError(
@@ -99,18 +114,35 @@ class Fitted:
             return self.predictor
         return replace(self.predictor, condition=self.condition_encoder.prepare(condition, rows))
 
+    def warn_of_gaps(self, rows: Rows) -> None:
+        """Warn where cells are missing in raw rows, but never were in the fit."""
+        aware = self.predictor.model.missing or isinstance(self.network, CustomNetwork)
+        if aware or not isinstance(rows, np.ndarray):
+            return
+        missing = int(np.isnan(rows).sum())
+        if missing:
+            warn(
+                f"X has {missing:,} missing cells, but the model was fitted on complete rows and "
+                "does not know how to fill them, which takes from known cells too: fit on rows of "
+                "which a few cells are missing; it then hides 15% of the others in training."
+            )
+
     def tensors(self) -> dict[str, Tensor]:
         """Return everything that is an array, by name."""
         model, scaler = self.predictor.model.state_dict(), self.predictor.preparation.scaler
         baseline, condition = self.training_summary.baseline, self.condition_encoder
+        margins, reference = self.margins, self.training_summary.reference
         return {
             **nested("model", model),
             **nested("scaler", scaler.state_dict()),
+            "noise": self.predictor.noise,
             "codes": torch.from_numpy(self.training_summary.codes),
             "numbers": torch.from_numpy(self.training_summary.numbers),
+            **nested("reference", reference.tensors()),
             "baseline.mean": torch.from_numpy(baseline.mean),
             "baseline.components": torch.from_numpy(baseline.components),
             **({} if condition is None else nested("condition", condition.tensors())),
+            **({} if margins is None else nested("margins", margins.tensors())),
         }
 
     def to_json(self) -> dict[str, Any]:
@@ -124,6 +156,7 @@ class Fitted:
             "condition": None
             if self.condition_encoder is None
             else self.condition_encoder.to_json(),
+            "label": self.label,
             "missing": self.predictor.model.missing,
             "code_size": self.predictor.code_size,
             "choices": [choice.to_json() for choice in self.choices],
@@ -143,6 +176,35 @@ class Fitted:
             known = torch.from_numpy(self.training_summary.codes)
             self.samplers[sampler] = fit_sampler(sampler, self.code, known)
         return self.samplers[sampler]
+
+    def sample(
+        self, predictor: Predictor, codes: Rows, sampler: Sampler | None, seed: int
+    ) -> object:
+        """Return a draw of the data of codes that a sampler drew, in the user's own form.
+
+        The numbers of a table get the distributions of the training rows, column by column: the
+        model says how columns depend on each other. A condition changes these: then only the
+        range and the steps are those of the training rows.
+        """
+        rows, kind = predictor.sample(codes, seed), self.kind
+        if not isinstance(kind, Table) or self.margins is None:
+            return kind.restore(rows)
+        if predictor.condition is not None:
+            return kind.restore(self.margins.within(rows))
+        if sampler not in self.drawn_margins:
+            n = max(256, min(DRAWN_ROWS, rows_at_once(prod(kind.shape))))
+            drawn = self.sampler(sampler)(n, torch.Generator().manual_seed(0)).numpy()
+            self.drawn_margins[sampler] = Margins.of(predictor.sample(drawn, 0), kind)
+        return kind.restore(self.margins.imposed_on(rows, self.drawn_margins[sampler]))
+
+    def warn_of_sampling(self) -> None:
+        """Warn where the recipe was chosen for reconstruction, and another has a density."""
+        chosen = any(choice.setting == "recipe" for choice in self.choices)
+        if chosen and isinstance(self.kind, Table) and "density" not in self.recipe.code.provides:
+            warn(
+                "The recipe 'auto' is one for reconstruction: new rows of a table are more like "
+                "the data with recipe='vae'."
+            )
 
     def truncated(self, code_size: int) -> Self:
         """Return the same model with an ordered code cut to its first numbers.
@@ -175,6 +237,7 @@ class Fitted:
             recipe=recipe,
             predictor=replace(self.predictor, model=kept, code_size=code_size),
             samplers={},
+            drawn_margins={},
             training_summary=replace(
                 training_summary,
                 codes=training_summary.codes[:, :code_size],
@@ -231,7 +294,7 @@ class Fitted:
             recipe,
             network,
             likelihood,
-            Predictor(restored(kind, scaler), model, size, not own),
+            Predictor(restored(kind, scaler), model, size, doubles=not own, noise=tensors["noise"]),
             condition,
             [Choice(**choice) for choice in description["choices"]],
             [Epoch(**epoch) for epoch in description["history"]],
@@ -240,12 +303,28 @@ class Fitted:
                 tensors["numbers"].numpy(),
                 Baseline(tensors["baseline.mean"].numpy(), tensors["baseline.components"].numpy()),
                 Diagnostics(**description["diagnostics"]),
+                ScoreReference.restored(unnested("reference", tensors)),
             ),
+            description["label"],
+            Margins.restored(unnested("margins", tensors), kind)
+            if isinstance(kind, Table)
+            else None,
         )
 
 
-# How many rows are measured after each epoch, and how many cells of them at once.
-MONITORED_ROWS, CELLS = 1024, 1 << 22
+class Interrupted(KeyboardInterrupt):
+    """The user stopped a training; ``fitted`` is the best model until then."""
+
+    def __init__(self, message: str, fitted: Fitted) -> None:
+        super().__init__(message)
+        self.fitted = fitted
+
+
+# How many rows are measured after each epoch.
+MONITORED_ROWS = 1024
+
+# How many rows are drawn to know the distributions of the model's own numbers.
+DRAWN_ROWS = 1 << 13
 
 
 def fit(
@@ -259,13 +338,18 @@ def fit(
         If the loss is not finite.
     SettingError
         If the plan's parts don't fit together.
+    Interrupted
+        If the user stopped the training after an epoch.
     """
-    train, validation = training_data.train, training_data.validation
-    model, history, best_epoch = _trained(plan, training_data, run, callbacks)
+    kind, train, validation = plan.preparation.kind, training_data.train, training_data.validation
+    model, history, best_epoch, interrupted = _trained(plan, training_data, run, callbacks)
     doubles = run.device.type == "cpu" and not isinstance(plan.network, CustomNetwork)
     predictor = Predictor(plan.preparation, model, plan.code_size, doubles)
     held_out = validation.shape[0] > 0
     condition = training_data.validation_condition if held_out else training_data.train_condition
+    measured = (validation if held_out else train)[:MONITORED_ROWS]
+    noise = residual_noise(replace(predictor, condition=condition), measured)
+    predictor = replace(predictor, noise=noise)
     training_summary = TrainingSummary.of(
         replace(predictor, condition=training_data.train_condition),
         train,
@@ -274,9 +358,10 @@ def fit(
         validation if held_out else train,
         held_out=held_out,
         best_epoch=best_epoch,
+        total=training_data.total,
         ordered="ordered" in plan.recipe.code.provides,
     )
-    return Fitted(
+    fitted = Fitted(
         plan.recipe,
         plan.network,
         plan.likelihood,
@@ -285,14 +370,22 @@ def fit(
         list(plan.choices),
         history,
         training_summary,
+        margins=Margins.of(train, kind) if isinstance(kind, Table) else None,
     )
+    if interrupted:
+        raise Interrupted(
+            f"Training was stopped after {len(history)} epochs: the model is that of epoch "
+            f"{best_epoch}.",
+            fitted,
+        )
+    return fitted
 
 
 def _trained(
     plan: Plan, training_data: TrainingData, run: Run, callbacks: Sequence[Callback]
-) -> tuple[Model, list[Epoch], int]:
-    """Return the trained model, the metrics of each epoch, and the best epoch."""
-    device, checkpoint = run.device, None
+) -> tuple[Model, list[Epoch], int, bool]:
+    """Return model, metrics of each epoch, best epoch, and whether the user stopped it."""
+    device, checkpoint, interrupted = run.device, None, False
     train, validation = training_data.train, training_data.validation
     with seeded(run.seed, device):
         objective = plan.build()
@@ -319,9 +412,14 @@ def _trained(
             checkpoint,
         )
         with threads_for(passes, weights), memory_kept():
-            history = training.run()
+            try:
+                training.run()
+            except KeyboardInterrupt:
+                if not training.progress.history:
+                    raise
+                interrupted = True
     model.zero_grad(set_to_none=True)
-    return model, history, training.best_epoch
+    return model, training.progress.history, training.best_epoch, interrupted
 
 
 def _monitored(plan: Plan, rows: Rows, condition: Tensor | None, device: torch.device) -> Selection:
@@ -329,7 +427,7 @@ def _monitored(plan: Plan, rows: Rows, condition: Tensor | None, device: torch.d
     few = rows[:MONITORED_ROWS]
     index = torch.arange(few.shape[0], device=device)
     cells = plan.recipe.bound.draws * prod(plan.preparation.kind.shape)
-    size = max(1, min(MONITORED_ROWS, CELLS // cells))
+    size = min(MONITORED_ROWS, rows_at_once(cells))
     held = plan.preparation.hold(few, device)
     if condition is not None:
         held = Conditioned(held, condition[:MONITORED_ROWS].to(device))

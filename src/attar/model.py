@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from attar.codes import CodeModule, LogLikelihood
 from attar.corruptions import CorruptionModule
+from attar.errors import AttarError, SettingError, first_line
 from attar.likelihoods import LikelihoodModule
 from attar.records import Batch, Trace, row_log_likelihood
 
@@ -127,6 +128,20 @@ class Model(nn.Module):
         """Return the expected values of codes: (B, d) -> (B, *shape)."""
         return self.likelihood.mean(self.parameters_of(z[None], condition)[0])
 
+    def sample(self, z: Tensor, noise: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Return a draw of the data of codes: (B, d) -> (B, *shape).
+
+        Parameters
+        ----------
+        z : Tensor
+        noise : Tensor (*shape) or ()
+            A factor on each cell's distance from its expected value.
+        condition : Tensor or None
+        """
+        parameters = self.parameters_of(z[None], condition)[0]
+        mean, draw = self.likelihood.mean(parameters), self.likelihood.sample(parameters)
+        return torch.lerp(mean, draw, noise.to(draw))
+
     def features(
         self, values: Tensor, observed: Tensor | None = None, condition: Tensor | None = None
     ) -> Tensor:
@@ -155,12 +170,18 @@ class Model(nn.Module):
             self.code.on_data(batch.values, features)
 
     def _through(self, network: nn.Module, x: Tensor) -> Tensor:
-        if not (self.half_precision and self.training):
-            y: Tensor = network(x)
-            return y
-        with torch.autocast(x.device.type, torch.bfloat16):
-            y = network(x)
-        return y.to(x.dtype)
+        half = self.half_precision and self.training
+        try:
+            with torch.autocast(x.device.type, torch.bfloat16) if half else nullcontext():
+                y: Tensor = network(x)
+        except (AttarError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:  # of a user's own module, which may raise anything
+            role = "encoder" if network is self.encoder else "decoder"
+            raise SettingError(
+                f"The {role} fails on a batch of shape {tuple(x.shape)}: {first_line(error)}."
+            ) from error
+        return y.to(x.dtype) if half else y
 
     @contextmanager
     def _full_precision(self) -> Iterator[None]:

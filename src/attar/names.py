@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from attar.errors import unknown
+from attar.errors import SettingError, unknown
 
 RECIPES = (
     *("ae", "denoising", "masked", "contractive", "rae-l2", "rae-gp", "wae-mmd", "swae", "aae"),
@@ -31,7 +31,7 @@ PARTS = {
     "recipe": RECIPES,
     "network": ("bag", "conv", "gru", "linear", "mlp", "tcn", "transformer"),
     "likelihood": LIKELIHOODS,
-    "scaling": ("min-max", "none", "robust", "standard", "symmetric"),
+    "scaling": ("between", "min-max", "none", "robust", "standard", "symmetric"),
     "corruption": ("gaussian-noise", "masking", "patches", "salt-and-pepper"),
     "optimizer": (
         *("adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "asgd", "muon"),
@@ -42,9 +42,11 @@ PARTS = {
 SETTINGS = (
     *("recipe", "code_size", "network", "likelihood", "scaling", "corruption", "epochs"),
     *("batch_size", "learning_rate", "optimizer", "schedule", "validation_fraction"),
-    *("early_stopping", "max_minutes", "device", "precision", "infinite_as_missing"),
+    *("early_stopping", "max_minutes", "device", "precision", "infinite_as_missing", "columns"),
     *("random_state", "verbose", "callbacks"),
 )
+# What the setting `columns` may make of a column of a table.
+COLUMNS = ("boolean", "categorical", "datetime", "id", "ignore", "number")
 
 
 def check(settings: Mapping[str, object]) -> None:
@@ -59,6 +61,27 @@ def check(settings: Mapping[str, object]) -> None:
         head, _, inner = setting.partition("__")
         if head not in SETTINGS:
             raise unknown("setting", head, SETTINGS)
+        if setting == "columns":
+            check_columns(value)
         names = PARTS.get(head, ())
         if names and not inner and isinstance(value, str) and value not in (*names, "auto"):
             raise unknown(head, value, names)
+
+
+def check_columns(columns: object) -> None:
+    """Refuse a setting ``columns`` that does not map names of columns to their kinds.
+
+    Raises
+    ------
+    SettingError
+        With the nearest known kind.
+    """
+    if columns is None:
+        return
+    if not isinstance(columns, Mapping):
+        raise SettingError(
+            f"columns maps names to kinds, such as {{'zip': 'categorical'}}, not {columns!r}."
+        )
+    for kind in columns.values():
+        if kind not in COLUMNS:
+            raise unknown("kind of column", kind, COLUMNS)

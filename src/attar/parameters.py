@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from attar import names
 from attar.errors import SettingError, unknown
 from attar.parts import Part, by_part
 from attar.plan import PARTS
+from attar.training.callbacks import Callback
 
 
 class Parameters(BaseEstimator, ABC):
@@ -62,11 +65,18 @@ class Parameters(BaseEstimator, ABC):
         return self
 
     def _check_names(self) -> None:
-        """Refuse settings that name no part, before any data is read."""
+        """Refuse settings that name no part, or no kind of column, before any data is read."""
+        names.check_columns(self.get_params(deep=False)["columns"])
         for name, resolve in PARTS.items():
             value = getattr(self, name)
             if value is not None and not (isinstance(value, str) and value == "auto"):
                 resolve(value)
+        for callback in self.get_params(deep=False)["callbacks"]:
+            if not isinstance(callback, Callback):
+                raise SettingError(
+                    f"{callback!r} is no callback: derive a class from attar.training.Callback "
+                    "and give an instance of it."
+                )
 
     def _part(self, name: str) -> Part | None:
         """Return the part that a setting names, if it names one."""
@@ -84,6 +94,8 @@ class Parameters(BaseEstimator, ABC):
                 plain[name] = value.to_json()
             elif isinstance(value, str | int | float | bool | None):
                 plain[name] = value
+            elif isinstance(value, Mapping):
+                plain[name] = {str(key): word for key, word in value.items()}
             elif isinstance(value, np.integer | np.floating):
                 plain[name] = value.item()
         return plain

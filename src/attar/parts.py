@@ -163,7 +163,7 @@ class Part(ABC):
     @staticmethod
     def parsed(value: object) -> object:
         """Return a value from JSON data: a part, a tuple, or what it is."""
-        if isinstance(value, dict) and "part" in value:
+        if isinstance(value, dict) and "/" in value.get("part", ""):
             return Part.from_json(value)
         if isinstance(value, list):
             return tuple(Part.parsed(item) for item in value)

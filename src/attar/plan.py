@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,34 +14,31 @@ from torch import nn
 
 from attar import recipes
 from attar.checks import positive, positive_integer
+from attar.choices import (
+    are_counts,
+    choose_batch_size,
+    choose_code_size,
+    choose_epochs,
+    choose_likelihood,
+    choose_network,
+    warn_of_activation,
+)
 from attar.conditions import Joined
 from attar.corruptions import Corruption
-from attar.data.cells import Boolean, Category, Number, Phase
 from attar.data.condition_encoder import ConditionEncoder
 from attar.data.kind import Kind, Rows
 from attar.data.kinds import preparation as preparation_of
 from attar.data.preparation import Preparation
-from attar.data.scaling import MinMax, Scaler, Scaling
-from attar.data.sparse import SparseMatrix
-from attar.data.summary import Summary, with_means
-from attar.data.table import Table
+from attar.data.scaling import Between, MinMax, Scaling
+from attar.data.summary import Summary
 from attar.data.training_data import most_rows
 from attar.errors import DataError, SettingError, first_line, unknown, warn
 from attar.isolation import seeded
 from attar.likelihoods import (
-    Bernoulli,
-    Categorical,
-    Circular,
-    Discretized,
     FixedGaussian,
-    LearnedGaussian,
     Likelihood,
-    Mixed,
-    Multinomial,
-    Poisson,
-    StudentT,
 )
-from attar.networks import Bag, Conv, CustomNetwork, Mlp, Network, Tcn
+from attar.networks import CustomNetwork, Network
 from attar.objective import Objective
 from attar.parts import Part
 from attar.recipe import Recipe
@@ -51,11 +47,7 @@ from attar.training.optim import OneCycle, Optimizer, Schedule
 
 T = TypeVar("T")
 
-STEPS = 8000
 SAMPLE = 5000
-
-# Columns of more excess kurtosis have heavy tails; a normal's is 0, a Laplace distribution's 3.
-HEAVY = 6.0
 
 
 @dataclass(frozen=True)
@@ -72,160 +64,6 @@ class Choice:
     def to_json(self) -> dict[str, str]:
         """Return the choice as plain JSON data."""
         return asdict(self)
-
-
-def choose_likelihood(
-    preparation: Preparation, summary: Summary, prepared: Rows, recipe: Recipe
-) -> tuple[Likelihood, str]:
-    """Return the likelihood for the columns of a table, sparse counts, or plain numbers.
-
-    Plain numbers get a Bernoulli where nearly all are close to 0 or 1, else a Gaussian.
-
-    Parameters
-    ----------
-    preparation : Preparation
-    summary : Summary
-    prepared : array (n, ...)
-        A sample of the rows, prepared.
-    recipe : Recipe
-    """
-    kind = preparation.kind
-    if (
-        isinstance(kind, SparseMatrix)
-        and not kind.partial
-        and are_counts(kind.columns(summary.sample))
-    ):
-        if recipe.corruption is not None and "missing" in recipe.corruption.provides:
-            return Poisson(), "counts, of which only masked ones are in the loss"
-        total = summary.moments.mean[0] * summary.moments.count[0] / summary.rows
-        return Multinomial(float(total)), "rows of counts"
-    if isinstance(kind, Table) and kind.names is not None:
-        columns = column_likelihoods(kind, preparation.scaler, prepared)
-        if any(not isinstance(column, LearnedGaussian) for column in columns):
-            return Mixed(columns), "a likelihood for each column"
-    known = prepared[~np.isnan(prepared)]
-    if len(known) and 0 <= known.min() < known.max() <= 1:
-        extreme = float(np.mean((known <= 0.1) | (known >= 0.9)))
-        if extreme >= 0.8:
-            return Bernoulli(), f"{extreme:.0%} of the cells are near 0 or 1"
-    if recipe.code.beta:
-        return LearnedGaussian(), "the KL term needs an error in nats"
-    return FixedGaussian(), "real values"
-
-
-def are_counts(values: Rows) -> bool:
-    """Return whether all values are non-negative integers."""
-    return bool((values >= 0).all() and (values == np.rint(values)).all())
-
-
-def column_likelihoods(kind: Table, scaler: Scaler, prepared: Rows) -> tuple[Likelihood, ...]:
-    """Return a likelihood for each cell of a table.
-
-    Parameters
-    ----------
-    kind : Table
-    scaler : Scaler
-    prepared : array (n, features)
-        A sample of the rows, prepared.
-    """
-    scales = np.broadcast_to(scaler.scale.numpy(), len(kind.cells))
-    powers = np.ones(len(scales)) if scaler.power is None else scaler.power[0].numpy()
-    chosen: list[Likelihood] = []
-    for cell, scale, power, segment in zip(
-        kind.cells, scales, powers, kind.expansion.segments, strict=True
-    ):
-        match cell:
-            case Category():
-                chosen.append(Categorical(len(cell.features)))
-            case Phase():
-                chosen.append(Circular())
-            case Boolean():
-                chosen.append(Bernoulli())
-            case Number(integer=True) if power == 1:
-                chosen.append(Discretized(1 / float(scale)))
-            case _:
-                heavy = has_heavy_tails(prepared[:, segment.start])
-                chosen.append(StudentT() if heavy else LearnedGaussian())
-    return tuple(chosen)
-
-
-def has_heavy_tails(column: Rows) -> bool:
-    """Return whether the distribution of numbers (NaN left out) has heavy tails.
-
-    A column of mostly one value has none: its other values are not outliers.
-    """
-    known = column[~np.isnan(column)].astype(np.float64)
-    if not len(known):
-        return False
-    low, high = np.percentile(known, [25, 75])
-    if low == high:
-        return False
-    return float(np.mean(((known - known.mean()) / known.std()) ** 4)) - 3 > HEAVY
-
-
-def choose_network(kind: Kind) -> tuple[Network, str]:
-    """Return embedding bags for sparse rows, convolutions for series and large images.
-
-    Anything else gets a multilayer perceptron with a linear shortcut.
-    """
-    shape = kind.shape
-    cells = math.prod(shape)
-    if isinstance(kind, SparseMatrix):
-        return Bag(), f"sparse rows of {cells:,} cells"
-    if len(shape) == 2:
-        return Tcn(), f"series of {shape[0]:,} channels and {shape[1]:,} steps"
-    if len(shape) == 3 and cells > 1024:
-        return Conv(), f"images of {cells:,} cells"
-    widest = 512 if cells > 256 else 256
-    return Mlp((widest, widest // 2), "silu", shortcut=True), f"rows of {cells:,} cells"
-
-
-def choose_code_size(kind: Kind, prepared: Rows, share: float = 0.85) -> tuple[int, str]:
-    """Return about as many latent dimensions as PCA needs for 85% of the variance.
-
-    Much of the variance of counts is noise, which no code can hold: sparse rows get at most 64.
-
-    Parameters
-    ----------
-    kind : Kind
-    prepared : array (n, ...)
-        A sample of the rows, prepared.
-    share : float
-        The fraction of the variance.
-    """
-    matrix = with_means(prepared.reshape(len(prepared), -1))
-    if matrix.shape[1] <= len(matrix):
-        small = np.cov(matrix.astype(np.float64), rowvar=False, ddof=0).reshape(-1, matrix.shape[1])
-    else:  # the Gram matrix of wide rows has the same eigenvalues, and needs no centred copy
-        small = (matrix @ matrix.T).astype(np.float64)
-        rounding = 1e-6 * small.max(initial=0)
-        small = small - small.mean(0) - small.mean(1)[:, None] + small.mean()
-        small[np.abs(small) <= rounding] = 0
-    variances = np.linalg.eigvalsh(small)[::-1].clip(0)
-    if not variances.sum():
-        return 1, "all rows are equal"
-    needed = int(np.searchsorted(np.cumsum(variances) / variances.sum(), share)) + 1
-    reason = f"{needed} principal components hold {share:.0%} of the variance"
-    most = 64 if isinstance(kind, SparseMatrix) else 256
-    return _round(needed, most=min(most, math.prod(prepared.shape[1:]))), reason
-
-
-def choose_batch_size(n: int) -> tuple[int, str]:
-    """Return the power of two nearest to the square root of the number of rows, 32 to 1,024."""
-    return 2 ** min(10, max(5, round(math.log2(math.sqrt(n))))), f"{n:,} rows"
-
-
-def choose_epochs(n: int, size: int) -> tuple[int, str]:
-    """Return the number of epochs that makes about 8,000 steps, 10 to 400."""
-    steps = -(-n // size)
-    return min(400, max(10, round(STEPS / steps))), f"{steps:,} steps per epoch"
-
-
-def _round(number: int, most: int) -> int:
-    """Return the nearest of 1, 2, 3, 4, 6, 8, 12, 16, 24, ..., 256, and ``most`` at most."""
-    nice = sorted({1, *(2**i for i in range(1, 9)), *(3 * 2**i for i in range(7))})
-    nearest: int = min(nice, key=lambda size: abs(math.log(size / number)))
-    return min(most, nearest)
 
 
 def resolve_network(choice: object) -> Network:
@@ -287,7 +125,7 @@ class Plan:
             self.training.optimizer.build(
                 [nn.Parameter(torch.zeros(1))], self.training.learning_rate
             )
-            return self.recipe.build(
+            objective = self.recipe.build(
                 shape,
                 self.code_size,
                 self.network,
@@ -301,6 +139,12 @@ class Plan:
             raise SettingError(
                 f"The parts cannot be built with these settings: {first_line(error)}."
             ) from error
+        if not any(weight.requires_grad for weight in objective.model.parameters()):
+            raise SettingError(
+                "The model has no weight to train: give modules with weights whose requires_grad "
+                "is True."
+            )
+        return objective
 
 
 class Planner:
@@ -349,6 +193,13 @@ class Planner:
         network = self._network()
         code_size = self._code_size(recipe, network, prepared)
         likelihood = self._likelihood(recipe, network, preparation, prepared)
+        if isinstance(network, CustomNetwork):
+            width = recipe.code.decoder_width(code_size)
+            if self.condition_encoder is not None:
+                width += self.condition_encoder.size
+            with seeded(0):
+                limits = network.output_limits(width, likelihood.parameters(self.kind.shape))
+            warn_of_activation(likelihood, limits, prepared)
         return Plan(
             recipe,
             code_size,
@@ -377,7 +228,7 @@ class Planner:
             lambda: (optimizer.learning_rate, f"for {optimizer.name}"),
             "{:g}".format,
         )
-        batch_size = self._count("batch_size", lambda: choose_batch_size(rows))
+        batch_size = self._count("batch_size", lambda: choose_batch_size(rows, self.kind.shape))
         epochs = self._count("epochs", lambda: choose_epochs(rows, batch_size))
         minutes = settings["max_minutes"]
         if settings["precision"] not in PRECISIONS:
@@ -413,9 +264,14 @@ class Planner:
 
     def _scaling(self, recipe: Recipe) -> Scaling:
         def auto() -> tuple[Scaling, str]:
+            scaling = self.kind.scaling(self.summary)
+            if isinstance(scaling, Between):
+                unit = self._wants_unit_interval(recipe)
+                scaling = scaling.replace(tail=0.0) if unit else scaling
+                return scaling, "a few values lie far beyond all others"
             if self._wants_unit_interval(recipe):
                 return MinMax(), "the likelihood needs values from 0 to 1"
-            return self.kind.scaling(self.summary), "suits this kind of data"
+            return scaling, "suits this kind of data"
 
         return self._setting("scaling", Scaling.resolve, auto, _name)
 
@@ -434,14 +290,24 @@ class Planner:
     def _code_size(self, recipe: Recipe, network: Network, prepared: Rows) -> int:
         def auto() -> tuple[int, str]:
             if isinstance(network, CustomNetwork):
-                with seeded(0):  # lazy layers draw their weights here
-                    features = network.features(self.kind.shape)
+                features = network.features(self.kind.shape)
                 least = recipe.code.nearest_size(1)
                 return features * least // recipe.code.width(least), "the output of the encoder"
             size, reason = choose_code_size(self.kind, prepared)
             return recipe.code.nearest_size(size), reason
 
-        size = self._count("code_size", auto)
+        with seeded(0):  # lazy layers draw their weights here
+            if (
+                isinstance(network, CustomNetwork)
+                and "moments" not in recipe.code.provides
+                and network.gives_moments(self.kind.shape)
+            ):
+                raise SettingError(
+                    "The encoder returns (mean, log-variance), but the code "
+                    f"{recipe.code.name!r} is made from one tensor of features: return that, or "
+                    "use a recipe with a Gaussian code, such as 'vae'."
+                )
+            size = self._count("code_size", auto)
         cells = prepared[0].size
         if size > cells and not recipe.code.provides & {"sparse", "symbols"}:
             warn(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any, Self
 
@@ -14,11 +14,19 @@ from torch import Tensor
 
 from attar.data.kind import Rows
 from attar.data.preparation import Preparation
+from attar.isolation import seeded
+from attar.likelihoods.base import LocationModule
 from attar.model import Model
 from attar.records import Batch, Trace
 
-# A chunk has at most so many rows, and so many cells.
-CHUNK, CELLS = 2048, 1 << 22
+# A chunk has at most so many rows, and so many cells; of large images a quarter of them, whose
+# convolutions have many feature maps for each pixel.
+CHUNK, CELLS, LARGE = 2048, 1 << 22, 1 << 16
+
+
+def rows_at_once(cells: int) -> int:
+    """Return how many rows of so many cells are processed at once."""
+    return max(1, (CELLS if cells <= LARGE else CELLS // 4) // max(1, cells))
 
 
 @dataclass(frozen=True)
@@ -35,6 +43,10 @@ class Predictor:
         the result for a row does not depend on the other rows of its batch.
     condition : Tensor (n, c) or None
         The condition of each row, where the model was fitted with conditions.
+    noise : Tensor (*shape) or ()
+        How wide residuals are spread, relative to the likelihood: see :func:`residual_noise`.
+    changed : int array (n,) or None
+        How many columns of each row differ that were constant in the fit; None for none.
     """
 
     preparation: Preparation
@@ -42,11 +54,13 @@ class Predictor:
     code_size: int
     doubles: bool
     condition: Tensor | None = None
+    noise: Tensor = field(default_factory=lambda: torch.ones(()))
+    changed: NDArray[np.intp] | None = None
 
     @property
     def chunk(self) -> int:
         """How many rows are processed at once."""
-        return max(1, min(CHUNK, CELLS // max(1, prod(self.preparation.kind.shape))))
+        return min(CHUNK, rows_at_once(prod(self.preparation.kind.shape)))
 
     @property
     def device(self) -> torch.device:
@@ -77,6 +91,15 @@ class Predictor:
             z = torch.as_tensor(part, dtype=dtype, device=self.device)
             yield one.model.decode(z, one._condition(dtype)).cpu()
 
+    @torch.no_grad()
+    def sampled(self, codes: Rows) -> Iterator[Tensor]:
+        """Yield draws of the prepared values of codes (n, d), chunk by chunk, on the CPU."""
+        working, dtype = self._working(codes.dtype)
+        noise = self.noise.to(self.device)
+        for one, part in working.chunks(codes):
+            z = torch.as_tensor(part, dtype=dtype, device=self.device)
+            yield one.model.sample(z, noise, one._condition(dtype)).cpu()
+
     def decode(self, codes: Rows) -> Tensor:
         """Return the prepared values of codes (n, d): (n, *shape), on the CPU."""
         return torch.cat(list(self.decoded(codes)))
@@ -90,8 +113,16 @@ class Predictor:
         passthrough : object
             What the kind passes through of the data that the codes belong to; None for new data.
         """
-        raw = [self.preparation.raw(part) for part in self.decoded(codes)]
-        return self.preparation.kind.restore(self.preparation.stacked(raw), passthrough)
+        return self.preparation.kind.restore(self._raw(self.decoded(codes)), passthrough)
+
+    def sample(self, codes: Rows, seed: int) -> Rows:
+        """Return a draw of the raw rows of codes (n, d)."""
+        # Codes drawn with this very seed would be the same random numbers as the noise.
+        with seeded(seed + 1, self.device):
+            return self._raw(self.sampled(codes))
+
+    def _raw(self, prepared: Iterable[Tensor]) -> Rows:
+        return self.preparation.stacked([self.preparation.raw(part) for part in prepared])
 
     @torch.no_grad()
     def batches(self, rows: Rows) -> Iterator[tuple[Model, Rows, Batch]]:
@@ -119,6 +150,34 @@ class Predictor:
 
     def _condition(self, dtype: torch.dtype) -> Tensor | None:
         return None if self.condition is None else self.condition.to(self.device, dtype)
+
+
+@torch.no_grad()
+def residual_noise(predictor: Predictor, rows: Rows) -> Tensor:
+    """Return the root mean square of the residuals of each cell, over that of the likelihood.
+
+    A scale may be fixed, or one for all cells: new rows then need the noise that rows have. It is
+    1 where the likelihood is no location family.
+
+    Parameters
+    ----------
+    predictor : Predictor
+    rows : array (n, *cells)
+        Best of all held-out ones.
+    """
+    if not isinstance(predictor.model.likelihood, LocationModule):
+        return predictor.noise
+    residuals = torch.zeros(predictor.preparation.kind.shape, dtype=torch.float64)
+    drawn, count = residuals.clone(), residuals.clone()
+    with seeded(0, predictor.device):
+        for model, _, batch in predictor.batches(rows):
+            mean = model.parameters_of(model(batch).coded.z, batch.condition)[0]
+            known = torch.ones_like(mean) if batch.observed is None else batch.observed.to(mean)
+            pairs = (residuals, batch.target - mean), (drawn, model.likelihood.sample(mean) - mean)
+            for total, distance in pairs:
+                total += (known * distance.square()).sum(0).double().cpu()
+            count += known.sum(0).double().cpu()
+    return (residuals / drawn).sqrt().where(count > 0, 1.0).float()
 
 
 def traces_of(model: Model, batch: Batch, noise: Tensor, chunk: int) -> Iterator[Trace]:

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from attar.errors import FileError, ModelFileError
 
-FORMAT = 2
+FORMAT = 3
 
 
 def write_model(

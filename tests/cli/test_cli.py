@@ -140,6 +140,15 @@ def test_a_second_folder_replaces_the_first(run, digits_model):
     assert os.listdir(".") == ["new"]
 
 
+def test_sample_draws_rows_of_a_table_and_expects_them_with_mean(run):
+    table = pd.DataFrame(np.random.default_rng(0).normal(size=(200, 3)), columns=list("abc"))
+    attar.Autoencoder("vae", epochs=2, random_state=0).fit(table).save("m.attar")
+    for options, mean in ((), False), (("--mean",), True):
+        assert run("sample", "m.attar", "-n", 5, "-o", "s.csv", "--seed", 7, *options)[0] == 0
+        expected = attar.load("m.attar").sample(5, mean=mean, random_state=7)
+        pd.testing.assert_frame_equal(pd.read_csv("s.csv"), expected, rtol=1e-12)
+
+
 def test_sample_is_the_estimators_sample(run, digits_model):
     run("sample", digits_model, "-n", 5, "-o", "s.npy", "--seed", 7)
     assert_array_equal(np.load("s.npy"), attar.load(digits_model).sample(5, random_state=7))
@@ -177,7 +186,7 @@ def test_a_numeric_condition_is_parsed_as_a_number(run, tmp_path):
     generator = np.random.default_rng(0)
     frame = pd.DataFrame(generator.normal(size=(60, 3)), columns=["a", "b", "price"])
     frame.to_csv(tmp_path / "t.csv", index=False)
-    run("fit", "t.csv", "-o", "m.attar", "--condition", "price", "--epochs", 1)
+    run("fit", "t.csv", "-o", "m.attar", "--condition", "price", "--recipe", "vae", "--epochs", 1)
     assert run("sample", "m.attar", "-n", 3, "-o", "s.npy", "--condition", 2)[0] == 0
     expected = attar.load("m.attar").sample(3, condition=2.0, random_state=0)
     np.testing.assert_array_equal(np.load("s.npy"), expected)
@@ -303,7 +312,7 @@ def test_bad_input_gets_one_sentence_exit_2_and_no_file(case, run, digits_model)
         with open(name, "w") as file:
             file.write(content)
     with open("latin.csv", "wb") as file:
-        file.write("a,b\n1,caf\u00e9\n".encode("latin-1"))
+        file.write("a,b\n1,Москва\n".encode("cp1251"))
     with open("cut-idx3-ubyte", "wb") as file:
         file.write(bytes([0, 0, 8, 3, 0, 0, 0, 9, 0, 0, 0, 2, 0, 0, 0, 2, 1]))
     np.savez("several.npz", a=np.zeros(3), b=np.zeros(3))

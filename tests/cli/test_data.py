@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,78 @@ def test_a_table_of_mixed_types_is_reconstructed_in_its_form(run, people):
     assert (frame["age"] == frame["age"].round()).all()
     assert frame.notna().all(axis=None)  # what was missing is predicted
     assert all(len(text) == 10 for text in frame["since"])  # dates without a time stay so
+
+
+def test_the_column_of_labels_is_known_to_every_verb(run, people):
+    people.to_csv("a.csv", index=False)
+    people.drop(columns="town").to_csv("b.csv", index=False)
+    words = ("--epochs", 1, "--drop", "id")
+    assert run("fit", "a.csv", "-o", "a.attar", "--label", "town", *words)[0] == 0
+    codes = []
+    for source in ("a.csv", "b.csv"):
+        for verb, options in (
+            ("encode", ("-o", "c.npy")),
+            ("reconstruct", ("-o", "r.csv")),
+            ("evaluate", ()),
+            ("report", ("-o", "r.html")),
+        ):
+            assert run(verb, "a.attar", source, *options)[0] == 0, verb
+        codes.append(np.load("c.npy"))
+        assert pd.read_csv("r.csv").columns.tolist() == [name for name in people if name != "town"]
+        assert ("Bonn" in Path("r.html").read_text()) == (source == "a.csv")
+    assert_array_equal(*codes)
+
+
+def test_the_column_of_the_condition_is_known_to_every_verb(run, people):
+    people.to_csv("a.csv", index=False)
+    people.drop(columns="member").to_csv("b.csv", index=False)
+    words = ("--epochs", 1, "--drop", "id")
+    assert run("fit", "a.csv", "-o", "a.attar", "--condition", "member", *words)[0] == 0
+    codes = []
+    for options in ((), ("--condition", "member")):
+        assert run("encode", "a.attar", "a.csv", "-o", "c.npy", *options)[0] == 0
+        codes.append(np.load("c.npy"))
+    assert_array_equal(*codes)
+    status, _, error = run("encode", "a.attar", "b.csv", "-o", "c.npy")
+    assert status == 2
+    assert "A condition is needed" in error
+
+
+def test_options_say_what_columns_are(run, people):
+    people.assign(zip=[1234, 90210, 10001] * 100).to_csv("a.csv", index=False)
+    words = ("--column", "zip=categorical", "--drop", "income", "--drop", "since", "--id", "id")
+    status, out, error = run("inspect", "a.csv", *words)
+    assert (status, error) == (0, "")
+    lines = {line.split()[0]: line for line in out.splitlines() if line}
+    assert lines["zip"].split()[1] == "categorical"
+    assert lines["since"].endswith("it is set to 'ignore'")
+    status, _, error = run("fit", "a.csv", "-o", "a.attar", "--epochs", 1, *words)
+    assert (status, error) == (0, "")
+    assert run("encode", "a.attar", "a.csv", "-o", "c.csv")[0] == 0
+    table = pd.read_csv("c.csv")
+    assert table["id"].tolist() == people["id"].tolist()
+    run("encode", "a.attar", "a.csv", "-o", "c.npy")
+    np.testing.assert_allclose(table.drop(columns="id"), np.load("c.npy"), rtol=1e-5)
+    assert run("report", "a.attar", "a.csv", "-o", "r.html")[0] == 0
+    assert re.search("p0[0-9]{3}", Path("r.html").read_text())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--column", "town=category"), "no kind of column named 'category': did you mean"),
+        (("--column", "town"), "--column takes NAME=KIND, such as zip=categorical, not 'town'"),
+        (("--drop", "twon"), "no column named 'twon': did you mean 'town'"),
+        (("--id", "idd"), "no column named 'idd': did you mean 'id'"),
+        (("--column", "town=number"), "'town' holds text such as 'Ulm', which cannot be read as"),
+    ],
+)
+def test_wrong_columns_and_kinds_are_refused_in_a_sentence(run, people, words, message):
+    people.to_csv("a.csv", index=False)
+    status, _, error = run("fit", "a.csv", "-o", "a.attar", "--epochs", 1, *words)
+    assert status == 2
+    assert message in error
+    assert error.count("\n") == 1
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet", "feather"])
@@ -213,7 +286,7 @@ def test_bad_files_get_one_sentence(run, people):
     people.to_parquet("whole.parquet")
     content = Path("whole.parquet").read_bytes()
     Path("cut.parquet").write_bytes(content[: len(content) // 2])
-    Path("latin.csv").write_bytes("a,b\n1,caf\u00e9\n".encode("latin-1"))
+    Path("latin.csv").write_bytes("a,b\n1,café\n".encode() + b"2,caf\xe9\n")
     os.mkdir("pictures")
     Path("pictures/fake.png").write_text("no picture")
     for source in ("cut.parquet", "latin.csv", "pictures"):
@@ -262,3 +335,63 @@ def test_absent_ratings_are_missing(run):
     status, _, error = run(*fit, "--absent", "mising")
     assert status == 2
     assert "did you mean 'missing'?" in error
+
+
+def test_a_csv_file_may_be_of_any_dialect(run, people):
+    """A European file is recognized; others may be of another dialect; what is written is plain."""
+    days = people.assign(since=people["since"].dt.strftime("%d.%m.%Y"), share="5 %", at="8:30")
+    days.loc[::3, ["share", "at"]] = ["7,5 %", "17:05"]
+    days["town"] = days["town"].fillna("?").replace("Ulm", "Köln")
+    days.to_csv("a.CSV", sep=";", decimal=",", encoding="cp1252", index=False)
+    days.to_csv("b.tsv", sep="\t", decimal=",", encoding="utf-16", index=False)
+    status, output, _ = run("inspect", "a.CSV")
+    assert (status, output.splitlines()[0]) == (
+        0,
+        "a.CSV: cp1252, delimiter ';', decimal ',', 'since' day first, 'share' in %",
+    )
+    assert run("inspect", "a.CSV", "--json")[1].startswith("{")
+    assert run("fit", "a.CSV", "-o", "a.attar", "--epochs", 2)[0] == 0
+    assert run("reconstruct", "a.attar", "b.tsv", "-o", "r.csv")[0] == 0
+    assert run("sample", "a.attar", "-n", 9, "-o", "s.csv")[0] == 0
+    for name in ("r.csv", "s.csv"):
+        back = pd.read_csv(name)
+        assert back.columns.to_list() == days.columns.to_list()
+        assert back["town"].isin(["Köln", "Bonn", "Hof"]).all()
+        assert set(back["at"]) <= {f"{h:02}:{m:02}:00" for h in range(24) for m in range(60)}
+        assert (pd.to_datetime(back["since"], format="%Y-%m-%d") >= "2019").all()
+        assert back[["income", "share"]].dtypes.eq(float).all()
+    ae = attar.load("a.attar")
+    columns = ["age", "income", "since", "share", "at"]
+    kind = ae.fitted_.kind
+    frame = days.replace("?", None).assign(income=people["income"])
+    places = [i for i, cell in enumerate(kind.cells) if cell.name in columns]
+    rows = kind.rows(attar.Csv("b.tsv").read())[:, places]
+    assert_array_equal(kind.rows(frame)[:, places], rows)  # text in a frame means the same
+
+
+def test_options_describe_a_csv_file_to_every_verb(run, people):
+    people["town"] = people["town"].fillna("Москва")
+    people["age"] = people["age"].where(people.index % 9 > 0, -999)
+    people.to_csv("a.csv", sep="|", encoding="cp1251", index=False)
+    options = ("--delimiter", "|", "--decimal", ".", "--encoding", "cp1251", "--na", -999)
+    assert run("inspect", "a.csv")[0] == 2
+    status, output, said = run("inspect", "a.csv", *options)
+    assert (status, said) == (0, "")
+    assert "age     integer      11.3%" in output
+    assert run("fit", "a.csv", "-o", "m.attar", "--epochs", 2, *options)[0] == 0
+    for words in (["encode", "-o", "z.npy"], ["reconstruct", "-o", "r.csv"], ["evaluate"]):
+        assert run(words[0], "m.attar", "a.csv", *words[1:], *options)[0] == 0
+    assert run("report", "m.attar", "a.csv", "-o", "r.html", *options)[0] == 0
+    assert "Москва" in Path("r.csv").read_text("utf-8")
+    status, _, said = run("inspect", "digits", "--na", "x")
+    assert (status, said) == (
+        2,
+        "attar: --delimiter, --decimal, --encoding and --na are for CSV files, not digits.\n",
+    )
+
+
+def test_json_lines_are_a_table(run, people):
+    people.to_json("a.jsonl", orient="records", lines=True, date_format="iso")
+    assert run("fit", "a.jsonl", "-o", "m.attar", "--epochs", 2)[0] == 0
+    assert run("reconstruct", "m.attar", "a.jsonl", "-o", "r.csv")[0] == 0
+    assert pd.read_csv("r.csv")["id"].to_list() == people["id"].to_list()

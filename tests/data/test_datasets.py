@@ -75,7 +75,7 @@ def test_without_a_network_the_error_names_the_folder_of_the_files(monkeypatch, 
     assert not list(tmp_path.rglob("*.part"))
 
 
-@pytest.mark.parametrize("content", [gzip.compress(b"something else"), b"no gzip", b""])
+@pytest.mark.parametrize("content", [gzip.compress(b"something else", mtime=0), b"no gzip", b""])
 def test_files_that_are_not_the_published_ones_are_refused(monkeypatch, offline, tmp_path, content):
     monkeypatch.setenv("ATTAR_DATA", str(tmp_path))
     (tmp_path / "mnist").mkdir()

@@ -1,18 +1,21 @@
 import re
+import warnings
 from math import prod
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from attar import DataError
+from attar import AttarWarning, DataError
 from attar.data import images as module
 from attar.data.images import Images
+from attar.data.kinds import preparation, restored
 from attar.data.pictures import Pictures
-from attar.data.scaling import MinMax
+from attar.data.scaling import Between, MinMax, Scaler
 
 SIZES = st.tuples(st.integers(1, 3), st.integers(1, 5), st.integers(1, 5))
 CHANCE = np.random.default_rng(0)
@@ -176,9 +179,119 @@ class TestPicturesOfAFittedKind:
 
     def test_are_refused_if_they_have_more_colours(self, folder):
         Image.new("RGB", (5, 5)).save(folder / "b.png")
-        with pytest.raises(DataError, match=r"b\.png is colour, where grey belongs"):
+        with pytest.raises(DataError, match=r"b\.png is colour, but 'L' holds only grey"):
             Images((5, 5), "uint8", resized=True).pictures(folder)
 
     def test_are_refused_by_a_model_of_other_arrays(self, folder):
         with pytest.raises(DataError, match=r"fitted on float32 arrays of shape \(5, 5\)"):
             Images((5, 5), "float32").pictures(folder)
+
+
+def spots(n=60, channels=None, high=255.0, dtype="float64", seed=0):
+    generator = np.random.default_rng(seed)
+    shape = (n, 8, 8) if channels is None else (n, 8, 8, channels)
+    images = generator.random(shape) * high
+    images.reshape(n, -1)[:, 0], images.reshape(n, -1)[:, -1] = 0, high
+    return images.astype(dtype)
+
+
+def test_channels_of_unlike_range_are_scaled_apart_and_back():
+    images = np.concatenate([spots(channels=1, high=1.0), spots(channels=1, high=1e4)], -1)
+    kind, summary = Images.of([images])
+    ready = preparation(kind, kind.scaling(summary), summary)
+    prepared = ready.prepare(kind.rows(images), torch.float64)
+    expected = np.moveaxis(images, -1, 1) / np.array([1, 1e4])[:, None, None]
+    np.testing.assert_allclose(prepared.numpy(), expected, rtol=1e-12)
+    np.testing.assert_allclose(kind.restore(ready.raw(prepared)), images, rtol=1e-12)
+    assert ("channels are scaled apart", "their ranges are unlike") in kind.remarks
+
+
+@pytest.mark.parametrize("channels", [None, 3])
+def test_bytes_of_one_range_are_scaled_together(channels):
+    images = spots(channels=channels, dtype="uint8")
+    kind, summary = Images.of([images])
+    assert (kind.apart, kind.scaling(summary)) == (False, MinMax())
+    scales = MinMax().fit(summary.moments, kind.columns(summary.sample))
+    assert (scales.shift.tolist(), scales.scale.tolist()) == ([0.0], [255.0])
+
+
+@pytest.mark.parametrize("places", [np.s_[7, 3, 3], np.s_[7], np.s_[:, 3, 3]])
+def test_odd_values_do_not_change_the_scale_of_the_others(places):
+    images = spots(high=200, dtype="uint16")
+    images[places] = 65535
+    kind, summary = Images.of([images])
+    scaling = kind.scaling(summary)
+    assert isinstance(scaling, Between)
+    assert (scaling.low, scaling.high) == ((0.0,), (pytest.approx(200, abs=2),))
+    ready = preparation(kind, scaling, summary)
+    prepared = ready.prepare(kind.rows(images), torch.float64)
+    assert prepared.max() <= 2
+    again = restored(kind, Scaler.restored(ready.scaler.state_dict()))
+    assert torch.equal(again.prepare(kind.rows(images), torch.float64), prepared)
+    np.testing.assert_array_equal(kind.restore(ready.raw(prepared)), images)
+
+
+def test_stars_in_every_image_are_no_outliers():
+    generator = np.random.default_rng(0)
+    images = generator.random((200, 32, 32))
+    images[generator.random(images.shape) < 0.003] = 1000
+    kind, summary = Images.of([images])
+    assert kind.scaling(summary) == MinMax()
+
+
+def test_channels_first_are_recognized_and_restored():
+    images = np.moveaxis(spots(channels=3, dtype="uint8"), -1, 1)
+    kind, _ = Images.of([images])
+    assert (kind.first, kind.shape) == (True, (3, 8, 8))
+    np.testing.assert_array_equal(kind.restore(kind.rows(images).astype(float)), images)
+    assert Images.from_json(kind.to_json()) == kind
+    assert not Images.of([np.moveaxis(images, 1, -1)])[0].first
+
+
+def test_what_looks_like_one_colour_image_is_said():
+    with pytest.warns(AttarWarning, match=r"taken for 32 grey images of 32 x 3.*X\[None\]"):
+        Images.of([np.zeros((32, 32, 3), "uint8")])
+
+
+@pytest.mark.parametrize(
+    ("fitted", "other", "says"),
+    [
+        (spots(dtype="uint8"), spots(high=1.0), "float64 values from 0 to 1, .* from 0 to 255"),
+        (spots(high=1.0), spots(dtype="uint8"), "uint8 values from 0 to 255, .* from 0 to 1:"),
+        (spots(), spots(high=1.0), "from 0 to 1, .* from 0 to 255"),
+    ],
+)
+def test_another_unit_than_was_fitted_is_said_once(fitted, other, says):
+    kind, _ = Images.of([fitted])
+    with pytest.warns(AttarWarning, match=says) as caught:
+        list(kind.pieces(other))
+    assert len(caught) == 1
+
+
+@pytest.mark.parametrize("factor", [1, 0.1])
+def test_images_of_the_fitted_unit_are_not_warned_of(factor):
+    images = spots(dtype="uint8")
+    kind, _ = Images.of([images])
+    with warnings.catch_warnings(action="error"):
+        list(kind.pieces((images * factor).astype("uint8")))
+        list(kind.pieces(images.astype(float)))
+        list(kind.pieces(images + np.random.default_rng(0).normal(0, 80, images.shape)))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "uint8"])
+def test_restored_images_stay_in_the_observed_range(dtype):
+    images = spots(high=200, dtype=dtype)
+    kind, _ = Images.of([images])
+    restored = kind.restore(np.array([-50.0, 100.0, 900.0]).repeat(64).reshape(3, 1, 8, 8))
+    assert restored.dtype == dtype
+    np.testing.assert_array_equal(np.unique(restored), [0, 100, 200])
+
+
+@pytest.mark.parametrize(
+    ("shape", "advice"),
+    [((4, 8, 8, 1), r"use X\[\.\.\., 0\]"), ((4, 9, 9), "resize them")],
+)
+def test_images_of_another_shape_are_refused_with_advice(shape, advice):
+    kind, _ = Images.of([spots()])
+    with pytest.raises(DataError, match=advice):
+        kind.rows(np.zeros(shape))

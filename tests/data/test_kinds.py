@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -6,6 +8,7 @@ from PIL import Image
 from scipy import sparse
 
 from attar import DataError
+from attar.data.arrays import native
 from attar.data.images import Images
 from attar.data.kinds import KINDS, kind_of
 from attar.data.pictures import Pictures
@@ -64,7 +67,7 @@ def test_a_folder_of_pictures_is_images(tmp_path):
     assert kind_of(Pictures(tmp_path)) is Images
 
 
-@pytest.mark.parametrize("shape", [(), (5,), (2, 2, 2, 2, 2)])
+@pytest.mark.parametrize("shape", [(), (5,), (2,) * 6])
 def test_data_of_other_dimensions_are_refused(shape):
     with pytest.raises(DataError, match=f"an array with {len(shape)} dimensions instead. Reshape"):
         kind_of(np.zeros(shape))
@@ -127,3 +130,20 @@ def test_categories_and_dates_are_missing_too():
         holed = frame.copy()
         holed.loc[7, column] = None
         assert Table.of([holed])[1].missing
+
+
+def test_refusals_say_what_to_give(tmp_path):
+    with pytest.raises(DataError, match=r"X\.reshape\(-1, \*X\.shape\[2:\]\)"):
+        kind_of(np.zeros((2, 2, 2, 2, 2)))
+    with pytest.raises(DataError, match="the path of the folder"):
+        kind_of([Path("a.png"), Path("b.png")])
+    np.savez(tmp_path / "a.npz", X=np.zeros(3))
+    with np.load(tmp_path / "a.npz") as archive, pytest.raises(DataError, match=r"archive\['X'\]"):
+        kind_of(archive)
+
+
+def test_an_object_array_of_images_is_their_stack():
+    images = np.arange(24.0).reshape(2, 3, 4)
+    objects = np.empty(2, object)
+    objects[:] = list(images)
+    np.testing.assert_array_equal(native(objects), images)

@@ -8,6 +8,7 @@ from scipy.stats import skew, yeojohnson, yeojohnson_llf
 from sklearn.preprocessing import MinMaxScaler, PowerTransformer, RobustScaler, StandardScaler
 
 from attar.data.scaling import (
+    Between,
     MinMax,
     Robust,
     Scaler,
@@ -40,7 +41,12 @@ def fitted(scaling, x):
 
 def scaler_of(scaling, x):
     scales = fitted(scaling, x)
-    return Scaler(scales.shift, scales.scale, scales.power)
+    return Scaler(
+        scales.shift,
+        scales.scale,
+        scales.power,
+        None if scales.tail is None else np.array(scales.tail),
+    )
 
 
 @pytest.mark.parametrize(("scaling", "peer"), PEERS, ids=lambda part: type(part).__name__)
@@ -76,7 +82,8 @@ def test_a_constant_column_has_scale_one(scaling, value):
     scales = fitted(scaling, np.full((1000, 1), value))
     assert scales.scale.tolist() == [1.0]
     assert scales.power is None
-    assert scales.shift[0] == pytest.approx(0.0 if scaling == Unscaled() else value, rel=1e-15)
+    shift = 0.0 if isinstance(scaling, Between | Unscaled) else value
+    assert scales.shift[0] == pytest.approx(shift, rel=1e-15)
 
 
 @pytest.mark.parametrize("scaling", SCALINGS, ids=lambda part: part.name)
@@ -256,3 +263,11 @@ def test_a_scaler_comes_back_from_its_buffers():
     assert torch.equal(back(torch.from_numpy(x)), scaler(torch.from_numpy(x)))
     plain = Scaler.restored(scaler_of(Standard(), x).state_dict())
     assert plain.power is None
+
+
+def test_values_far_out_are_compressed_in_order_and_stay_finite():
+    x = np.array([[-1e308], [-5.0], [0.0], [5.0], [10.0], [20.0], [1e30], [1e308]])
+    y = scaled(Between((0.0,), (10.0,)), x)[:, 0]
+    np.testing.assert_allclose(y, [-1, -1 / 3, 0, 0.5, 1, 1.5, 2, 2], rtol=1e-12)
+    clipped = scaled(Between((0.0,), (10.0,), tail=0.0), x)[:, 0]
+    np.testing.assert_array_equal(clipped, (x[:, 0] / 10).clip(0, 1))

@@ -70,6 +70,23 @@ def test_arrays_are_taken_as_they_are():
     np.testing.assert_array_equal(table.joined([x, x]), np.vstack([x, x]))
 
 
+def test_columns_without_a_value_are_not_used_and_come_back_missing():
+    x = np.array([[1, NAN, 2], [3, NAN, NAN], [5, NAN, 7]])
+    table, summary = Table.of([x[:2], x[2:]])
+    assert table == NumericTable("float64", 3, (1,))
+    assert table.shape == (2,)
+    assert table.feature_names() == ["x0", "x2"]
+    assert table.remarks == [("x1", "all of its values are missing")]
+    assert summary.moments.count.tolist() == [3, 2]
+    assert summary.moments.mean.tolist() == [3, 4.5]
+    np.testing.assert_array_equal(summary.sample, x[:, [0, 2]])
+    np.testing.assert_array_equal(there_and_back(table, x), x)
+    later = x + np.array([0, 1, 0])
+    later[:, 1] = 8
+    np.testing.assert_array_equal(there_and_back(table, later), later)
+    np.testing.assert_array_equal(table.restore(np.ones((1, 2))), [[1, NAN, 1]])
+
+
 def test_lists_are_arrays_too():
     assert fitted([[1, 2], [3, 4]]) == NumericTable("int64", 2)
 
@@ -81,7 +98,7 @@ def test_missing_cells_are_0_where_an_array_has_integers_or_booleans():
 
 
 def test_a_frame_of_numbers_is_taken_for_an_array():
-    table = fitted(np.zeros((4, 2)))
+    table = fitted(np.eye(4, 2))
     np.testing.assert_array_equal(table.rows(pd.DataFrame({"a": [1], "b": [2.5]})), [[1, 2.5]])
 
 

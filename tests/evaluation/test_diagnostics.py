@@ -1,4 +1,5 @@
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -216,6 +217,15 @@ def test_the_kl_weight_is_named_where_a_code_has_a_rate():
     assert finding == Finding("inactive-dimensions", finding.problem, finding.advice)
 
 
+def test_a_pca_without_error_is_not_divided_by():
+    exact = replace(GOOD, pca_errors=[4.0, 2.0, 1e-9], error=0.019, train_error=0.019)
+    assert math.isnan(exact.error_to_pca)
+    (finding,) = diagnose(exact, FLAT)
+    assert str(finding) == ("No problems detected: the MSE of 0.019 is close to 0, which PCA's is.")
+    assert names(replace(exact, error=0.021)) == ["worse-than-pca"]
+    assert replace(GOOD, pca_errors=[4.0, 2.0, 1e-3]).error_to_pca == 500
+
+
 def test_constant_data_are_not_worse_than_pca():
     diagnostics = replace(
         GOOD, error=0.0, train_error=0.0, pca_errors=[0.0], column_scales=[0.0] * 3
@@ -232,7 +242,7 @@ def test_diagnostics_and_findings_are_json():
 
 def summary_of(predictor, train, validation, **settings):
     return TrainingSummary.of(
-        predictor, train, np.arange(len(train)), predictor, validation, **settings
+        predictor, train, np.arange(len(train)), predictor, validation, total=1000, **settings
     )
 
 

@@ -271,3 +271,15 @@ def test_likelihoods_of_images_survive_json(part):
     assert Part.from_json(json.loads(json.dumps(part.to_json()))) == part
     assert "unit-interval" in part.needs
     assert ("complete" in part.needs) == isinstance(part, MultiScaleSimilarity)
+
+
+def test_draws_of_a_logistic_mixture_have_its_probabilities():
+    likelihood, levels = LogisticMixture(components=2, levels=5), torch.linspace(0, 1, 5)
+    torch.manual_seed(3)
+    parameters = torch.randn(1, *likelihood.parameters((1, 1, 1))).double()
+    module = likelihood.build().double()
+    target = levels.double().reshape(5, 1, 1, 1)
+    expected = module.log_prob(parameters[None], target).exp().flatten()
+    drawn = module.sample(parameters.expand(20_000, -1, -1, -1)).flatten()
+    shares = torch.bincount((4 * drawn).round().long(), minlength=5) / 20_000
+    assert bool(((shares - expected).abs() < 3 * (expected * (1 - expected) / 20_000).sqrt()).all())

@@ -565,3 +565,82 @@ def test_the_probabilities_of_0_and_1_sum_to_one(part):
         a * 0 + 1,
     )
     assert "unit-interval" in part.needs
+
+
+DRAWN = 20_000
+M = 0.7
+
+
+def drawn(part, parameters, log_scale=None):
+    """Draws of a likelihood, each a row."""
+    module = part.build().double()
+    if log_scale is not None:
+        torch.nn.init.constant_(module.log_scale, log_scale)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        rows = module.sample(torch.tensor([parameters], dtype=DOUBLE).expand(DRAWN, -1))
+    return rows.numpy()
+
+
+def huber_cdf(x, delta):
+    body = math.sqrt(2 * math.pi) * math.erf(delta / math.sqrt(2))
+    tail = math.exp(-(delta**2) / 2) / delta
+    left = np.exp(np.minimum(delta * x, -(delta**2)) + delta**2 / 2) / delta
+    middle = tail + math.sqrt(2 * math.pi) * (special.ndtr(x) - special.ndtr(-delta))
+    right = 2 * tail + body - np.exp(-np.maximum(delta * x, delta**2) + delta**2 / 2) / delta
+    return np.select([x < -delta, x <= delta], [left, middle], right) / (body + 2 * tail)
+
+
+@pytest.mark.parametrize(
+    ("part", "log_scale", "cdf"),
+    [
+        (FixedGaussian(0.3), None, stats.norm(M, math.sqrt(0.3)).cdf),
+        (LearnedGaussian(), None, stats.norm(M, 1).cdf),
+        (StudentT(3.0), 0.4, stats.t(3, M, LEAST + math.exp(0.4)).cdf),
+        (Laplace(2.5), None, stats.laplace(M, 2.5).cdf),
+        (Huber(0.5), None, lambda x: huber_cdf(x - M, 0.5)),
+        (Huber(2.0), None, lambda x: huber_cdf(x - M, 2.0)),
+        (Discretized(0.5), -0.3, stats.logistic(M, LEAST + math.exp(-0.3)).cdf),
+    ],
+    ids=lambda value: repr(value) if isinstance(value, Likelihood) else None,
+)
+def test_draws_of_numbers_have_their_density(part, log_scale, cdf):
+    assert stats.kstest(drawn(part, [M], log_scale)[:, 0], cdf).pvalue > 0.01
+
+
+def test_draws_of_angles_are_von_mises():
+    cosines, sines = drawn(Circular(), [3 * math.cos(2), 3 * math.sin(2)]).T
+    np.testing.assert_allclose(cosines**2 + sines**2, 1)
+    around = np.angle(np.exp(1j * (np.arctan2(sines, cosines) - 2)))
+    assert stats.kstest(around, stats.vonmises(3).cdf).pvalue > 0.01
+
+
+@pytest.mark.parametrize(
+    ("part", "parameters", "shares"),
+    [
+        (Bernoulli(), [-1.2], [1 - special.expit(-1.2), special.expit(-1.2)]),
+        (BernoulliProbability(), [0.03], [0.97, 0.03]),
+        (Poisson(), [0.4], stats.poisson(math.exp(0.4)).pmf(range(12))),
+        (Multinomial(5.0), [1.0, 0.0], stats.poisson(5 * special.expit(1)).pmf(range(18))),
+    ],
+    ids=repr,
+)
+def test_draws_of_counts_have_their_probabilities(part, parameters, shares):
+    values = drawn(part, parameters)[:, 0]
+    counts = np.bincount(values.astype(int), minlength=len(shares))[: len(shares)]
+    assert (values == np.rint(values)).all()
+    expected = np.asarray(shares) * DRAWN
+    often = expected > 5
+    chi = ((counts - expected)[often] ** 2 / expected[often]).sum()
+    assert stats.chi2(often.sum() - 1).sf(chi) > 0.01
+
+
+def test_draws_of_categories_are_one_hot_with_their_probabilities():
+    logits = torch.tensor([1.0, -2.0, 0.5, 0.3, 2.0], dtype=DOUBLE)
+    mixed = Mixed((Categorical(3), Bernoulli(), Bernoulli()))
+    rows = drawn(mixed, logits.tolist())
+    assert set(rows.ravel()) == {0.0, 1.0}
+    assert (rows[:, :3].sum(1) == 1).all()
+    expected = torch.cat([logits[:3].softmax(0), logits[3:].sigmoid()]).numpy()
+    deviation = np.sqrt(expected * (1 - expected) / DRAWN)
+    assert (np.abs(rows.mean(0) - expected) < 3 * deviation).all()

@@ -1,8 +1,11 @@
+import math
+
 import pytest
 import torch
 from torch import nn
 
 from attar import SettingError
+from attar.codes import Gaussian
 from attar.networks import CustomNetwork
 
 SHAPE = (1, 4, 4)
@@ -90,8 +93,96 @@ def test_wrong_shapes_are_refused_in_one_sentence():
 
 
 def test_a_module_that_gives_no_tensor_is_refused():
-    with pytest.raises(SettingError, match="The encoder gives no tensor"):
+    with pytest.raises(SettingError) as error:
         CustomNetwork.of((nn.LSTM(16, 3), nn.Linear(3, 16))).encoder((16,), 3)
+    assert str(error.value) == (
+        "The encoder gives no tensor for a row of shape (16,), but the code is made from 3 "
+        "features: it returns a tuple."
+    )
+
+
+class Raising(nn.Module):
+    def forward(self, x):
+        assert x.ndim == 2, "rows are flat"
+        raise KeyError("latent")
+
+
+def test_a_modules_own_error_is_quoted():
+    network = CustomNetwork.of((nn.Sequential(nn.Flatten(), nn.Linear(15, 3)), Raising()))
+    with pytest.raises(SettingError) as error:
+        network.encoder(SHAPE, 3)
+    assert str(error.value) == (
+        "The encoder gives no tensor for a row of shape (1, 4, 4), but the code is made from 3 "
+        "features: it fails with 'mat1 and mat2 shapes cannot be multiplied (2x16 and 15x3)'."
+    )
+    with pytest.raises(SettingError, match="it fails with \"'latent'\""):
+        network.decoder(3, SHAPE)
+    with pytest.raises(SettingError, match="'rows are flat', and on flat rows fails with "):
+        CustomNetwork.of((Raising(), nn.Identity())).features(SHAPE)
+
+
+class TwoHeads(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.mean, self.log_variance = nn.Linear(16, 3), nn.Linear(16, 3)
+
+    def forward(self, x):
+        return self.mean(x), self.log_variance(x)
+
+
+def test_a_pair_of_mean_and_log_variance_are_the_moments_of_a_gaussian_code():
+    encoder = TwoHeads()
+    network = CustomNetwork.of((encoder, nn.Linear(3, 16)))
+    assert network.features((16,)) == 6
+    assert network.gives_moments((16,))
+    assert not CustomNetwork.of((nn.Linear(16, 3), nn.Linear(3, 16))).gives_moments((16,))
+    x = torch.randn(5, *SHAPE)
+    coded = Gaussian().build(3)(network.encoder(SHAPE, 6)(x))
+    mean, log_variance = coded.moments
+    assert torch.equal(mean, encoder.mean(x.flatten(1)))
+    assert torch.equal(log_variance, encoder.log_variance(x.flatten(1)))
+
+
+def test_modules_in_double_precision_are_copied_in_single():
+    encoder, decoder = nn.Linear(16, 3).double(), nn.Linear(3, 16).double()
+    network = CustomNetwork.of((encoder, decoder))
+    x = torch.randn(5, 16)
+    expected = encoder(x.double()).float()
+    torch.testing.assert_close(network.encoder((16,), 3)(x), expected)
+    assert encoder.weight.dtype == torch.float64
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script`:DeprecationWarning")
+def test_a_scripted_module_is_refused():
+    scripted = torch.jit.script(nn.Linear(16, 3))
+    with pytest.raises(SettingError, match="give the module that it was made from"):
+        CustomNetwork.of((scripted, nn.Identity())).features((16,))
+
+
+class Squashed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3, 16)
+
+    def forward(self, z):
+        return self.layer(z).sigmoid()
+
+
+@pytest.mark.parametrize(
+    ("decoder", "limits"),
+    [
+        (Squashed(), (0, 1)),
+        (nn.Sequential(nn.Sequential(nn.Linear(3, 16), nn.Sigmoid())), (0, 1)),
+        (nn.Sequential(nn.Linear(3, 16), nn.Tanh(), nn.Linear(16, 16), nn.Sigmoid()), (0, 1)),
+        (nn.Sequential(nn.Linear(3, 16), nn.Tanh()), (-1, 1)),
+        (nn.Sequential(nn.Linear(3, 16), nn.ReLU()), (0, math.inf)),
+        (nn.Linear(3, 16), (-math.inf, math.inf)),
+        (nn.Sequential(nn.Linear(3, 99), nn.Tanh(), nn.Linear(99, 16)), (-math.inf, math.inf)),
+        (nn.Sequential(nn.Linear(3, 16), nn.Threshold(math.inf, 0.0)), (-math.inf, math.inf)),
+    ],
+)
+def test_the_limits_of_a_decoder_are_those_of_its_last_activation(decoder, limits):
+    assert CustomNetwork.of((nn.Linear(16, 3), decoder)).output_limits(3, (16,)) == limits
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,8 @@ def test_names_of_rows():
     assert row_names(index, places) == ["a, 2024-01-01", "b, 2024-01-03"]
     whole = pd.DataFrame({"series": [0, 1, 2], "start": 0, "end": 5})
     assert row_names(whole, places) == ["series 0", "series 2"]
+    ids = pd.DataFrame({"id": ["a", "b", "c"], "site": [7, 8, 9]})
+    assert row_names(ids, np.array([0, 2])) == ["a, 7", "c, 9"]
 
 
 @pytest.mark.parametrize(

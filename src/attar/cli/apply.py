@@ -13,6 +13,7 @@ from attar.cli import arguments
 from attar.errors import unknown
 
 if TYPE_CHECKING:
+    from attar.data.files.csv import Csv
     from attar.data.source import Data
     from attar.data.source import Source as Opened
     from attar.estimator import Autoencoder
@@ -24,12 +25,17 @@ def encode(
     output: arguments.Rows,
     label: arguments.Label = None,
     condition: arguments.Condition = None,
+    delimiter: arguments.Delimiter = None,
+    decimal: arguments.Decimal = None,
+    encoding: arguments.Encoding = None,
+    na: arguments.Na = None,
 ) -> None:
     """Write the codes of rows; large files are processed piece by piece."""
     arguments.check_output(output)
     from attar.data.files.tabular import STREAMS
 
-    estimator, opened, labels = _open(model, source, label, condition)
+    rows = arguments.csv(source, delimiter, decimal, encoding, na)
+    estimator, opened, labels = _open(model, rows, label, condition)
     kind = estimator.fitted_.kind
     columns = [str(name) for name in estimator.get_feature_names_out()]
     table = output.name.endswith(tuple(STREAMS))
@@ -47,13 +53,18 @@ def reconstruct(
     output: arguments.Rows,
     label: arguments.Label = None,
     condition: arguments.Condition = None,
+    delimiter: arguments.Delimiter = None,
+    decimal: arguments.Decimal = None,
+    encoding: arguments.Encoding = None,
+    na: arguments.Na = None,
 ) -> None:
     """Write the reconstruction of rows; missing cells are predicted."""
     arguments.check_output(output)
     arguments.check_separate(output, source)
     from attar.data.pictures import Pictures
 
-    estimator, opened, labels = _open(model, source, label, condition)
+    rows = arguments.csv(source, delimiter, decimal, encoding, na)
+    estimator, opened, labels = _open(model, rows, label, condition)
     data, preparation = opened.data, estimator.fitted_.predictor.preparation
     pictures = data.names if isinstance(data, Pictures) else None
     white = None if pictures else preparation.brightest
@@ -69,6 +80,9 @@ def sample(
     sampler: Annotated[
         str, typer.Option(help=f"The distribution of new codes: {', '.join(names.SAMPLERS)}.")
     ] = "auto",
+    mean: Annotated[
+        bool, typer.Option("--mean", help="Expected rows, without noise, as pictures always are.")
+    ] = False,
     condition: Annotated[
         str | None, typer.Option(metavar="LABEL", help="The condition of the new rows.")
     ] = None,
@@ -81,7 +95,9 @@ def sample(
     from attar.estimator import load
 
     estimator = load(model)
-    rows = estimator.sample(number, sampler=sampler, condition=condition, random_state=seed)
+    rows = estimator.sample(
+        number, sampler=sampler, mean=mean or "auto", condition=condition, random_state=seed
+    )
     preparation = estimator.fitted_.predictor.preparation
     columns, white = preparation.kind.feature_names(), preparation.brightest
     with arguments.writer(output, columns, white) as writer:
@@ -93,13 +109,18 @@ def evaluate(
     source: arguments.Source,
     label: arguments.Label = None,
     condition: arguments.Condition = None,
+    delimiter: arguments.Delimiter = None,
+    decimal: arguments.Decimal = None,
+    encoding: arguments.Encoding = None,
+    na: arguments.Na = None,
     draws: Annotated[
         int, typer.Option(min=1, help="Samples of each code in the likelihood's bound.")
     ] = 32,
     as_json: arguments.Json = False,
 ) -> None:
     """Print the metrics of a model on rows, beside those of PCA with as many components."""
-    estimator, opened, labels = _open(model, source, label, condition)
+    rows = arguments.csv(source, delimiter, decimal, encoding, na)
+    estimator, opened, labels = _open(model, rows, label, condition)
     metrics = estimator.evaluate(opened.data, draws=draws, condition=labels)
     if as_json:
         print(arguments.to_json(metrics))
@@ -117,6 +138,10 @@ def report(
     ],
     label: arguments.Label = None,
     condition: arguments.Condition = None,
+    delimiter: arguments.Delimiter = None,
+    decimal: arguments.Decimal = None,
+    encoding: arguments.Encoding = None,
+    na: arguments.Na = None,
     colours: Annotated[
         str | None,
         typer.Option(
@@ -130,21 +155,28 @@ def report(
     from attar.storage import check_writable
 
     check_writable(output)
-    estimator, opened, labels = _open(model, source, label, condition)
+    rows = arguments.csv(source, delimiter, decimal, encoding, na)
+    estimator, opened, labels = _open(model, rows, label, condition)
     groups = opened.labels if colours is None else read(colours).data
     write_report(estimator, opened.data, output, labels=groups, condition=labels)
 
 
 def _open(
-    model: Path, source: str, label: str | None, condition: str | None
+    model: Path, source: Csv | str, label: str | None, condition: str | None
 ) -> tuple[Autoencoder, Opened, Data | None]:
-    """Return the estimator of a model file, the rows of a source, and their condition."""
-    from attar.data.source import read
+    """Return the estimator of a model file, the rows of a source, and their condition.
+
+    The column of labels is by default that of the fit, where the source has it.
+    """
+    from attar.data.source import has_column, read, with_label
     from attar.estimator import load
 
     estimator = load(model)
     fitted = estimator.fitted_
-    opened = read(source, part="test", label=condition or label, kind=fitted.kind)
+    opened, column = read(source, part="test", kind=fitted.kind), condition or label
+    if column is None and fitted.label is not None and has_column(opened.data, fitted.label):
+        column = fitted.label
+    opened = with_label(opened, column)
     conditional = fitted.condition_encoder is not None
     return estimator, opened, arguments.condition_of(opened, condition, conditional)
 

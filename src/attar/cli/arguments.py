@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 import typer
 
 from attar.errors import FileError, SettingError
+from attar.names import COLUMNS
 
 if TYPE_CHECKING:
+    from attar.data.files.csv import Csv
     from attar.data.source import Data
     from attar.data.source import Source as Opened
     from attar.estimator import Autoencoder
@@ -22,8 +24,8 @@ Source = Annotated[
     str,
     typer.Argument(
         metavar="SOURCE",
-        help="A file (.csv, .parquet, .feather, .npy, .npz, IDX), a folder of pictures, or a data "
-        "set: digits, mnist.",
+        help="A file (.csv, .tsv, .jsonl, also with .gz; .parquet, .feather, .npy, .npz, IDX), a "
+        "folder of pictures, or a data set: digits, mnist.",
         show_default=False,
     ),
 ]
@@ -48,6 +50,28 @@ Condition = Annotated[
         metavar="COLUMN",
         help="A column that the model is conditioned on; a conditional recipe takes the data "
         "set's labels by default.",
+    ),
+]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--column",
+        metavar="NAME=KIND",
+        help=f"What a column is, where attar takes it for something else: {', '.join(COLUMNS)}; "
+        "may be repeated.",
+    ),
+]
+Drop = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", help="A column that the model does not use; may be repeated."),
+]
+Ids = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--id",
+        metavar="NAME",
+        help="A column that tells rows apart: the model does not use it, and tables of codes have "
+        "it too; may be repeated.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
@@ -75,9 +99,51 @@ Absent = Annotated[
     ),
 ]
 
+Delimiter = Annotated[
+    str | None,
+    typer.Option(metavar="CHAR", help="The character between the cells of a CSV file, or tab."),
+]
+Decimal = Annotated[str | None, typer.Option(metavar=".|,", help="The decimal sign of a CSV file.")]
+Encoding = Annotated[
+    str | None, typer.Option(metavar="NAME", help="The encoding of a CSV file, such as cp1251.")
+]
+Na = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="WORD",
+        help="A word for missing values in a CSV file, such as -999; may be repeated.",
+    ),
+]
+
+
+def csv(
+    source: str,
+    delimiter: str | None,
+    decimal: str | None,
+    encoding: str | None,
+    na: list[str] | None,
+) -> Csv | str:
+    """Return the source as a CSV file, where an option describes it; else unchanged.
+
+    Raises
+    ------
+    SettingError
+        If it is no CSV file.
+    """
+    if not (delimiter or decimal or encoding or na):
+        return source
+    from attar.data.files.csv import Csv
+    from attar.data.files.tabular import STREAMS
+
+    if not source.lower().endswith(tuple(s for s, stream in STREAMS.items() if stream is Csv)):
+        raise SettingError(
+            f"--delimiter, --decimal, --encoding and --na are for CSV files, not {source}."
+        )
+    return Csv(source, delimiter, decimal, encoding, na or ())
+
 
 def form(
-    source: str,
+    source: Csv | str,
     size: str | None,
     time: str | None,
     series: str | None,
@@ -89,7 +155,7 @@ def form(
     if size is not None:
         from attar.data.pictures import Pictures
 
-        return Pictures(source, size)
+        return Pictures(source if isinstance(source, str) else source.path, size)
     if any(option is not None for option in (time, series, window, stride)):
         from attar.data.series import Series
 
@@ -142,6 +208,25 @@ def settings(assignments: list[str]) -> dict[str, object]:
             raise SettingError(f"--set takes key=value, such as network=conv, not {assignment!r}.")
         parsed[key.strip().replace("-", "_").replace(".", "__")] = _value(value.strip())
     return parsed
+
+
+def columns(
+    assignments: list[str] | None, drop: list[str] | None, ids: list[str] | None
+) -> dict[str, object]:
+    """Return the setting ``columns`` of the options, where one of them is given.
+
+    Raises
+    ------
+    SettingError
+        If an assignment is none.
+    """
+    kinds = dict.fromkeys(drop or (), "ignore") | dict.fromkeys(ids or (), "id")
+    for assignment in assignments or ():
+        name, _, kind = assignment.rpartition("=")
+        if not name:
+            raise SettingError(f"--column takes NAME=KIND, such as zip=categorical, not {kind!r}.")
+        kinds[name] = kind
+    return {"columns": kinds} if kinds else {}
 
 
 def _value(text: str) -> object:

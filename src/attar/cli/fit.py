@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -35,12 +36,19 @@ def fit(
     ] = None,
     label: arguments.Label = None,
     condition: arguments.Condition = None,
+    columns: arguments.Columns = None,
+    drop: arguments.Drop = None,
+    ids: arguments.Ids = None,
     size: arguments.Size = None,
     time_column: arguments.Time = None,
     series: arguments.Series = None,
     window: arguments.Window = None,
     stride: arguments.Stride = None,
     absent: arguments.Absent = None,
+    delimiter: arguments.Delimiter = None,
+    decimal: arguments.Decimal = None,
+    encoding: arguments.Encoding = None,
+    na: arguments.Na = None,
     report: Annotated[
         Path | None, typer.Option(metavar="PAGE", help="Also write a report to this HTML page.")
     ] = None,
@@ -53,6 +61,7 @@ def fit(
     """Train a model on data, and print its error beside PCA's."""
     named = [f"recipe={recipe}", f"code_size={code_size}", f"epochs={epochs}"]
     settings = {"random_state": seed, **arguments.settings([*named, *(assignments or [])])}
+    settings |= arguments.columns(columns, drop, ids)
     names.check(settings)
     from attar.data.source import read
     from attar.estimator import Autoencoder
@@ -71,7 +80,8 @@ def fit(
         if not resume:
             checkpoint.unlink()
     started = time.perf_counter()
-    data = arguments.form(source, size, time_column, series, window, stride, absent)
+    table = arguments.csv(source, delimiter, decimal, encoding, na)
+    data = arguments.form(table, size, time_column, series, window, stride, absent)
     opened, conditional = read(data, label=condition or label), arguments.is_conditional(estimator)
     labels = arguments.condition_of(opened, condition, conditional)
     try:
@@ -80,6 +90,7 @@ def fit(
         typer.echo(f"attar: stopped; resume with --resume (kept in {checkpoint}).", err=True)
         raise typer.Exit(130) from None
     seconds = time.perf_counter() - started
+    estimator.fitted_ = replace(estimator.fitted_, label=condition or label)
     estimator.save(output)
     checkpoint.unlink(missing_ok=True)
     part, metrics = _metrics(estimator, source)
@@ -113,12 +124,11 @@ def _metrics(estimator: Autoencoder, source: str) -> tuple[str, dict[str, float]
         labels = arguments.condition_of(opened, None, fitted.condition_encoder is not None)
         return "test", estimator.evaluate(opened.data, condition=labels)
     diagnostics = fitted.training_summary.diagnostics
-    error, pca_error = diagnostics.error, diagnostics.pca_error
     return "validation" if diagnostics.held_out else "training", {
         "code_size": estimator.code_size_,
-        "error": error,
-        "pca_error": pca_error,
-        "error_to_pca": error / pca_error if pca_error else float("nan"),
+        "error": diagnostics.error,
+        "pca_error": diagnostics.pca_error,
+        "error_to_pca": diagnostics.error_to_pca,
     }
 
 

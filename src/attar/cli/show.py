@@ -65,28 +65,38 @@ def inspect(
     ] = None,
     label: arguments.Label = None,
     condition: arguments.Condition = None,
+    columns: arguments.Columns = None,
+    drop: arguments.Drop = None,
+    ids: arguments.Ids = None,
     size: arguments.Size = None,
     time: arguments.Time = None,
     series: arguments.Series = None,
     window: arguments.Window = None,
     stride: arguments.Stride = None,
     absent: arguments.Absent = None,
+    delimiter: arguments.Delimiter = None,
+    decimal: arguments.Decimal = None,
+    encoding: arguments.Encoding = None,
+    na: arguments.Na = None,
     as_json: arguments.Json = False,
 ) -> None:
     """Print the columns of data as attar reads them, and what fit would choose, and why."""
-    settings = arguments.settings(assignments or [])
+    settings = arguments.settings(assignments or []) | arguments.columns(columns, drop, ids)
     names.check(settings)
     from attar.data.source import read
     from attar.estimator import Autoencoder
 
     estimator = Autoencoder().set_params(**settings)
-    data = arguments.form(source, size, time, series, window, stride, absent)
+    table = arguments.csv(source, delimiter, decimal, encoding, na)
+    data = arguments.form(table, size, time, series, window, stride, absent)
     opened = read(data, label=condition or label)
     labels = arguments.condition_of(opened, condition, arguments.is_conditional(estimator))
     inspection = estimator.inspect(opened.data, condition=labels)
     if as_json:
-        print(json.dumps(inspection.to_json()))
+        print(json.dumps(inspection.to_json() | {"file": opened.description}))
         return
+    if opened.description:
+        print(f"{source}: {opened.description}")
     _print(inspection)
 
 

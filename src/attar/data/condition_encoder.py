@@ -67,6 +67,9 @@ class ConditionEncoder:
         kind = self.preparation.kind
         numbers = isinstance(kind, Table) and isinstance(kind.cells[0], Number)
         table = _table(condition, numbers)
+        names = kind.names if isinstance(kind, Table) else None
+        if names is not None and len(names) == 1 and list(table.columns) == ["condition"]:
+            table = table.set_axis(list(names), axis=1)  # a label of a table with one column
         if len(table) == 1 < rows:
             table = table.loc[table.index.repeat(rows)].reset_index(drop=True)
         _check_rows(table, rows)
@@ -108,8 +111,10 @@ def _table(condition: Any, numbers: bool = False) -> pd.DataFrame:
         return pd.DataFrame(condition, index=[0] if single else None)
     if issparse(condition) or np.ndim(condition) > 2:
         raise DataError("A condition is labels (n,) or a dense table (n, columns).")
-    if np.ndim(condition) == 2:
+    if np.ndim(condition) == 2 and np.shape(condition)[1] != 1:
         return pd.DataFrame(condition)
+    if np.ndim(condition) == 2:
+        condition = np.ravel(condition)
     values = pd.Series(np.atleast_1d(condition) if np.ndim(condition) < 1 else condition)
     if numbers:
         with suppress(ValueError, TypeError):

@@ -58,6 +58,9 @@ class Kind(ABC):
 
     name: ClassVar[str]
 
+    # Whether new rows are draws, noise included, where the user says nothing: images are means.
+    noisy: ClassVar[bool] = True
+
     @property
     @abstractmethod
     def shape(self) -> tuple[int, ...]:
@@ -99,6 +102,10 @@ class Kind(ABC):
     def portions(self) -> list[Portion]:
         """The parts of the data."""
 
+    def refusal(self, shape: tuple[int, ...], other: type[Kind]) -> str:
+        """Return why data of another kind and of a shape is refused."""
+        return f"The model was fitted on {self.name}, but X is {other.name} of shape {shape}."
+
     def accepts(self, other: type[Kind]) -> bool:
         """Return whether data of another kind may be taken for this one."""
         return isinstance(self, other)
@@ -109,6 +116,13 @@ class Kind(ABC):
 
     def index(self, data: object) -> pd.DataFrame | None:
         """Return what each raw row is of, where it is not simply a row of the data."""
+        return None
+
+    def changed(self, data: object) -> NDArray[np.intp] | None:
+        """Return how many columns of each raw row differ that were constant in the fit.
+
+        They are named in a warning. None where there are none.
+        """
         return None
 
     def passthrough(self, data: object) -> Any:
@@ -156,6 +170,16 @@ class Kind(ABC):
     def collapse(self, prepared: Tensor) -> Tensor:
         """Return prepared rows (B, *shape) as scaled rows (B, *cells): the most likely ones."""
         return prepared
+
+    def columns_with(self, features: NDArray[np.bool_]) -> int:
+        """Return how many columns of a table, or cells of anything else, have a feature of these.
+
+        Parameters
+        ----------
+        features : bool array (features,)
+            A mask of the cells of a prepared row.
+        """
+        return int(features.sum())
 
     def with_unit(self, prepared: Rows) -> tuple[list[str], Rows]:
         """Return names and values (m, columns) of the prepared columns that have a unit."""
@@ -221,3 +245,23 @@ def warn_of_unused(kind: Kind) -> None:
     for portion in kind.portions:
         if portion.advice:
             warn(f"Column {portion.name!r} is not used, as {portion.remark}: {portion.advice}.")
+
+
+def changes(differing: dict[str, NDArray[np.bool_]]) -> NDArray[np.intp] | None:
+    """Return in how many columns each row differs, with a warning that names them.
+
+    Parameters
+    ----------
+    differing : dict
+        By a column's name, in which rows (n,) it differs from the constant that it was.
+    """
+    found = {name: differs for name, differs in differing.items() if differs.any()}
+    if not found:
+        return None
+    named = ", ".join(repr(name) for name in list(found)[:5]) + ", ..." * (len(found) > 5)
+    total: NDArray[np.intp] = np.sum(list(found.values()), axis=0)
+    warn(
+        f"Columns that were constant in the fit have other values now, in {(total > 0).sum():,} "
+        f"rows: {named}. They lower the score and change nothing else; fit on rows that have them."
+    )
+    return total

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ from attar.data.preparation import DensePreparation, Preparation
 from attar.data.scaling import Scaler, Scaling, Unscaled
 from attar.data.series import Series, Windows
 from attar.data.sparse import Sparse, SparseMatrix, SparsePreparation
-from attar.data.stream import Stream, SupportsArrow
+from attar.data.stream import Stream, SupportsArrow, pieces
 from attar.data.summary import Summary
 from attar.data.table import Table
 from attar.errors import DataError, SettingError
@@ -41,6 +43,13 @@ def kind_of(data: Any) -> type[Kind]:
         return Table
     if isinstance(data, Sparse) or sparse.issparse(data):
         return SparseMatrix
+    if isinstance(data, np.lib.npyio.NpzFile):
+        raise DataError(
+            f"An archive with the arrays {', '.join(data.files)} is no data: give one of them, "
+            f"such as archive[{next(iter(data.files), 'X')!r}]."
+        )
+    if isinstance(data, Sequence) and data and isinstance(data[0], Path):
+        raise DataError("A list of paths is no data: give the path of the folder of pictures.")
     try:
         dimensions = np.asarray(data).ndim
     except ValueError:
@@ -50,13 +59,50 @@ def kind_of(data: Any) -> type[Kind]:
         ) from None
     if dimensions in (3, 4):
         return Images
+    if dimensions == 5:
+        raise DataError(
+            f"Videos of shape {np.shape(data)} are not supported: "
+            "X.reshape(-1, *X.shape[2:]) makes a stack of their frames."
+        )
     if dimensions == 2:
         return Table
+    if not dimensions and not np.isscalar(data) and not isinstance(data, np.ndarray):
+        raise DataError(
+            f"{type(data).__name__!r} is no form of data that attar knows: give an array, a table, "
+            "a path, or the name of a data set."
+        )
     raise DataError(
         f"Expected 2D array (rows, columns) or images (rows, height, width[, channels]), got an "
         f"array with {dimensions} dimensions instead. Reshape your data: array.reshape(-1, 1) for "
         "one column, array.reshape(1, -1) for one row."
     )
+
+
+def form_of(data: Any, columns: Mapping[str, str] | None = None) -> tuple[Kind, Summary]:
+    """Return the form of data, of the kind that they are, and their summary.
+
+    Parameters
+    ----------
+    data : array, table, Series, sparse matrix, or Stream
+    columns : mapping or None
+        The kinds of a table's columns that the user chose, by their names.
+
+    Raises
+    ------
+    DataError
+        If no model can be trained on the data.
+    SettingError
+        If the data have no columns of these names.
+    """
+    kind = kind_of(data)
+    if not columns:
+        return kind.of(pieces(data))
+    if kind is not Table:
+        raise SettingError(
+            f"columns is for tables, and the data are {kind.name}: leave it out, or drop columns "
+            "before."
+        )
+    return Table.of(pieces(data), {str(name): kind for name, kind in columns.items()})
 
 
 def preparation(kind: Kind, scaling: Scaling, summary: Summary) -> Preparation:

@@ -450,8 +450,9 @@ def _mode_that_holds(pictures: Sequence[Picture], name: str | None) -> Mode:
         )
     other = next(mode for mode in first if mode not in MODES[name].holds)
     raise DataError(
-        f"{first[other]} is {MODES[other].description}, where {MODES[name].description} belongs: "
-        "convert it."
+        f"{first[other]} is {MODES[other].description}, but {name!r} holds only "
+        f"{MODES[name].description}: convert it, with Pillow's Image.convert({name!r}), or leave "
+        "mode out where you gave it."
     )
 
 

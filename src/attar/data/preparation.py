@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Self
 
@@ -15,12 +15,18 @@ from torch import Tensor
 
 from attar.data.batches import Held, Holding
 from attar.data.kind import Kind, Rows
-from attar.data.scaling import Scaler, Scaling
+from attar.data.scaling import Scaler, Scaling, usual
 from attar.data.summary import Summary, as_tensor
 from attar.records import Batch
 
 # How many cells are scaled at once: few enough for one thread.
 CHUNK = 1 << 15
+
+# Targets beyond this are cut off, so that the squares of a row's have a sum in single precision.
+LARGEST = 1e14
+
+# Scaled values are cut off at so many times the range of the fit, and never below this.
+RANGES, LEAST_LIMIT = 2.0, 10.0
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,11 @@ class Preparation(ABC):
             neutral = zip(power, (1.0, 0.0, 1.0), strict=True)
             power = np.stack([kind.spread(part, value) for part, value in neutral])
         shift, scale = kind.spread(scales.shift, 0.0), kind.spread(scales.scale, 1.0)
-        return cls(kind, Scaler(shift, scale, power))
+        tail = None
+        if scales.tail is not None:
+            tail = kind.spread(np.full_like(scales.shift, scales.tail), np.inf)
+        limit = _limit(kind, Scaler(shift, scale, power, tail), summary)
+        return cls(kind, Scaler(shift, scale, power, tail, limit))
 
     @abstractmethod
     def prepare(self, rows: Rows, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -90,10 +100,17 @@ class Preparation(ABC):
 class DensePreparation(Preparation):
     """The preparation of all kinds but sparse matrices."""
 
-    def scaled(self, rows: Rows, dtype: torch.dtype = torch.float32) -> Tensor:
+    def scaled(self, rows: Rows, dtype: torch.dtype = torch.float32, far: bool = False) -> Tensor:
         """Return raw rows (n, *cells) as scaled values of a dtype, NaN where one is missing.
 
         What single precision cannot hold is scaled in double: large offsets cost no precision.
+
+        Parameters
+        ----------
+        rows : array
+        dtype : torch.dtype
+        far : bool
+            Whether values far out stay far; else they are cut off.
         """
         single = dtype == torch.float32 and np.can_cast(rows.dtype, np.float32)
         working = torch.float32 if single else torch.float64
@@ -101,8 +118,9 @@ class DensePreparation(Preparation):
         scaled = torch.empty(rows.shape, dtype=dtype)
         chunk = max(1, CHUNK // max(1, prod(rows.shape[1:])))
         for start in range(0, len(rows), chunk):
-            part = as_tensor(rows[start : start + chunk]).to(working)
-            scaled[start : start + chunk] = scaler(part)
+            part = scaler(as_tensor(rows[start : start + chunk]).to(working))
+            part = part.clamp(-LARGEST, LARGEST) if far else scaler.cut(part)
+            scaled[start : start + chunk] = part
         return scaled
 
     def prepare(self, rows: Rows, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -110,8 +128,13 @@ class DensePreparation(Preparation):
         return self.kind.expand(self.scaled(rows, dtype))
 
     def batch(self, rows: Rows, dtype: torch.dtype, device: torch.device) -> Batch:
-        """Return raw rows (B, *cells) as a batch."""
-        return Batch.of(self.prepare(rows, dtype).to(device))
+        """Return raw rows (B, *cells) as a batch; values far out are so in the target only."""
+        scaled = self.scaled(rows, dtype, far=True)
+        cut = deepcopy(self.scaler).to(dtype).cut(scaled)
+        batch = Batch.of(self.kind.expand(scaled).to(device))
+        if torch.equal(cut.nan_to_num(), scaled.nan_to_num()):
+            return batch
+        return replace(batch, values=Batch.of(self.kind.expand(cut).to(device)).values)
 
     def hold(self, rows: Rows, device: torch.device, hidden: float = 0.0) -> Holding:
         """Return rows held on a device: bytes as they are, anything else scaled."""
@@ -129,3 +152,14 @@ class DensePreparation(Preparation):
     def stacked(self, parts: Sequence[Rows]) -> Rows:
         """Return raw rows as one."""
         return np.concatenate(parts)
+
+
+def _limit(kind: Kind, scaler: Scaler, summary: Summary) -> Rows:
+    """Return where values that are far out are cut off; others of the fit never are."""
+    moments, _ = usual(summary.moments, kind.columns(summary.sample))
+    ends = [torch.from_numpy(kind.spread(end, 0.0)) for end in (moments.low, moments.high)]
+    reach = torch.stack([scaler(end).abs() for end in ends]).amax(0).numpy()
+    # An index of a category has no scale.
+    neutral = kind.spread(np.ones_like(moments.mean), np.inf)
+    limit: Rows = np.where(np.isfinite(reach), neutral, 1) * np.fmax(LEAST_LIMIT, RANGES * reach)
+    return limit

@@ -12,12 +12,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from attar.data.summary import Moments, Rows
+from attar.errors import SettingError
 from attar.parts import Part
 
 Array = NDArray[np.float64]
 
 # How many values a power is fitted to.
 FITTED = 4000
+
+# Values further from the median than so many times the usual distance from it are far out, where
+# they are at most such a fraction of the column.
+FAR, MOST_FAR = 1e6, 0.1
 
 # Below this an exponent counts as 0: the power transform is a logarithm.
 TINY = 1e-9
@@ -34,11 +39,14 @@ class Scales:
     power : array (3, d) or None
         The exponent λ of a power transform that follows, and the shift and scale after it; a
         column that is not transformed has λ = 1, shift 0, scale 1.
+    tail : float or None
+        How far scaled values below 0 or above 1 may reach at most, see :func:`compressed`.
     """
 
     shift: Array
     scale: Array
     power: Array | None = None
+    tail: float | None = None
 
 
 class Scaler(nn.Module):
@@ -50,17 +58,34 @@ class Scaler(nn.Module):
         They broadcast against one row.
     power : array (3, ...) or None
         Exponent, shift and scale of the power transform after the affine map.
+    tail : array or None
+        How far scaled values below 0 or above 1 may reach at most; infinite, or None: as far as
+        they do.
+    limit : array or None
+        How far scaled values may reach on either side where they are cut off, which the map itself
+        does not do.
     """
 
     shift: Tensor
     scale: Tensor
     power: Tensor | None
+    tail: Tensor | None
+    limit: Tensor | None
 
-    def __init__(self, shift: Array, scale: Array, power: Array | None = None) -> None:
+    def __init__(
+        self,
+        shift: Array,
+        scale: Array,
+        power: Array | None = None,
+        tail: Array | None = None,
+        limit: Array | None = None,
+    ) -> None:
         super().__init__()
+        self.register_buffer("tail", None if tail is None else torch.as_tensor(tail))
         self.register_buffer("shift", torch.as_tensor(shift))
         self.register_buffer("scale", torch.as_tensor(scale))
         self.register_buffer("power", None if power is None else torch.as_tensor(power))
+        self.register_buffer("limit", None if limit is None else torch.as_tensor(limit))
         self.shifts = bool(np.any(shift))
         # Most columns of a table are not transformed, and a power costs more than all the rest.
         self.transformed: list[int] | slice = slice(None)
@@ -76,12 +101,18 @@ class Scaler(nn.Module):
         """Return the scaled values of raw ones, in the scaler's precision."""
         centred = raw - self.shift if self.shifts else raw
         scaled: Tensor = centred / self.scale
+        if self.tail is not None:
+            scaled = compressed(scaled, self.tail)
         if self.power is None:
             return scaled
         at = self.transformed
         exponent, shift, scale = self.power[:, at].unbind()
         scaled[..., at] = (yeo_johnson(scaled[..., at], exponent) - shift) / scale
         return scaled
+
+    def cut(self, scaled: Tensor) -> Tensor:
+        """Return scaled values cut off at the limit."""
+        return scaled if self.limit is None else scaled.clamp(-self.limit, self.limit)
 
     def inverse(self, values: Tensor) -> Tensor:
         """Return the raw values of scaled ones."""
@@ -90,7 +121,30 @@ class Scaler(nn.Module):
             exponent, shift, scale = self.power[:, at].unbind()
             values = values.clone()
             values[..., at] = inverse_yeo_johnson(values[..., at] * scale + shift, exponent)
+        if self.tail is not None:
+            values = expanded(values, self.tail)
         return values * self.scale + self.shift
+
+
+def compressed(x: Tensor, tail: Tensor) -> Tensor:
+    """Return values from 0 to 1 as they are, and those beyond by e as beyond by t e / (t + e).
+
+    It is increasing, with slope 1 at 0 and 1, and at most t beyond. With t = 0 it clips, and with
+    t = ∞ it changes nothing.
+    """
+    within = x.clamp(0, 1)
+    beyond = x - within
+    # Not t e / (t + e), which is not a number where e is infinite.
+    reach = tail - tail.square() / (tail + beyond.abs()).clamp_min(1e-30)
+    return torch.where(tail.isinf(), x, within + reach.copysign(beyond))
+
+
+def expanded(y: Tensor, tail: Tensor) -> Tensor:
+    """Return the inverse of :func:`compressed`, at most 10⁹ beyond."""
+    within = y.clamp(0, 1)
+    reach = (y - within).abs()
+    far = tail * reach / (tail - reach).clamp_min(1e-9)
+    return torch.where(tail.isinf(), y, within + far.clamp_max(1e9).copysign(y - within))
 
 
 def yeo_johnson(x: Tensor, power: Tensor) -> Tensor:
@@ -149,7 +203,8 @@ class Standard(Scaling, name="standard"):
     """
 
     def fit(self, moments: Moments, sample: Rows) -> Scales:
-        """Return mean and standard deviation."""
+        """Return mean and standard deviation, without values that are far out."""
+        moments, _ = usual(moments, sample)
         varies = moments.high > moments.low
         return Scales(moments.mean, _never_zero(np.where(varies, moments.deviation, 0)))
 
@@ -188,6 +243,7 @@ class Symmetric(Scaling, name="symmetric"):
 
     def fit(self, moments: Moments, sample: Rows) -> Scales:
         """Return mean and deviation, and the power transforms of the skewed columns."""
+        moments, sample = usual(moments, sample)
         standard = Standard().fit(moments, sample)
         one = np.ones_like(standard.shift)
         power = np.stack([one, 0 * one, one])
@@ -220,6 +276,48 @@ class MinMax(Scaling, name="min-max"):
         observed = moments.count > 0
         low = np.where(observed, moments.low, 0.0)
         return Scales(low, _never_zero(np.where(observed, moments.high, 0.0) - low))
+
+
+@dataclass(frozen=True)
+class Between(Scaling, name="between"):
+    """``low`` 0 and ``high`` 1, and values beyond compressed: a few of them have little effect.
+
+    Parameters
+    ----------
+    low, high : tuple of float
+        One of each for all columns, or for each column.
+    tail : float
+        How far beyond 0 and 1 scaled values reach at most, increasing all the way; 0 clips them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import torch
+    >>> from attar.data.scaling import Between, Scaler
+    >>> from attar.data.summary import Moments
+    >>> x = np.array([[0.0], [100.0], [200.0], [1e30]])
+    >>> scales = Between((0.0,), (100.0,)).fit(Moments.of(x), x)
+    >>> scaler = Scaler(scales.shift, scales.scale, tail=np.array(scales.tail))
+    >>> scaler(torch.tensor(x)).flatten().tolist()
+    [0.0, 1.0, 1.5, 2.0]
+    """
+
+    low: tuple[float, ...] = (0.0,)
+    high: tuple[float, ...] = (1.0,)
+    tail: float = 1.0
+
+    def fit(self, moments: Moments, sample: Rows) -> Scales:
+        """Return ``low`` and ``high - low``."""
+        try:
+            low, high = (np.broadcast_to(x, moments.mean.shape) for x in (self.low, self.high))
+        except ValueError:
+            raise SettingError(
+                f"{self!r} needs one low and one high for all columns, or for each of "
+                f"{len(moments.mean)}."
+            ) from None
+        if not (high >= low).all() or self.tail < 0:
+            raise SettingError(f"{self!r} needs high above low, and a tail of 0 or more.")
+        return Scales(low.astype(np.float64), _never_zero(high - low), tail=self.tail)
 
 
 @dataclass(frozen=True)
@@ -262,6 +360,46 @@ class Unscaled(Scaling, name="none"):
     def fit(self, moments: Moments, sample: Rows) -> Scales:
         """Return 0 and 1."""
         return Scales(np.zeros_like(moments.mean), np.ones_like(moments.mean))
+
+
+def usual(moments: Moments, sample: Rows) -> tuple[Moments, Rows]:
+    """Return the moments and the sample (m, d) of columns without values that are far out.
+
+    Those are further from the median than 10⁶ times the median distance of all that differ from
+    it, such as the largest number where one is missing, and at most a tenth of their column. One of
+    them would make all others equal.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.append(np.arange(9.0), 1e155)[:, None]
+    >>> moments, sample = usual(Moments.of(x), x)
+    >>> float(moments.mean[0]), sample[-3:].ravel().tolist()
+    (4.0, [7.0, 8.0, nan])
+    """
+    if not len(sample):
+        return moments, sample
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = sample[:: -(-len(sample) // FITTED)].astype(np.float64)
+        centre = _median(values)
+        distance = np.abs(values - centre)
+        reach = FAR * _median(np.where(distance > 0, distance, np.nan))
+        low, high = centre - reach, centre + reach
+    outside = (sample < low) | (sample > high)
+    far = ((moments.low < low) | (moments.high > high)) & (outside.mean(0) <= MOST_FAR)
+    if not far.any():
+        return moments, sample
+    kept = np.where(far & outside, np.nan, sample)
+    some = Moments.of(kept)
+    parts = {name: np.where(far, getattr(some, name), now) for name, now in vars(moments).items()}
+    return Moments(**parts), kept
+
+
+def _median(columns: Array) -> Array:
+    """Return the lower median of each column (n, d), NaN left out; NaN where there is nothing."""
+    middle = np.maximum((~np.isnan(columns)).sum(0) - 1, 0) // 2
+    median: Array = np.take_along_axis(np.sort(columns, axis=0), middle[None], 0)[0]
+    return median
 
 
 def skewness(columns: Rows) -> Array:

@@ -17,10 +17,11 @@ from attar.data import datasets
 from attar.data.arrays import native
 from attar.data.files.arrays import NpyStream, read_idx
 from attar.data.files.base import FileStream, readable
+from attar.data.files.csv import Csv
 from attar.data.files.tabular import STREAMS as TABLES
 from attar.data.images import Images
 from attar.data.kind import Kind, Rows
-from attar.data.pictures import Pictures
+from attar.data.pictures import SUFFIXES, Pictures
 from attar.data.series import Series
 from attar.data.sparse import Sparse
 from attar.data.stream import Stream, SupportsArrow, Tabular
@@ -43,10 +44,13 @@ class Source:
     data : array, table, Series, or Stream of arrays or tables
     labels : array (n,) or None
         A label of each row, where the source has them; never used in training.
+    description : str
+        What was recognized of a CSV file; empty for all else.
     """
 
     data: Data
     labels: Rows | None = None
+    description: str = ""
 
 
 def read(
@@ -93,8 +97,10 @@ def read(
         if source.bytes <= MAX_MEMORY:
             source.read()
         return Source(source, source.labels)
+    if isinstance(source, Csv):
+        return with_label(_of_stream(source), label)
     if not isinstance(source, str | Path):
-        return _with_label(Source(native(source)), label)
+        return with_label(Source(native(source)), label)
     name, _, own_part = str(source).partition("/")
     if name in datasets.DATASETS and not Path(source).exists():
         return Source(*datasets.load(name, own_part or part))
@@ -106,21 +112,32 @@ def read(
             f"There is no file {path}, and no data set of that name "
             f"({', '.join(datasets.DATASETS)})."
         )
-    return _with_label(_opened(path), label)
+    return with_label(_opened(path), label)
 
 
 def _opened(path: Path) -> Source:
+    name = path.name.lower()
     for suffix, stream in STREAMS.items():
-        if path.name.endswith(suffix):
-            rows = stream(path)
-            return Source(rows if _is_large(rows) else rows.read())
+        if name.endswith(suffix):
+            return _of_stream(stream(path))
     for suffix, reader in READERS.items():
-        if path.name.endswith(suffix):
+        if name.endswith(suffix):
             with readable(path):
                 opened = reader(path)
             return replace(opened, data=native(opened.data))
+    if path.name.lower().endswith(SUFFIXES):
+        raise FileError(
+            f"{path} is one picture: give the path of its folder, or "
+            "np.asarray(PIL.Image.open(path))[None]."
+        )
     suffixes = ", ".join((*STREAMS, *READERS))
     raise FileError(f"{path} has a suffix that attar does not read: use one of {suffixes}.")
+
+
+def _of_stream(stream: FileStream) -> Source:
+    """Return the rows of a file: in memory, where they take little."""
+    data = stream if _is_large(stream) else stream.read()
+    return Source(data, description=stream.description if isinstance(stream, Csv) else "")
 
 
 def _is_large(stream: FileStream) -> bool:
@@ -129,7 +146,20 @@ def _is_large(stream: FileStream) -> bool:
     return stream.bytes > MAX_MEMORY
 
 
-def _with_label(source: Source, label: str | None) -> Source:
+def has_column(data: Data, name: str) -> bool:
+    """Return whether data are a table, of pandas or streamed, with a column of this name."""
+    frame = next(iter(data)) if isinstance(data, Stream) else data
+    return isinstance(frame, pd.DataFrame) and name in frame.columns
+
+
+def with_label(source: Source, label: str | None) -> Source:
+    """Return a source whose labels are a column of its table; None leaves it as it is.
+
+    Raises
+    ------
+    DataError
+        If it is no table, or has no such column.
+    """
     if label is None:
         return source
     data = source.data
@@ -139,8 +169,8 @@ def _with_label(source: Source, label: str | None) -> Source:
     if label not in frame.columns:
         raise DataError(str(unknown("column", label, map(str, frame.columns))))
     if isinstance(data, Stream):
-        return Source(WithoutColumn(data, label))
-    return Source(frame.drop(columns=label), frame[label].to_numpy())
+        return replace(source, data=WithoutColumn(data, label))
+    return replace(source, data=frame.drop(columns=label), labels=frame[label].to_numpy())
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,10 @@ class Moments:
     low: Array
     high: Array
 
+    def at(self, places: list[int]) -> Self:
+        """Return the moments of the columns at these places."""
+        return type(self)(*(getattr(self, field.name)[places] for field in fields(self)))
+
     @classmethod
     def of(cls, columns: Rows) -> Self:
         """Return the moments of a matrix (n, d) of numbers, NaN where one is missing."""

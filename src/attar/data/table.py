@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from attar.data.cells import Category, Cell, Expansion, Number
 from attar.data.columns.arrow import schema_from_json, schema_to_json
-from attar.data.columns.base import Column
+from attar.data.columns.base import Column, ConstantColumn, DroppedColumn
 from attar.data.columns.frames import (
     Frame,
     FrameFormat,
@@ -30,11 +30,11 @@ from attar.data.columns.frames import (
     picked,
 )
 from attar.data.columns.profiles import TableProfile
-from attar.data.kind import Json, Kind, Portion, Rows, back_to, require_finite
-from attar.data.scaling import MinMax, Scaling, Standard, Symmetric, skewness
-from attar.data.stream import Sample
+from attar.data.kind import Json, Kind, Portion, Rows, back_to, changes, require_finite
+from attar.data.scaling import MinMax, Scaling, Standard, Symmetric, skewness, usual
+from attar.data.stream import Sample, pieces
 from attar.data.summary import Moments, Summary
-from attar.errors import DataError, warn
+from attar.errors import DataError, SettingError, warn
 
 # How many rows are encoded at once: about what the processor's cache holds.
 CHUNK = 1 << 15
@@ -51,31 +51,47 @@ class Table(Kind):
         """The cells of a raw row."""
 
     @property
+    def remarks(self) -> list[tuple[str, str]]:
+        """The columns that are not used as they are, and why."""
+        return [(portion.name, portion.remark) for portion in self.portions if portion.remark]
+
+    @property
     @abstractmethod
     def names(self) -> tuple[Hashable, ...] | None:
         """The names of a frame's columns; None for an array."""
 
     @classmethod
-    def of(cls, pieces: Iterable[object]) -> tuple[Table, Summary]:
+    def of(
+        cls, pieces: Iterable[object], columns: Mapping[str, str] | None = None
+    ) -> tuple[Table, Summary]:
         """Return the form of arrays or frames and their summary.
+
+        Parameters
+        ----------
+        pieces : iterable of array or frame
+        columns : mapping or None
+            The kinds of columns that the user chose, by their names.
 
         Raises
         ------
         DataError
             If a cell is infinite, if pieces don't fit each other, if no column can be used, or if
             a category or the name of a column cannot be saved.
+        SettingError
+            If there is no column of a name in ``columns``.
         """
         rest = iter(pieces)
         first = next(rest, None)
         if first is None:
             raise DataError("The data have no rows: there is nothing to learn.")
-        kind = MixedTable if is_table(first) else NumericTable
-        return kind.fit(chain([first], rest))
-
-    @classmethod
-    @abstractmethod
-    def fit(cls, pieces: Iterable[object]) -> tuple[Self, Summary]:
-        """Return the form of pieces for this class, and their summary."""
+        if is_table(first):
+            return MixedTable.fit(chain([first], rest), columns)
+        if columns:
+            raise SettingError(
+                f"The columns of an array have no names, such as {next(iter(columns))!r}: give a "
+                "DataFrame, or leave columns out."
+            )
+        return NumericTable.fit(chain([first], rest))
 
     @cached_property
     def expansion(self) -> Expansion:
@@ -92,7 +108,8 @@ class Table(Kind):
         if (moments.low[scaled] >= 0).all() and (moments.high[scaled] <= 1).all():
             return MinMax()
         symmetric = Symmetric()
-        skewed = np.abs(skewness(summary.sample[:, scaled])) > symmetric.tolerance
+        _, sample = usual(moments, summary.sample)
+        skewed = np.abs(skewness(sample[:, scaled])) > symmetric.tolerance
         return symmetric if skewed.any() else Standard()
 
     def columns(self, rows: Rows) -> Rows:
@@ -146,10 +163,16 @@ class NumericTable(Table):
     dtype : str
     width : int
         The number of columns.
+    void : tuple of int
+        The columns without a value, which are not used; not all of them.
+    constants : tuple of pairs
+        The columns that have but one value, and that value; it is assumed in new rows too.
     """
 
     dtype: str
     width: int
+    void: tuple[int, ...] = ()
+    constants: tuple[tuple[int, float], ...] = ()
 
     @property
     def names(self) -> None:
@@ -172,54 +195,117 @@ class NumericTable(Table):
         assert kind is not None  # there is a first piece
         if not sample.seen:
             return kind, Summary(0, moments, rows, np.empty(0, np.intp))
-        return kind, Summary(sample.seen, moments, *sample.result(np.concatenate))
+        sampled, places = sample.result(np.concatenate)
+        void = np.flatnonzero(moments.count == 0)
+        if 0 < len(void) < kind.width:
+            kind = replace(kind, void=tuple(void.tolist()))
+            moments, sampled = moments.at(kind._used), sampled[:, kind._used]
+        alike = np.flatnonzero(moments.low == moments.high).tolist()
+        kind = replace(kind, constants=tuple((i, float(moments.low[i])) for i in alike))
+        return kind, Summary(sample.seen, moments, sampled, places)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The number of columns."""
-        return (self.width,)
+        """The number of columns that are used."""
+        return (self.width - len(self.void),)
 
     @cached_property
     def cells(self) -> tuple[Cell, ...]:
-        """A number for each column: x0, x1, ..."""
-        return tuple(Number(f"x{i}") for i in range(self.width))
+        """A number for each column that is used: x0, x1, ..."""
+        return tuple(Number(f"x{i}") for i in self._used)
 
     @property
     def portions(self) -> list[Portion]:
         """The columns."""
-        return [Portion(c.name, self.dtype, slice(i, i + 1)) for i, c in enumerate(self.cells)]
+        used = {i: slice(place, place + 1) for place, i in enumerate(self._used)}
+        void = slice(0, 0), "all of its values are missing", "drop it"
+        return [
+            Portion(f"x{i}", self.dtype, *((used[i],) if i in used else void))
+            for i in range(self.width)
+        ]
 
     def rows(self, data: object) -> Rows:
-        """Return the array as it is: (n, columns), NaN where a cell is missing.
+        """Return the columns that are used as they are, NaN where a cell is missing.
 
         Parameters
         ----------
         data : array, or frame of numbers
         """
-        array = array_of(data)
-        if array.ndim != 2 or array.shape[1] != self.width:
-            raise misfit(array.shape, self.width)
-        return require_finite(array, lambda place: f"Column {place[0]} of X")
+        array = require_finite(self._columns(data), lambda place: f"Column {place[0]} of X")
+        differing = self._differing(array)
+        if any(differs.any() for differs in differing.values()):
+            array = array.copy()
+            for (place, value), differs in zip(self.constants, differing.values(), strict=True):
+                array[differs, place] = value
+        return array
 
-    def restore(self, rows: Rows, passthrough: None = None) -> Rows:
-        """Return the array in its own dtype; 0 stands for what is missing among integers."""
+    def changed(self, data: object) -> NDArray[np.intp] | None:
+        """Return how many columns of each row differ that were constant in the fit."""
+        return changes(self._differing(self._columns(data)))
+
+    def _differing(self, array: Rows) -> dict[str, NDArray[np.bool_]]:
+        """Return in which rows each constant column differs, by more than its digits."""
+        types = [dtype for dtype in (np.dtype(self.dtype), array.dtype) if dtype.kind == "f"]
+        digits = max((float(np.finfo(dtype).eps) for dtype in types), default=0.0)
+        found = {}
+        for place, value in self.constants:
+            column = array[:, place].astype(np.float64)
+            found[self.cells[place].name] = np.abs(column - value) > digits * abs(value)
+        return found
+
+    def passthrough(self, data: object) -> Rows | None:
+        """Return the columns that are not used, if any."""
+        return self._checked(data)[:, self.void] if self.void else None
+
+    def restore(self, rows: Rows, passthrough: Rows | None = None) -> Rows:
+        """Return the array in its own dtype; 0 stands for what is missing among integers.
+
+        Without ``passthrough``, columns that are not used are missing.
+        """
         dtype = np.dtype(self.dtype)
         if dtype.kind in "iu" and rows.dtype.kind == "f":
             rows = np.where(np.isnan(rows), 0, rows)
-        return back_to(dtype, rows)
+        restored = back_to(dtype, rows)
+        if not self.void:
+            return restored
+        whole = np.full((len(rows), self.width), np.nan, dtype)
+        whole[:, self._used] = restored
+        if passthrough is not None:
+            whole[:, self.void] = passthrough
+        return whole
 
     def joined(self, parts: Sequence[Rows]) -> Rows:
         """Return arrays as one."""
         return np.concatenate(parts)
 
     def to_json(self) -> Json:
-        """Return dtype and width."""
-        return {"dtype": self.dtype, "width": self.width}
+        """Return dtype, width, columns without a value, and constants."""
+        return {
+            "dtype": self.dtype,
+            "width": self.width,
+            "void": list(self.void),
+            "constants": self.constants,
+        }
 
     @classmethod
     def read(cls, data: Json) -> Self:
         """Return the form that :meth:`to_json` described."""
-        return cls(data["dtype"], data["width"])
+        constants = tuple((int(place), float(value)) for place, value in data["constants"])
+        return cls(data["dtype"], data["width"], tuple(data["void"]), constants)
+
+    @cached_property
+    def _used(self) -> list[int]:
+        return [i for i in range(self.width) if i not in self.void]
+
+    def _columns(self, data: object) -> Rows:
+        array = self._checked(data)
+        return array[:, self._used] if self.void else array
+
+    def _checked(self, data: object) -> Rows:
+        array = array_of(data)
+        if array.ndim != 2 or array.shape[1] != self.width:
+            raise misfit(array.shape, self.width)
+        return array
 
 
 @dataclass(frozen=True)
@@ -238,21 +324,24 @@ class MixedTable(Table):
     fields: tuple[Column, ...]
 
     @classmethod
-    def fit(cls, pieces: Iterable[object]) -> tuple[Self, Summary]:
+    def fit(
+        cls, pieces: Iterable[object], columns: Mapping[str, str] | None = None
+    ) -> tuple[Self, Summary]:
         """Return the form of frames and their summary."""
-        profile = TableProfile()
+        profile = TableProfile(columns)
         for piece in pieces:
             profile.add(piece)
         assert profile.format is not None  # there is a first piece
         sample, places = profile.sampled()
-        columns = profile.columns(sample)
-        kind = cls(profile.format, columns)
+        fields = profile.columns(sample)
+        kind = cls(profile.format, fields)
         kind.to_json()  # before training: what cannot be saved is refused
         if len(sample) > 1 and not kind.cells:
             why = ", ".join(f"{name!r} ({remark})" for name, remark in kind.remarks[:3])
             raise DataError(f"The table has no column to learn from: {why}.")
         rows = profile.sample.seen
-        return kind, Summary(rows, profile.moments(columns), kind._encoded(sample), places)
+        cells = kind._encoded(kind._fitting(sample))
+        return kind, Summary(rows, profile.moments(fields), cells, places)
 
     @property
     def names(self) -> tuple[Hashable, ...]:
@@ -263,11 +352,6 @@ class MixedTable(Table):
     def cells(self) -> tuple[Cell, ...]:
         """The cells of all columns that are used."""
         return tuple(cell for column in self.fields for cell in column.cells)
-
-    @property
-    def remarks(self) -> list[tuple[str, str]]:
-        """The columns that are not used as they are, and why."""
-        return [(c.name, c.remark) for c in self.fields if c.remark is not None]
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -283,7 +367,7 @@ class MixedTable(Table):
             portions.append(
                 Portion(
                     column.name,
-                    column.tag,
+                    column.kind,
                     slice(start, stop),
                     column.remark or "",
                     column.advice,
@@ -291,6 +375,12 @@ class MixedTable(Table):
             )
             start = stop
         return portions
+
+    def columns_with(self, features: NDArray[np.bool_]) -> int:
+        """Return how many columns have a feature of these."""
+        segments = self.expansion.segments
+        columns = [segments[portion.columns] for portion in self.portions]
+        return sum(any(features[segment].any() for segment in column) for column in columns)
 
     def rows(self, data: object) -> Rows:
         """Return a frame as cells: (n, cells), NaN where one is missing.
@@ -303,13 +393,34 @@ class MixedTable(Table):
         data : frame, or array with the same number of columns
         """
         table = opened(picked(self._ordered(data), self._places(used=True)))
-        columns = {column.name: column.fitting(table[column.name]) for column in self._used}
-        table = pa.table(columns)
-        rows = self._encoded(table)
+        rows = self._encoded(self._fitting(table))
         owners = [column.name for column in self._used for _ in column.cells]
         require_finite(rows, lambda place: f"Column {owners[place[0]]!r}")
         self._warn_of_unseen(rows)
         return rows
+
+    def index(self, data: object) -> pd.DataFrame | None:
+        """Return the columns that the user named as identifiers, if any."""
+        fields = enumerate(self.fields)
+        places = [i for i, f in fields if isinstance(f, DroppedColumn) and f.identifier]
+        if not places:
+            return None
+        frames = [picked(self._ordered(piece), places) for piece in pieces(data)]
+        index: pd.DataFrame = pd.concat(
+            [frame if isinstance(frame, pd.DataFrame) else frame.to_pandas() for frame in frames]
+        )
+        return index
+
+    def changed(self, data: object) -> NDArray[np.intp] | None:
+        """Return how many columns of each row differ that were constant in the fit."""
+        constant = {i: c for i, c in enumerate(self.fields) if isinstance(c, ConstantColumn)}
+        places = [i for i, column in constant.items() if not column.gaps]
+        if not places:
+            return None
+        table = opened(picked(self._ordered(data), places))
+        return changes(
+            {table.column_names[j]: constant[i].differs(table[j]) for j, i in enumerate(places)}
+        )
 
     def passthrough(self, data: object) -> pd.DataFrame:
         """Return the columns that are not used, with the index."""
@@ -375,6 +486,11 @@ class MixedTable(Table):
         if array.ndim != 2 or array.shape[1] != len(names):
             raise misfit(array.shape, len(names))
         return pd.DataFrame(array, columns=names)
+
+    def _fitting(self, table: pa.Table) -> pa.Table:
+        """Return the columns that are used, with values of the sorts of the fit."""
+        columns = {column.name: column.fitting(table[column.name]) for column in self._used}
+        return pa.table(columns) if columns else table
 
     def _encoded(self, table: pa.Table) -> Rows:
         single = all(column.single for column in self._used)

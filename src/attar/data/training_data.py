@@ -212,6 +212,11 @@ class TrainingData(ABC):
 
     @property
     @abstractmethod
+    def total(self) -> int:
+        """How many rows the data have."""
+
+    @property
+    @abstractmethod
     def train_places(self) -> NDArray[np.intp]:
         """Which rows of the data ``train`` are: (m,)."""
 
@@ -230,6 +235,12 @@ class TrainingData(ABC):
 @dataclass(frozen=True)
 class InMemory(TrainingData):
     """Rows held in memory."""
+
+    @property
+    def total(self) -> int:
+        """How many rows there are."""
+        rows: int = self.rows.shape[0]
+        return rows
 
     @property
     def train_places(self) -> NDArray[np.intp]:
@@ -266,6 +277,11 @@ class FromStream(TrainingData):
 
     stream: Stream
     summary: Summary
+
+    @property
+    def total(self) -> int:
+        """How many rows the stream has."""
+        return self.summary.rows
 
     @property
     def train_places(self) -> NDArray[np.intp]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from statistics import median
+from statistics import median_low
 
 import numpy as np
 
 from attar.data.kind import Rows
 from attar.data.summary import Moments, with_means
-from attar.evaluation.metrics import mean_squared_error
+from attar.evaluation.metrics import error_ratio, mean_squared_error
+from attar.evaluation.scores import ScoreReference
 from attar.predictor import Predictor
 from attar.records import Epoch
 
@@ -20,6 +21,13 @@ DIAGNOSED_ROWS = 2048
 
 # At most so many codes of training rows are kept, and so many values of them.
 MOST_CODES, MOST_VALUES = 8192, 1 << 19
+
+
+# Rows or columns whose products are few enough to be decomposed exactly.
+FEW = 2048
+
+# Components with so little of the largest variance are rounding errors.
+ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -54,8 +62,10 @@ class Baseline:
         if k < 1 or not np.ptp(matrix, axis=0).any():
             mean = matrix.mean(0).astype(np.float32)
             return cls(mean, np.zeros((0, matrix.shape[1]), np.float32))
+        if len(matrix) <= FEW < matrix.shape[1]:
+            return cls(*_components_of_few(matrix, k))
         # The covariance is the fastest exact way, as long as it is not too wide.
-        solver = "covariance_eigh" if matrix.shape[1] <= 2048 else "randomized"
+        solver = "covariance_eigh" if matrix.shape[1] <= FEW else "randomized"
         pca = PCA(k, svd_solver=solver, random_state=0).fit(matrix)
         return cls(pca.mean_.astype(np.float32), pca.components_.astype(np.float32))
 
@@ -81,6 +91,16 @@ class Baseline:
         residuals = total - np.concatenate([[0.0], np.cumsum(explained)])
         cells = len(matrix) * math.prod(prepared.shape[1:])
         return [max(0.0, float(residual)) / cells for residual in residuals]
+
+
+def _components_of_few(matrix: Rows, k: int) -> tuple[Rows, Rows]:
+    """Return the mean and the first components of wide rows, from their products: in one copy."""
+    mean = matrix.mean(0, dtype=np.float64).astype(np.float32)
+    centred = (matrix - mean).astype(np.float32, copy=False)
+    values, vectors = np.linalg.eigh((centred @ centred.T).astype(np.float64))
+    large = vectors[:, ::-1][:, : min(k, int((values > ROUNDING * values[-1]).sum()))]
+    components = large.T.astype(np.float32) @ centred
+    return mean, components / np.linalg.norm(components, axis=1, keepdims=True)
 
 
 @dataclass(frozen=True)
@@ -149,6 +169,11 @@ class Diagnostics:
         """The error of PCA with as many components as latent dimensions, or as many as exist."""
         return self.pca_errors[min(len(self.importance), len(self.pca_errors) - 1)]
 
+    @property
+    def error_to_pca(self) -> float:
+        """The error relative to PCA's; NaN where PCA has none."""
+        return error_ratio(self.error, self.pca_error, self.pca_errors[0])
+
     def to_json(self) -> dict[str, object]:
         """Return the measurements as plain JSON data."""
         return asdict(self)
@@ -169,13 +194,19 @@ def diagnose(diagnostics: Diagnostics, history: Sequence[Epoch]) -> list[Finding
     findings = [finding for finding in found if finding is not None]
     if findings:
         return findings
-    ratio = diagnostics.error / diagnostics.pca_error if diagnostics.pca_error else 0.0
-    return [Finding("no-problems", "No problems detected", f"the MSE is {ratio:.2f} times PCA's")]
+    ratio = diagnostics.error_to_pca
+    compared = f"is {ratio:.2f} times PCA's"
+    if math.isnan(ratio):
+        compared = f"of {diagnostics.error:.4g} is close to 0, which PCA's is"
+    return [Finding("no-problems", "No problems detected", f"the MSE {compared}")]
 
 
 def _worse_than_pca(diagnostics: Diagnostics, beta: str) -> Finding | None:
-    # Differences of half a percent and rounding errors do not count.
-    if diagnostics.error <= 1.005 * diagnostics.pca_error + 1e-7:
+    # Differences of half a percent and rounding errors do not count; where PCA has no error, half a
+    # percent of the variance.
+    exact = math.isnan(diagnostics.error_to_pca)
+    compared = 0.005 * diagnostics.pca_errors[0] if exact else 1.005 * diagnostics.pca_error
+    if diagnostics.error <= compared + 1e-7:
         return None
     return Finding(
         "worse-than-pca",
@@ -211,13 +242,13 @@ def _overfitting(diagnostics: Diagnostics) -> Finding | None:
 
 def _unscaled(diagnostics: Diagnostics) -> Finding | None:
     varying = [scale for scale in diagnostics.column_scales if scale > 0]
-    if not varying or max(varying) <= 30 * median(varying):
+    if not varying or max(varying) <= 30 * median_low(varying):
         return None
     largest = diagnostics.column_scales.index(max(varying))
     return Finding(
         "unscaled",
         f"The standard deviation of column {diagnostics.column_names[largest]!r} is "
-        f"{max(varying) / median(varying):.0f} times the median of all columns, so that it "
+        f"{max(varying) / median_low(varying):.0f} times the median of all columns, so that it "
         "dominates the error",
         "use scaling='standard'",
     )
@@ -263,12 +294,15 @@ class TrainingSummary:
     baseline : Baseline
         PCA of the training rows, with up to twice as many components as latent dimensions.
     diagnostics : Diagnostics
+    reference : ScoreReference
+        What cells cost on average.
     """
 
     codes: Rows
     numbers: Rows
     baseline: Baseline
     diagnostics: Diagnostics
+    reference: ScoreReference
 
     @classmethod
     def of(
@@ -281,6 +315,7 @@ class TrainingSummary:
         *,
         held_out: bool,
         best_epoch: int,
+        total: int,
         ordered: bool = False,
     ) -> TrainingSummary:
         """Return the summary of a model, from its training and validation rows.
@@ -296,6 +331,8 @@ class TrainingSummary:
         held_out : bool
             Whether the validation rows were held out of training.
         best_epoch : int
+        total : int
+            How many rows were fitted.
         ordered : bool
             Whether the first k dimensions of a code are a code by themselves, for each k.
         """
@@ -304,6 +341,8 @@ class TrainingSummary:
         baseline = Baseline.fit(train, most=2 * predictor.code_size)
         kept = max(DIAGNOSED_ROWS, min(MOST_CODES, MOST_VALUES // predictor.code_size))
         codes = predictor.encode(train_rows[:kept]).astype(np.float32)
+        held_out_rows = [(validation_predictor, validation_rows)] if held_out else []
+        reference = ScoreReference.of([*held_out_rows, (predictor, train_rows)], train_rows, total)
         train, validation_rows = train[some], validation_rows[some]
         validation = preparation.prepare(validation_rows).numpy()
         others = validation_predictor.encode(validation_rows).astype(np.float32)
@@ -319,7 +358,7 @@ class TrainingSummary:
             best_epoch=best_epoch,
             size_errors=_size_errors(validation_predictor, others, validation) if ordered else [],
         )
-        return cls(codes, numbers[:kept], baseline, diagnostics)
+        return cls(codes, numbers[:kept], baseline, diagnostics, reference)
 
 
 def _error(predictor: Predictor, codes: Rows, prepared: Rows) -> float:

@@ -15,26 +15,22 @@ from attar.data.cells import Boolean, Category
 from attar.data.kind import Kind, Rows
 from attar.data.summary import Moments
 from attar.data.table import Table
-from attar.errors import SettingError
 from attar.evaluation.diagnostics import Baseline
 from attar.evaluation.information import active_units
 from attar.evaluation.metrics import (
     accuracy,
     bits_per_dimension,
-    log_mean_exp,
+    error_ratio,
     mean_squared_error,
     psnr,
     relative_perplexity,
     ssim,
     usage,
 )
+from attar.evaluation.scores import ScoreReference, fixed_noise, scores_of
 from attar.model import Model
 from attar.predictor import Predictor, traces_of
-from attar.records import Batch, Coded, Trace
-from attar.training.runtime import memory_kept
-
-# All draws are held in memory at once, with at most so many values.
-MOST_VALUES = 1 << 27
+from attar.records import Batch, Coded
 
 
 @torch.no_grad()
@@ -45,6 +41,7 @@ def evaluate(
     provides: frozenset[str],
     draws: int,
     density: bool,
+    reference: ScoreReference | None = None,
 ) -> dict[str, float]:
     """Return the metrics of a model on rows (n, *cells), in one pass over them.
 
@@ -60,22 +57,28 @@ def evaluate(
         The number of draws of each code for the likelihood.
     density : bool
         Whether the model has a density of rows; else minus the score is the distortion.
+    reference : ScoreReference or None
+        Makes the likelihoods of rows with missing cells comparable.
 
     Raises
     ------
     SettingError
         If so many draws would not fit into memory.
     """
-    reconstruction, coding, scores = Reconstruction(predictor, baseline), Coding(), []
-    first, noise = _first_noise(predictor.model), _fixed_noise(predictor.model, draws)
+    reconstruction, coding = Reconstruction(predictor, baseline), Coding()
+    scores: list[Rows] = []
+    surcharge = 0.0
+    first, noise = _first_noise(predictor.model), fixed_noise(predictor.model, draws)
     for conditioned, piece in pieces:
         for model, rows, batch in conditioned.batches(piece):
             reconstruction.add(model, rows, batch)
             if provides & {"density", "symbols"}:
                 for trace in traces_of(model, batch, first, predictor.chunk):
                     coding.add(model, trace.coded)
-            scores.append(_log_likelihood(model, batch, noise, predictor.chunk))
-    score = float(np.concatenate(scores).mean())
+            scores.append(scores_of(conditioned, (model, rows, batch), noise, reference))
+        if reference is not None:
+            surcharge += reference.surcharge(conditioned).sum()
+    score = float((np.concatenate(scores).sum() - surcharge) / sum(map(len, scores)))
     metrics = reconstruction.metrics() | coding.metrics()
     if not density:
         return metrics | {"distortion": -score}
@@ -84,63 +87,6 @@ def evaluate(
         "nll_bound": -score,
         "bits_per_dimension": bits_per_dimension(-score, cells),
     }
-
-
-@torch.no_grad()
-def log_likelihoods(predictor: Predictor, rows: Rows, draws: int) -> Rows:
-    """Return the log-likelihood of rows (n, *cells), or its bound, in nats: (n,).
-
-    The bound of a random code is log Σ p(x, z) / q(z|x) / K over K fixed draws z, the same for
-    every row: it is deterministic, and that of a row does not depend on the others.
-
-    Raises
-    ------
-    SettingError
-        If so many draws would not fit into memory.
-
-    References
-    ----------
-    Burda, Grosse and Salakhutdinov, "Importance weighted autoencoders", ICLR 2016.
-    """
-    noise = _fixed_noise(predictor.model, draws)
-    return np.concatenate(
-        [
-            _log_likelihood(model, batch, noise, predictor.chunk)
-            for model, _, batch in predictor.batches(rows)
-        ]
-    )
-
-
-def _log_likelihood(model: Model, batch: Batch, noise: Tensor, chunk: int) -> Rows:
-    total = np.full(len(batch.target), -np.inf)
-    with memory_kept():
-        for some in torch.split(noise, chunk):
-            traces = traces_of(model, batch, some, chunk)
-            weights = [log_mean_exp(_log_weights(trace)) for trace in traces]
-            total = np.logaddexp(total, np.concatenate(weights) + math.log(len(some)))
-    mean: Rows = total - math.log(len(noise))
-    return mean
-
-
-def _log_weights(trace: Trace) -> Rows:
-    """Return log p(x, z) / q(z|x), or log p(x|z) where a code is deterministic: (K, B)."""
-    coded, weights = trace.coded, trace.log_likelihood
-    if coded.log_q is not None and coded.log_p is not None:
-        weights = weights + coded.log_p - coded.log_q
-    return weights.double().cpu().numpy()
-
-
-def _fixed_noise(model: Model, draws: int) -> Tensor:
-    """Return fixed standard normal draws (K, 1, d), in antithetic pairs."""
-    size = model.noise_size
-    most = MOST_VALUES // max(1, size)
-    if not 1 <= draws <= most:
-        raise SettingError(
-            f"{draws:,} draws of {size:,} values do not fit into memory: use 1 to {most:,} draws."
-        )
-    generator = torch.Generator().manual_seed(0)
-    half = torch.randn(-(-draws // 2), 1, size, generator=generator)
-    return torch.cat([half, -half])[:draws]
 
 
 def _first_noise(model: Model) -> Tensor:
@@ -203,7 +149,7 @@ class Reconstruction:
         self.images, self.classes = len(shape) == 3, _classes(self.preparation.kind)
         self.moments = Moments.none(math.prod(shape))
         self.rows = self.classified = 0
-        self.squares = self.linear = self.similarity = self.correct = 0.0
+        self.squares = self.linear = self.total = self.similarity = self.correct = 0.0
 
     def add(self, model: Model, rows: Rows, batch: Batch) -> None:
         """Add raw rows (B, *cells) and the batch of them."""
@@ -213,7 +159,9 @@ class Reconstruction:
         observed = float((~np.isnan(prepared)).sum())
         self.rows += len(prepared)
         self.squares += observed * mean_squared_error(prepared, decoded.numpy())
-        self.linear += observed * self.baseline.errors(prepared)[: self.code_size + 1][-1]
+        pca_errors = self.baseline.errors(prepared)[: self.code_size + 1]
+        self.total += observed * pca_errors[0]
+        self.linear += observed * pca_errors[-1]
         if self.images:
             pair = (np.moveaxis(images, 1, -1) for images in (prepared, decoded.numpy()))
             self.similarity += len(prepared) * ssim(*pair)
@@ -233,7 +181,7 @@ class Reconstruction:
             "code_size": float(self.code_size),
             "error": error,
             "pca_error": pca_error,
-            "error_to_pca": error / pca_error if pca_error else float("nan"),
+            "error_to_pca": error_ratio(error, pca_error, float(self.total / cells)),
             "explained_variance": float(1 - self.squares / variation) if variation else 0.0,
         }
         if self.moments.low.min() >= 0 and self.moments.high.max() <= 1:
@@ -246,8 +194,9 @@ class Reconstruction:
 
 
 def _with_nan(batch: Batch) -> Rows:
-    """Return the target of a batch in single precision, NaN where a cell is missing."""
-    target = batch.target
+    """Return the clean values of a batch in single precision, NaN where a cell is missing."""
+    # Values far out are cut off, where rows are dense.
+    target = batch.target if batch.values.is_sparse else batch.values
     if batch.observed is not None:
         target = target.masked_fill(~batch.observed, torch.nan)
     return target.float().cpu().numpy()

@@ -31,6 +31,19 @@ def mean_squared_error(rows: Rows, reconstructed: Rows) -> float:
     return float(known.mean(dtype=np.float64)) if len(known) else 0.0
 
 
+def error_ratio(error: float, pca_error: float, variance: float) -> float:
+    """Return an error relative to PCA's; NaN where that of PCA is nothing but rounding.
+
+    Examples
+    --------
+    >>> error_ratio(0.1, 0.2, variance=1.0)
+    0.5
+    >>> error_ratio(0.1, 1e-9, variance=1.0)
+    nan
+    """
+    return error / pca_error if pca_error > 1e-6 * variance else math.nan
+
+
 def psnr(error: float) -> float:
     """Return the peak signal-to-noise ratio of a mean squared error of values from 0 to 1, in dB.
 

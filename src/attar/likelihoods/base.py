@@ -37,6 +37,10 @@ class LikelihoodModule(nn.Module, ABC):
     def mean(self, parameters: Tensor) -> Tensor:
         """Return the expected data, which is the reconstruction: (..., *shape)."""
 
+    @abstractmethod
+    def sample(self, parameters: Tensor) -> Tensor:
+        """Return a draw of each row's data, from torch's own generator: (..., *shape)."""
+
     def gradient(self, parameters: Tensor, target: Tensor) -> Tensor | None:
         """Return ∂(-log_prob)/∂parameters of each cell, or None to leave it to autograd.
 
@@ -60,6 +64,14 @@ class LocationModule(LikelihoodModule):
     def mean(self, parameters: Tensor) -> Tensor:
         """Return m, also where a heavy tail leaves the mean undefined."""
         return parameters
+
+    @abstractmethod
+    def deviations(self, parameters: Tensor) -> Tensor:
+        """Return draws of x - m, one for each cell."""
+
+    def sample(self, parameters: Tensor) -> Tensor:
+        """Return m plus a draw of x - m."""
+        return parameters + self.deviations(parameters)
 
 
 class Likelihood(Part):

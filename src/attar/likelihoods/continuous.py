@@ -60,6 +60,10 @@ class FixedGaussianModule(LocationModule):
         """Return -(r² / v + log 2πv) / 2."""
         return -0.5 * (deviation.square() / self.variance + math.log(2 * math.pi * self.variance))
 
+    def deviations(self, parameters: Tensor) -> Tensor:
+        """Return normal numbers of variance v."""
+        return torch.randn_like(parameters) * math.sqrt(self.variance)
+
     def gradient(self, parameters: Tensor, target: Tensor) -> Tensor:
         """Return (m - x) / v."""
         return (parameters - target).div_(self.variance)
@@ -109,6 +113,10 @@ class VarianceModule(LocationModule):
         log_variance = self.log_variances()
         squares = deviation.square() * (-log_variance).exp()
         return -0.5 * (squares + log_variance + math.log(2 * math.pi))
+
+    def deviations(self, parameters: Tensor) -> Tensor:
+        """Return normal numbers of variance v."""
+        return torch.randn_like(parameters) * (0.5 * self.log_variances()).exp()
 
 
 class LearnedGaussianModule(VarianceModule):
@@ -196,6 +204,13 @@ class StudentTModule(LocationModule):
         tail = (self.freedom + 1) / 2 * torch.log1p(squares / self.freedom)
         return self.log_peak - scale.log() - tail
 
+    def deviations(self, parameters: Tensor) -> Tensor:
+        """Return a normal number over the root of a gamma-distributed precision, times s."""
+        half = torch.full_like(parameters, self.freedom / 2)
+        precision = torch.distributions.Gamma(half, half).sample()
+        scale = LEAST_SCALE + self.log_scale.exp()
+        return torch.randn_like(parameters) * precision.rsqrt() * scale
+
 
 @dataclass(frozen=True)
 class Laplace(ColumnLikelihood, name="laplace"):
@@ -233,6 +248,10 @@ class LaplaceModule(LocationModule):
     def log_density(self, deviation: Tensor) -> Tensor:
         """Return -|r| / b - log 2b."""
         return -deviation.abs() / self.scale - math.log(2 * self.scale)
+
+    def deviations(self, parameters: Tensor) -> Tensor:
+        """Return exponential numbers of either sign."""
+        return self.scale * _signed(torch.empty_like(parameters).exponential_())
 
     def gradient(self, parameters: Tensor, target: Tensor) -> Tensor:
         """Return sign(m - x) / b."""
@@ -278,7 +297,8 @@ class HuberModule(LocationModule):
         super().__init__()
         self.delta = delta
         body = math.sqrt(2 * math.pi) * math.erf(delta / math.sqrt(2))
-        self.log_normalizer = math.log(body + 2 / delta * math.exp(-(delta**2) / 2))
+        normalizer = body + 2 / delta * math.exp(-(delta**2) / 2)
+        self.log_normalizer, self.near = math.log(normalizer), body / normalizer
 
     def log_density(self, deviation: Tensor) -> Tensor:
         """Return -h(r) - log Z."""
@@ -286,9 +306,21 @@ class HuberModule(LocationModule):
         near = distance.clamp_max(self.delta)
         return -near * (distance - 0.5 * near) - self.log_normalizer
 
+    def deviations(self, parameters: Tensor) -> Tensor:
+        """Return normal numbers within ±δ, and as often as it is likely exponential ones beyond."""
+        uniform = torch.rand_like(parameters) * math.erf(self.delta / math.sqrt(2))
+        body = math.sqrt(2) * torch.erfinv(uniform)
+        tail = self.delta + torch.empty_like(parameters).exponential_(self.delta)
+        return _signed(body.where(torch.rand_like(parameters) < self.near, tail))
+
     def gradient(self, parameters: Tensor, target: Tensor) -> Tensor:
         """Return m - x, clipped at ±δ."""
         return (parameters - target).clamp_(-self.delta, self.delta)
+
+
+def _signed(distances: Tensor) -> Tensor:
+    """Return numbers with a random sign."""
+    return torch.where(torch.rand_like(distances) < 0.5, distances, -distances)
 
 
 # Far below any concentration that matters; it keeps the gradient of a square root finite at zero.
@@ -353,6 +385,14 @@ class CircularModule(LikelihoodModule):
         kappa = (pairs.square().sum(-1, keepdim=True) + TINY).sqrt()
         length: Tensor = torch.special.i1e(kappa) / torch.special.i0e(kappa)
         return (pairs * length / kappa).flatten(-2)
+
+    def sample(self, parameters: Tensor) -> Tensor:
+        """Return cosine and sine of angles drawn around that of (a, b)."""
+        a, b = _pairs(parameters).unbind(-1)
+        kappa = (a.square() + b.square() + TINY).sqrt()
+        draws = torch.distributions.VonMises(torch.atan2(b, a), kappa)
+        angle: Tensor = draws.sample()  # type: ignore[no-untyped-call]
+        return torch.stack([angle.cos(), angle.sin()], -1).flatten(-2)
 
 
 def _pairs(rows: Tensor) -> Tensor:

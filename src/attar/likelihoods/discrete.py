@@ -25,7 +25,8 @@ from attar.likelihoods.base import (
 class Bernoulli(ColumnLikelihood, name="bernoulli"):
     """A Bernoulli distribution of each cell from the decoder's logits; for data from 0 to 1.
 
-    log p(x) = x log σ(a) + (1 - x) log(1 - σ(a)), minus the binary cross-entropy.
+    log p(x) = x log σ(a) + (1 - x) log(1 - σ(a)), minus the binary cross-entropy. A value outside
+    that range, which no fit takes, counts as the nearest within, less its squared distance.
 
     Examples
     --------
@@ -48,11 +49,17 @@ class BernoulliLikelihoodModule(LikelihoodModule):
 
     def log_prob(self, parameters: Tensor, target: Tensor) -> Tensor:
         """Return x a - log(1 + exp a)."""
-        return target * parameters - functional.softplus(parameters)
+        within = target.clamp(0, 1)
+        inside = within * parameters - functional.softplus(parameters)
+        return inside - (target - within).square()
 
     def mean(self, parameters: Tensor) -> Tensor:
         """Return σ(a)."""
         return parameters.sigmoid()
+
+    def sample(self, parameters: Tensor) -> Tensor:
+        """Return 1 with probability σ(a), else 0."""
+        return parameters.sigmoid().bernoulli()
 
     def gradient(self, parameters: Tensor, target: Tensor) -> Tensor:
         """Return σ(a) - x."""
@@ -64,7 +71,8 @@ class BernoulliProbability(ColumnLikelihood, name="bernoulli-probability"):
     """A Bernoulli distribution of each cell from probabilities, for decoders ending in a sigmoid.
 
     log p(x) = x log p + (1 - x) log(1 - p). Probabilities are clipped to [1e-7, 1 - 1e-7], as in
-    Keras.
+    Keras. A value outside that range, which no fit takes, counts as the nearest within, less its
+    squared distance.
 
     Examples
     --------
@@ -87,12 +95,17 @@ class BernoulliProbabilityModule(LikelihoodModule):
 
     def log_prob(self, parameters: Tensor, target: Tensor) -> Tensor:
         """Return x log p + (1 - x) log(1 - p)."""
-        p = parameters.clamp(1e-7, 1 - 1e-7)
-        return torch.xlogy(target, p) + torch.xlogy(1 - target, 1 - p)
+        p, within = parameters.clamp(1e-7, 1 - 1e-7), target.clamp(0, 1)
+        inside = torch.xlogy(within, p) + torch.xlogy(1 - within, 1 - p)
+        return inside - (target - within).square()
 
     def mean(self, parameters: Tensor) -> Tensor:
         """Return p."""
         return parameters
+
+    def sample(self, parameters: Tensor) -> Tensor:
+        """Return 1 with probability p, else 0."""
+        return parameters.clamp(0, 1).bernoulli()
 
 
 @dataclass(frozen=True)
@@ -166,13 +179,24 @@ class CategoricalModule(LikelihoodModule):
         """Return the probability of each category."""
         return self._log_softmax(parameters).exp()
 
+    def sample(self, parameters: Tensor) -> Tensor:
+        """Return one-hot cells of a category, the largest of logits plus Gumbel noise."""
+        noise = -torch.empty_like(parameters).exponential_().log()
+        segments = self._segments(parameters + noise)
+        hit = functional.one_hot(segments.argmax(-1), self.padded[1]).to(parameters.dtype)
+        return hit.flatten(-2).gather(-1, self.places.expand_as(parameters))
+
     def _log_softmax(self, logits: Tensor) -> Tensor:
-        places = self.places.expand_as(logits)
+        log_softmax = self._segments(logits).log_softmax(-1)
+        return log_softmax.flatten(-2).gather(-1, self.places.expand_as(logits))
+
+    def _segments(self, logits: Tensor) -> Tensor:
+        """Return the logits of each column, padded: (..., columns, size)."""
         segments, size = self.padded
         lead = logits.shape[:-1]
-        padded = logits.new_full((*lead, segments * size), -torch.inf).scatter(-1, places, logits)
-        log_softmax = padded.reshape(*lead, segments, size).log_softmax(-1)
-        return log_softmax.flatten(-2).gather(-1, places)
+        padded = logits.new_full((*lead, segments * size), -torch.inf)
+        padded = padded.scatter(-1, self.places.expand_as(logits), logits)
+        return padded.reshape(*lead, segments, size)
 
 
 @dataclass(frozen=True)
@@ -241,6 +265,17 @@ class DiscretizedModule(LocationModule):
         sides = functional.logsigmoid(width / 2 + z) + functional.logsigmoid(width / 2 - z)
         return sides + torch.log(-torch.expm1(-width))
 
+    def deviations(self, parameters: Tensor) -> Tensor:
+        """Return logistic numbers of scale s: the nearest of the values has probability P."""
+        scale = LEAST_SCALE + self.log_scale.exp()
+        return scale * logistic(parameters)
+
+
+def logistic(like: Tensor) -> Tensor:
+    """Return numbers from the standard logistic distribution: the difference of two Gumbels."""
+    one, other = torch.empty_like(like).exponential_(), torch.empty_like(like).exponential_()
+    return one.log() - other.log()
+
 
 LARGEST_LOG_RATE = 30.0
 
@@ -280,6 +315,10 @@ class PoissonModule(LikelihoodModule):
     def mean(self, parameters: Tensor) -> Tensor:
         """Return exp(a)."""
         return parameters.clamp_max(LARGEST_LOG_RATE).exp()
+
+    def sample(self, parameters: Tensor) -> Tensor:
+        """Return counts of these rates."""
+        return torch.poisson(self.mean(parameters))
 
     def gradient(self, parameters: Tensor, target: Tensor) -> Tensor:
         """Return exp(a) - x, which also lowers log-rates above 30."""
@@ -339,6 +378,10 @@ class MultinomialModule(LikelihoodModule):
     def mean(self, parameters: Tensor) -> Tensor:
         """Return total · softmax(a)."""
         return parameters.softmax(-1) * self.total
+
+    def sample(self, parameters: Tensor) -> Tensor:
+        """Return counts, whose total is Poisson distributed: each is then Poisson by itself."""
+        return torch.poisson(self.mean(parameters))
 
     def gradient(self, parameters: Tensor, target: Tensor) -> Tensor:
         """Return N softmax(a)_j - x_j."""

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from attar.errors import SettingError
 from attar.likelihoods.base import Likelihood, LikelihoodModule, Shape, image_shape
+from attar.likelihoods.discrete import logistic
 
 # A quarter of an 8-bit step: narrower logistics only make gradients steeper.
 LEAST_SCALE = 1e-3
@@ -97,6 +98,15 @@ class LogisticMixtureModule(LikelihoodModule):
         # For very wide or far logistics the difference is mostly rounding error.
         return (logits.softmax(-4) * (scales * integrals).clamp(0, 1)).sum(-4)
 
+    def sample(self, parameters: Tensor) -> Tensor:
+        """Return the level nearest to a draw of a component that was drawn."""
+        logits, means, scales = self._split(parameters)
+        noise = -torch.empty_like(logits).exponential_().log()
+        component = (logits + noise).argmax(-4, keepdim=True)
+        mean, scale = means.gather(-4, component), scales.gather(-4, component)
+        value = (mean + scale * logistic(mean)).squeeze(-4).clamp(0, 1)
+        return (value / self.step).round() * self.step
+
     def _split(self, parameters: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return logits, means and scales: (..., components, channels, height, width)."""
         *lead, _, height, width = parameters.shape
@@ -183,6 +193,10 @@ class MultiScaleSimilarityModule(LikelihoodModule):
     def mean(self, parameters: Tensor) -> Tensor:
         """Return the image, clipped to [0, 1]."""
         return parameters.clamp(0, 1)
+
+    def sample(self, parameters: Tensor) -> Tensor:
+        """Return the image: a distance has no density to draw from."""
+        return self.mean(parameters)
 
 
 def ms_ssim(one: Tensor, other: Tensor) -> Tensor:

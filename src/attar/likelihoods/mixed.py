@@ -112,6 +112,11 @@ class MixedModule(LikelihoodModule):
         grouped = zip(self.groups, self._split(parameters), strict=True)
         return self._merge([group.mean(a) for group, a in grouped])
 
+    def sample(self, parameters: Tensor) -> Tensor:
+        """Return a draw of each cell from its column's likelihood."""
+        grouped = zip(self.groups, self._split(parameters), strict=True)
+        return self._merge([group.sample(a) for group, a in grouped])
+
     def _split(self, rows: Tensor) -> tuple[Tensor, ...]:
         return torch.split(rows.gather(-1, self.order.expand_as(rows)), self.sizes, -1)
 

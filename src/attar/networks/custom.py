@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Self
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
-from attar.errors import SettingError
+from attar.errors import SettingError, first_line
 from attar.networks.base import Network, Shape
 
 
@@ -23,7 +24,9 @@ class CustomNetwork(Network):
     ----------
     modules : pair of Module
         The encoder, (B, *shape) -> (B, features), and the decoder, (B, code) -> (B, *shape).
-        Modules that do not accept the data's shape get channels last, or flat rows.
+        Modules that do not accept the data's shape get channels last, or flat rows. For a
+        Gaussian code the encoder may return the pair (mean, log-variance), each (B, code). Copies
+        are in single precision.
 
     Examples
     --------
@@ -64,14 +67,14 @@ class CustomNetwork(Network):
         SettingError
             If it gives something else.
         """
-        outputs = []
-        for module, output in self._encoders(shape):
-            if output == (width,):
-                return module
-            outputs.append(output)
+        attempts = self._encoders(shape)
+        for attempt in attempts:
+            if attempt.output == (width,):
+                return attempt.module
+        output, reason = _outcome(attempts)
         raise SettingError(
-            f"The encoder gives {outputs[0] or 'no tensor'} for a row of shape {shape}, but the "
-            f"code is made from {width} features."
+            f"The encoder gives {output} for a row of shape {shape}, but the code is made from "
+            f"{width} features{reason}."
         )
 
     def decoder(self, width: int, shape: Shape) -> nn.Module:
@@ -82,15 +85,15 @@ class CustomNetwork(Network):
         SettingError
             If it gives something else.
         """
-        outputs = []
+        attempts = []
         for after in ([], [ChannelsFirst()], [nn.Unflatten(1, shape)]):
-            module, output = _run([_copy(self.modules[1]), *after], (width,))
-            if output == shape:
-                return module
-            outputs.append(output)
+            attempts.append(_attempt([_copy(self.modules[1]), *after], (width,)))
+            if attempts[-1].output == shape:
+                return attempts[-1].module
+        output, reason = _outcome(attempts[:1])
         raise SettingError(
-            f"The decoder gives {outputs[0] or 'no tensor'} for a code of {width} dimensions, but "
-            f"a row of the data has shape {shape}."
+            f"The decoder gives {output} for a code of {width} dimensions, but a row of the data "
+            f"has shape {shape}{reason}."
         )
 
     def features(self, shape: Shape) -> int:
@@ -101,15 +104,46 @@ class CustomNetwork(Network):
         SettingError
             If it does not accept such a row.
         """
-        for _, output in self._encoders(shape):
-            if output is not None and len(output) == 1:
-                return output[0]
-        raise SettingError(f"The encoder cannot take rows of shape {shape} to features.")
+        attempts = self._encoders(shape)
+        for attempt in attempts:
+            if attempt.output is not None and len(attempt.output) == 1:
+                return attempt.output[0]
+        output, reason = _outcome(attempts)
+        raise SettingError(
+            f"The encoder cannot take rows of shape {shape} to features: it gives {output}{reason}."
+        )
 
-    def _encoders(self, shape: Shape) -> Iterator[tuple[nn.Module, Shape | None]]:
-        """Yield copies of the encoder for each layout of a row, with the shape of its output."""
+    def gives_moments(self, shape: Shape) -> bool:
+        """Return whether the encoder returns (mean, log-variance) for rows of this shape."""
+        return any(
+            isinstance(part, JoinedMoments) for part in self._encoders(shape)[-1].module.modules()
+        )
+
+    def output_limits(self, width: int, shape: Shape) -> tuple[float, float]:
+        """Return between which numbers the decoder's last activation keeps its outputs.
+
+        (0, 1) for a sigmoid, (-1, 1) for a hyperbolic tangent, (0, ∞) for a rectified unit, else
+        (-∞, ∞); found from the outputs for codes near 0 and far from it, wherever it is written.
+        """
+        rows = min(32, max(2, (1 << 18) // math.prod(shape)))
+        codes = torch.randn(rows, width, generator=Generator().manual_seed(0))
+        with torch.no_grad():
+            outputs = self.decoder(width, shape).eval()(torch.cat([codes, 100 * codes]))
+        least, most = float(outputs.min()), float(outputs.max())
+        if 0 <= least < most:
+            return 0.0, 1.0 if most <= 1 else math.inf
+        if -1 <= least < -0.99 and 0.99 < most <= 1:
+            return -1.0, 1.0
+        return -math.inf, math.inf
+
+    def _encoders(self, shape: Shape) -> list[Attempt]:
+        """Return copies of the encoder on a row in each layout, up to one that gives features."""
+        attempts = []
         for before in ([], [ChannelsLast()], [nn.Flatten()]):
-            yield _run([*before, _copy(self.modules[0])], shape)
+            attempts.append(_attempt([*before, _copy(self.modules[0])], shape))
+            if attempts[-1].output is not None and len(attempts[-1].output) == 1:
+                break
+        return attempts
 
 
 class ChannelsLast(nn.Module):
@@ -126,6 +160,14 @@ class ChannelsFirst(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return x with its channels first."""
         return x.movedim(-1, 1)
+
+
+class JoinedMoments(nn.Module):
+    """The pair (mean, log-variance) -> the features of a Gaussian code."""
+
+    def forward(self, pair: tuple[Tensor, Tensor]) -> Tensor:
+        """Return mean and log-variance beside each other."""
+        return torch.cat(tuple(pair), dim=-1)
 
 
 class KerasBody(nn.Module):
@@ -157,26 +199,65 @@ class KerasBody(nn.Module):
         return y
 
 
-def _run(modules: list[nn.Module], shape: Shape) -> tuple[nn.Module, Shape | None]:
-    """Return the modules as one, and the shape of their output for a row; None if they fail.
+@dataclass(frozen=True)
+class Attempt:
+    """A body on a row in one layout: the shape of its output, or None and the reason."""
 
-    A forward pass of two rows of zeros, in evaluation mode, also builds lazy layers.
+    module: nn.Module
+    output: Shape | None
+    reason: str = ""
+
+
+def _attempt(modules: list[nn.Module], shape: Shape) -> Attempt:
+    """Return the outcome of a forward pass of two rows of zeros, in evaluation mode.
+
+    It also builds lazy layers.
     """
+    reason = ""
     try:
         with torch.no_grad():
-            output = tuple(nn.Sequential(*modules).eval()(torch.zeros(2, *shape)).shape[1:])
-    except (RuntimeError, ValueError, IndexError, TypeError, AttributeError):
-        output = None
+            given = nn.Sequential(*modules).eval()(torch.zeros(2, *shape))
+    except Exception as error:  # user code may raise anything
+        given, reason = None, f"fails with {first_line(error)!r}"
     bodies = [KerasBody(module) if _is_keras(module) else module for module in modules]
-    return (bodies[0] if len(bodies) == 1 else nn.Sequential(*bodies)), output
+    if isinstance(given, tuple | list) and _are_moments(given):
+        bodies.append(JoinedMoments())
+        given = torch.cat(tuple(given), dim=-1)
+    module = bodies[0] if len(bodies) == 1 else nn.Sequential(*bodies)
+    if isinstance(given, Tensor):
+        return Attempt(module, tuple(given.shape[1:]))
+    return Attempt(module, None, reason or f"returns a {type(given).__name__}")
+
+
+def _are_moments(given: Sequence[object]) -> bool:
+    """Return whether these are a mean and a log-variance: two matrices of one shape."""
+    shapes = [part.shape for part in given if isinstance(part, Tensor) and part.ndim == 2]
+    return len(given) == len(shapes) == 2 and shapes[0] == shapes[1]
+
+
+def _outcome(attempts: Sequence[Attempt]) -> tuple[str, str]:
+    """Return what an attempt gave, and if none did, why the first and the last failed."""
+    for attempt in attempts:
+        if attempt.output is not None:
+            return f"{attempt.output}", ""
+    first, last = attempts[0].reason, attempts[-1].reason
+    return "no tensor", f": it {first}" + (f", and on flat rows {last}" if last != first else "")
 
 
 def _copy(module: nn.Module) -> nn.Module:
+    """Return a copy in single precision."""
+    if any(isinstance(part, torch.jit.ScriptModule) for part in module.modules()):
+        raise SettingError(
+            "A module of torch.jit cannot be copied for training: give the module that it was "
+            "made from."
+        )
     try:
-        return deepcopy(module)
+        copy = deepcopy(module)
     except Exception as error:  # user code may raise anything
-        reason = " ".join(str(error).split())
-        raise SettingError(f"{module!r} cannot be copied for training: {reason}") from error
+        raise SettingError(
+            f"{module!r} cannot be copied for training: {first_line(error)}."
+        ) from error
+    return copy if _is_keras(module) else copy.float()
 
 
 def _is_keras(module: nn.Module) -> bool:

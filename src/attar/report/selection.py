@@ -50,12 +50,15 @@ def row_names(index: pd.DataFrame | None, places: Indices) -> list[str]:
     Parameters
     ----------
     index : DataFrame (n, ...) or None
-        The series of each row, where there are several, its start and its end. None where rows are
-        rows of the data.
+        The series of each row, where there are several, its start and its end; or identifiers. None
+        where rows are rows of the data and have no name.
     """
     if index is None:
         return [f"row {place:,}" for place in places]
-    *series, start, _ = (index.iloc[places, i].astype(str).tolist() for i in range(index.shape[1]))
+    columns = [index.iloc[places, i].astype(str).tolist() for i in range(index.shape[1])]
+    if list(index.columns[-2:]) != ["start", "end"]:
+        return [", ".join(parts) for parts in zip(*columns, strict=True)]
+    *series, start, _ = columns
     words = [*series, short_times(start)]
     if series and len(set(start)) == 1:
         words = [[f"{index.columns[0]} {name}" for name in series[0]]]

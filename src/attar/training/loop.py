@@ -103,7 +103,7 @@ class TrainingSettings:
 
 
 class Training:
-    """A training of an objective's model; :meth:`run` leaves the best weights in the model.
+    """A training of an objective's model; :meth:`run` leaves the best weights in it, even stopped.
 
     Parameters
     ----------
@@ -168,10 +168,10 @@ class Training:
             self.model.half_precision = False
             for callback in self.callbacks:
                 callback.on_end(self.progress)
+            self.model.load_state_dict(self.best)
+            self.model.eval()
         if self.checkpoint is not None:
             self._write(self.checkpoint, finished=True)
-        self.model.load_state_dict(self.best)
-        self.model.eval()
         return self.progress.history
 
     def _epoch(self) -> None:
@@ -241,8 +241,8 @@ class Training:
         self.progress.history.append(epoch)
         self.last_finite = self._state()
         if epoch.monitored_loss < self.best_loss:
-            self.best_loss, self.best_epoch = epoch.monitored_loss, epoch.epoch
-            self.best = module_state(self.model)
+            best = module_state(self.model)
+            self.best, self.best_loss, self.best_epoch = best, epoch.monitored_loss, epoch.epoch
         if self.checkpoint is not None and self.checkpoint.due():
             self._write(self.checkpoint)
 

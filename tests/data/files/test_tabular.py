@@ -14,14 +14,14 @@ from pandas.testing import assert_frame_equal
 from attar import DataError, FileError
 from attar.data.files import base
 from attar.data.files import csv as csv_module
-from attar.data.files.csv import CsvStream
+from attar.data.files.csv import Csv
 from attar.data.files.tabular import STREAMS, FeatherStream, ParquetStream
 
 
 def csv(folder, text):
     path = folder / "a.csv"
     path.write_text(text)
-    return CsvStream(path)
+    return Csv(path)
 
 
 def written(folder, frame):
@@ -59,7 +59,7 @@ class TestDtypes:
     def test_are_the_same_in_every_piece(self, tmp_path, monkeypatch):
         streams = written(tmp_path, FRAME)
         FRAME.drop(columns=["zone", "span"]).to_csv(tmp_path / "a.csv", index=False)
-        for stream in [*streams, CsvStream(tmp_path / "a.csv")]:
+        for stream in [*streams, Csv(tmp_path / "a.csv")]:
             whole = stream.read()
             for rows in (1, 4, 7, 100):
                 monkeypatch.setattr(base, "rows_of_a_piece", lambda width, rows=rows: rows)
@@ -167,9 +167,9 @@ def test_a_fingerprint_changes_with_the_file(tmp_path):
     assert stream.fingerprint == before
     csv(tmp_path, "a\n1\n2\n")
     assert stream.fingerprint != before
-    assert CsvStream(stream.path).fingerprint == stream.fingerprint
+    assert Csv(stream.path).fingerprint == stream.fingerprint
     with pytest.raises(FileError, match=r"There is no file .*none\.csv"):
-        CsvStream(tmp_path / "none.csv").fingerprint  # noqa: B018
+        Csv(tmp_path / "none.csv").fingerprint  # noqa: B018
 
 
 @pytest.mark.parametrize(

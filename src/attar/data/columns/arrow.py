@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pandas.api.extensions import ExtensionDtype
 from pandas.api.types import infer_dtype, is_object_dtype
 
+from attar.data.columns.notations import ColumnNotation
 from attar.data.kind import Json, back_to
 from attar.errors import DataError
 
@@ -62,20 +63,23 @@ def sort_of(type_: pa.DataType) -> str:
     return f"values of the type {type_}"
 
 
-def foreign(name: str, values: pa.ChunkedArray, expected: str) -> DataError:
-    """Return the error for a column that holds values of another sort than expected."""
+def held(name: str, values: pa.ChunkedArray) -> str:
+    """Return in words what a column holds."""
     observed = values.drop_null()
     example = f" such as {observed[0].as_py()!r}" if len(observed) else ""
-    return DataError(
-        f"Column {name!r} holds {sort_of(values.type)}{example}, but the model was fitted on "
-        f"{expected} there."
-    )
+    return f"Column {name!r} holds {sort_of(values.type)}{example}"
+
+
+def foreign(name: str, values: pa.ChunkedArray, expected: str) -> DataError:
+    """Return the error for a column that holds values of another sort than expected."""
+    return DataError(f"{held(name, values)}, but the model was fitted on {expected} there.")
 
 
 def converted(array: pa.ChunkedArray, type_: pa.DataType) -> pa.ChunkedArray | None:
     """Return text, numbers or booleans as values of another sort, or None if that loses something.
 
-    Text may stand for numbers, booleans and dates, and 1 and 0 for true and false.
+    Text may stand for numbers, booleans, dates and times as in CSV files, if it can be read in one
+    way only, and 1 and 0 for true and false.
 
     Examples
     --------
@@ -89,11 +93,39 @@ def converted(array: pa.ChunkedArray, type_: pa.DataType) -> pa.ChunkedArray | N
         for candidate in (type_, pa.float64()) if wanted == "numbers" else (type_,):
             with suppress(pa.ArrowException):
                 return trimmed.cast(candidate)
-    elif {given, wanted} == {"numbers", "booleans"}:
+        return read_text(trimmed, type_)
+    if {given, wanted} == {"numbers", "booleans"}:
         known = pc.if_else(array.is_null(nan_is_null=True), pa.scalar(None, array.type), array)
         values = known.cast(pa.bool_()).cast(pa.int8())
         if values.cast(known.type).equals(known):
             return values.cast(pa.bool_() if wanted == "booleans" else pa.int8())
+    return None
+
+
+def read_text(texts: pa.ChunkedArray, type_: pa.DataType) -> pa.ChunkedArray | None:
+    """Return text as values of a type, or None if that is not the only way to read it.
+
+    Numbers may be of a wider type.
+
+    Examples
+    --------
+    >>> read_text(pa.chunked_array([["1.234,50 €", "0,99 €"]]), pa.float64()).to_pylist()
+    [1234.5, 0.99]
+    >>> read_text(pa.chunked_array([["03/04/2024"]]), pa.date32())
+    """
+    joined = texts.combine_chunks().cast(pa.string())
+    notation = ColumnNotation()
+    notation.add(joined)
+    sort = sort_of(type_)
+    if len(notation.conventions) > 1 or sort_of(notation.type) != sort:
+        return None
+    values = pa.chunked_array([notation.chosen.parse(joined)])
+    if sort == "numbers":
+        return values
+    with suppress(pa.ArrowException):
+        typed = values.cast(type_)
+        if typed.cast(values.type).equals(values):  # a date has no time of day
+            return typed
     return None
 
 

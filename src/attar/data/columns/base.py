@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +25,7 @@ from attar.data.columns.arrow import (
 )
 from attar.data.kind import Json
 from attar.data.summary import Moments
+from attar.errors import DataError
 
 Array = NDArray[np.float64]
 
@@ -59,6 +60,11 @@ class Column(ABC):
     @abstractmethod
     def cells(self) -> tuple[Cell, ...]:
         """The raw cells; none where the column is not used."""
+
+    @property
+    def kind(self) -> str:
+        """What the column is called."""
+        return self.tag
 
     @property
     def remark(self) -> str | None:
@@ -114,7 +120,12 @@ class Column(ABC):
         settings: Json = {
             key: tuple(value) if isinstance(value, list) else value for key, value in data.items()
         }
-        return COLUMNS[settings.pop("column")](type=type_, **settings)
+        return COLUMNS[settings.pop("column")].read(type_, settings)
+
+    @classmethod
+    def read(cls, type_: pa.DataType, settings: Json) -> Self:
+        """Return the column of this class that :meth:`to_json` described."""
+        return cls(type=type_, **settings)
 
 
 class ColumnProfile(ABC):
@@ -130,10 +141,13 @@ class ColumnProfile(ABC):
         How many values are not missing.
     low, high : number
         The smallest and the largest value, times as ticks; None before the first.
+    chosen : bool
+        Whether the user chose the kind of the column: it is then used, whatever its values are.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.chosen = False
         self.observed = 0
         self.low: Any = None
         self.high: Any = None
@@ -209,10 +223,13 @@ class DroppedColumn(UnusedColumn, tag="dropped"):
     ----------
     why, advice : str
         The reason, and what the user may do.
+    identifier : bool
+        Whether the user named it as what tells rows apart: it is written beside their codes.
     """
 
     why: str
     advice: str = "drop it"
+    identifier: bool = False
 
     @property
     def remark(self) -> str:
@@ -271,6 +288,15 @@ class ConstantColumn(UnusedColumn, tag="constant"):
         missing = array.is_null(nan_is_null=True).to_numpy()
         equal = pc.equal(values, self._scalar).fill_null(False).to_numpy()
         return np.where(missing, np.nan, np.where(equal, 0.0, -1.0))[:, None]
+
+    def differs(self, array: pa.ChunkedArray) -> NDArray[np.bool_]:
+        """Return which values are known, and are not the one value."""
+        column = replace(self, gaps=True)
+        try:
+            return column.encode(column.fitting(array))[:, 0] < 0
+        except DataError:
+            known: NDArray[np.bool_] = array.is_valid().to_numpy()
+            return known
 
     def decode(self, rows: Array) -> pa.Array:
         """Return the one value, and missing where its cell is."""

@@ -110,7 +110,7 @@ class CategoricalProfile(ColumnProfile):
     def column(self, type_: pa.DataType, n: int, sample: pa.ChunkedArray) -> Column:
         """Return a categorical column, or that nearly all values are different."""
         sampled = _counted(sample)
-        if len(sampled) > max(FEW, sampled.total() / 2):
+        if not self.chosen and len(sampled) > max(FEW, sampled.total() / 2):
             why = "nearly all of its values are different"
             advice = "drop it, or convert it if its text stands for numbers or dates"
             return DroppedColumn(self.name, type_, why, advice)

@@ -117,7 +117,8 @@ class NumberProfile(ColumnProfile):
             why = "its integers are too large for exact arithmetic"
             advice = "drop it, or make it text if it has few different values"
             return DroppedColumn(self.name, type_, why, advice)
-        if integers and self.counting and n > FEW and self.observed == n:
+        counts = self.counting and n > FEW and self.observed == n
+        if integers and counts and not self.chosen:
             advice = "drop it, or make it floating point if it is a quantity"
             return DroppedColumn(self.name, type_, "it is a row number", advice)
         missing = self.observed < n and pa.types.is_floating(type_)

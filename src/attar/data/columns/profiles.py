@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from attar.data.columns.arrow import plain_text, sort_of
 from attar.data.columns.base import Column, ColumnProfile, ConstantColumn, DroppedColumn, unscaled
-from attar.data.columns.categorical import CategoricalProfile
+from attar.data.columns.categorical import CategoricalColumn, CategoricalProfile
 from attar.data.columns.frames import FrameFormat, format_of, frame_of, in_order, opened
+from attar.data.columns.interpreted import InterpretedColumn, TextProfile, interpreted
 from attar.data.columns.numbers import BooleanProfile, NumberProfile
+from attar.data.columns.sentinels import warn_of_sentinel
 from attar.data.columns.temporal import DatetimeProfile, DurationProfile, TimeProfile
 from attar.data.stream import Sample
 from attar.data.summary import Moments
-from attar.errors import DataError
+from attar.errors import DataError, unknown
 
 PROFILES: dict[str, type[ColumnProfile]] = {
     "numbers": NumberProfile,
     "booleans": BooleanProfile,
-    "text": CategoricalProfile,
+    "text": TextProfile,
     "dates": DatetimeProfile,
     "dates with a time zone": DatetimeProfile,
     "durations": DurationProfile,
@@ -30,6 +35,11 @@ PROFILES: dict[str, type[ColumnProfile]] = {
 class TableProfile:
     """The format of a table, statistics of its columns, and a sample of its rows.
 
+    Parameters
+    ----------
+    kinds : mapping
+        The kinds of columns that the user chose, by their names.
+
     Attributes
     ----------
     format : FrameFormat or None
@@ -38,10 +48,11 @@ class TableProfile:
         Of the rows, as Arrow columns.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, kinds: Mapping[str, str] | None = None) -> None:
+        self.kinds = kinds or {}
         self.format: FrameFormat | None = None
         self.sample = Sample(_taken)
-        self._profiles: list[UntypedProfile] = []
+        self._profiles: list[FieldProfile] = []
 
     def add(self, piece: object) -> None:
         """Add the next piece.
@@ -50,6 +61,8 @@ class TableProfile:
         ------
         DataError
             If it does not fit those before, or a number is infinite.
+        SettingError
+            If the table lacks a column whose kind is set.
         """
         frame = frame_of(piece)
         if self.format is not None:
@@ -57,7 +70,11 @@ class TableProfile:
         table = opened(frame)
         format_ = format_of(piece, frame, table)
         if self.format is None:
-            self._profiles = [UntypedProfile(name) for name in table.column_names]
+            names = table.column_names
+            for name in self.kinds:
+                if name not in names:
+                    raise unknown("column", name, names)
+            self._profiles = [profile_of(name, self.kinds.get(name)) for name in names]
             self.format = format_
         else:
             void = [pa.types.is_null(profile.type) for profile in self._profiles]
@@ -74,7 +91,9 @@ class TableProfile:
         return pa.table(empty), np.empty(0, np.intp)
 
     def columns(self, sample: pa.Table) -> tuple[Column, ...]:
-        """Return the columns that suit the values."""
+        """Return the columns that suit the values; warn of values that seem to be missing ones."""
+        for profile in self._profiles:
+            warn_of_sentinel(profile.name, sample[profile.name])
         return tuple(profile.column(sample[profile.name]) for profile in self._profiles)
 
     def moments(self, columns: tuple[Column, ...]) -> Moments:
@@ -83,8 +102,8 @@ class TableProfile:
         return Moments.beside([profile.moments(column) for profile, column in pairs])
 
 
-class UntypedProfile:
-    """Statistics of a column whose type is that of its first values.
+class FieldProfile(ABC):
+    """Statistics of a column of any type; abstract.
 
     Parameters
     ----------
@@ -99,9 +118,8 @@ class UntypedProfile:
     def __init__(self, name: str) -> None:
         self.name = name
         self.type: pa.DataType = pa.null()
-        self._rows = 0
-        self._profile: ColumnProfile | None = None
 
+    @abstractmethod
     def add(self, array: pa.ChunkedArray) -> None:
         """Add the next piece.
 
@@ -110,6 +128,53 @@ class UntypedProfile:
         DataError
             If its values are of another sort than those before, or infinite.
         """
+
+    @abstractmethod
+    def column(self, sample: pa.ChunkedArray) -> Column:
+        """Return the column that suits the values.
+
+        Parameters
+        ----------
+        sample : ChunkedArray
+            The values of some rows.
+        """
+
+    @abstractmethod
+    def moments(self, column: Column) -> Moments:
+        """Return the moments of the cells of the column that :meth:`column` returned."""
+
+    def _widen(self, array: pa.ChunkedArray) -> None:
+        """Update the type with that of a piece."""
+        new = plain_text(array.slice(0, 0)).type
+        if pa.types.is_null(self.type) or new == self.type:
+            self.type = new
+        elif sort_of(new) == sort_of(self.type) == "numbers":
+            both = [pa.schema([("", type_)]) for type_ in (self.type, new)]
+            self.type = pa.unify_schemas(both, promote_options="permissive").field(0).type
+        else:
+            raise DataError(
+                f"Column {self.name!r} holds {sort_of(self.type)} ({self.type}) in one piece of "
+                f"the data and {sort_of(new)} ({new}) in another: give it one type."
+            )
+
+
+class UntypedProfile(FieldProfile):
+    """Statistics of a column whose type is that of its first values.
+
+    Parameters
+    ----------
+    name : str
+    chosen : str or None
+        The kind that the user chose for the column.
+    """
+
+    def __init__(self, name: str, chosen: str | None = None) -> None:
+        super().__init__(name)
+        self._rows, self._chosen = 0, chosen
+        self._profile: ColumnProfile | None = None
+
+    def add(self, array: pa.ChunkedArray) -> None:
+        """Add the next piece."""
         self._rows += len(array)
         sort = sort_of(array.type)
         if sort == "nothing":
@@ -121,18 +186,14 @@ class UntypedProfile:
             self._profile = None
             return
         if self._profile is None:
-            self._profile = PROFILES[sort](self.name)
-        self.type = self._with(plain_text(array.slice(0, 0)).type)
+            categorical = self._chosen == "categorical"
+            self._profile = (CategoricalProfile if categorical else PROFILES[sort])(self.name)
+            self._profile.chosen = self._chosen is not None
+        self._widen(array)
         self._profile.add(array)
 
     def column(self, sample: pa.ChunkedArray) -> Column:
-        """Return the column that suits the values.
-
-        Parameters
-        ----------
-        sample : ChunkedArray
-            The values of some rows.
-        """
+        """Return the column that suits the values."""
         if pa.types.is_null(self.type):
             return DroppedColumn(self.name, self.type, "all of its values are missing")
         if self._profile is None:
@@ -151,17 +212,77 @@ class UntypedProfile:
             return unscaled(self._profile.observed, 0)
         return self._profile.moments(column)
 
-    def _with(self, new: pa.DataType) -> pa.DataType:
-        """Return the type of the values so far together with values of another."""
-        if new == self.type or pa.types.is_null(self.type):
-            return new
-        if sort_of(new) == sort_of(self.type) == "numbers":
-            both = [pa.schema([("", type_)]) for type_ in (self.type, new)]
-            return pa.unify_schemas(both, promote_options="permissive").field(0).type
-        raise DataError(
-            f"Column {self.name!r} holds {sort_of(self.type)} ({self.type}) in one piece of the "
-            f"data and {sort_of(new)} ({new}) in another: give it one type."
-        )
+
+class ChosenProfile(FieldProfile):
+    """Statistics of a column whose kind the user chose.
+
+    Parameters
+    ----------
+    name, kind : str
+    """
+
+    def __init__(self, name: str, kind: str) -> None:
+        super().__init__(name)
+        self.kind = kind
+        self._inner = UntypedProfile(name, kind)
+
+    def add(self, array: pa.ChunkedArray) -> None:
+        """Add the next piece."""
+        if sort_of(array.type) != "nothing":
+            self._widen(array)
+            self._inner.add(interpreted(self.name, plain_text(array), self.kind))
+        else:
+            self._inner.add(array)
+
+    def column(self, sample: pa.ChunkedArray) -> Column:
+        """Return the column of the kind."""
+        inner = self._inner.column(interpreted(self.name, sample, self.kind))
+        if self.kind == "datetime" and isinstance(inner, CategoricalColumn | DroppedColumn):
+            raise DataError(
+                f"The dates of the column {self.name!r} are written in no known form, or may be "
+                "read in several ways: convert them with pandas.to_datetime first."
+            )
+        return inner if inner.type == self.type else InterpretedColumn(self.name, self.type, inner)
+
+    def moments(self, column: Column) -> Moments:
+        """Return the moments of the cells of the column that :meth:`column` returned."""
+        if isinstance(column, InterpretedColumn) and self._inner.type != self.type:
+            return self._inner.moments(column.inner)
+        return self._inner.moments(column)
+
+
+class UnusedProfile(FieldProfile):
+    """The type of a column that the user keeps out of the model.
+
+    Parameters
+    ----------
+    name, kind : str
+    """
+
+    def __init__(self, name: str, kind: str) -> None:
+        super().__init__(name)
+        self.kind = kind
+
+    def add(self, array: pa.ChunkedArray) -> None:
+        """Add the next piece."""
+        if pa.types.is_null(self.type):
+            self.type = plain_text(array.slice(0, 0)).type
+
+    def column(self, sample: pa.ChunkedArray) -> Column:
+        """Return a column that is not used, of which nothing is warned."""
+        why = f"it is set to {self.kind!r}"
+        return DroppedColumn(self.name, self.type, why, "", identifier=self.kind == "id")
+
+    def moments(self, column: Column) -> Moments:
+        """Return none."""
+        return Moments.none(0)
+
+
+def profile_of(name: str, kind: str | None) -> FieldProfile:
+    """Return the empty profile of a column, of the kind that the user chose, if any."""
+    if kind is None:
+        return UntypedProfile(name)
+    return (UnusedProfile if kind in ("id", "ignore") else ChosenProfile)(name, kind)
 
 
 def _taken(table: pa.Table, places: NDArray[np.intp]) -> pa.Table:

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from attar.data.cells import Cell, Number, Phase
-from attar.data.columns.arrow import Ticks, coarsest, from_ticks, ticks, ticks_per_day
+from attar.data.columns.arrow import (
+    TEXT,
+    Ticks,
+    coarsest,
+    from_ticks,
+    plain_text,
+    sort_of,
+    ticks,
+    ticks_per_day,
+)
 from attar.data.columns.base import Array, Column, ColumnProfile, unscaled
 from attar.data.summary import Moments
 
@@ -120,6 +131,74 @@ class TimeProfile(TicksProfile):
         return unscaled(self.observed, 1)
 
 
+# How many texts are tried first, which saves most of the work.
+FIRST = 100
+
+
+@dataclass(frozen=True)
+class DateText:
+    """A form in which dates are written.
+
+    Parameters
+    ----------
+    pattern : str
+        Of strftime; ``%S`` has the fraction that the type has.
+    type : pyarrow.DataType
+
+    Examples
+    --------
+    >>> german = DateText("%d.%m.%Y", pa.date32())
+    >>> german.read(pa.chunked_array([["31.01.2024"]], TEXT)).to_pylist()
+    [datetime.date(2024, 1, 31)]
+    >>> german.read(pa.chunked_array([["31.1.2024"]], TEXT))
+    """
+
+    pattern: str
+    type: pa.DataType
+
+    def read(self, texts: pa.ChunkedArray) -> pa.ChunkedArray | None:
+        """Return texts as dates; None if one of them is not exactly of this form."""
+        for part in (texts[:FIRST], texts):
+            try:
+                if self.pattern.startswith("%Y-"):
+                    dates = part.cast(self.type)
+                else:
+                    dates = pc.strptime(part, self.pattern, "s").cast(self.type)
+                if not pc.all(pc.equal(self.written(dates), part), min_count=0).as_py():
+                    return None
+            except pa.ArrowException:
+                return None
+        return dates
+
+    def written(self, dates: pa.ChunkedArray) -> pa.ChunkedArray:
+        """Return dates as texts."""
+        return pc.strftime(dates, self.pattern).cast(TEXT)
+
+
+def _forms() -> list[DateText]:
+    """Return the known forms: ISO's, and those with day or month first."""
+    units = [pa.timestamp(unit) for unit in ("s", "ms", "us", "ns")]
+    forms = [DateText("%Y-%m-%d", pa.date32())]
+    for mark in " T":
+        forms.append(DateText(f"%Y-%m-%d{mark}%H:%M", units[0]))
+        for unit, zone in product(units, ("", "Z", "+00:00")):
+            type_ = pa.timestamp(unit.unit, "UTC") if zone else unit
+            forms.append(DateText(f"%Y-%m-%d{mark}%H:%M:%S{zone}", type_))
+    forms.append(DateText("%Y/%m/%d", pa.date32()))
+    for day in ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y"):
+        forms.append(DateText(day, pa.date32()))
+        forms += [DateText(f"{day} {clock}", units[0]) for clock in ("%H:%M", "%H:%M:%S")]
+    return forms
+
+
+FORMS = _forms()
+
+
+def date_forms(texts: pa.ChunkedArray) -> list[DateText]:
+    """Return the forms in which all texts are written; of 01/02/2024 there are two."""
+    return [form for form in FORMS if form.read(texts) is not None]
+
+
 # New dates are kept within the years 1 to 9999, in days since 1970.
 FIRST_DAY, LAST_DAY = -719_162, 2_932_896
 
@@ -152,6 +231,14 @@ class DatetimeColumn(Column, tag="datetime"):
     def cells(self) -> tuple[Cell, ...]:
         """The trend in steps, and the phases."""
         return (Number(self.name), *(Phase(self.name, period) for period in self.phases))
+
+    def fitting(self, array: pa.ChunkedArray) -> pa.ChunkedArray:
+        """Return new values as dates: text too, where it is written in just one known form."""
+        if sort_of(array.type) == "text":
+            forms = date_forms(plain_text(array))
+            found = forms[0].read(plain_text(array)) if len(forms) == 1 else None
+            array = array if found is None else found
+        return super().fitting(array)
 
     def encode(self, array: pa.ChunkedArray) -> Array:
         """Return the steps since the first value, and phases."""

@@ -1,245 +1,355 @@
-"""CSV files."""
+"""CSV files, of any dialect."""
 
 from __future__ import annotations
 
-import gzip
+import codecs
+import csv
+import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
+from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv as csv
+import pyarrow.csv as arrow
 
-from attar.data.files.base import TableStream
-from attar.errors import DataError, FileError, first_line
+from attar.data.columns.notations import FALSE, RIVALS, SOME, TRUE, ColumnNotation
+from attar.data.files.base import TableStream, readable
+from attar.errors import DataError, FileError, SettingError, first_line, warn
 
-MISSING = ("", "NA", "N/A", "#N/A", "NaN", "nan", "NULL", "null", "<NA>")
-TRUE, FALSE = ("True", "true", "TRUE"), ("False", "false", "FALSE")
-
-# In each row, a type holds all that those before it hold.
-PROMOTIONS = (
-    (pa.int64(), pa.float64()),
-    (pa.bool_(),),
-    (pa.date32(), pa.timestamp("us"), pa.timestamp("ns")),
-    (pa.timestamp("us", "UTC"), pa.timestamp("ns", "UTC")),
+MISSING = (
+    "NA",
+    "N/A",
+    "n/a",
+    "#N/A",
+    "NaN",
+    "nan",
+    "NaT",
+    "NULL",
+    "null",
+    "None",
+    "<NA>",
+    "?",
+    "-",
 )
-NUMBER = r"^[ \t]*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?[ \t]*$"
-IDENTIFIER = r"^[ \t]*-?0[0-9xX]"
 
-# A column of which more than this share are numbers is numeric, and its other values are errors.
-# To save time, the share is that among the first values of each batch.
-NUMERIC_SHARE, FIRST = 0.9, 1000
-
-
-class CellType:
-    """The type of a column of text, inferred from all its values, which come in batches.
-
-    It is the first of these that holds them all: integers (64 bits), floating point (double
-    precision), booleans, dates, datetimes (of microseconds or nanoseconds, local or UTC), text.
-    Integers that begin with a 0 are identifiers: text. Columns without values are floating point.
-
-    Attributes
-    ----------
-    missing : bool
-        Whether a value is missing.
-    """
-
-    def __init__(self) -> None:
-        self.missing = False
-        self._types: tuple[pa.DataType, ...] | None = None
-        self._values = self._numbers = self._rows = 0
-        self._identifiers = False
-        self._first_text: tuple[str, int] | None = None
-
-    @property
-    def type(self) -> pa.DataType:
-        """The type."""
-        if self._types is None:
-            return pa.float64()
-        return self._types[0] if self._types else pa.string()
-
-    @property
-    def invalid(self) -> tuple[str, int] | None:
-        """The first value that is no number, and its row, in a column that is mostly numeric."""
-        if self._identifiers or self._numbers <= NUMERIC_SHARE * self._values:
-            return None
-        return self._first_text
-
-    def add(self, texts: pa.Array) -> None:
-        """Update the type by the next rows: strings, null where a value is missing."""
-        values = texts.drop_null()
-        self.missing |= len(values) < len(texts)
-        if len(values):
-            self._promote(values)
-            self._count(values[:FIRST])
-            if self._types == () and not self._identifiers and self._first_text is None:
-                self._first_text = _first_text(texts, self._rows)
-        self._rows += len(texts)
-
-    def _promote(self, values: pa.Array) -> None:
-        rows = PROMOTIONS if self._types is None else (self._types,)
-        candidates = (row[i:] for row in rows for i in range(len(row)))
-        self._types = next((types for types in candidates if _all_are(types[0], values)), ())
-        if self._is_numeric and _any_match(IDENTIFIER, values):
-            self._identifiers, self._types = True, ()
-
-    def _count(self, values: pa.Array) -> None:
-        self._values += len(values)
-        if self._is_numeric:
-            self._numbers += len(values)
-        elif not self._types:
-            self._numbers += pc.match_substring_regex(values, NUMBER).true_count
-            self._identifiers |= _any_match(IDENTIFIER, values)
-
-    @property
-    def _is_numeric(self) -> bool:
-        return bool(self._types and self._types[-1] == pa.float64())
-
-
-def _all_are(type_: pa.DataType, texts: pa.Array) -> bool:
-    if type_ == pa.bool_():
-        return bool(pc.all(pc.is_in(texts, value_set=pa.array(TRUE + FALSE))).as_py())
-    if pa.types.is_integer(type_) or pa.types.is_floating(type_):
-        texts = pc.ascii_trim(texts, " \t")
-    try:
-        # A cast goes on to the end after it has failed, slowly: a few values are tried first.
-        texts[:FIRST].cast(type_)
-        texts.cast(type_)
-    except pa.ArrowInvalid:
-        return False
-    return True
-
-
-def _first_text(texts: pa.Array, start: int) -> tuple[str, int] | None:
-    place = pc.match_substring_regex(texts, NUMBER).index(False).as_py()
-    return None if place < 0 else (texts[place].as_py(), start + place)
-
-
-def _any_match(pattern: str, texts: pa.Array) -> bool:
-    return bool(pc.any(pc.match_substring_regex(texts, pattern)).as_py())
-
+# Where several are possible the first is taken: commas have other uses in text.
+DELIMITERS = ("\t", ";", "|", ",")
 
 # Arrow reads some blocks ahead. No line may be longer than one.
 BLOCK = 1 << 20
+# The delimiter is found in so many bytes, and rows.
+HEAD, RECORDS = 1 << 16, 100
+
 RAGGED = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+)")
+MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 
 
-class CsvStream(TableStream):
-    """The rows of a CSV file (UTF-8, commas, a header line), also of a compressed one.
+@dataclass(frozen=True)
+class Dialect:
+    """How the text of a file is divided into cells.
 
-    The columns' types are inferred from all rows, in a first pass, so that they are the same
-    however the file is read: see :class:`CellType`. Missing values are empty cells and those that
-    say ``NA``, ``N/A``, ``#N/A``, ``NaN``, ``nan``, ``NULL``, ``null`` or ``<NA>``; other words,
-    such as ``None`` or ``n/a``, are text.
+    Attributes
+    ----------
+    encoding, delimiter : str
+    skipped : int
+        How many lines are before the header: one that names the delimiter, as Excel writes it.
+    """
+
+    encoding: str
+    delimiter: str
+    skipped: int = 0
+
+
+class Csv(TableStream):
+    r"""A CSV file with a header line, also a compressed one (``.gz``).
+
+    Each file is recognized by itself: its encoding (UTF-8, UTF-16, else Windows-1252), the
+    delimiter (comma, semicolon, tab or ``|``), the decimal sign and the groups of digits, and the
+    type of each column, inferred from all rows: integers, real numbers, also with a unit (``5 %``,
+    ``$1.50``), booleans, dates with the year, the day or the month first, times of day, else text.
+    Integers that begin with a 0 or have more than 64 bits are text.
+
+    Missing values are empty cells and those that say ``NA``, ``N/A``, ``n/a``, ``#N/A``, ``NaN``,
+    ``nan``, ``NaT``, ``NULL``, ``null``, ``None``, ``<NA>``, ``?`` or ``-``.
 
     Parameters
     ----------
     path : str or Path
+    delimiter : str or None
+        The character between cells.
+    decimal : str or None
+        ``"."`` or ``","``: the decimal sign.
+    encoding : str or None
+        A name that Python knows, such as ``"cp1251"``.
+    na : str, number, or sequence of them
+        Further words for a missing value, such as -999.
 
     Raises
     ------
+    SettingError
+        If an option is none of these.
     FileError
-        When read, if it is no such file, or one of its lines is malformed.
+        When read, if there is no such file, or one of its lines is malformed.
     DataError
         When read, if it is empty, two columns have the same name, or a numeric column holds text.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> path = Path(tempfile.mkdtemp()) / "sales.csv"
+    >>> _ = path.write_text("day;amount\n31.12.2024;1.234,50 €\n02.01.2025;?\n", "cp1252")
+    >>> print(Csv(path).read())
+             day  amount
+    0 2024-12-31  1234.5
+    1 2025-01-02     NaN
+    >>> Csv(path).description
+    "cp1252, delimiter ';', decimal ',', 'day' day first, 'amount' in €"
     """
+
+    def __init__(
+        self,
+        path: str | Path,
+        delimiter: str | None = None,
+        decimal: str | None = None,
+        encoding: str | None = None,
+        na: str | float | Iterable[str | float] = (),
+    ) -> None:
+        super().__init__(path)
+        self.delimiter = {"tab": "\t", "\\t": "\t"}.get(delimiter or "", delimiter)
+        self.decimal, self.encoding = decimal, encoding
+        words = (na,) if isinstance(na, str | int | float) else na
+        self.na = tuple(map(str, words))
+        _check(self.delimiter, decimal, encoding)
+
+    @property
+    def fingerprint(self) -> str:
+        """The file's, and the options."""
+        options = (self.delimiter, self.decimal, self.encoding, self.na)
+        return super().fingerprint + (f" {options}" if any(options) else "")
 
     @property
     def rows(self) -> None:
         """None: rows must be counted."""
 
+    @property
+    def description(self) -> str:
+        """What was recognized, in words."""
+        with readable(self.path):
+            dialect, chosen = self._dialect, {n: c.chosen for n, c in self._columns.items()}
+        delimiter = "tab" if dialect.delimiter == "\t" else repr(dialect.delimiter)
+        comma = any(notation.convention == "," for notation in chosen.values())
+        decimal = ["decimal ','"] if comma else []
+        columns = [
+            f"{name!r} {notation.name}" for name, notation in chosen.items() if notation.name
+        ]
+        return ", ".join([dialect.encoding, f"delimiter {delimiter}", *decimal, *columns])
+
     def _schema(self) -> pa.Schema:
-        return pa.schema([(name, cell.type) for name, cell in self._cells.items()])
+        return pa.schema([(name, column.type) for name, column in self._columns.items()])
 
     def _with_missing(self, names: list[str]) -> set[str]:
-        return {name for name in names if self._cells[name].missing}
+        return {name for name in names if self._columns[name].missing}
 
     def _batches(self, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
-        with self._opened({name: cell.type for name, cell in self._cells.items()}) as reader:
-            yield from reader
+        chosen = {name: column.chosen for name, column in self._columns.items()}
+        types = {name: pa.string() if n.rewrites else n.type for name, n in chosen.items()}
+        with self._opened(types) as reader:
+            for batch in reader:
+                pairs = zip(chosen.values(), batch.columns, strict=True)
+                arrays = [n.parse(column) if n.rewrites else column for n, column in pairs]
+                yield pa.RecordBatch.from_arrays(arrays, schema=self._schema())
 
     @cached_property
-    def _cells(self) -> dict[str, CellType]:
-        names = self._names()
-        cells = {name: CellType() for name in names}
+    def _columns(self) -> dict[str, ColumnNotation]:
+        with self._opened({}) as reader:
+            names: list[str] = reader.schema.names
+        self._require_unique(names)
+        columns = {name: ColumnNotation(self.decimal) for name in names}
         last = None
         with self._opened(dict.fromkeys(names, pa.string())) as reader:
             for batch in reader:
-                for cell, texts in zip(cells.values(), batch.columns, strict=True):
-                    cell.add(texts)
+                for column, texts in zip(columns.values(), batch.columns, strict=True):
+                    column.add(texts)
                 last = batch.column(len(names) - 1)[-1].as_py()
         if last and "\n" in last and not self._ends_quoted():
             raise FileError(f"{self.path} cannot be read: a quote is never closed.")
-        for name, cell in cells.items():
-            if cell.invalid:
-                text, row = cell.invalid
+        self._settle(columns)
+        for name, column in columns.items():
+            if column.invalid:
+                text, row = column.invalid
                 raise DataError(
                     f"{self.path} has {text[:40]!r} in about line {row + 2}, where column {name!r} "
-                    "holds numbers: leave such cells empty, or give the table as Parquet."
+                    f"holds numbers: if it stands for a missing value, give na={text[:40]!r} "
+                    "(--na), else give the table as Parquet."
                 )
-        return cells
+        return columns
 
-    def _names(self) -> list[str]:
-        with self._opened({}) as reader:
-            names: list[str] = reader.schema.names
-        if len(names) == 1 and (";" in names[0] or "\t" in names[0]):
-            raise FileError(f"{self.path} has no commas between its fields: save it with commas.")
-        self._require_unique(names)
-        return names
+    def _settle(self, columns: dict[str, ColumnNotation]) -> None:
+        """Read columns that can be read in two ways as the others are, else as is usual."""
+        local = self._dialect.delimiter != ","
+        for rivals in RIVALS:
+            found = {name: c.conventions & set(rivals) for name, c in columns.items()}
+            certain = {convention for one in found.values() if len(one) == 1 for convention in one}
+            for name in (name for name, both in found.items() if len(both) == 2):
+                column = columns[name]
+                plain = not column.chosen.rewrites  # such as 1.234
+                usual = rivals[0] if plain else rivals[local]
+                column.settle(next(iter(certain)) if len(certain) == 1 else usual)
+                if len(certain) > 1 or (not certain and (local or not plain)):
+                    warn(self._doubt(name, column))
+
+    def _doubt(self, name: str, column: ColumnNotation) -> str:
+        value = column.chosen.parse(pa.array([column.example]))[0]
+        advice = "name the sign with decimal= (--decimal)"
+        if column.chosen.convention in ("day", "month"):
+            advice = "write dates as year-month-day"
+        return (
+            f"Column {name!r} of {self.path} can be read in two ways: {column.example!r} is read "
+            f"as {value}; if that is wrong, {advice}."
+        )
 
     @contextmanager
-    def _opened(self, types: dict[str, pa.DataType]) -> Iterator[csv.CSVStreamingReader]:
+    def _opened(self, types: dict[str, pa.DataType]) -> Iterator[arrow.CSVStreamingReader]:
+        dialect = self._dialect
         try:
-            with pa.input_stream(str(self.path), compression="detect") as source:
-                yield csv.open_csv(
+            with self._bytes() as source:
+                yield arrow.open_csv(
                     source,
                     # Only in one thread are rows counted.
-                    csv.ReadOptions(use_threads=False, block_size=BLOCK),
-                    csv.ParseOptions(newlines_in_values=True),
-                    csv.ConvertOptions(
+                    arrow.ReadOptions(
+                        use_threads=False,
+                        block_size=BLOCK,
+                        skip_rows=dialect.skipped,
+                        encoding=dialect.encoding,
+                    ),
+                    arrow.ParseOptions(delimiter=dialect.delimiter, newlines_in_values=True),
+                    arrow.ConvertOptions(
                         column_types=types,
-                        null_values=MISSING,
+                        null_values=self._missing,
                         true_values=TRUE,
                         false_values=FALSE,
                         strings_can_be_null=True,
                     ),
                 )
-        except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+        except (pa.ArrowInvalid, UnicodeError) as error:
             raise self._refusal(str(error)) from None
 
+    @property
+    def _missing(self) -> list[str]:
+        words = (*MISSING, *self.na)
+        return ["", *words, *(f" {word}" for word in words)]
+
+    @cached_property
+    def _dialect(self) -> Dialect:
+        encoding = self.encoding or self._found_encoding()
+        with self._bytes() as source:
+            head = source.read(HEAD).decode(encoding, "replace").removeprefix("\ufeff")
+        named = re.match(r"sep=(.)\r?\n", head)
+        if named is not None:
+            return Dialect(encoding, self.delimiter or named[1], 1)
+        return Dialect(encoding, self.delimiter or _found_delimiter(head))
+
+    def _found_encoding(self) -> str:
+        with self._bytes() as source:
+            block = source.read(BLOCK)
+            for mark, encoding in MARKS.items():
+                if block.startswith(mark):
+                    return encoding
+            for place, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
+                half = block[place:SOME:2]
+                if half.count(0) > len(half) / 2:
+                    return encoding
+            decoder, plain = codecs.getincrementaldecoder("utf-8-sig")(), True
+            while block:
+                try:
+                    plain &= decoder.decode(block).isascii()
+                except UnicodeDecodeError as error:
+                    plain &= block[: error.start].isascii()
+                    # Western letters beyond ASCII stand between others that are not.
+                    western = plain and not re.search(rb"[\x80-\xff]{3}", block)
+                    return "cp1252" if western else "utf-8"
+                block = source.read(BLOCK)
+        return "utf-8"
+
+    def _bytes(self) -> pa.NativeFile:
+        packed = "gzip" if self.path.suffix.lower() == ".gz" else None
+        return pa.input_stream(str(self.path), compression=packed)
+
     def _refusal(self, message: str) -> FileError | DataError:
-        lines = enumerate(self._lines(), 1)
-        bad = next((i for i, line in lines if not _is_utf8(line)), None)
-        ragged = RAGGED.search(message)
-        if bad is not None:
-            reason = f"line {bad} is not in UTF-8; save it in that encoding"
-        elif "Empty CSV" in message:
+        encoding, ragged = self._dialect.encoding, RAGGED.search(message)
+        bad = next((i for i, line in enumerate(self._lines(), 1) if "\ufffd" in line), None)
+        if "Empty CSV" in message:
             return DataError(f"{self.path} is empty: it needs a header line and rows.")
-        elif ragged:
+        if ragged:
             line, expected, found = ragged.groups()
             reason = f"about line {line} the number of fields is {found}, not {expected}"
+        elif bad is not None:
+            reason = (
+                f"line {bad} is not in {encoding}; name the encoding with encoding= (--encoding)"
+            )
         elif "straddling" in message:
             reason = f"a quote is never closed, or a line longer than {BLOCK >> 20} MB"
         else:
             reason = first_line(message)
         return FileError(f"{self.path} cannot be read: {reason}.")
 
-    def _lines(self) -> Iterator[bytes]:
-        opener = gzip.open if self.path.suffix == ".gz" else open
-        with opener(self.path, "rb") as file:
-            yield from file
+    def _lines(self) -> Iterator[str]:
+        with self._bytes() as source:
+            yield from io.TextIOWrapper(source, self._dialect.encoding, "replace")
 
     def _ends_quoted(self) -> bool:
         """Whether the last line ends with a quote, and not with two, which stand for one."""
         *_, last = (line.strip() for line in self._lines() if line.strip())
-        return (len(last) - len(last.rstrip(b'"'))) % 2 == 1
+        return (len(last) - len(last.rstrip('"'))) % 2 == 1
 
 
-def _is_utf8(line: bytes) -> bool:
-    try:
-        line.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+def _found_delimiter(head: str) -> str:
+    r"""Return the delimiter that gives most rows as many cells as the header, and two at least.
+
+    Examples
+    --------
+    >>> _found_delimiter("price, EUR;pieces\n1,50;3\n")
+    ';'
+    """
+    shares = {}
+    for delimiter in DELIMITERS:
+        records = csv.reader(io.StringIO(head, newline=""), delimiter=delimiter)
+        counts = [len(record) for record in islice(records, RECORDS) if record]
+        if len(head) == HEAD:
+            counts.pop()
+        if counts and counts[0] > 1:
+            shares[delimiter] = counts.count(counts[0]) / len(counts)
+    return max(shares, key=shares.__getitem__, default=",")
+
+
+def _check(delimiter: str | None, decimal: str | None, encoding: str | None) -> None:
+    """Refuse options that no CSV file can have.
+
+    Raises
+    ------
+    SettingError
+        If one is such.
+    """
+    if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
+        raise SettingError(
+            f"The delimiter is one character, such as ';', or the word tab, not {delimiter!r}."
+        )
+    if decimal not in (None, ".", ","):
+        raise SettingError(f"The decimal sign is '.' or ',', not {decimal!r}.")
+    if encoding is not None:
+        try:
+            codecs.lookup(encoding)
+        except LookupError:
+            raise SettingError(
+                f"Python knows no encoding named {encoding!r}: give one such as 'cp1252'."
+            ) from None

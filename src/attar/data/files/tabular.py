@@ -10,7 +10,8 @@ import pyarrow.ipc as ipc
 import pyarrow.parquet as pq
 
 from attar.data.files.base import TableStream, plain, plain_type, readable, rows_of_a_piece
-from attar.data.files.csv import CsvStream
+from attar.data.files.csv import Csv
+from attar.data.files.jsonlines import JsonLines
 from attar.errors import FileError
 
 
@@ -101,8 +102,12 @@ def _has_width(type_: pa.DataType) -> bool:
 
 
 STREAMS: dict[str, type[TableStream]] = {
-    ".csv": CsvStream,
-    ".csv.gz": CsvStream,
+    ".csv": Csv,
+    ".csv.gz": Csv,
+    ".tsv": Csv,
+    ".tsv.gz": Csv,
+    ".jsonl": JsonLines,
+    ".jsonl.gz": JsonLines,
     ".parquet": ParquetStream,
     ".feather": FeatherStream,
     ".arrow": FeatherStream,

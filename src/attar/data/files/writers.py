@@ -207,6 +207,8 @@ def cell_texts(column: pa.Array) -> pa.Array:
         texts = pc.if_else(column.is_null(), None, texts)
     elif pa.types.is_string(type_) or pa.types.is_large_string(type_):
         texts = quoted(column.cast(TEXT))
+    elif pa.types.is_time(type_):
+        texts = pc.replace_substring_regex(column.cast(TEXT), r"\.0+$", "")
     elif pa.types.is_primitive(type_) or pa.types.is_decimal(type_) or pa.types.is_null(type_):
         texts = column.cast(TEXT)
     else:

@@ -1,0 +1,245 @@
+"""What suits some data: likelihood, network, code size, batch size, epochs."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from attar.data.cells import Boolean, Category, Number, Phase
+from attar.data.kind import Kind, Rows
+from attar.data.preparation import Preparation
+from attar.data.scaling import Scaler
+from attar.data.sparse import SparseMatrix
+from attar.data.summary import Summary, with_means
+from attar.data.table import Table
+from attar.errors import warn
+from attar.likelihoods import (
+    Bernoulli,
+    Categorical,
+    Circular,
+    Discretized,
+    FixedGaussian,
+    Huber,
+    Laplace,
+    LearnedGaussian,
+    Likelihood,
+    Mixed,
+    Multinomial,
+    Poisson,
+    StudentT,
+)
+from attar.networks import Bag, Conv, Mlp, Network, Tcn
+from attar.recipe import Recipe
+
+# How many steps a training has, about.
+STEPS = 8000
+
+# A batch of images has at most so many pixels.
+PIXELS = 1 << 19
+
+# Columns of more excess kurtosis have heavy tails; a normal's is 0, a Laplace distribution's 3.
+HEAVY = 6.0
+
+
+def choose_likelihood(
+    preparation: Preparation, summary: Summary, prepared: Rows, recipe: Recipe
+) -> tuple[Likelihood, str]:
+    """Return the likelihood for the columns of a table, sparse counts, or plain numbers.
+
+    Plain numbers get a Bernoulli where nearly all are close to 0 or 1, else a Gaussian.
+
+    Parameters
+    ----------
+    preparation : Preparation
+    summary : Summary
+    prepared : array (n, ...)
+        A sample of the rows, prepared.
+    recipe : Recipe
+    """
+    kind = preparation.kind
+    if (
+        isinstance(kind, SparseMatrix)
+        and not kind.partial
+        and are_counts(kind.columns(summary.sample))
+    ):
+        if recipe.corruption is not None and "missing" in recipe.corruption.provides:
+            return Poisson(), "counts, of which only masked ones are in the loss"
+        total = summary.moments.mean[0] * summary.moments.count[0] / summary.rows
+        return Multinomial(float(total)), "rows of counts"
+    if isinstance(kind, Table) and kind.names is not None:
+        columns = column_likelihoods(kind, preparation.scaler, prepared)
+        if any(not isinstance(column, LearnedGaussian) for column in columns):
+            return Mixed(columns), "a likelihood for each column"
+    known = prepared[~np.isnan(prepared)]
+    if len(known) and 0 <= known.min() < known.max() <= 1:
+        extreme = float(np.mean((known <= 0.1) | (known >= 0.9)))
+        # Squashed by one value far out, all others are near 0; then the variance is far smaller.
+        binary = known.var() >= 0.5 * known.mean() * (1 - known.mean())
+        if extreme >= 0.8 and binary:
+            return Bernoulli(), f"{extreme:.0%} of the cells are near 0 or 1"
+    if recipe.code.beta:
+        return LearnedGaussian(), "the KL term needs an error in nats"
+    return FixedGaussian(), "real values"
+
+
+def are_counts(values: Rows) -> bool:
+    """Return whether all values are non-negative integers."""
+    return bool((values >= 0).all() and (values == np.rint(values)).all())
+
+
+def column_likelihoods(kind: Table, scaler: Scaler, prepared: Rows) -> tuple[Likelihood, ...]:
+    """Return a likelihood for each cell of a table.
+
+    Parameters
+    ----------
+    kind : Table
+    scaler : Scaler
+    prepared : array (n, features)
+        A sample of the rows, prepared.
+    """
+    scales = np.broadcast_to(scaler.scale.numpy(), len(kind.cells))
+    powers = np.ones(len(scales)) if scaler.power is None else scaler.power[0].numpy()
+    chosen: list[Likelihood] = []
+    for cell, scale, power, segment in zip(
+        kind.cells, scales, powers, kind.expansion.segments, strict=True
+    ):
+        match cell:
+            case Category():
+                chosen.append(Categorical(len(cell.features)))
+            case Phase():
+                chosen.append(Circular())
+            case Boolean():
+                chosen.append(Bernoulli())
+            case Number(integer=True) if power == 1:
+                chosen.append(Discretized(1 / float(scale)))
+            case _:
+                heavy = has_heavy_tails(prepared[:, segment.start])
+                chosen.append(StudentT() if heavy else LearnedGaussian())
+    return tuple(chosen)
+
+
+def has_heavy_tails(column: Rows) -> bool:
+    """Return whether the distribution of numbers (NaN left out) has heavy tails.
+
+    A column of mostly one value has none: its other values are not outliers.
+    """
+    known = column[~np.isnan(column)].astype(np.float64)
+    if not len(known):
+        return False
+    low, high = np.percentile(known, [25, 75])
+    if low == high:
+        return False
+    return float(np.mean(((known - known.mean()) / known.std()) ** 4)) - 3 > HEAVY
+
+
+def choose_network(kind: Kind) -> tuple[Network, str]:
+    """Return embedding bags for sparse rows, convolutions for series and large images.
+
+    Anything else gets a multilayer perceptron with a linear shortcut.
+    """
+    shape = kind.shape
+    cells = math.prod(shape)
+    if isinstance(kind, SparseMatrix):
+        return Bag(), f"sparse rows of {cells:,} cells"
+    if len(shape) == 2:
+        return Tcn(), f"series of {shape[0]:,} channels and {shape[1]:,} steps"
+    if len(shape) == 3 and cells > 1024:
+        return choose_conv(min(shape[1:])), f"images of {cells:,} cells"
+    widest = 512 if cells > 256 else 256
+    return Mlp((widest, widest // 2), "silu", shortcut=True), f"rows of {cells:,} cells"
+
+
+def choose_conv(side: int) -> Conv:
+    """Return convolutions that halve the shorter side of images until it is at most 8 pixels.
+
+    The linear layer would else have most weights. Images of up to 64 pixels have three stages.
+    """
+    stages = max(3, math.ceil(math.log2(side / 8)))
+    return Conv() if stages == 3 else Conv((16, 32, 64, *[128] * (stages - 3)))
+
+
+def choose_code_size(kind: Kind, prepared: Rows, share: float = 0.85) -> tuple[int, str]:
+    """Return about as many latent dimensions as PCA needs for 85% of the variance.
+
+    They are fewer than the columns that vary: as many could hold a copy of them. Much of the
+    variance of counts is noise, which no code can hold: sparse rows get at most 64.
+
+    Parameters
+    ----------
+    kind : Kind
+    prepared : array (n, ...)
+        A sample of the rows, prepared.
+    share : float
+        The fraction of the variance.
+    """
+    matrix = with_means(prepared.reshape(len(prepared), -1))
+    if matrix.shape[1] <= len(matrix):
+        small = np.cov(matrix.astype(np.float64), rowvar=False, ddof=0).reshape(-1, matrix.shape[1])
+    else:  # the Gram matrix of wide rows has the same eigenvalues, and needs no centred copy
+        small = (matrix @ matrix.T).astype(np.float64)
+        rounding = 1e-6 * small.max(initial=0)
+        small = small - small.mean(0) - small.mean(1)[:, None] + small.mean()
+        small[np.abs(small) <= rounding] = 0
+    variances = np.linalg.eigvalsh(small)[::-1].clip(0)
+    if not variances.sum():
+        return 1, "all rows are equal"
+    needed = int(np.searchsorted(np.cumsum(variances) / variances.sum(), share)) + 1
+    reason = f"{needed} principal components hold {share:.0%} of the variance"
+    size = _round(needed, most=64 if isinstance(kind, SparseMatrix) else 256)
+    # Where missing cells are the mean, a constant column varies by rounding.
+    columns = kind.columns_with(np.ptp(matrix, axis=0) > 1e-6 * np.abs(matrix).max(axis=0))
+    if size < columns:
+        return size, reason
+    return max(1, columns - 1), f"{columns:,} column(s) vary"
+
+
+def warn_of_activation(likelihood: Likelihood, limits: tuple[float, float], prepared: Rows) -> None:
+    """Warn where the decoder's last activation keeps it from the data.
+
+    Parameters
+    ----------
+    likelihood : Likelihood
+    limits : pair of float
+        Between which the decoder's outputs are.
+    prepared : array (n, ...)
+    """
+    (least, most), low, high = limits, np.nanmin(prepared), np.nanmax(prepared)
+    outputs = f"The decoder's outputs are all from {least:g} to {most:g}, but the"
+    if isinstance(likelihood, Bernoulli) and limits != (-math.inf, math.inf):
+        sigmoid = "use likelihood='bernoulli-probability', or " * (limits == (0, 1))
+        warn(
+            f"{outputs} likelihood 'bernoulli' takes logits: {sigmoid}leave out the decoder's last "
+            "activation."
+        )
+    location = FixedGaussian | LearnedGaussian | StudentT | Laplace | Huber
+    if isinstance(likelihood, location) and (low < least - 0.01 or high > most + 0.01):
+        warn(
+            f"{outputs} prepared values are from {low:.2g} to {high:.2g}: leave out the decoder's "
+            "last activation, or use scaling='min-max'."
+        )
+
+
+def choose_batch_size(n: int, shape: tuple[int, ...] = ()) -> tuple[int, str]:
+    """Return the power of two nearest to the square root of the number of rows, 32 to 1,024.
+
+    Of large images fewer: convolutions need the memory of many feature maps for each pixel.
+    """
+    size, reason = 2 ** min(10, max(5, round(math.log2(math.sqrt(n))))), f"{n:,} rows"
+    most = max(1, PIXELS // math.prod(shape[1:])) if len(shape) == 3 else size
+    if size <= most:
+        return size, reason
+    return 2 ** int(math.log2(most)), f"images of {shape[1]} x {shape[2]} pixels need much memory"
+
+
+def choose_epochs(n: int, size: int) -> tuple[int, str]:
+    """Return the number of epochs that makes about 8,000 steps, 10 to 400."""
+    steps = -(-n // size)
+    return min(400, max(10, round(STEPS / steps))), f"{steps:,} steps per epoch"
+
+
+def _round(number: int, most: int) -> int:
+    """Return the nearest of 1, 2, 3, 4, 6, 8, 12, 16, 24, ..., 256, and ``most`` at most."""
+    nice = sorted({1, *(2**i for i in range(1, 9)), *(3 * 2**i for i in range(7))})
+    nearest: int = min(nice, key=lambda size: abs(math.log(size / number)))
+    return min(most, nearest)

@@ -1,0 +1,126 @@
+"""The latent space of a model: paths, neighbours and clusters of codes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from attar.checks import positive_integer
+from attar.data.kind import Rows
+from attar.data.source import Data
+from attar.errors import DataError, SettingError
+from attar.fitted import Fitted
+from attar.isolation import default_settings
+from attar.predictor import joined
+from attar.priors import MixtureModule
+
+
+class LatentSpace(ABC):
+    """The methods of an estimator that compare or connect codes."""
+
+    @abstractmethod
+    def transform(self, X: Data, *, condition: Data | None = None) -> Rows:
+        """Return the codes of X."""
+
+    @property
+    @abstractmethod
+    def _fitted(self) -> Fitted:
+        """The fitted model."""
+
+    @default_settings()
+    def interpolate(
+        self, a: Data, b: Data, steps: int = 8, *, condition: Data | None = None
+    ) -> Any:
+        """Return rows that interpolate in latent space from each row of ``a`` to that of ``b``.
+
+        The path is the shortest one in the code's own geometry: straight, on a great circle, ...
+
+        Parameters
+        ----------
+        a, b : table or array (n, ...)
+            Rows of the form that was fitted.
+        steps : int
+            How many rows each path has, both ends included.
+        condition : label, array (n,) or table, default None
+            The condition of both ends of each path, where the model was fitted with one.
+
+        Returns
+        -------
+        table or array (n * steps, ...)
+            One path after the other.
+
+        Raises
+        ------
+        DataError
+            If ``a`` and ``b`` have different numbers of rows.
+        """
+        starts, ends = self._codes(a, condition), self._codes(b, condition)
+        if len(starts) != len(ends):
+            raise DataError(f"a has {len(starts):,} row(s), but b has {len(ends):,}.")
+        fractions = torch.linspace(0, 1, positive_integer("number of steps", steps))
+        code = self._fitted.code
+        with torch.no_grad():
+            paths = [code.interpolate(*pair, fractions) for pair in zip(starts, ends, strict=True)]
+        predictor = self._fitted.conditioned(condition, len(starts))
+        return predictor.at(np.repeat(np.arange(len(starts)), steps)).restore(joined(paths))
+
+    @default_settings()
+    def neighbours(
+        self, X: Data, n: int = 5, *, condition: Data | None = None
+    ) -> tuple[Rows, NDArray[np.intp]]:
+        """Return the training rows whose codes are nearest to those of X.
+
+        Parameters
+        ----------
+        X : table or array (m, ...)
+        n : int
+            How many for each row.
+        condition : label, array (m,) or table, default None
+            The condition of the rows, where the model was fitted with one.
+
+        Returns
+        -------
+        distances : array (m, n)
+            In the code's own geometry, ascending.
+        indices : int array (m, n)
+            Which rows of the fitted data these are; of large data, a sample is kept.
+        """
+        summary, code = self._fitted.training_summary, self._fitted.code
+        n = min(positive_integer("number of neighbours", n), len(summary.codes))
+        known = torch.from_numpy(summary.codes)
+        with torch.no_grad():
+            parts = [
+                code.distance(part, known).topk(n, largest=False)
+                for part in torch.split(self._codes(X, condition), 1024)
+            ]
+        distances, places = (joined(part) for part in zip(*parts, strict=True))
+        return distances, summary.numbers[places]
+
+    @default_settings()
+    def clusters(self, X: Data, *, condition: Data | None = None) -> NDArray[np.int64]:
+        """Return the most likely component of the prior for each row: (m,).
+
+        Raises
+        ------
+        SettingError
+            If the code's prior has no components.
+        """
+        prior = self._fitted.code.prior
+        if not isinstance(prior, MixtureModule):
+            raise SettingError(
+                f"The code {self._fitted.recipe.code.name!r} has no clusters: fit with the recipe "
+                "'mixture-prior'."
+            )
+        with torch.no_grad():
+            responsibilities = prior.responsibilities(self._codes(X, condition))
+        likeliest: NDArray[np.int64] = responsibilities.argmax(-1).numpy()
+        return likeliest
+
+    def _codes(self, X: Data, condition: Data | None) -> Tensor:
+        """Return the codes of X in single precision, on the CPU."""
+        return torch.from_numpy(self.transform(X, condition=condition)).float()
