@@ -13,6 +13,7 @@ from attar.codes import CodeModule, LogLikelihood
 from attar.corruptions import CorruptionModule
 from attar.errors import AttarError, SettingError, first_line
 from attar.likelihoods import LikelihoodModule
+from attar.networks.start import fit_least_squares, shortcut_of, start_at_components
 from attar.records import Batch, Trace, row_log_likelihood
 
 
@@ -157,17 +158,29 @@ class Model(nn.Module):
     def parameters_of(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """Return the likelihood's parameters given codes (K, B, d): (K, B, *parameters' shape)."""
         samples, rows = z.shape[:2]
-        inputs = self.code.decoder_input(z.flatten(0, 1))
-        if condition is not None:
-            inputs = torch.cat([inputs, condition.repeat(samples, 1)], dim=1)
+        inputs = self._decoder_inputs(z.flatten(0, 1), condition, samples)
         parameters = self._through(self.decoder, inputs)
         return parameters.reshape(samples, rows, *parameters.shape[1:])
 
+    def _decoder_inputs(self, z: Tensor, condition: Tensor | None, samples: int = 1) -> Tensor:
+        inputs = self.code.decoder_input(z)
+        if condition is not None:
+            inputs = torch.cat([inputs, condition.repeat(samples, 1)], dim=1)
+        return inputs
+
     def on_data(self, batch: Batch) -> None:
-        """Initialize the code from rows, before the first step of training."""
+        """Initialize the model from rows, before the first step of training."""
+        encoder, decoder = shortcut_of(self.encoder), shortcut_of(self.decoder)
         with torch.no_grad():
+            if encoder is not None:
+                start_at_components(encoder, batch.values.flatten(1))
             features = self.features(batch.values, batch.observed, batch.condition)
             self.code.on_data(batch.values, features)
+            outputs = self.likelihood.start(batch.target)
+            if decoder is not None and outputs is not None:
+                z = self.code.point(features, self._log_likelihood(batch))
+                inputs = self._decoder_inputs(z, batch.condition)
+                fit_least_squares(decoder, inputs, outputs.flatten(1))
 
     def _through(self, network: nn.Module, x: Tensor) -> Tensor:
         half = self.half_precision and self.training

@@ -41,6 +41,13 @@ class LikelihoodModule(nn.Module, ABC):
     def sample(self, parameters: Tensor) -> Tensor:
         """Return a draw of each row's data, from torch's own generator: (..., *shape)."""
 
+    def start(self, target: Tensor) -> Tensor | None:
+        """Return parameters that suit rows (B, *shape), which a linear decoder starts from.
+
+        None leaves the decoder as it is.
+        """
+        return None
+
     def gradient(self, parameters: Tensor, target: Tensor) -> Tensor | None:
         """Return ∂(-log_prob)/∂parameters of each cell, or None to leave it to autograd.
 
@@ -64,6 +71,10 @@ class LocationModule(LikelihoodModule):
     def mean(self, parameters: Tensor) -> Tensor:
         """Return m, also where a heavy tail leaves the mean undefined."""
         return parameters
+
+    def start(self, target: Tensor) -> Tensor:
+        """Return the rows."""
+        return target
 
     @abstractmethod
     def deviations(self, parameters: Tensor) -> Tensor:

@@ -379,6 +379,10 @@ class CircularModule(LikelihoodModule):
         half: Tensor = 0.5 * ((pairs * angles).sum(-1) - log_normalizer)
         return half.unsqueeze(-1).expand_as(pairs).flatten(-2)
 
+    def start(self, target: Tensor) -> Tensor:
+        """Return cosine and sine, with κ = 2."""
+        return 2 * target
+
     def mean(self, parameters: Tensor) -> Tensor:
         """Return the expected cosine and sine: (a, b) / κ · I₁(κ) / I₀(κ)."""
         pairs = _pairs(parameters)

@@ -44,6 +44,10 @@ class Bernoulli(ColumnLikelihood, name="bernoulli"):
         return BernoulliLikelihoodModule()
 
 
+# The logit of a probability of 0.95.
+LOGIT = 3.0
+
+
 class BernoulliLikelihoodModule(LikelihoodModule):
     """A Bernoulli distribution from logits."""
 
@@ -52,6 +56,10 @@ class BernoulliLikelihoodModule(LikelihoodModule):
         within = target.clamp(0, 1)
         inside = within * parameters - functional.softplus(parameters)
         return inside - (target - within).square()
+
+    def start(self, target: Tensor) -> Tensor:
+        """Return logits of probabilities from 0.05 to 0.95."""
+        return LOGIT * (2 * target.clamp(0, 1) - 1)
 
     def mean(self, parameters: Tensor) -> Tensor:
         """Return σ(a)."""
@@ -174,6 +182,10 @@ class CategoricalModule(LikelihoodModule):
     def log_prob(self, parameters: Tensor, target: Tensor) -> Tensor:
         """Return x_j log softmax(a)_j."""
         return target * self._log_softmax(parameters)
+
+    def start(self, target: Tensor) -> Tensor:
+        """Return logits, higher by six for the category of each row."""
+        return 2 * LOGIT * target
 
     def mean(self, parameters: Tensor) -> Tensor:
         """Return the probability of each category."""

@@ -117,6 +117,12 @@ class MixedModule(LikelihoodModule):
         grouped = zip(self.groups, self._split(parameters), strict=True)
         return self._merge([group.sample(a) for group, a in grouped])
 
+    def start(self, target: Tensor) -> Tensor | None:
+        """Return those of each column's likelihood, if all have some."""
+        found = [group.start(x) for group, x in zip(self.groups, self._split(target), strict=True)]
+        known = [start for start in found if start is not None]
+        return self._merge(known) if len(known) == len(found) else None
+
     def _split(self, rows: Tensor) -> tuple[Tensor, ...]:
         return torch.split(rows.gather(-1, self.order.expand_as(rows)), self.sizes, -1)
 
