@@ -32,10 +32,14 @@ from attar.likelihoods import (
 from attar.networks import Bag, Conv, Mlp
 from attar.plan import Choice
 from attar.recipe import Recipe
+from attar.training.optim import Optimizer
 
 KIND = NumericTable("float64", 4)
 CHANCE = np.random.default_rng(0)
 NICE = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256]
+
+
+ADAM, MUON = Optimizer(), Optimizer("muon")
 
 
 def likelihood_of(data, code, scaling=Unscaled()):  # noqa: B008
@@ -135,8 +139,8 @@ def test_heavy_tails_are_those_of_a_large_kurtosis(seed):
 def test_very_large_images_get_more_stages_and_small_batches():
     assert choices.choose_conv(64) == Conv()
     assert choices.choose_conv(512).channels == (16, 32, 64, 128, 128, 128)
-    assert choices.choose_batch_size(10**6, (3, 512, 512))[0] == 2
-    assert choices.choose_batch_size(60_000, (1, 28, 28))[0] == choices.choose_batch_size(60_000)[0]
+    assert choices.choose_batch_size(10**6, (3, 512, 512), ADAM)[0] == 2
+    assert choices.choose_batch_size(60_000, (1, 28, 28), ADAM)[0] == 256
 
 
 def test_values_squashed_by_one_are_no_bernoullis():
@@ -265,18 +269,28 @@ def test_other_decoders_are_not_warned_of(likelihood, limits, recwarn):
     assert not recwarn.list
 
 
+def test_muon_is_for_networks_that_start_linear():
+    assert choices.choose_optimizer(Mlp((8,), shortcut=True))[0] == MUON
+    for network in (Mlp((8,)), Conv(), Bag()):
+        assert choices.choose_optimizer(network)[0] == ADAM
+
+
 @given(st.integers(2, 10**8))
 def test_batches_are_powers_of_two_near_the_root(n):
-    size, _ = choices.choose_batch_size(n)
+    size, _ = choices.choose_batch_size(n, (3,), ADAM)
     assert size in [2**i for i in range(5, 11)]
+    if size > 32:
+        assert choices.choose_batch_size(n, (3,), MUON)[0] == min(1024, 2 * size)
     if 32**2 <= n <= 1024**2:
         assert 2**-0.5 <= size / math.sqrt(n) <= 2**0.5 + 1e-9
 
 
 @given(st.integers(2, 10**7), st.sampled_from([32, 64, 1024]))
 def test_epochs_make_about_eight_thousand_steps(n, size):
-    epochs, _ = choices.choose_epochs(n, size)
+    epochs, _ = choices.choose_epochs(n, size, ADAM)
     steps = math.ceil(n / size)
+    if 10 <= 1400 / steps <= 400:
+        assert choices.choose_epochs(n, size, MUON)[0] == round(1400 / steps)
     assert 10 <= epochs <= 400
     if 20 <= steps <= 800:
         assert abs(epochs * steps - 8000) <= steps / 2

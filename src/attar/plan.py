@@ -21,6 +21,7 @@ from attar.choices import (
     choose_epochs,
     choose_likelihood,
     choose_network,
+    choose_optimizer,
     warn_of_activation,
 )
 from attar.conditions import Joined
@@ -207,17 +208,17 @@ class Planner:
             likelihood,
             scaling,
             preparation,
-            self._training(),
+            self._training(network),
             # A custom network takes rows of the data's own shape, without a mask.
             self.summary.missing and not isinstance(network, CustomNetwork),
             self.condition_encoder,
             tuple(self.choices),
         )
 
-    def _training(self) -> TrainingSettings:
+    def _training(self, network: Network) -> TrainingSettings:
         settings, rows = self.settings, self.summary.rows
         optimizer = self._setting(
-            "optimizer", Optimizer.resolve, lambda: (Optimizer(), "works for any network"), _name
+            "optimizer", Optimizer.resolve, lambda: choose_optimizer(network), _name
         )
         schedule: Schedule = self._setting(
             "schedule", Schedule.resolve, lambda: (OneCycle(), "converges fastest"), _name
@@ -228,8 +229,10 @@ class Planner:
             lambda: (optimizer.learning_rate, f"for {optimizer.name}"),
             "{:g}".format,
         )
-        batch_size = self._count("batch_size", lambda: choose_batch_size(rows, self.kind.shape))
-        epochs = self._count("epochs", lambda: choose_epochs(rows, batch_size))
+        batch_size = self._count(
+            "batch_size", lambda: choose_batch_size(rows, self.kind.shape, optimizer)
+        )
+        epochs = self._count("epochs", lambda: choose_epochs(rows, batch_size, optimizer))
         minutes = settings["max_minutes"]
         if settings["precision"] not in PRECISIONS:
             raise unknown("precision", settings["precision"], PRECISIONS)

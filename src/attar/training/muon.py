@@ -46,7 +46,7 @@ class Muon(torch.optim.Adam):
         params: Iterable[nn.Parameter],
         lr: float = 0.01,
         momentum: float = 0.95,
-        every: int = 10,
+        every: int = 20,
         betas: tuple[float, float] = (0.9, 0.99),
         eps: float = 1e-8,
     ) -> None:
