@@ -100,10 +100,11 @@ def test_training_leaves_the_best_weights(training, validation):
     assert not made.model.training
 
 
-def test_training_ends_when_patience_does(training):
-    made = training(callbacks=[Spoil()], patience=3, epochs=50)
+@pytest.mark.parametrize(("epochs", "last"), [(50, 25 + 3 + 1), (5, 5), (4, 4)])
+def test_training_ends_when_patience_does_in_its_second_half(training, epochs, last):
+    made = training(callbacks=[Spoil()], patience=3, epochs=epochs)
     history = made.run()
-    assert len(history) == 2 + 3 + 1
+    assert len(history) == last
     assert made.objective.measure(made.validation)["loss"] == history[1].validation_loss
 
 

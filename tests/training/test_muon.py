@@ -18,7 +18,7 @@ def polar(matrix):
 
 
 def steps_of(weight, gradients, **settings):
-    optimizer = Muon([weight], lr=1.0, **settings)
+    optimizer = Muon([weight], lr=1.0, weight_decay=0.0, **settings)
     steps = []
     for gradient in gradients:
         before, weight.grad = weight.detach().clone(), gradient.reshape(weight.shape).clone()
@@ -58,6 +58,14 @@ def test_directions_without_a_gradient_get_no_step():
     torch.testing.assert_close(step, -0.4 * torch.outer(one, other), atol=1e-5, rtol=0)
     (still,) = steps_of(weight, [torch.zeros(3, 4)])
     assert not still.any()
+
+
+def test_matrices_decay_and_vectors_do_not():
+    matrix, vector = nn.Parameter(torch.ones(2, 3)), nn.Parameter(torch.ones(3))
+    matrix.grad, vector.grad = torch.zeros(2, 3), torch.zeros(3)
+    Muon([matrix, vector], lr=0.1, weight_decay=0.5).step()
+    torch.testing.assert_close(matrix, torch.full((2, 3), 0.95))
+    assert torch.equal(vector, torch.ones(3))
 
 
 def test_vectors_make_adams_steps():

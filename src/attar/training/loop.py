@@ -235,7 +235,9 @@ class Training:
             return True
         if settings.max_minutes is not None and self.progress.fraction >= 1:
             return True
-        return settings.patience is not None and len(history) - self.best_epoch > settings.patience
+        # In the first half the learning rate is large, and the loss may rise before it falls.
+        last = max(self.best_epoch, settings.epochs // 2)
+        return settings.patience is not None and len(history) - last > settings.patience
 
     def _keep(self, epoch: Epoch) -> None:
         self.progress.history.append(epoch)

@@ -17,11 +17,11 @@ SIZE = 0.2
 class Muon(torch.optim.Adam):
     """Muon for matrices, with a whitening that is reused for some steps, and Adam for the rest.
 
-    A matrix (m, n) makes the step lr · 0.2 √n · W U, where U is the mean of gradients with
-    Nesterov's momentum, m ≤ n (else its transpose), and W = (U Uᵀ)^(-1/2), so that all singular
-    values of W U are 1. W is computed every few steps only, as U changes slowly; in between, W U
-    is scaled to the norm that it had then. A kernel of a convolution is a matrix with a row for
-    each output channel.
+    A matrix (m, n) loses lr · weight_decay of itself, and makes the step lr · 0.2 √n · W U, where U
+    is the mean of gradients with Nesterov's momentum, m ≤ n (else its transpose), and W =
+    (U Uᵀ)^(-1/2), so that all singular values of W U are 1. W is computed every few steps only, as
+    U changes slowly; in between, W U is scaled to the norm that it had then. A kernel of a
+    convolution is a matrix with a row for each output channel.
 
     Parameters
     ----------
@@ -34,6 +34,8 @@ class Muon(torch.optim.Adam):
         Adam's decay rates.
     eps : float
         Adam's.
+    weight_decay : float
+        What a matrix loses of itself in a step, over the learning rate.
 
     References
     ----------
@@ -46,12 +48,13 @@ class Muon(torch.optim.Adam):
         params: Iterable[nn.Parameter],
         lr: float = 0.01,
         momentum: float = 0.95,
-        every: int = 20,
+        every: int = 10,
         betas: tuple[float, float] = (0.9, 0.99),
         eps: float = 1e-8,
+        weight_decay: float = 0.2,
     ) -> None:
         super().__init__(params, lr, betas, eps, fused=True)
-        self.momentum, self.every = momentum, every
+        self.momentum, self.every, self.decay = momentum, every, weight_decay
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -60,6 +63,7 @@ class Muon(torch.optim.Adam):
             matrices = [w for w in group["params"] if w.grad is not None and _is_matrix(w)]
             for weight in matrices:
                 step = self._step_of(weight, weight.grad.flatten(1))
+                weight.mul_(1 - self.decay * group["lr"])
                 weight.add_(step.view_as(weight), alpha=-group["lr"])
                 weight.grad = None  # Adam's step leaves out weights without a gradient
         super().step()
