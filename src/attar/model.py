@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -167,6 +168,14 @@ class Model(nn.Module):
         if condition is not None:
             inputs = torch.cat([inputs, condition.repeat(samples, 1)], dim=1)
         return inputs
+
+    def weight_groups(self) -> list[dict[str, Any]]:
+        """Return the weights, those of linear shortcuts apart: they start near where they end."""
+        found = [shortcut_of(self.encoder), shortcut_of(self.decoder)]
+        linear = [shortcut.weight for shortcut in found if shortcut is not None]
+        others = [w for w in self.parameters() if not any(w is other for other in linear)]
+        groups: list[dict[str, Any]] = [{"params": others}]
+        return [*groups, {"params": linear, "whitened": False}] if linear else groups
 
     def on_data(self, batch: Batch) -> None:
         """Initialize the model from rows, before the first step of training."""

@@ -73,7 +73,10 @@ def test_vectors_make_adams_steps():
     shapes = [(5,), (1, 4), (4, 1), ()]
     ours = [nn.Parameter(torch.ones(shape)) for shape in shapes]
     theirs = [nn.Parameter(torch.ones(shape)) for shape in shapes]
-    optimizers = Muon(ours, lr=0.1, eps=1e-6), torch.optim.Adam(theirs, 0.1, (0.9, 0.99), 1e-6)
+    optimizers = (
+        Muon(ours, lr=0.2, eps=1e-6, adam_rate=0.5),
+        torch.optim.Adam(theirs, 0.1, (0.9, 0.99), 1e-6),
+    )
     for _ in range(3):
         for one, other in zip(ours, theirs, strict=True):
             one.grad = torch.randn_like(one)
@@ -82,6 +85,19 @@ def test_vectors_make_adams_steps():
             optimizer.step()
     for one, other in zip(ours, theirs, strict=True):
         torch.testing.assert_close(one, other)
+
+
+def test_a_group_may_make_adams_steps():
+    torch.manual_seed(0)
+    ours, theirs = nn.Parameter(torch.ones(2, 3)), nn.Parameter(torch.ones(2, 3))
+    optimizer = Muon([{"params": [ours], "whitened": False}], lr=0.2, eps=1e-6, adam_rate=0.5)
+    adam = torch.optim.Adam([theirs], 0.1, (0.9, 0.99), 1e-6)
+    ours.grad = torch.randn(2, 3)
+    theirs.grad = ours.grad.clone()
+    optimizer.step()
+    adam.step()
+    torch.testing.assert_close(ours, theirs)
+    assert optimizer.param_groups[0]["lr"] == 0.2
 
 
 def test_a_gradient_that_is_not_finite_stops_nothing():

@@ -142,7 +142,9 @@ class Training:
         self.callbacks, self.checkpoint = callbacks, checkpoint
         self.weights = list(self.model.parameters())
         cells = monitored.held.batch(monitored.index[:1]).target[0].numel()
-        self.optimizer = settings.optimizer.build(self.weights, settings.learning_rate, cells)
+        self.optimizer = settings.optimizer.build(
+            self.model.weight_groups(), settings.learning_rate, cells
+        )
         self.critics = Critics(objective, settings.learning_rate)
         self.progress = Progress(self.model, settings.epochs, len(train))
         self.step_factor = 1.0

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+# Weights, or groups of them with settings of their own.
+Weights = Iterable[nn.Parameter] | Iterable[dict[str, Any]]
 
 # Eigenvalues of U Uᵀ below this fraction of the largest are treated as if they were this large.
 SMALLEST = 1e-4
@@ -21,11 +25,12 @@ class Muon(torch.optim.Adam):
     is the mean of gradients with Nesterov's momentum, m ≤ n (else its transpose), and W =
     (U Uᵀ)^(-1/2), so that all singular values of W U are 1. W is computed every few steps only, as
     U changes slowly; in between, W U is scaled to the norm that it had then. A kernel of a
-    convolution is a matrix with a row for each output channel.
+    convolution is a matrix with a row for each output channel. Groups of weights with
+    ``"whitened": False`` make Adam's steps.
 
     Parameters
     ----------
-    params : iterable of Parameter
+    params : iterable of Parameter, or of groups
     lr : float
     momentum : float
     every : int
@@ -36,6 +41,8 @@ class Muon(torch.optim.Adam):
         Adam's.
     weight_decay : float
         What a matrix loses of itself in a step, over the learning rate.
+    adam_rate : float
+        Adam's learning rate over ``lr``.
 
     References
     ----------
@@ -45,28 +52,35 @@ class Muon(torch.optim.Adam):
 
     def __init__(
         self,
-        params: Iterable[nn.Parameter],
+        params: Weights,
         lr: float = 0.01,
         momentum: float = 0.95,
         every: int = 10,
         betas: tuple[float, float] = (0.9, 0.99),
         eps: float = 1e-8,
         weight_decay: float = 0.2,
+        adam_rate: float = 0.3,
     ) -> None:
         super().__init__(params, lr, betas, eps, fused=True)
         self.momentum, self.every, self.decay = momentum, every, weight_decay
+        self.adam_rate = adam_rate
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """Make a step, and drop the gradients of matrices."""
         for group in self.param_groups:
-            matrices = [w for w in group["params"] if w.grad is not None and _is_matrix(w)]
-            for weight in matrices:
-                step = self._step_of(weight, weight.grad.flatten(1))
-                weight.mul_(1 - self.decay * group["lr"])
-                weight.add_(step.view_as(weight), alpha=-group["lr"])
-                weight.grad = None  # Adam's step leaves out weights without a gradient
+            for weight in group["params"] if group.get("whitened", True) else ():
+                if weight.grad is not None and _is_matrix(weight):
+                    weight.mul_(1 - self.decay * group["lr"])
+                    step = self._step_of(weight, weight.grad.flatten(1))
+                    weight.add_(step.view_as(weight), alpha=-group["lr"])
+                    weight.grad = None  # Adam's step leaves out weights without a gradient
+        rates = [group["lr"] for group in self.param_groups]
+        for group, rate in zip(self.param_groups, rates, strict=True):
+            group["lr"] = self.adam_rate * rate
         super().step()
+        for group, rate in zip(self.param_groups, rates, strict=True):
+            group["lr"] = rate
 
     def _step_of(self, weight: nn.Parameter, gradient: Tensor) -> Tensor:
         state = self.state[weight]

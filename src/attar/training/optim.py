@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from inspect import signature
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from attar.errors import SettingError, unknown
 from attar.parts import Part
-from attar.training.muon import Muon
+from attar.training.muon import Muon, Weights
 
 Setting = bool | float | tuple[float, ...] | str | None
 
@@ -74,13 +74,13 @@ class Optimizer(Part):
         return float(self._arguments()["lr"])
 
     def build(
-        self, parameters: Iterable[nn.Parameter], learning_rate: float, cells: int = 1
+        self, parameters: Weights, learning_rate: float, cells: int = 1
     ) -> torch.optim.Optimizer:
         """Return torch's optimizer.
 
         Parameters
         ----------
-        parameters : iterable of Parameter
+        parameters : iterable of Parameter, or of groups
         learning_rate : float
         cells : int
             The number that gradients are divided by. An ``eps`` that is added to their size is
