@@ -11,6 +11,7 @@ def test_the_public_names_are_these():
         "AttarError",
         "AttarWarning",
         "Autoencoder",
+        "Csv",
         "DataError",
         "FileError",
         "ModelFileError",
