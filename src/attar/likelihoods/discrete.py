@@ -168,8 +168,8 @@ class CategoricalModule(LikelihoodModule):
     def __init__(self, sizes: Sequence[int]) -> None:
         super().__init__()
         self.padded = len(sizes), max(sizes)
-        places = torch.cat([i * max(sizes) + torch.arange(n) for i, n in enumerate(sizes)])
-        self.register_buffer("places", places, persistent=False)
+        places = [i * max(sizes) + j for i, n in enumerate(sizes) for j in range(n)]
+        self.register_buffer("places", torch.tensor(places), persistent=False)
 
     def log_prob(self, parameters: Tensor, target: Tensor) -> Tensor:
         """Return x_j log softmax(a)_j."""
@@ -253,7 +253,7 @@ class DiscretizedModule(LocationModule):
     def __init__(self, width: Tensor) -> None:
         super().__init__()
         self.register_buffer("width", width, persistent=False)
-        self.log_scale = nn.Parameter(torch.zeros_like(width))
+        self.log_scale = nn.Parameter(torch.zeros(width.shape))
 
     def log_density(self, deviation: Tensor) -> Tensor:
         """Return log(1 - exp(-w/s)) + log σ(z + w/2s) + log σ(w/2s - z), with z = r / s.
