@@ -60,7 +60,7 @@ def test_a_condition_goes_with_fit_transform_and_score():
     score = ae.score(X[:200], condition=Y[:200])
     assert score == ae.score_samples(X[:200], condition=Y[:200]).mean()
     for method in (ae.score, ae.transform):
-        with pytest.raises(SettingError, match=r"give condition=.* by scikit-learn's metadata rou"):
+        with pytest.raises(SettingError, match=r"give condition=.*enable_metadata_routing=True"):
             method(X[:200])
 
 

@@ -439,8 +439,8 @@ def test_each_column_that_is_not_used_is_warned_of():
         "Column 'key' is not used, as it is a row number: drop it, or make it floating point if it "
         "is a quantity.",
         "Column 'none' is not used, as all of its values are missing: drop it.",
-        "Column 'price' is not used, as nearly all of its values are different: drop it, or "
-        "convert it if its text stands for numbers or dates.",
+        "Column 'price' is not used, as its text stands for numbers: convert it, or give "
+        "columns={'price': 'number'}.",
         "Column 'hash' is not used, as its integers are too large for exact arithmetic: drop it, "
         "or make it text if it has few different values.",
     ]

@@ -224,7 +224,7 @@ def _inactive(diagnostics: Diagnostics, beta: str) -> Finding | None:
         return None
     return Finding(
         "inactive-dimensions",
-        f"{inactive} of {size} latent dimensions are inactive",
+        f"{inactive} of {size} latent dimensions {'is' if inactive == 1 else 'are'} inactive",
         f"{beta}use code_size={max(1, size - inactive)}",
     )
 

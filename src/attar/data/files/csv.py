@@ -16,25 +16,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.csv as arrow
 
-from attar.data.columns.notations import FALSE, RIVALS, SOME, TRUE, ColumnNotation
+from attar.data.columns.notations import FALSE, MISSING_WORDS, RIVALS, SOME, TRUE, ColumnNotation
 from attar.data.files.base import TableStream, readable
 from attar.errors import DataError, FileError, SettingError, first_line, warn
-
-MISSING = (
-    "NA",
-    "N/A",
-    "n/a",
-    "#N/A",
-    "NaN",
-    "nan",
-    "NaT",
-    "NULL",
-    "null",
-    "None",
-    "<NA>",
-    "?",
-    "-",
-)
 
 # Where several are possible the first is taken: commas have other uses in text.
 DELIMITERS = ("\t", ";", "|", ",")
@@ -246,7 +230,7 @@ class Csv(TableStream):
 
     @property
     def _missing(self) -> list[str]:
-        words = (*MISSING, *self.na)
+        words = (*MISSING_WORDS, *self.na)
         return ["", *words, *(f" {word}" for word in words)]
 
     @cached_property
