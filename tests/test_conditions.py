@@ -165,7 +165,7 @@ def test_missing_and_unexpected_conditions_are_refused(conditional):
             use(X[:5])
     with pytest.raises(SettingError, match="fitted with a condition: give condition"):
         conditional.sample(3)
-    with pytest.raises(DataError, match=r"has 3 row\(s\), but the data has 5"):
+    with pytest.raises(DataError, match="has 3 rows, but the data has 5"):
         conditional.transform(X[:5], condition=Y[:3])
     with pytest.raises(DataError, match="lacks the column 'condition'"):
         conditional.sample(3, condition=pd.DataFrame({"a": [1.5], "b": [2.5]}))

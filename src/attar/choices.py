@@ -191,7 +191,7 @@ def choose_code_size(kind: Kind, prepared: Rows, share: float = 0.85) -> tuple[i
     columns = kind.columns_with(np.ptp(matrix, axis=0) > 1e-6 * np.abs(matrix).max(axis=0))
     if size < columns:
         return size, reason
-    return max(1, columns - 1), f"{columns:,} column(s) vary"
+    return max(1, columns - 1), f"{columns:,} columns vary" if columns > 1 else "1 column varies"
 
 
 def warn_of_activation(likelihood: Likelihood, limits: tuple[float, float], prepared: Rows) -> None:

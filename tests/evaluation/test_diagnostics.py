@@ -204,7 +204,7 @@ def test_findings_say_how_many_and_which():
     )
     assert found["overfitting"].problem == "The validation MSE is 5.0 times the training MSE"
     assert "column 'c' is 40 times the median" in found["unscaled"].problem
-    assert found["constant-columns"].problem == "1 of 3 columns are constant, such as 'b'"
+    assert found["constant-columns"].problem == "1 of 3 columns is constant, such as 'b'"
 
 
 def test_the_kl_weight_is_named_where_a_code_has_a_rate():
