@@ -412,7 +412,7 @@ def test_wrong_data_at_transform_is_refused(digits):
     images = quick().fit(digits)
     with pytest.raises(attar.DataError, match=r"shape \(4, 8\).*\(8, 8\)"):
         images.transform(digits[:, :4])
-    with pytest.raises(attar.DataError, match="fitted on images, but X is table"):
+    with pytest.raises(attar.DataError, match="fitted on images, but X is a table"):
         images.transform(np.zeros((2, 64)))
     table = quick().fit(load_iris().data)
     with pytest.raises(attar.DataError, match="X has 3 features, but Autoencoder is expecting 4"):

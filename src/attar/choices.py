@@ -235,7 +235,7 @@ def choose_batch_size(n: int, shape: tuple[int, ...] = ()) -> tuple[int, str]:
 def choose_epochs(n: int, size: int) -> tuple[int, str]:
     """Return the number of epochs that makes about 8,000 steps, 10 to 400."""
     steps = -(-n // size)
-    return min(400, max(10, round(STEPS / steps))), f"{steps:,} steps per epoch"
+    return min(400, max(10, round(STEPS / steps))), f"{steps:,} step{'s' * (steps > 1)} per epoch"
 
 
 def _round(number: int, most: int) -> int:
