@@ -191,7 +191,7 @@ def choose_code_size(kind: Kind, prepared: Rows, share: float = 0.85) -> tuple[i
     columns = kind.columns_with(np.ptp(matrix, axis=0) > 1e-6 * np.abs(matrix).max(axis=0))
     if size < columns:
         return size, reason
-    return max(1, columns - 1), f"{columns:,} column(s) vary"
+    return max(1, columns - 1), f"{columns:,} columns vary" if columns > 1 else "1 column varies"
 
 
 def warn_of_activation(likelihood: Likelihood, limits: tuple[float, float], prepared: Rows) -> None:
@@ -235,7 +235,7 @@ def choose_batch_size(n: int, shape: tuple[int, ...] = ()) -> tuple[int, str]:
 def choose_epochs(n: int, size: int) -> tuple[int, str]:
     """Return the number of epochs that makes about 8,000 steps, 10 to 400."""
     steps = -(-n // size)
-    return min(400, max(10, round(STEPS / steps))), f"{steps:,} steps per epoch"
+    return min(400, max(10, round(STEPS / steps))), f"{steps:,} step{'s' * (steps > 1)} per epoch"
 
 
 def _round(number: int, most: int) -> int:

@@ -104,7 +104,9 @@ class Fitted:
         if self.condition_encoder is not None and condition is None:
             raise SettingError(
                 "The model was fitted with a condition: give condition=..., a label for each row "
-                "or one for all (in pipelines and searches by scikit-learn's metadata routing)."
+                "or one for all; in pipelines and searches call "
+                "sklearn.set_config(enable_metadata_routing=True), and set_score_request and "
+                "set_transform_request with condition=True."
             )
         if self.condition_encoder is None and condition is not None:
             raise SettingError(
@@ -122,9 +124,10 @@ class Fitted:
         missing = int(np.isnan(rows).sum())
         if missing:
             warn(
-                f"X has {missing:,} missing cells, but the model was fitted on complete rows and "
-                "does not know how to fill them, which takes from known cells too: fit on rows of "
-                "which a few cells are missing; it then hides 15% of the others in training."
+                f"X has {missing:,} missing cell{'s' * (missing > 1)}, but the model was fitted on "
+                "complete rows: it predicts missing cells badly, and known cells beside them worse "
+                "than in complete rows; fit on rows of which a few cells are missing, where 15% "
+                "of the others are hidden in training."
             )
 
     def tensors(self) -> dict[str, Tensor]:
