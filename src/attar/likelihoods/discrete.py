@@ -168,8 +168,12 @@ class CategoricalModule(LikelihoodModule):
     def __init__(self, sizes: Sequence[int]) -> None:
         super().__init__()
         self.padded = len(sizes), max(sizes)
-        places = [i * max(sizes) + j for i, n in enumerate(sizes) for j in range(n)]
-        self.register_buffer("places", torch.tensor(places), persistent=False)
+        # Not by torch.cat: a model is loaded on torch's meta device, where it imports a compiler.
+        places, end = torch.empty(sum(sizes), dtype=torch.long), 0
+        for i, n in enumerate(sizes):
+            start, end = end, end + n
+            places[start:end] = torch.arange(i * max(sizes), i * max(sizes) + n)
+        self.register_buffer("places", places, persistent=False)
 
     def log_prob(self, parameters: Tensor, target: Tensor) -> Tensor:
         """Return x_j log softmax(a)_j."""
