@@ -43,8 +43,10 @@ Every row of the table (`src/attar/recipes.py`) is a published variant, and one 
 Use it by its name, or write the expression and change it:
 
 ```python
-attar.Autoencoder("beta-vae").fit(X)
-attar.Autoencoder(attar.Recipe(attar.codes.Gaussian(beta=2.0))).fit(X)
+import attar
+
+attar.Autoencoder("beta-vae", epochs=2).fit("digits")
+attar.Autoencoder(attar.Recipe(attar.codes.Gaussian(beta=2.0)), epochs=2).fit("digits")
 ```
 
 An expression shows what differs from the defaults; its parts are in `attar.codes`, `attar.priors`,

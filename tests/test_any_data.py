@@ -129,9 +129,12 @@ def test_missing_values_are_taken_by_a_model_that_was_fitted_without():
     holed = with_missing(x)
     filled = np.where(np.isnan(holed), x.mean(0), holed)
     # What is missing is where the mean is: at 0.
-    with pytest.warns(attar.AttarWarning, match="missing cells, but the model was fitted on comp"):
+    with pytest.warns(attar.AttarWarning, match=" missing cells, but the model was fitted on comp"):
         codes = ae.transform(holed)
     assert_allclose(codes, ae.transform(filled), rtol=1e-6, atol=1e-9)
+    x[0, 0] = np.nan
+    with pytest.warns(attar.AttarWarning, match="X has 1 missing cell, but"):
+        ae.transform(x)
 
 
 @pytest.mark.parametrize("name", PLAIN)

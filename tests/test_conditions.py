@@ -60,7 +60,7 @@ def test_a_condition_goes_with_fit_transform_and_score():
     score = ae.score(X[:200], condition=Y[:200])
     assert score == ae.score_samples(X[:200], condition=Y[:200]).mean()
     for method in (ae.score, ae.transform):
-        with pytest.raises(SettingError, match=r"give condition=.* by scikit-learn's metadata rou"):
+        with pytest.raises(SettingError, match=r"give condition=.*enable_metadata_routing=True"):
             method(X[:200])
 
 
@@ -165,7 +165,7 @@ def test_missing_and_unexpected_conditions_are_refused(conditional):
             use(X[:5])
     with pytest.raises(SettingError, match="fitted with a condition: give condition"):
         conditional.sample(3)
-    with pytest.raises(DataError, match=r"has 3 row\(s\), but the data has 5"):
+    with pytest.raises(DataError, match="has 3 rows, but the data has 5"):
         conditional.transform(X[:5], condition=Y[:3])
     with pytest.raises(DataError, match="lacks the column 'condition'"):
         conditional.sample(3, condition=pd.DataFrame({"a": [1.5], "b": [2.5]}))

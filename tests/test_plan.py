@@ -214,7 +214,7 @@ def test_the_code_is_smaller_than_the_number_of_columns_that_vary(columns):
     size, reason = choices.choose_code_size(KIND, x)
     assert 1 <= size < columns
     if columns < 4:
-        assert (size, reason) == (columns - 1, f"{columns} column(s) vary")
+        assert (size, reason) == (columns - 1, f"{columns} columns vary")
 
 
 def test_a_category_counts_as_one_column_whatever_its_levels():
@@ -232,7 +232,7 @@ def test_a_category_counts_as_one_column_whatever_its_levels():
     assert prepared.shape[1] > 9
     assert kind.columns_with(np.ptp(prepared, 0) > 0) == 3
     assert kind.columns_with(np.arange(prepared.shape[1]) < 2) == 1
-    assert choices.choose_code_size(kind, prepared) == (2, "3 column(s) vary")
+    assert choices.choose_code_size(kind, prepared) == (2, "3 columns vary")
 
 
 def test_equal_rows_need_one_dimension():

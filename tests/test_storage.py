@@ -217,6 +217,11 @@ def test_absurd_sizes_take_no_memory(saved, tmp_path):
     assert int(done.stdout) < 100_000  # kilobytes
 
 
+def test_loading_imports_no_compiler(saved):
+    program = "import sys, attar; attar.load(sys.argv[1]); sys.exit('torch._dynamo' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program, str(saved)]).returncode == 0
+
+
 def test_the_file_holds_tensors_and_json_and_nothing_that_runs(saved):
     with safe_open(saved, "pt") as file:
         metadata = file.metadata()

@@ -192,7 +192,7 @@ def choose_code_size(kind: Kind, prepared: Rows, share: float = 0.85) -> tuple[i
     columns = kind.columns_with(np.ptp(matrix, axis=0) > 1e-6 * np.abs(matrix).max(axis=0))
     if size < columns:
         return size, reason
-    return max(1, columns - 1), f"{columns:,} column(s) vary"
+    return max(1, columns - 1), f"{columns:,} columns vary" if columns > 1 else "1 column varies"
 
 
 def warn_of_activation(likelihood: Likelihood, limits: tuple[float, float], prepared: Rows) -> None:
@@ -245,7 +245,8 @@ def choose_batch_size(n: int, shape: tuple[int, ...], optimizer: Optimizer) -> t
 def choose_epochs(n: int, size: int, optimizer: Optimizer) -> tuple[int, str]:
     """Return the number of epochs that makes about 8,000 steps, or 1,400 of Muon's; 10 to 400."""
     steps, total = -(-n // size), WHITENED_STEPS if optimizer.name == "muon" else STEPS
-    return min(400, max(10, round(total / steps))), f"{steps:,} steps per epoch"
+    reason = f"{steps:,} step{'s' * (steps > 1)} per epoch"
+    return min(400, max(10, round(total / steps))), reason
 
 
 def _round(number: int, most: int) -> int:

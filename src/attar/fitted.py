@@ -59,8 +59,6 @@ class Fitted:
     training_summary : TrainingSummary
     label : str or None
         The column of a table that held the labels or the condition, and is not part of the data.
-    margins : Margins or None
-        The distributions of the numbers of training rows, where they are tables.
     samplers : dict of Sampler or None to Draw
         The samplers that were fitted so far.
     drawn_margins : dict of Sampler or None to Margins
@@ -76,7 +74,6 @@ class Fitted:
     history: list[Epoch]
     training_summary: TrainingSummary
     label: str | None = None
-    margins: Margins | None = None
     samplers: dict[Sampler | None, Draw] = field(default_factory=dict, repr=False, compare=False)
     drawn_margins: dict[Sampler | None, Margins] = field(
         default_factory=dict, repr=False, compare=False
@@ -104,7 +101,9 @@ class Fitted:
         if self.condition_encoder is not None and condition is None:
             raise SettingError(
                 "The model was fitted with a condition: give condition=..., a label for each row "
-                "or one for all (in pipelines and searches by scikit-learn's metadata routing)."
+                "or one for all; in pipelines and searches call "
+                "sklearn.set_config(enable_metadata_routing=True), and set_score_request and "
+                "set_transform_request with condition=True."
             )
         if self.condition_encoder is None and condition is not None:
             raise SettingError(
@@ -122,16 +121,17 @@ class Fitted:
         missing = int(np.isnan(rows).sum())
         if missing:
             warn(
-                f"X has {missing:,} missing cells, but the model was fitted on complete rows and "
-                "does not know how to fill them, which takes from known cells too: fit on rows of "
-                "which a few cells are missing; it then hides 15% of the others in training."
+                f"X has {missing:,} missing cell{'s' * (missing > 1)}, but the model was fitted on "
+                "complete rows: it predicts missing cells badly, and known cells beside them worse "
+                "than in complete rows; fit on rows of which a few cells are missing, where 15% "
+                "of the others are hidden in training."
             )
 
     def tensors(self) -> dict[str, Tensor]:
         """Return everything that is an array, by name."""
         model, scaler = self.predictor.model.state_dict(), self.predictor.preparation.scaler
         baseline, condition = self.training_summary.baseline, self.condition_encoder
-        margins, reference = self.margins, self.training_summary.reference
+        margins, reference = self.predictor.margins, self.training_summary.reference
         return {
             **nested("model", model),
             **nested("scaler", scaler.state_dict()),
@@ -187,15 +187,16 @@ class Fitted:
         range and the steps are those of the training rows.
         """
         rows, kind = predictor.sample(codes, seed), self.kind
-        if not isinstance(kind, Table) or self.margins is None:
+        margins = predictor.margins
+        if not isinstance(kind, Table) or margins is None:
             return kind.restore(rows)
         if predictor.condition is not None:
-            return kind.restore(self.margins.within(rows))
+            return kind.restore(margins.within(rows))
         if sampler not in self.drawn_margins:
             n = max(256, min(DRAWN_ROWS, rows_at_once(prod(kind.shape))))
             drawn = self.sampler(sampler)(n, torch.Generator().manual_seed(0)).numpy()
             self.drawn_margins[sampler] = Margins.of(predictor.sample(drawn, 0), kind)
-        return kind.restore(self.margins.imposed_on(rows, self.drawn_margins[sampler]))
+        return kind.restore(margins.imposed_on(rows, self.drawn_margins[sampler]))
 
     def warn_of_sampling(self) -> None:
         """Warn where the recipe was chosen for reconstruction, and another has a density."""
@@ -289,12 +290,21 @@ class Fitted:
         model.likelihood = likelihood.build()
         model.likelihood.load_state_dict(state, assign=not own)
         model.eval()
-        scaler = Scaler.restored(unnested("scaler", tensors))
+        scaler, margins = Scaler.restored(unnested("scaler", tensors)), None
+        if isinstance(kind, Table):
+            margins = Margins.restored(unnested("margins", tensors), kind)
         return cls(
             recipe,
             network,
             likelihood,
-            Predictor(restored(kind, scaler), model, size, doubles=not own, noise=tensors["noise"]),
+            Predictor(
+                restored(kind, scaler),
+                model,
+                size,
+                doubles=not own,
+                noise=tensors["noise"],
+                margins=margins,
+            ),
             condition,
             [Choice(**choice) for choice in description["choices"]],
             [Epoch(**epoch) for epoch in description["history"]],
@@ -306,9 +316,6 @@ class Fitted:
                 ScoreReference.restored(unnested("reference", tensors)),
             ),
             description["label"],
-            Margins.restored(unnested("margins", tensors), kind)
-            if isinstance(kind, Table)
-            else None,
         )
 
 
@@ -349,7 +356,8 @@ def fit(
     condition = training_data.validation_condition if held_out else training_data.train_condition
     measured = (validation if held_out else train)[:MONITORED_ROWS]
     noise = residual_noise(replace(predictor, condition=condition), measured)
-    predictor = replace(predictor, noise=noise)
+    margins = Margins.of(train, kind) if isinstance(kind, Table) else None
+    predictor = replace(predictor, noise=noise, margins=margins)
     training_summary = TrainingSummary.of(
         replace(predictor, condition=training_data.train_condition),
         train,
@@ -370,7 +378,6 @@ def fit(
         list(plan.choices),
         history,
         training_summary,
-        margins=Margins.of(train, kind) if isinstance(kind, Table) else None,
     )
     if interrupted:
         raise Interrupted(

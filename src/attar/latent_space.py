@@ -61,7 +61,9 @@ class LatentSpace(ABC):
         """
         starts, ends = self._codes(a, condition), self._codes(b, condition)
         if len(starts) != len(ends):
-            raise DataError(f"a has {len(starts):,} row(s), but b has {len(ends):,}.")
+            raise DataError(
+                f"a and b must have equally many rows, not {len(starts):,} and {len(ends):,}."
+            )
         fractions = torch.linspace(0, 1, positive_integer("number of steps", steps))
         code = self._fitted.code
         with torch.no_grad():

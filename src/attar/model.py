@@ -201,7 +201,8 @@ class Model(nn.Module):
         except Exception as error:  # of a user's own module, which may raise anything
             role = "encoder" if network is self.encoder else "decoder"
             raise SettingError(
-                f"The {role} fails on a batch of shape {tuple(x.shape)}: {first_line(error)}."
+                f"The {role} fails on a batch of shape {tuple(x.shape)}: {first_line(error)}"
+                f"{'; use a larger batch_size' * (self.training and len(x) == 1)}."
             ) from error
         return y.to(x.dtype) if half else y
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from attar.data.kind import Rows
+from attar.data.margins import Margins
 from attar.data.preparation import Preparation
 from attar.isolation import seeded
 from attar.likelihoods.base import LocationModule
@@ -47,6 +48,8 @@ class Predictor:
         How wide residuals are spread, relative to the likelihood: see :func:`residual_noise`.
     changed : int array (n,) or None
         How many columns of each row differ that were constant in the fit; None for none.
+    margins : Margins or None
+        The distributions of the numbers of training rows, where they are tables.
     """
 
     preparation: Preparation
@@ -56,6 +59,7 @@ class Predictor:
     condition: Tensor | None = None
     noise: Tensor = field(default_factory=lambda: torch.ones(()))
     changed: NDArray[np.intp] | None = None
+    margins: Margins | None = None
 
     @property
     def chunk(self) -> int:
@@ -113,7 +117,10 @@ class Predictor:
         passthrough : object
             What the kind passes through of the data that the codes belong to; None for new data.
         """
-        return self.preparation.kind.restore(self._raw(self.decoded(codes)), passthrough)
+        rows = self._raw(self.decoded(codes))
+        if self.margins is not None:
+            rows = self.margins.possible(rows)
+        return self.preparation.kind.restore(rows, passthrough)
 
     def sample(self, codes: Rows, seed: int) -> Rows:
         """Return a draw of the raw rows of codes (n, d)."""

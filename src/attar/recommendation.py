@@ -68,13 +68,13 @@ class Recommender(ABC):
             preparation = _sparse(predictor)
             empty += rows.shape[0] - len(np.unique(preparation.known(rows)[0]))
             parts.append(_highest(predictor, preparation, rows, n, seen))
+        columns, values = map(np.concatenate, zip(*parts, strict=True))
         if empty:
             warn(
-                f"{empty:,} row(s) have no values: they get the recommendations of an empty row, "
-                "which say nothing about them."
+                "Rows without values get the recommendations of an empty row, which say nothing "
+                f"about them: there are {empty:,} of {len(columns):,}."
             )
-        columns, values = zip(*parts, strict=True)
-        return np.concatenate(columns), np.concatenate(values)
+        return columns, values
 
     def expected_values(
         self, X: Data, columns: ArrayLike, *, condition: Data | None = None

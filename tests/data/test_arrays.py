@@ -202,7 +202,10 @@ def test_lists_of_pictures_are_images():
         (torch.utils.data.DataLoader([1, 2]), "DataLoader of torch may hold more than rows"),
         ({"train": {"a": [1]}, "test": 2}, "'dict' is no form of data"),
         ({"a": [1, 2], "b": [1]}, "one value of each for each row"),
-        ({"a": np.ones((3, 2))}, "one value of each for each row"),
+        (
+            {"a": np.ones((3, 2))},
+            r"'a' has the shape \(3, 2\): give that array by itself, X\['a'\]",
+        ),
         (iter([[1, 2]]), "'list_iterator' is no form of data that attar knows: give an array"),
         (None, "'NoneType' is no form of data"),
         ({1, 2}, "'set' is no form of data"),

@@ -59,6 +59,28 @@ def test_the_nearest_values_in_range_are_whole_steps():
     assert_array_equal(new, [[0.5, 3.0], [1.5, 9.0]])
 
 
+def test_expected_values_are_possible():
+    train = np.array([[0.0, 0.0, -1.0, np.nan], [1.0, 9.5, 3.0, np.nan], [0.0, 2.0, 2.0, np.nan]])
+    margins = Margins.of(train, NumericTable("float64", 4))
+    expected = np.array([[-0.2, -3.0, -7.0, -1.0], [1.3, 99.0, 50.0, 1.0], [0.4, 0.7, 0.1, 0.0]])
+    possible = [[0.0, 0.0, -7.0, -1.0], [1.0, 99.0, 50.0, 1.0], [0.4, 0.7, 0.1, 0.0]]
+    assert_array_equal(margins.possible(expected), possible)
+
+
+def test_reconstructed_amounts_are_never_negative(tmp_path):
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"amount": rng.exponential(size=300), "flag": rng.random(300) < 0.1})
+    table["flag"] = table.flag.astype(float)
+    table["profit"] = table.amount - rng.exponential(size=300)
+    ae = attar.Autoencoder("ae", 1, epochs=3, random_state=0, verbose=False).fit(table)
+    ae.save(tmp_path / "model.attar")
+    for model in (ae, attar.load(tmp_path / "model.attar")):
+        for made in (model.reconstruct(table), model.inverse_transform([[-50.0], [50.0]])):
+            assert made.amount.min() >= 0
+            assert made.flag.between(0, 1).all()
+    assert ae.inverse_transform([[-50.0], [50.0]]).profit.min() < 0
+
+
 def test_rows_of_a_condition_have_the_range_and_the_steps_of_all():
     rng = np.random.default_rng(0)
     label = rng.integers(0, 2, 400)

@@ -482,6 +482,9 @@ class TestFolderRefusals:
     def test_of_no_folder(self, tmp_path):
         with pytest.raises(FileError, match=r"^There is no folder .*nowhere\.$"):
             Pictures(tmp_path / "nowhere")
+        (tmp_path / "a.csv").touch()
+        with pytest.raises(FileError, match="is a file, where a folder of pictures belongs"):
+            Pictures(tmp_path / "a.csv")
 
     def test_of_no_pictures(self, tmp_path):
         (tmp_path / "a.txt").write_text("text")

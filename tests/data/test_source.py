@@ -127,6 +127,13 @@ def test_a_missing_column_of_labels_suggests_the_nearest():
         read(X, label="kind")
 
 
+def test_pictures_and_arrays_have_no_column_of_labels(tmp_path):
+    Image.new("L", (4, 4)).save(tmp_path / "a.png")
+    for source in (tmp_path, Pictures(tmp_path), "digits"):
+        with pytest.raises(DataError, match="no table with named columns, so it has no column 'x'"):
+            read(source, label="x")
+
+
 def test_a_missing_file_lists_the_data_sets(tmp_path):
     with pytest.raises(FileError, match=r"no file .*a\.csv, and no data set .* \(digits, mnist"):
         read(tmp_path / "a.csv")

@@ -260,6 +260,14 @@ def test_any_frame_comes_back_as_it_was_in_memory_and_in_pieces(given_frame):
     pd.testing.assert_frame_equal(joined, frame, check_exact=True)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_a_number_with_gaps_comes_back_in_any_precision(dtype):
+    frame = pd.DataFrame({"a": np.array([1.1, NAN, 1.1], dtype)})
+    back = there_and_back(Table.of([frame])[0], frame)
+    assert back.dtypes.equals(frame.dtypes)
+    np.testing.assert_array_equal(back["a"], frame["a"])
+
+
 @given(frames())
 def test_new_rows_have_the_frames_columns_and_dtypes(frame):
     table = fitted(frame)

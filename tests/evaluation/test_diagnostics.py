@@ -200,11 +200,11 @@ def test_findings_say_how_many_and_which():
         "The MSE of 1.1 is above that of PCA with as many dimensions, 1"
     )
     assert str(found["inactive-dimensions"]) == (
-        "1 of 2 latent dimensions are inactive: use code_size=1."
+        "1 of 2 latent dimensions is inactive: use code_size=1."
     )
     assert found["overfitting"].problem == "The validation MSE is 5.0 times the training MSE"
     assert "column 'c' is 40 times the median" in found["unscaled"].problem
-    assert found["constant-columns"].problem == "1 of 3 columns are constant, such as 'b'"
+    assert found["constant-columns"].problem == "1 of 3 columns is constant, such as 'b'"
 
 
 def test_the_kl_weight_is_named_where_a_code_has_a_rate():

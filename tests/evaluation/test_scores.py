@@ -155,7 +155,7 @@ def test_a_model_of_complete_rows_warns_of_gaps():
     X, _, _ = odd_rows()
     ae = fitted(X, epochs=5)
     X[5, 3] = np.nan
-    with pytest.warns(AttarWarning, match="X has 1 missing cells.*fit on rows"):
+    with pytest.warns(AttarWarning, match="X has 1 missing cell, .*fit on rows"):
         ae.reconstruct(X)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -211,9 +211,14 @@ def settings(assignments: list[str]) -> dict[str, object]:
 
 
 def columns(
-    assignments: list[str] | None, drop: list[str] | None, ids: list[str] | None
+    assignments: list[str] | None,
+    drop: list[str] | None,
+    ids: list[str] | None,
+    label: str | None,
 ) -> dict[str, object]:
     """Return the setting ``columns`` of the options, where one of them is given.
+
+    The column of labels is none of the data, whatever it is set to.
 
     Raises
     ------
@@ -226,6 +231,7 @@ def columns(
         if not name:
             raise SettingError(f"--column takes NAME=KIND, such as zip=categorical, not {kind!r}.")
         kinds[name] = kind
+    kinds.pop(label or "", None)
     return {"columns": kinds} if kinds else {}
 
 

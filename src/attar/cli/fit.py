@@ -61,7 +61,7 @@ def fit(
     """Train a model on data, and print its error beside PCA's."""
     named = [f"recipe={recipe}", f"code_size={code_size}", f"epochs={epochs}"]
     settings = {"random_state": seed, **arguments.settings([*named, *(assignments or [])])}
-    settings |= arguments.columns(columns, drop, ids)
+    settings |= arguments.columns(columns, drop, ids, condition or label)
     names.check(settings)
     from attar.data.source import read
     from attar.estimator import Autoencoder

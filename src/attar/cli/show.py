@@ -81,7 +81,9 @@ def inspect(
     as_json: arguments.Json = False,
 ) -> None:
     """Print the columns of data as attar reads them, and what fit would choose, and why."""
-    settings = arguments.settings(assignments or []) | arguments.columns(columns, drop, ids)
+    settings = arguments.settings(assignments or []) | arguments.columns(
+        columns, drop, ids, condition or label
+    )
     names.check(settings)
     from attar.data.source import read
     from attar.estimator import Autoencoder

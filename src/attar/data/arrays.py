@@ -97,6 +97,12 @@ def _collected(data: Any) -> object:
 
 
 def _frame(columns: Mapping[Any, Any]) -> pd.DataFrame:
+    for name, column in columns.items():
+        if np.ndim(column) != 1:
+            raise DataError(
+                f"A column has one value for each row, but {name!r} has the shape "
+                f"{np.shape(column)}: give that array by itself, X[{name!r}]."
+            )
     try:
         return pd.DataFrame({name: native(column) for name, column in columns.items()})
     except ValueError as error:

@@ -136,6 +136,6 @@ def _in_the_condition() -> Iterator[None]:
 def _check_rows(table: pd.DataFrame, rows: int) -> None:
     if len(table) != rows:
         raise DataError(
-            f"The condition has {len(table):,} row(s), but the data has {rows:,}: give one for "
-            "each row, in their order."
+            f"The condition has {len(table):,} row{'s' * (len(table) != 1)}, but the data has "
+            f"{rows:,}: give one for each row, in their order."
         )

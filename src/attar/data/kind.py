@@ -104,7 +104,10 @@ class Kind(ABC):
 
     def refusal(self, shape: tuple[int, ...], other: type[Kind]) -> str:
         """Return why data of another kind and of a shape is refused."""
-        return f"The model was fitted on {self.name}, but X is {other.name} of shape {shape}."
+        article = "a " * (other.name == "table")
+        return (
+            f"The model was fitted on {self.name}, but X is {article}{other.name} of shape {shape}."
+        )
 
     def accepts(self, other: type[Kind]) -> bool:
         """Return whether data of another kind may be taken for this one."""

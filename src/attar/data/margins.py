@@ -92,6 +92,18 @@ class Margins:
             imposed[:, place] = _at(self.quantiles[:, j], ranks)
         return self.within(imposed)
 
+    def possible(self, rows: Rows) -> Rows:
+        """Return raw rows of expected values without impossible ones.
+
+        Numbers that are never negative stay so, and those that are 0 or 1 stay between them.
+        """
+        low, high = self.quantiles[[0, -1]]
+        floor = np.where(low >= 0, 0.0, -np.inf)
+        ceiling = np.where((low >= 0) & (high <= 1) & (self.steps == 1), 1.0, np.inf)
+        found = rows.copy()
+        found[:, self.places] = rows[:, self.places].clip(floor, ceiling)
+        return found
+
     def within(self, rows: Rows) -> Rows:
         """Return raw rows, each number replaced by the nearest one in range, in whole steps."""
         found = rows.copy()

@@ -388,6 +388,8 @@ def height_and_width(size: tuple[int, int] | str) -> tuple[int, int]:
 
 
 def _pictures_in(folder: Path) -> list[Picture]:
+    if folder.is_file():
+        raise FileError(f"{folder} is a file, where a folder of pictures belongs.")
     if not folder.is_dir():
         raise FileError(f"There is no folder {folder}.")
     with warnings.catch_warnings():

@@ -96,17 +96,19 @@ def read(
     if isinstance(source, Pictures):
         if source.bytes <= MAX_MEMORY:
             source.read()
-        return Source(source, source.labels)
+        return with_label(Source(source, source.labels), label)
     if isinstance(source, Csv):
         return with_label(_of_stream(source), label)
     if not isinstance(source, str | Path):
         return with_label(Source(native(source)), label)
     name, _, own_part = str(source).partition("/")
     if name in datasets.DATASETS and not Path(source).exists():
-        return Source(*datasets.load(name, own_part or part))
+        return with_label(Source(*datasets.load(name, own_part or part)), label)
     path = Path(source)
     if path.is_dir():
-        return read(kind.pictures(path) if isinstance(kind, Images) else Pictures(path))
+        return read(
+            kind.pictures(path) if isinstance(kind, Images) else Pictures(path), label=label
+        )
     if not path.exists():
         raise FileError(
             f"There is no file {path}, and no data set of that name "

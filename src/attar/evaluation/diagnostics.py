@@ -224,9 +224,13 @@ def _inactive(diagnostics: Diagnostics, beta: str) -> Finding | None:
         return None
     return Finding(
         "inactive-dimensions",
-        f"{inactive} of {size} latent dimensions are inactive",
+        f"{inactive} of {size} latent dimensions {_are(inactive)} inactive",
         f"{beta}use code_size={max(1, size - inactive)}",
     )
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
 
 
 def _overfitting(diagnostics: Diagnostics) -> Finding | None:
@@ -260,8 +264,8 @@ def _constant(diagnostics: Diagnostics) -> Finding | None:
         return None
     return Finding(
         "constant-columns",
-        f"{len(constant)} of {len(diagnostics.column_scales)} columns are constant, such as "
-        f"{diagnostics.column_names[constant[0]]!r}",
+        f"{len(constant)} of {len(diagnostics.column_scales)} columns {_are(len(constant))} "
+        f"constant, such as {diagnostics.column_names[constant[0]]!r}",
         "remove them to save time",
     )
 

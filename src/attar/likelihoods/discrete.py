@@ -176,7 +176,11 @@ class CategoricalModule(LikelihoodModule):
     def __init__(self, sizes: Sequence[int]) -> None:
         super().__init__()
         self.padded = len(sizes), max(sizes)
-        places = torch.cat([i * max(sizes) + torch.arange(n) for i, n in enumerate(sizes)])
+        # Not by torch.cat: a model is loaded on torch's meta device, where it imports a compiler.
+        places, end = torch.empty(sum(sizes), dtype=torch.long), 0
+        for i, n in enumerate(sizes):
+            start, end = end, end + n
+            places[start:end] = torch.arange(i * max(sizes), i * max(sizes) + n)
         self.register_buffer("places", places, persistent=False)
 
     def log_prob(self, parameters: Tensor, target: Tensor) -> Tensor:
@@ -265,7 +269,7 @@ class DiscretizedModule(LocationModule):
     def __init__(self, width: Tensor) -> None:
         super().__init__()
         self.register_buffer("width", width, persistent=False)
-        self.log_scale = nn.Parameter(torch.zeros_like(width))
+        self.log_scale = nn.Parameter(torch.zeros(width.shape))
 
     def log_density(self, deviation: Tensor) -> Tensor:
         """Return log(1 - exp(-w/s)) + log σ(z + w/2s) + log σ(w/2s - z), with z = r / s.

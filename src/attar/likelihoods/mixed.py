@@ -6,6 +6,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -98,9 +99,10 @@ class MixedModule(LikelihoodModule):
         super().__init__()
         self.groups = cast(Sequence[LikelihoodModule], nn.ModuleList(groups))
         self.sizes = [len(group) for group in cells]
-        order = torch.tensor([cell for group in cells for cell in group], dtype=torch.long)
-        self.register_buffer("order", order, persistent=False)
-        self.register_buffer("inverse", order.argsort(), persistent=False)
+        # By NumPy: a model is loaded on torch's meta device, where argsort imports a compiler.
+        order = np.array([cell for group in cells for cell in group], dtype=np.int64)
+        self.register_buffer("order", torch.tensor(order), persistent=False)
+        self.register_buffer("inverse", torch.tensor(order.argsort()), persistent=False)
 
     def log_prob(self, parameters: Tensor, target: Tensor) -> Tensor:
         """Return the log-density of each cell under its column's likelihood."""

@@ -71,10 +71,9 @@ class CustomNetwork(Network):
         for attempt in attempts:
             if attempt.output == (width,):
                 return attempt.module
-        output, reason = _outcome(attempts)
         raise SettingError(
-            f"The encoder gives {output} for a row of shape {shape}, but the code is made from "
-            f"{width} features{reason}."
+            f"The encoder gives {_output('encoder', attempts, shape)} for a row of shape {shape}, "
+            f"but the code is made from {width} features."
         )
 
     def decoder(self, width: int, shape: Shape) -> nn.Module:
@@ -90,10 +89,10 @@ class CustomNetwork(Network):
             attempts.append(_attempt([_copy(self.modules[1]), *after], (width,)))
             if attempts[-1].output == shape:
                 return attempts[-1].module
-        output, reason = _outcome(attempts[:1])
+        output = _output("decoder", attempts[:1], (width,))
         raise SettingError(
             f"The decoder gives {output} for a code of {width} dimensions, but a row of the data "
-            f"has shape {shape}{reason}."
+            f"has shape {shape}."
         )
 
     def features(self, shape: Shape) -> int:
@@ -108,9 +107,9 @@ class CustomNetwork(Network):
         for attempt in attempts:
             if attempt.output is not None and len(attempt.output) == 1:
                 return attempt.output[0]
-        output, reason = _outcome(attempts)
         raise SettingError(
-            f"The encoder cannot take rows of shape {shape} to features: it gives {output}{reason}."
+            f"The encoder must give features, not {_output('encoder', attempts, shape)} for a row "
+            f"of shape {shape}."
         )
 
     def gives_moments(self, shape: Shape) -> bool:
@@ -235,13 +234,20 @@ def _are_moments(given: Sequence[object]) -> bool:
     return len(given) == len(shapes) == 2 and shapes[0] == shapes[1]
 
 
-def _outcome(attempts: Sequence[Attempt]) -> tuple[str, str]:
-    """Return what an attempt gave, and if none did, why the first and the last failed."""
+def _output(role: str, attempts: Sequence[Attempt], shape: Shape) -> Shape:
+    """Return the shape that the first successful attempt gave.
+
+    Raises
+    ------
+    SettingError
+        If none was successful.
+    """
     for attempt in attempts:
         if attempt.output is not None:
-            return f"{attempt.output}", ""
+            return attempt.output
     first, last = attempts[0].reason, attempts[-1].reason
-    return "no tensor", f": it {first}" + (f", and on flat rows {last}" if last != first else "")
+    flat = f", and on flat rows {last}" if last != first else ""
+    raise SettingError(f"The {role} {first} on rows of shape {shape}{flat}.")
 
 
 def _copy(module: nn.Module) -> nn.Module:

@@ -104,6 +104,39 @@ def test_dates_in_another_form_than_in_the_fit_are_read_where_it_is_clear():
         table.rows(later.assign(x="01/02/2024"))
 
 
+# ---------------------------------------------------------------- numbers as text
+
+PRICES = [f"{x:.2f}".replace(".", ",") + " €" for x in RNG.uniform(1, 99, 40)]
+
+
+def test_a_model_of_numbers_reads_text_with_words_for_missing_values():
+    table = fitted(RNG.uniform(1, 99, 40))[0]
+    text = pd.DataFrame({"x": [*PRICES[:2], "?", "n/a", ""], "n": 0.5})
+    values = [float(price[:-2].replace(",", ".")) for price in PRICES[:2]]
+    np.testing.assert_array_equal(table.rows(text)[:, 0], [*values, np.nan, np.nan, np.nan])
+
+
+def test_text_that_is_left_out_although_it_stands_for_numbers_can_be_chosen():
+    table = fitted([*PRICES, "?"])[0]
+    assert table.remarks == [("x", "its text stands for numbers")]
+    assert table.portions[0].advice == "convert it, or give columns={'x': 'number'}"
+    table, frame, _ = fitted([*PRICES, "?"], "number")
+    values = [float(price[:-2].replace(",", ".")) for price in PRICES]
+    assert portions(table)[0] == ("x", "number")
+    np.testing.assert_array_equal(table.rows(frame)[:, 0], [*values, np.nan])
+
+
+def test_whole_numbers_as_text_are_names():
+    assert fitted([str(n) for n in range(40)])[0].remarks[0][1].startswith("nearly all")
+
+
+def test_a_refused_date_is_printed_as_a_date():
+    numbers = fitted(np.arange(40) / 8)[0]
+    dates = pd.DataFrame({"x": [dt.datetime(1956, 12, 24)], "n": 0.5})
+    with pytest.raises(DataError, match="holds dates such as 1956-12-24 00:00:00, but"):
+        numbers.rows(dates)
+
+
 # ---------------------------------------------------------------- kinds that the user chooses
 
 

@@ -1,5 +1,6 @@
 import datetime as dt
 import gzip
+from contextlib import suppress
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,20 @@ def csv(folder, text, name="a.csv"):
 def column(folder, *cells):
     frame = csv(folder, "a,b\n" + "".join(f"{cell},\n" for cell in cells)).read()
     return frame["a"]
+
+
+@pytest.mark.parametrize("line", ["5.1,3.5,setosa", "1.5,2.5", "3,1", "39,39,7"])
+def test_a_first_line_that_seems_to_be_a_row_is_warned_of(tmp_path, line):
+    with (
+        pytest.warns(AttarWarning, match="first line .* write names above it"),
+        suppress(DataError),
+    ):
+        csv(tmp_path, f"{line}\n{line}\n").read()
+
+
+@pytest.mark.parametrize("line", ["0,1,2", "land,2020,2021", "400.5,401,401.5", "a,1.x"])
+def test_numbers_may_be_names(tmp_path, line):
+    assert csv(tmp_path, f"{line}\n{line}\n").read().columns.tolist() == line.split(",")
 
 
 class TestCells:

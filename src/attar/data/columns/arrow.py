@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pandas.api.extensions import ExtensionDtype
 from pandas.api.types import infer_dtype, is_object_dtype
 
-from attar.data.columns.notations import ColumnNotation
+from attar.data.columns.notations import MISSING_WORDS, ColumnNotation
 from attar.data.kind import Json, back_to
 from attar.errors import DataError
 
@@ -66,8 +66,12 @@ def sort_of(type_: pa.DataType) -> str:
 def held(name: str, values: pa.ChunkedArray) -> str:
     """Return in words what a column holds."""
     observed = values.drop_null()
-    example = f" such as {observed[0].as_py()!r}" if len(observed) else ""
+    example = f" such as {_quoted(observed[0].as_py())}" if len(observed) else ""
     return f"Column {name!r} holds {sort_of(values.type)}{example}"
+
+
+def _quoted(value: object) -> str:
+    return str(value) if isinstance(value, dt.date | dt.time | dt.timedelta) else repr(value)
 
 
 def foreign(name: str, values: pa.ChunkedArray, expected: str) -> DataError:
@@ -105,15 +109,17 @@ def converted(array: pa.ChunkedArray, type_: pa.DataType) -> pa.ChunkedArray | N
 def read_text(texts: pa.ChunkedArray, type_: pa.DataType) -> pa.ChunkedArray | None:
     """Return text as values of a type, or None if that is not the only way to read it.
 
-    Numbers may be of a wider type.
+    Words for a missing value are as in CSV files; numbers may be of a wider type.
 
     Examples
     --------
-    >>> read_text(pa.chunked_array([["1.234,50 €", "0,99 €"]]), pa.float64()).to_pylist()
-    [1234.5, 0.99]
+    >>> read_text(pa.chunked_array([["1.234,50 €", "?", "0,99 €"]]), pa.float64()).to_pylist()
+    [1234.5, None, 0.99]
     >>> read_text(pa.chunked_array([["03/04/2024"]]), pa.date32())
     """
     joined = texts.combine_chunks().cast(pa.string())
+    absent = pc.is_in(joined, pa.array(["", *MISSING_WORDS]))
+    joined = pc.if_else(absent, None, joined)
     notation = ColumnNotation()
     notation.add(joined)
     sort = sort_of(type_)

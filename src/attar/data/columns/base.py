@@ -282,11 +282,13 @@ class ConstantColumn(UnusedColumn, tag="constant"):
         """Return 0 for the value, -1 for any other, and NaN where one is missing."""
         if not self.gaps:
             return super().encode(array)
-        values = plain_text(array)
+        values, value = plain_text(array), self._scalar
         if pa.types.is_floating(self.type):
-            values = values.cast(self.type, safe=False)
+            # Arrow does not compare half floats.
+            values = values.cast(self.type, safe=False).cast(pa.float64())
+            value = value.cast(pa.float64())
         missing = array.is_null(nan_is_null=True).to_numpy()
-        equal = pc.equal(values, self._scalar).fill_null(False).to_numpy()
+        equal = pc.equal(values, value).fill_null(False).to_numpy()
         return np.where(missing, np.nan, np.where(equal, 0.0, -1.0))[:, None]
 
     def differs(self, array: pa.ChunkedArray) -> NDArray[np.bool_]:

@@ -60,7 +60,8 @@ def frame_of(data: object) -> Frame:
         return pa.table(data)
     except pa.ArrowInvalid:
         raise DataError(
-            "Expected a table or 2D array, got one column instead: make it a table of one column."
+            "Expected a table or 2D array, got one column instead: make it a table, X.to_frame(), "
+            "and if it is a row, X.to_frame().T."
         ) from None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import pyarrow as pa
@@ -16,11 +16,12 @@ from attar.data.columns.arrow import (
     converted,
     held,
     plain_text,
+    read_text,
     schema_from_json,
     schema_to_json,
     sort_of,
 )
-from attar.data.columns.base import Array, Column, ColumnProfile
+from attar.data.columns.base import Array, Column, ColumnProfile, DroppedColumn
 from attar.data.columns.categorical import OTHER, CategoricalProfile
 from attar.data.columns.temporal import DateText, DatetimeProfile, date_forms
 from attar.data.kind import Json
@@ -170,11 +171,18 @@ class TextProfile(ColumnProfile):
         return self.categories.only
 
     def column(self, type_: pa.DataType, n: int, sample: pa.ChunkedArray) -> Column:
-        """Return a column of dates where all text is in one form, else of categories."""
+        """Return a column of dates where all text is in one form, else of categories, if any."""
         for form, profile in self._the_form.items():
             inner = profile.column(form.type, n, form.read(sample))
             return InterpretedColumn(self.name, type_, inner, form.pattern)
-        return self.categories.column(type_, n, sample)
+        column = self.categories.column(type_, n, sample)
+        if isinstance(column, DroppedColumn):
+            numbers = read_text(sample, pa.float64())
+            if numbers is not None and pa.types.is_floating(numbers.type):
+                why = "its text stands for numbers"
+                advice = f"convert it, or give columns={{{self.name!r}: 'number'}}"
+                return replace(column, why=why, advice=advice)
+        return column
 
     def moments(self, column: Column) -> Moments:
         """Return the moments of the dates, or how many texts there are."""

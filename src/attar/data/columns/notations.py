@@ -8,6 +8,23 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+# Words for a missing value.
+MISSING_WORDS = (
+    "NA",
+    "N/A",
+    "n/a",
+    "#N/A",
+    "NaN",
+    "nan",
+    "NaT",
+    "NULL",
+    "null",
+    "None",
+    "<NA>",
+    "?",
+    "-",
+)
+
 TRUE, FALSE = ("True", "true", "TRUE"), ("False", "false", "FALSE")
 
 # A notation is tried on a few values first, then on some, then on all.

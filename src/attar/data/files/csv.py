@@ -10,31 +10,15 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.csv as arrow
 
-from attar.data.columns.notations import FALSE, RIVALS, SOME, TRUE, ColumnNotation
+from attar.data.columns.notations import FALSE, MISSING_WORDS, RIVALS, SOME, TRUE, ColumnNotation
 from attar.data.files.base import TableStream, readable
 from attar.errors import DataError, FileError, SettingError, first_line, warn
-
-MISSING = (
-    "NA",
-    "N/A",
-    "n/a",
-    "#N/A",
-    "NaN",
-    "nan",
-    "NaT",
-    "NULL",
-    "null",
-    "None",
-    "<NA>",
-    "?",
-    "-",
-)
 
 # Where several are possible the first is taken: commas have other uses in text.
 DELIMITERS = ("\t", ";", "|", ",")
@@ -44,6 +28,7 @@ BLOCK = 1 << 20
 # The delimiter is found in so many bytes, and rows.
 HEAD, RECORDS = 1 << 16, 100
 
+DECIMAL = r"[-+]?[0-9]+([.,][0-9]+)?"
 RAGGED = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+)")
 MARKS = {
     codecs.BOM_UTF32_LE: "utf-32",
@@ -173,6 +158,11 @@ class Csv(TableStream):
     def _columns(self) -> dict[str, ColumnNotation]:
         with self._opened({}) as reader:
             names: list[str] = reader.schema.names
+        if _is_row(names):
+            warn(
+                f"The first line of {self.path} holds numbers, but is taken for the names of the "
+                "columns: if it is a row, write names above it."
+            )
         self._require_unique(names)
         columns = {name: ColumnNotation(self.decimal) for name in names}
         last = None
@@ -246,7 +236,7 @@ class Csv(TableStream):
 
     @property
     def _missing(self) -> list[str]:
-        words = (*MISSING, *self.na)
+        words = (*MISSING_WORDS, *self.na)
         return ["", *words, *(f" {word}" for word in words)]
 
     @cached_property
@@ -330,6 +320,21 @@ def _found_delimiter(head: str) -> str:
         if counts and counts[0] > 1:
             shares[delimiter] = counts.count(counts[0]) / len(counts)
     return max(shares, key=shares.__getitem__, default=",")
+
+
+def _is_row(names: list[str]) -> bool:
+    """Return whether names are numbers, and no ascending ones such as years or wavelengths.
+
+    Examples
+    --------
+    >>> _is_row(["5.1", "3.5", "setosa"]), _is_row(["0", "1"]), _is_row(["land", "2020", "2021"])
+    (True, False, False)
+    """
+    numbers = [float(name.replace(",", ".")) for name in names if re.fullmatch(DECIMAL, name)]
+    ascending = all(a < b for a, b in pairwise(numbers))
+    if any(number % 1 for number in numbers):
+        return len(numbers) < 3 or not ascending
+    return len(numbers) == len(names) and not ascending
 
 
 def _check(delimiter: str | None, decimal: str | None, encoding: str | None) -> None:

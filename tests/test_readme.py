@@ -1,0 +1,61 @@
+"""The blocks of README.md, and the programs of docs/, run as they are printed.
+
+A block without a language holds lines that install or develop attar, and is not run.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from doctest import ELLIPSIS, OutputChecker
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def blocks(page, language):
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", (ROOT / page).read_text("utf-8"), re.M | re.S)
+    return [block for name, block in found if name == language]
+
+
+PROGRAMS = [
+    pytest.param(block, id=f"{page}-{i}")
+    for page in ("README.md", "docs/recipes.md")
+    for i, block in enumerate(blocks(page, "python"))
+    # The expressions of docs/recipes.md import nothing; test_recipes_page.py evaluates them.
+    if page == "README.md" or "import" in block
+]
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_program_runs_by_itself_and_prints_what_its_comments_say(
+    program, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    exec(program, {"__name__": "__main__"})
+    printed = re.findall(r"^print\(.*\)  # (.*)$", program, re.M)
+    assert capsys.readouterr().out.splitlines() == printed
+
+
+def test_the_shell_blocks_are_one_sequence_in_an_empty_folder(tmp_path):
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    lines = "".join(blocks("README.md", "sh"))
+    done = subprocess.run(
+        ["sh", "-e", "-c", lines],
+        cwd=tmp_path,
+        env=os.environ | {"PATH": path},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    (inspection,) = blocks("README.md", "text")
+    assert OutputChecker().check_output(inspection + "...", done.stdout, ELLIPSIS)
+    named = set(re.findall(r"\w+\.(?:csv|attar|html|parquet)\b", lines))
+    assert {file.name for file in tmp_path.iterdir()} == named
+
+
+def test_blocks_without_a_language_install_or_develop():
+    words = {line.split()[0] for block in blocks("README.md", "") for line in block.splitlines()}
+    assert words == {"git", "make"}
