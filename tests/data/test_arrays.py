@@ -18,7 +18,7 @@ X = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
 INTEGERS = np.arange(-60, 60, dtype=np.int16).reshape(30, 4)
 
 
-def same(found, expected):
+def assert_same(found, expected):
     """Assert that arrays are equal in values and dtype, and in a form that torch takes."""
     assert type(found) is np.ndarray
     assert found.dtype == expected.dtype
@@ -31,15 +31,15 @@ def same(found, expected):
 @pytest.mark.parametrize("order", "<>")
 def test_byte_order_becomes_the_machines(dtype, order):
     values = np.abs(INTEGERS)
-    same(native(values.astype(order + dtype)), values.astype(dtype))
+    assert_same(native(values.astype(order + dtype)), values.astype(dtype))
 
 
 @pytest.mark.parametrize(
     "view", [np.s_[::-1], np.s_[:, ::-1], np.s_[:1, ::-1], np.s_[0::-1], np.s_[::2], np.s_[:0]]
 )
 def test_strides_become_positive(view):
-    same(native(X[view]), X[view].copy())
-    same(native(X.T[::-1]), X.T[::-1].copy())
+    assert_same(native(X[view]), X[view].copy())
+    assert_same(native(X.T[::-1]), X.T[::-1].copy())
 
 
 def test_an_array_that_is_fine_is_not_copied():
@@ -47,18 +47,18 @@ def test_an_array_that_is_fine_is_not_copied():
 
 
 def test_longdouble_becomes_double():
-    same(native(X.astype(np.longdouble)), X.astype(np.float64))
-    same(native(np.array([[np.inf, np.nan]], np.longdouble)), np.array([[np.inf, np.nan]]))
+    assert_same(native(X.astype(np.longdouble)), X.astype(np.float64))
+    assert_same(native(np.array([[np.inf, np.nan]], np.longdouble)), np.array([[np.inf, np.nan]]))
 
 
 def test_masked_cells_are_missing():
     mask = np.random.default_rng(1).random(X.shape) < 0.3
     hidden = np.ma.masked_array(np.where(mask, -9999, X).astype(np.float32), mask)
-    same(native(hidden), np.where(mask, np.nan, X).astype(np.float32))
+    assert_same(native(hidden), np.where(mask, np.nan, X).astype(np.float32))
     integers = np.ma.masked_array(INTEGERS, mask)
-    same(native(integers), np.where(mask, np.nan, INTEGERS))
-    same(native(np.ma.masked_array(INTEGERS)), INTEGERS)
-    same(native(np.ma.masked_array(X.astype(">f4"), mask)), native(hidden))
+    assert_same(native(integers), np.where(mask, np.nan, INTEGERS))
+    assert_same(native(np.ma.masked_array(INTEGERS)), INTEGERS)
+    assert_same(native(np.ma.masked_array(X.astype(">f4"), mask)), native(hidden))
     objects = native(np.ma.masked_array(np.array(["a", "b"], object), [True, False]))
     assert objects.tolist() == [None, "b"]
 
@@ -78,7 +78,7 @@ def test_masked_cells_are_missing():
     ids=lambda value: str(getattr(value, "dtype", "")),
 )
 def test_tensors_are_arrays(tensor, expected):
-    same(native(tensor), expected)
+    assert_same(native(tensor), expected)
 
 
 def test_a_sparse_tensor_is_refused():
@@ -121,10 +121,10 @@ def test_the_pieces_of_a_file_are_in_native_order(tmp_path, monkeypatch, dtype):
     pieces = list(stream)
     assert [len(piece) for piece in pieces] == [7, 7, 7, 7, 2]
     native_values = INTEGERS.astype(np.dtype(dtype).newbyteorder("="))
-    same(np.concatenate(pieces), native_values)
+    assert_same(np.concatenate(pieces), native_values)
     for piece in [*pieces, stream.read()]:
         assert piece.dtype.isnative
-    same(read(tmp_path / "x.npy").data, native_values)
+    assert_same(read(tmp_path / "x.npy").data, native_values)
 
 
 def test_frames_have_native_columns():

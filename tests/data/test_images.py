@@ -203,14 +203,14 @@ def test_channels_of_unlike_range_are_scaled_apart_and_back():
     expected = np.moveaxis(images, -1, 1) / np.array([1, 1e4])[:, None, None]
     np.testing.assert_allclose(prepared.numpy(), expected, rtol=1e-12)
     np.testing.assert_allclose(kind.restore(ready.raw(prepared)), images, rtol=1e-12)
-    assert ("channels are scaled apart", "their ranges are unlike") in kind.remarks
+    assert ("channels are scaled separately", "their ranges are unlike") in kind.remarks
 
 
 @pytest.mark.parametrize("channels", [None, 3])
 def test_bytes_of_one_range_are_scaled_together(channels):
     images = spots(channels=channels, dtype="uint8")
     kind, summary = Images.of([images])
-    assert (kind.apart, kind.scaling(summary)) == (False, MinMax())
+    assert (kind.per_channel, kind.scaling(summary)) == (False, MinMax())
     scales = MinMax().fit(summary.moments, kind.columns(summary.sample))
     assert (scales.shift.tolist(), scales.scale.tolist()) == ([0.0], [255.0])
 

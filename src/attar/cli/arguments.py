@@ -70,7 +70,7 @@ Ids = Annotated[
     typer.Option(
         "--id",
         metavar="NAME",
-        help="A column that tells rows apart: the model does not use it, and tables of codes have "
+        help="A column that identifies rows: the model does not use it, and tables of codes have "
         "it too; may be repeated.",
     ),
 ]

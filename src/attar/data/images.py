@@ -33,7 +33,7 @@ FAR = 3.0
 # Images are of another unit where so many of their values are beyond the range by a whole range.
 FAR_OUT = 0.01
 
-# Channels are scaled apart where the range of one is so many times smaller than that of all.
+# Channels are scaled separately where the range of one is so many times smaller than that of all.
 UNLIKE = 4.0
 
 
@@ -50,7 +50,7 @@ class Images(Kind):
         Whether pictures were resized to this size; :meth:`pictures` then does it again.
     first : bool
         Whether channels come first: size is (channels, height, width).
-    apart : bool
+    per_channel : bool
         Whether channels have such unlike ranges that each is scaled by itself.
     low, high : tuple of float
         The range of each channel, within which images are restored; empty: any.
@@ -60,7 +60,7 @@ class Images(Kind):
     dtype: str
     resized: bool = False
     first: bool = False
-    apart: bool = False
+    per_channel: bool = False
     low: tuple[float, ...] = ()
     high: tuple[float, ...] = ()
 
@@ -117,11 +117,11 @@ class Images(Kind):
         kind = replace(
             kind,
             resized=isinstance(pieces, Pictures) and pieces.resized,
-            apart=_unlike(low, high),
+            per_channel=_unlike(low, high),
             low=tuple(lowest.tolist()),
             high=tuple(highest.tolist()),
         )
-        if not kind.apart:
+        if not kind.per_channel:
             moments = reduce(Moments.merged, channels)
         return kind, Summary(sample.seen, moments, kept, places)
 
@@ -194,14 +194,14 @@ class Images(Kind):
         found = []
         if self.first:
             found.append(("channels first", f"a row has shape {self.size}"))
-        if self.apart:
-            found.append(("channels are scaled apart", "their ranges are unlike"))
+        if self.per_channel:
+            found.append(("channels are scaled separately", "their ranges are unlike"))
         return found
 
     @property
     def portions(self) -> list[Portion]:
-        """The pixels, or the channels that are scaled apart."""
-        if not self.apart:
+        """The pixels, or the channels that are scaled separately."""
+        if not self.per_channel:
             return [Portion("pixels", self.dtype, slice(0, 1))]
         channels = range(self.shape[0])
         return [Portion(f"channel {i}", self.dtype, slice(i, i + 1)) for i in channels]
@@ -243,7 +243,7 @@ class Images(Kind):
     def scaling(self, summary: Summary) -> Scaling:
         """Return min-max: darkest 0, brightest 1; but without what lies far beyond the rest."""
         low, high = bulk(summary.sample, np.array(self.low), np.array(self.high))
-        if not self.apart:
+        if not self.per_channel:
             low, high = low.min(keepdims=True), high.max(keepdims=True)
         moments = summary.moments
         if (low <= moments.low).all() and (high >= moments.high).all():
@@ -252,7 +252,7 @@ class Images(Kind):
 
     def columns(self, rows: Rows) -> Rows:
         """Return all pixels in one column, in any order, or a column for each channel."""
-        if self.apart:
+        if self.per_channel:
             return np.moveaxis(rows, 1, -1).reshape(-1, self.shape[0])
         # In the order of memory a stack with channels last needs no copy.
         return rows.ravel(order="K").reshape(-1, 1)

@@ -157,7 +157,7 @@ def _at(quantiles: Array, ranks: Array) -> Array:
     repeated = np.append(np.diff(quantiles) == 0, False)
     repeated |= np.roll(repeated, 1)
     fraction = ranks - below
-    apart = repeated[below] | repeated[below + 1]
-    fraction = np.where(apart, np.rint(fraction), fraction)
+    spike = repeated[below] | repeated[below + 1]
+    fraction = np.where(spike, np.rint(fraction), fraction)
     values: Array = quantiles[below] * (1 - fraction) + quantiles[below + 1] * fraction
     return values

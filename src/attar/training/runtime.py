@@ -36,7 +36,7 @@ def memory_kept() -> Iterator[None]:
 
 # Multiplications of a step's forward pass, from which bfloat16 is faster on a CPU in spite of the
 # conversions, and from which several threads are.
-HALF_PRECISION_FROM, THREADS_FROM = 2**24, 2**22
+HALF_PRECISION_FROM, THREADS_FROM = 2**24, 2**24
 
 
 def half_precision_pays(device: torch.device, batch_size: int, weights: int) -> bool:

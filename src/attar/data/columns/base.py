@@ -224,7 +224,7 @@ class DroppedColumn(UnusedColumn, tag="dropped"):
     why, advice : str
         The reason, and what the user may do.
     identifier : bool
-        Whether the user named it as what tells rows apart: it is written beside their codes.
+        Whether the user named it as an identifier of rows: it is written beside their codes.
     """
 
     why: str
