@@ -142,8 +142,8 @@ def test_every_recipe_learns_from_data_with_missing_values(name):
     holed = with_missing(structured(200))
     settings = {"code_size": 8} if "topk" in name else {}
     ae = quick(name, **settings).fit(holed)
-    assert np.isfinite(ae.reconstruct(holed)).all()
-    assert ae.history_[-1].loss < ae.history_[0].loss
+    error, known = ae.reconstruct(holed) - holed, np.isfinite(holed)
+    assert (error[known] ** 2).mean() < (np.nanstd(holed, 0) ** 2).mean()
 
 
 def test_images_with_missing_values_are_completed():

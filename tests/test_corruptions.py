@@ -27,7 +27,7 @@ class TestEveryCorruption:
         assert not torch.equal(corruption.build()(values)[0], before)
         assert torch.equal(values, before)
 
-    def test_acts_in_training_only_and_never_on_the_target(self, corruption):
+    def test_acts_on_the_input_of_the_loss_and_never_on_the_target(self, corruption):
         model = Model(
             nn.Identity(),
             Point().build(50),
@@ -37,10 +37,9 @@ class TestEveryCorruption:
         )
         values = torch.rand(20, 50)
         batch = Batch(values, target=values)
-        trace = model(batch)
+        trace = model(model.corrupted(batch))
         assert not torch.equal(trace.inputs, values)
         assert torch.equal(trace.batch.target, values)
-        assert torch.equal(model.eval()(batch).inputs, values)
         assert torch.equal(model.encode(values), values)
 
     def test_only_masked_cells_must_be_reconstructed(self, corruption):

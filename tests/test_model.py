@@ -102,7 +102,7 @@ def test_the_values_of_missing_cells_have_no_effect(code, corruption):
     for batch in behind_the_mask():
         torch.manual_seed(1)
         model.zero_grad()
-        trace = model(batch)
+        trace = model(model.corrupted(batch))
         objective.backward(trace)
         gradients = [parameter.grad.clone() for parameter in model.parameters()]
         codes = model.encode(batch.values, batch.observed)
@@ -116,7 +116,7 @@ def test_the_encoder_gets_zeros_and_the_mask(corruption):
     model, calls = with_missing(corruption=corruption).model.train(), []
     model.encoder.register_forward_pre_hook(lambda _, args: calls.append(args[0]))
     batch, _ = behind_the_mask()
-    trace = model(batch)
+    trace = model(model.corrupted(batch))
     (inputs,) = calls
     assert inputs.shape == (5, 4, 4)
     assert torch.equal(inputs[:, 2:], batch.observed.float())
@@ -171,7 +171,7 @@ def test_sparse_rows_are_corrupted_as_dense_ones(corruption):
     inputs = []
     for values in (x, x.to_sparse()):
         torch.manual_seed(1)
-        inputs.append(model(Batch(values, x)).inputs)
+        inputs.append(model.corrupted(Batch(values, x)).values)
     assert torch.equal(*inputs)
 
 
@@ -190,7 +190,7 @@ def test_a_masked_autoencoder_has_a_loss_on_cells_that_its_encoder_does_not_see(
     recipe = Recipe(corruption=Patches(0.5, size=1))
     model = recipe.build((1, 4, 4), 2, Mlp((8,)), FixedGaussian(), missing=True).model.train()
     x = 1 + torch.rand(6, 1, 4, 4)
-    trace = model(Batch(x, x))
+    trace = model(model.corrupted(Batch(x, x)))
     hidden = trace.inputs == 0
     assert torch.equal(trace.batch.observed, hidden)
     assert hidden.flatten(1).sum(1).tolist() == [8] * 6

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from attar.bounds import Capacity
-from attar.codes import Gaussian, SparseL1
+from attar.codes import Gaussian, Point, SparseL1
 from attar.corruptions import Masking
 from attar.likelihoods import (
     Bernoulli,
@@ -208,8 +208,8 @@ def test_measuring_is_deterministic_and_changes_nothing(recipe, training):
         assert torch.equal(tensor, state[name])
 
 
-def test_measured_metrics_are_means_over_all_clean_rows():
-    objective = objective_of(Recipe(SparseL1(0.3), Masking(0.5), (L2(7.0),)))
+def test_measured_metrics_are_means_over_all_rows():
+    objective = objective_of(Recipe(SparseL1(0.3), None, (L2(7.0),)))
     batches = [rows(4), rows(2)]
     whole = Batch(*(torch.cat([b.target for b in batches]),) * 2)
     metrics = objective.measure(batches)
@@ -217,6 +217,18 @@ def test_measured_metrics_are_means_over_all_clean_rows():
     assert metrics["distortion"] == pytest.approx(-trace.log_likelihood.mean().item(), rel=1e-12)
     assert metrics["rate"] == pytest.approx(trace.coded.rate.mean().item(), rel=1e-12)
     assert metrics["loss"] == pytest.approx(metrics["distortion"] + 0.3 * metrics["rate"])
+
+
+def test_the_measured_loss_is_that_of_inputs_corrupted_in_the_same_way_each_time():
+    objective, batch = objective_of(Recipe(Point(), Masking(0.5))), rows(6)
+    before = torch.get_rng_state()
+    metrics = objective.measure([batch])
+    assert objective.measure([batch]) == metrics
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(0)
+    trace = objective.model.eval()(objective.model.corrupted(batch))
+    assert (trace.inputs == 0).any()
+    assert metrics["loss"] == pytest.approx(-trace.log_likelihood.mean().item(), rel=1e-12)
 
 
 def test_the_measured_loss_of_a_random_code_is_near_its_mean_over_many_samples():

@@ -286,14 +286,14 @@ def test_batches_are_powers_of_two_near_the_root(n):
 
 
 @given(st.integers(2, 10**7), st.sampled_from([32, 64, 1024]))
-def test_epochs_make_about_eight_thousand_steps(n, size):
-    epochs, _ = choices.choose_epochs(n, size, ADAM)
+def test_epochs_make_about_so_many_steps(n, size):
     steps = math.ceil(n / size)
-    if 10 <= 1400 / steps <= 400:
-        assert choices.choose_epochs(n, size, MUON)[0] == round(1400 / steps)
-    assert 10 <= epochs <= 400
-    if 20 <= steps <= 800:
-        assert abs(epochs * steps - 8000) <= steps / 2
+    wanted = {ADAM: 8000, MUON: 1200 * max(1, n / 8000) ** 0.75}
+    for optimizer, total in wanted.items():
+        epochs, _ = choices.choose_epochs(n, size, optimizer, Point())
+        assert epochs == min(400, max(10, round(total / steps)))
+    epochs, _ = choices.choose_epochs(n, size, MUON, GaussianCode())
+    assert epochs == min(400, max(10, round(2 * wanted[MUON] / steps)))
 
 
 def test_a_choice_says_what_and_why_in_a_line():

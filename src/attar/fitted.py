@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from attar.codes import CodeModule
-from attar.data.batches import Conditioned, Selection
+from attar.data.batches import HIDDEN, Conditioned, Selection
 from attar.data.condition_encoder import ConditionEncoder
 from attar.data.kind import Kind, Rows
 from attar.data.kinds import KINDS, restored
@@ -435,7 +435,7 @@ def _monitored(plan: Plan, rows: Rows, condition: Tensor | None, device: torch.d
     index = torch.arange(few.shape[0], device=device)
     cells = plan.recipe.bound.draws * prod(plan.preparation.kind.shape)
     size = min(MONITORED_ROWS, rows_at_once(cells))
-    held = plan.preparation.hold(few, device)
+    held = plan.preparation.hold(few, device, HIDDEN)
     if condition is not None:
         held = Conditioned(held, condition[:MONITORED_ROWS].to(device))
     return Selection(held, index, size)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -24,7 +25,7 @@ class Model(nn.Module):
     ::
 
         values ─ corruption ─ encoder ─ code ─ decoder ─ likelihood
-                 (training)   features   z     parameters    mean: the reconstruction
+                 (the loss)   features   z     parameters    mean: the reconstruction
 
     Parameters
     ----------
@@ -100,22 +101,25 @@ class Model(nn.Module):
         inputs_require_grad : bool
             Whether the trace's inputs require a gradient.
         """
-        inputs = batch.values
-        corruption = self.corruption if self.training else None
-        if inputs.is_sparse and (corruption is not None or inputs_require_grad):
-            inputs = inputs.to_dense()
+        inputs = batch.values.to_dense() if inputs_require_grad else batch.values
         visible = batch.observed if batch.visible is None else batch.visible
-        if corruption is not None:
-            inputs, hidden = corruption(inputs)
-            if hidden is not None:
-                visible = ~hidden if visible is None else visible & ~hidden
-                batch = batch.restricted(hidden)
         if inputs_require_grad:
             inputs = inputs.detach().requires_grad_()
         features = self.features(inputs, visible, batch.condition)
         coded = self.code(features, noise, self._log_likelihood(batch))
         parameters = self.parameters_of(coded.z, batch.condition)
         return Trace(batch, inputs, features, coded, parameters, self.likelihood.log_prob)
+
+    def corrupted(self, batch: Batch) -> Batch:
+        """Return the batch with the values that the encoder is trained on."""
+        if self.corruption is None:
+            return batch
+        values, hidden = self.corruption(batch.values.to_dense())
+        if hidden is None:
+            return replace(batch, values=values)
+        visible = batch.observed if batch.visible is None else batch.visible
+        visible = ~hidden if visible is None else visible & ~hidden
+        return replace(batch, values=values, visible=visible).restricted(hidden)
 
     def encode(
         self, values: Tensor, observed: Tensor | None = None, condition: Tensor | None = None

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from attar.bounds import Bound, Elbo
+from attar.isolation import seeded
 from attar.model import Model
 from attar.penalties import PenaltyTerm, sum_of
 from attar.records import Batch, Trace
@@ -66,7 +67,7 @@ class Objective:
         if self.bound.weighs:
             size = (self.bound.draws, len(batch.target), self.model.noise_size)
             noise = torch.randn(size, dtype=batch.target.dtype, device=batch.target.device)
-        trace: Trace = self.model(batch, noise, self.inputs_require_grad)
+        trace: Trace = self.model(self.model.corrupted(batch), noise, self.inputs_require_grad)
         return trace
 
     def terms(self, trace: Trace) -> dict[str, Tensor]:
@@ -79,23 +80,25 @@ class Objective:
 
     @torch.no_grad()
     def measure(self, batches: Iterable[Batch]) -> dict[str, float]:
-        """Return loss, distortion and rate of clean batches, in nats per row.
+        """Return loss, distortion and rate of batches, in nats per row.
 
-        Random codes use the same noise at every call, and the bound is that at the end of training,
-        so that epochs can be compared; auxiliary losses and penalties are not part of the loss.
+        Corruption and random codes use the same noise at every call, and the bound is that at the
+        end of training, so that epochs can be compared; auxiliary losses and penalties are not part
+        of the loss.
         """
         was_training, model = self.model.training, self.model
         model.eval()
-        generator = torch.Generator().manual_seed(0)
         sums, rows = torch.zeros(3, dtype=torch.float64), 0
-        for batch in batches:
-            n = len(batch.target)
-            noise = torch.randn(self.bound.draws, n, model.noise_size, generator=generator)
-            trace = model(batch, noise.to(batch.target.device, batch.target.dtype))
-            bound = self.bound.terms(trace.log_likelihood, trace.coded, self.beta, 1.0)
-            both = (-trace.log_likelihood.mean(), trace.coded.rate.mean())
-            sums += n * torch.stack([sum_of(bound.values()), *both]).double().cpu()
-            rows += n
+        with seeded(0, next(model.parameters()).device):
+            for batch in batches:
+                n = len(batch.target)
+                corrupted = model.corrupted(batch)
+                noise = torch.randn(self.bound.draws, n, model.noise_size)
+                trace = model(corrupted, noise.to(batch.target.device, batch.target.dtype))
+                bound = self.bound.terms(trace.log_likelihood, trace.coded, self.beta, 1.0)
+                both = (-trace.log_likelihood.mean(), trace.coded.rate.mean())
+                sums += n * torch.stack([sum_of(bound.values()), *both]).double().cpu()
+                rows += n
         model.train(was_training)
         loss, distortion, rate = (sums / rows).tolist()
         return {"loss": loss, "distortion": distortion, "rate": rate}

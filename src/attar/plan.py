@@ -208,14 +208,14 @@ class Planner:
             likelihood,
             scaling,
             preparation,
-            self._training(network),
+            self._training(network, recipe),
             # A custom network takes rows of the data's own shape, without a mask.
             self.summary.missing and not isinstance(network, CustomNetwork),
             self.condition_encoder,
             tuple(self.choices),
         )
 
-    def _training(self, network: Network) -> TrainingSettings:
+    def _training(self, network: Network, recipe: Recipe) -> TrainingSettings:
         settings, rows = self.settings, self.summary.rows
         optimizer = self._setting(
             "optimizer", Optimizer.resolve, lambda: choose_optimizer(network), _name
@@ -232,7 +232,9 @@ class Planner:
         batch_size = self._count(
             "batch_size", lambda: choose_batch_size(rows, self.kind.shape, optimizer)
         )
-        epochs = self._count("epochs", lambda: choose_epochs(rows, batch_size, optimizer))
+        epochs = self._count(
+            "epochs", lambda: choose_epochs(rows, batch_size, optimizer, recipe.code)
+        )
         minutes = settings["max_minutes"]
         if settings["precision"] not in PRECISIONS:
             raise unknown("precision", settings["precision"], PRECISIONS)

@@ -89,6 +89,16 @@ def test_with_a_shortcut_a_network_begins_as_its_straight_path(normalization, dr
     assert torch.equal(decoder(z), decoder[0].straight(z).reshape(8, *SHAPE))
 
 
+@pytest.mark.parametrize("network", [Mlp, Bag])
+def test_far_out_a_decoder_with_a_shortcut_is_its_linear_map(network):
+    decoder = network((7,), "silu", shortcut=True).decoder(3, (4,)).double()
+    for parameter in decoder.parameters():
+        torch.nn.init.normal_(parameter)
+    z = 1e9 * torch.randn(5, 3, dtype=DOUBLE)
+    correction = decoder(z) - decoder[0].straight(z)
+    assert 1 < correction.abs().max() < 1e4
+
+
 def test_a_shortcut_learns_with_its_hidden_layers_too():
     encoder, x = Mlp((7,), "silu", shortcut=True).encoder(SHAPE, 4), torch.randn(8, *SHAPE)
     optimizer = torch.optim.SGD(encoder.parameters(), 0.01)

@@ -121,4 +121,4 @@ def test_it_is_named_and_its_eps_has_a_gradients_unit():
     assert built.every == 3
     assert built.param_groups[0]["lr"] == 0.5
     assert built.param_groups[0]["eps"] == 1e-8 / 4
-    assert Optimizer("muon").learning_rate == 0.01
+    assert Optimizer("muon").learning_rate == 0.02

@@ -86,6 +86,8 @@ class Perceptron(Network):
         if not self.shortcut or not widths:
             return body
         zeroed(layers[-1])
+        if first is linear:
+            body.insert(0, Compress())
         return Shortcut(body, first(start, end))
 
     def _after(self, width: int) -> list[nn.Module]:
@@ -97,6 +99,17 @@ class Perceptron(Network):
         if self.dropout:
             after.append(nn.Dropout(self.dropout))
         return after
+
+
+class Compress(nn.Module):
+    """5 asinh(x / 5): near x up to 5, and logarithmic beyond.
+
+    What lies far out of the training data is then left to a linear map beside the layers behind.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return compressed values of the same shape."""
+        return 5 * (x / 5).asinh()
 
 
 class Shortcut(nn.Module):
@@ -128,7 +141,8 @@ class Mlp(Perceptron, name="mlp"):
         ``"layer"`` or ``"batch"``, applied before each activation.
     shortcut : bool
         Add a linear map from input to output and initialize the hidden layers' output at zero: the
-        network starts as a linear model and learns what a linear model misses.
+        network starts as a linear model and learns what a linear model misses. The hidden layers
+        get 5 asinh(x / 5) of their input x: what lies far out is left to the linear map.
 
     Examples
     --------

@@ -53,7 +53,7 @@ class Muon(torch.optim.Adam):
     def __init__(
         self,
         params: Weights,
-        lr: float = 0.01,
+        lr: float = 0.02,
         momentum: float = 0.95,
         every: int = 10,
         betas: tuple[float, float] = (0.9, 0.99),
@@ -91,13 +91,14 @@ class Muon(torch.optim.Adam):
         direction = gradient.lerp(mean, self.momentum)
         wide = direction if direction.shape[0] <= direction.shape[1] else direction.mT
         if not int(state["step"]) % self.every:
-            state["whitening"] = inverse_root(wide @ wide.mT)
-            state["norm"] = (state["whitening"] @ wide).norm()
+            whitening = inverse_root(wide @ wide.mT)
+            scale = SIZE * math.sqrt(wide.shape[1])
+            state["whitening"], state["norm"] = whitening, scale * (whitening @ wide).norm()
         state["step"] += 1
-        whitened = state["whitening"] @ wide
-        whitened *= state["norm"] / whitened.norm().clamp_min(1e-30)
-        step: Tensor = whitened if wide is direction else whitened.mT
-        return step * (SIZE * math.sqrt(wide.shape[1]))
+        whitening = state["whitening"]
+        step = whitening @ direction if wide is direction else direction @ whitening
+        step *= state["norm"] / torch.linalg.vector_norm(step).clamp_min_(1e-30)
+        return step
 
 
 def inverse_root(gram: Tensor) -> Tensor:
