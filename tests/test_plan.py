@@ -39,7 +39,7 @@ CHANCE = np.random.default_rng(0)
 NICE = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256]
 
 
-ADAM, MUON = Optimizer(), Optimizer("muon")
+ADAM, MUON = Optimizer(), Optimizer("muon", clip=3.0)
 
 
 def likelihood_of(data, code, scaling=Unscaled()):  # noqa: B008

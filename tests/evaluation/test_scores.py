@@ -88,7 +88,7 @@ def test_an_unseen_category_costs_more_than_any_known_one(of_table):
     with pytest.warns(AttarWarning, match="did not see"):
         unseen = of_table.score_samples(frame.assign(s="new"))
     for level in "vwxyz":
-        assert unseen.mean() < of_table.score_samples(frame.assign(s=level)).mean() - 1
+        assert unseen.mean() < of_table.score_samples(frame.assign(s=level)).mean()
     assert (unseen < of_table.score_samples(frame)).all()
 
 
