@@ -40,6 +40,9 @@ STEPS, MUON_STEPS, MUON_ROWS = 8000, 1200, 8000
 # The gradient of a row far out is longer than this by orders of magnitude, and others are shorter.
 CLIP = 3.0
 
+# Images of more cells have no linear shortcut, which would have most of the weights.
+LINEAR_CELLS = 1 << 16
+
 # A batch of images has at most so many pixels.
 PIXELS = 1 << 19
 
@@ -150,7 +153,8 @@ def choose_network(kind: Kind) -> tuple[Network, str]:
     if len(shape) == 2:
         return Tcn(), f"series of {shape[0]:,} channels and {shape[1]:,} steps"
     if len(shape) == 3 and cells > 1024:
-        return choose_conv(min(shape[1:])), f"images of {cells:,} cells"
+        conv = choose_conv(min(shape[1:])).replace(shortcut=cells <= LINEAR_CELLS)
+        return conv, f"images of {cells:,} cells"
     widest = 512 if cells > 256 else 256
     return Mlp((widest, widest // 2), "silu", shortcut=True), f"rows of {cells:,} cells"
 
@@ -227,7 +231,7 @@ def warn_of_activation(likelihood: Likelihood, limits: tuple[float, float], prep
 
 def choose_optimizer(network: Network) -> tuple[Optimizer, str]:
     """Return Muon for networks of matrices that start from a linear model, else Adam."""
-    if isinstance(network, Mlp) and network.shortcut:
+    if isinstance(network, Mlp | Conv) and network.shortcut:
         return Optimizer("muon", clip=CLIP), "takes the fewest steps"
     return Optimizer(), "works for any network"
 

@@ -179,7 +179,7 @@ class Model(nn.Module):
         linear = [shortcut.weight for shortcut in found if shortcut is not None]
         others = [w for w in self.parameters() if not any(w is other for other in linear)]
         groups: list[dict[str, Any]] = [{"params": others}]
-        return [*groups, {"params": linear, "whitened": False}] if linear else groups
+        return [*groups, *({"params": [weight], "relative": True} for weight in linear)]
 
     def on_data(self, batch: Batch) -> None:
         """Initialize the model from rows, before the first step of training."""

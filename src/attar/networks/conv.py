@@ -10,6 +10,7 @@ from torch import nn
 
 from attar.errors import SettingError
 from attar.networks.base import Network, Reshape, Shape, activation, glorot
+from attar.networks.mlp import Shortcut, linear, zeroed
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,9 @@ class Conv(Network, name="conv"):
         Probability of dropping a feature map in training, 0 to 1.
     normalization : bool
         Group normalization (Wu and He, 2018) before each activation.
+    shortcut : bool
+        Add a linear map from pixels to code and back, and initialize the convolutions' output at
+        zero: the network starts as a linear model and learns what a linear model misses.
 
     Examples
     --------
@@ -43,6 +47,7 @@ class Conv(Network, name="conv"):
     activation: str = "silu"
     dropout: float = 0.0
     normalization: bool = False
+    shortcut: bool = False
 
     def encoder(self, shape: Shape, width: int) -> nn.Module:
         """Return a module (B, C, H, W) -> (B, width)."""
@@ -51,17 +56,25 @@ class Conv(Network, name="conv"):
         for (before, _, _), (after, _, _) in pairwise(stages):
             layers += [glorot(nn.Conv2d(before, after, 3, stride=2, padding=1))]
             layers += self._after(after)
-        return nn.Sequential(*layers, nn.Flatten(), glorot(nn.Linear(math.prod(stages[-1]), width)))
+        body = nn.Sequential(*layers, nn.Flatten(), linear(math.prod(stages[-1]), width))
+        if not self.shortcut:
+            return body
+        zeroed(body[-1])
+        return Shortcut(body, nn.Sequential(nn.Flatten(), linear(math.prod(shape), width)))
 
     def decoder(self, width: int, shape: Shape) -> nn.Module:
         """Return a module (B, width) -> (B, C, H, W)."""
         stages = self._stages(shape)
         top = stages[-1]
-        layers: list[nn.Module] = [glorot(nn.Linear(width, math.prod(top))), Reshape(top)]
+        layers: list[nn.Module] = [linear(width, math.prod(top)), Reshape(top)]
         for (before, _, _), (after, *size) in pairwise(stages[::-1]):
             layers += self._after(before)
             layers += [nn.Upsample(tuple(size)), glorot(nn.Conv2d(before, after, 3, padding=1))]
-        return nn.Sequential(*layers)
+        body = nn.Sequential(*layers)
+        if not self.shortcut:
+            return body
+        zeroed(body[-1])
+        return Shortcut(body, nn.Sequential(linear(width, math.prod(shape)), Reshape(shape)))
 
     def _stages(self, shape: Shape) -> list[tuple[int, int, int]]:
         if len(shape) != 3:

@@ -10,12 +10,15 @@ from attar.networks.mlp import Shortcut
 # Of a feature's variance, what least squares adds to it: small samples would else be overfitted.
 RIDGE = 1e-3
 
+# So many rows or columns have exact principal components.
+FEW = 1024
+
 
 def shortcut_of(network: nn.Module) -> nn.Linear | None:
     """Return the linear shortcut of a network that has one."""
     for module in network.modules():
-        if isinstance(module, Shortcut) and isinstance(module.straight, nn.Linear):
-            return module.straight
+        if isinstance(module, Shortcut):
+            return next((m for m in module.straight.modules() if isinstance(m, nn.Linear)), None)
     return None
 
 
@@ -34,13 +37,17 @@ def start_at_components(encoder: nn.Linear, rows: Tensor) -> None:
     tensor([1.2250, 0.0000, 1.2250], grad_fn=<RoundBackward1>)
     """
     rows = rows.double()
-    centred = rows - rows.mean(0)
-    wide = len(rows) < rows.shape[1]
-    gram = centred @ centred.mT if wide else centred.mT @ centred
-    values, vectors = torch.linalg.eigh(gram / len(rows))
-    values, vectors = values.flip(0), vectors.flip(1)
-    rank = min(encoder.out_features, int((values > 1e-6 * values[0]).sum()))
-    basis = (centred.mT @ vectors[:, :rank] if wide else vectors[:, :rank]).mT
+    centred, width = rows - rows.mean(0), encoder.out_features
+    if min(centred.shape) > FEW:
+        _, lengths, vectors = torch.svd_lowrank(centred, min(width + 8, *centred.shape), niter=4)
+        values = lengths.square() / len(rows)
+    else:
+        wide = len(rows) < rows.shape[1]
+        gram = centred @ centred.mT if wide else centred.mT @ centred
+        values, vectors = (found.flip(-1) for found in torch.linalg.eigh(gram / len(rows)))
+        vectors = centred.mT @ vectors[:, :width] if wide else vectors
+    rank = min(width, int((values > 1e-6 * values[0]).sum()))
+    basis = vectors[:, :rank].mT
     basis = basis / basis.norm(dim=1, keepdim=True) / values[:rank, None].sqrt()
     encoder.weight[:rank] = 0
     encoder.weight[:rank, : rows.shape[1]] = basis.to(encoder.weight)

@@ -60,16 +60,17 @@ class Muon(torch.optim.Adam):
         eps: float = 1e-8,
         weight_decay: float = 0.2,
         adam_rate: float = 0.3,
+        relative_rate: float = 2.0,
     ) -> None:
         super().__init__(params, lr, betas, eps, fused=True)
         self.momentum, self.every, self.decay = momentum, every, weight_decay
-        self.adam_rate = adam_rate
+        self.adam_rate, self.relative_rate = adam_rate, relative_rate
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """Make a step, and drop the gradients of matrices."""
         for group in self.param_groups:
-            for weight in group["params"] if group.get("whitened", True) else ():
+            for weight in () if group.get("relative") else group["params"]:
                 if weight.grad is not None and _is_matrix(weight):
                     weight.mul_(1 - self.decay * group["lr"])
                     step = self._step_of(weight, weight.grad.flatten(1))
@@ -77,7 +78,10 @@ class Muon(torch.optim.Adam):
                     weight.grad = None  # Adam's step leaves out weights without a gradient
         rates = [group["lr"] for group in self.param_groups]
         for group, rate in zip(self.param_groups, rates, strict=True):
-            group["lr"] = self.adam_rate * rate
+            factor = self.adam_rate
+            if group.get("relative"):
+                factor = self.relative_rate * max(_root_mean_square(w) for w in group["params"])
+            group["lr"] = factor * rate
         super().step()
         for group, rate in zip(self.param_groups, rates, strict=True):
             group["lr"] = rate
@@ -114,6 +118,10 @@ def inverse_root(gram: Tensor) -> Tensor:
     least = (SMALLEST * values[-1]).clamp_min(torch.finfo(gram.dtype).tiny)
     root: Tensor = (vectors * values.clamp_min(least).rsqrt()) @ vectors.mT
     return root
+
+
+def _root_mean_square(weight: Tensor) -> float:
+    return float(torch.linalg.vector_norm(weight)) / math.sqrt(weight.numel())
 
 
 def _is_matrix(weight: Tensor) -> bool:
