@@ -29,6 +29,7 @@ from attar.errors import DataError, SettingError
 from attar.latent_space import LatentSpace
 from attar.networks import Mlp
 from attar.recommendation import Recommender
+from attar.records import Epoch
 from attar.training import Callback, Optimizer
 
 
@@ -328,10 +329,20 @@ def test_callbacks_look_on_and_may_stop(digits):
 
 def test_the_history_holds_falling_losses_and_the_kept_weights_are_the_best(digits):
     ae = quick(epochs=30).fit(digits)
-    losses = [epoch.validation_loss for epoch in ae.history_]
-    assert min(losses) < losses[0]
+    losses = ae.history_.validation_loss
+    assert losses.min() < losses[0]
     diagnostics = ae._fitted.training_summary.diagnostics
-    assert losses[diagnostics.best_epoch - 1] == min(losses)
+    assert losses.idxmin() == diagnostics.best_epoch - 1
+
+
+def test_the_history_is_a_frame_of_the_records_of_epochs(digits):
+    ae = quick().fit(digits)
+    records = [Epoch(**row) for row in ae.history_.to_dict("records")]
+    assert records == ae.fitted_.history
+    assert list(ae.history_.epoch) == [1, 2, 3, 4, 5]
+    unheld = quick(epochs=1, validation_fraction=0).fit(digits).history_
+    assert unheld.validation_loss.isna().all()
+    assert unheld.dtypes.drop("epoch").eq(float).all()
 
 
 def test_choices_are_reported_with_their_reasons(digits):

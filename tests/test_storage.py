@@ -52,7 +52,7 @@ def test_a_loaded_model_gives_bit_for_bit_equal_outputs(name, tmp_path):
     assert back.evaluate(IMAGES) == ae.evaluate(IMAGES)
     assert back.diagnose() == ae.diagnose()
     assert back.get_params() == ae.get_params()
-    assert back.history_ == ae.history_
+    assert back.history_.equals(ae.history_)
     assert back.choices_ == ae.choices_
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, DensityMixin, TransformerMixin, clone
 from sklearn.utils import Tags, check_random_state
@@ -45,7 +46,6 @@ from attar.plan import Choice, Plan, Planner, Run
 from attar.predictor import Predictor
 from attar.recipe import Recipe
 from attar.recommendation import Recommender
-from attar.records import Epoch
 from attar.sampling import Sampler
 from attar.training.callbacks import Callback, ProgressBar
 from attar.training.optim import Optimizer, Schedule
@@ -120,7 +120,9 @@ class Autoencoder(
         The trained model of prepared values.
     code_size_ : int
     choices_ : list of Choice
-    history_ : list of Epoch
+    history_ : DataFrame
+        The metrics of each epoch, one a row: ``epoch``, ``loss``, ``validation_loss`` (NaN where
+        no rows are held out), and the rest of :class:`attar.records.Epoch`.
     n_features_in_ : int
     feature_names_in_ : array of str
     fitted_ : Fitted
@@ -471,9 +473,9 @@ class Autoencoder(
         return self._attributes.choices
 
     @property
-    def history_(self) -> list[Epoch]:
+    def history_(self) -> pd.DataFrame:
         """The metrics of each epoch."""
-        return self._attributes.history
+        return pd.DataFrame(self._attributes.history).astype({"validation_loss": float})
 
     @property
     def n_features_in_(self) -> int:
