@@ -136,7 +136,7 @@ def test_a_newer_format_asks_for_an_update(tmp_path):
 def test_an_older_format_asks_for_a_new_fit(tmp_path):
     older = json.dumps({"format": storage.FORMAT - 1, "facts": {}, "digest": ""})
     save_file({"w": torch.zeros(2)}, tmp_path / "m.attar", {"attar": older})
-    with pytest.raises(attar.ModelFileError, match=r"format 2, and this attar reads 3: fit the"):
+    with pytest.raises(attar.ModelFileError, match=r"format 3, and this attar reads 4: fit the"):
         attar.load(tmp_path / "m.attar")
 
 

@@ -23,7 +23,7 @@ from attar.corruptions import Corruption
 from attar.data.arrays import native
 from attar.data.condition_encoder import ConditionEncoder
 from attar.data.kind import Kind, Rows, warn_of_unused
-from attar.data.kinds import form_of, kind_of
+from attar.data.kinds import form_of, kind_of, summary_of
 from attar.data.scaling import Scaling
 from attar.data.source import Data, read, without_infinities
 from attar.data.summary import Summary
@@ -42,7 +42,7 @@ from attar.model import Model
 from attar.networks import CustomNetwork, Network
 from attar.parameters import Parameters
 from attar.parts import Part
-from attar.plan import Choice, Plan, Planner, Run
+from attar.plan import MODEL, Choice, Plan, Planner, Run
 from attar.predictor import Predictor
 from attar.recipe import Recipe
 from attar.recommendation import Recommender
@@ -108,6 +108,10 @@ class Autoencoder(
         What columns of a table are, where the recognized type is not right: ``"categorical"``,
         ``"number"``, ``"boolean"`` or ``"datetime"``, by their names; ``"ignore"`` and ``"id"``
         keep a column out of the model.
+    warm_start : bool, default False
+        Whether another :meth:`fit` goes on from the weights reached, for as many further epochs,
+        with a new cycle of the schedule: columns, scaling and all choices of the model stay, and
+        so do the weights if no epoch has a lower loss. The same X is split as before.
     random_state : int, RandomState or None, default None
         Equal seeds give equal weights, in threads too, which take turns.
     verbose : bool, default "auto"
@@ -161,6 +165,7 @@ class Autoencoder(
         precision: Literal["auto", "float32", "bfloat16"] = "auto",
         infinite_as_missing: bool = False,
         columns: Mapping[str, str] | None = None,
+        warm_start: bool = False,
         random_state: int | np.random.RandomState | None = None,
         verbose: bool | Auto = "auto",
         callbacks: Sequence[Callback] = (),
@@ -175,7 +180,7 @@ class Autoencoder(
         self.early_stopping, self.max_minutes = early_stopping, max_minutes
         self.device, self.precision = device, precision
         self.infinite_as_missing, self.columns = infinite_as_missing, columns
-        self.random_state = random_state
+        self.warm_start, self.random_state = warm_start, random_state
         self.verbose = verbose
         self.callbacks = callbacks
 
@@ -216,22 +221,29 @@ class Autoencoder(
             If the user stops it; from the second epoch on, the best model so far is kept.
         """
         self._check_names()
-        data = self._read(X, part="train")
-        kind, summary, plan = self._plan(data, condition)
-        warn_of_unused(kind)
-        run = Run.of(self.get_params(deep=False), checkpoint)
-        encoded = None
-        if plan.condition_encoder is not None:
-            warn_of_unused(plan.condition_encoder.preparation.kind)
-            encoded = plan.condition_encoder.prepare(condition, summary.rows)
-        rows = training_data_of(data, kind, summary, run.validation_fraction, run.seed, encoded)
+        before = self.fitted_ if self.warm_start and "fitted_" in vars(self) else None
+        data = self._read(X, part="train", kind=None if before is None else before.kind)
+        if before is None:
+            kind, summary, plan = self._plan(data, condition)
+        else:
+            kind, summary, plan = self._plan_again(data, before)
+        run, encoded = Run.of(self.get_params(deep=False), checkpoint), None
+        seed = run.seed if before is None else before.seed
+        if before is not None:
+            encoded = before.conditioned(condition, summary.rows).condition
+        else:
+            warn_of_unused(kind)
+            if plan.condition_encoder is not None:
+                warn_of_unused(plan.condition_encoder.preparation.kind)
+                encoded = plan.condition_encoder.prepare(condition, summary.rows)
+        rows = training_data_of(data, kind, summary, run.validation_fraction, seed, encoded)
         callbacks = list(self.callbacks)
         if sys.stderr.isatty() if self.verbose == "auto" else self.verbose:
             callbacks.append(ProgressBar())
             for choice in plan.choices:
                 print(choice, file=sys.stderr)
         try:
-            self.fitted_ = fit(plan, rows, run, callbacks)
+            self.fitted_ = fit(plan, rows, run, callbacks, before)
         except Interrupted as interruption:
             self.fitted_ = interruption.fitted
             raise
@@ -515,7 +527,9 @@ class Autoencoder(
         return self.fitted_
 
     def _read(self, X: Data, part: str, kind: Kind | None = None) -> Any:
-        data = read(X, part, kind=kind).data
+        data: Any = read(X, part, kind=kind).data
+        if kind is not None and not kind.accepts(kind_of(data)):
+            raise DataError(kind.refusal(np.shape(data), kind_of(data)))
         return without_infinities(data) if self.infinite_as_missing else data
 
     def _plan(self, data: Any, condition: Data | None) -> tuple[Kind, Summary, Plan]:
@@ -524,13 +538,16 @@ class Autoencoder(
         settings = self.get_params(deep=False)
         return kind, summary, Planner(settings, kind, summary, encoder).plan()
 
+    def _plan_again(self, data: Any, before: Fitted) -> tuple[Kind, Summary, Plan]:
+        """Return form, summary and plan of training a fitted model further."""
+        summary = summary_of(before.kind, data)
+        return before.kind, summary, before.plan(self.get_params(deep=False), summary)
+
     def _pieces(self, X: Data, condition: Data | None) -> Iterator[tuple[Predictor, Rows, object]]:
         """Yield the predictor with its conditions, raw rows, and what is passed through."""
         fitted = self._fitted
         kind = fitted.kind
         data = self._read(X, part="test", kind=kind)
-        if not kind.accepts(kind_of(data)):
-            raise DataError(kind.refusal(np.shape(data), kind_of(data)))
         for piece in kind.pieces(data):
             rows = kind.rows(piece)
             if not rows.shape[0]:
@@ -569,10 +586,12 @@ def load(path: str | Path, network: tuple[object, object] | None = None) -> Auto
         settings = {name: Part.parsed(value) for name, value in description["settings"].items()}
         estimator = Autoencoder().set_params(**settings)
         custom = None if network is None else CustomNetwork.of(network)
-        estimator.fitted_ = Fitted.restored(tensors, description, custom)
+        fitted = Fitted.restored(tensors, description, custom)
     except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise ModelFileError(f"{path} describes a model that cannot be built: {reason}") from None
     if network is not None:
         estimator.network = network
+    settings = estimator.get_params(deep=False)
+    estimator.fitted_ = replace(fitted, given={name: settings[name] for name in MODEL})
     return estimator

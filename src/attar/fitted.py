@@ -15,21 +15,23 @@ from torch import Tensor
 
 from attar.codes import CodeModule
 from attar.data.batches import Conditioned, Selection
+from attar.data.cells import Category
 from attar.data.condition_encoder import ConditionEncoder
 from attar.data.kind import Kind, Rows
 from attar.data.kinds import KINDS, restored
 from attar.data.margins import Margins
 from attar.data.scaling import Scaler
+from attar.data.summary import Summary
 from attar.data.table import Table
 from attar.data.training_data import TrainingData
-from attar.errors import SettingError, warn
+from attar.errors import DataError, SettingError, warn
 from attar.evaluation.diagnostics import Baseline, Diagnostics, TrainingSummary
 from attar.evaluation.scores import ScoreReference
 from attar.isolation import seeded
 from attar.likelihoods import Likelihood
 from attar.model import Model
 from attar.networks import CustomNetwork, Network
-from attar.plan import Choice, Plan, Run
+from attar.plan import MODEL, TRAINING, Choice, Plan, Planner, Run
 from attar.predictor import Predictor, residual_noise, rows_at_once
 from attar.recipe import Recipe
 from attar.records import Epoch
@@ -57,6 +59,12 @@ class Fitted:
     choices : list of Choice
     history : list of Epoch
     training_summary : TrainingSummary
+    seed : int
+        That of the random split into training and validation rows.
+    validation_digest : str
+        What identifies the validation rows.
+    given : mapping
+        The settings that make the model, as the user gave them.
     label : str or None
         The column of a table that held the labels or the condition, and is not part of the data.
     samplers : dict of Sampler or None to Draw
@@ -73,6 +81,9 @@ class Fitted:
     choices: list[Choice]
     history: list[Epoch]
     training_summary: TrainingSummary
+    seed: int
+    validation_digest: str
+    given: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
     label: str | None = None
     samplers: dict[Sampler | None, Draw] = field(default_factory=dict, repr=False, compare=False)
     drawn_margins: dict[Sampler | None, Margins] = field(
@@ -87,6 +98,55 @@ class Fitted:
     def kind(self) -> Kind:
         """The form of the data."""
         return self.predictor.preparation.kind
+
+    def plan(self, settings: Mapping[str, Any], summary: Summary) -> Plan:
+        """Return the plan of training the model further, on data of its form.
+
+        Raises
+        ------
+        SettingError
+            If a setting that makes the model was changed, or one of the training is out of range.
+        DataError
+            If the data have missing cells, and the model has no input for a mask of them, or
+            categories that it does not know.
+        """
+        for name in MODEL:
+            if settings[name] != self.given[name]:
+                raise SettingError(
+                    f"warm_start=True trains the fitted model further, of {name}="
+                    f"{self.given[name]!r}, and {name}={settings[name]!r} makes another one: set "
+                    "it back, or warm_start=False."
+                )
+        model, own = self.predictor.model, isinstance(self.network, CustomNetwork)
+        if summary.missing and not model.missing and not own:
+            raise DataError(
+                "X has missing cells, and the fitted model has no input for a mask of them: fill "
+                "them, or set warm_start=False for a model that has."
+            )
+        if isinstance(self.kind, Table):
+            for cell, low in zip(self.kind.cells, summary.moments.low, strict=True):
+                if isinstance(cell, Category) and low < 0:
+                    raise DataError(
+                        f"Column {cell.name!r} has categories that the fitted model does not know: "
+                        "leave these rows out, or set warm_start=False for a model that does."
+                    )
+        built_from = {
+            "recipe": self.recipe,
+            "code_size": self.predictor.code_size,
+            "network": self.network,
+            "likelihood": self.likelihood,
+            "corruption": None,  # the recipe has it
+        }
+        plan = Planner(
+            {**settings, **built_from},
+            self.kind,
+            summary,
+            self.condition_encoder,
+            self.predictor.preparation,
+        ).plan()
+        choices = [choice for choice in self.choices if choice.setting not in TRAINING]
+        choices += [choice for choice in plan.choices if choice.setting in TRAINING]
+        return replace(plan, missing=model.missing, choices=tuple(choices), given=self.given)
 
     def conditioned(self, condition: Any, rows: int) -> Predictor:
         """Return the predictor with the condition of so many rows.
@@ -127,6 +187,16 @@ class Fitted:
                 "of the others are hidden in training."
             )
 
+    def warn_of_leaks(self, training_data: TrainingData) -> None:
+        """Warn where the model may have been trained on rows that are for validation now."""
+        held_out = training_data.validation.shape[0] > 0
+        if held_out and training_data.validation_digest != self.validation_digest:
+            warn(
+                "The validation rows are not those of the fit before, and the model may have been "
+                "trained on some of them, which makes their loss too low: give the same X and "
+                "validation_fraction, or new rows only."
+            )
+
     def tensors(self) -> dict[str, Tensor]:
         """Return everything that is an array, by name."""
         model, scaler = self.predictor.model.state_dict(), self.predictor.preparation.scaler
@@ -157,6 +227,8 @@ class Fitted:
             if self.condition_encoder is None
             else self.condition_encoder.to_json(),
             "label": self.label,
+            "seed": self.seed,
+            "validation_digest": self.validation_digest,
             "missing": self.predictor.model.missing,
             "code_size": self.predictor.code_size,
             "choices": [choice.to_json() for choice in self.choices],
@@ -315,7 +387,9 @@ class Fitted:
                 Diagnostics(**description["diagnostics"]),
                 ScoreReference.restored(unnested("reference", tensors)),
             ),
-            description["label"],
+            int(description["seed"]),
+            str(description["validation_digest"]),
+            label=description["label"],
         )
 
 
@@ -335,9 +409,22 @@ DRAWN_ROWS = 1 << 13
 
 
 def fit(
-    plan: Plan, training_data: TrainingData, run: Run, callbacks: Sequence[Callback] = ()
+    plan: Plan,
+    training_data: TrainingData,
+    run: Run,
+    callbacks: Sequence[Callback] = (),
+    before: Fitted | None = None,
 ) -> Fitted:
     """Train a model by a plan, and summarize the result.
+
+    Parameters
+    ----------
+    plan : Plan
+    training_data : TrainingData
+    run : Run
+    callbacks : sequence of Callback
+    before : Fitted or None
+        The model that is trained further; None trains a new one.
 
     Raises
     ------
@@ -349,7 +436,10 @@ def fit(
         If the user stopped the training after an epoch.
     """
     kind, train, validation = plan.preparation.kind, training_data.train, training_data.validation
-    model, history, best_epoch, interrupted = _trained(plan, training_data, run, callbacks)
+    if before is not None:
+        before.warn_of_leaks(training_data)
+    trained = _trained(plan, training_data, run, callbacks, before)
+    model, history, best_epoch, interrupted = trained
     doubles = run.device.type == "cpu" and not isinstance(plan.network, CustomNetwork)
     predictor = Predictor(plan.preparation, model, plan.code_size, doubles)
     held_out = validation.shape[0] > 0
@@ -378,6 +468,10 @@ def fit(
         list(plan.choices),
         history,
         training_summary,
+        run.seed if before is None else before.seed,
+        training_data.validation_digest,
+        plan.given,
+        None if before is None else before.label,
     )
     if interrupted:
         raise Interrupted(
@@ -389,14 +483,21 @@ def fit(
 
 
 def _trained(
-    plan: Plan, training_data: TrainingData, run: Run, callbacks: Sequence[Callback]
+    plan: Plan,
+    training_data: TrainingData,
+    run: Run,
+    callbacks: Sequence[Callback],
+    before: Fitted | None,
 ) -> tuple[Model, list[Epoch], int, bool]:
     """Return model, metrics of each epoch, best epoch, and whether the user stopped it."""
     device, checkpoint, interrupted = run.device, None, False
     train, validation = training_data.train, training_data.validation
-    with seeded(run.seed, device):
+    epochs = 0 if before is None else len(before.history)
+    with seeded(run.seed + epochs, device):
         objective = plan.build()
         model = objective.model.to(device)
+        if before is not None:
+            model.load_state_dict(before.predictor.model.state_dict())
         for critic in objective.critics.values():
             critic.to(device)
         if run.checkpoint is not None:
@@ -417,7 +518,10 @@ def _trained(
             settings,
             callbacks,
             checkpoint,
+            trained=before is not None,
         )
+        if before is not None:
+            loss_before = objective.measure(training.validation or training.monitored)["loss"]
         with threads_for(passes, weights), memory_kept():
             try:
                 training.run()
@@ -426,7 +530,21 @@ def _trained(
                     raise
                 interrupted = True
     model.zero_grad(set_to_none=True)
-    return model, training.progress.history, training.best_epoch, interrupted
+    history, best_epoch = training.progress.history, training.best_epoch
+    if before is not None:
+        history = [
+            *before.history,
+            *(replace(epoch, epoch=epoch.epoch + epochs) for epoch in history),
+        ]
+        best_epoch += epochs
+        if loss_before <= training.best_loss:
+            model.load_state_dict(before.predictor.model.state_dict())
+            best_epoch = before.training_summary.diagnostics.best_epoch
+            warn(
+                f"None of {len(history) - epochs} further epochs has a lower loss: the weights "
+                "stay as they were; give more epochs, or a smaller learning_rate."
+            )
+    return model, history, best_epoch, interrupted
 
 
 def _monitored(plan: Plan, rows: Rows, condition: Tensor | None, device: torch.device) -> Selection:

@@ -43,7 +43,7 @@ SETTINGS = (
     *("recipe", "code_size", "network", "likelihood", "scaling", "corruption", "epochs"),
     *("batch_size", "learning_rate", "optimizer", "schedule", "validation_fraction"),
     *("early_stopping", "max_minutes", "device", "precision", "infinite_as_missing", "columns"),
-    *("random_state", "verbose", "callbacks"),
+    *("warm_start", "random_state", "verbose", "callbacks"),
 )
 # What the setting `columns` may make of a column of a table.
 COLUMNS = ("boolean", "categorical", "datetime", "id", "ignore", "number")

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from attar.errors import FileError, ModelFileError
 
-FORMAT = 3
+FORMAT = 4
 
 
 def write_model(

@@ -75,6 +75,11 @@ class Images(Kind):
         height, width, *channels = self.size
         return (channels[0] if channels else 1, height, width)
 
+    @property
+    def sample_size(self) -> int:
+        """Fewer where images are large."""
+        return max(FEWEST, min(SIZE, CELLS // max(1, prod(self.size))))
+
     @classmethod
     def of(cls, pieces: Iterable[object]) -> tuple[Self, Summary]:
         """Return the form and the summary of images, from one pass over pieces of a stack.
@@ -92,8 +97,7 @@ class Images(Kind):
                 first = array.ndim == 4 and _channels_first(*array.shape[1:])
                 kind = cls(array.shape[1:], str(array.dtype), first=first)
                 channels = [Moments.none(1)] * kind.shape[0]
-                most = max(FEWEST, min(SIZE, CELLS // max(1, prod(kind.size))))
-                sample: Sample[Rows] = Sample(lambda rows, places: rows[places], most)
+                sample: Sample[Rows] = Sample(lambda rows, places: rows[places], kind.sample_size)
             if array.shape[1:] != kind.size:
                 raise DataError(
                     f"The images have different shapes ({kind.size}, {array.shape[1:]}): bring "

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from attar.data.scaling import Scaling
-from attar.data.stream import pieces
+from attar.data.stream import SIZE, pieces
 from attar.data.summary import Rows as Rows
 from attar.data.summary import Summary
 from attar.errors import DataError, warn
@@ -91,6 +91,11 @@ class Kind(ABC):
     def overlap(self) -> int:
         """How many of the following rows share cells with a row: windows of a series do."""
         return 0
+
+    @property
+    def sample_size(self) -> int:
+        """How many rows a summary keeps at most."""
+        return SIZE
 
     @property
     def remarks(self) -> list[tuple[str, str]]:

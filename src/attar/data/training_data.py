@@ -211,6 +211,11 @@ class TrainingData(ABC):
         return None if self.condition is None else self.condition[index]
 
     @property
+    def validation_digest(self) -> str:
+        """What identifies the rows ``validation``."""
+        return _digest(self.validation).hexdigest()
+
+    @property
     @abstractmethod
     def total(self) -> int:
         """How many rows the data have."""
@@ -256,10 +261,7 @@ class InMemory(TrainingData):
 
     def digest(self) -> bytes:
         """Return a digest of all values."""
-        arrays = (self.rows,) if isinstance(self.rows, np.ndarray) else parts_of(self.rows)
-        digest = hashlib.sha256()
-        for array in arrays:
-            digest.update(np.ascontiguousarray(array).data)
+        digest = _digest(self.rows)
         if self.condition is not None:
             digest.update(self.condition.numpy().data)
         return digest.digest()
@@ -379,6 +381,13 @@ def most_rows(rows: Rows) -> int:
     if not isinstance(rows, np.ndarray):
         return FEWEST_ROWS
     return min(MOST_ROWS, max(FEWEST_ROWS, MOST_CELLS // max(1, prod(rows.shape[1:]))))
+
+
+def _digest(rows: Rows) -> hashlib._Hash:
+    digest = hashlib.sha256()
+    for array in (rows,) if isinstance(rows, np.ndarray) else parts_of(rows):
+        digest.update(np.ascontiguousarray(array).data)
+    return digest
 
 
 def parts_of(rows: sparse.csr_array) -> tuple[Rows, ...]:
