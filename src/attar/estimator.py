@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import prod
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, DensityMixin, TransformerMixin, clone
+from sklearn import get_config
+from sklearn.base import DensityMixin, TransformerMixin, clone
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Generator
@@ -59,7 +60,6 @@ MOST_CELLS = 1 << 28
 class Autoencoder(
     LatentSpace,
     Recommender,
-    ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
     DensityMixin,
     Parameters,
@@ -271,14 +271,18 @@ class Autoencoder(
     def transform(self, X: Data, *, condition: Data | None = None) -> Rows:
         """Return the codes of X, deterministic: (n, code_size), in X's precision.
 
+        With ``set_output(transform="pandas")`` it is a frame: for rows of a frame with their own
+        index, on which scikit-learn's pipelines rely, else with that of :meth:`encode`.
+
         Raises
         ------
         DataError
             If X is not of the form that was fitted.
         """
-        return np.concatenate(
-            [predictor.encode(rows) for predictor, rows, _ in self._pieces(X, condition)]
-        )
+        rows_of_frame = isinstance(X, pd.DataFrame) and isinstance(self._fitted.kind, Table)
+        if self._gives_frames and not rows_of_frame:
+            return cast("Rows", self.encode(X, condition=condition))
+        return self._encoded(X, condition)
 
     @default_settings()
     def inverse_transform(self, Z: ArrayLike, *, condition: Data | None = None) -> Any:
@@ -515,6 +519,12 @@ class Autoencoder(
         return tags
 
     @property
+    def _gives_frames(self) -> bool:
+        """Whether the user asked scikit-learn for frames of pandas."""
+        own = vars(self).get("_sklearn_output_config", {})
+        return bool(own.get("transform", get_config()["transform_output"]) == "pandas")
+
+    @property
     def _fitted(self) -> Fitted:
         check_is_fitted(self)
         return self.fitted_
@@ -525,6 +535,11 @@ class Autoencoder(
         if "fitted_" not in vars(self):
             raise AttributeError(f"This {type(self).__name__} is not fitted yet.")
         return self.fitted_
+
+    def _encoded(self, X: Data, condition: Data | None) -> Rows:
+        return np.concatenate(
+            [predictor.encode(rows) for predictor, rows, _ in self._pieces(X, condition)]
+        )
 
     def _read(self, X: Data, part: str, kind: Kind | None = None) -> Any:
         data: Any = read(X, part, kind=kind).data

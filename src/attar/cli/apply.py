@@ -33,18 +33,21 @@ def encode(
     """Write the codes of rows; large files are processed piece by piece."""
     arguments.check_output(output)
     from attar.data.files.tabular import STREAMS
+    from attar.data.pictures import Pictures
 
     rows = arguments.csv(source, delimiter, decimal, encoding, na)
     estimator, opened, labels = _open(model, rows, label, condition)
-    kind = estimator.fitted_.kind
+    kind, data, done = estimator.fitted_.kind, opened.data, 0
     columns = [str(name) for name in estimator.get_feature_names_out()]
     table = output.name.endswith(tuple(STREAMS))
+    files = kind.index(data) if isinstance(data, Pictures) else None
     with arguments.writer(output, columns) as writer:
-        for piece in _pieces(estimator, opened.data):
+        for piece in _pieces(estimator, data):
             codes = estimator.transform(piece, condition=labels)
-            index = kind.index(piece) if table else None
+            index = kind.index(piece) if files is None else files[done : done + len(codes)]
+            done += len(codes)
             named = dict(zip(columns, codes.T, strict=True))
-            writer.write(codes if index is None else index.assign(**named))
+            writer.write(index.assign(**named) if table and index is not None else codes)
 
 
 def reconstruct(

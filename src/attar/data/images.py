@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from attar.data.kind import Json, Kind, Portion, Rows, back_to, require_finite
@@ -169,6 +170,10 @@ class Images(Kind):
             if not warned and self.low and np.shape(piece)[1:] == self.size and len(piece):
                 warned = self._warn_of_range(_pixels(piece))
             yield piece
+
+    def index(self, data: object) -> pd.DataFrame | None:
+        """Return the names of pictures' files."""
+        return pd.DataFrame({"file": data.names}) if isinstance(data, Pictures) else None
 
     def _warn_of_range(self, array: Rows) -> bool:
         rows = self.rows(array)

@@ -123,7 +123,10 @@ class Kind(ABC):
         return pieces(data)
 
     def index(self, data: object) -> pd.DataFrame | None:
-        """Return what each raw row is of, where it is not simply a row of the data."""
+        """Return what names each raw row: identifiers, a file, a window's series and times.
+
+        None where rows are rows of the data and have no name.
+        """
         return None
 
     def changed(self, data: object) -> NDArray[np.intp] | None:
