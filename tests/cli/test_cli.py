@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -19,6 +20,7 @@ from sklearn.datasets import load_digits, load_iris
 
 import attar
 from attar import storage
+from attar.cli.arguments import importing
 from attar.cli.fit import comparison
 from attar.data import datasets
 
@@ -267,6 +269,46 @@ BAD = {
     "unknown option": (["fit", "digits", "-o", "m.attar", "--epoch", "3"], "--epochs"),
     "unknown verb": (["fitt"], "No such command"),
 }
+
+
+# The command line, which then prints which of some modules were loaded.
+IMPORTS = """
+import atexit, sys
+heavy = {'torch', 'torch._dynamo', 'sklearn', 'sklearn.mixture', 'pandas', 'pyarrow'}
+heavy |= {'matplotlib', 'rich', 'zuko'}
+atexit.register(lambda: print('loaded', *sorted(heavy & set(sys.modules)), file=sys.stderr))
+from attar.cli import main
+main()
+"""
+DATA = "pandas pyarrow sklearn torch"
+
+
+@pytest.mark.parametrize(
+    ("words", "loaded"),
+    [
+        (("--help",), ""),
+        (("recipes",), ""),
+        (("recipes", "vae", "--json"), ""),
+        (("info", "MODEL"), ""),
+        (("sample", "MODEL", "-n", "4", "-o", "s.npy"), DATA),
+    ],
+)
+def test_a_verb_loads_what_it_needs(words, loaded, tmp_path):
+    model = tmp_path / "m.attar"
+    attar.Autoencoder("vae", 2, epochs=1, verbose=False).fit(load_iris().data).save(model)
+    words = ["m.attar" if word == "MODEL" else word for word in words]
+    command = [sys.executable, "-c", IMPORTS, *words]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=True)
+    assert done.stderr.rpartition("loaded")[2].split() == loaded.split()
+
+
+def test_modules_are_imported_without_collecting_and_then_left_alone():
+    kept = gc.get_freeze_count()
+    with importing():
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    assert gc.get_freeze_count() > kept
+    gc.unfreeze()
 
 
 TYPOS = {

@@ -92,7 +92,8 @@ def sample(
     if sampler not in (*names.SAMPLERS, "auto"):
         raise unknown("sampler", sampler, names.SAMPLERS)
     arguments.check_output(output)
-    from attar.estimator import load
+    with arguments.importing():
+        from attar.estimator import load
 
     estimator = load(model)
     rows = estimator.sample(
@@ -150,11 +151,13 @@ def report(
     ] = None,
 ) -> None:
     """Write an HTML report about a model on rows."""
-    from attar.data.source import read
-    from attar.report import write_report
     from attar.storage import check_writable
 
     check_writable(output)
+    with arguments.importing():
+        from attar.data.source import read
+        from attar.report import write_report
+
     rows = arguments.csv(source, delimiter, decimal, encoding, na)
     estimator, opened, labels = _open(model, rows, label, condition)
     groups = opened.labels if colours is None else read(colours).data
@@ -168,8 +171,9 @@ def _open(
 
     The column of labels is by default that of the fit, where the source has it.
     """
-    from attar.data.source import has_column, read, with_label
-    from attar.estimator import load
+    with arguments.importing():
+        from attar.data.source import has_column, read, with_label
+        from attar.estimator import load
 
     estimator = load(model)
     fitted = estimator.fitted_

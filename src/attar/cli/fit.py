@@ -63,14 +63,16 @@ def fit(
     settings = {"random_state": seed, **arguments.settings([*named, *(assignments or [])])}
     settings |= arguments.columns(columns, drop, ids, condition or label)
     names.check(settings)
-    from attar.data.source import read
-    from attar.estimator import Autoencoder
     from attar.storage import check_writable
-    from attar.training.checkpoints import check_checkpoint
 
     for path in (output, report):
         if path is not None:
             check_writable(path)
+    with arguments.importing():
+        from attar.data.source import read
+        from attar.estimator import Autoencoder
+        from attar.training.checkpoints import check_checkpoint
+
     if as_json:
         settings.setdefault("verbose", False)
     estimator = Autoencoder().set_params(**settings)
