@@ -69,6 +69,8 @@ def fit(
         if path is not None:
             check_writable(path)
     with arguments.importing():
+        import torch._dynamo  # noqa: F401  # which torch's optimizers import at their first step
+
         from attar.data.source import read
         from attar.estimator import Autoencoder
         from attar.training.checkpoints import check_checkpoint
