@@ -41,13 +41,13 @@ from attar.model import Model
 from attar.networks import CustomNetwork, Network
 from attar.parameters import Parameters
 from attar.parts import Part
-from attar.plan import Choice, Plan, Planner, Run
+from attar.plan import Choice, Plan, Planner, Run, device_of
 from attar.predictor import Predictor
 from attar.recipe import Recipe
 from attar.recommendation import Recommender
 from attar.records import Epoch
 from attar.sampling import Sampler
-from attar.training.callbacks import Callback, ProgressBar
+from attar.training.callbacks import Callback, ProgressBar, ProgressLines
 from attar.training.optim import Optimizer, Schedule
 
 Auto = Literal["auto"]
@@ -111,7 +111,8 @@ class Autoencoder(
     random_state : int, RandomState or None, default None
         Equal seeds give equal weights, in threads too, which take turns.
     verbose : bool, default "auto"
-        Whether to show progress and choices; auto does in a terminal.
+        Whether to show progress and choices; auto does in a terminal, and elsewhere prints a line
+        of progress every ten seconds.
     callbacks : sequence of Callback, default ()
 
     Attributes
@@ -224,8 +225,10 @@ class Autoencoder(
             encoded = plan.condition_encoder.prepare(condition, summary.rows)
         rows = training_data_of(data, kind, summary, run.validation_fraction, run.seed, encoded)
         callbacks = list(self.callbacks)
-        if sys.stderr.isatty() if self.verbose == "auto" else self.verbose:
-            callbacks.append(ProgressBar())
+        terminal = sys.stderr.isatty()
+        if self.verbose:
+            callbacks.append(ProgressBar() if terminal else ProgressLines())
+        if terminal if self.verbose == "auto" else self.verbose:
             for choice in plan.choices:
                 print(choice, file=sys.stderr)
         try:
@@ -539,7 +542,9 @@ class Autoencoder(
 
 
 @default_settings()
-def load(path: str | Path, network: tuple[object, object] | None = None) -> Autoencoder:
+def load(
+    path: str | Path, network: tuple[object, object] | None = None, *, device: str = "cpu"
+) -> Autoencoder:
     """Return the estimator that :meth:`Autoencoder.save` wrote, with bit for bit equal outputs.
 
     Parameters
@@ -548,6 +553,9 @@ def load(path: str | Path, network: tuple[object, object] | None = None) -> Auto
     network : pair of torch modules or None
         The (encoder, decoder) of your own that was fitted, where it was one; its weights come
         from the file.
+    device : str, default "cpu"
+        Where the model computes: ``"cuda"``, ..., or ``"auto"`` for a GPU where there is one, in
+        single precision.
 
     Raises
     ------
@@ -556,8 +564,9 @@ def load(path: str | Path, network: tuple[object, object] | None = None) -> Auto
     ModelFileError
         If it is damaged, of another format, or not a model of attar's.
     SettingError
-        If the model needs a network of your own.
+        If the model needs a network of your own, or there is no such device.
     """
+    place = device_of(device)
     tensors, description = storage.read_model(path)
     if description.get("network", "") is None and network is None:
         raise SettingError(
@@ -571,6 +580,7 @@ def load(path: str | Path, network: tuple[object, object] | None = None) -> Auto
     except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise ModelFileError(f"{path} describes a model that cannot be built: {reason}") from None
+    estimator.fitted_ = estimator.fitted_.on(place)
     if network is not None:
         estimator.network = network
     return estimator

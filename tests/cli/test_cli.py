@@ -24,6 +24,10 @@ from attar.cli.arguments import importing
 from attar.cli.fit import comparison
 from attar.data import datasets
 
+VERBS = [
+    *("fit", "inspect", "encode", "reconstruct", "sample", "evaluate", "report", "info", "recipes"),
+]
+
 
 @pytest.fixture(scope="session")
 def digits_model(tmp_path_factory):
@@ -269,6 +273,55 @@ BAD = {
     "unknown option": (["fit", "digits", "-o", "m.attar", "--epoch", "3"], "--epochs"),
     "unknown verb": (["fitt"], "No such command"),
 }
+
+
+def test_a_quiet_fit_prints_nothing(run):
+    assert run("fit", "digits", "-o", "m.attar", "--epochs", 1, "--quiet") == (0, "", "")
+    status, out, err = run("fit", "digits", "-o", "m.attar", "--epochs", 1, "-q", "--json")
+    assert (status, err) == (0, "")
+    assert json.loads(out)["model"] == "m.attar"
+
+
+def test_a_fit_ends_in_time(run):
+    assert run("fit", "digits", "-o", "m.attar", "--max-minutes", 0.001, "--device", "cpu")[0] == 0
+    ae = attar.load("m.attar")
+    assert (ae.max_minutes, ae.device) == (0.001, "cpu")
+    assert run("info", "m.attar")[0] == 0
+
+
+def test_a_device_that_is_missing_is_refused(run, digits_model):
+    for words in ("fit", "digits"), ("encode", digits_model, "digits"):
+        status, _, err = run(*words, "-o", "out.npy", "--device", "cuda:99")
+        assert (status, os.listdir(".")) == (2, [])
+        assert err == "attar: There is no device 'cuda:99' here: use 'auto' or 'cpu'.\n"
+
+
+@pytest.mark.parametrize("verb", ["", *VERBS])
+def test_h_is_help(verb, run):
+    status, out, _ = run(*verb.split(), "-h")
+    assert status == 0
+    assert out.startswith("Usage: ")
+    assert out == run(*verb.split(), "--help")[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("fit --recipe sparse-t", ["sparse-topk"]),
+        ("fit --recipe vq", ["vq-vae", "vq-vae-2"]),
+        ("recipes beta-v", ["beta-vae"]),
+        ("fit --set code", ["code_size="]),
+        ("inspect --set schedule=co", ["schedule=constant", "schedule=cosine"]),
+        ("fit --max", ["--max-minutes"]),
+        ("eva", ["evaluate"]),
+    ],
+)
+def test_a_shell_completes_names(words, completed, run, monkeypatch):
+    monkeypatch.setenv("_ATTAR_COMPLETE", "complete_fish")
+    monkeypatch.setenv("_TYPER_COMPLETE_ARGS", f"attar {words}")
+    monkeypatch.setenv("_TYPER_COMPLETE_FISH_ACTION", "get-args")
+    lines = run()[1].splitlines()
+    assert [line.partition("\t")[0] for line in lines] == completed
 
 
 # The command line, which then prints which of some modules were loaded.

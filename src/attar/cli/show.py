@@ -60,10 +60,7 @@ def _words(value: object) -> str:
 
 def inspect(
     source: arguments.Source,
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A setting of the fit; may be repeated."),
-    ] = None,
+    assignments: arguments.Settings = None,
     label: arguments.Label = None,
     condition: arguments.Condition = None,
     columns: arguments.Columns = None,
@@ -129,7 +126,10 @@ def _print_aligned(lines: Sequence[Sequence[str]]) -> None:
 
 def recipes(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="One recipe, in full.")
+        str | None,
+        typer.Argument(
+            metavar="[NAME]", help="One recipe, in full.", autocompletion=arguments.complete_recipe
+        ),
     ] = None,
     only_names: Annotated[bool, typer.Option("--names", help="Print the names only.")] = False,
     as_json: arguments.Json = False,
