@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -65,6 +66,18 @@ def test_a_loaded_table_model_gives_frames_back(tmp_path):
     assert_array_equal(back.transform(frame), ae.transform(frame))
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "bool", "complex64", "float16", "float64", "int64"])
+def test_a_model_is_described_without_its_tensors(dtype, tmp_path):
+    tensors = {
+        "a": torch.ones(2, 3, dtype=getattr(torch, dtype)),
+        "b": torch.tensor(4, dtype=torch.uint8),
+    }
+    storage.write_model(tmp_path / "m.attar", tensors, {"kind": "table"})
+    shapes, description = storage.describe_model(tmp_path / "m.attar")
+    assert (shapes, description) == ({"a": [2, 3], "b": []}, {"kind": "table"})
+    assert storage.read_model(tmp_path / "m.attar")[1] == description
+
+
 def test_saving_twice_writes_the_same_bytes(saved, tmp_path):
     attar.load(saved).save(tmp_path / "again.attar")
     assert (tmp_path / "again.attar").read_bytes() == saved.read_bytes()
@@ -99,6 +112,8 @@ def test_any_flipped_bit_is_noticed(saved, tmp_path_factory, data):
     path.write_bytes(content)
     with pytest.raises(attar.ModelFileError) as caught:
         attar.load(path)
+    with pytest.raises(attar.ModelFileError, match=re.escape(str(caught.value))):
+        storage.describe_model(path)
     assert "\n" not in str(caught.value)
 
 

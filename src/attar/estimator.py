@@ -43,12 +43,12 @@ from attar.model import Model
 from attar.networks import CustomNetwork, Network
 from attar.parameters import Parameters
 from attar.parts import Part
-from attar.plan import MODEL, Choice, Plan, Planner, Run
+from attar.plan import MODEL, Choice, Plan, Planner, Run, device_of
 from attar.predictor import Predictor
 from attar.recipe import Recipe
 from attar.recommendation import Recommender
 from attar.sampling import Sampler
-from attar.training.callbacks import Callback, ProgressBar
+from attar.training.callbacks import Callback, ProgressBar, ProgressLines
 from attar.training.optim import Optimizer, Schedule
 
 Auto = Literal["auto"]
@@ -115,7 +115,8 @@ class Autoencoder(
     random_state : int, RandomState or None, default None
         Equal seeds give equal weights, in threads too, which take turns.
     verbose : bool, default "auto"
-        Whether to show progress and choices; auto does in a terminal.
+        Whether to show progress and choices; auto does in a terminal, and elsewhere prints a line
+        of progress every ten seconds.
     callbacks : sequence of Callback, default ()
 
     Attributes
@@ -238,8 +239,10 @@ class Autoencoder(
                 encoded = plan.condition_encoder.prepare(condition, summary.rows)
         rows = training_data_of(data, kind, summary, run.validation_fraction, seed, encoded)
         callbacks = list(self.callbacks)
-        if sys.stderr.isatty() if self.verbose == "auto" else self.verbose:
-            callbacks.append(ProgressBar())
+        terminal = sys.stderr.isatty()
+        if self.verbose:
+            callbacks.append(ProgressBar() if terminal else ProgressLines())
+        if terminal if self.verbose == "auto" else self.verbose:
             for choice in plan.choices:
                 print(choice, file=sys.stderr)
         try:
@@ -573,7 +576,9 @@ class Autoencoder(
 
 
 @default_settings()
-def load(path: str | Path, network: tuple[object, object] | None = None) -> Autoencoder:
+def load(
+    path: str | Path, network: tuple[object, object] | None = None, *, device: str = "cpu"
+) -> Autoencoder:
     """Return the estimator that :meth:`Autoencoder.save` wrote, with bit for bit equal outputs.
 
     Parameters
@@ -582,6 +587,9 @@ def load(path: str | Path, network: tuple[object, object] | None = None) -> Auto
     network : pair of torch modules or None
         The (encoder, decoder) of your own that was fitted, where it was one; its weights come
         from the file.
+    device : str, default "cpu"
+        Where the model computes: ``"cuda"``, ..., or ``"auto"`` for a GPU where there is one, in
+        single precision.
 
     Raises
     ------
@@ -590,8 +598,9 @@ def load(path: str | Path, network: tuple[object, object] | None = None) -> Auto
     ModelFileError
         If it is damaged, of another format, or not a model of attar's.
     SettingError
-        If the model needs a network of your own.
+        If the model needs a network of your own, or there is no such device.
     """
+    place = device_of(device)
     tensors, description = storage.read_model(path)
     if description.get("network", "") is None and network is None:
         raise SettingError(
@@ -608,5 +617,6 @@ def load(path: str | Path, network: tuple[object, object] | None = None) -> Auto
     if network is not None:
         estimator.network = network
     settings = estimator.get_params(deep=False)
-    estimator.fitted_ = replace(fitted, given={name: settings[name] for name in MODEL})
+    given = {name: settings[name] for name in MODEL}
+    estimator.fitted_ = replace(fitted.on(place), given=given)
     return estimator

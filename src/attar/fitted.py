@@ -279,6 +279,12 @@ class Fitted:
                 "the data with recipe='vae'."
             )
 
+    def on(self, device: torch.device) -> Self:
+        """Return the same model on a device; only a CPU computes in double precision too."""
+        model, doubles = self.predictor.model.to(device), self.predictor.doubles
+        doubles = doubles and device.type == "cpu"
+        return replace(self, predictor=replace(self.predictor, model=model, doubles=doubles))
+
     def truncated(self, code_size: int) -> Self:
         """Return the same model with an ordered code cut to its first numbers.
 

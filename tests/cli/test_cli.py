@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -19,8 +20,13 @@ from sklearn.datasets import load_digits, load_iris
 
 import attar
 from attar import storage
+from attar.cli.arguments import importing
 from attar.cli.fit import comparison
 from attar.data import datasets
+
+VERBS = [
+    *("fit", "inspect", "encode", "reconstruct", "sample", "evaluate", "report", "info", "recipes"),
+]
 
 
 @pytest.fixture(scope="session")
@@ -267,6 +273,95 @@ BAD = {
     "unknown option": (["fit", "digits", "-o", "m.attar", "--epoch", "3"], "--epochs"),
     "unknown verb": (["fitt"], "No such command"),
 }
+
+
+def test_a_quiet_fit_prints_nothing(run):
+    assert run("fit", "digits", "-o", "m.attar", "--epochs", 1, "--quiet") == (0, "", "")
+    status, out, err = run("fit", "digits", "-o", "m.attar", "--epochs", 1, "-q", "--json")
+    assert (status, err) == (0, "")
+    assert json.loads(out)["model"] == "m.attar"
+
+
+def test_a_fit_ends_in_time(run):
+    assert run("fit", "digits", "-o", "m.attar", "--max-minutes", 0.001, "--device", "cpu")[0] == 0
+    ae = attar.load("m.attar")
+    assert (ae.max_minutes, ae.device) == (0.001, "cpu")
+    assert run("info", "m.attar")[0] == 0
+
+
+def test_a_device_that_is_missing_is_refused(run, digits_model):
+    for words in ("fit", "digits"), ("encode", digits_model, "digits"):
+        status, _, err = run(*words, "-o", "out.npy", "--device", "cuda:99")
+        assert (status, os.listdir(".")) == (2, [])
+        assert err == "attar: There is no device 'cuda:99' here: use 'auto' or 'cpu'.\n"
+
+
+@pytest.mark.parametrize("verb", ["", *VERBS])
+def test_h_is_help(verb, run):
+    status, out, _ = run(*verb.split(), "-h")
+    assert status == 0
+    assert out.startswith("Usage: ")
+    assert out == run(*verb.split(), "--help")[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("fit --recipe sparse-t", ["sparse-topk"]),
+        ("fit --recipe vq", ["vq-vae", "vq-vae-2"]),
+        ("recipes beta-v", ["beta-vae"]),
+        ("fit --set code", ["code_size="]),
+        ("inspect --set schedule=co", ["schedule=constant", "schedule=cosine"]),
+        ("fit --max", ["--max-minutes"]),
+        ("eva", ["evaluate"]),
+    ],
+)
+def test_a_shell_completes_names(words, completed, run, monkeypatch):
+    monkeypatch.setenv("_ATTAR_COMPLETE", "complete_fish")
+    monkeypatch.setenv("_TYPER_COMPLETE_ARGS", f"attar {words}")
+    monkeypatch.setenv("_TYPER_COMPLETE_FISH_ACTION", "get-args")
+    lines = run()[1].splitlines()
+    assert [line.partition("\t")[0] for line in lines] == completed
+
+
+# The command line, which then prints which of some modules were loaded.
+IMPORTS = """
+import atexit, sys
+heavy = {'torch', 'torch._dynamo', 'sklearn', 'sklearn.mixture', 'pandas', 'pyarrow'}
+heavy |= {'matplotlib', 'rich', 'zuko'}
+atexit.register(lambda: print('loaded', *sorted(heavy & set(sys.modules)), file=sys.stderr))
+from attar.cli import main
+main()
+"""
+DATA = "pandas pyarrow sklearn torch"
+
+
+@pytest.mark.parametrize(
+    ("words", "loaded"),
+    [
+        (("--help",), ""),
+        (("recipes",), ""),
+        (("recipes", "vae", "--json"), ""),
+        (("info", "MODEL"), ""),
+        (("sample", "MODEL", "-n", "4", "-o", "s.npy"), DATA),
+    ],
+)
+def test_a_verb_loads_what_it_needs(words, loaded, tmp_path):
+    model = tmp_path / "m.attar"
+    attar.Autoencoder("vae", 2, epochs=1, verbose=False).fit(load_iris().data).save(model)
+    words = ["m.attar" if word == "MODEL" else word for word in words]
+    command = [sys.executable, "-c", IMPORTS, *words]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=True)
+    assert done.stderr.rpartition("loaded")[2].split() == loaded.split()
+
+
+def test_modules_are_imported_without_collecting_and_then_left_alone():
+    kept = gc.get_freeze_count()
+    with importing():
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    assert gc.get_freeze_count() > kept
+    gc.unfreeze()
 
 
 TYPOS = {

@@ -29,6 +29,7 @@ def encode(
     decimal: arguments.Decimal = None,
     encoding: arguments.Encoding = None,
     na: arguments.Na = None,
+    device: arguments.Device = "cpu",
 ) -> None:
     """Write the codes of rows; large files are processed piece by piece."""
     arguments.check_output(output)
@@ -36,7 +37,7 @@ def encode(
     from attar.data.pictures import Pictures
 
     rows = arguments.csv(source, delimiter, decimal, encoding, na)
-    estimator, opened, labels = _open(model, rows, label, condition)
+    estimator, opened, labels = _open(model, device, rows, label, condition)
     kind, data, done = estimator.fitted_.kind, opened.data, 0
     columns = [str(name) for name in estimator.get_feature_names_out()]
     table = output.name.endswith(tuple(STREAMS))
@@ -60,6 +61,7 @@ def reconstruct(
     decimal: arguments.Decimal = None,
     encoding: arguments.Encoding = None,
     na: arguments.Na = None,
+    device: arguments.Device = "cpu",
 ) -> None:
     """Write the reconstruction of rows; missing cells are predicted."""
     arguments.check_output(output)
@@ -67,7 +69,7 @@ def reconstruct(
     from attar.data.pictures import Pictures
 
     rows = arguments.csv(source, delimiter, decimal, encoding, na)
-    estimator, opened, labels = _open(model, rows, label, condition)
+    estimator, opened, labels = _open(model, device, rows, label, condition)
     data, preparation = opened.data, estimator.fitted_.predictor.preparation
     pictures = data.names if isinstance(data, Pictures) else None
     white = None if pictures else preparation.brightest
@@ -89,15 +91,17 @@ def sample(
     condition: Annotated[
         str | None, typer.Option(metavar="LABEL", help="The condition of the new rows.")
     ] = None,
+    device: arguments.Device = "cpu",
     seed: arguments.Seed = 0,
 ) -> None:
     """Write generated rows."""
     if sampler not in (*names.SAMPLERS, "auto"):
         raise unknown("sampler", sampler, names.SAMPLERS)
     arguments.check_output(output)
-    from attar.estimator import load
+    with arguments.importing():
+        from attar.estimator import load
 
-    estimator = load(model)
+    estimator = load(model, device=device)
     rows = estimator.sample(
         number, sampler=sampler, mean=mean or "auto", condition=condition, random_state=seed
     )
@@ -119,11 +123,12 @@ def evaluate(
     draws: Annotated[
         int, typer.Option(min=1, help="Samples of each code in the likelihood's bound.")
     ] = 32,
+    device: arguments.Device = "cpu",
     as_json: arguments.Json = False,
 ) -> None:
     """Print the metrics of a model on rows, beside those of PCA with as many components."""
     rows = arguments.csv(source, delimiter, decimal, encoding, na)
-    estimator, opened, labels = _open(model, rows, label, condition)
+    estimator, opened, labels = _open(model, device, rows, label, condition)
     metrics = estimator.evaluate(opened.data, draws=draws, condition=labels)
     if as_json:
         print(arguments.to_json(metrics))
@@ -151,30 +156,34 @@ def report(
             "--labels", metavar="FILE", help="A file with a label for each row, to colour by."
         ),
     ] = None,
+    device: arguments.Device = "cpu",
 ) -> None:
     """Write an HTML report about a model on rows."""
-    from attar.data.source import read
-    from attar.report import write_report
     from attar.storage import check_writable
 
     check_writable(output)
+    with arguments.importing():
+        from attar.data.source import read
+        from attar.report import write_report
+
     rows = arguments.csv(source, delimiter, decimal, encoding, na)
-    estimator, opened, labels = _open(model, rows, label, condition)
+    estimator, opened, labels = _open(model, device, rows, label, condition)
     groups = opened.labels if colours is None else read(colours).data
     write_report(estimator, opened.data, output, labels=groups, condition=labels)
 
 
 def _open(
-    model: Path, source: Csv | str, label: str | None, condition: str | None
+    model: Path, device: str, source: Csv | str, label: str | None, condition: str | None
 ) -> tuple[Autoencoder, Opened, Data | None]:
     """Return the estimator of a model file, the rows of a source, and their condition.
 
     The column of labels is by default that of the fit, where the source has it.
     """
-    from attar.data.source import has_column, read, with_label
-    from attar.estimator import load
+    with arguments.importing():
+        from attar.data.source import has_column, read, with_label
+        from attar.estimator import load
 
-    estimator = load(model)
+    estimator = load(model, device=device)
     fitted = estimator.fitted_
     opened, column = read(source, part="test", kind=fitted.kind), condition or label
     if column is None and fitted.label is not None and has_column(opened.data, fitted.label):

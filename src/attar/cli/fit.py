@@ -23,17 +23,18 @@ def fit(
         Path,
         typer.Option("--output", "-o", metavar="MODEL", help="The model file.", show_default=False),
     ],
-    recipe: Annotated[str, typer.Option(help="A row of `attar recipes`.")] = "auto",
+    recipe: Annotated[
+        str,
+        typer.Option(help="A row of `attar recipes`.", autocompletion=arguments.complete_recipe),
+    ] = "auto",
     code_size: Annotated[str, typer.Option(help="The number of latent dimensions.")] = "auto",
     epochs: Annotated[str, typer.Option(help="Passes over the training rows.")] = "auto",
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Another setting, such as network=conv; may be repeated.",
-        ),
+    max_minutes: Annotated[
+        float | None,
+        typer.Option(help="Stop training after this time, with the schedule complete."),
     ] = None,
+    device: arguments.Device = "auto",
+    assignments: arguments.Settings = None,
     label: arguments.Label = None,
     condition: arguments.Condition = None,
     columns: arguments.Columns = None,
@@ -56,22 +57,30 @@ def fit(
         bool, typer.Option("--resume", help="Resume a fit that was interrupted.")
     ] = False,
     seed: arguments.Seed = 0,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print nothing but warnings and errors.")
+    ] = False,
     as_json: arguments.Json = False,
 ) -> None:
     """Train a model on data, and print its error beside PCA's."""
     named = [f"recipe={recipe}", f"code_size={code_size}", f"epochs={epochs}"]
-    settings = {"random_state": seed, **arguments.settings([*named, *(assignments or [])])}
+    options = {"random_state": seed, "max_minutes": max_minutes, "device": device}
+    settings = {**options, **arguments.settings([*named, *(assignments or [])])}
     settings |= arguments.columns(columns, drop, ids, condition or label)
     names.check(settings)
-    from attar.data.source import read
-    from attar.estimator import Autoencoder
     from attar.storage import check_writable
-    from attar.training.checkpoints import check_checkpoint
 
     for path in (output, report):
         if path is not None:
             check_writable(path)
-    if as_json:
+    with arguments.importing():
+        import torch._dynamo  # noqa: F401  # which torch's optimizers import at their first step
+
+        from attar.data.source import read
+        from attar.estimator import Autoencoder
+        from attar.training.checkpoints import check_checkpoint
+
+    if as_json or quiet:
         settings.setdefault("verbose", False)
     estimator = Autoencoder().set_params(**settings)
     checkpoint = output.with_name(output.name + ".checkpoint")
@@ -100,6 +109,8 @@ def fit(
         test = read(data, part="test", label=condition or label)
         labels = arguments.condition_of(test, condition, conditional)
         write_report(estimator, test.data, report, labels=test.labels, condition=labels)
+    if quiet and not as_json:
+        return
     findings = estimator.diagnose()
     if as_json:
         result = {"model": str(output), "seconds": seconds, "rows_of": part, **metrics}
