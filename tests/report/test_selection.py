@@ -52,7 +52,7 @@ def test_names_of_rows():
     starts = pd.to_datetime(["2024-01-01", "2024-01-02", "2024-01-03"])
     index = pd.DataFrame({"start": starts, "end": starts})
     places = np.array([0, 2])
-    assert row_names(None, np.array([0, 1234])) == ["row 0", "row 1,234"]
+    assert row_names(None, np.array([0, 1234])) == ["row 0", "row 1234"]
     assert row_names(index, places) == ["2024-01-01", "2024-01-03"]
     index.insert(0, "shop", ["a", "a", "b"])
     assert row_names(index, places) == ["a, 2024-01-01", "b, 2024-01-03"]

@@ -33,13 +33,30 @@ def tag(name: str, /, *children: Element | str, **attributes: object) -> Element
 
 
 def number(value: float) -> str:
-    """Return a number with four significant digits, a true minus, and a dash for NaN."""
+    """Return a number with four significant digits, a true minus, and a dash for NaN.
+
+    Integers have all their digits, and thousands are not separated: it may be a year or an
+    identifier.
+
+    Examples
+    --------
+    >>> number(20161231.0), number(-0.25), number(123456.7), number(6.4e-8)
+    ('20161231', '−0.25', '123457', '6.4·10⁻⁸')
+    """
     if math.isnan(value):
         return MISSING
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
-    short = f"{value:,.0f}" if 1000 <= abs(value) < 1e7 else f"{value:.4g}"
-    return short.replace("-", "−")
+    whole = 1000 <= abs(value) < (1e15 if value.is_integer() else 1e7)
+    short = f"{value:.0f}" if whole else f"{value:.4g}"
+    mantissa, _, exponent = short.partition("e")
+    power = f"·10{superscript(int(exponent))}" if exponent else ""
+    return mantissa.replace("-", "−") + power
+
+
+def superscript(number: int) -> str:
+    """Return an integer in superscript."""
+    return str(number).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
 def captioned(element: Element, *words: Element | str) -> Element:
@@ -65,9 +82,13 @@ def head(text: str, scope: str) -> Element:
     return tag("th", tag("span", text, title=text), scope=scope)
 
 
-def scrolling(table: Element, name: str) -> Element:
-    """Return a table in a frame that scrolls where it is wider than the page."""
-    return tag("div", table, class_=f"scrolling {name}", tabindex=0)
+def scrolling(table: Element, name: str, description: str) -> Element:
+    """Return a table in a frame that scrolls where it is wider than the page.
+
+    Readers of the screen and users of the keyboard reach the frame by its description.
+    """
+    words = {"role": "region", "aria_label": description}
+    return tag("div", table, class_=f"scrolling {name}", tabindex=0, **words)
 
 
 def headed(columns: Iterable[str], body: Iterable[Element]) -> Element:

@@ -54,7 +54,7 @@ def row_names(index: pd.DataFrame | None, places: Indices) -> list[str]:
         where rows are rows of the data and have no name.
     """
     if index is None:
-        return [f"row {place:,}" for place in places]
+        return [f"row {place}" for place in places]
     columns = [index.iloc[places, i].astype(str).tolist() for i in range(index.shape[1])]
     if list(index.columns[-2:]) != ["start", "end"]:
         return [", ".join(parts) for parts in zip(*columns, strict=True)]

@@ -71,7 +71,7 @@ class SeriesDisplay(Display):
             caption += " Missing values of the original are predicted."
         if self.standardized:
             caption += f" Standardized within each series: {', '.join(self.standardized)}."
-        grid = scrolling(headed(names, body), "charts")
+        grid = scrolling(headed(names, body), "charts", "Reconstructions")
         tones = legend([("faint", "original"), ("first", "reconstruction")])
         return [
             captioned(tag("div", tones, grid), caption),
@@ -86,7 +86,10 @@ class SeriesDisplay(Display):
         caption = "Decoded interpolations between the codes of two windows"
         if len(self.names) > MOST_INTERPOLATED:
             caption += ", of the channels that change most"
-        grids = (scrolling(self._interpolation(line), "charts") for line in interpolations)
+        grids = (
+            scrolling(self._interpolation(line), "charts", f"From {line.start} to {line.end}")
+            for line in interpolations
+        )
         return [captioned(tag("div", *grids), caption + ".")]
 
     def samples(self, rows: Rows, decoded: Rows) -> list[Element]:
@@ -101,7 +104,7 @@ class SeriesDisplay(Display):
             body.append(self._line(j, low, high, charts))
         caption = f"Windows decoded from random codes{self._selection()}."
         heads = [f"sample {i}" for i in range(len(rows))]
-        return [captioned(scrolling(headed(heads, body), "charts"), caption)]
+        return [captioned(scrolling(headed(heads, body), "charts", "Generated samples"), caption)]
 
     def _interpolation(self, line: Interpolation) -> Element:
         change = np.ptp(line.decoded, axis=0).max(1)

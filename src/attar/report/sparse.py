@@ -73,7 +73,7 @@ class SparseDisplay(Display):
             )
             body.append(tag("tr", head(f"sample {i}", "row"), *cells))
         caption = "The largest cells of rows decoded from random codes."
-        return [captioned(scrolling(headed((), body), "sampled"), caption)]
+        return [captioned(scrolling(headed((), body), "sampled", "Generated samples"), caption)]
 
     def _compared(self, row: Rows, decoded: Rows, name: str) -> Element:
         known = ~np.isnan(row) if self.partial else row != 0

@@ -94,7 +94,7 @@ class NumberField(Field):
         place = self.cells.start
         differences = reconstructed[:, place].astype(np.float64) - rows[:, place]
         return [
-            lines(row, other, tag("span", _signed(difference), class_="differs", style=tint(tone)))
+            lines(row, other, tag("span", _signed(difference), **_differing(difference, tone)))
             for row, other, difference, tone in zip(
                 self.texts(rows), self.texts(reconstructed), differences, tints, strict=True
             )
@@ -214,6 +214,13 @@ def _titled(text: str, **attributes: str) -> Element:
     return tag("span", text, title=text, **attributes)
 
 
+def _differing(difference: float, strength: float) -> dict[str, str]:
+    """Return the look of a difference; rounding leaves some of 0, which are not coloured."""
+    if difference == 0 or np.isnan(difference):
+        return {"class_": "equals"}
+    return {"class_": "differs", "style": tint(strength)}
+
+
 def _signed(difference: float) -> str:
     if np.isnan(difference):
         return ""
@@ -255,7 +262,7 @@ class TableDisplay(Display):
         table = headed((field.name for field in self.columns), body)
         missing = bool(np.isnan(examples.rows).any())
         return [
-            captioned(scrolling(table, "compared"), self._caption(missing)),
+            captioned(scrolling(table, "compared", "Reconstructions"), self._caption(missing)),
             captioned(
                 bars([field.name for field in self.fields], self.errors),
                 "MSE of each column on prepared values, largest first.",
@@ -284,7 +291,7 @@ class TableDisplay(Display):
         ]
         table = headed((field.name for field in self.columns), body)
         caption = f"Rows decoded from random codes{self._selection()}."
-        return [captioned(scrolling(table, "sampled"), caption)]
+        return [captioned(scrolling(table, "sampled", "Generated samples"), caption)]
 
     def _interpolation(self, line: Interpolation) -> Element:
         change = np.square(np.ptp(line.decoded, axis=0))
