@@ -26,6 +26,8 @@ class Examples:
     prepared, decoded : array (n, *shape)
         The same as prepared values, on which the error is measured.
     codes : array (n, d)
+    times : array (n, 2) or None
+        The times of the first and of the last step, where rows are windows of dates or numbers.
     """
 
     rows: Rows
@@ -33,14 +35,15 @@ class Examples:
     prepared: Rows
     decoded: Rows
     codes: Rows
+    times: Rows | None = None
 
     @classmethod
-    def of(cls, predictor: Predictor, rows: Rows) -> Self:
+    def of(cls, predictor: Predictor, rows: Rows, times: Rows | None = None) -> Self:
         """Return rows (n, *cells) with their codes and reconstructions."""
         codes = predictor.encode(rows)
         reconstructed, decoded = decode(predictor, codes)
         prepared = predictor.preparation.prepare(rows).numpy()
-        return cls(rows, reconstructed, prepared, decoded, codes)
+        return cls(rows, reconstructed, prepared, decoded, codes, times)
 
     def at(self, places: NDArray[np.intp]) -> Examples:
         """Return some of the rows."""
@@ -50,6 +53,7 @@ class Examples:
             self.prepared[places],
             self.decoded[places],
             self.codes[places],
+            None if self.times is None else self.times[places],
         )
 
     @property

@@ -39,7 +39,7 @@ from attar.report.selection import (
     row_names,
     sample_rows,
 )
-from attar.report.series import SeriesDisplay
+from attar.report.series import SeriesDisplay, step_times
 from attar.report.sparse import SparseDisplay
 from attar.report.tables import TableDisplay
 from attar.storage import written_whole
@@ -115,13 +115,16 @@ def write_report(
     metrics = estimator.evaluate(clean, condition=condition)
     n = int(metrics["rows"])
     rows, places = sample_rows(preparation, clean)
+    times = step_times(kind, clean)
     labels = source.labels if labels is None else labels
     if labels is None:
         colouring = plain(row_names(kind.index(clean), places))
     else:
         colouring = by_label(label_array(labels, n)[places])
     predictor = estimator.fitted_.conditioned(condition, n).at(places)
-    page = _page(estimator, predictor, rows, colouring, metrics)
+    page = _page(
+        estimator, predictor, rows, None if times is None else times[places], colouring, metrics
+    )
     text = "<!doctype html>\n" + tostring(page, encoding="unicode", method="html") + "\n"
     with written_whole(Path(path)) as beside:
         beside.write_text(text, "utf-8", errors="xmlcharrefreplace")
@@ -131,6 +134,7 @@ def _page(
     estimator: Autoencoder,
     predictor: Predictor,
     rows: Rows,
+    times: Rows | None,
     colouring: Colouring,
     metrics: dict[str, float],
 ) -> Element:
@@ -139,7 +143,7 @@ def _page(
     pca_errors = summary.baseline.errors(predictor.preparation.prepare(rows).numpy())
     chosen = evenly_spaced(rows.shape[0], MOST_POINTS)
     predictor, colouring = predictor.at(chosen), colouring.at(chosen)
-    examples = Examples.of(predictor, rows[chosen])
+    examples = Examples.of(predictor, rows[chosen], None if times is None else times[chosen])
     display = _display(predictor.preparation.kind, examples)
     title = f"{display.title} in {_count(predictor.code_size, 'latent dimension')}"
     main = tag(

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import ceil, floor, log10
-from typing import Self
+from math import ceil
 from xml.etree.ElementTree import Element
 
 import numpy as np
+from numpy.typing import NDArray
 
 from attar.data.kind import Rows
 from attar.records import Epoch
-from attar.report.html import number, superscript, tag
+from attar.report.html import number, tag
+from attar.report.scale import Scale, text_width
 
 WIDTH, HEIGHT = 440, 270
 LEFT, RIGHT, TOP, BOTTOM = 66, 16, 34, 52
 
 # Sizes of the text of ticks, of bars and of labels on narrow screens, where they are largest, in
-# the unit of the figure (page.css); and the width of a character beside its size.
+# the unit of the figure (page.css).
 TICK_SIZE, BAR_SIZE, PLACE_SIZE = 15.0, 12.5, 18.0
-CHARACTER, WIDE_CHARACTER = 0.64, 1.0
-
-# Longer tick labels become multiples of a power of ten.
-MOST_CHARACTERS = 6
 
 # Bars, and the rows of their names with the gap from a name to the next.
 MOST_BARS, ROWS_OF_NAMES, GAP = 64, 3, 4
@@ -34,65 +31,6 @@ CHART_WIDTH, CHART_HEIGHT, ROOM = 160, 60, 3
 
 # Of more points, the extremes of neighbouring ones are drawn, so that no peak is lost.
 MOST_POINTS = 240
-
-
-def text_width(text: str, size: float) -> float:
-    """Return the width of a text of some size, in a wide font: most are narrower."""
-    wide = sum(letter in "mwMW@%" or (ord(letter) > 0x1100 and letter != "−") for letter in text)
-    return size * (CHARACTER * (len(text) - wide) + WIDE_CHARACTER * wide)
-
-
-@dataclass(frozen=True)
-class Scale:
-    """The scale of one axis.
-
-    Attributes
-    ----------
-    low, high : float
-    name : str
-    ticks : tuple of (float, str)
-        Positions and their labels.
-    """
-
-    low: float
-    high: float
-    name: str
-    ticks: tuple[tuple[float, str], ...]
-
-    @classmethod
-    def over(cls, low: float, high: float, name: str, integer: bool = False) -> Self:
-        """Return the scale from low to high with round ticks, at integers only if so wished."""
-        from matplotlib.ticker import MaxNLocator
-
-        if low == high:
-            low, high = low - 0.5, high + 0.5
-        places = MaxNLocator(6, steps=[1, 2, 5, 10], integer=integer).tick_values(low, high)
-        values = [float(value) for value in places if low <= value <= high]
-        texts = _tick_texts(values, 0)
-        if max(map(len, texts)) > MOST_CHARACTERS:
-            power = floor(log10(max(map(abs, values))))
-            texts = _tick_texts(values, power)
-            name = f"{name}, in 10{superscript(power)}"
-        return cls(low, high, name, tuple(zip(values, texts, strict=True)))
-
-    @classmethod
-    def around(cls, values: Iterable[float], name: str) -> Self:
-        """Return the scale of values with some room at both ends."""
-        values = list(values)
-        room = 0.05 * (max(values) - min(values))
-        return cls.over(min(values) - room, max(values) + room, name)
-
-    def share(self, value: float) -> float:
-        """Return the position of a value: 0 at the low end, 1 at the high end."""
-        return (float(value) - self.low) / (self.high - self.low)
-
-
-def _tick_texts(values: Sequence[float], power: int) -> list[str]:
-    """Return ticks as multiples of a power of ten, all with the decimals of their interval."""
-    step = min(np.diff(values), default=1.0) / 10.0**power
-    decimals = max(0, -floor(log10(step) + 1e-9))
-    texts = (f"{value / 10.0**power:.{decimals}f}" for value in values)
-    return ["0" if not float(text) else text.replace("-", "−") for text in texts]
 
 
 @dataclass(frozen=True)
@@ -165,10 +103,30 @@ class Axes:
         )
 
 
-def chart(lines: Iterable[tuple[str, Rows]], low: float, high: float, description: str) -> Element:
-    """Return the chart of lines (tone, values) from low to high, broken where values are NaN."""
+def chart(
+    lines: Iterable[tuple[str, Rows]],
+    low: float,
+    high: float,
+    description: str,
+    ticks: Iterable[float] = (),
+) -> Element:
+    """Return the chart of lines (tone, values) from low to high, broken where values are NaN.
+
+    Parameters
+    ----------
+    lines : iterable of (str, array (n,))
+        Where values of the first are missing, the background is shaded.
+    low, high : float
+    description : str
+    ticks : iterable of float
+        Positions from 0 (the first value) to 1 (the last).
+    """
+    lines = list(lines)
+    gaps = _gaps(np.isnan(np.asarray(lines[0][1], np.float64)))
     return tag(
         "svg",
+        *(tag("rect", x=x, y=0, width=w, height=CHART_HEIGHT, class_="gap") for x, w in gaps),
+        *(tag("path", d=f"M{across(s):.1f} 0V{CHART_HEIGHT}", class_="grid tick") for s in ticks),
         *(tag("path", d=_path(values, low, high), class_=f"line {tone}") for tone, values in lines),
         viewBox=f"0 0 {CHART_WIDTH} {CHART_HEIGHT}",
         preserveAspectRatio="none",
@@ -178,16 +136,32 @@ def chart(lines: Iterable[tuple[str, Rows]], low: float, high: float, descriptio
     )
 
 
+def across(share: float) -> float:
+    """Return where a chart has a position from 0 (the first value) to 1 (the last)."""
+    return ROOM + (CHART_WIDTH - 2 * ROOM) * share
+
+
+def _gaps(missing: NDArray[np.bool_]) -> list[tuple[float, float]]:
+    """Return the left end and the width of each run of missing values, a step wide each."""
+    steps = np.diff(np.concatenate([[False], missing, [False]]).astype(np.int8))
+    last = max(len(missing) - 1, 1)
+    found = []
+    for start, stop in zip(np.flatnonzero(steps > 0), np.flatnonzero(steps < 0), strict=True):
+        left, right = (across(min(max((i - 0.5) / last, 0), 1)) for i in (start, stop))
+        found.append((left, right - left))
+    return found
+
+
 def _path(values: Rows, low: float, high: float) -> str:
     values = _extremes(np.asarray(values, np.float64))
-    across = np.linspace(ROOM, CHART_WIDTH - ROOM, len(values))
+    places = np.linspace(across(0), across(1), len(values))
     share = (values - low) / ((high - low) or 1.0)
     down = ROOM + (CHART_HEIGHT - 2 * ROOM) * (1 - share)
     present = ~np.isnan(values)
     before, after = np.append(False, present[:-1]), np.append(present[1:], False)
     parts = []
     for i in np.flatnonzero(present):
-        parts.append(f"{'L' if before[i] else 'M'}{across[i]:.1f} {down[i]:.1f}")
+        parts.append(f"{'L' if before[i] else 'M'}{places[i]:.1f} {down[i]:.1f}")
         if not before[i] and not after[i]:
             parts.append("h0")
     return "".join(parts)
