@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 from xml.etree.ElementTree import Element
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from attar.data.kind import Rows
 from attar.predictor import Predictor
+from attar.report.colours import Attribute
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,10 @@ class Display(ABC):
     @abstractmethod
     def title(self) -> str:
         """What the rows are, in words."""
+
+    @abstractmethod
+    def attributes(self, examples: Examples) -> Iterable[Attribute]:
+        """Return what can colour the map of rows."""
 
     @abstractmethod
     def reconstructions(self, examples: Examples, names: Sequence[str]) -> list[Element]:

@@ -64,13 +64,10 @@ def captioned(element: Element, *words: Element | str) -> Element:
     return tag("figure", element, tag("figcaption", *words))
 
 
-def legend(entries: Sequence[tuple[str, str]]) -> Element:
+def legend(entries: Sequence[tuple[str, str]], name: str = "legend") -> Element:
     """Return a legend of colours, from (tone, meaning)."""
-    return tag(
-        "ul",
-        *(tag("li", tag("i", class_=tone), meaning) for tone, meaning in entries),
-        class_="legend",
-    )
+    items = (tag("li", tag("i", class_=tone), meaning) for tone, meaning in entries)
+    return tag("ul", *items, class_=name)
 
 
 def _text(value: object) -> str:

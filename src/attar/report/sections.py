@@ -26,6 +26,7 @@ from attar.isolation import default_settings
 from attar.predictor import Predictor
 from attar.recipes import TABLE
 from attar.report import svg
+from attar.report.colours import best_explained
 from attar.report.display import Display, Examples, Interpolation, decode
 from attar.report.html import captioned, legend, number, tag
 from attar.report.images import ImageDisplay
@@ -153,7 +154,7 @@ def _page(
         _reconstructions(display, examples, colouring),
         tag(
             "div",
-            _latent_space(examples, colouring, display.row),
+            _latent_space(display, examples, colouring),
             _importance(np.asarray(summary.diagnostics.importance)),
             class_="pair",
         ),
@@ -244,18 +245,25 @@ def _reconstructions(display: Display, examples: Examples, colouring: Colouring)
     return _section("Reconstructions", *display.reconstructions(examples.at(places), names))
 
 
-def _latent_space(examples: Examples, colouring: Colouring, row: str) -> Element:
-    """Return the codes on a plane."""
+def _latent_space(display: Display, examples: Examples, colouring: Colouring) -> Element:
+    """Return the codes on a plane, coloured by labels or else by the column explained best."""
     points, x, y = plane(examples.codes)
+    words = " Colours are labels, which were not used in training."
+    if not colouring.legend and (best := best_explained(display.attributes(examples), points)):
+        attribute, share = best
+        colouring = attribute.colouring(colouring.names)
+        words = f" Colours are {attribute.name}, which the map explains best"
+        words += f": {share:.0%} of its variance."
     entries = colouring.legend
     texts = [meaning for _, meaning in entries] if colouring.categorical else []
+    name = "legend" if colouring.categorical else "legend scale"
     return _section(
         "Latent space",
         captioned(
             svg.code_map(points, colouring.groups, colouring.tones, texts, x, y),
-            *([legend(entries)] if entries else []),
-            f"The codes of {_count(len(points), row)}.",
-            " Colours are labels, which were not used in training." if entries else "",
+            *([legend(entries, name)] if entries else []),
+            f"The codes of {_count(len(points), display.row)}.",
+            words if entries else "",
         ),
     )
 

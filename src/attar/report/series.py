@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from attar.data.kind import Kind, Rows
 from attar.data.points import LongTable
 from attar.data.series import Windows
+from attar.report.colours import Attribute
 from attar.report.display import Display, Examples, Interpolation, nan_mean
 from attar.report.html import (
     bars,
@@ -30,7 +31,7 @@ MOST_CHANNELS, MOST_INTERPOLATED = 8, 2
 
 # Ticks of a chart, its least width in pixels, the size of its labels, and the gap from one
 # to the next (page.css).
-MOST_TICKS, NARROWEST, TICK_SIZE, GAP = 4, 134.0, 11.0, 4.0
+MOST_TICKS, NARROWEST, TICK_SIZE, GAP = 4, 128.0, 11.0, 4.0
 
 # A time zone, or the offset of one, behind a time.
 ZONE = r"(?<=:\d\d)(?:Z|[+-]\d\d(?::?\d\d)?)$"
@@ -56,6 +57,18 @@ class SeriesDisplay(Display):
         """The number of steps and channels."""
         several = f" and {len(self.names)} channels" if len(self.names) > 1 else ""
         return f"windows of {self.steps} steps{several}"
+
+    def attributes(self, examples: Examples) -> list[Attribute]:
+        """Return the mean of each channel, and the time of the window."""
+        missing = np.isnan(examples.rows).all(2)
+        means = np.where(missing, np.nan, nan_mean(examples.rows, 2)).T
+        found = [
+            Attribute(f"the mean of {name}", values)
+            for name, values in zip(self.names, means, strict=True)
+        ]
+        if examples.times is not None:
+            found.append(Attribute("the start of the window", examples.times[:, 0]))
+        return found
 
     def reconstructions(self, examples: Examples, names: Sequence[str]) -> list[Element]:
         """Return charts of both lines, a row for each channel and a column for each window."""

@@ -11,6 +11,7 @@ from scipy import sparse
 
 from attar.data.kind import Rows
 from attar.data.sparse import SparseMatrix
+from attar.report.colours import Attribute
 from attar.report.display import Display, Examples, Interpolation, nan_mean
 from attar.report.html import (
     captioned,
@@ -40,6 +41,13 @@ class SparseDisplay(Display):
     def title(self) -> str:
         """The number of columns."""
         return f"sparse rows of {len(self.names)} column" + "s" * (len(self.names) > 1)
+
+    def attributes(self, examples: Examples) -> Iterable[Attribute]:
+        """Return the sum of a row, and each column."""
+        values = self._values(examples.rows, examples.prepared)
+        yield Attribute("the sum of the row", np.nansum(values, 1))
+        for name, column in zip(self.names, values.T, strict=True):
+            yield Attribute(name, column)
 
     def reconstructions(self, examples: Examples, names: Sequence[str]) -> list[Element]:
         """Return a table of the largest cells for each row."""

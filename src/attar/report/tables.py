@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
 import numpy as np
+import pandas as pd
 
 from attar.data.cells import Number
 from attar.data.columns.base import Column
 from attar.data.columns.numbers import IntegerColumn, NumberColumn
 from attar.data.kind import Rows
 from attar.data.table import MixedTable, Table
+from attar.report.colours import Attribute
 from attar.report.display import Display, Examples, Interpolation, nan_mean
 from attar.report.html import (
     MISSING,
@@ -59,6 +61,10 @@ class Field(ABC):
         """Return the values of raw rows (n, *cells) as text."""
 
     @abstractmethod
+    def attribute(self, rows: Rows) -> Attribute:
+        """Return the values of raw rows, which can colour a map."""
+
+    @abstractmethod
     def ordered(self, prepared: Rows) -> Rows:
         """Return the prepared value (n,) of rows (n, *shape), 0 where values have no order."""
 
@@ -84,6 +90,10 @@ class NumberField(Field):
     def texts(self, rows: Rows) -> list[str]:
         """Return the numbers."""
         return [number(float(row[self.cells][0])) for row in rows]
+
+    def attribute(self, rows: Rows) -> Attribute:
+        """Return the numbers."""
+        return Attribute(self.name, rows[:, self.cells.start].astype(np.float64))
 
     def ordered(self, prepared: Rows) -> Rows:
         """Return the numbers."""
@@ -151,6 +161,15 @@ class TimeField(TextField):
         """Return the times, as short as possible."""
         return short_times(self.written(rows))
 
+    def attribute(self, rows: Rows) -> Attribute:
+        """Return dates of the clock on the wall, or durations in days."""
+        values = self.column.decode(np.asarray(rows[:, self.cells], np.float64)).to_pandas()
+        if pd.api.types.is_timedelta64_dtype(values):
+            days = (values / pd.Timedelta(1, "D")).to_numpy(np.float64, na_value=np.nan)
+            return Attribute(f"{self.name} in days", days)
+        dates = pd.to_datetime(values, errors="coerce")
+        return Attribute(self.name, dates.dt.tz_localize(None).to_numpy("datetime64[us]"))
+
     def ordered(self, prepared: Rows) -> Rows:
         """Return the time."""
         return prepared[:, self.features.start]
@@ -170,6 +189,10 @@ class CategoryField(TextField):
     def texts(self, rows: Rows) -> list[str]:
         """Return the names."""
         return self.written(rows)
+
+    def attribute(self, rows: Rows) -> Attribute:
+        """Return the names."""
+        return Attribute(self.name, np.array(self.written(rows)))
 
     def ordered(self, prepared: Rows) -> Rows:
         """Return zeros."""
@@ -246,6 +269,10 @@ class TableDisplay(Display):
     def title(self) -> str:
         """The number of columns."""
         return f"rows of {len(self.fields)} column" + "s" * (len(self.fields) > 1)
+
+    def attributes(self, examples: Examples) -> Iterable[Attribute]:
+        """Return the columns."""
+        return (field.attribute(examples.rows) for field in self.fields)
 
     def reconstructions(self, examples: Examples, names: Sequence[str]) -> list[Element]:
         """Return a table of originals above reconstructions, and the error of each column."""
