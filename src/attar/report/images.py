@@ -46,7 +46,9 @@ class ImageDisplay(Display):
         colour = "colour images" if self.channels == 3 else "images"
         return f"{colour} of {self.height} × {self.width} pixels"
 
-    def reconstructions(self, examples: Examples, names: Sequence[str]) -> list[Element]:
+    def reconstructions(
+        self, examples: Examples, names: Sequence[str], order: str
+    ) -> list[Element]:
         """Return originals above reconstructions above differences, a column for each image."""
         reconstructed = self._rounded(examples.reconstructed)
         differences = [
@@ -67,9 +69,8 @@ class ImageDisplay(Display):
             )
         ]
         caption = (
-            "Originals, reconstructions and differences, from the lowest error (left) to the "
-            "highest (right). Differences are red where the reconstruction is too bright and blue "
-            "where it is too dark."
+            f"Originals, reconstructions and differences, {order}. Differences are red where the "
+            "reconstruction is too bright and blue where it is too dark."
         )
         return [captioned(tag("div", *columns, class_="pictures"), caption)]
 

@@ -12,7 +12,6 @@ from attar.data.kind import Rows
 from attar.data.series import Windows
 from attar.report.display import Display, Examples, Interpolation, nan_mean
 from attar.report.html import (
-    bars,
     captioned,
     headed,
     interpolation_table,
@@ -47,7 +46,9 @@ class SeriesDisplay(Display):
         several = f" and {len(self.names)} channels" if len(self.names) > 1 else ""
         return f"windows of {self.steps} steps{several}"
 
-    def reconstructions(self, examples: Examples, names: Sequence[str]) -> list[Element]:
+    def reconstructions(
+        self, examples: Examples, names: Sequence[str], order: str
+    ) -> list[Element]:
         """Return charts of both lines, a row for each channel and a column for each window."""
         body = []
         for j in self.channels:
@@ -64,8 +65,8 @@ class SeriesDisplay(Display):
             ]
             body.append(self._line(j, low, high, charts))
         caption = (
-            "Originals and reconstructions, from the lowest error (left) to the highest (right)"
-            f"{self._selection()}. The charts of a channel have one scale."
+            f"Originals and reconstructions, {order}{self._selection()}. The charts of a channel "
+            "have one scale."
         )
         if np.isnan(examples.rows).any():
             caption += " Missing values of the original are predicted."
@@ -75,10 +76,6 @@ class SeriesDisplay(Display):
         tones = legend([("faint", "original"), ("first", "reconstruction")])
         return [
             captioned(tag("div", tones, grid), caption),
-            captioned(
-                bars(self.names, self.errors),
-                "MSE of each channel on prepared values, largest first.",
-            ),
         ]
 
     def interpolations(self, interpolations: Sequence[Interpolation]) -> list[Element]:
