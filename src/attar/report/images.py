@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from attar.data.images import Images
 from attar.data.kind import Rows
-from attar.report.display import Display, Examples, Interpolation
+from attar.report.colours import Attribute
+from attar.report.display import Display, Examples, Interpolation, nan_mean
 from attar.report.html import captioned, tag
 
 MOST_SIDE = 64
@@ -45,6 +46,11 @@ class ImageDisplay(Display):
         """Height and width."""
         colour = "colour images" if self.channels == 3 else "images"
         return f"{colour} of {self.height} × {self.width} pixels"
+
+    def attributes(self, examples: Examples) -> list[Attribute]:
+        """Return the brightness."""
+        colours = examples.rows[:, :3].reshape(len(examples.rows), -1)
+        return [Attribute("the mean brightness", nan_mean(colours, 1))]
 
     def reconstructions(
         self, examples: Examples, names: Sequence[str], order: str

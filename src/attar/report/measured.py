@@ -12,7 +12,7 @@ from attar.data.kind import Kind
 from attar.data.training_data import FittedRows
 from attar.evaluation.evaluate import Evaluation, PartMetrics
 from attar.report.display import Display, Examples
-from attar.report.html import captioned, head, number, tag
+from attar.report.html import captioned, head, number, scrolling, tag
 from attar.report.selection import Indices
 
 # Names in a sentence, columns and rows in a table, and cells of an odd row.
@@ -93,7 +93,7 @@ def columns_table(kind: Kind, parts: Sequence[PartMetrics]) -> Element:
             " Of a category, the cells are its indicators; “correct” is the share of rows whose "
             "category is reconstructed, beside that of its most frequent one."
         )
-    return captioned(_scrolling(tag("table", *lines), "parts", "Explained variance"), words)
+    return captioned(scrolling(tag("table", *lines), "parts", "Explained variance"), words)
 
 
 def oddest(scores: np.ndarray) -> Indices:
@@ -145,12 +145,7 @@ def oddest_table(
     words = f"The lowest scores (log-likelihoods in nats); the median is {number(median)}."
     if len(parts) > 1:
         words += f" Beside each, how far the log-density of a {kind.part} is below its mean."
-    return captioned(_scrolling(tag("table", *lines), "oddest", "Oddest rows"), words)
-
-
-def _scrolling(table: Element, name: str, description: str) -> Element:
-    words = {"role": "region", "aria_label": description}
-    return tag("div", table, class_=f"scrolling {name}", tabindex=0, **words)
+    return captioned(scrolling(tag("table", *lines), "oddest", "Oddest rows"), words)
 
 
 def _missing(part: PartMetrics) -> float:

@@ -27,6 +27,7 @@ from attar.isolation import default_settings
 from attar.predictor import Predictor
 from attar.recipes import TABLE
 from attar.report import svg
+from attar.report.colours import best_explained
 from attar.report.display import Display, Examples, Interpolation, decode
 from attar.report.html import captioned, legend, number, tag
 from attar.report.images import ImageDisplay
@@ -41,7 +42,7 @@ from attar.report.selection import (
     plane,
     sample_rows,
 )
-from attar.report.series import SeriesDisplay
+from attar.report.series import SeriesDisplay, step_times
 from attar.report.sparse import SparseDisplay
 from attar.report.tables import TableDisplay
 from attar.storage import written_whole
@@ -125,13 +126,14 @@ def write_report(
         order = np.argsort(measured.places)
         n, places = measured.total, measured.places[order]
         rows, scores = evaluation.rows[order], evaluation.scores[order]
-    names = names_of(kind, clean, places)
+    names, times = names_of(kind, clean, places), step_times(kind, clean)
     labels = source.labels if labels is None else labels
     colouring = plain(names)
     if labels is not None:
         colouring = by_label(label_array(labels, n)[places]).named(names)
     predictor = estimator.fitted_.conditioned(condition, n).at(places)
-    page = _page(estimator, predictor, rows, colouring, evaluation, scores)
+    drawn = None if times is None else times[places]
+    page = _page(estimator, predictor, rows, drawn, colouring, evaluation, scores)
     text = "<!doctype html>\n" + tostring(page, encoding="unicode", method="html") + "\n"
     with written_whole(Path(path)) as beside:
         beside.write_text(text, "utf-8", errors="xmlcharrefreplace")
@@ -141,6 +143,7 @@ def _page(
     estimator: Autoencoder,
     predictor: Predictor,
     rows: Rows,
+    times: Rows | None,
     colouring: Colouring,
     evaluation: Evaluation,
     scores: Rows,
@@ -152,10 +155,11 @@ def _page(
         prepared = predictor.preparation.prepare(rows).numpy()
         sizes = size_errors(predictor, predictor.encode(rows), prepared)
     odd = oddest(scores)
-    odd_rows = predictor.at(odd), rows[odd], colouring.at(odd).names, scores[odd]
+    odd_times = None if times is None else times[odd]
+    odd_rows = predictor.at(odd), rows[odd], odd_times, colouring.at(odd).names, scores[odd]
     chosen = evenly_spaced(rows.shape[0], MOST_POINTS)
     predictor, colouring = predictor.at(chosen), colouring.at(chosen)
-    examples = Examples.of(predictor, rows[chosen])
+    examples = Examples.of(predictor, rows[chosen], None if times is None else times[chosen])
     display = _display(predictor.preparation.kind, examples)
     title = f"{display.title} in {counted(predictor.code_size, 'latent dimension')}"
     main = tag(
@@ -167,7 +171,7 @@ def _page(
         _oddest_rows(display, fitted, *odd_rows, float(np.median(evaluation.scores))),
         tag(
             "div",
-            _latent_space(examples, colouring, display.row),
+            _latent_space(display, examples, colouring),
             _importance(np.asarray(summary.diagnostics.importance), summary.diagnostics.rows_of),
             class_="pair",
         ),
@@ -279,12 +283,13 @@ def _oddest_rows(
     fitted: Fitted,
     predictor: Predictor,
     rows: Rows,
+    times: Rows | None,
     names: Sequence[str],
     scores: Rows,
     median: float,
 ) -> Element:
     """Return the rows with the lowest scores, and the cells that make them odd."""
-    examples = Examples.of(predictor, rows)
+    examples = Examples.of(predictor, rows, times)
     deficits = fitted.training_summary.reference.deficits(predictor, rows)
     table = oddest_table(fitted.kind, display, examples, names, scores, deficits, median)
     drawn = []
@@ -293,18 +298,25 @@ def _oddest_rows(
     return _section(f"Oddest {display.row}s", *drawn, table)
 
 
-def _latent_space(examples: Examples, colouring: Colouring, row: str) -> Element:
-    """Return the codes on a plane."""
+def _latent_space(display: Display, examples: Examples, colouring: Colouring) -> Element:
+    """Return the codes on a plane, coloured by labels or else by the column explained best."""
     points, x, y = plane(examples.codes)
+    words = " Colours are labels, which were not used in training."
+    if not colouring.legend and (best := best_explained(display.attributes(examples), points)):
+        attribute, share = best
+        colouring = attribute.colouring(colouring.names)
+        words = f" Colours are {attribute.name}, which the map explains best"
+        words += f": {share:.0%} of its variance."
     entries = colouring.legend
     texts = [meaning for _, meaning in entries] if colouring.categorical else []
+    name = "legend" if colouring.categorical else "legend scale"
     return _section(
         "Latent space",
         captioned(
             svg.code_map(points, colouring.groups, colouring.tones, texts, x, y),
-            *([legend(entries)] if entries else []),
-            f"The codes of {counted(len(points), row)}.",
-            " Colours are labels, which were not used in training." if entries else "",
+            *([legend(entries, name)] if entries else []),
+            f"The codes of {counted(len(points), display.row)}.",
+            words if entries else "",
         ),
     )
 

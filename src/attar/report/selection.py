@@ -18,7 +18,8 @@ from attar.data.source import Data
 from attar.data.stream import Sample, evenly_spaced
 from attar.data.training_data import most_rows
 from attar.errors import DataError
-from attar.report.html import CATEGORIES, MISSING
+from attar.report.html import CATEGORIES, MISSING, number
+from attar.report.scale import Scale, time_ticks
 
 Indices = NDArray[np.intp]
 
@@ -71,7 +72,7 @@ def row_names(index: pd.DataFrame | None, places: Indices) -> list[str]:
         where rows are rows of the data and have no name.
     """
     if index is None:
-        return [f"row {place:,}" for place in places]
+        return [f"row {place}" for place in places]
     columns = [index.iloc[places, i].astype(str).tolist() for i in range(index.shape[1])]
     if list(index.columns[-2:]) != ["start", "end"]:
         return [", ".join(parts) for parts in zip(*columns, strict=True)]
@@ -166,6 +167,10 @@ class Colouring:
         both = zip(names, self.names, strict=True)
         return replace(self, names=[f"{label} · {name}" for name, label in both])
 
+    def of(self, names: list[str]) -> Colouring:
+        """Return the colouring of rows of other names."""
+        return replace(self, names=names)
+
     @property
     def legend(self) -> list[tuple[str, str]]:
         """Pairs of colour and meaning; empty where there is only one group."""
@@ -201,7 +206,7 @@ def by_label(values: Rows) -> Colouring:
     if len(distinct) > CATEGORIES:
         if values.dtype.kind == "U":
             return _largest_groups(groups, sizes, names)
-        return _scale(values, names)
+        return by_value(values, names)
     first = np.unique(groups, return_index=True)[1]
     tones = [f"c{i}" for i in range(len(distinct))]
     return Colouring(groups, tones, [names[row] for row in first], names)
@@ -221,14 +226,43 @@ def _largest_groups(groups: Indices, sizes: Indices, names: list[str]) -> Colour
     )
 
 
-def _scale(values: Rows, names: list[str]) -> Colouring:
-    """Return a scale of colours from the smallest to the largest number."""
-    finite = np.isfinite(values)
-    edges = np.linspace(values[finite].min(), values[finite].max(), STEPS + 1)
-    groups = np.where(finite, np.digitize(values, edges[1:-1]), STEPS)
-    meanings = [f"{a:.3g} to {b:.3g}" for a, b in pairwise(edges)]
-    tones = [f"s{i}" for i in range(STEPS)]
-    if finite.all():
-        return Colouring(groups, tones, meanings, names, categorical=False)
-    tones, meanings = [*tones, "other"], [*meanings, "not a number"]
+def by_value(values: Rows, names: list[str]) -> Colouring:
+    """Return a scale of colours from the smallest to the largest number or date (n,).
+
+    Its steps are between round values. The first and the last include what is beyond, so that a
+    few far values leave colours for the others.
+    """
+    known = ~np.isnat(values) if values.dtype.kind == "M" else np.isfinite(values)
+    ordered = np.sort(values[known])
+    distinct = np.unique(ordered)
+    if len(distinct) <= STEPS:
+        groups, meanings = np.searchsorted(distinct, values), _edge_texts(distinct)
+    else:
+        low, high = ordered[len(ordered) // 50], ordered[-1 - len(ordered) // 50]
+        edges = _edges(low, high) if low < high else _edges(distinct[0], distinct[-1])
+        # Nothing is below an edge at the smallest value.
+        edges = edges[edges > distinct[0]] if edges[-1] > distinct[0] else edges
+        groups, texts = np.searchsorted(edges, values, side="right"), _edge_texts(edges)
+        between = [f"{a} to {b}" for a, b in pairwise(texts)]
+        meanings = [f"below {texts[0]}", *between, f"{texts[-1]} and above"]
+    groups = np.where(known, groups, len(meanings))
+    places = np.linspace(0, STEPS - 1, len(meanings)) if len(meanings) > 1 else [STEPS // 2]
+    tones = [f"s{round(place)}" for place in places]
+    if not known.all():
+        tones, meanings = [*tones, "other"], [*meanings, "none"]
     return Colouring(groups, tones, meanings, names, categorical=False)
+
+
+def _edges(low: float | np.datetime64, high: float | np.datetime64) -> Rows:
+    """Return round values between two numbers or dates, at least one and fewer than steps."""
+    if isinstance(low, np.datetime64) and isinstance(high, np.datetime64):
+        return time_ticks(low, high, STEPS - 1)
+    scales = (Scale.over(float(low), float(high), "", most=most) for most in range(STEPS, 0, -1))
+    scale = next(scale for scale in scales if len(scale.ticks) < STEPS)
+    return np.array([value for value, _ in scale.ticks])
+
+
+def _edge_texts(values: Rows) -> list[str]:
+    if values.dtype.kind == "M":
+        return short_times([str(time) for time in pd.DatetimeIndex(values)])
+    return [number(float(value)) for value in values]

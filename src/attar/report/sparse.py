@@ -11,6 +11,7 @@ from scipy import sparse
 
 from attar.data.kind import Rows
 from attar.data.sparse import SparseMatrix
+from attar.report.colours import Attribute
 from attar.report.display import Display, Examples, Interpolation, nan_mean
 from attar.report.html import (
     captioned,
@@ -40,6 +41,13 @@ class SparseDisplay(Display):
     def title(self) -> str:
         """The number of columns."""
         return f"sparse rows of {len(self.names)} column" + "s" * (len(self.names) > 1)
+
+    def attributes(self, examples: Examples) -> Iterable[Attribute]:
+        """Return the sum of a row, and each column."""
+        values = self._values(examples.rows, examples.prepared)
+        yield Attribute("the sum of the row", np.nansum(values, 1))
+        for name, column in zip(self.names, values.T, strict=True):
+            yield Attribute(name, column)
 
     def cell(self, examples: Examples, row: int, part: int) -> str:
         """Return the value, and the expected one."""
@@ -82,7 +90,7 @@ class SparseDisplay(Display):
             )
             body.append(tag("tr", head(f"sample {i}", "row"), *cells))
         caption = "The largest cells of rows decoded from random codes."
-        return [captioned(scrolling(headed((), body), "sampled"), caption)]
+        return [captioned(scrolling(headed((), body), "sampled", "Generated samples"), caption)]
 
     def _compared(self, row: Rows, decoded: Rows, name: str) -> Element:
         known = ~np.isnan(row) if self.partial else row != 0

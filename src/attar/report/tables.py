@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
 import numpy as np
+import pandas as pd
 
 from attar.data.cells import Number
 from attar.data.columns.base import Column
 from attar.data.columns.numbers import IntegerColumn, NumberColumn
 from attar.data.kind import Rows
 from attar.data.table import MixedTable, Table
+from attar.report.colours import Attribute
 from attar.report.display import Display, Examples, Interpolation, nan_mean
 from attar.report.html import (
     MISSING,
@@ -58,6 +60,10 @@ class Field(ABC):
         """Return the values of raw rows (n, *cells) as text."""
 
     @abstractmethod
+    def attribute(self, rows: Rows) -> Attribute:
+        """Return the values of raw rows, which can colour a map."""
+
+    @abstractmethod
     def ordered(self, prepared: Rows) -> Rows:
         """Return the prepared value (n,) of rows (n, *shape), 0 where values have no order."""
 
@@ -84,6 +90,10 @@ class NumberField(Field):
         """Return the numbers."""
         return [number(float(row[self.cells][0])) for row in rows]
 
+    def attribute(self, rows: Rows) -> Attribute:
+        """Return the numbers."""
+        return Attribute(self.name, rows[:, self.cells.start].astype(np.float64))
+
     def ordered(self, prepared: Rows) -> Rows:
         """Return the numbers."""
         return prepared[:, self.features.start]
@@ -93,7 +103,7 @@ class NumberField(Field):
         place = self.cells.start
         differences = reconstructed[:, place].astype(np.float64) - rows[:, place]
         return [
-            lines(row, other, tag("span", _signed(difference), class_="differs", style=tint(tone)))
+            lines(row, other, tag("span", _signed(difference), **_differing(difference, tone)))
             for row, other, difference, tone in zip(
                 self.texts(rows), self.texts(reconstructed), differences, tints, strict=True
             )
@@ -150,6 +160,15 @@ class TimeField(TextField):
         """Return the times, as short as possible."""
         return short_times(self.written(rows))
 
+    def attribute(self, rows: Rows) -> Attribute:
+        """Return dates of the clock on the wall, or durations in days."""
+        values = self.column.decode(np.asarray(rows[:, self.cells], np.float64)).to_pandas()
+        if pd.api.types.is_timedelta64_dtype(values):
+            days = (values / pd.Timedelta(1, "D")).to_numpy(np.float64, na_value=np.nan)
+            return Attribute(f"{self.name} in days", days)
+        dates = pd.to_datetime(values, errors="coerce")
+        return Attribute(self.name, dates.dt.tz_localize(None).to_numpy("datetime64[us]"))
+
     def ordered(self, prepared: Rows) -> Rows:
         """Return the time."""
         return prepared[:, self.features.start]
@@ -169,6 +188,10 @@ class CategoryField(TextField):
     def texts(self, rows: Rows) -> list[str]:
         """Return the names."""
         return self.written(rows)
+
+    def attribute(self, rows: Rows) -> Attribute:
+        """Return the names."""
+        return Attribute(self.name, np.array(self.written(rows)))
 
     def ordered(self, prepared: Rows) -> Rows:
         """Return zeros."""
@@ -213,6 +236,13 @@ def _titled(text: str, **attributes: str) -> Element:
     return tag("span", text, title=text, **attributes)
 
 
+def _differing(difference: float, strength: float) -> dict[str, str]:
+    """Return the look of a difference; rounding leaves some of 0, which are not coloured."""
+    if difference == 0 or np.isnan(difference):
+        return {"class_": "equals"}
+    return {"class_": "differs", "style": tint(strength)}
+
+
 def _signed(difference: float) -> str:
     if np.isnan(difference):
         return ""
@@ -243,6 +273,10 @@ class TableDisplay(Display):
         """The number of columns."""
         return f"rows of {len(self.fields)} column" + "s" * (len(self.fields) > 1)
 
+    def attributes(self, examples: Examples) -> Iterable[Attribute]:
+        """Return the columns."""
+        return (field.attribute(examples.rows) for field in self.fields)
+
     def cell(self, examples: Examples, row: int, part: int) -> str:
         """Return the value, and the expected one."""
         field, one = self.fields[part], slice(row, row + 1)
@@ -267,7 +301,9 @@ class TableDisplay(Display):
         table = headed((field.name for field in self.columns), body)
         missing = bool(np.isnan(examples.rows).any())
         return [
-            captioned(scrolling(table, "compared"), self._caption(order, missing)),
+            captioned(
+                scrolling(table, "compared", "Reconstructions"), self._caption(order, missing)
+            ),
         ]
 
     def interpolations(self, interpolations: Sequence[Interpolation]) -> list[Element]:
@@ -292,7 +328,7 @@ class TableDisplay(Display):
         ]
         table = headed((field.name for field in self.columns), body)
         caption = f"Rows decoded from random codes{self._selection()}."
-        return [captioned(scrolling(table, "sampled"), caption)]
+        return [captioned(scrolling(table, "sampled", "Generated samples"), caption)]
 
     def _interpolation(self, line: Interpolation) -> Element:
         change = np.square(np.ptp(line.decoded, axis=0))
