@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
@@ -17,13 +18,15 @@ from attar.codes import CodeModule
 from attar.data.batches import Conditioned, Selection
 from attar.data.condition_encoder import ConditionEncoder
 from attar.data.kind import Kind, Rows
-from attar.data.kinds import KINDS, restored
+from attar.data.kinds import KINDS, kind_of, restored
 from attar.data.margins import Margins
 from attar.data.scaling import Scaler
+from attar.data.source import Data
 from attar.data.table import Table
-from attar.data.training_data import TrainingData
+from attar.data.training_data import FittedRows, TrainingData
 from attar.errors import SettingError, warn
-from attar.evaluation.diagnostics import Baseline, Diagnostics, TrainingSummary
+from attar.evaluation.baseline import Baseline
+from attar.evaluation.diagnostics import Diagnostics, TrainingSummary
 from attar.evaluation.scores import ScoreReference
 from attar.isolation import seeded
 from attar.likelihoods import Likelihood
@@ -113,6 +116,15 @@ class Fitted:
             return self.predictor
         return replace(self.predictor, condition=self.condition_encoder.prepare(condition, rows))
 
+    def measured_rows(self, data: Data) -> Rows | None:
+        """Return the raw rows that the model is judged by, where data is that of the fit."""
+        if not self.kind.accepts(kind_of(data)):
+            return None
+        # What is unusual in other data is said where it is measured.
+        with warnings.catch_warnings(action="ignore"):
+            measured = self.training_summary.measured
+            return measured.found_in(self.predictor.preparation, data)
+
     def warn_of_gaps(self, rows: Rows) -> None:
         """Warn where cells are missing in raw rows, but never were in the fit."""
         aware = self.predictor.model.missing or isinstance(self.network, CustomNetwork)
@@ -138,6 +150,7 @@ class Fitted:
             "noise": self.predictor.noise,
             "codes": torch.from_numpy(self.training_summary.codes),
             "numbers": torch.from_numpy(self.training_summary.numbers),
+            "measured": torch.from_numpy(self.training_summary.measured.places),
             **nested("reference", reference.tensors()),
             "baseline.mean": torch.from_numpy(baseline.mean),
             "baseline.components": torch.from_numpy(baseline.components),
@@ -162,6 +175,11 @@ class Fitted:
             "choices": [choice.to_json() for choice in self.choices],
             "history": [epoch.to_json() for epoch in self.history],
             "diagnostics": self.training_summary.diagnostics.to_json(),
+            "measured": {
+                "total": self.training_summary.measured.total,
+                "held_out": self.training_summary.measured.held_out,
+                "digest": self.training_summary.measured.digest,
+            },
         }
 
     @property
@@ -232,6 +250,7 @@ class Fitted:
             train_error=error,
             importance=training_summary.diagnostics.importance[:code_size],
             size_errors=training_summary.diagnostics.size_errors[: code_size + 1],
+            explained=[],
         )
         return replace(
             self,
@@ -313,6 +332,7 @@ class Fitted:
                 tensors["numbers"].numpy(),
                 Baseline(tensors["baseline.mean"].numpy(), tensors["baseline.components"].numpy()),
                 Diagnostics(**description["diagnostics"]),
+                FittedRows(places=tensors["measured"].numpy(), **description["measured"]),
                 ScoreReference.restored(unnested("reference", tensors)),
             ),
             description["label"],
@@ -364,9 +384,8 @@ def fit(
         training_data.train_places,
         replace(predictor, condition=condition),
         validation if held_out else train,
-        held_out=held_out,
+        training_data.measured,
         best_epoch=best_epoch,
-        total=training_data.total,
         ordered="ordered" in plan.recipe.code.provides,
     )
     fitted = Fitted(

@@ -269,6 +269,7 @@ class Windows(Kind):
     typical: tuple[tuple[float, float] | None, ...]
 
     name = "series"
+    part = "channel"
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -414,6 +415,14 @@ class Windows(Kind):
             advice = "" if i in places else "drop it"
             portions.append(Portion(name, "channel", columns, remarks.get(name, ""), advice))
         return portions
+
+    @property
+    def parts(self) -> list[tuple[str, slice]]:
+        """The channels that are used."""
+        names = [str(self.form.channels[channel]) for channel in self.channels_used]
+        return [
+            (name, slice(i * self.window, (i + 1) * self.window)) for i, name in enumerate(names)
+        ]
 
     @property
     def remarks(self) -> list[tuple[str, str]]:

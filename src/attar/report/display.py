@@ -120,13 +120,19 @@ class Display(ABC):
     def title(self) -> str:
         """What the rows are, in words."""
 
+    def cell(self, examples: Examples, row: int, part: int) -> str:
+        """Return the value of a part of a row, and the expected one, in words; empty for many."""
+        return ""
+
     @abstractmethod
     def attributes(self, examples: Examples) -> Iterable[Attribute]:
         """Return what can colour the map of rows."""
 
     @abstractmethod
-    def reconstructions(self, examples: Examples, names: Sequence[str]) -> list[Element]:
-        """Return originals beside reconstructions."""
+    def reconstructions(
+        self, examples: Examples, names: Sequence[str], order: str
+    ) -> list[Element]:
+        """Return originals beside reconstructions; ``order`` says how they are sorted."""
 
     @abstractmethod
     def interpolations(self, interpolations: Sequence[Interpolation]) -> list[Element]:

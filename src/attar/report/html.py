@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 MISSING = "—"
-MOST_BARS = 16
 
 # So many categories have colours of their own.
 CATEGORIES = 10
@@ -139,18 +138,3 @@ def runs(name: str, texts: Sequence[str]) -> Element:
 def interpolation_table(start: str, end: str, rows: Iterable[Element]) -> Element:
     """Return the rows of an interpolation under the names of its ends."""
     return tag("table", tag("caption", start, " → ", end), *rows, class_="interpolation")
-
-
-def bars(names: Sequence[str], values: NDArray[np.float64]) -> Element:
-    """Return a bar for each of the largest values, the largest first."""
-    most = float(values.max()) or 1.0
-    items = (
-        tag(
-            "li",
-            tag("span", names[j], title=names[j]),
-            tag("i", style=f"--share:{values[j] / most:.4f}"),
-            tag("span", number(float(values[j]))),
-        )
-        for j in np.argsort(-values, kind="stable")[:MOST_BARS]
-    )
-    return tag("ol", *items, class_="bars")

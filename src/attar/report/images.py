@@ -54,7 +54,9 @@ class ImageDisplay(Display):
         colours = examples.rows[:, :3].reshape(len(examples.rows), -1)
         return [Attribute("the mean brightness", nan_mean(colours, 1))]
 
-    def reconstructions(self, examples: Examples, names: Sequence[str]) -> list[Element]:
+    def reconstructions(
+        self, examples: Examples, names: Sequence[str], order: str
+    ) -> list[Element]:
         """Return originals above reconstructions above differences, a column for each image."""
         reconstructed = self._rounded(examples.reconstructed)
         differences = [
@@ -75,9 +77,8 @@ class ImageDisplay(Display):
             )
         ]
         caption = (
-            "Originals, reconstructions and differences, from the lowest error (left) to the "
-            "highest (right). Differences are red where the reconstruction is too bright and blue "
-            "where it is too dark."
+            f"Originals, reconstructions and differences, {order}. Differences are red where the "
+            "reconstruction is too bright and blue where it is too dark."
         )
         return [captioned(tag("div", *columns, class_=f"pictures{self._size}"), caption)]
 

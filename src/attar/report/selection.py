@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from attar.data.kind import Rows
+from attar.data.kind import Kind, Rows
+from attar.data.pictures import Pictures
 from attar.data.preparation import Preparation
 from attar.data.source import Data
 from attar.data.stream import Sample, evenly_spaced
@@ -43,6 +44,22 @@ def sample_rows(preparation: Preparation, data: Data) -> tuple[Rows, Indices]:
         sample.add(rows, rows.shape[0])
     assert sample is not None  # data without rows are refused before
     return sample.result(preparation.stacked)
+
+
+def names_of(kind: Kind, data: Data, places: Indices) -> list[str]:
+    """Return the names of the rows of data of a kind at these places.
+
+    They are identifiers, the index of a frame, the files of pictures, or the series and the start
+    of a window; else rows are numbered.
+    """
+    index = kind.index(data)
+    if isinstance(data, Pictures):
+        return [data.names[place] for place in places]
+    if index is None and isinstance(data, pd.DataFrame):
+        labels = data.index[places]
+        numbered = pd.api.types.is_integer_dtype(labels)
+        return row_names(None, labels.to_numpy()) if numbered else [str(x) for x in labels]
+    return row_names(index, places)
 
 
 def row_names(index: pd.DataFrame | None, places: Indices) -> list[str]:
@@ -129,7 +146,7 @@ class Colouring:
     meanings : list of str
         What is in each group.
     names : list of str (n,)
-        The name of each row: its label, or its place in the data.
+        The name of each row.
     categorical : bool
         Whether the groups are labels; else they are the steps of a scale.
     """
@@ -144,6 +161,11 @@ class Colouring:
         """Return the colouring of some of the rows."""
         names = [self.names[row] for row in rows]
         return replace(self, groups=self.groups[rows], names=names)
+
+    def named(self, names: Sequence[str]) -> Colouring:
+        """Return the colouring of rows with names of their own beside their labels."""
+        both = zip(names, self.names, strict=True)
+        return replace(self, names=[f"{label} · {name}" for name, label in both])
 
     def of(self, names: list[str]) -> Colouring:
         """Return the colouring of rows of other names."""

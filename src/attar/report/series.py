@@ -15,7 +15,6 @@ from attar.data.series import Windows
 from attar.report.colours import Attribute
 from attar.report.display import Display, Examples, Interpolation, nan_mean
 from attar.report.html import (
-    bars,
     captioned,
     headed,
     interpolation_table,
@@ -70,7 +69,9 @@ class SeriesDisplay(Display):
             found.append(Attribute("the start of the window", examples.times[:, 0]))
         return found
 
-    def reconstructions(self, examples: Examples, names: Sequence[str]) -> list[Element]:
+    def reconstructions(
+        self, examples: Examples, names: Sequence[str], order: str
+    ) -> list[Element]:
         """Return charts of both lines, a row for each channel and a column for each window."""
         body = []
         spans = [None] * len(names) if examples.times is None else list(examples.times)
@@ -91,8 +92,8 @@ class SeriesDisplay(Display):
             body.append(self._line(j, low, high, charts))
         body.append(_axis("step" if examples.times is None else "time", axes))
         caption = (
-            "Originals and reconstructions, from the lowest error (left) to the highest (right)"
-            f"{self._selection()}. The charts of a channel have one scale."
+            f"Originals and reconstructions, {order}{self._selection()}. The charts of a channel "
+            "have one scale."
         )
         if np.isnan(examples.rows).any():
             caption += " Missing values of the original are predicted, on a shaded background."
@@ -102,10 +103,6 @@ class SeriesDisplay(Display):
         tones = legend([("faint", "original"), ("first", "reconstruction")])
         return [
             captioned(tag("div", tones, grid), caption),
-            captioned(
-                bars(self.names, self.errors),
-                "MSE of each channel on prepared values, largest first.",
-            ),
         ]
 
     def interpolations(self, interpolations: Sequence[Interpolation]) -> list[Element]:

@@ -49,14 +49,23 @@ class SparseDisplay(Display):
         for name, column in zip(self.names, values.T, strict=True):
             yield Attribute(name, column)
 
-    def reconstructions(self, examples: Examples, names: Sequence[str]) -> list[Element]:
+    def cell(self, examples: Examples, row: int, part: int) -> str:
+        """Return the value, and the expected one."""
+        one = slice(row, row + 1)
+        given = self._values(examples.rows[one], examples.prepared[one])[0, part]
+        expected = self._values(examples.reconstructed[one], examples.decoded[one])[0, part]
+        return f" {number(float(given))} (expected {number(float(expected))})"
+
+    def reconstructions(
+        self, examples: Examples, names: Sequence[str], order: str
+    ) -> list[Element]:
         """Return a table of the largest cells for each row."""
         given = self._values(examples.rows, examples.prepared)
         decoded = self._values(examples.reconstructed, examples.decoded)
         tables = map(self._compared, given, decoded, names)
         caption = (
             f"The {STORED} largest stored cells of some rows, and the {PREDICTED} largest "
-            "predictions among the other cells, from the lowest error to the highest."
+            f"predictions among the other cells, {order}."
         )
         tones = legend([("second", "original"), ("first", "reconstruction")])
         grid = tag("div", *tables, class_="bags")

@@ -19,7 +19,6 @@ from attar.report.colours import Attribute
 from attar.report.display import Display, Examples, Interpolation, nan_mean
 from attar.report.html import (
     MISSING,
-    bars,
     captioned,
     head,
     headed,
@@ -259,10 +258,14 @@ class TableDisplay(Display):
         self.kind = kind
         self.fields = fields_of(kind)
         squares = np.square(examples.residuals)
-        self.errors = np.array([nan_mean(squares[:, f.features], (0, 1)) for f in self.fields])
         self.mean = nan_mean(examples.prepared, 0)
         self.variance = nan_mean(np.square(examples.prepared - self.mean), 0)
-        worst = np.argsort(-self.errors, kind="stable")
+        cells = nan_mean(squares, 0)
+        # Relative to the variance of the column over all rows.
+        unexplained = [
+            cells[f.features].sum() / (self.variance[f.features].sum() or 1) for f in self.fields
+        ]
+        worst = np.argsort(-np.array(unexplained), kind="stable")
         self.columns = [self.fields[j] for j in np.sort(worst[:MOST_COLUMNS])]
 
     @property
@@ -274,8 +277,17 @@ class TableDisplay(Display):
         """Return the columns."""
         return (field.attribute(examples.rows) for field in self.fields)
 
-    def reconstructions(self, examples: Examples, names: Sequence[str]) -> list[Element]:
-        """Return a table of originals above reconstructions, and the error of each column."""
+    def cell(self, examples: Examples, row: int, part: int) -> str:
+        """Return the value, and the expected one."""
+        field, one = self.fields[part], slice(row, row + 1)
+        reconstructed = self.kind.rows(self.kind.restore(examples.reconstructed[one]))
+        value, expected = field.texts(np.concatenate([examples.rows[one], reconstructed]))
+        return f" {value} (expected {expected})"
+
+    def reconstructions(
+        self, examples: Examples, names: Sequence[str], order: str
+    ) -> list[Element]:
+        """Return a table of originals above reconstructions."""
         reconstructed = self.kind.rows(self.kind.restore(examples.reconstructed))
         tints = _tints(self.columns, examples.residuals)
         columns = [
@@ -289,10 +301,8 @@ class TableDisplay(Display):
         table = headed((field.name for field in self.columns), body)
         missing = bool(np.isnan(examples.rows).any())
         return [
-            captioned(scrolling(table, "compared", "Reconstructions"), self._caption(missing)),
             captioned(
-                bars([field.name for field in self.fields], self.errors),
-                "MSE of each column on prepared values, largest first.",
+                scrolling(table, "compared", "Reconstructions"), self._caption(order, missing)
             ),
         ]
 
@@ -333,11 +343,8 @@ class TableDisplay(Display):
         body = (field.interpolated(rows, tint) for field, tint in zip(fields, tints, strict=True))
         return interpolation_table(line.start, line.end, body)
 
-    def _caption(self, missing: bool) -> str:
-        caption = (
-            "Originals above reconstructions, from the lowest error (top) to the highest"
-            f"{self._selection()}."
-        )
+    def _caption(self, order: str, missing: bool) -> str:
+        caption = f"Originals above reconstructions, {order}{self._selection()}."
         if self._has(NumberField):
             caption += " Differences are red where the reconstruction is too large and blue where "
             caption += "it is too small."
@@ -353,7 +360,8 @@ class TableDisplay(Display):
     def _selection(self) -> str:
         if len(self.fields) == len(self.columns):
             return ""
-        return f", of the {len(self.columns)} of {len(self.fields)} columns with the largest MSE"
+        some = f"{len(self.columns)} of {len(self.fields)}"
+        return f", of the {some} columns with the lowest explained variance"
 
 
 def _tints(fields: Sequence[Field], prepared: Rows) -> list[Rows]:
