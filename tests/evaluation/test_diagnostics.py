@@ -232,11 +232,8 @@ def test_remedies_that_the_model_has_already_are_not_advised():
 
 
 def test_the_error_of_other_rows_takes_the_place_of_that_of_validation_rows():
-    parts = [
-        PartMetrics("a", 0.9, 0.0),
-        PartMetrics("b", -0.1, 0.0),
-        PartMetrics("c", math.nan, 0.0),
-    ]
+    explained = {"a": 0.9, "b": -0.1, "c": math.nan}
+    parts = [PartMetrics(name, share, 0.0, 0.3) for name, share in explained.items()]
     other = GOOD.on(Evaluation({"error": 2.0}, [5.0, 3.0, 1.5], parts, np.zeros(1)))
     problems = {f.name: f.problem for f in diagnose(other, FLAT)}
     assert "The MSE of 2 is above" in problems["worse-than-pca"]

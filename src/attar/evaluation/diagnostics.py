@@ -258,17 +258,22 @@ class Diagnosis:
 
     def _unexplained(self) -> Finding | None:
         names, explained = self.diagnostics.part_names, self.diagnostics.explained
-        poor = [name for name, share in zip(names, explained, strict=True) if share < UNEXPLAINED]
+        worst = sorted(zip(explained, names, strict=True))
+        poor = [name for share, name in worst if share < UNEXPLAINED]
         if not poor or len(names) == 1:
             return None
+        remedies = self.more_epochs or [
+            "raise code_size",
+            "leave out what is unrelated to the rest",
+        ]
+        if len(poor) == len(names):
+            remedies = self.more_capacity
         named = ", ".join(map(repr, poor[:3])) + ", ..." * (len(poor) > 3)
         return Finding(
             "unexplained",
             f"{len(poor)} of {len(names)} {self.diagnostics.part}s "
             f"{'are' if len(poor) > 1 else 'is'} reconstructed no better than by the mean: {named}",
-            _either(
-                *self.more_epochs, "raise code_size", "leave out what is unrelated to the rest"
-            ),
+            _either(*remedies),
         )
 
     @property
