@@ -8,7 +8,7 @@ import torch
 from scipy.linalg import subspace_angles
 from sklearn.decomposition import PCA
 
-from attar.codes import Gaussian, Point
+from attar.codes import Gaussian, Point, SparseL1, VectorQuantized
 from attar.corruptions import GaussianNoise
 from attar.data.kinds import kind_of
 from attar.data.preparation import DensePreparation
@@ -221,6 +221,17 @@ def test_advice_is_of_what_the_model_has_and_its_curve_shows(history, recipe, ne
     )
     assert finding.problem == "The latent dimension is inactive"
     assert "code_size" not in finding.advice
+
+
+def test_the_kl_weight_is_not_named_where_a_code_has_none():
+    history = [replace(epoch, rate=3.0) for epoch in FLAT]
+    worse = replace(GOOD, error=1.1, train_error=1.1)
+    (finding,) = diagnose(worse, history, Recipe(VectorQuantized()))
+    assert finding.advice == "use a wider network"
+    (finding,) = diagnose(worse, history, Recipe(SparseL1()))
+    assert finding.advice == (
+        "lower the weight of the sparsity penalty (beta), or use a wider network"
+    )
 
 
 def test_remedies_that_the_model_has_already_are_not_advised():
