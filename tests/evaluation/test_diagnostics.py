@@ -8,7 +8,7 @@ import torch
 from scipy.linalg import subspace_angles
 from sklearn.decomposition import PCA
 
-from attar.codes import Gaussian, Point
+from attar.codes import Gaussian, Point, SparseL1, VectorQuantized
 from attar.corruptions import GaussianNoise
 from attar.data.kinds import kind_of
 from attar.data.preparation import DensePreparation
@@ -223,6 +223,17 @@ def test_advice_is_of_what_the_model_has_and_its_curve_shows(history, recipe, ne
     assert "code_size" not in finding.advice
 
 
+def test_the_kl_weight_is_not_named_where_a_code_has_none():
+    history = [replace(epoch, rate=3.0) for epoch in FLAT]
+    worse = replace(GOOD, error=1.1, train_error=1.1)
+    (finding,) = diagnose(worse, history, Recipe(VectorQuantized()))
+    assert finding.advice == "use a wider network"
+    (finding,) = diagnose(worse, history, Recipe(SparseL1()))
+    assert finding.advice == (
+        "lower the weight of the sparsity penalty (beta), or use a wider network"
+    )
+
+
 def test_remedies_that_the_model_has_already_are_not_advised():
     gap = replace(GOOD, train_error=0.1)
     (finding,) = diagnose(gap, FLAT, NOISY, Mlp(dropout=0.1))
@@ -232,11 +243,8 @@ def test_remedies_that_the_model_has_already_are_not_advised():
 
 
 def test_the_error_of_other_rows_takes_the_place_of_that_of_validation_rows():
-    parts = [
-        PartMetrics("a", 0.9, 0.0),
-        PartMetrics("b", -0.1, 0.0),
-        PartMetrics("c", math.nan, 0.0),
-    ]
+    explained = {"a": 0.9, "b": -0.1, "c": math.nan}
+    parts = [PartMetrics(name, share, 0.0, 0.3) for name, share in explained.items()]
     other = GOOD.on(Evaluation({"error": 2.0}, [5.0, 3.0, 1.5], parts, np.zeros(1)))
     problems = {f.name: f.problem for f in diagnose(other, FLAT)}
     assert "The MSE of 2 is above" in problems["worse-than-pca"]

@@ -109,6 +109,7 @@ def test_few_labels_are_categories():
     assert colouring.legend == [("c0", "a"), ("c1", "b")]
     assert colouring.groups.tolist() == [1, 0, 1]
     assert by_label(np.array([2.0, 10.0, 2.0])).meanings == ["2", "10"]
+    assert by_label(np.array(["b", None, np.nan], object)).names == ["b", "missing", "missing"]
 
 
 def test_many_values_are_a_scale():

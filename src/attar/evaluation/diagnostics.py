@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from statistics import median_low
 from typing import Any, Self
 
@@ -202,9 +202,10 @@ class Diagnosis:
     @property
     def less_rate(self) -> list[str]:
         """The advice to lower the weight of the rate, where there is one."""
-        weighted = self.history[-1].rate and getattr(self.recipe.code, "beta", 0)
-        name = "KL weight" if "density" in self.recipe.code.provides else "weight of the rate"
-        return [f"lower the {name} (beta)"] if weighted else []
+        code = self.recipe.code
+        settable = any(setting.name == "beta" for setting in fields(code))
+        name = "KL weight" if "density" in code.provides else "weight of the sparsity penalty"
+        return [f"lower the {name} (beta)"] if settable and self.history[-1].rate else []
 
     @property
     def more_capacity(self) -> list[str]:
@@ -258,17 +259,22 @@ class Diagnosis:
 
     def _unexplained(self) -> Finding | None:
         names, explained = self.diagnostics.part_names, self.diagnostics.explained
-        poor = [name for name, share in zip(names, explained, strict=True) if share < UNEXPLAINED]
+        worst = sorted(zip(explained, names, strict=True))
+        poor = [name for share, name in worst if share < UNEXPLAINED]
         if not poor or len(names) == 1:
             return None
+        remedies = self.more_epochs or [
+            "raise code_size",
+            "leave out what is unrelated to the rest",
+        ]
+        if len(poor) == len(names):
+            remedies = self.more_capacity
         named = ", ".join(map(repr, poor[:3])) + ", ..." * (len(poor) > 3)
         return Finding(
             "unexplained",
             f"{len(poor)} of {len(names)} {self.diagnostics.part}s "
             f"{'are' if len(poor) > 1 else 'is'} reconstructed no better than by the mean: {named}",
-            _either(
-                *self.more_epochs, "raise code_size", "leave out what is unrelated to the rest"
-            ),
+            _either(*remedies),
         )
 
     @property

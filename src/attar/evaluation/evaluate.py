@@ -44,6 +44,8 @@ class PartMetrics:
         where it is constant.
     missing : float
         The fraction of prepared cells that are missing.
+    variance : float
+        Its share of the variance of all prepared cells.
     accuracy, most_frequent : float or None
         Of a category or boolean: the fraction reconstructed correctly, and that of its most
         frequent value.
@@ -52,6 +54,7 @@ class PartMetrics:
     name: str
     explained_variance: float
     missing: float
+    variance: float
     accuracy: float | None = None
     most_frequent: float | None = None
 
@@ -265,12 +268,13 @@ class Reconstruction:
         variation = moments.squares.sum()
         explained = float(1 - self.squares[place].sum() / variation) if variation else math.nan
         missing = float(1 - moments.count.mean() / self.rows)
+        share = float(variation / (self.moments.squares.sum() or 1.0))
         counts = self.values.get(place.start)
         if not counts:
-            return PartMetrics(name, explained, missing)
+            return PartMetrics(name, explained, missing, share)
         known, ((_, most),) = counts.total(), counts.most_common(1)
         correct = self.correct[place.start]
-        return PartMetrics(name, explained, missing, correct / known, most / known)
+        return PartMetrics(name, explained, missing, share, correct / known, most / known)
 
 
 def _with_nan(batch: Batch) -> Rows:

@@ -18,6 +18,9 @@ from attar.report.selection import Indices
 # Names in a sentence, columns and rows in a table, and cells of an odd row.
 MOST_NAMED, MOST_PARTS, ODDEST, MOST_CELLS = 5, 24, 6, 3
 
+# Cells that lose less than this part of what the least likely one does are not what is odd.
+NOTABLE = 0.1
+
 
 def percent(share: float) -> str:
     """Return a share in percent.
@@ -45,12 +48,12 @@ def data_words(kind: Kind, evaluation: Evaluation, fitted: FittedRows, row: str)
     """Return what is known of the rows: where they are from, what is missing and not used."""
     fit = f"the {counted(fitted.total, row)} of the fit"
     of = {
-        "validation": f"Everything here is measured on {which(evaluation, row)} of {fit}.",
-        "training": f"No {row}s were held out: everything here is measured on training {row}s of "
-        f"{fit}, and is better than it would be for new ones.",
-        "test": f"Everything here is measured on {which(evaluation, row)}, none of the fit.",
+        "validation": f"Measured on {which(evaluation, row)} of {fit}.",
+        "training": f"No {row}s were held out: measured on training {row}s of {fit}, with lower "
+        "errors than new ones have.",
+        "test": f"Measured on {which(evaluation, row)}, which are not of {fit}.",
     }
-    words = [of.get(evaluation.rows_of, f"These {row}s are not the data of the fit.")]
+    words = [of.get(evaluation.rows_of, f"These {row}s are not {fit}.")]
     gaps = sorted((part for part in evaluation.parts if part.missing > 0), key=_missing)
     if gaps:
         share = float(np.mean([part.missing for part in evaluation.parts]))
@@ -66,16 +69,15 @@ def data_words(kind: Kind, evaluation: Evaluation, fitted: FittedRows, row: str)
 
 def columns_table(kind: Kind, parts: Sequence[PartMetrics]) -> Element:
     """Return a table of how well each column is reconstructed, the worst first."""
-    varying = sorted(
-        (part for part in parts if not math.isnan(part.explained_variance)),
-        key=lambda part: part.explained_variance,
-    )
-    classes = any(part.accuracy is not None for part in varying)
-    gaps = any(part.missing for part in varying)
-    titles = [kind.part, "", "explained variance"]
+    varying = [part for part in parts if not math.isnan(part.explained_variance)]
+    most = sorted(varying, key=_unexplained, reverse=True)[:MOST_PARTS]
+    shown = sorted(most, key=lambda part: part.explained_variance)
+    classes = any(part.accuracy is not None for part in shown)
+    gaps = any(part.missing for part in shown)
+    titles = [kind.part, "", "explained"]
     titles += ["correct", "most frequent"] * classes + ["missing"] * gaps
     lines = [tag("tr", *(head(title, "col") for title in titles))]
-    for part in varying[:MOST_PARTS]:
+    for part in shown:
         share = min(max(part.explained_variance, 0.0), 1.0)
         shares: list[float | None] = [part.explained_variance]
         shares += [part.accuracy, part.most_frequent] if classes else []
@@ -86,8 +88,8 @@ def columns_table(kind: Kind, parts: Sequence[PartMetrics]) -> Element:
     words = "1 − squared error / variance of the prepared cells, on one scale from 0 to 100 %."
     if len(varying) > MOST_PARTS:
         middle = float(np.median([part.explained_variance for part in varying]))
-        words += f" The {MOST_PARTS} of {len(varying):,} {kind.part}s with the lowest; the median "
-        words += f"is {percent(middle)}."
+        words += f" The {MOST_PARTS} of {len(varying):,} {kind.part}s that have most of the error; "
+        words += f"the median of all is {percent(middle)}."
     if classes:
         words += (
             " Of a category, the cells are its indicators; “correct” is the share of rows whose "
@@ -96,9 +98,23 @@ def columns_table(kind: Kind, parts: Sequence[PartMetrics]) -> Element:
     return captioned(scrolling(tag("table", *lines), "parts", "Explained variance"), words)
 
 
-def oddest(scores: np.ndarray) -> Indices:
-    """Return the places of the rows with the lowest scores, the lowest first."""
-    return np.argsort(scores, kind="stable")[:ODDEST]
+def oddest(scores: np.ndarray, places: Indices, overlap: int) -> Indices:
+    """Return which rows have the lowest scores, the lowest first, and none that overlap.
+
+    Parameters
+    ----------
+    scores, places : array (n,)
+        Of each row: its score, and its index in the data.
+    overlap : int
+        How many of the following rows share cells with a row.
+    """
+    found: list[int] = []
+    for row in np.argsort(scores, kind="stable"):
+        if all(abs(places[row] - places[other]) > overlap for other in found):
+            found.append(int(row))
+        if len(found) == ODDEST:
+            break
+    return np.array(found, np.intp)
 
 
 def oddest_table(
@@ -126,26 +142,39 @@ def oddest_table(
         The median of the scores of all rows.
     """
     parts = kind.parts
-    columns = [head("score", "col")] + [head(f"least likely {kind.part}s", "col")] * (
-        len(parts) > 1
-    )
-    lines = [tag("tr", tag("td"), *columns)]
+    lines = [tag("tr", tag("td"), head("score", "col"), head("least likely", "col"))]
     lost = np.stack([deficits[:, place].sum(1) for _, place in parts], 1)
     for i, (name, score) in enumerate(zip(names, scores, strict=True)):
-        cells = [tag("td", number(float(score)))]
-        if len(parts) > 1:
-            places = np.argsort(-lost[i], kind="stable")[:MOST_CELLS]
-            least = [
-                f"{parts[j][0]}{display.cell(examples, i, int(j))} −{number(float(lost[i, j]))}"
-                for j in places
-                if lost[i, j] > 0
-            ]
-            cells.append(tag("td", *(tag("span", text) for text in least), class_="least"))
-        lines.append(tag("tr", head(name, "row"), *cells))
-    words = f"The lowest scores (log-likelihoods in nats); the median is {number(median)}."
-    if len(parts) > 1:
-        words += f" Beside each, how far the log-density of a {kind.part} is below its mean."
+        worst = np.argsort(-lost[i], kind="stable")[:MOST_CELLS]
+        least = [
+            f"{parts[j][0]}{display.cell(examples, i, int(j))} ({_nats(lost[i, j])})"
+            for j in worst
+            if lost[i, j] > NOTABLE * max(0.0, lost[i, worst[0]])
+        ]
+        cells = tag("td", *(tag("span", text) for text in least), class_="least")
+        lines.append(tag("tr", head(name, "row"), tag("td", number(float(score))), cells))
+    words = (
+        f"The lowest scores, which are log-likelihoods in nats (the median is {number(median)}), "
+        f"and how far the log-density of the least likely {kind.part}s is below its mean."
+    )
     return captioned(scrolling(tag("table", *lines), "oddest", "Oddest rows"), words)
+
+
+def oddest_words(scores: np.ndarray, median: float) -> str:
+    """Return the scores of odd rows."""
+    texts = ", ".join(number(float(score)) for score in scores)
+    return (
+        f"The lowest scores, which are log-likelihoods in nats, are {texts}; the median is "
+        f"{number(median)}."
+    )
+
+
+def _nats(lost: float) -> str:
+    return f"{number(round(-float(lost), 1))} nats"
+
+
+def _unexplained(part: PartMetrics) -> float:
+    return part.variance * (1 - part.explained_variance)
 
 
 def _missing(part: PartMetrics) -> float:

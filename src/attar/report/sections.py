@@ -31,7 +31,15 @@ from attar.report.colours import best_explained
 from attar.report.display import Display, Examples, Interpolation, decode
 from attar.report.html import captioned, legend, number, tag
 from attar.report.images import ImageDisplay
-from attar.report.measured import columns_table, counted, data_words, oddest, oddest_table, which
+from attar.report.measured import (
+    columns_table,
+    counted,
+    data_words,
+    oddest,
+    oddest_table,
+    oddest_words,
+    which,
+)
 from attar.report.selection import (
     Colouring,
     by_label,
@@ -133,7 +141,7 @@ def write_report(
         colouring = by_label(label_array(labels, n)[places]).named(names)
     predictor = estimator.fitted_.conditioned(condition, n).at(places)
     drawn = None if times is None else times[places]
-    page = _page(estimator, predictor, rows, drawn, colouring, evaluation, scores)
+    page = _page(estimator, predictor, rows, drawn, colouring, evaluation, scores, places)
     text = "<!doctype html>\n" + tostring(page, encoding="unicode", method="html") + "\n"
     with written_whole(Path(path)) as beside:
         beside.write_text(text, "utf-8", errors="xmlcharrefreplace")
@@ -147,6 +155,7 @@ def _page(
     colouring: Colouring,
     evaluation: Evaluation,
     scores: Rows,
+    places: Rows,
 ) -> Element:
     fitted = estimator.fitted_
     summary, metrics = fitted.training_summary, evaluation.metrics
@@ -154,7 +163,7 @@ def _page(
     if sizes and evaluation.rows is None:
         prepared = predictor.preparation.prepare(rows).numpy()
         sizes = size_errors(predictor, predictor.encode(rows), prepared)
-    odd = oddest(scores)
+    odd = oddest(scores, places, fitted.kind.overlap)
     odd_times = None if times is None else times[odd]
     odd_rows = predictor.at(odd), rows[odd], odd_times, colouring.at(odd).names, scores[odd]
     chosen = evenly_spaced(rows.shape[0], MOST_POINTS)
@@ -165,7 +174,7 @@ def _page(
     main = tag(
         "main",
         _header(title, fitted, evaluation, display.row, _unit(estimator)),
-        _diagnosis(estimator.diagnose(evaluation), evaluation),
+        _diagnosis(estimator.diagnose(evaluation), evaluation, display.row),
         _reconstructions(display, examples, colouring),
         *_columns(fitted.kind, evaluation.parts),
         _oddest_rows(display, fitted, *odd_rows, float(np.median(evaluation.scores))),
@@ -246,13 +255,13 @@ def _header(title: str, fitted: Fitted, evaluation: Evaluation, row: str, unit: 
     )
 
 
-def _diagnosis(findings: Sequence[Finding], evaluation: Evaluation) -> Element:
+def _diagnosis(findings: Sequence[Finding], evaluation: Evaluation, row: str) -> Element:
     """Return problems of the model, and what to do about them."""
     items = [
         tag("li", tag("p", finding.problem), tag("p", finding.advice), class_=finding.name)
         for finding in findings
     ]
-    words = f"Errors are those of the {which(evaluation, 'row')} of this report."
+    words = f"Errors are those of the {which(evaluation, row)} of this report."
     if evaluation.rows is None:
         words += " The importance of latent dimensions and the loss curves are those of the fit."
     return _section(
@@ -292,10 +301,13 @@ def _oddest_rows(
     examples = Examples.of(predictor, rows, times)
     deficits = fitted.training_summary.reference.deficits(predictor, rows)
     table = oddest_table(fitted.kind, display, examples, names, scores, deficits, median)
-    drawn = []
-    if isinstance(fitted.kind, Images | Windows):
-        drawn = display.reconstructions(examples, names, "the oddest first")
-    return _section(f"Oddest {display.row}s", *drawn, table)
+    shown = [table]
+    if isinstance(fitted.kind, Windows):
+        shown = [*display.reconstructions(examples, names, "the oddest first"), table]
+    if isinstance(fitted.kind, Images):
+        words = tag("p", oddest_words(scores, median), class_="after")
+        shown = [*display.reconstructions(examples, names, "the oddest first"), words]
+    return _section(f"Oddest {display.row}s", *shown)
 
 
 def _latent_space(display: Display, examples: Examples, colouring: Colouring) -> Element:

@@ -200,7 +200,8 @@ def label_array(labels: Data, n: int) -> Rows:
 
 def by_label(values: Rows) -> Colouring:
     """Return a colour for each distinct label (n,), or a scale of colours for many values."""
-    values = values if values.dtype.kind in "biuf" else values.astype(str)
+    if values.dtype.kind not in "biuf":
+        values = np.where(pd.isna(values), "missing", values.astype(str))
     names = [f"{v:g}" if values.dtype.kind == "f" else str(v) for v in values]
     distinct, groups, sizes = np.unique(values, return_inverse=True, return_counts=True)
     if len(distinct) > CATEGORIES:

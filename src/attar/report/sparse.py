@@ -54,7 +54,7 @@ class SparseDisplay(Display):
         one = slice(row, row + 1)
         given = self._values(examples.rows[one], examples.prepared[one])[0, part]
         expected = self._values(examples.reconstructed[one], examples.decoded[one])[0, part]
-        return f" {number(float(given))} (expected {number(float(expected))})"
+        return f" {number(float(given))}, expected {number(float(expected))}"
 
     def reconstructions(
         self, examples: Examples, names: Sequence[str], order: str
