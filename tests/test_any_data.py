@@ -248,7 +248,7 @@ def test_a_stream_is_modelled_about_as_well_as_rows_in_memory():
     assert other < 1.1 * error
     pca_error, other = (ae.evaluate(new)["pca_error"] for ae in (held, streamed))
     assert other == pytest.approx(pca_error, rel=0.05)
-    assert streamed._fitted.training_summary.diagnostics.held_out
+    assert streamed._fitted.training_summary.measured.held_out
     # What was chosen does not depend on how the rows come.
     assert streamed.choices_ == held.choices_
     first, second = (ae._fitted.predictor.preparation.scaler.scale for ae in (held, streamed))

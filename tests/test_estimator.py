@@ -305,7 +305,7 @@ def test_the_diagnosis_names_what_was_done_wrong():
     assert {"constant-columns", "unscaled"} <= set(names)
     X = rng.normal(size=(60, 30))
     memorizing = quick(code_size=20, network=Mlp((256,)), epochs=300, early_stopping=False).fit(X)
-    assert "overfitting" in [finding.name for finding in memorizing.diagnose()]
+    assert "generalization-gap" in [finding.name for finding in memorizing.diagnose()]
     dead = quick("beta-vae", 8, epochs=30).set_params(recipe__code__beta=50.0).fit(X)
     assert "inactive-dimensions" in [finding.name for finding in dead.diagnose()]
 

@@ -15,7 +15,7 @@ from sklearn.datasets import load_digits
 
 import attar
 from attar.data.stream import Stream
-from attar.data.training_data import InMemory, split, training_data_of
+from attar.data.training_data import split, training_data_of
 from attar.training import Callback
 from attar.training.checkpoints import module_state
 
@@ -82,7 +82,9 @@ def test_training_goes_on_from_the_weights_reached(name):
     assert losses[4:].min() < losses[:4].min()
     assert ae.fitted_.training_summary.diagnostics.best_epoch == losses.idxmin() + 1
     assert (ae.fitted_.seed, ae.fitted_.kind) == (seed, before.kind)
-    assert ae.fitted_.validation_digest == before.validation_digest
+    measured = [fitted.training_summary.measured for fitted in (ae.fitted_, before)]
+    assert measured[0].held_out
+    assert measured[0].digest == measured[1].digest
     assert_equal(
         ae.fitted_.predictor.preparation.scaler.state_dict(),
         before.predictor.preparation.scaler.state_dict(),
@@ -117,8 +119,9 @@ def test_the_same_rows_are_held_out_whatever_the_random_state(random_state):
         warnings.simplefilter("error")
         ae.set_params(epochs=5).fit(X)
     held_out = X[split(len(X), 0.1, kept)[1]]
-    expected = InMemory(held_out, np.arange(0), np.arange(30), None).validation_digest
-    assert ae.fitted_.validation_digest == expected
+    measured = ae.fitted_.training_summary.measured
+    assert measured.held_out
+    assert_array_equal(X[measured.places], held_out)
 
 
 @pytest.mark.filterwarnings("ignore:None of 4 further epochs")
@@ -143,7 +146,7 @@ def test_a_stream_holds_out_the_rows_that_it_held_out_before():
     ae = warm(epochs=1).fit(Pieces())
     kind, summary, _ = ae._plan_again(Pieces(), ae.fitted_)
     again = training_data_of(Pieces(), kind, summary, 0.1, ae.fitted_.seed)
-    assert again.validation_digest == ae.fitted_.validation_digest
+    assert again.measured.digest == ae.fitted_.training_summary.measured.digest
     assert_array_equal(summary.places, np.arange(300))
     assert_array_equal(again.validation, X[split(300, 0.1, ae.fitted_.seed)[1]])
 

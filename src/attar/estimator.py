@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -12,8 +12,7 @@ from typing import Any, Literal, Self, cast
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from sklearn import get_config
-from sklearn.base import DensityMixin, TransformerMixin, clone
+from sklearn.base import DensityMixin, TransformerMixin
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Generator
@@ -26,13 +25,13 @@ from attar.data.condition_encoder import ConditionEncoder
 from attar.data.kind import Kind, Rows, warn_of_unused
 from attar.data.kinds import form_of, kind_of, summary_of
 from attar.data.scaling import Scaling
-from attar.data.source import Data, read, without_infinities
+from attar.data.source import Data, Source, read, without_infinities
 from attar.data.summary import Summary
 from attar.data.table import Table
 from attar.data.training_data import training_data_of
 from attar.errors import DataError, ModelFileError, SettingError
 from attar.evaluation.diagnostics import Finding, diagnose
-from attar.evaluation.evaluate import evaluate
+from attar.evaluation.evaluate import Evaluation, evaluate
 from attar.evaluation.scores import log_likelihoods
 from attar.fitted import Fitted, Interrupted, fit
 from attar.inspection import Inspection
@@ -381,17 +380,39 @@ class Autoencoder(
         DataError
             If X is not of the form that was fitted.
         """
-        draws, fitted = positive_integer("number of draws", draws), self._fitted
-        provides = fitted.recipe.code.provides
-        return evaluate(
-            fitted.predictor,
-            ((predictor, rows) for predictor, rows, _ in self._pieces(X, condition)),
-            fitted.training_summary.baseline,
-            provides,
-            draws,
-            "density" in provides and fitted.likelihood.density,
-            fitted.training_summary.reference,
-        )
+        pieces = ((predictor, rows) for predictor, rows, _ in self._pieces(X, condition))
+        return self._evaluation(pieces, draws).metrics
+
+    @default_settings()
+    def evaluate_held_out(
+        self, X: Data | Source, *, draws: int = 32, condition: Data | None = None
+    ) -> Evaluation:
+        """Return the evaluation of rows that the model was not trained on.
+
+        Where X is the data of the fit, its validation rows are measured, at most some thousands;
+        where there were none, training rows. Any other rows are all measured.
+
+        Parameters
+        ----------
+        X, draws, condition
+            As of :meth:`evaluate`.
+
+        Raises
+        ------
+        DataError
+            If X is not of the form that was fitted.
+        """
+        fitted = self._fitted
+        source = read(X, part="test", kind=fitted.kind)
+        data = without_infinities(source.data) if self.infinite_as_missing else source.data
+        rows = fitted.measured_rows(data)
+        if rows is None:
+            pieces = ((predictor, rows) for predictor, rows, _ in self._pieces(data, condition))
+            return replace(self._evaluation(pieces, draws), rows_of=source.part or "given")
+        measured = fitted.training_summary.measured
+        predictor = fitted.conditioned(condition, measured.total).at(measured.places)
+        part = "validation" if measured.held_out else "training"
+        return replace(self._evaluation([(predictor, rows)], draws), rows_of=part, rows=rows)
 
     @default_settings()
     def sample(
@@ -444,24 +465,19 @@ class Autoencoder(
             return predictor.restore(codes)
         return fitted.sample(predictor, codes, chosen, seed)
 
-    @default_settings()
-    def truncate(self, code_size: int) -> Self:
-        """Return the estimator with its code cut to the first ``code_size`` dimensions.
+    def diagnose(self, evaluation: Evaluation | None = None) -> list[Finding]:
+        """Return the problems of the model in plain words, and what to do, the gravest first.
 
-        Nothing is trained again: an ordered code has learned every size at once.
-
-        Raises
-        ------
-        SettingError
-            If the code is not ordered, or has fewer dimensions.
+        Parameters
+        ----------
+        evaluation : Evaluation or None
+            Of the rows to measure, as of :meth:`evaluate_held_out`; None for validation rows.
         """
-        truncated: Self = clone(self)
-        truncated.fitted_ = self._fitted.truncated(code_size)
-        return truncated
-
-    def diagnose(self) -> list[Finding]:
-        """Return the problems of the model in plain words, and what to do, the gravest first."""
-        return diagnose(self._fitted.training_summary.diagnostics, self._fitted.history)
+        fitted = self._fitted
+        diagnostics = fitted.training_summary.diagnostics
+        if evaluation is not None:
+            diagnostics = diagnostics.on(evaluation)
+        return diagnose(diagnostics, fitted.history, fitted.recipe, fitted.network)
 
     def save(self, path: str | Path) -> None:
         """Write the model to a file, whole or not at all.
@@ -522,12 +538,6 @@ class Autoencoder(
         return tags
 
     @property
-    def _gives_frames(self) -> bool:
-        """Whether the user asked scikit-learn for frames of pandas."""
-        own = vars(self).get("_sklearn_output_config", {})
-        return bool(own.get("transform", get_config()["transform_output"]) == "pandas")
-
-    @property
     def _fitted(self) -> Fitted:
         check_is_fitted(self)
         return self.fitted_
@@ -542,6 +552,18 @@ class Autoencoder(
     def _encoded(self, X: Data, condition: Data | None) -> Rows:
         return np.concatenate(
             [predictor.encode(rows) for predictor, rows, _ in self._pieces(X, condition)]
+        )
+
+    def _evaluation(self, pieces: Iterable[tuple[Predictor, Rows]], draws: int) -> Evaluation:
+        fitted, provides = self._fitted, self._fitted.recipe.code.provides
+        return evaluate(
+            fitted.predictor,
+            pieces,
+            fitted.training_summary.baseline,
+            provides,
+            positive_integer("number of draws", draws),
+            "density" in provides and fitted.likelihood.density,
+            fitted.training_summary.reference,
         )
 
     def _read(self, X: Data, part: str, kind: Kind | None = None) -> Any:

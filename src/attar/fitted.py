@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
@@ -18,14 +19,16 @@ from attar.data.batches import Conditioned, Selection
 from attar.data.cells import Category
 from attar.data.condition_encoder import ConditionEncoder
 from attar.data.kind import Kind, Rows
-from attar.data.kinds import KINDS, restored
+from attar.data.kinds import KINDS, kind_of, restored
 from attar.data.margins import Margins
 from attar.data.scaling import Scaler
+from attar.data.source import Data
 from attar.data.summary import Summary
 from attar.data.table import Table
-from attar.data.training_data import TrainingData
+from attar.data.training_data import FittedRows, TrainingData
 from attar.errors import DataError, SettingError, warn
-from attar.evaluation.diagnostics import Baseline, Diagnostics, TrainingSummary
+from attar.evaluation.baseline import Baseline
+from attar.evaluation.diagnostics import Diagnostics, TrainingSummary
 from attar.evaluation.scores import ScoreReference
 from attar.isolation import seeded
 from attar.likelihoods import Likelihood
@@ -61,8 +64,6 @@ class Fitted:
     training_summary : TrainingSummary
     seed : int
         That of the random split into training and validation rows.
-    validation_digest : str
-        What identifies the validation rows.
     given : mapping
         The settings that make the model, as the user gave them.
     label : str or None
@@ -82,7 +83,6 @@ class Fitted:
     history: list[Epoch]
     training_summary: TrainingSummary
     seed: int
-    validation_digest: str
     given: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
     label: str | None = None
     samplers: dict[Sampler | None, Draw] = field(default_factory=dict, repr=False, compare=False)
@@ -173,6 +173,15 @@ class Fitted:
             return self.predictor
         return replace(self.predictor, condition=self.condition_encoder.prepare(condition, rows))
 
+    def measured_rows(self, data: Data) -> Rows | None:
+        """Return the raw rows that the model is judged by, where data is that of the fit."""
+        if not self.kind.accepts(kind_of(data)):
+            return None
+        # What is unusual in other data is said where it is measured.
+        with warnings.catch_warnings(action="ignore"):
+            measured = self.training_summary.measured
+            return measured.found_in(self.predictor.preparation, data)
+
     def warn_of_gaps(self, rows: Rows) -> None:
         """Warn where cells are missing in raw rows, but never were in the fit."""
         aware = self.predictor.model.missing or isinstance(self.network, CustomNetwork)
@@ -189,8 +198,8 @@ class Fitted:
 
     def warn_of_leaks(self, training_data: TrainingData) -> None:
         """Warn where the model may have been trained on rows that are for validation now."""
-        held_out = training_data.validation.shape[0] > 0
-        if held_out and training_data.validation_digest != self.validation_digest:
+        before, now = self.training_summary.measured, training_data.measured
+        if now.held_out and (now.digest != before.digest or not before.held_out):
             warn(
                 "The validation rows are not those of the fit before, and the model may have been "
                 "trained on some of them, which makes their loss too low: give the same X and "
@@ -208,6 +217,7 @@ class Fitted:
             "noise": self.predictor.noise,
             "codes": torch.from_numpy(self.training_summary.codes),
             "numbers": torch.from_numpy(self.training_summary.numbers),
+            "measured": torch.from_numpy(self.training_summary.measured.places),
             **nested("reference", reference.tensors()),
             "baseline.mean": torch.from_numpy(baseline.mean),
             "baseline.components": torch.from_numpy(baseline.components),
@@ -228,12 +238,16 @@ class Fitted:
             else self.condition_encoder.to_json(),
             "label": self.label,
             "seed": self.seed,
-            "validation_digest": self.validation_digest,
             "missing": self.predictor.model.missing,
             "code_size": self.predictor.code_size,
             "choices": [choice.to_json() for choice in self.choices],
             "history": [epoch.to_json() for epoch in self.history],
             "diagnostics": self.training_summary.diagnostics.to_json(),
+            "measured": {
+                "total": self.training_summary.measured.total,
+                "held_out": self.training_summary.measured.held_out,
+                "digest": self.training_summary.measured.digest,
+            },
         }
 
     @property
@@ -310,6 +324,7 @@ class Fitted:
             train_error=error,
             importance=training_summary.diagnostics.importance[:code_size],
             size_errors=training_summary.diagnostics.size_errors[: code_size + 1],
+            explained=[],
         )
         return replace(
             self,
@@ -391,10 +406,10 @@ class Fitted:
                 tensors["numbers"].numpy(),
                 Baseline(tensors["baseline.mean"].numpy(), tensors["baseline.components"].numpy()),
                 Diagnostics(**description["diagnostics"]),
+                FittedRows(places=tensors["measured"].numpy(), **description["measured"]),
                 ScoreReference.restored(unnested("reference", tensors)),
             ),
             int(description["seed"]),
-            str(description["validation_digest"]),
             label=description["label"],
         )
 
@@ -460,9 +475,8 @@ def fit(
         training_data.train_places,
         replace(predictor, condition=condition),
         validation if held_out else train,
-        held_out=held_out,
+        training_data.measured,
         best_epoch=best_epoch,
-        total=training_data.total,
         ordered="ordered" in plan.recipe.code.provides,
     )
     fitted = Fitted(
@@ -475,7 +489,6 @@ def fit(
         history,
         training_summary,
         run.seed if before is None else before.seed,
-        training_data.validation_digest,
         plan.given,
         None if before is None else before.label,
     )

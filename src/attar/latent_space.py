@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from sklearn.base import ClassNamePrefixFeaturesOutMixin
+from sklearn import get_config
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, clone
 from torch import Tensor
 
 from attar.checks import positive_integer
@@ -24,6 +25,8 @@ from attar.priors import MixtureModule
 
 class LatentSpace(ClassNamePrefixFeaturesOutMixin, ABC):
     """The methods of an estimator that name, compare or connect codes."""
+
+    fitted_: Fitted
 
     @abstractmethod
     def _encoded(self, X: Data, condition: Data | None) -> Rows:
@@ -159,6 +162,27 @@ class LatentSpace(ClassNamePrefixFeaturesOutMixin, ABC):
             responsibilities = prior.responsibilities(self._codes(X, condition))
         likeliest: NDArray[np.int64] = responsibilities.argmax(-1).numpy()
         return likeliest
+
+    @default_settings()
+    def truncate(self, code_size: int) -> Self:
+        """Return the estimator with its code cut to the first ``code_size`` dimensions.
+
+        Nothing is trained again: an ordered code has learned every size at once.
+
+        Raises
+        ------
+        SettingError
+            If the code is not ordered, or has fewer dimensions.
+        """
+        truncated: Self = clone(self)
+        truncated.fitted_ = self._fitted.truncated(code_size)
+        return truncated
+
+    @property
+    def _gives_frames(self) -> bool:
+        """Whether the user asked scikit-learn for frames of pandas."""
+        own = vars(self).get("_sklearn_output_config", {})
+        return bool(own.get("transform", get_config()["transform_output"]) == "pandas")
 
     def _codes(self, X: Data, condition: Data | None) -> Tensor:
         """Return the codes of X in single precision, on the CPU."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from attar import storage
 from attar.cli.arguments import importing
 from attar.cli.fit import comparison
 from attar.data import datasets
+from attar.report.sections import METRICS
 
 VERBS = [
     *("fit", "inspect", "encode", "reconstruct", "sample", "evaluate", "report", "info", "recipes"),
@@ -163,10 +165,45 @@ def test_sample_is_the_estimators_sample(run, digits_model):
 def test_evaluate_prints_the_estimators_metrics(run, digits_model):
     status, out, _ = run("evaluate", digits_model, "digits", "--json")
     assert status == 0
-    assert json.loads(out) == attar.load(digits_model).evaluate("digits")
+    metrics = attar.load(digits_model).evaluate("digits")
+    assert json.loads(out) == {"rows_of": "test", **metrics}
     status, out, _ = run("evaluate", digits_model, "digits/train")
     assert status == 0
-    assert "1,437" in out
+    assert out.splitlines()[:2] == [f"{'rows of':20} validation", f"{'rows':20} 144"]
+
+
+@pytest.mark.parametrize(
+    ("source", "rows", "part"),
+    [("t.csv", 9, "validation"), ("digits", 360, "test"), ("digits/train", 144, "validation")],
+)
+def test_fit_evaluate_and_report_have_the_same_figures_of_the_same_rows(run, source, rows, part):
+    values = np.random.default_rng(0).normal(size=(90, 4)).cumsum(1)
+    pd.DataFrame(values, columns=list("abcd")).to_csv("t.csv", index=False)
+    fit = ("fit", source, "-o", "m.attar", "--epochs", 2, "--code-size", 2, "--report", "fit.html")
+    words = run(*fit)[1].splitlines()[0]
+    fitted = json.loads(run(*fit, "--json")[1])
+    evaluated = json.loads(run("evaluate", "m.attar", source, "--json")[1])
+    assert fitted["rows_of"] == evaluated.pop("rows_of") == part
+    # Arrays that were read from a file are aligned otherwise in memory, and summed otherwise.
+    assert {name: fitted[name] for name in evaluated} == pytest.approx(evaluated, rel=1e-7)
+    assert words.startswith(f"{part.capitalize()} MSE {evaluated['error']:.4g}, ")
+    assert run("report", "m.attar", source, "-o", "page.html")[0] == 0
+    for page in ("page.html", "fit.html"):
+        text = Path(page).read_text()
+        shown = [float(value) for value in re.findall(r'<data value="([^"]*)"', text)]
+        metrics = [evaluated[name] for name in METRICS if name in evaluated]
+        assert shown == pytest.approx(metrics, rel=1e-7)
+        assert f"report on {rows} {part} " in text
+    if part == "validation":
+        diagnostics = attar.load("m.attar").fitted_.training_summary.diagnostics
+        assert diagnostics.error == pytest.approx(evaluated["error"], rel=1e-7)
+        assert diagnostics.pca_error == pytest.approx(evaluated["pca_error"], rel=1e-7)
+
+
+def test_rows_that_were_not_fitted_are_all_measured(run, digits_model):
+    np.save("some.npy", datasets.load("digits", "train")[0][:100])
+    evaluated = json.loads(run("evaluate", digits_model, "some.npy", "--json")[1])
+    assert (evaluated["rows_of"], evaluated["rows"]) == ("given", 100)
 
 
 def test_report_writes_a_page(run, digits_model):

@@ -46,7 +46,9 @@ def parsed(text: str) -> Element:
 def fitted() -> Callable[..., Autoencoder]:
     def fit(X: Any, **settings: Any) -> Autoencoder:
         settings = {"epochs": 3, "random_state": 0, "verbose": False} | settings
-        return Autoencoder(**settings).fit(X)
+        # In another order than that of the page, which is then of all rows, not of those held out.
+        ordered = X[::-1] if isinstance(X, np.ndarray | pd.DataFrame) else X
+        return Autoencoder(**settings).fit(ordered)
 
     return fit
 

@@ -23,9 +23,9 @@ def test_metrics_are_those_of_evaluate(table_page, table_model, table):
         assert metrics[name] in values
 
 
-def test_diagnosis_and_choices_are_the_estimators(table_page, table_model):
+def test_diagnosis_and_choices_are_the_estimators(table_page, table_model, table):
     text = words(table_page)
-    for finding in table_model.diagnose():
+    for finding in table_model.diagnose(table_model.evaluate_held_out(table)):
         assert finding.problem in text
         assert finding.advice in text
     for choice in table_model.choices_:
@@ -88,6 +88,8 @@ def test_headings_are_those_of_the_field(table_page):
     assert [words(heading) for heading in table_page.iter("h2")] == [
         "Diagnostics",
         "Reconstructions",
+        "Explained variance of each column",
+        "Oddest rows",
         "Latent space",
         "Importance of each latent dimension",
         "Comparison with PCA",

@@ -126,14 +126,18 @@ def evaluate(
     device: arguments.Device = "cpu",
     as_json: arguments.Json = False,
 ) -> None:
-    """Print the metrics of a model on rows, beside those of PCA with as many components."""
+    """Print the metrics of a model on rows, beside those of PCA with as many components.
+
+    Of the data of the fit, validation rows are measured.
+    """
     rows = arguments.csv(source, delimiter, decimal, encoding, na)
     estimator, opened, labels = _open(model, device, rows, label, condition)
-    metrics = estimator.evaluate(opened.data, draws=draws, condition=labels)
+    evaluation = estimator.evaluate_held_out(opened, draws=draws, condition=labels)
     if as_json:
-        print(arguments.to_json(metrics))
+        print(arguments.to_json({"rows_of": evaluation.rows_of, **evaluation.metrics}))
         return
-    for name, value in metrics.items():
+    print(f"{'rows of':20} {evaluation.rows_of}")
+    for name, value in evaluation.metrics.items():
         print(f"{name:20} {value:,.6g}")
 
 
@@ -158,7 +162,7 @@ def report(
     ] = None,
     device: arguments.Device = "cpu",
 ) -> None:
-    """Write an HTML report about a model on rows."""
+    """Write an HTML report about a model on rows; of the data of the fit, on validation rows."""
     from attar.storage import check_writable
 
     check_writable(output)
@@ -169,7 +173,7 @@ def report(
     rows = arguments.csv(source, delimiter, decimal, encoding, na)
     estimator, opened, labels = _open(model, device, rows, label, condition)
     groups = opened.labels if colours is None else read(colours).data
-    write_report(estimator, opened.data, output, labels=groups, condition=labels)
+    write_report(estimator, opened, output, labels=groups, condition=labels)
 
 
 def _open(

@@ -6,15 +6,12 @@ import time
 from dataclasses import replace
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from attar import names
 from attar.cli import arguments
-
-if TYPE_CHECKING:
-    from attar.estimator import Autoencoder
 
 
 def fit(
@@ -68,6 +65,7 @@ def fit(
     settings = {**options, **arguments.settings([*named, *(assignments or [])])}
     settings |= arguments.columns(columns, drop, ids, condition or label)
     names.check(settings)
+    from attar.data.datasets import DATASETS
     from attar.storage import check_writable
 
     for path in (output, report):
@@ -102,16 +100,18 @@ def fit(
     estimator.fitted_ = replace(estimator.fitted_, label=condition or label)
     estimator.save(output)
     checkpoint.unlink(missing_ok=True)
-    part, metrics = _metrics(estimator, source)
+    if source in DATASETS:
+        opened = read(source, part="test")
+        labels = arguments.condition_of(opened, condition, conditional)
+    evaluation = estimator.evaluate_held_out(opened, condition=labels)
+    part, metrics = evaluation.rows_of, evaluation.metrics
     if report is not None:
         from attar.report import write_report
 
-        test = read(data, part="test", label=condition or label)
-        labels = arguments.condition_of(test, condition, conditional)
-        write_report(estimator, test.data, report, labels=test.labels, condition=labels)
+        write_report(estimator, opened, report, labels=opened.labels, condition=labels)
     if quiet and not as_json:
         return
-    findings = estimator.diagnose()
+    findings = estimator.diagnose(evaluation)
     if as_json:
         result = {"model": str(output), "seconds": seconds, "rows_of": part, **metrics}
         result["choices"] = [choice.to_json() for choice in estimator.choices_]
@@ -122,25 +122,6 @@ def fit(
     print(*findings, sep="\n")
     page = "" if report is None else f", with a report in {report}"
     print(f"Fitted in {seconds:.1f} s: {output}{page}.")
-
-
-def _metrics(estimator: Autoencoder, source: str) -> tuple[str, dict[str, float]]:
-    """Return the part that was measured, and its metrics: a data set's test rows, or validation."""
-    from attar.data.datasets import DATASETS
-    from attar.data.source import read
-
-    fitted = estimator.fitted_
-    if source in DATASETS:
-        opened = read(source, part="test")
-        labels = arguments.condition_of(opened, None, fitted.condition_encoder is not None)
-        return "test", estimator.evaluate(opened.data, condition=labels)
-    diagnostics = fitted.training_summary.diagnostics
-    return "validation" if diagnostics.held_out else "training", {
-        "code_size": estimator.code_size_,
-        "error": diagnostics.error,
-        "pca_error": diagnostics.pca_error,
-        "error_to_pca": diagnostics.error_to_pca,
-    }
 
 
 def comparison(part: str, metrics: dict[str, float]) -> str:

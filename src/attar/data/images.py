@@ -66,6 +66,7 @@ class Images(Kind):
     high: tuple[float, ...] = ()
 
     name = "images"
+    part = "channel"
     noisy = False
 
     @property
@@ -214,6 +215,14 @@ class Images(Kind):
             return [Portion("pixels", self.dtype, slice(0, 1))]
         channels = range(self.shape[0])
         return [Portion(f"channel {i}", self.dtype, slice(i, i + 1)) for i in channels]
+
+    @property
+    def parts(self) -> list[tuple[str, slice]]:
+        """The channels."""
+        channels, *size = self.shape
+        return [
+            (f"channel {i}", slice(i * prod(size), (i + 1) * prod(size))) for i in range(channels)
+        ]
 
     def pictures(self, folder: str | Path) -> Pictures:
         """Return a folder's pictures as the model takes them: in its mode.

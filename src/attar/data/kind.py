@@ -58,6 +58,9 @@ class Kind(ABC):
 
     name: ClassVar[str]
 
+    # What the parts of a row are called.
+    part: ClassVar[str] = "column"
+
     # Whether new rows are draws, noise included, where the user says nothing: images are means.
     noisy: ClassVar[bool] = True
 
@@ -106,6 +109,11 @@ class Kind(ABC):
     @abstractmethod
     def portions(self) -> list[Portion]:
         """The parts of the data."""
+
+    @property
+    def parts(self) -> list[tuple[str, slice]]:
+        """The parts that the model reconstructs, and the cells of a prepared row that each is."""
+        return [(name, slice(i, i + 1)) for i, name in enumerate(self.feature_names())]
 
     def refusal(self, shape: tuple[int, ...], other: type[Kind]) -> str:
         """Return why data of another kind and of a shape is refused."""

@@ -11,6 +11,7 @@ from scipy import sparse
 
 from attar.data.kind import Rows
 from attar.data.sparse import SparseMatrix
+from attar.report.colours import Attribute
 from attar.report.display import Display, Examples, Interpolation, nan_mean
 from attar.report.html import (
     captioned,
@@ -41,14 +42,30 @@ class SparseDisplay(Display):
         """The number of columns."""
         return f"sparse rows of {len(self.names)} column" + "s" * (len(self.names) > 1)
 
-    def reconstructions(self, examples: Examples, names: Sequence[str]) -> list[Element]:
+    def attributes(self, examples: Examples) -> Iterable[Attribute]:
+        """Return the sum of a row, and each column."""
+        values = self._values(examples.rows, examples.prepared)
+        yield Attribute("the sum of the row", np.nansum(values, 1))
+        for name, column in zip(self.names, values.T, strict=True):
+            yield Attribute(name, column)
+
+    def cell(self, examples: Examples, row: int, part: int) -> str:
+        """Return the value, and the expected one."""
+        one = slice(row, row + 1)
+        given = self._values(examples.rows[one], examples.prepared[one])[0, part]
+        expected = self._values(examples.reconstructed[one], examples.decoded[one])[0, part]
+        return f" {number(float(given))}, expected {number(float(expected))}"
+
+    def reconstructions(
+        self, examples: Examples, names: Sequence[str], order: str
+    ) -> list[Element]:
         """Return a table of the largest cells for each row."""
         given = self._values(examples.rows, examples.prepared)
         decoded = self._values(examples.reconstructed, examples.decoded)
         tables = map(self._compared, given, decoded, names)
         caption = (
             f"The {STORED} largest stored cells of some rows, and the {PREDICTED} largest "
-            "predictions among the other cells, from the lowest error to the highest."
+            f"predictions among the other cells, {order}."
         )
         tones = legend([("second", "original"), ("first", "reconstruction")])
         grid = tag("div", *tables, class_="bags")
@@ -73,7 +90,7 @@ class SparseDisplay(Display):
             )
             body.append(tag("tr", head(f"sample {i}", "row"), *cells))
         caption = "The largest cells of rows decoded from random codes."
-        return [captioned(scrolling(headed((), body), "sampled"), caption)]
+        return [captioned(scrolling(headed((), body), "sampled", "Generated samples"), caption)]
 
     def _compared(self, row: Rows, decoded: Rows, name: str) -> Element:
         known = ~np.isnan(row) if self.partial else row != 0

@@ -4,64 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Self
+from math import ceil
 from xml.etree.ElementTree import Element
 
 import numpy as np
+from numpy.typing import NDArray
 
 from attar.data.kind import Rows
 from attar.records import Epoch
 from attar.report.html import number, tag
+from attar.report.scale import Scale, text_width
 
 WIDTH, HEIGHT = 440, 270
-LEFT, RIGHT, TOP, BOTTOM = 58, 16, 34, 52
+LEFT, RIGHT, TOP, BOTTOM = 66, 16, 34, 52
 
-MOST_BARS, MOST_NAMED_BARS = 64, 24
+# Sizes of the text of ticks, of bars and of labels on narrow screens, where they are largest, in
+# the unit of the figure (page.css).
+TICK_SIZE, BAR_SIZE, PLACE_SIZE = 15.0, 12.5, 18.0
+
+# Bars, and the rows of their names with the gap from a name to the next.
+MOST_BARS, ROWS_OF_NAMES, GAP = 64, 3, 4
+
+MOST_LETTERS = 14
 
 CHART_WIDTH, CHART_HEIGHT, ROOM = 160, 60, 3
 
 # Of more points, the extremes of neighbouring ones are drawn, so that no peak is lost.
 MOST_POINTS = 240
-
-
-@dataclass(frozen=True)
-class Scale:
-    """The scale of one axis.
-
-    Attributes
-    ----------
-    low, high : float
-    name : str
-    ticks : tuple of (float, str)
-        Positions and their labels.
-    """
-
-    low: float
-    high: float
-    name: str
-    ticks: tuple[tuple[float, str], ...]
-
-    @classmethod
-    def over(cls, low: float, high: float, name: str, integer: bool = False) -> Self:
-        """Return the scale from low to high with round ticks, at integers only if so wished."""
-        from matplotlib.ticker import MaxNLocator
-
-        if low == high:
-            low, high = low - 0.5, high + 0.5
-        places = MaxNLocator(6, steps=[1, 2, 5, 10], integer=integer).tick_values(low, high)
-        ticks = ((float(v), number(float(v))) for v in places if low <= v <= high)
-        return cls(low, high, name, tuple(ticks))
-
-    @classmethod
-    def around(cls, values: Iterable[float], name: str) -> Self:
-        """Return the scale of values with some room at both ends."""
-        values = list(values)
-        room = 0.05 * (max(values) - min(values))
-        return cls.over(min(values) - room, max(values) + room, name)
-
-    def share(self, value: float) -> float:
-        """Return the position of a value: 0 at the low end, 1 at the high end."""
-        return (float(value) - self.low) / (self.high - self.low)
 
 
 @dataclass(frozen=True)
@@ -85,36 +54,79 @@ class Axes:
         cx, cy = self.at(x, y)
         return tag("circle", cx=cx, cy=cy, r=radius, class_=tone)
 
-    def figure(self, description: str, *marks: Element) -> Element:
-        """Return marks between the two axes, with a description for screen readers."""
+    def figure(
+        self,
+        description: str,
+        *marks: Element,
+        over: Sequence[Element] = (),
+        names: Sequence[Element] = (),
+        bottom: float = BOTTOM,
+    ) -> Element:
+        """Return marks between the two axes.
+
+        Parameters
+        ----------
+        description : str
+            For screen readers.
+        *marks : Element
+            Cut at the border of the axes.
+        over : sequence of Element
+            Drawn over these, and never cut.
+        names : sequence of Element
+            Texts below the axis, beside its ticks.
+        bottom : float
+            The room below the axis.
+        """
         lines, texts = [], []
+        widest = max((text_width(text, TICK_SIZE) for _, text in self.y.ticks), default=0)
+        left = max(LEFT, widest + 8)
         for value, text in self.y.ticks:
             height = self.at(self.x.low, value)[1]
             lines.append(tag("path", d=f"M0 {height:.1f}H{WIDTH}", class_="grid"))
             texts.append(tag("text", text, x=-8, y=height + 4, text_anchor="end"))
         for value, text in self.x.ticks:
-            place = self.at(value, self.y.low)[0]
+            # A label at the end of the axis stays within the figure.
+            half = text_width(text, TICK_SIZE) / 2
+            place = min(self.at(value, self.y.low)[0], WIDTH + RIGHT - half)
             texts.append(tag("text", text, x=place, y=HEIGHT + 19, text_anchor="middle"))
-        texts.append(tag("text", self.y.name, x=-LEFT + 4, y=-16, class_="name"))
-        texts.append(
-            tag("text", self.x.name, x=WIDTH, y=HEIGHT + 41, text_anchor="end", class_="name")
-        )
+        texts.append(tag("text", self.y.name, x=-left, y=-16, class_="name"))
+        end = {"x": WIDTH, "y": HEIGHT + bottom - 11, "text_anchor": "end"}
+        texts.append(tag("text", self.x.name, class_="name", **end))
         base = tag("path", d=f"M0 {HEIGHT}H{WIDTH}", class_="base")
-        # The inner figure is clipped at its border, where lines may leave the scale.
         inner = tag("svg", *lines, base, *marks, width=WIDTH, height=HEIGHT, class_="marks")
         return tag(
             "svg",
-            tag("g", inner, *texts, transform=f"translate({LEFT} {TOP})"),
-            viewBox=f"0 0 {LEFT + WIDTH + RIGHT} {TOP + HEIGHT + BOTTOM}",
+            tag("g", inner, *over, *texts, *names, transform=f"translate({left:.5g} {TOP})"),
+            viewBox=f"0 0 {left + WIDTH + RIGHT:.5g} {TOP + HEIGHT + bottom:.5g}",
             role="img",
             aria_label=description,
         )
 
 
-def chart(lines: Iterable[tuple[str, Rows]], low: float, high: float, description: str) -> Element:
-    """Return the chart of lines (tone, values) from low to high, broken where values are NaN."""
+def chart(
+    lines: Iterable[tuple[str, Rows]],
+    low: float,
+    high: float,
+    description: str,
+    ticks: Iterable[float] = (),
+) -> Element:
+    """Return the chart of lines (tone, values) from low to high, broken where values are NaN.
+
+    Parameters
+    ----------
+    lines : iterable of (str, array (n,))
+        Where values of the first are missing, the background is shaded.
+    low, high : float
+    description : str
+    ticks : iterable of float
+        Positions from 0 (the first value) to 1 (the last).
+    """
+    lines = list(lines)
+    gaps = _gaps(np.isnan(np.asarray(lines[0][1], np.float64)))
     return tag(
         "svg",
+        *(tag("rect", x=x, y=0, width=w, height=CHART_HEIGHT, class_="gap") for x, w in gaps),
+        *(tag("path", d=f"M{across(s):.1f} 0V{CHART_HEIGHT}", class_="grid tick") for s in ticks),
         *(tag("path", d=_path(values, low, high), class_=f"line {tone}") for tone, values in lines),
         viewBox=f"0 0 {CHART_WIDTH} {CHART_HEIGHT}",
         preserveAspectRatio="none",
@@ -124,16 +136,32 @@ def chart(lines: Iterable[tuple[str, Rows]], low: float, high: float, descriptio
     )
 
 
+def across(share: float) -> float:
+    """Return where a chart has a position from 0 (the first value) to 1 (the last)."""
+    return ROOM + (CHART_WIDTH - 2 * ROOM) * share
+
+
+def _gaps(missing: NDArray[np.bool_]) -> list[tuple[float, float]]:
+    """Return the left end and the width of each run of missing values, a step wide each."""
+    steps = np.diff(np.concatenate([[False], missing, [False]]).astype(np.int8))
+    last = max(len(missing) - 1, 1)
+    found = []
+    for start, stop in zip(np.flatnonzero(steps > 0), np.flatnonzero(steps < 0), strict=True):
+        left, right = (across(min(max((i - 0.5) / last, 0), 1)) for i in (start, stop))
+        found.append((left, right - left))
+    return found
+
+
 def _path(values: Rows, low: float, high: float) -> str:
     values = _extremes(np.asarray(values, np.float64))
-    across = np.linspace(ROOM, CHART_WIDTH - ROOM, len(values))
+    places = np.linspace(across(0), across(1), len(values))
     share = (values - low) / ((high - low) or 1.0)
     down = ROOM + (CHART_HEIGHT - 2 * ROOM) * (1 - share)
     present = ~np.isnan(values)
     before, after = np.append(False, present[:-1]), np.append(present[1:], False)
     parts = []
     for i in np.flatnonzero(present):
-        parts.append(f"{'L' if before[i] else 'M'}{across[i]:.1f} {down[i]:.1f}")
+        parts.append(f"{'L' if before[i] else 'M'}{places[i]:.1f} {down[i]:.1f}")
         if not before[i] and not after[i]:
             parts.append("h0")
     return "".join(parts)
@@ -165,10 +193,11 @@ def loss_curves(history: Sequence[Epoch], best_epoch: int) -> Element:
     if validation:
         marks.append(axes.line(epochs, validation, "line first"))
     best = history[best_epoch - 1].monitored_loss
-    marks.append(axes.dot(best_epoch, best, "dot first" if validation else "dot second", 4.5))
+    dot = axes.dot(best_epoch, best, "dot ringed first" if validation else "dot ringed second", 5)
     return axes.figure(
         f"Loss over {len(history)} epochs, lowest at epoch {best_epoch} with {number(best)} nats.",
         *marks,
+        over=[dot],
     )
 
 
@@ -193,49 +222,98 @@ def error_by_size(
         axes.line(sizes, pca_errors, "line second"),
         *(axes.dot(k, e, "dot second", 2) for k, e in enumerate(pca_errors) if last <= 64),
         *([axes.line(range(len(size_errors)), size_errors, "line first")] if size_errors else []),
-        axes.dot(code_size, error, "dot first", 6),
+        over=[axes.dot(code_size, error, "dot ringed first", 6)],
     )
 
 
 def code_map(
     points: Rows, groups: Rows, tones: Sequence[str], texts: Sequence[str], x: str, y: str
 ) -> Element:
-    """Return points (n, 2) in the tones of their groups, each group's text at its median."""
+    """Return points (n, 2) in the tones of their groups, and each group's text at its median.
+
+    Where texts would overlap, one moves to another point of its group, or is left out.
+    """
     axes = Axes(Scale.around(points[:, 0], x), Scale.around(points[:, 1], y))
     radius = float(np.clip(60 / np.sqrt(len(points)), 2.2, 4))
     dots = [
         axes.dot(a, b, f"dot {tones[group]}", radius)
         for (a, b), group in zip(points, groups, strict=True)
     ]
-    labels = []
-    for group, text in enumerate(texts):
-        if (groups == group).any():
-            place = axes.at(*np.median(points[groups == group], axis=0))
-            labels.append(tag("text", text[:14], x=place[0], y=place[1] + 5, class_="place"))
-    return axes.figure(
-        f"The codes of {len(points)} rows on a plane.", tag("g", *dots, class_="map"), *labels
-    )
+    places = np.array([axes.at(a, b) for a, b in points])
+    shortened = [_shortened(text) for text in texts]
+    labels = [
+        tag("text", shortened[group], x=x, y=y + 5, class_=f"place {tones[group]}")
+        for group, (x, y) in label_places(places, groups, shortened).items()
+    ]
+    over = [tag("g", *dots, class_="map"), *labels]
+    return axes.figure(f"The codes of {len(points)} rows on a plane.", over=over)
+
+
+def label_places(
+    places: Rows, groups: Rows, texts: Sequence[str]
+) -> dict[int, tuple[float, float]]:
+    """Return the middle of the text of each group, none over another, the largest groups first."""
+    found: dict[int, tuple[float, float]] = {}
+    taken: list[tuple[float, float, float]] = []
+    sizes = np.bincount(groups, minlength=len(texts))[: len(texts)]
+    for group in map(int, np.argsort(-sizes, kind="stable")):
+        own = places[groups == group]
+        if not len(own):
+            continue
+        half = text_width(texts[group], PLACE_SIZE) / 2
+        middle = np.median(own, axis=0)
+        nearest = own[np.argsort(np.square(own - middle).sum(1), kind="stable")]
+        for x, y in np.vstack([middle, nearest]):
+            x = min(max(x, half), WIDTH - half)
+            apart = (
+                abs(x - u) >= half + other or abs(y - v) >= PLACE_SIZE for u, v, other in taken
+            )
+            if all(apart):
+                found[group] = (float(x), float(y))
+                taken.append((x, y, half))
+                break
+    return found
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= MOST_LETTERS else f"{text[: MOST_LETTERS - 1]}…"
 
 
 def importance(growth: Rows) -> Element:
-    """Return bars of the growth of the error without each latent dimension, largest first."""
+    """Return bars of the growth of the error without each latent dimension, largest first.
+
+    Each is named by its dimension, in several rows where they are narrower than their names.
+    """
     order = np.argsort(-growth, kind="stable")[:MOST_BARS]
     bars = growth[order].clip(0)
-    named = len(order) <= MOST_NAMED_BARS
-    names = tuple((float(i), str(j)) for i, j in enumerate(order)) if named else ()
     axes = Axes(
-        Scale(-0.6, len(order) - 0.4, "latent dimension", names),
+        Scale(-0.6, len(order) - 0.4, "latent dimension", ()),
         Scale.over(0, 1.05 * float(bars.max()) or 1.0, "increase of the MSE"),
     )
     half = 0.36 * min(1, len(bars) / 8)
-    marks = []
-    for i, bar in enumerate(bars):
+    digits = "0" * max(len(str(dimension)) for dimension in order)
+    room = WIDTH / len(order)
+    one_row = text_width(digits, TICK_SIZE) + GAP <= room
+    widest = text_width(digits, BAR_SIZE) + GAP
+    rows = 1 if one_row else min(ceil(widest / room), ROWS_OF_NAMES)
+    # Where even these rows have no room, every second or third bar is named.
+    every = 1 if one_row else ceil(widest / room / rows)
+    marks, names = [], []
+    for i, (dimension, bar) in enumerate(zip(order, bars, strict=True)):
         left, top = axes.at(i - half, bar)
         right, _ = axes.at(i + half, bar)
         shape = {"x": left, "y": top, "width": right - left, "height": HEIGHT - top}
-        marks.append(tag("rect", class_="bar first", **shape))
+        words = tag("title", f"latent dimension {dimension}: {number(float(bar))}")
+        marks.append(tag("rect", words, class_="bar first", **shape))
+        if i % every == 0:
+            y = HEIGHT + 19 + BAR_SIZE * 1.1 * (i // every % rows)
+            place = {"x": (left + right) / 2, "y": y, "text_anchor": "middle"}
+            small = {} if one_row else {"class_": "bar-name"}
+            names.append(tag("text", str(dimension), **place, **small))
     return axes.figure(
         f"Latent dimension {order[0]} is the most important: without it the MSE increases by "
         f"{number(float(bars[0]))}.",
         *marks,
+        names=names,
+        bottom=BOTTOM + BAR_SIZE * 1.1 * (rows - 1),
     )
