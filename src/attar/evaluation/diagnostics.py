@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from statistics import median_low
 from typing import Any, Self
 
@@ -203,7 +203,7 @@ class Diagnosis:
     def less_rate(self) -> list[str]:
         """The advice to lower the weight of the rate, where there is one."""
         code = self.recipe.code
-        settable = any(setting.name == "beta" for setting in fields(code))
+        settable = is_dataclass(code) and any(part.name == "beta" for part in fields(code))
         name = "KL weight" if "density" in code.provides else "weight of the sparsity penalty"
         return [f"lower the {name} (beta)"] if settable and self.history[-1].rate else []
 
