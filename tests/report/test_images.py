@@ -138,3 +138,15 @@ def test_folders_are_coloured_by_their_subfolders(tmp_path, page, fitted):
     for words, pixels in found.items():
         file = words.split(" · ")[1].removesuffix(", original")
         assert np.array_equal(pixels, np.asarray(Image.open(tmp_path / file)))
+
+
+def test_compared_pictures_are_larger_than_others(page, fitted):
+    images = np.random.default_rng(6).integers(0, 256, (20, 90, 100), dtype=np.uint8)
+    tree = page(fitted(images, code_size=1, epochs=1, network="linear"), images)
+    strip = next(e for e in tree.iter("div") if e.get("class") == "pictures large")
+    for image in strip.iter("img"):
+        assert pixels(image).shape[:2] == (45, 50)
+    for row, found in described(tree, "original").items():
+        image = images[int(row.removeprefix("row ").removesuffix(", original"))]
+        means = image.reshape(45, 2, 50, 2).mean((1, 3))
+        assert np.abs(found - means).max() <= 1

@@ -116,7 +116,7 @@ def test_many_values_are_a_scale():
     colouring = by_label(np.array([*range(70), np.nan]))
     assert not colouring.categorical
     assert colouring.groups[:70].tolist() == sorted(colouring.groups[:70].tolist())
-    assert colouring.meanings[:2] == ["below 10", "10 to 20"]
+    assert colouring.meanings[:2] == ["< 10", "10 to 20"]
     assert colouring.groups[[9, 10, 19, 20, 69]].tolist() == [0, 1, 1, 2, 6]
     assert colouring.legend[colouring.groups[70]] == ("other", "none")
 

@@ -16,7 +16,9 @@ from attar.report.colours import Attribute
 from attar.report.display import Display, Examples, Interpolation, nan_mean
 from attar.report.html import captioned, tag
 
-MOST_SIDE = 64
+# Pixels of the longer side: of most pictures, of those that are compared, and from where on
+# pictures are large, of which fewer are beside each other.
+MOST_SIDE, COMPARED_SIDE, LARGE = 64, 96, 24
 
 # Visible on light and dark backgrounds.
 BRIGHTER, DARKER = (205, 62, 96), (58, 124, 196)
@@ -65,9 +67,9 @@ class ImageDisplay(Display):
         columns = [
             tag(
                 "div",
-                picture(self._bytes(row), f"{name}, original"),
-                picture(self._bytes(other), f"{name}, reconstructed"),
-                picture(_signed(difference / largest), f"{name}, difference"),
+                picture(self._bytes(row), f"{name}, original", COMPARED_SIDE),
+                picture(self._bytes(other), f"{name}, reconstructed", COMPARED_SIDE),
+                picture(_signed(difference / largest), f"{name}, difference", COMPARED_SIDE),
                 tag("span", name, title=name),
             )
             for row, other, difference, name in zip(
@@ -78,7 +80,7 @@ class ImageDisplay(Display):
             f"Originals, reconstructions and differences, {order}. Differences are red where the "
             "reconstruction is too bright and blue where it is too dark."
         )
-        return [captioned(tag("div", *columns, class_="pictures"), caption)]
+        return [captioned(tag("div", *columns, class_=f"pictures{self._size}"), caption)]
 
     def interpolations(self, interpolations: Sequence[Interpolation]) -> list[Element]:
         """Return a strip of pictures for each interpolation."""
@@ -107,7 +109,11 @@ class ImageDisplay(Display):
             picture(self._bytes(row), f"sample {i}") for i, row in enumerate(self._rounded(rows))
         ]
         caption = "Images decoded from random codes."
-        return [captioned(tag("div", *pictures, class_="samples"), caption)]
+        return [captioned(tag("div", *pictures, class_=f"samples{self._size}"), caption)]
+
+    @property
+    def _size(self) -> str:
+        return " large" if max(self.height, self.width) >= LARGE else ""
 
     def _rounded(self, rows: Rows) -> Rows:
         """Return raw rows with the precision of the images' dtype."""
@@ -140,12 +146,13 @@ def _signed(difference: NDArray[np.float64]) -> Bytes:
     return np.asarray(np.dstack([sign, np.rint(255 * size)]), np.uint8)
 
 
-def picture(pixels: Bytes, description: str) -> Element:
-    """Return an image (height, width[, channels]) as an element; large ones are reduced."""
+def picture(pixels: Bytes, description: str, most: int = MOST_SIDE) -> Element:
+    """Return an image (height, width[, channels]) as an element, reduced to a side of ``most``."""
     from PIL import Image
 
     image = Image.fromarray(pixels)
-    image = image.reduce(-(-max(image.size) // MOST_SIDE))
+    factor = -(-max(image.size) // most)
+    image = image.reduce(factor)
     file = io.BytesIO()
     image.save(file, "png", optimize=True)
     code = base64.b64encode(file.getvalue()).decode()
@@ -155,4 +162,5 @@ def picture(pixels: Bytes, description: str) -> Element:
         alt=description,
         width=image.width,
         height=image.height,
+        **({"class_": "reduced"} if factor > 1 else {}),
     )

@@ -245,7 +245,7 @@ def by_value(values: Rows, names: list[str]) -> Colouring:
         edges = edges[edges > distinct[0]] if edges[-1] > distinct[0] else edges
         groups, texts = np.searchsorted(edges, values, side="right"), _edge_texts(edges)
         between = [f"{a} to {b}" for a, b in pairwise(texts)]
-        meanings = [f"below {texts[0]}", *between, f"{texts[-1]} and above"]
+        meanings = [f"< {texts[0]}", *between, f"≥ {texts[-1]}"]
     groups = np.where(known, groups, len(meanings))
     places = np.linspace(0, STEPS - 1, len(meanings)) if len(meanings) > 1 else [STEPS // 2]
     tones = [f"s{round(place)}" for place in places]

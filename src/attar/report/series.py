@@ -30,7 +30,7 @@ MOST_CHANNELS, MOST_INTERPOLATED = 8, 2
 
 # Ticks of a chart, its least width in pixels, the size of its labels, and the gap from one
 # to the next (page.css).
-MOST_TICKS, NARROWEST, TICK_SIZE, GAP = 4, 128.0, 11.0, 4.0
+MOST_TICKS, NARROWEST, TICK_SIZE, GAP = 4, 128.0, 11.0, 3.0
 
 # A time zone, or the offset of one, behind a time.
 ZONE = r"(?<=:\d\d)(?:Z|[+-]\d\d(?::?\d\d)?)$"
