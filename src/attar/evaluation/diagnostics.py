@@ -29,6 +29,9 @@ DIAGNOSED_ROWS = 2048
 # which less of the variance is explained is not reconstructed.
 NOTICEABLE, UNEXPLAINED = 0.02, 0.01
 
+# Of fewer rows, the explained variance of a single column is mostly chance.
+FEWEST_ROWS = 30
+
 # At most so many codes of training rows are kept, and so many values of them.
 MOST_CODES, MOST_VALUES = 8192, 1 << 19
 
@@ -84,7 +87,7 @@ class Diagnostics:
     explained : list of float
         The fraction of the variance of each column, or channel, that is explained.
     part_names : list of str
-        The names of these columns or channels, without those that are constant.
+        The names of these columns or channels, without constant ones; none of few rows.
     part : str
         What they are called: column or channel.
     size_errors : list of float
@@ -111,7 +114,7 @@ class Diagnostics:
             error=evaluation.metrics["error"],
             pca_errors=evaluation.pca_errors,
             rows_of=evaluation.rows_of,
-            **_explained(evaluation.parts),
+            **_explained(evaluation.parts, evaluation.metrics["rows"]),
         )
 
     @property
@@ -129,8 +132,9 @@ class Diagnostics:
         return asdict(self)
 
 
-def _explained(parts: Sequence[PartMetrics]) -> dict[str, Any]:
-    varying = [part for part in parts if not math.isnan(part.explained_variance)]
+def _explained(parts: Sequence[PartMetrics], rows: float) -> dict[str, Any]:
+    enough = rows >= FEWEST_ROWS
+    varying = [part for part in parts if enough and not math.isnan(part.explained_variance)]
     return {
         "explained": [part.explained_variance for part in varying],
         "part_names": [part.name for part in varying],
@@ -428,7 +432,7 @@ class TrainingSummary:
             best_epoch=best_epoch,
             part=preparation.kind.part,
             size_errors=size_errors(validation_predictor, others, validation) if ordered else [],
-            **_explained(reconstruction.parts),
+            **_explained(reconstruction.parts, reconstruction.rows),
         )
         return cls(codes, numbers[:kept], baseline, diagnostics, measured, reference)
 
