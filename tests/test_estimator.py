@@ -733,7 +733,8 @@ def test_the_public_names_are_what_a_user_needs():
     }
     assert own == {
         *("fit", "fit_transform", "inspect", "transform", "inverse_transform", "reconstruct"),
-        *("score", "score_samples", "evaluate", "sample", "interpolate", "neighbours", "clusters"),
+        *("score", "score_samples", "evaluate", "evaluate_held_out", "sample"),
+        *("interpolate", "neighbours", "clusters"),
         *("encode", "recommend", "expected_values", "truncate"),
         *("diagnose", "save", "model_", "code_size_", "choices_", "history_"),
         *("n_features_in_", "feature_names_in_"),

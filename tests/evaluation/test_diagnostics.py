@@ -245,7 +245,10 @@ def test_remedies_that_the_model_has_already_are_not_advised():
 def test_the_error_of_other_rows_takes_the_place_of_that_of_validation_rows():
     explained = {"a": 0.9, "b": -0.1, "c": math.nan}
     parts = [PartMetrics(name, share, 0.0, 0.3) for name, share in explained.items()]
-    other = GOOD.on(Evaluation({"error": 2.0}, [5.0, 3.0, 1.5], parts, np.zeros(1)))
+    metrics = {"error": 2.0, "rows": 30}
+    few = GOOD.on(Evaluation(metrics | {"rows": 29}, [5.0, 3.0, 1.5], parts, np.zeros(1)))
+    assert names(few) == ["worse-than-pca", "generalization-gap"]
+    other = GOOD.on(Evaluation(metrics, [5.0, 3.0, 1.5], parts, np.zeros(1)))
     problems = {f.name: f.problem for f in diagnose(other, FLAT)}
     assert "The MSE of 2 is above" in problems["worse-than-pca"]
     assert problems["unexplained"] == (

@@ -216,3 +216,27 @@ def test_tables_of_arrow_look_like_those_of_pandas(page, fitted, mixed, mixed_pa
     _, other = rows_of(mixed_page, "compared")
     texts = [[span.text for td in tr.findall("td") for span in td] for tr in body.values()]
     assert texts == [[span.text for td in tr.findall("td") for span in td] for tr in other.values()]
+
+
+DAYS = pd.date_range("2023-12-25", periods=60, freq="D") + pd.to_timedelta(range(60), "h")
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (DAYS, DAYS),
+        (DAYS.tz_localize("America/New_York"), DAYS),
+        (DAYS.normalize().strftime("%d.%m.%Y"), DAYS.normalize()),
+        (DAYS - DAYS[0], (DAYS - DAYS[0]) / pd.Timedelta(1, "D")),
+    ],
+)
+def test_times_that_colour_a_map_are_the_users(fitted, values, expected):
+    frame = pd.DataFrame({"when": values, "x": np.arange(60.0)})
+    frame.loc[7, "when"] = None
+    kind = fitted(frame, code_size=1, epochs=1).fitted_.kind
+    rows = kind.rows(frame)
+    (field,) = (field for field in fields_of(kind) if field.name == "when")
+    found = field.attribute(rows).values
+    assert pd.isna(found[7])
+    known = np.arange(60) != 7
+    assert np.array_equal(found[known], np.asarray(expected)[known].astype(found.dtype))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from statistics import median_low
 from typing import Any, Self
 
@@ -28,6 +28,9 @@ DIAGNOSED_ROWS = 2048
 # A change of the loss by so much of its decrease in training is more than noise; and a part of
 # which less of the variance is explained is not reconstructed.
 NOTICEABLE, UNEXPLAINED = 0.02, 0.01
+
+# Of fewer rows, the explained variance of a single column is mostly chance.
+FEWEST_ROWS = 30
 
 # At most so many codes of training rows are kept, and so many values of them.
 MOST_CODES, MOST_VALUES = 8192, 1 << 19
@@ -84,7 +87,7 @@ class Diagnostics:
     explained : list of float
         The fraction of the variance of each column, or channel, that is explained.
     part_names : list of str
-        The names of these columns or channels, without those that are constant.
+        The names of these columns or channels, without constant ones; none of few rows.
     part : str
         What they are called: column or channel.
     size_errors : list of float
@@ -111,7 +114,7 @@ class Diagnostics:
             error=evaluation.metrics["error"],
             pca_errors=evaluation.pca_errors,
             rows_of=evaluation.rows_of,
-            **_explained(evaluation.parts),
+            **_explained(evaluation.parts, evaluation.metrics["rows"]),
         )
 
     @property
@@ -129,8 +132,9 @@ class Diagnostics:
         return asdict(self)
 
 
-def _explained(parts: Sequence[PartMetrics]) -> dict[str, Any]:
-    varying = [part for part in parts if not math.isnan(part.explained_variance)]
+def _explained(parts: Sequence[PartMetrics], rows: float) -> dict[str, Any]:
+    enough = rows >= FEWEST_ROWS
+    varying = [part for part in parts if enough and not math.isnan(part.explained_variance)]
     return {
         "explained": [part.explained_variance for part in varying],
         "part_names": [part.name for part in varying],
@@ -203,7 +207,7 @@ class Diagnosis:
     def less_rate(self) -> list[str]:
         """The advice to lower the weight of the rate, where there is one."""
         code = self.recipe.code
-        settable = any(setting.name == "beta" for setting in fields(code))
+        settable = is_dataclass(code) and any(part.name == "beta" for part in fields(code))
         name = "KL weight" if "density" in code.provides else "weight of the sparsity penalty"
         return [f"lower the {name} (beta)"] if settable and self.history[-1].rate else []
 
@@ -428,7 +432,7 @@ class TrainingSummary:
             best_epoch=best_epoch,
             part=preparation.kind.part,
             size_errors=size_errors(validation_predictor, others, validation) if ordered else [],
-            **_explained(reconstruction.parts),
+            **_explained(reconstruction.parts, reconstruction.rows),
         )
         return cls(codes, numbers[:kept], baseline, diagnostics, measured, reference)
 

@@ -27,6 +27,9 @@ from attar.report.html import (
 
 STORED, PREDICTED, MOST_INTERPOLATED = 6, 3, 8
 
+# The share of rows that store a column which can colour the map.
+FREQUENT = 0.1
+
 
 class SparseDisplay(Display):
     """Rows of sparse matrices."""
@@ -43,18 +46,12 @@ class SparseDisplay(Display):
         return f"sparse rows of {len(self.names)} column" + "s" * (len(self.names) > 1)
 
     def attributes(self, examples: Examples) -> Iterable[Attribute]:
-        """Return the sum of a row, and each column."""
+        """Return the sum of a row, and each column that is not so rare that chance explains it."""
         values = self._values(examples.rows, examples.prepared)
         yield Attribute("the sum of the row", np.nansum(values, 1))
-        for name, column in zip(self.names, values.T, strict=True):
-            yield Attribute(name, column)
-
-    def cell(self, examples: Examples, row: int, part: int) -> str:
-        """Return the value, and the expected one."""
-        one = slice(row, row + 1)
-        given = self._values(examples.rows[one], examples.prepared[one])[0, part]
-        expected = self._values(examples.reconstructed[one], examples.decoded[one])[0, part]
-        return f" {number(float(given))}, expected {number(float(expected))}"
+        stored = (np.nan_to_num(values) != 0).mean(0)
+        for j in np.flatnonzero(stored >= FREQUENT):
+            yield Attribute(self.names[j], values[:, j])
 
     def reconstructions(
         self, examples: Examples, names: Sequence[str], order: str

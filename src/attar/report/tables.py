@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from attar.data.cells import Number
 from attar.data.columns.base import Column
+from attar.data.columns.interpreted import InterpretedColumn
 from attar.data.columns.numbers import IntegerColumn, NumberColumn
 from attar.data.kind import Rows
 from attar.data.table import MixedTable, Table
@@ -162,12 +164,15 @@ class TimeField(TextField):
 
     def attribute(self, rows: Rows) -> Attribute:
         """Return dates of the clock on the wall, or durations in days."""
-        values = self.column.decode(np.asarray(rows[:, self.cells], np.float64)).to_pandas()
-        if pd.api.types.is_timedelta64_dtype(values):
-            days = (values / pd.Timedelta(1, "D")).to_numpy(np.float64, na_value=np.nan)
-            return Attribute(f"{self.name} in days", days)
-        dates = pd.to_datetime(values, errors="coerce")
-        return Attribute(self.name, dates.dt.tz_localize(None).to_numpy("datetime64[us]"))
+        column = self.column.inner if isinstance(self.column, InterpretedColumn) else self.column
+        values = column.decode(np.asarray(rows[:, self.cells], np.float64))
+        if pa.types.is_duration(values.type):
+            durations = values.cast(pa.duration("us"), safe=False).to_numpy(zero_copy_only=False)
+            return Attribute(f"{self.name} in days", durations / np.timedelta64(1, "D"))
+        if getattr(values.type, "tz", None):
+            values = pc.local_timestamp(values)
+        dates = values.cast(pa.timestamp("us"), safe=False).to_numpy(zero_copy_only=False)
+        return Attribute(self.name, dates)
 
     def ordered(self, prepared: Rows) -> Rows:
         """Return the time."""
