@@ -24,7 +24,7 @@ from attar import storage
 from attar.cli.arguments import importing
 from attar.cli.fit import comparison
 from attar.data import datasets
-from attar.report.sections import METRICS
+from attar.reporting.sections import METRICS
 
 VERBS = [
     *("fit", "inspect", "encode", "reconstruct", "sample", "evaluate", "report", "info", "recipes"),

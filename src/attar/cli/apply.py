@@ -168,7 +168,7 @@ def report(
     check_writable(output)
     with arguments.importing():
         from attar.data.source import read
-        from attar.report import write_report
+        from attar.reporting import report as write_report
 
     rows = arguments.csv(source, delimiter, decimal, encoding, na)
     estimator, opened, labels = _open(model, device, rows, label, condition)

@@ -106,7 +106,7 @@ def fit(
     evaluation = estimator.evaluate_held_out(opened, condition=labels)
     part, metrics = evaluation.rows_of, evaluation.metrics
     if report is not None:
-        from attar.report import write_report
+        from attar.reporting import report as write_report
 
         write_report(estimator, opened, report, labels=opened.labels, condition=labels)
     if quiet and not as_json:

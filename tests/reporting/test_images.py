@@ -7,7 +7,7 @@ import re
 import numpy as np
 from PIL import Image
 
-from attar.report.images import MOST_SIDE, picture
+from attar.reporting.images import MOST_SIDE, picture
 
 
 def pixels(image):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from attar.records import Epoch
-from attar.report import svg
-from attar.report.svg import (
+from attar.reporting import svg
+from attar.reporting.svg import (
     CHART_HEIGHT,
     CHART_WIDTH,
     HEIGHT,

@@ -11,9 +11,9 @@ from scipy import sparse
 
 from attar.data.kind import Rows
 from attar.data.sparse import SparseMatrix
-from attar.report.colours import Attribute
-from attar.report.display import Display, Examples, Interpolation, nan_mean
-from attar.report.html import (
+from attar.reporting.colours import Attribute
+from attar.reporting.display import Display, Examples, Interpolation, nan_mean
+from attar.reporting.html import (
     captioned,
     head,
     headed,

@@ -26,12 +26,12 @@ from attar.fitted import Fitted
 from attar.isolation import default_settings
 from attar.predictor import Predictor
 from attar.recipes import TABLE
-from attar.report import svg
-from attar.report.colours import best_explained
-from attar.report.display import Display, Examples, Interpolation, decode
-from attar.report.html import captioned, legend, number, tag
-from attar.report.images import ImageDisplay
-from attar.report.measured import (
+from attar.reporting import svg
+from attar.reporting.colours import best_explained
+from attar.reporting.display import Display, Examples, Interpolation, decode
+from attar.reporting.html import captioned, legend, number, tag
+from attar.reporting.images import ImageDisplay
+from attar.reporting.measured import (
     columns_table,
     counted,
     data_words,
@@ -40,7 +40,7 @@ from attar.report.measured import (
     oddest_words,
     which,
 )
-from attar.report.selection import (
+from attar.reporting.selection import (
     Colouring,
     by_label,
     interpolation_ends,
@@ -50,9 +50,9 @@ from attar.report.selection import (
     plane,
     sample_rows,
 )
-from attar.report.series import SeriesDisplay, step_times
-from attar.report.sparse import SparseDisplay
-from attar.report.tables import TableDisplay
+from attar.reporting.series import SeriesDisplay, step_times
+from attar.reporting.sparse import SparseDisplay
+from attar.reporting.tables import TableDisplay
 from attar.storage import written_whole
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ METRICS: dict[str, tuple[Callable[[float], str], str]] = {
 
 
 @default_settings()
-def write_report(
+def report(
     estimator: Autoencoder,
     data: Data | Source,
     path: str | Path,
@@ -109,13 +109,11 @@ def write_report(
 
     Examples
     --------
-    >>> import tempfile
-    >>> import numpy as np
-    >>> from attar import Autoencoder
-    >>> X = np.random.default_rng(0).normal(size=(50, 3))
-    >>> model = Autoencoder(code_size=1, epochs=1, verbose=False).fit(X)
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     write_report(model, X, Path(folder) / "page.html")
+    >>> import attar
+    >>> from tempfile import TemporaryDirectory
+    >>> ae = attar.Autoencoder(code_size=4, epochs=1).fit("digits")
+    >>> with TemporaryDirectory() as folder:
+    ...     attar.report(ae, "digits", Path(folder) / "page.html")
     ...     page = (Path(folder) / "page.html").read_text("utf-8")
     >>> "Comparison with PCA" in page
     True
@@ -201,7 +199,7 @@ def _page(
         tag("meta", name="color-scheme", content="light dark"),
         tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
         tag("title", f"attar: {title}"),
-        tag("style", files("attar.report").joinpath("page.css").read_text("utf-8")),
+        tag("style", files("attar.reporting").joinpath("page.css").read_text("utf-8")),
     )
     return tag("html", head, tag("body", main), lang="en")
 

@@ -11,9 +11,9 @@ import numpy as np
 from attar.data.kind import Kind
 from attar.data.training_data import FittedRows
 from attar.evaluation.evaluate import Evaluation, PartMetrics
-from attar.report.display import Display, Examples
-from attar.report.html import captioned, head, number, scrolling, tag
-from attar.report.selection import Indices
+from attar.reporting.display import Display, Examples
+from attar.reporting.html import captioned, head, number, scrolling, tag
+from attar.reporting.selection import Indices
 
 # Names in a sentence, columns and rows in a table, and cells of an odd row.
 MOST_NAMED, MOST_PARTS, ODDEST, MOST_CELLS = 5, 24, 6, 3

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from attar.data.images import Images
 from attar.data.kind import Rows
-from attar.report.colours import Attribute
-from attar.report.display import Display, Examples, Interpolation, nan_mean
-from attar.report.html import captioned, tag
+from attar.reporting.colours import Attribute
+from attar.reporting.display import Display, Examples, Interpolation, nan_mean
+from attar.reporting.html import captioned, tag
 
 # Pixels of the longer side: of most pictures, of those that are compared, and from where on
 # pictures are large, of which fewer are beside each other.

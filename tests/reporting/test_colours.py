@@ -7,8 +7,8 @@ from sklearn.linear_model import LinearRegression
 from sklearn.metrics import r2_score
 
 import attar
-from attar.report.colours import Attribute, best_explained
-from attar.report.selection import by_value, plane
+from attar.reporting.colours import Attribute, best_explained
+from attar.reporting.selection import by_value, plane
 
 GENERATOR = np.random.default_rng(0)
 POINTS = GENERATOR.normal(size=(80, 2))

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from attar.data.kind import Rows
 from attar.records import Epoch
-from attar.report.html import number, tag
-from attar.report.scale import Scale, text_width
+from attar.reporting.html import number, tag
+from attar.reporting.scale import Scale, text_width
 
 WIDTH, HEIGHT = 440, 270
 LEFT, RIGHT, TOP, BOTTOM = 66, 16, 34, 52

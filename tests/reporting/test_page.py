@@ -5,7 +5,7 @@ from importlib.resources import files
 
 import pytest
 
-CSS = files("attar.report").joinpath("page.css").read_text("utf-8")
+CSS = files("attar.reporting").joinpath("page.css").read_text("utf-8")
 BLOCKS = re.findall(r":root \{(.*?)\}", CSS, re.DOTALL)
 LIGHT, DARK = (dict(re.findall(r"--(\w+): (#\w+)", block)) for block in BLOCKS)
 THEMES = {"light": LIGHT, "dark": LIGHT | DARK}

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from attar.report.scale import MONTHS, Scale, time_texts, time_ticks
+from attar.reporting.scale import MONTHS, Scale, time_texts, time_ticks
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from attar.data.kind import Rows
-from attar.report.selection import Colouring, by_label, by_value
+from attar.reporting.selection import Colouring, by_label, by_value
 
 
 @dataclass(frozen=True)

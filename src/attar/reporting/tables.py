@@ -17,9 +17,9 @@ from attar.data.columns.interpreted import InterpretedColumn
 from attar.data.columns.numbers import IntegerColumn, NumberColumn
 from attar.data.kind import Rows
 from attar.data.table import MixedTable, Table
-from attar.report.colours import Attribute
-from attar.report.display import Display, Examples, Interpolation, nan_mean
-from attar.report.html import (
+from attar.reporting.colours import Attribute
+from attar.reporting.display import Display, Examples, Interpolation, nan_mean
+from attar.reporting.html import (
     MISSING,
     captioned,
     head,
@@ -34,7 +34,7 @@ from attar.report.html import (
     tint,
     toned,
 )
-from attar.report.selection import short_times
+from attar.reporting.selection import short_times
 
 MOST_COLUMNS = 8
 

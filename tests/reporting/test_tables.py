@@ -7,9 +7,9 @@ import torch
 from sklearn.metrics import r2_score
 
 from attar.errors import AttarWarning
-from attar.report.html import MISSING, number
-from attar.report.measured import percent
-from attar.report.tables import fields_of
+from attar.reporting.html import MISSING, number
+from attar.reporting.measured import percent
+from attar.reporting.tables import fields_of
 
 
 def rows_of(tree, name):

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from attar.report.html import superscript
+from attar.reporting.html import superscript
 
 # The width of a character beside the size of the text.
 CHARACTER, WIDE_CHARACTER = 0.64, 1.0

@@ -18,8 +18,8 @@ from attar.data.source import Data
 from attar.data.stream import Sample, evenly_spaced
 from attar.data.training_data import most_rows
 from attar.errors import DataError
-from attar.report.html import CATEGORIES, MISSING, number
-from attar.report.scale import Scale, time_ticks
+from attar.reporting.html import CATEGORIES, MISSING, number
+from attar.reporting.scale import Scale, time_ticks
 
 Indices = NDArray[np.intp]
 

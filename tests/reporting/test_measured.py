@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from attar import AttarWarning
-from attar.report.measured import oddest
+from attar.reporting.measured import oddest
 
 
 def words(element):

@@ -8,9 +8,9 @@ import pytest
 
 import attar
 from attar.data.series import Windows
-from attar.report.scale import text_width
-from attar.report.series import GAP, NARROWEST, TICK_SIZE, step_times
-from attar.report.svg import CHART_WIDTH, ROOM
+from attar.reporting.scale import text_width
+from attar.reporting.series import GAP, NARROWEST, TICK_SIZE, step_times
+from attar.reporting.svg import CHART_WIDTH, ROOM
 
 
 def lines(figure):

@@ -7,7 +7,7 @@ from sklearn.decomposition import PCA
 
 from attar.data import training_data
 from attar.data.stream import Stream
-from attar.report.selection import (
+from attar.reporting.selection import (
     by_label,
     interpolation_ends,
     plane,

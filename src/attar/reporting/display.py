@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from attar.data.kind import Rows
 from attar.predictor import Predictor
-from attar.report.colours import Attribute
+from attar.reporting.colours import Attribute
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from attar.data.kind import Kind, Rows
 from attar.data.points import LongTable
 from attar.data.series import Windows
-from attar.report.colours import Attribute
-from attar.report.display import Display, Examples, Interpolation, nan_mean
-from attar.report.html import (
+from attar.reporting.colours import Attribute
+from attar.reporting.display import Display, Examples, Interpolation, nan_mean
+from attar.reporting.html import (
     captioned,
     headed,
     interpolation_table,
@@ -23,8 +23,8 @@ from attar.report.html import (
     scrolling,
     tag,
 )
-from attar.report.scale import Scale, text_width
-from attar.report.svg import CHART_WIDTH, across, chart
+from attar.reporting.scale import Scale, text_width
+from attar.reporting.svg import CHART_WIDTH, across, chart
 
 MOST_CHANNELS, MOST_INTERPOLATED = 8, 2
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from attar import Autoencoder
-from attar.report import write_report
+from attar.reporting import report
 
 VOID = ("meta", "img")
 
@@ -80,7 +80,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Element]:
     path = tmp_path_factory.mktemp("report") / "page.html"
 
     def write(model: Autoencoder, data: Any, labels: Any = None) -> Element:
-        write_report(model, data, path, labels)
+        report(model, data, path, labels)
         return parsed(path.read_text("utf-8"))
 
     return write
