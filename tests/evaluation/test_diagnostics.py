@@ -206,6 +206,7 @@ def test_overfitting_is_found_where_the_validation_loss_rises():
     ("history", "recipe", "network", "advice"),
     [
         (FALLING, PLAIN, Mlp(), "set epochs=40"),
+        (FLAT[:2], PLAIN, Mlp(), "set epochs=4"),
         (FLAT, PLAIN, Mlp(), "use a wider network"),
         (FLAT, PLAIN, Linear(), "use network='mlp'"),
         (FLAT, Recipe(Gaussian()), Mlp(), "use a wider network"),

@@ -200,8 +200,9 @@ class Diagnosis:
 
     @property
     def more_epochs(self) -> list[str]:
-        """The advice to train longer, where the loss was still decreasing."""
-        return [f"set epochs={2 * len(self.history)}"] if self.falling else []
+        """The advice to train longer, where the loss was still decreasing, or no curve says."""
+        epochs = len(self.history)
+        return [f"set epochs={2 * epochs}"] if self.falling or epochs < 3 else []
 
     @property
     def less_rate(self) -> list[str]:

@@ -239,7 +239,8 @@ class Reconstruction:
     @property
     def parts(self) -> list[PartMetrics]:
         """How well each column or channel is reconstructed."""
-        return [self._part(name, place) for name, place in self.preparation.kind.parts]
+        total = self.moments.squares.sum() or 1.0
+        return [self._part(name, place, total) for name, place in self.preparation.kind.parts]
 
     def metrics(self) -> dict[str, float]:
         """Return the metrics of all rows added."""
@@ -263,12 +264,11 @@ class Reconstruction:
             metrics["accuracy"] = sum(self.correct.values()) / known
         return metrics
 
-    def _part(self, name: str, place: slice) -> PartMetrics:
-        moments = self.moments.at(list(range(place.start, place.stop)))
-        variation = moments.squares.sum()
+    def _part(self, name: str, place: slice, total: float) -> PartMetrics:
+        variation = self.moments.squares[place].sum()
         explained = float(1 - self.squares[place].sum() / variation) if variation else math.nan
-        missing = float(1 - moments.count.mean() / self.rows)
-        share = float(variation / (self.moments.squares.sum() or 1.0))
+        missing = float(1 - self.moments.count[place].mean() / self.rows)
+        share = float(variation / total)
         counts = self.values.get(place.start)
         if not counts:
             return PartMetrics(name, explained, missing, share)

@@ -51,7 +51,7 @@ def data_words(kind: Kind, evaluation: Evaluation, fitted: FittedRows, row: str)
         "validation": f"Measured on {which(evaluation, row)} of {fit}.",
         "training": f"No {row}s were held out: measured on training {row}s of {fit}, with lower "
         "errors than new ones have.",
-        "test": f"Measured on {which(evaluation, row)}, which are not of {fit}.",
+        "test": f"Measured on {which(evaluation, row)}; the fit had {counted(fitted.total, row)}.",
     }
     words = [of.get(evaluation.rows_of, f"These {row}s are not {fit}.")]
     gaps = sorted((part for part in evaluation.parts if part.missing > 0), key=_missing)

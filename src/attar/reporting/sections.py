@@ -296,15 +296,14 @@ def _oddest_rows(
     median: float,
 ) -> Element:
     """Return the rows with the lowest scores, and the cells that make them odd."""
-    examples = Examples.of(predictor, rows, times)
-    deficits = fitted.training_summary.reference.deficits(predictor, rows)
-    table = oddest_table(fitted.kind, display, examples, names, scores, deficits, median)
-    shown = [table]
-    if isinstance(fitted.kind, Windows):
-        shown = [*display.reconstructions(examples, names, "the oddest first"), table]
+    examples, shown = Examples.of(predictor, rows, times), []
+    if isinstance(fitted.kind, Images | Windows):
+        shown = display.reconstructions(examples, names, "the oddest first")
     if isinstance(fitted.kind, Images):
-        words = tag("p", oddest_words(scores, median), class_="after")
-        shown = [*display.reconstructions(examples, names, "the oddest first"), words]
+        shown.append(tag("p", oddest_words(scores, median), class_="after"))
+    else:
+        deficits = fitted.training_summary.reference.deficits(predictor, rows)
+        shown.append(oddest_table(fitted.kind, display, examples, names, scores, deficits, median))
     return _section(f"Oddest {display.row}s", *shown)
 
 
