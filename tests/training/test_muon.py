@@ -87,11 +87,11 @@ def test_vectors_make_adams_steps():
         torch.testing.assert_close(one, other)
 
 
-def test_a_group_may_make_adams_steps():
+def test_the_steps_of_a_relative_group_are_adams_in_proportion_to_the_weight():
     torch.manual_seed(0)
-    ours, theirs = nn.Parameter(torch.ones(2, 3)), nn.Parameter(torch.ones(2, 3))
-    optimizer = Muon([{"params": [ours], "whitened": False}], lr=0.2, eps=1e-6, adam_rate=0.5)
-    adam = torch.optim.Adam([theirs], 0.1, (0.9, 0.99), 1e-6)
+    ours, theirs = (nn.Parameter(torch.full((2, 3), 4.0)) for _ in range(2))
+    optimizer = Muon([{"params": [ours], "relative": True}], lr=0.2, eps=1e-6, relative_rate=0.25)
+    adam = torch.optim.Adam([theirs], 4 * 0.25 * 0.2, (0.9, 0.99), 1e-6)
     ours.grad = torch.randn(2, 3)
     theirs.grad = ours.grad.clone()
     optimizer.step()

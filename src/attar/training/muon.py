@@ -25,8 +25,9 @@ class Muon(torch.optim.Adam):
     is the mean of gradients with Nesterov's momentum, m ≤ n (else its transpose), and W =
     (U Uᵀ)^(-1/2), so that all singular values of W U are 1. W is computed every few steps only, as
     U changes slowly; in between, W U is scaled to the norm that it had then. A kernel of a
-    convolution is a matrix with a row for each output channel. Groups of weights with
-    ``"whitened": False`` make Adam's steps.
+    convolution is a matrix with a row for each output channel. Groups of weights with ``"relative":
+    True``, which start near where they end, make Adam's steps times the root mean square of the
+    weight, as Adafactor does.
 
     Parameters
     ----------
@@ -43,11 +44,14 @@ class Muon(torch.optim.Adam):
         What a matrix loses of itself in a step, over the learning rate.
     adam_rate : float
         Adam's learning rate over ``lr``.
+    relative_rate : float
+        That of relative groups.
 
     References
     ----------
     Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024. Liu et al.,
-    "Muon is scalable for LLM training", 2025 (the size of a step).
+    "Muon is scalable for LLM training", 2025 (the size of a step). Shazeer and Stern, "Adafactor:
+    adaptive learning rates with sublinear memory cost", ICML 2018.
     """
 
     def __init__(
@@ -95,12 +99,12 @@ class Muon(torch.optim.Adam):
         direction = gradient.lerp(mean, self.momentum)
         wide = direction if direction.shape[0] <= direction.shape[1] else direction.mT
         if not int(state["step"]) % self.every:
-            whitening = inverse_root(wide @ wide.mT)
+            found = inverse_root(wide @ wide.mT)
             scale = SIZE * math.sqrt(wide.shape[1])
-            state["whitening"], state["norm"] = whitening, scale * (whitening @ wide).norm()
+            state["whitening"], state["norm"] = found, scale * (found @ wide).norm()
         state["step"] += 1
-        whitening = state["whitening"]
-        step = whitening @ direction if wide is direction else direction @ whitening
+        whitening: Tensor = state["whitening"]
+        step: Tensor = whitening @ direction if wide is direction else direction @ whitening
         step *= state["norm"] / torch.linalg.vector_norm(step).clamp_min_(1e-30)
         return step
 
