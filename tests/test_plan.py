@@ -159,7 +159,7 @@ def _min_max(X):
 
 @pytest.mark.parametrize("shape", [(3, 32, 32), (1, 33, 32), (1, 1, 1025)])
 def test_large_images_get_convolutions(shape):
-    assert choices.choose_network(kind_of_shape(shape))[0] == Conv()
+    assert choices.choose_network(kind_of_shape(shape))[0] == Conv(shortcut=True)
 
 
 def test_sparse_rows_get_bags_of_columns():

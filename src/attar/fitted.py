@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from attar.codes import CodeModule
-from attar.data.batches import HIDDEN, Conditioned, Selection
+from attar.data.batches import HIDDEN, Conditioned, Holding, Selection
 from attar.data.cells import Category
 from attar.data.condition_encoder import ConditionEncoder
 from attar.data.kind import Kind, Rows
@@ -37,7 +37,7 @@ from attar.networks import CustomNetwork, Network
 from attar.plan import MODEL, TRAINING, Choice, Plan, Planner, Run
 from attar.predictor import Predictor, residual_noise, rows_at_once
 from attar.recipe import Recipe
-from attar.records import Epoch
+from attar.records import Batch, Epoch
 from attar.sampling import Draw, Sampler
 from attar.sampling.density import fit_sampler
 from attar.storage import nested, unnested
@@ -425,6 +425,9 @@ class Interrupted(KeyboardInterrupt):
 # How many rows are measured after each epoch.
 MONITORED_ROWS = 1024
 
+# The most rows and cells that a model is initialized from.
+INITIAL_ROWS, INITIAL_CELLS = 4096, 1 << 25
+
 # How many rows are drawn to know the distributions of the model's own numbers.
 DRAWN_ROWS = 1 << 13
 
@@ -527,6 +530,8 @@ def _trained(
         if settings.half_precision is None:
             half_precision = half_precision_pays(device, passes, weights)
             settings = replace(settings, half_precision=half_precision)
+        if before is None:
+            model.on_data(_first(plan, train, training_data.train_condition, device))
         training = Training(
             objective,
             training_data.batches(plan.preparation, settings.batch_size, device),
@@ -537,7 +542,6 @@ def _trained(
             settings,
             callbacks,
             checkpoint,
-            trained=before is not None,
         )
         if before is not None:
             loss_before = objective.measure(training.validation or training.monitored)["loss"]
@@ -568,14 +572,24 @@ def _trained(
 
 def _monitored(plan: Plan, rows: Rows, condition: Tensor | None, device: torch.device) -> Selection:
     """Return the first rows in large batches."""
-    few = rows[:MONITORED_ROWS]
-    index = torch.arange(few.shape[0], device=device)
     cells = plan.recipe.bound.draws * prod(plan.preparation.kind.shape)
-    size = min(MONITORED_ROWS, rows_at_once(cells))
-    held = plan.preparation.hold(few, device, HIDDEN)
-    if condition is not None:
-        held = Conditioned(held, condition[:MONITORED_ROWS].to(device))
-    return Selection(held, index, size)
+    held = _held(plan, rows, condition, device, MONITORED_ROWS)
+    index = torch.arange(min(MONITORED_ROWS, rows.shape[0]), device=device)
+    return Selection(held, index, min(MONITORED_ROWS, rows_at_once(cells)))
+
+
+def _first(plan: Plan, rows: Rows, condition: Tensor | None, device: torch.device) -> Batch:
+    """Return the first rows, more of them where they are short."""
+    most = min(INITIAL_ROWS, INITIAL_CELLS // prod(plan.preparation.kind.shape))
+    most = min(max(most, MONITORED_ROWS), rows.shape[0])
+    return _held(plan, rows, condition, device, most).batch(torch.arange(most, device=device))
+
+
+def _held(
+    plan: Plan, rows: Rows, condition: Tensor | None, device: torch.device, most: int
+) -> Holding:
+    held = plan.preparation.hold(rows[:most], device, HIDDEN)
+    return held if condition is None else Conditioned(held, condition[:most].to(device))
 
 
 def _identity(plan: Plan, training_data: TrainingData, run: Run, model: Model) -> str:

@@ -118,8 +118,6 @@ class Training:
     callbacks : sequence of Callback
     checkpoint : Checkpoint or None
         The file of the state, from which training resumes where there is one.
-    trained : bool
-        Whether the weights are those of a trained model, and not to be initialized from rows.
 
     Attributes
     ----------
@@ -138,11 +136,10 @@ class Training:
         settings: TrainingSettings,
         callbacks: Sequence[Callback] = (),
         checkpoint: Checkpoint | None = None,
-        trained: bool = False,
     ) -> None:
         self.objective, self.model, self.settings = objective, objective.model, settings
         self.train, self.monitored, self.validation = train, monitored, validation
-        self.callbacks, self.checkpoint, self.trained = callbacks, checkpoint, trained
+        self.callbacks, self.checkpoint = callbacks, checkpoint
         self.weights = list(self.model.parameters())
         cells = monitored.held.batch(monitored.index[:1]).target[0].numel()
         self.optimizer = settings.optimizer.build(
@@ -280,13 +277,10 @@ class Training:
 
     def _resume(self) -> None:
         self._started = time.monotonic()
-        if self.checkpoint is None:
-            self._begin()
-            return
-        found = self.checkpoint.read()
+        found = None if self.checkpoint is None else self.checkpoint.read()
         if found is None:
-            self._begin()
-            self._write(self.checkpoint)
+            if self.checkpoint is not None:
+                self._write(self.checkpoint)
             return
         state, progress = found
         self.last_finite, self.best = unnested("last", state), unnested("best", state)
@@ -299,11 +293,6 @@ class Training:
         if self.progress.history:
             best = min(self.progress.history, key=lambda epoch: epoch.monitored_loss)
             self.best_loss, self.best_epoch = best.monitored_loss, best.epoch
-
-    def _begin(self) -> None:
-        if not self.trained:
-            self.model.on_data(self.monitored.held.batch(self.monitored.index))
-        self.last_finite = self._state()
 
     def _write(self, checkpoint: Checkpoint, finished: bool = False) -> None:
         state = nested("last", self.last_finite) | nested("best", self.best)
