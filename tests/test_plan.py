@@ -271,6 +271,8 @@ def test_other_decoders_are_not_warned_of(likelihood, limits, recwarn):
 
 def test_muon_is_for_networks_that_start_linear():
     assert choices.choose_optimizer(Mlp((8,), shortcut=True))[0] == MUON
+    convolutions, _ = choices.choose_optimizer(Conv(shortcut=True))
+    assert (convolutions.name, convolutions.learning_rate, convolutions.clip) == ("muon", 0.0015, 3)
     for network in (Mlp((8,)), Conv(), Bag()):
         assert choices.choose_optimizer(network)[0] == ADAM
 

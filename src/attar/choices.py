@@ -230,9 +230,11 @@ def warn_of_activation(likelihood: Likelihood, limits: tuple[float, float], prep
 
 
 def choose_optimizer(network: Network) -> tuple[Optimizer, str]:
-    """Return Muon for networks of matrices that start from a linear model, else Adam."""
-    if isinstance(network, Mlp | Conv) and network.shortcut:
+    """Return Muon for networks that start from a linear model, in small steps for convolutions."""
+    if isinstance(network, Mlp) and network.shortcut:
         return Optimizer("muon", clip=CLIP), "takes the fewest steps"
+    if isinstance(network, Conv) and network.shortcut:
+        return Optimizer("muon", {"lr": 0.0015}, clip=CLIP), "starts at principal components"
     return Optimizer(), "works for any network"
 
 
