@@ -77,8 +77,7 @@ def test_a_table_without_labels_has_the_colours_of_a_column(table_page, table_mo
 
 def test_a_category_has_a_colour_for_each(page, fitted):
     group = np.repeat(["Bern", "Oslo", "Rome"], 40)
-    noise = GENERATOR.normal(size=120)
-    data = pd.DataFrame({"city": group, "land": np.char.upper(group), "noise": noise})
+    data = pd.DataFrame({"city": group, "land": np.char.upper(group)})
     section = latent_space(page(fitted(data, code_size=2, epochs=30), data))
     assert "Colours are city" in words(section)
     tones = np.array([dot.get("class") for dot in section.iter("circle")])
