@@ -1,0 +1,159 @@
+"""The number of threads is that with which steps take less time, and equal seeds stay equal."""
+
+from collections import Counter
+
+import pytest
+import torch
+
+import attar
+from attar.networks import Mlp
+from attar.training import threads
+from attar.training.threads import COSTS, MEASURED_FROM, SECONDS, THREADS_FROM, Threads
+
+
+@pytest.fixture(autouse=True)
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+class Clock:
+    """A clock that only steps move on."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def run(made, clock, steps, seconds):
+    """Make steps of so many seconds by the number of threads, and count the uses of each."""
+    used = Counter()
+    for _ in range(steps):
+        with made.step():
+            number = torch.get_num_threads()
+            used[number] += 1
+            clock.now += seconds[number]
+    return used
+
+
+@pytest.mark.parametrize(("one", "two", "faster"), [(0.02, 0.01, 2), (0.01, 0.02, 1)])
+def test_the_faster_number_of_threads_is_used(one, two, faster):
+    clock = Clock()
+    with Threads(MEASURED_FROM, clock=clock) as made:
+        run(made, clock, 20, {1: one, 2: two})
+        assert run(made, clock, 100, {1: one, 2: two}) == {faster: 100}
+
+
+def test_the_choice_is_made_again_when_other_jobs_come_and_go():
+    clock, quiet, busy = Clock(), {1: 0.02, 2: 0.01}, {1: 0.03, 2: 1.0}
+    with Threads(MEASURED_FROM, clock=clock) as made:
+        run(made, clock, 20, quiet)
+        # One slow step is enough.
+        assert run(made, clock, 100, busy) == {2: 1, 1: 99}
+        run(made, clock, round(COSTS / quiet[1]), quiet)
+        assert run(made, clock, 100, quiet) == {2: 100}
+
+
+def test_comparing_costs_little():
+    clock, busy = Clock(), {1: 0.03, 2: 1.0}
+    with Threads(MEASURED_FROM, clock=clock) as made:
+        used = run(made, clock, 20_000, busy)
+    least = 20_000 * busy[1]
+    assert 2 <= used[2] <= 15
+    assert clock.now < least * (1 + 1 / COSTS) + 2 * busy[2]
+
+
+def test_a_slow_first_step_does_not_count():
+    clock, first = Clock(), {1: 0.02, 2: 0.05}
+    with Threads(MEASURED_FROM, clock=clock) as made:
+        run(made, clock, 10, first)
+        run(made, clock, 10, {1: 0.02, 2: 0.01})
+        assert made.number == 2
+
+
+def test_equal_numbers_keep_one_thread():
+    clock, equal = Clock(), {1: 0.01, 2: 0.0095}
+    with Threads(MEASURED_FROM, clock=clock) as made:
+        used = run(made, clock, 10_000, equal)
+    assert used[2] <= 5 * (1 + clock.now / SECONDS)
+
+
+def test_small_steps_use_one_thread_whatever_they_take():
+    clock = Clock()
+    for exact in (False, True):
+        with Threads(MEASURED_FROM - 1, exact, clock) as made:
+            assert not made.undecided
+            assert run(made, clock, 1000, {1: 1.0, 2: 0.01}) == {1: 1000}
+
+
+@pytest.mark.parametrize("work", [1, MEASURED_FROM, THREADS_FROM])
+@pytest.mark.parametrize("exact", [False, True])
+def test_the_users_number_of_threads_is_restored_even_after_an_error(work, exact):
+    made = Threads(work, exact)
+    with pytest.raises(KeyError), made, made.step():
+        raise KeyError
+    assert torch.get_num_threads() == 2
+
+
+def test_time_decides_for_a_seed_only_where_threads_change_no_number():
+    clock, seconds = Clock(), {1: 0.02, 2: 0.01}
+    for work, different in ((MEASURED_FROM, 1), (THREADS_FROM, 2)):
+        with Threads(work, exact=True, clock=clock) as made:
+            made.decide(lambda: {"sum": torch.ones(2)})
+            assert run(made, clock, 100, seconds).keys() == {1, 2}
+        with Threads(work, exact=True, clock=clock) as made:
+            made.decide(lambda: {"sum": torch.tensor(float(torch.get_num_threads()))})
+            assert run(made, clock, 100, seconds) == {different: 100}
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Compare threads at every step, small or not."""
+    for name in ("MEASURED_FROM", "SECONDS", "COSTS"):
+        monkeypatch.setattr(threads, name, 0)
+    for name in ("RECENT", "NEW"):
+        monkeypatch.setattr(threads, name, 1)
+
+
+@pytest.fixture
+def switches(monkeypatch):
+    """The numbers of threads that were tried."""
+    tried, use = [], Threads._use
+    monkeypatch.setattr(Threads, "_use", lambda made, n: tried.append(n) or use(made, n))
+    return tried
+
+
+def weights(columns, width, recipe="vae", random_state=0):
+    """Return the weights of a fit."""
+    x = torch.randn(200, columns, generator=torch.Generator().manual_seed(0)).numpy()
+    ae = attar.Autoencoder(
+        recipe, network=Mlp((width,)), batch_size=20, epochs=2, random_state=random_state
+    )
+    return ae.fit(x).fitted_.predictor.model.state_dict()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "columns", "width"),
+    [("vae", 5, 8), ("aae", 5, 8), ("vq-vae", 5, 8), ("vae", 60, 500)],
+)
+def test_equal_seeds_give_equal_weights_whatever_threads_were_tried(
+    recipe, columns, width, switches, request
+):
+    expected = weights(columns, width, recipe)
+    assert not switches
+    request.getfixturevalue("impatient")
+    found = weights(columns, width, recipe)
+    # Networks this small are never divided among threads.
+    assert len(switches) > 10 or width > 8
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_fit_without_a_seed_compares_threads_and_restores_the_users(switches):
+    weights(5, 8, random_state=None)
+    assert len(switches) > 10
+    assert torch.get_num_threads() == 2
