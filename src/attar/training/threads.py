@@ -24,6 +24,10 @@ BETTER, SLOWER = 0.9, 1.5
 # Seconds between two comparisons: at least these, and so many times what the last one has cost.
 SECONDS, COSTS = 5.0, 50
 
+# Cores are idle where so many operations, on so many numbers for each thread, take less than this
+# part of one thread's time.
+OPERATIONS, NUMBERS, IDLE = 20, 2**17, 0.75
+
 
 class Threads:
     """One thread, or all of torch's, whichever makes steps faster; restored at the end.
@@ -31,7 +35,7 @@ class Threads:
     Several threads wait for each other at each operation. On an idle machine they pay for large
     steps; where other jobs use the cores, a step can take hundreds of times as long as with one.
     Small steps use one thread. Of larger ones, a few are made with the other number now and then,
-    and it is kept if their mean time is less.
+    and it is kept if their mean time is less; several threads are tried on idle cores only.
 
     Threads divide some sums, which are then rounded differently. Where equal seeds must give equal
     numbers, time decides only if both numbers of threads give them; else the size of a step does.
@@ -65,12 +69,14 @@ class Threads:
         self, work: int = 0, exact: bool = False, clock: Callable[[], float] = time.perf_counter
     ) -> None:
         self.most, self.clock = torch.get_num_threads(), clock
-        measurable = work >= MEASURED_FROM and self.most > 1
-        self.timed, self.undecided = measurable and not exact, measurable and exact
-        self.number = self.most if work >= THREADS_FROM and exact else 1
+        self.timed = work >= MEASURED_FROM and self.most > 1
+        large = self.timed and work >= THREADS_FROM
+        self.alike, self.undecided = not exact, exact and large
+        self.otherwise = self.most if large else 1
+        self.number, self.comparing, self.warm = 1, False, False
         self.recent: list[float] = []
         self.new: list[float] = []
-        self.warm, self.comparing, self.usual, self.due = False, False, 0.0, clock()
+        self.usual, self.due = 0.0, clock()
 
     def __enter__(self) -> Threads:
         self.before = torch.get_num_threads()
@@ -86,9 +92,9 @@ class Threads:
         one = numbers()
         torch.set_num_threads(self.most)
         several = numbers()
-        self.timed = all(torch.equal(several[name], tensor) for name, tensor in one.items())
-        self.undecided = False
-        self._use(1 if self.timed else self.number)
+        self.alike = all(torch.equal(several[name], tensor) for name, tensor in one.items())
+        self.timed, self.undecided = self.alike, False
+        self._use(1 if self.alike else self.otherwise)
 
     @contextmanager
     def step(self) -> Iterator[None]:
@@ -109,9 +115,16 @@ class Threads:
             return
         self.recent = [*self.recent, seconds][-RECENT:]
         slower = self.number > 1 and mean(self.recent) > SLOWER * self.usual
-        if len(self.recent) == RECENT and (now >= self.due or slower):
+        if len(self.recent) < RECENT or not (now >= self.due or slower):
+            return
+        if self.number == 1 and not cores_are_idle(self.most, self.clock):
+            torch.set_num_threads(1)
+            self.due = now + max(SECONDS, COSTS * (self.clock() - now))
+        elif self.alike:
             self.new, self.comparing = [], True
             self._switch()
+        else:
+            self.undecided = True
 
     def _compare(self, seconds: float, now: float) -> None:
         """Count a step with the other number of threads; end as soon as it can't be better."""
@@ -139,6 +152,26 @@ class Threads:
     def _use(self, number: int) -> None:
         self.number, self.warm = number, False
         torch.set_num_threads(number)
+
+
+def cores_are_idle(threads: int, clock: Callable[[], float] = time.perf_counter) -> bool:
+    """Return whether so many threads make a few operations faster, and leave torch with so many.
+
+    This takes milliseconds; where cores are busy, a single step may take seconds.
+    """
+    numbers = torch.zeros(NUMBERS * threads)
+    torch.set_num_threads(1)
+    numbers.exp()
+    started = clock()
+    for _ in range(OPERATIONS):
+        numbers.exp()
+    between = clock()
+    torch.set_num_threads(threads)
+    for _ in range(OPERATIONS):
+        numbers.exp()
+        if clock() - between > IDLE * (between - started):
+            return False
+    return True
 
 
 def mean(seconds: list[float]) -> float:
