@@ -109,7 +109,8 @@ class Autoencoder(
         ``"number"``, ``"boolean"`` or ``"datetime"``, by their names; ``"ignore"`` and ``"id"``
         keep a column out of the model.
     random_state : int, RandomState or None, default None
-        Equal seeds give equal weights, in threads too, which take turns.
+        Equal seeds give equal weights, in threads too, which take turns. With None, torch's number
+        of threads may follow the time of steps even where that changes how sums are rounded.
     verbose : bool, default "auto"
         Whether to show progress and choices; auto does in a terminal.
     callbacks : sequence of Callback, default ()
