@@ -13,7 +13,7 @@ demo: $(VENV)/.installed ## install attar, fit the digits, and write demo/report
 	@mkdir -p demo
 	$(BIN)/attar fit digits -o demo/digits.attar --report demo/report.html
 
-recipes: $(VENV)/.installed ## fit recipes that changed, and write docs/recipes.md
+recipes: $(VENV)/.installed ## fit recipes that changed, and write docs/recipes.md and recipes.json
 	$(BIN)/python docs/make_recipes.py $(ARGS)
 
 test: $(VENV)/.dev ## run the tests on two workers

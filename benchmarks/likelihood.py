@@ -100,7 +100,7 @@ def main() -> None:
         "goal": GOALS[options.model],
         "epochs": len(ae.history_),
         "seconds": seconds,
-        "validation_bound": min(epoch.monitored_loss for epoch in ae.history_),
+        "validation_bound": ae.history_.validation_loss.min(),
     }
     report(result, [result], options.json, "attar")
 

@@ -1,6 +1,7 @@
-"""The time to import attar and to start its command line, and the peak memory of a fit of MNIST.
+"""The time of verbs that have little to do, and the peak memory of a fit of MNIST.
 
-Seconds are medians over fresh processes, including the start of Python.
+Seconds are medians over fresh processes, including the start of Python, taken in turns. The peer is
+the import of torch and of scikit-learn's base, which ``sample`` and ``encode`` need.
 """
 
 from __future__ import annotations
@@ -9,21 +10,46 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from subprocess import DEVNULL
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from benchmarks._common import arguments, in_fresh_process, mnist, report
 
+IMPORTS = "import torch, sklearn.base"
+VERBS = {
+    "help": "--help",
+    "recipes": "recipes",
+    "info": "info m.attar",
+    "sample": "sample m.attar -n 4 -o new.npy",
+    "encode": "encode m.attar ten.npy -o codes.npy",
+}
 
-def seconds(command: list[str], times: int) -> float | None:
-    """Return the median time of a command, or None if it fails."""
-    taken = []
-    for _ in range(times):
-        start = time.perf_counter()
-        if subprocess.run(command, capture_output=True).returncode:
-            return None
-        taken.append(time.perf_counter() - start)
-    return float(np.median(taken))
+
+def seconds(times: int) -> dict[str, float]:
+    """Return the median time of each verb, and of the imports alone."""
+    commands = {"python": ["-c", "pass"], "imports": ["-c", IMPORTS]}
+    commands |= {verb: ["-m", "attar", *words.split()] for verb, words in VERBS.items()}
+    taken: dict[str, list[float]] = {name: [] for name in commands}
+    with TemporaryDirectory() as folder:
+        in_fresh_process(write_files, folder)
+        for _ in range(times):
+            for name, words in commands.items():
+                start = time.perf_counter()
+                subprocess.run([sys.executable, *words], cwd=folder, stdout=DEVNULL, check=True)
+                taken[name].append(time.perf_counter() - start)
+    return {name: float(np.median(runs)) for name, runs in taken.items()}
+
+
+def write_files(folder: str) -> None:
+    """Write a model and ten rows into a folder."""
+    import attar
+
+    images = mnist("test")[:200]
+    ae = attar.Autoencoder("vae", epochs=1, random_state=0, verbose=False).fit(images)
+    ae.save(Path(folder, "m.attar"))
+    np.save(Path(folder, "ten.npy"), images[:10])
 
 
 def peak_megabytes() -> float:
@@ -42,14 +68,10 @@ def main() -> None:
     options = arguments(__doc__, times=10)
     # Linux counts the parent's memory as the child's start: measure before this process grows.
     peak = in_fresh_process(peak_megabytes)
-    script = str(Path(sys.executable).with_name("attar"))
-    has_script = Path(script).exists()
-    result = {
-        "python_seconds": seconds([sys.executable, "-c", "pass"], options.times),
-        "import_seconds": seconds([sys.executable, "-c", "import attar"], options.times),
-        "help_seconds": seconds([script, "--help"], options.times) if has_script else None,
-        "peak_megabytes": peak,
-    }
+    taken = seconds(options.times)
+    result = {f"{name}_seconds": median for name, median in taken.items()}
+    slower = max(taken["sample"], taken["encode"])
+    result |= {"slower_to_imports": slower / taken["imports"], "peak_megabytes": peak}
     report(result, [result], options.json)
 
 

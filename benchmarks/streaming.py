@@ -91,7 +91,7 @@ def loop_rows(model: Path) -> float:
     """Return the rows per second of the training of a model."""
     import attar
 
-    return attar.load(model).history_[-1].rows_per_second
+    return attar.load(model).history_.rows_per_second.iloc[-1]
 
 
 def from_file(source: Path, model: Path, codes: Path) -> dict[str, dict[str, float]]:

@@ -1,5 +1,7 @@
 """Write the page of recipes from the table: docs/recipes.md, its metrics and its pictures.
 
+The table itself is written to src/attar/recipes.json, for who doesn't wait for torch.
+
 Rows whose recipe has changed since it was measured are fitted again; ``--text`` fits none, and
 names fit those rows.
 """
@@ -32,6 +34,7 @@ from attar.sampling import FromPrior, GaussianMixture
 DOCS = Path(__file__).parent
 PAGE, PICTURES = DOCS / "recipes.md", DOCS / "recipes"
 METRICS = PICTURES / "metrics.json"
+JSON = DOCS.parent / "src" / "attar" / "recipes.json"
 
 SIZE, EPOCHS = 16, 60
 
@@ -189,6 +192,16 @@ def page(table: dict[str, Row], metrics: Metrics) -> str:
     return "\n".join([OPENING, *listed, *sections, CLOSING])
 
 
+def json_of(table: dict[str, Row]) -> str:
+    """Return the table as JSON."""
+    rows = [
+        {"name": name, "summary": row.summary, "citation": row.citation}
+        | {"expression": str(row.recipe), "recipe": row.recipe.to_json()}
+        for name, row in table.items()
+    ]
+    return json.dumps(rows, indent=1, ensure_ascii=False) + "\n"
+
+
 def ten(labels: NDArray[Any]) -> NDArray[Any]:
     """Return the index of the first row of each of the ten labels."""
     return np.array([np.flatnonzero(labels == digit)[0] for digit in range(10)])
@@ -238,6 +251,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help="rows to fit, changed or not")
     parser.add_argument("--text", action="store_true", help="fit nothing, write the text only")
     arguments = parser.parse_args()
+    JSON.write_text(json_of(TABLE), "utf-8")
     metrics: Metrics = json.loads(METRICS.read_text("utf-8")) if METRICS.exists() else {}
     names = [] if arguments.text else arguments.names or changed(metrics)
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as processes:

@@ -110,7 +110,7 @@ def test_metrics_of_data_with_missing_values_are_of_observed_cells(imputed):
     assert metrics["error"] < metrics["pca_error"]
     assert np.isfinite(ae.score_samples(holed)).all()
     assert np.isfinite(ae.transform(holed)).all()
-    assert all(np.isfinite(epoch.loss) for epoch in ae.history_)
+    assert np.isfinite(ae.history_.loss).all()
 
 
 def test_a_row_of_which_nothing_is_known_is_given_a_guess_and_the_mean_score(imputed):
@@ -143,7 +143,7 @@ def test_every_recipe_learns_from_data_with_missing_values(name):
     settings = {"code_size": 8} if "topk" in name else {}
     ae = quick(name, **settings).fit(holed)
     assert np.isfinite(ae.reconstruct(holed)).all()
-    assert ae.history_[-1].loss < ae.history_[0].loss
+    assert ae.history_.loss.iloc[-1] < ae.history_.loss.iloc[0]
 
 
 def test_images_with_missing_values_are_completed():
@@ -248,7 +248,7 @@ def test_a_stream_is_modelled_about_as_well_as_rows_in_memory():
     assert other < 1.1 * error
     pca_error, other = (ae.evaluate(new)["pca_error"] for ae in (held, streamed))
     assert other == pytest.approx(pca_error, rel=0.05)
-    assert streamed._fitted.training_summary.diagnostics.held_out
+    assert streamed._fitted.training_summary.measured.held_out
     # What was chosen does not depend on how the rows come.
     assert streamed.choices_ == held.choices_
     first, second = (ae._fitted.predictor.preparation.scaler.scale for ae in (held, streamed))
@@ -271,7 +271,7 @@ def test_a_stream_with_missing_values_beyond_the_sample_is_fitted():
     rows[np.arange(8) * 3001 + 17, range(8)] = np.nan
     ae = quick(epochs=1, batch_size=1024).fit(Pieces(*np.split(rows, 6)))
     assert ae.model_.missing
-    assert np.isfinite(ae.history_[0].loss)
+    assert np.isfinite(ae.history_.loss.iloc[0])
 
 
 def test_frames_of_mixed_types_are_streamed():
@@ -334,7 +334,7 @@ def test_infinite_values_of_a_stream_count_as_missing():
     with pytest.warns(attar.AttarWarning, match="2 infinite values"):
         ae = quick(infinite_as_missing=True).fit(Pieces(x[:100], x[100:]))
     assert ae.model_.missing
-    assert np.isfinite(ae.history_[-1].loss)
+    assert np.isfinite(ae.history_.loss.iloc[-1])
 
 
 def test_rows_of_different_shapes_are_refused_all_the_same():

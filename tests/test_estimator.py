@@ -29,6 +29,7 @@ from attar.errors import DataError, SettingError
 from attar.latent_space import LatentSpace
 from attar.networks import Mlp
 from attar.recommendation import Recommender
+from attar.records import Epoch
 from attar.training import Callback, Optimizer
 
 
@@ -304,7 +305,7 @@ def test_the_diagnosis_names_what_was_done_wrong():
     assert {"constant-columns", "unscaled"} <= set(names)
     X = rng.normal(size=(60, 30))
     memorizing = quick(code_size=20, network=Mlp((256,)), epochs=300, early_stopping=False).fit(X)
-    assert "overfitting" in [finding.name for finding in memorizing.diagnose()]
+    assert "generalization-gap" in [finding.name for finding in memorizing.diagnose()]
     dead = quick("beta-vae", 8, epochs=30).set_params(recipe__code__beta=50.0).fit(X)
     assert "inactive-dimensions" in [finding.name for finding in dead.diagnose()]
 
@@ -328,10 +329,20 @@ def test_callbacks_look_on_and_may_stop(digits):
 
 def test_the_history_holds_falling_losses_and_the_kept_weights_are_the_best(digits):
     ae = quick(epochs=30).fit(digits)
-    losses = [epoch.validation_loss for epoch in ae.history_]
-    assert min(losses) < losses[0]
+    losses = ae.history_.validation_loss
+    assert losses.min() < losses[0]
     diagnostics = ae._fitted.training_summary.diagnostics
-    assert losses[diagnostics.best_epoch - 1] == min(losses)
+    assert losses.idxmin() == diagnostics.best_epoch - 1
+
+
+def test_the_history_is_a_frame_of_the_records_of_epochs(digits):
+    ae = quick().fit(digits)
+    records = [Epoch(**row) for row in ae.history_.to_dict("records")]
+    assert records == ae.fitted_.history
+    assert list(ae.history_.epoch) == [1, 2, 3, 4, 5]
+    unheld = quick(epochs=1, validation_fraction=0).fit(digits).history_
+    assert unheld.validation_loss.isna().all()
+    assert unheld.dtypes.drop("epoch").eq(float).all()
 
 
 def test_choices_are_reported_with_their_reasons(digits):
@@ -722,8 +733,9 @@ def test_the_public_names_are_what_a_user_needs():
     }
     assert own == {
         *("fit", "fit_transform", "inspect", "transform", "inverse_transform", "reconstruct"),
-        *("score", "score_samples", "evaluate", "sample", "interpolate", "neighbours", "clusters"),
-        *("recommend", "expected_values", "truncate"),
+        *("score", "score_samples", "evaluate", "evaluate_held_out", "sample"),
+        *("interpolate", "neighbours", "clusters"),
+        *("encode", "recommend", "expected_values", "truncate"),
         *("diagnose", "save", "model_", "code_size_", "choices_", "history_"),
         *("n_features_in_", "feature_names_in_"),
     }

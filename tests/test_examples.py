@@ -42,7 +42,7 @@ def test_anomalies_rank_above_normal_rows():
 def test_a_keras_network_is_trained_on_digits():
     pytest.importorskip("keras")
     history = run("keras_autoencoder", epochs=10).history_
-    assert history[-1].loss < 0.9 * history[0].loss
+    assert history.loss.iloc[-1] < 0.9 * history.loss.iloc[0]
 
 
 def test_hidden_cells_are_predicted():

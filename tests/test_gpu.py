@@ -34,8 +34,10 @@ def test_every_recipe_learns_on_it_as_well(name, tmp_path):
         errors[device] = ae.evaluate("digits")["error"]
     assert errors["cuda"] == pytest.approx(errors["cpu"], rel=0.1)
     ae.save(tmp_path / "m.attar")
-    back = attar.load(tmp_path / "m.attar")
-    assert_allclose(back.transform("digits"), ae.transform("digits"), atol=1e-3)
+    for device in ("cpu", "cuda"):
+        back = attar.load(tmp_path / "m.attar", device=device)
+        assert next(back.model_.parameters()).device.type == device
+        assert_allclose(back.transform("digits"), ae.transform("digits"), atol=1e-3)
 
 
 @pytest.mark.parametrize("network", ["mlp", "tcn", "gru", "transformer"])

@@ -23,6 +23,7 @@ def test_the_public_names_are_these():
         "TrainingError",
         "__version__",
         "load",
+        "report",
     ]
     assert dir(attar) == sorted([*attar.__all__, *attar._MODULES])
 

@@ -47,6 +47,11 @@ def test_the_page_is_what_the_table_gives():
     require(same, "docs/recipes.md is not that of the table")
 
 
+def test_the_table_without_torch_is_the_table():
+    same = maker.JSON.read_text("utf-8") == maker.json_of(TABLE)
+    require(same, "src/attar/recipes.json is not that of the table")
+
+
 def test_every_row_was_measured_and_has_a_picture():
     stale = ", ".join(maker.changed(METRICS))
     require(not stale, f"The recipes have changed since they were measured: {stale}")

@@ -24,7 +24,7 @@ def scores(frame: pd.DataFrame, folder: Path) -> np.ndarray:
     codes = ae.transform(frame)
     back = ae.inverse_transform(codes)
     metrics: dict[str, float] = ae.evaluate(frame, draws=8)
-    print(back, metrics["error"], ae.score(frame), ae.code_size_, ae.history_[-1].loss)
+    print(back, metrics["error"], ae.score(frame), ae.code_size_, ae.history_.loss.iloc[-1])
     for finding in ae.diagnose():
         print(finding.problem, finding.advice)
     ae.save(folder / "m.attar")

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from attar.data.sparse import Sparse
     from attar.estimator import Autoencoder, load
     from attar.recipe import Recipe
+    from attar.reporting import report
 
 __version__ = "0.1.0"
 
@@ -46,6 +47,7 @@ __all__ = [
     "TrainingError",
     "__version__",
     "load",
+    "report",
 ]
 
 # What needs torch is imported when it is first asked for: `import attar` takes no time.
@@ -57,6 +59,7 @@ _LAZY = {
     "Series": "attar.data.series:Series",
     "Sparse": "attar.data.sparse:Sparse",
     "load": "attar.estimator:load",
+    "report": "attar.reporting:report",
 }
 _MODULES = (
     "bounds",
@@ -69,7 +72,6 @@ _MODULES = (
     "penalties",
     "priors",
     "recipes",
-    "report",
     "sampling",
     "training",
 )

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import prod
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, DensityMixin, TransformerMixin, clone
+from sklearn.base import DensityMixin, TransformerMixin
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Generator
@@ -22,15 +23,15 @@ from attar.corruptions import Corruption
 from attar.data.arrays import native
 from attar.data.condition_encoder import ConditionEncoder
 from attar.data.kind import Kind, Rows, warn_of_unused
-from attar.data.kinds import form_of, kind_of
+from attar.data.kinds import form_of, kind_of, summary_of
 from attar.data.scaling import Scaling
-from attar.data.source import Data, read, without_infinities
+from attar.data.source import Data, Source, read, without_infinities
 from attar.data.summary import Summary
 from attar.data.table import Table
 from attar.data.training_data import training_data_of
 from attar.errors import DataError, ModelFileError, SettingError
 from attar.evaluation.diagnostics import Finding, diagnose
-from attar.evaluation.evaluate import evaluate
+from attar.evaluation.evaluate import Evaluation, evaluate
 from attar.evaluation.scores import log_likelihoods
 from attar.fitted import Fitted, Interrupted, fit
 from attar.inspection import Inspection
@@ -41,13 +42,12 @@ from attar.model import Model
 from attar.networks import CustomNetwork, Network
 from attar.parameters import Parameters
 from attar.parts import Part
-from attar.plan import Choice, Plan, Planner, Run
+from attar.plan import MODEL, Choice, Plan, Planner, Run, device_of
 from attar.predictor import Predictor
 from attar.recipe import Recipe
 from attar.recommendation import Recommender
-from attar.records import Epoch
 from attar.sampling import Sampler
-from attar.training.callbacks import Callback, ProgressBar
+from attar.training.callbacks import Callback, ProgressBar, ProgressLines
 from attar.training.optim import Optimizer, Schedule
 
 Auto = Literal["auto"]
@@ -59,7 +59,6 @@ MOST_CELLS = 1 << 28
 class Autoencoder(
     LatentSpace,
     Recommender,
-    ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
     DensityMixin,
     Parameters,
@@ -108,11 +107,15 @@ class Autoencoder(
         What columns of a table are, where the recognized type is not right: ``"categorical"``,
         ``"number"``, ``"boolean"`` or ``"datetime"``, by their names; ``"ignore"`` and ``"id"``
         keep a column out of the model.
+    warm_start : bool, default False
+        Whether another :meth:`fit` goes on from the weights reached, for as many further epochs,
+        with a new cycle of the schedule: columns, scaling and all choices of the model stay, and
+        so do the weights if no epoch has a lower loss. The same X is split as before.
     random_state : int, RandomState or None, default None
-        Equal seeds give equal weights, in threads too, which take turns. With None, torch's number
-        of threads may follow the time of steps even where that changes how sums are rounded.
+        Equal seeds give equal weights, in threads too; None allows more threads (convolutions).
     verbose : bool, default "auto"
-        Whether to show progress and choices; auto does in a terminal.
+        Whether to show progress and choices; auto does in a terminal, and elsewhere prints a line
+        of progress every ten seconds.
     callbacks : sequence of Callback, default ()
 
     Attributes
@@ -121,7 +124,9 @@ class Autoencoder(
         The trained model of prepared values.
     code_size_ : int
     choices_ : list of Choice
-    history_ : list of Epoch
+    history_ : DataFrame
+        The metrics of each epoch, one a row: ``epoch``, ``loss``, ``validation_loss`` (NaN where
+        no rows are held out), and the rest of :class:`attar.records.Epoch`.
     n_features_in_ : int
     feature_names_in_ : array of str
     fitted_ : Fitted
@@ -160,6 +165,7 @@ class Autoencoder(
         precision: Literal["auto", "float32", "bfloat16"] = "auto",
         infinite_as_missing: bool = False,
         columns: Mapping[str, str] | None = None,
+        warm_start: bool = False,
         random_state: int | np.random.RandomState | None = None,
         verbose: bool | Auto = "auto",
         callbacks: Sequence[Callback] = (),
@@ -174,7 +180,7 @@ class Autoencoder(
         self.early_stopping, self.max_minutes = early_stopping, max_minutes
         self.device, self.precision = device, precision
         self.infinite_as_missing, self.columns = infinite_as_missing, columns
-        self.random_state = random_state
+        self.warm_start, self.random_state = warm_start, random_state
         self.verbose = verbose
         self.callbacks = callbacks
 
@@ -215,22 +221,31 @@ class Autoencoder(
             If the user stops it; from the second epoch on, the best model so far is kept.
         """
         self._check_names()
-        data = self._read(X, part="train")
-        kind, summary, plan = self._plan(data, condition)
-        warn_of_unused(kind)
-        run = Run.of(self.get_params(deep=False), checkpoint)
-        encoded = None
-        if plan.condition_encoder is not None:
-            warn_of_unused(plan.condition_encoder.preparation.kind)
-            encoded = plan.condition_encoder.prepare(condition, summary.rows)
-        rows = training_data_of(data, kind, summary, run.validation_fraction, run.seed, encoded)
+        before = self.fitted_ if self.warm_start and "fitted_" in vars(self) else None
+        data = self._read(X, part="train", kind=None if before is None else before.kind)
+        if before is None:
+            kind, summary, plan = self._plan(data, condition)
+        else:
+            kind, summary, plan = self._plan_again(data, before)
+        run, encoded = Run.of(self.get_params(deep=False), checkpoint), None
+        seed = run.seed if before is None else before.seed
+        if before is not None:
+            encoded = before.conditioned(condition, summary.rows).condition
+        else:
+            warn_of_unused(kind)
+            if plan.condition_encoder is not None:
+                warn_of_unused(plan.condition_encoder.preparation.kind)
+                encoded = plan.condition_encoder.prepare(condition, summary.rows)
+        rows = training_data_of(data, kind, summary, run.validation_fraction, seed, encoded)
         callbacks = list(self.callbacks)
-        if sys.stderr.isatty() if self.verbose == "auto" else self.verbose:
-            callbacks.append(ProgressBar())
+        terminal = sys.stderr.isatty()
+        if self.verbose:
+            callbacks.append(ProgressBar() if terminal else ProgressLines())
+        if terminal if self.verbose == "auto" else self.verbose:
             for choice in plan.choices:
                 print(choice, file=sys.stderr)
         try:
-            self.fitted_ = fit(plan, rows, run, callbacks)
+            self.fitted_ = fit(plan, rows, run, callbacks, before)
         except Interrupted as interruption:
             self.fitted_ = interruption.fitted
             raise
@@ -258,14 +273,18 @@ class Autoencoder(
     def transform(self, X: Data, *, condition: Data | None = None) -> Rows:
         """Return the codes of X, deterministic: (n, code_size), in X's precision.
 
+        With ``set_output(transform="pandas")`` it is a frame: for rows of a frame with their own
+        index, on which scikit-learn's pipelines rely, else with that of :meth:`encode`.
+
         Raises
         ------
         DataError
             If X is not of the form that was fitted.
         """
-        return np.concatenate(
-            [predictor.encode(rows) for predictor, rows, _ in self._pieces(X, condition)]
-        )
+        rows_of_frame = isinstance(X, pd.DataFrame) and isinstance(self._fitted.kind, Table)
+        if self._gives_frames and not rows_of_frame:
+            return cast("Rows", self.encode(X, condition=condition))
+        return self._encoded(X, condition)
 
     @default_settings()
     def inverse_transform(self, Z: ArrayLike, *, condition: Data | None = None) -> Any:
@@ -361,17 +380,39 @@ class Autoencoder(
         DataError
             If X is not of the form that was fitted.
         """
-        draws, fitted = positive_integer("number of draws", draws), self._fitted
-        provides = fitted.recipe.code.provides
-        return evaluate(
-            fitted.predictor,
-            ((predictor, rows) for predictor, rows, _ in self._pieces(X, condition)),
-            fitted.training_summary.baseline,
-            provides,
-            draws,
-            "density" in provides and fitted.likelihood.density,
-            fitted.training_summary.reference,
-        )
+        pieces = ((predictor, rows) for predictor, rows, _ in self._pieces(X, condition))
+        return self._evaluation(pieces, draws).metrics
+
+    @default_settings()
+    def evaluate_held_out(
+        self, X: Data | Source, *, draws: int = 32, condition: Data | None = None
+    ) -> Evaluation:
+        """Return the evaluation of rows that the model was not trained on.
+
+        Where X is the data of the fit, its validation rows are measured, at most some thousands;
+        where there were none, training rows. Any other rows are all measured.
+
+        Parameters
+        ----------
+        X, draws, condition
+            As of :meth:`evaluate`.
+
+        Raises
+        ------
+        DataError
+            If X is not of the form that was fitted.
+        """
+        fitted = self._fitted
+        source = read(X, part="test", kind=fitted.kind)
+        data = without_infinities(source.data) if self.infinite_as_missing else source.data
+        rows = fitted.measured_rows(data)
+        if rows is None:
+            pieces = ((predictor, rows) for predictor, rows, _ in self._pieces(data, condition))
+            return replace(self._evaluation(pieces, draws), rows_of=source.part or "given")
+        measured = fitted.training_summary.measured
+        predictor = fitted.conditioned(condition, measured.total).at(measured.places)
+        part = "validation" if measured.held_out else "training"
+        return replace(self._evaluation([(predictor, rows)], draws), rows_of=part, rows=rows)
 
     @default_settings()
     def sample(
@@ -424,24 +465,19 @@ class Autoencoder(
             return predictor.restore(codes)
         return fitted.sample(predictor, codes, chosen, seed)
 
-    @default_settings()
-    def truncate(self, code_size: int) -> Self:
-        """Return the estimator with its code cut to the first ``code_size`` dimensions.
+    def diagnose(self, evaluation: Evaluation | None = None) -> list[Finding]:
+        """Return the problems of the model in plain words, and what to do, the gravest first.
 
-        Nothing is trained again: an ordered code has learned every size at once.
-
-        Raises
-        ------
-        SettingError
-            If the code is not ordered, or has fewer dimensions.
+        Parameters
+        ----------
+        evaluation : Evaluation or None
+            Of the rows to measure, as of :meth:`evaluate_held_out`; None for validation rows.
         """
-        truncated: Self = clone(self)
-        truncated.fitted_ = self._fitted.truncated(code_size)
-        return truncated
-
-    def diagnose(self) -> list[Finding]:
-        """Return the problems of the model in plain words, and what to do, the gravest first."""
-        return diagnose(self._fitted.training_summary.diagnostics, self._fitted.history)
+        fitted = self._fitted
+        diagnostics = fitted.training_summary.diagnostics
+        if evaluation is not None:
+            diagnostics = diagnostics.on(evaluation)
+        return diagnose(diagnostics, fitted.history, fitted.recipe, fitted.network)
 
     def save(self, path: str | Path) -> None:
         """Write the model to a file, whole or not at all.
@@ -472,9 +508,9 @@ class Autoencoder(
         return self._attributes.choices
 
     @property
-    def history_(self) -> list[Epoch]:
+    def history_(self) -> pd.DataFrame:
         """The metrics of each epoch."""
-        return self._attributes.history
+        return pd.DataFrame(self._attributes.history).astype({"validation_loss": float})
 
     @property
     def n_features_in_(self) -> int:
@@ -513,8 +549,27 @@ class Autoencoder(
             raise AttributeError(f"This {type(self).__name__} is not fitted yet.")
         return self.fitted_
 
+    def _encoded(self, X: Data, condition: Data | None) -> Rows:
+        return np.concatenate(
+            [predictor.encode(rows) for predictor, rows, _ in self._pieces(X, condition)]
+        )
+
+    def _evaluation(self, pieces: Iterable[tuple[Predictor, Rows]], draws: int) -> Evaluation:
+        fitted, provides = self._fitted, self._fitted.recipe.code.provides
+        return evaluate(
+            fitted.predictor,
+            pieces,
+            fitted.training_summary.baseline,
+            provides,
+            positive_integer("number of draws", draws),
+            "density" in provides and fitted.likelihood.density,
+            fitted.training_summary.reference,
+        )
+
     def _read(self, X: Data, part: str, kind: Kind | None = None) -> Any:
-        data = read(X, part, kind=kind).data
+        data: Any = read(X, part, kind=kind).data
+        if kind is not None and not kind.accepts(kind_of(data)):
+            raise DataError(kind.refusal(np.shape(data), kind_of(data)))
         return without_infinities(data) if self.infinite_as_missing else data
 
     def _plan(self, data: Any, condition: Data | None) -> tuple[Kind, Summary, Plan]:
@@ -523,13 +578,16 @@ class Autoencoder(
         settings = self.get_params(deep=False)
         return kind, summary, Planner(settings, kind, summary, encoder).plan()
 
+    def _plan_again(self, data: Any, before: Fitted) -> tuple[Kind, Summary, Plan]:
+        """Return form, summary and plan of training a fitted model further."""
+        summary = summary_of(before.kind, data)
+        return before.kind, summary, before.plan(self.get_params(deep=False), summary)
+
     def _pieces(self, X: Data, condition: Data | None) -> Iterator[tuple[Predictor, Rows, object]]:
         """Yield the predictor with its conditions, raw rows, and what is passed through."""
         fitted = self._fitted
         kind = fitted.kind
         data = self._read(X, part="test", kind=kind)
-        if not kind.accepts(kind_of(data)):
-            raise DataError(kind.refusal(np.shape(data), kind_of(data)))
         for piece in kind.pieces(data):
             rows = kind.rows(piece)
             if not rows.shape[0]:
@@ -540,7 +598,9 @@ class Autoencoder(
 
 
 @default_settings()
-def load(path: str | Path, network: tuple[object, object] | None = None) -> Autoencoder:
+def load(
+    path: str | Path, network: tuple[object, object] | None = None, *, device: str = "cpu"
+) -> Autoencoder:
     """Return the estimator that :meth:`Autoencoder.save` wrote, with bit for bit equal outputs.
 
     Parameters
@@ -549,6 +609,9 @@ def load(path: str | Path, network: tuple[object, object] | None = None) -> Auto
     network : pair of torch modules or None
         The (encoder, decoder) of your own that was fitted, where it was one; its weights come
         from the file.
+    device : str, default "cpu"
+        Where the model computes: ``"cuda"``, ..., or ``"auto"`` for a GPU where there is one, in
+        single precision.
 
     Raises
     ------
@@ -557,8 +620,9 @@ def load(path: str | Path, network: tuple[object, object] | None = None) -> Auto
     ModelFileError
         If it is damaged, of another format, or not a model of attar's.
     SettingError
-        If the model needs a network of your own.
+        If the model needs a network of your own, or there is no such device.
     """
+    place = device_of(device)
     tensors, description = storage.read_model(path)
     if description.get("network", "") is None and network is None:
         raise SettingError(
@@ -568,10 +632,13 @@ def load(path: str | Path, network: tuple[object, object] | None = None) -> Auto
         settings = {name: Part.parsed(value) for name, value in description["settings"].items()}
         estimator = Autoencoder().set_params(**settings)
         custom = None if network is None else CustomNetwork.of(network)
-        estimator.fitted_ = Fitted.restored(tensors, description, custom)
+        fitted = Fitted.restored(tensors, description, custom)
     except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise ModelFileError(f"{path} describes a model that cannot be built: {reason}") from None
     if network is not None:
         estimator.network = network
+    settings = estimator.get_params(deep=False)
+    given = {name: settings[name] for name in MODEL}
+    estimator.fitted_ = replace(fitted.on(place), given=given)
     return estimator

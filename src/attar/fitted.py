@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
@@ -15,21 +16,25 @@ from torch import Tensor
 
 from attar.codes import CodeModule
 from attar.data.batches import Conditioned, Selection
+from attar.data.cells import Category
 from attar.data.condition_encoder import ConditionEncoder
 from attar.data.kind import Kind, Rows
-from attar.data.kinds import KINDS, restored
+from attar.data.kinds import KINDS, kind_of, restored
 from attar.data.margins import Margins
 from attar.data.scaling import Scaler
+from attar.data.source import Data
+from attar.data.summary import Summary
 from attar.data.table import Table
-from attar.data.training_data import TrainingData
-from attar.errors import SettingError, warn
-from attar.evaluation.diagnostics import Baseline, Diagnostics, TrainingSummary
+from attar.data.training_data import FittedRows, TrainingData
+from attar.errors import DataError, SettingError, warn
+from attar.evaluation.baseline import Baseline
+from attar.evaluation.diagnostics import Diagnostics, TrainingSummary
 from attar.evaluation.scores import ScoreReference
 from attar.isolation import seeded
 from attar.likelihoods import Likelihood
 from attar.model import Model
 from attar.networks import CustomNetwork, Network
-from attar.plan import Choice, Plan, Run
+from attar.plan import MODEL, TRAINING, Choice, Plan, Planner, Run
 from attar.predictor import Predictor, residual_noise, rows_at_once
 from attar.recipe import Recipe
 from attar.records import Epoch
@@ -58,6 +63,10 @@ class Fitted:
     choices : list of Choice
     history : list of Epoch
     training_summary : TrainingSummary
+    seed : int
+        That of the random split into training and validation rows.
+    given : mapping
+        The settings that make the model, as the user gave them.
     label : str or None
         The column of a table that held the labels or the condition, and is not part of the data.
     samplers : dict of Sampler or None to Draw
@@ -74,6 +83,8 @@ class Fitted:
     choices: list[Choice]
     history: list[Epoch]
     training_summary: TrainingSummary
+    seed: int
+    given: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
     label: str | None = None
     samplers: dict[Sampler | None, Draw] = field(default_factory=dict, repr=False, compare=False)
     drawn_margins: dict[Sampler | None, Margins] = field(
@@ -88,6 +99,55 @@ class Fitted:
     def kind(self) -> Kind:
         """The form of the data."""
         return self.predictor.preparation.kind
+
+    def plan(self, settings: Mapping[str, Any], summary: Summary) -> Plan:
+        """Return the plan of training the model further, on data of its form.
+
+        Raises
+        ------
+        SettingError
+            If a setting that makes the model was changed, or one of the training is out of range.
+        DataError
+            If the data have missing cells, and the model has no input for a mask of them, or
+            categories that it does not know.
+        """
+        for name in MODEL:
+            if settings[name] != self.given[name]:
+                raise SettingError(
+                    f"warm_start=True trains the fitted model further, of {name}="
+                    f"{self.given[name]!r}, and {name}={settings[name]!r} makes another one: set "
+                    "it back, or warm_start=False."
+                )
+        model, own = self.predictor.model, isinstance(self.network, CustomNetwork)
+        if summary.missing and not model.missing and not own:
+            raise DataError(
+                "X has missing cells, and the fitted model has no input for a mask of them: fill "
+                "them, or set warm_start=False for a model that has."
+            )
+        if isinstance(self.kind, Table):
+            for cell, low in zip(self.kind.cells, summary.moments.low, strict=True):
+                if isinstance(cell, Category) and low < 0:
+                    raise DataError(
+                        f"Column {cell.name!r} has categories that the fitted model does not know: "
+                        "leave these rows out, or set warm_start=False for a model that does."
+                    )
+        built_from = {
+            "recipe": self.recipe,
+            "code_size": self.predictor.code_size,
+            "network": self.network,
+            "likelihood": self.likelihood,
+            "corruption": None,  # the recipe has it
+        }
+        plan = Planner(
+            {**settings, **built_from},
+            self.kind,
+            summary,
+            self.condition_encoder,
+            self.predictor.preparation,
+        ).plan()
+        choices = [choice for choice in self.choices if choice.setting not in TRAINING]
+        choices += [choice for choice in plan.choices if choice.setting in TRAINING]
+        return replace(plan, missing=model.missing, choices=tuple(choices), given=self.given)
 
     def conditioned(self, condition: Any, rows: int) -> Predictor:
         """Return the predictor with the condition of so many rows.
@@ -114,6 +174,15 @@ class Fitted:
             return self.predictor
         return replace(self.predictor, condition=self.condition_encoder.prepare(condition, rows))
 
+    def measured_rows(self, data: Data) -> Rows | None:
+        """Return the raw rows that the model is judged by, where data is that of the fit."""
+        if not self.kind.accepts(kind_of(data)):
+            return None
+        # What is unusual in other data is said where it is measured.
+        with warnings.catch_warnings(action="ignore"):
+            measured = self.training_summary.measured
+            return measured.found_in(self.predictor.preparation, data)
+
     def warn_of_gaps(self, rows: Rows) -> None:
         """Warn where cells are missing in raw rows, but never were in the fit."""
         aware = self.predictor.model.missing or isinstance(self.network, CustomNetwork)
@@ -128,6 +197,16 @@ class Fitted:
                 "of the others are hidden in training."
             )
 
+    def warn_of_leaks(self, training_data: TrainingData) -> None:
+        """Warn where the model may have been trained on rows that are for validation now."""
+        before, now = self.training_summary.measured, training_data.measured
+        if now.held_out and (now.digest != before.digest or not before.held_out):
+            warn(
+                "The validation rows are not those of the fit before, and the model may have been "
+                "trained on some of them, which makes their loss too low: give the same X and "
+                "validation_fraction, or new rows only."
+            )
+
     def tensors(self) -> dict[str, Tensor]:
         """Return everything that is an array, by name."""
         model, scaler = self.predictor.model.state_dict(), self.predictor.preparation.scaler
@@ -139,6 +218,7 @@ class Fitted:
             "noise": self.predictor.noise,
             "codes": torch.from_numpy(self.training_summary.codes),
             "numbers": torch.from_numpy(self.training_summary.numbers),
+            "measured": torch.from_numpy(self.training_summary.measured.places),
             **nested("reference", reference.tensors()),
             "baseline.mean": torch.from_numpy(baseline.mean),
             "baseline.components": torch.from_numpy(baseline.components),
@@ -158,11 +238,17 @@ class Fitted:
             if self.condition_encoder is None
             else self.condition_encoder.to_json(),
             "label": self.label,
+            "seed": self.seed,
             "missing": self.predictor.model.missing,
             "code_size": self.predictor.code_size,
             "choices": [choice.to_json() for choice in self.choices],
             "history": [epoch.to_json() for epoch in self.history],
             "diagnostics": self.training_summary.diagnostics.to_json(),
+            "measured": {
+                "total": self.training_summary.measured.total,
+                "held_out": self.training_summary.measured.held_out,
+                "digest": self.training_summary.measured.digest,
+            },
         }
 
     @property
@@ -208,6 +294,12 @@ class Fitted:
                 "the data with recipe='vae'."
             )
 
+    def on(self, device: torch.device) -> Self:
+        """Return the same model on a device; only a CPU computes in double precision too."""
+        model, doubles = self.predictor.model.to(device), self.predictor.doubles
+        doubles = doubles and device.type == "cpu"
+        return replace(self, predictor=replace(self.predictor, model=model, doubles=doubles))
+
     def truncated(self, code_size: int) -> Self:
         """Return the same model with an ordered code cut to its first numbers.
 
@@ -233,6 +325,7 @@ class Fitted:
             train_error=error,
             importance=training_summary.diagnostics.importance[:code_size],
             size_errors=training_summary.diagnostics.size_errors[: code_size + 1],
+            explained=[],
         )
         return replace(
             self,
@@ -314,9 +407,11 @@ class Fitted:
                 tensors["numbers"].numpy(),
                 Baseline(tensors["baseline.mean"].numpy(), tensors["baseline.components"].numpy()),
                 Diagnostics(**description["diagnostics"]),
+                FittedRows(places=tensors["measured"].numpy(), **description["measured"]),
                 ScoreReference.restored(unnested("reference", tensors)),
             ),
-            description["label"],
+            int(description["seed"]),
+            label=description["label"],
         )
 
 
@@ -336,9 +431,22 @@ DRAWN_ROWS = 1 << 13
 
 
 def fit(
-    plan: Plan, training_data: TrainingData, run: Run, callbacks: Sequence[Callback] = ()
+    plan: Plan,
+    training_data: TrainingData,
+    run: Run,
+    callbacks: Sequence[Callback] = (),
+    before: Fitted | None = None,
 ) -> Fitted:
     """Train a model by a plan, and summarize the result.
+
+    Parameters
+    ----------
+    plan : Plan
+    training_data : TrainingData
+    run : Run
+    callbacks : sequence of Callback
+    before : Fitted or None
+        The model that is trained further; None trains a new one.
 
     Raises
     ------
@@ -350,7 +458,10 @@ def fit(
         If the user stopped the training after an epoch.
     """
     kind, train, validation = plan.preparation.kind, training_data.train, training_data.validation
-    model, history, best_epoch, interrupted = _trained(plan, training_data, run, callbacks)
+    if before is not None:
+        before.warn_of_leaks(training_data)
+    trained = _trained(plan, training_data, run, callbacks, before)
+    model, history, best_epoch, interrupted = trained
     doubles = run.device.type == "cpu" and not isinstance(plan.network, CustomNetwork)
     predictor = Predictor(plan.preparation, model, plan.code_size, doubles)
     held_out = validation.shape[0] > 0
@@ -365,9 +476,8 @@ def fit(
         training_data.train_places,
         replace(predictor, condition=condition),
         validation if held_out else train,
-        held_out=held_out,
+        training_data.measured,
         best_epoch=best_epoch,
-        total=training_data.total,
         ordered="ordered" in plan.recipe.code.provides,
     )
     fitted = Fitted(
@@ -379,6 +489,9 @@ def fit(
         list(plan.choices),
         history,
         training_summary,
+        run.seed if before is None else before.seed,
+        plan.given,
+        None if before is None else before.label,
     )
     if interrupted:
         raise Interrupted(
@@ -390,14 +503,21 @@ def fit(
 
 
 def _trained(
-    plan: Plan, training_data: TrainingData, run: Run, callbacks: Sequence[Callback]
+    plan: Plan,
+    training_data: TrainingData,
+    run: Run,
+    callbacks: Sequence[Callback],
+    before: Fitted | None,
 ) -> tuple[Model, list[Epoch], int, bool]:
     """Return model, metrics of each epoch, best epoch, and whether the user stopped it."""
     device, checkpoint, interrupted = run.device, None, False
     train, validation = training_data.train, training_data.validation
-    with seeded(run.seed, device):
+    epochs = 0 if before is None else len(before.history)
+    with seeded(run.seed + epochs, device):
         objective = plan.build()
         model = objective.model.to(device)
+        if before is not None:
+            model.load_state_dict(before.predictor.model.state_dict())
         for critic in objective.critics.values():
             critic.to(device)
         if run.checkpoint is not None:
@@ -418,8 +538,11 @@ def _trained(
             settings,
             callbacks,
             checkpoint,
-            Threads(passes * weights if device.type == "cpu" else 0, exact=run.repeatable),
+            trained=before is not None,
+            threads=Threads(passes * weights if device.type == "cpu" else 0, exact=run.repeatable),
         )
+        if before is not None:
+            loss_before = objective.measure(training.validation or training.monitored)["loss"]
         with memory_kept():
             try:
                 training.run()
@@ -428,7 +551,21 @@ def _trained(
                     raise
                 interrupted = True
     model.zero_grad(set_to_none=True)
-    return model, training.progress.history, training.best_epoch, interrupted
+    history, best_epoch = training.progress.history, training.best_epoch
+    if before is not None:
+        history = [
+            *before.history,
+            *(replace(epoch, epoch=epoch.epoch + epochs) for epoch in history),
+        ]
+        best_epoch += epochs
+        if loss_before <= training.best_loss:
+            model.load_state_dict(before.predictor.model.state_dict())
+            best_epoch = before.training_summary.diagnostics.best_epoch
+            warn(
+                f"None of {len(history) - epochs} further epochs has a lower loss: the weights "
+                "stay as they were; give more epochs, or a smaller learning_rate."
+            )
+    return model, history, best_epoch, interrupted
 
 
 def _monitored(plan: Plan, rows: Rows, condition: Tensor | None, device: torch.device) -> Selection:

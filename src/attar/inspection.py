@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from math import prod
 from typing import Self
 
+import pandas as pd
+
 from attar.data.cells import Boolean, Category, Phase
 from attar.data.kind import Kind, Portion
 from attar.data.scaling import Symmetric
@@ -13,6 +15,9 @@ from attar.data.summary import Summary
 from attar.data.table import Table
 from attar.likelihoods import Likelihood, Mixed
 from attar.plan import Choice, Plan
+
+# A table of more rows is shown by its first and last ones.
+MOST_ROWS = 60
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,23 @@ class Inspection:
                 )
             )
         return cls(kind.name, summary.rows, kind.shape, tuple(columns), plan.choices)
+
+    def _repr_html_(self) -> str:
+        """Return the tables of columns and of choices, which a notebook shows."""
+        columns = pd.DataFrame(self.columns)
+        columns["missing"] = [
+            "" if column.missing is None else f"{column.missing:.1%}" for column in self.columns
+        ]
+        shape = " × ".join(map(str, self.shape))
+        with pd.option_context("display.max_colwidth", None):
+            tables = [
+                table.to_html(index=False, border=0, max_rows=MOST_ROWS)
+                for table in (columns, pd.DataFrame(self.choices))
+                if len(table)
+            ]
+        return "\n".join(
+            [f"<p>{self.kind}: {self.rows:,} rows, each prepared as {shape} numbers</p>", *tables]
+        )
 
     def to_json(self) -> dict[str, object]:
         """Return the inspection as plain JSON data."""

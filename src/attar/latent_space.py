@@ -1,17 +1,20 @@
-"""The latent space of a model: paths, neighbours and clusters of codes."""
+"""The latent space of a model: a frame, paths, neighbours and clusters of codes."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
+from sklearn import get_config
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, clone
 from torch import Tensor
 
 from attar.checks import positive_integer
-from attar.data.kind import Rows
+from attar.data.kind import Kind, Rows
 from attar.data.source import Data
 from attar.errors import DataError, SettingError
 from attar.fitted import Fitted
@@ -20,17 +23,54 @@ from attar.predictor import joined
 from attar.priors import MixtureModule
 
 
-class LatentSpace(ABC):
-    """The methods of an estimator that compare or connect codes."""
+class LatentSpace(ClassNamePrefixFeaturesOutMixin, ABC):
+    """The methods of an estimator that name, compare or connect codes."""
+
+    fitted_: Fitted
 
     @abstractmethod
-    def transform(self, X: Data, *, condition: Data | None = None) -> Rows:
-        """Return the codes of X."""
+    def _encoded(self, X: Data, condition: Data | None) -> Rows:
+        """Return the codes of X: (n, code_size)."""
+
+    @abstractmethod
+    def _read(self, X: Data, part: str, kind: Kind | None = None) -> Any:
+        """Return X as the user has it, from wherever it is."""
 
     @property
     @abstractmethod
     def _fitted(self) -> Fitted:
         """The fitted model."""
+
+    @default_settings()
+    def encode(self, X: Data, *, condition: Data | None = None) -> pd.DataFrame:
+        """Return the codes of X as a frame, whose index names the rows.
+
+        The index is that of identifiers (``columns={"patient": "id"}``), of the files of pictures
+        (``file``), or of windows (the series, ``start`` and ``end``), else that of X.
+        ``reset_index()`` makes columns of it, as ``attar encode`` writes them.
+
+        Raises
+        ------
+        DataError
+            If X is not of the form that was fitted.
+
+        Examples
+        --------
+        >>> import attar, pandas as pd
+        >>> frame = pd.DataFrame({"name": ["a", "b", "c"], "x": [1, 2, 4], "y": [2.0, 4.5, 9.0]})
+        >>> ae = attar.Autoencoder(epochs=1, columns={"name": "id"}, random_state=0).fit(frame)
+        >>> codes = ae.encode(frame)
+        >>> codes.index.name, list(codes.index), list(codes.columns)
+        ('name', ['a', 'b', 'c'], ['autoencoder0'])
+        """
+        kind = self._fitted.kind
+        data = self._read(X, part="test", kind=kind)
+        codes, names = self._encoded(data, condition), kind.index(data)
+        index = data.index if isinstance(data, pd.DataFrame) else None
+        if names is not None:
+            several = names.shape[1] > 1
+            index = pd.MultiIndex.from_frame(names) if several else pd.Index(names.iloc[:, 0])
+        return pd.DataFrame(codes, index, self.get_feature_names_out())
 
     @default_settings()
     def interpolate(
@@ -123,6 +163,27 @@ class LatentSpace(ABC):
         likeliest: NDArray[np.int64] = responsibilities.argmax(-1).numpy()
         return likeliest
 
+    @default_settings()
+    def truncate(self, code_size: int) -> Self:
+        """Return the estimator with its code cut to the first ``code_size`` dimensions.
+
+        Nothing is trained again: an ordered code has learned every size at once.
+
+        Raises
+        ------
+        SettingError
+            If the code is not ordered, or has fewer dimensions.
+        """
+        truncated: Self = clone(self)
+        truncated.fitted_ = self._fitted.truncated(code_size)
+        return truncated
+
+    @property
+    def _gives_frames(self) -> bool:
+        """Whether the user asked scikit-learn for frames of pandas."""
+        own = vars(self).get("_sklearn_output_config", {})
+        return bool(own.get("transform", get_config()["transform_output"]) == "pandas")
+
     def _codes(self, X: Data, condition: Data | None) -> Tensor:
         """Return the codes of X in single precision, on the CPU."""
-        return torch.from_numpy(self.transform(X, condition=condition)).float()
+        return torch.from_numpy(self._encoded(X, condition)).float()

@@ -5,19 +5,18 @@ A test holds them against the parts themselves.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 from attar.errors import SettingError, unknown
 
-RECIPES = (
-    *("ae", "denoising", "masked", "contractive", "rae-l2", "rae-gp", "wae-mmd", "swae", "aae"),
-    *("sparse-l1", "sparse-kl", "sparse-topk", "sparse-batchtopk", "sparse-jumprelu"),
-    *("sparse-gated", "matryoshka", "ordered", "vae", "beta-vae", "annealed-vae", "beta-tcvae"),
-    *("factor-vae", "dip-vae-i", "dip-vae-ii", "info-vae", "iwae", "miwae", "piwae", "ciwae"),
-    *("conditional", "msssim-vae", "vae-gan", "vamp", "mixture-prior", "flow-prior", "linnf"),
-    *("iaf", "two-stage", "ladder", "hvae", "rhvae", "svae", "poincare", "vq-vae", "vq-vae-2"),
-    *("rvq", "hrq", "pq", "fsq", "lfq", "simvq", "gumbel", "bernoulli"),
+# The table of recipes.py, which `make recipes` writes down.
+TABLE: list[dict[str, Any]] = json.loads(
+    Path(__file__).with_name("recipes.json").read_text("utf-8")
 )
+RECIPES = tuple(str(row["name"]) for row in TABLE)
 LIKELIHOODS = (
     *("bernoulli", "bernoulli-probability", "categorical", "circular", "discretized", "gaussian"),
     *("huber", "laplace", "learned-gaussian", "logistic-mixture", "mixed", "ms-ssim"),
@@ -43,7 +42,7 @@ SETTINGS = (
     *("recipe", "code_size", "network", "likelihood", "scaling", "corruption", "epochs"),
     *("batch_size", "learning_rate", "optimizer", "schedule", "validation_fraction"),
     *("early_stopping", "max_minutes", "device", "precision", "infinite_as_missing", "columns"),
-    *("random_state", "verbose", "callbacks"),
+    *("warm_start", "random_state", "verbose", "callbacks"),
 )
 # What the setting `columns` may make of a column of a table.
 COLUMNS = ("boolean", "categorical", "datetime", "id", "ignore", "number")

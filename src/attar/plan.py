@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -81,6 +81,10 @@ PARTS: dict[str, Callable[[object], Part]] = {
     "schedule": Schedule.resolve,
 }
 
+# The settings that make the model, and those that train it.
+MODEL = ("recipe", "code_size", "network", "likelihood", "scaling", "corruption", "columns")
+TRAINING = ("optimizer", "schedule", "learning_rate", "batch_size", "epochs")
+
 # Whether networks compute in bfloat16; None: where it is faster.
 PRECISIONS = {"auto": None, "float32": False, "bfloat16": True}
 
@@ -99,6 +103,8 @@ class Plan:
         Whether the encoder gets the mask of missing cells.
     condition_encoder : ConditionEncoder or None
     choices : tuple of Choice
+    given : mapping
+        The settings that make the model, as the user gave them.
     """
 
     recipe: Recipe
@@ -111,6 +117,7 @@ class Plan:
     missing: bool
     condition_encoder: ConditionEncoder | None
     choices: tuple[Choice, ...]
+    given: Mapping[str, Any] = field(repr=False)
 
     def build(self) -> Objective:
         """Return the objective, and in it the untrained model.
@@ -158,6 +165,8 @@ class Planner:
     summary : Summary
     condition_encoder : ConditionEncoder or None
         Where the model is conditional.
+    preparation : Preparation or None
+        That of a model which is trained further; None fits one.
     """
 
     def __init__(
@@ -166,9 +175,10 @@ class Planner:
         kind: Kind,
         summary: Summary,
         condition_encoder: ConditionEncoder | None = None,
+        preparation: Preparation | None = None,
     ) -> None:
         self.settings, self.kind, self.summary = settings, kind, summary
-        self.condition_encoder = condition_encoder
+        self.condition_encoder, self.preparation = condition_encoder, preparation
         self.choices: list[Choice] = []
 
     def plan(self) -> Plan:
@@ -184,7 +194,7 @@ class Planner:
             self.choices.append(Choice("data", part, reason))
         recipe = self._recipe()
         scaling = self._scaling(recipe)
-        preparation = preparation_of(self.kind, scaling, self.summary)
+        preparation = self.preparation or preparation_of(self.kind, scaling, self.summary)
         few = min(SAMPLE, most_rows(self.summary.sample))
         sample = self.summary.sample
         prepared = preparation.prepare(sample[:: -(-sample.shape[0] // few)]).numpy()
@@ -212,6 +222,7 @@ class Planner:
             self.summary.missing and not isinstance(network, CustomNetwork),
             self.condition_encoder,
             tuple(self.choices),
+            {name: self.settings[name] for name in MODEL},
         )
 
     def _training(self) -> TrainingSettings:

@@ -1,7 +1,7 @@
 """The table: every published variant is one expression of parts.
 
-To add a variant, add a row. The command line's choices, the page of recipes, the citations and the
-tests are all made from this table.
+To add a variant, add a row, and run `make recipes`. The command line's choices, the page of
+recipes, the citations and the tests are all made from this table.
 """
 
 from __future__ import annotations

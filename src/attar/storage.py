@@ -12,19 +12,29 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor
+from safetensors import SafetensorError, deserialize, safe_open
 
 from attar.errors import FileError, ModelFileError
 
-FORMAT = 3
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FORMAT = 4
+
+# The names of torch's types in a safetensors file.
+TYPES = {
+    **{"BOOL": "bool", "BF16": "bfloat16", "C64": "complex64"},
+    **{f"F{bits}": f"float{bits}" for bits in (16, 32, 64)},
+    **{f"I{bits}": f"int{bits}" for bits in (8, 16, 32, 64)},
+    **{f"U{bits}": f"uint{bits}" for bits in (8, 16, 32, 64)},
+}
+# The type, shape and bytes of each tensor.
+Contents = Mapping[str, tuple[str, Sequence[int], memoryview | bytearray]]
 
 
 def write_model(
@@ -39,7 +49,7 @@ def write_model(
     """
     # Copies, since tied weights share memory, which the file's format refuses.
     copies = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
-    digest = _digest(copies, description)
+    digest = _digest(_contents(copies), description)
     write(path, copies, {"format": FORMAT, "digest": digest, "description": description})
 
 
@@ -53,21 +63,28 @@ def read_model(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     ModelFileError
         If it is damaged, of another format, or not a model file.
     """
-    if not Path(path).is_file():
-        raise FileError(f"There is no model file {path}.")
+    _check_exists(path)
     tensors, metadata = read(path)
-    if "format" not in metadata:
-        raise ModelFileError(f"{path} is not a model of attar's.")
-    if metadata["format"] != FORMAT:
-        newer = isinstance(metadata["format"], int) and metadata["format"] > FORMAT
-        raise ModelFileError(
-            f"{path} has format {str(metadata['format'])[:9]}, and this attar reads {FORMAT}: "
-            + ("update attar." if newer else "fit the model again.")
-        )
-    description = metadata.get("description")
-    if not isinstance(description, dict) or metadata.get("digest") != _digest(tensors, description):
-        raise ModelFileError(f"{path} is damaged: its content does not match its checksum.")
-    return tensors, description
+    return tensors, _description(path, metadata, _contents(tensors))
+
+
+def describe_model(path: str | Path) -> tuple[dict[str, list[int]], dict[str, Any]]:
+    """Return the shapes of a model file's tensors and its description, without torch.
+
+    Raises
+    ------
+    FileError, ModelFileError
+        As :func:`read_model` does.
+    """
+    _check_exists(path)
+    with _opened(path, "np") as (_, metadata):
+        stored = dict(deserialize(Path(path).read_bytes()))  # type: ignore[no-untyped-call]
+    contents = {
+        name: (TYPES.get(entry["dtype"], ""), entry["shape"], entry["data"])
+        for name, entry in stored.items()
+    }
+    description = _description(path, metadata, contents)
+    return {name: entry["shape"] for name, entry in stored.items()}, description
 
 
 def write(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
@@ -78,6 +95,8 @@ def write(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str
     FileError
         If the place cannot be written to, or the disk is full.
     """
+    from safetensors.torch import save_file
+
     with written_whole(Path(path)) as temporary:
         try:
             save_file(dict(tensors), temporary, {"attar": json.dumps(metadata, sort_keys=True)})
@@ -95,17 +114,8 @@ def read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     ModelFileError
         If it is damaged, or not one of attar's.
     """
-    try:
-        with safe_open(path, "pt") as file:
-            metadata = json.loads((file.metadata() or {}).get("attar", "null"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except PermissionError:
-        raise FileError(f"{path} may not be read: change its permissions.") from None
-    except (SafetensorError, OSError, ValueError, RecursionError):
-        raise ModelFileError(f"{path} is damaged, or not a file of attar's.") from None
-    if not isinstance(metadata, dict):
-        raise ModelFileError(f"{path} is not a file of attar's.")
-    return tensors, metadata
+    with _opened(path, "pt") as (file, metadata):
+        return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
 
 
 def begins_with(path: str | Path, key: str) -> bool:
@@ -187,10 +197,62 @@ def _remove(path: Path) -> None:
             path.unlink()
 
 
-def _digest(tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> str:
+def _check_exists(path: str | Path) -> None:
+    if not Path(path).is_file():
+        raise FileError(f"There is no model file {path}.")
+
+
+@contextmanager
+def _opened(path: str | Path, framework: str) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Yield a safetensors file and its JSON metadata."""
+    try:
+        with safe_open(path, framework) as file:
+            metadata = json.loads((file.metadata() or {}).get("attar", "null"))
+            if not isinstance(metadata, dict):
+                raise ValueError
+            yield file, metadata
+    except PermissionError:
+        raise FileError(f"{path} may not be read: change its permissions.") from None
+    except (SafetensorError, OSError, ValueError, RecursionError):
+        raise ModelFileError(f"{path} is damaged, or not a file of attar's.") from None
+
+
+def _description(
+    path: str | Path, metadata: Mapping[str, Any], contents: Contents
+) -> dict[str, Any]:
+    """Return the description of a model file, whose format and content are checked."""
+    if "format" not in metadata:
+        raise ModelFileError(f"{path} is not a model of attar's.")
+    if metadata["format"] != FORMAT:
+        newer = isinstance(metadata["format"], int) and metadata["format"] > FORMAT
+        raise ModelFileError(
+            f"{path} has format {str(metadata['format'])[:9]}, and this attar reads {FORMAT}: "
+            + ("update attar." if newer else "fit the model again.")
+        )
+    description = metadata.get("description")
+    if not isinstance(description, dict) or metadata.get("digest") != _digest(
+        contents, description
+    ):
+        raise ModelFileError(f"{path} is damaged: its content does not match its checksum.")
+    return description
+
+
+def _contents(tensors: Mapping[str, Tensor]) -> Contents:
+    import torch
+
+    return {
+        name: (
+            str(t.dtype).removeprefix("torch."),
+            t.shape,
+            t.reshape(-1).view(torch.uint8).numpy().data,
+        )
+        for name, t in tensors.items()
+    }
+
+
+def _digest(contents: Contents, description: Mapping[str, Any]) -> str:
     digest = hashlib.sha256(json.dumps(description, sort_keys=True).encode())
-    for name in sorted(tensors):
-        tensor = tensors[name]
-        digest.update(f"\0{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    for name, (type_, shape, content) in sorted(contents.items()):
+        digest.update(f"\0{name}\0torch.{type_}\0{tuple(shape)}\0".encode())
+        digest.update(content)
     return digest.hexdigest()

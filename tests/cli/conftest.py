@@ -1,5 +1,6 @@
 """A command line to run in an empty folder."""
 
+import gc
 import sys
 
 import pytest
@@ -19,6 +20,8 @@ def run(monkeypatch, capsys, tmp_path):
             main()
         except SystemExit as exit_:
             status = exit_.code or 0
+        finally:
+            gc.unfreeze()
         return (status, *capsys.readouterr())
 
     return run

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,8 +21,14 @@ from sklearn.datasets import load_digits, load_iris
 
 import attar
 from attar import storage
+from attar.cli.arguments import importing
 from attar.cli.fit import comparison
 from attar.data import datasets
+from attar.reporting.sections import METRICS
+
+VERBS = [
+    *("fit", "inspect", "encode", "reconstruct", "sample", "evaluate", "report", "info", "recipes"),
+]
 
 
 @pytest.fixture(scope="session")
@@ -157,10 +165,45 @@ def test_sample_is_the_estimators_sample(run, digits_model):
 def test_evaluate_prints_the_estimators_metrics(run, digits_model):
     status, out, _ = run("evaluate", digits_model, "digits", "--json")
     assert status == 0
-    assert json.loads(out) == attar.load(digits_model).evaluate("digits")
+    metrics = attar.load(digits_model).evaluate("digits")
+    assert json.loads(out) == {"rows_of": "test", **metrics}
     status, out, _ = run("evaluate", digits_model, "digits/train")
     assert status == 0
-    assert "1,437" in out
+    assert out.splitlines()[:2] == [f"{'rows of':20} validation", f"{'rows':20} 144"]
+
+
+@pytest.mark.parametrize(
+    ("source", "rows", "part"),
+    [("t.csv", 9, "validation"), ("digits", 360, "test"), ("digits/train", 144, "validation")],
+)
+def test_fit_evaluate_and_report_have_the_same_figures_of_the_same_rows(run, source, rows, part):
+    values = np.random.default_rng(0).normal(size=(90, 4)).cumsum(1)
+    pd.DataFrame(values, columns=list("abcd")).to_csv("t.csv", index=False)
+    fit = ("fit", source, "-o", "m.attar", "--epochs", 2, "--code-size", 2, "--report", "fit.html")
+    words = run(*fit)[1].splitlines()[0]
+    fitted = json.loads(run(*fit, "--json")[1])
+    evaluated = json.loads(run("evaluate", "m.attar", source, "--json")[1])
+    assert fitted["rows_of"] == evaluated.pop("rows_of") == part
+    # Arrays that were read from a file are aligned otherwise in memory, and summed otherwise.
+    assert {name: fitted[name] for name in evaluated} == pytest.approx(evaluated, rel=1e-7)
+    assert words.startswith(f"{part.capitalize()} MSE {evaluated['error']:.4g}, ")
+    assert run("report", "m.attar", source, "-o", "page.html")[0] == 0
+    for page in ("page.html", "fit.html"):
+        text = Path(page).read_text()
+        shown = [float(value) for value in re.findall(r'<data value="([^"]*)"', text)]
+        metrics = [evaluated[name] for name in METRICS if name in evaluated]
+        assert shown == pytest.approx(metrics, rel=1e-7)
+        assert f"report on {rows} {part} " in text
+    if part == "validation":
+        diagnostics = attar.load("m.attar").fitted_.training_summary.diagnostics
+        assert diagnostics.error == pytest.approx(evaluated["error"], rel=1e-7)
+        assert diagnostics.pca_error == pytest.approx(evaluated["pca_error"], rel=1e-7)
+
+
+def test_rows_that_were_not_fitted_are_all_measured(run, digits_model):
+    np.save("some.npy", datasets.load("digits", "train")[0][:100])
+    evaluated = json.loads(run("evaluate", digits_model, "some.npy", "--json")[1])
+    assert (evaluated["rows_of"], evaluated["rows"]) == ("given", 100)
 
 
 def test_report_writes_a_page(run, digits_model):
@@ -267,6 +310,95 @@ BAD = {
     "unknown option": (["fit", "digits", "-o", "m.attar", "--epoch", "3"], "--epochs"),
     "unknown verb": (["fitt"], "No such command"),
 }
+
+
+def test_a_quiet_fit_prints_nothing(run):
+    assert run("fit", "digits", "-o", "m.attar", "--epochs", 1, "--quiet") == (0, "", "")
+    status, out, err = run("fit", "digits", "-o", "m.attar", "--epochs", 1, "-q", "--json")
+    assert (status, err) == (0, "")
+    assert json.loads(out)["model"] == "m.attar"
+
+
+def test_a_fit_ends_in_time(run):
+    assert run("fit", "digits", "-o", "m.attar", "--max-minutes", 0.001, "--device", "cpu")[0] == 0
+    ae = attar.load("m.attar")
+    assert (ae.max_minutes, ae.device) == (0.001, "cpu")
+    assert run("info", "m.attar")[0] == 0
+
+
+def test_a_device_that_is_missing_is_refused(run, digits_model):
+    for words in ("fit", "digits"), ("encode", digits_model, "digits"):
+        status, _, err = run(*words, "-o", "out.npy", "--device", "cuda:99")
+        assert (status, os.listdir(".")) == (2, [])
+        assert err == "attar: There is no device 'cuda:99' here: use 'auto' or 'cpu'.\n"
+
+
+@pytest.mark.parametrize("verb", ["", *VERBS])
+def test_h_is_help(verb, run):
+    status, out, _ = run(*verb.split(), "-h")
+    assert status == 0
+    assert out.startswith("Usage: ")
+    assert out == run(*verb.split(), "--help")[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("fit --recipe sparse-t", ["sparse-topk"]),
+        ("fit --recipe vq", ["vq-vae", "vq-vae-2"]),
+        ("recipes beta-v", ["beta-vae"]),
+        ("fit --set code", ["code_size="]),
+        ("inspect --set schedule=co", ["schedule=constant", "schedule=cosine"]),
+        ("fit --max", ["--max-minutes"]),
+        ("eva", ["evaluate"]),
+    ],
+)
+def test_a_shell_completes_names(words, completed, run, monkeypatch):
+    monkeypatch.setenv("_ATTAR_COMPLETE", "complete_fish")
+    monkeypatch.setenv("_TYPER_COMPLETE_ARGS", f"attar {words}")
+    monkeypatch.setenv("_TYPER_COMPLETE_FISH_ACTION", "get-args")
+    lines = run()[1].splitlines()
+    assert [line.partition("\t")[0] for line in lines] == completed
+
+
+# The command line, which then prints which of some modules were loaded.
+IMPORTS = """
+import atexit, sys
+heavy = {'torch', 'torch._dynamo', 'sklearn', 'sklearn.mixture', 'pandas', 'pyarrow'}
+heavy |= {'matplotlib', 'rich', 'zuko'}
+atexit.register(lambda: print('loaded', *sorted(heavy & set(sys.modules)), file=sys.stderr))
+from attar.cli import main
+main()
+"""
+DATA = "pandas pyarrow sklearn torch"
+
+
+@pytest.mark.parametrize(
+    ("words", "loaded"),
+    [
+        (("--help",), ""),
+        (("recipes",), ""),
+        (("recipes", "vae", "--json"), ""),
+        (("info", "MODEL"), ""),
+        (("sample", "MODEL", "-n", "4", "-o", "s.npy"), DATA),
+    ],
+)
+def test_a_verb_loads_what_it_needs(words, loaded, tmp_path):
+    model = tmp_path / "m.attar"
+    attar.Autoencoder("vae", 2, epochs=1, verbose=False).fit(load_iris().data).save(model)
+    words = ["m.attar" if word == "MODEL" else word for word in words]
+    command = [sys.executable, "-c", IMPORTS, *words]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=True)
+    assert done.stderr.rpartition("loaded")[2].split() == loaded.split()
+
+
+def test_modules_are_imported_without_collecting_and_then_left_alone():
+    kept = gc.get_freeze_count()
+    with importing():
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    assert gc.get_freeze_count() > kept
+    gc.unfreeze()
 
 
 TYPOS = {
@@ -376,8 +508,8 @@ def test_a_killed_fit_resumes_to_equal_weights(run, tmp_path):
     whole, resumed = attar.load("whole.attar"), attar.load("resumed.attar")
     for name, weights in whole.model_.state_dict().items():
         assert weights.equal(resumed.model_.state_dict()[name])
-    losses = [[epoch.monitored_loss for epoch in ae.history_] for ae in (whole, resumed)]
-    assert losses[0] == losses[1]
+    losses = [ae.history_.drop(columns="rows_per_second") for ae in (whole, resumed)]
+    assert losses[0].equals(losses[1])
 
 
 @pytest.fixture

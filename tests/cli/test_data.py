@@ -175,6 +175,10 @@ def test_a_folder_of_pictures_becomes_another(run):
     assert np.asarray(Image.open(f"out/{names[0]}")).shape == (8, 6, 3)
     assert run("encode", "m.attar", "in", "-o", "c.npy")[0] == 0
     assert len(np.load("c.npy")) == 12
+    assert run("encode", "m.attar", "in", "-o", "c.parquet")[0] == 0
+    written, codes = pd.read_parquet("c.parquet"), attar.load("m.attar").encode("in")
+    assert sorted(written["file"]) == given
+    pd.testing.assert_frame_equal(written, codes.reset_index())
 
 
 def test_a_folder_is_not_overwritten(run, digits_folder):

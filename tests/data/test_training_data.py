@@ -317,3 +317,43 @@ def test_a_reader_that_is_no_longer_needed_stops():
     ahead.close()
     assert len(made) < 20
     assert threading.active_count() == 1 or "work" not in str(threading.enumerate())
+
+
+@pytest.mark.parametrize("fraction", [0.2, 0.0])
+@pytest.mark.parametrize(
+    ("given", "again"),
+    [
+        (numbered(50), [numbered(50).tolist(), numbered(50).astype(np.float32)]),
+        (
+            Pieces(*np.split(numbered(50), [9, 30])),
+            [numbered(50), Pieces(numbered(50))],
+        ),
+        (sparse.csr_array(numbered(50) % 3), [sparse.csr_matrix(numbered(50) % 3)]),
+    ],
+    ids=["array", "stream", "sparse"],
+)
+def test_the_rows_that_judge_a_model_are_found_in_the_data_of_the_fit(given, again, fraction):
+    kind, summary = kind_of(given).of(pieces(given))
+    data = training_data_of(given, kind, summary, fraction, 0)
+    measured, prepared = data.measured, preparation(kind, Unscaled(), summary)
+    assert measured.held_out == (fraction > 0)
+    assert (measured.total, len(measured.places)) == (50, 10 if fraction else 50)
+    expected = data.validation if fraction else data.train
+    for other in (given, *again):
+        found = measured.found_in(prepared, np.asarray(other) if isinstance(other, list) else other)
+        np.testing.assert_array_equal(dense(found), dense(expected))
+
+
+def test_other_data_are_not_those_of_the_fit():
+    rows = numbered(50)
+    kind, summary = kind_of(rows).of(pieces(rows))
+    measured = training_data_of(rows, kind, summary, 0.2, 0).measured
+    changed = rows.copy()
+    changed[measured.places[3], 1] += 1e-9
+    prepared = preparation(kind, Unscaled(), summary)
+    for other in (rows[:-1], np.vstack([rows, rows[:1]]), rows[::-1], changed):
+        assert measured.found_in(prepared, other) is None
+
+
+def dense(rows):
+    return rows if isinstance(rows, np.ndarray) else rows.toarray()

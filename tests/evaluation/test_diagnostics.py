@@ -8,13 +8,18 @@ import torch
 from scipy.linalg import subspace_angles
 from sklearn.decomposition import PCA
 
-from attar.codes import Point
+from attar.codes import Gaussian, Point, SparseL1, VectorQuantized
+from attar.corruptions import GaussianNoise
 from attar.data.kinds import kind_of
 from attar.data.preparation import DensePreparation
 from attar.data.scaling import Unscaled
-from attar.evaluation.diagnostics import Baseline, Diagnostics, Finding, TrainingSummary, diagnose
+from attar.data.training_data import FittedRows
+from attar.evaluation.baseline import Baseline
+from attar.evaluation.diagnostics import Diagnostics, Finding, TrainingSummary
+from attar.evaluation.diagnostics import diagnose as diagnosed
+from attar.evaluation.evaluate import Evaluation, PartMetrics
 from attar.likelihoods import FixedGaussian
-from attar.networks import Linear
+from attar.networks import Linear, Mlp
 from attar.predictor import Predictor
 from attar.recipe import Recipe
 from attar.records import Epoch
@@ -108,7 +113,7 @@ GOOD = Diagnostics(
     error=0.5,
     train_error=0.45,
     pca_errors=[4.0, 2.0, 1.0],
-    held_out=True,
+    rows_of="validation",
     importance=[1.0, 0.7],
     column_scales=[1.0, 1.2, 0.8],
     column_names=["a", "b", "c"],
@@ -120,7 +125,15 @@ def history_of(losses):
     return [Epoch(i + 1, loss, loss, 0.0, loss, 0.1, 1.0) for i, loss in enumerate(losses)]
 
 
+PLAIN, NOISY = Recipe(Point()), Recipe(Point(), GaussianNoise())
+
+
+def diagnose(diagnostics, history, recipe=PLAIN, network=None):
+    return diagnosed(diagnostics, history, recipe, network or Mlp())
+
+
 FLAT = history_of([2.0 ** -min(i, 12) for i in range(20)])
+RISING = history_of([2.0 ** -min(i, 9) + 0.03 * max(0, i - 9) for i in range(20)])
 FALLING = history_of([20.0 - i for i in range(20)])
 
 
@@ -137,7 +150,8 @@ def test_a_good_model_has_no_problems():
 PROBLEMS = {
     "worse-than-pca": {"error": 1.1, "train_error": 1.1},
     "inactive-dimensions": {"importance": [1.0, 0.0]},
-    "overfitting": {"train_error": 0.1},
+    "unexplained": {"part_names": ["a", "b", "c"], "explained": [0.9, -0.1, 0.5]},
+    "generalization-gap": {"train_error": 0.1},
     "unscaled": {"column_scales": [1.0, 1.0, 40.0]},
     "constant-columns": {"column_scales": [1.0, 0.0, 1.0]},
 }
@@ -152,10 +166,12 @@ LIMITS = {
     "as good as pca": {"error": 1.004, "train_error": 1.0},
     "a dimension of little importance": {"importance": [1.0, 0.01]},
     "a larger validation error": {"train_error": 0.26},
-    "training rows only": {"train_error": 0.1, "held_out": False},
+    "training rows only": {"train_error": 0.1, "rows_of": "training"},
     "tiny errors": {"error": 9e-7, "train_error": 1e-9},
     "a wide column": {"column_scales": [1.0, 1.0, 29.0]},
     "more dimensions than components": {"importance": [1.0] * 9},
+    "a column explained a little": {"part_names": ["a", "b"], "explained": [0.9, 0.02]},
+    "one column": {"part_names": ["a"], "explained": [-0.1]},
 }
 
 
@@ -171,8 +187,74 @@ def test_a_decreasing_loss_has_not_converged():
 
 
 def test_short_and_early_stopped_trainings_are_no_problem():
-    assert names(GOOD, FALLING[:9]) == ["no-problems"]
+    assert names(GOOD, FALLING[:2]) == ["no-problems"]
     assert names(replace(GOOD, best_epoch=15), FALLING) == ["no-problems"]
+
+
+def test_overfitting_is_found_where_the_validation_loss_rises():
+    gap = replace(GOOD, train_error=0.1, best_epoch=10)
+    (finding,) = diagnose(gap, RISING)
+    assert finding.name == "overfitting"
+    assert finding.problem == (
+        "The MSE is 5.0 times that of training rows, and the validation loss rises after epoch 10"
+    )
+    assert names(replace(GOOD, best_epoch=10), RISING) == ["no-problems"]
+    assert names(gap, history_of([e.loss for e in FLAT])) == ["generalization-gap"]
+
+
+@pytest.mark.parametrize(
+    ("history", "recipe", "network", "advice"),
+    [
+        (FALLING, PLAIN, Mlp(), "set epochs=40"),
+        (FLAT[:2], PLAIN, Mlp(), "set epochs=4"),
+        (FLAT, PLAIN, Mlp(), "use a wider network"),
+        (FLAT, PLAIN, Linear(), "use network='mlp'"),
+        (FLAT, Recipe(Gaussian()), Mlp(), "use a wider network"),
+        (FLAT, NOISY, Mlp(), "use less corruption, or use a wider network"),
+    ],
+)
+def test_advice_is_of_what_the_model_has_and_its_curve_shows(history, recipe, network, advice):
+    worse = replace(GOOD, error=1.1, train_error=1.1)
+    assert diagnose(worse, history, recipe, network)[0].advice == advice
+    dead = replace(GOOD, importance=[0.0], pca_errors=[4.0, 1.0])
+    finding = next(
+        f for f in diagnose(dead, history, recipe, network) if f.name == "inactive-dimensions"
+    )
+    assert finding.problem == "The latent dimension is inactive"
+    assert "code_size" not in finding.advice
+
+
+def test_the_kl_weight_is_not_named_where_a_code_has_none():
+    history = [replace(epoch, rate=3.0) for epoch in FLAT]
+    worse = replace(GOOD, error=1.1, train_error=1.1)
+    (finding,) = diagnose(worse, history, Recipe(VectorQuantized()))
+    assert finding.advice == "use a wider network"
+    (finding,) = diagnose(worse, history, Recipe(SparseL1()))
+    assert finding.advice == (
+        "lower the weight of the sparsity penalty (beta), or use a wider network"
+    )
+
+
+def test_remedies_that_the_model_has_already_are_not_advised():
+    gap = replace(GOOD, train_error=0.1)
+    (finding,) = diagnose(gap, FLAT, NOISY, Mlp(dropout=0.1))
+    assert finding.advice == "add rows, or use a smaller network"
+    (finding,) = diagnose(gap, FLAT, network=Linear())
+    assert finding.advice == "add rows, or use a corruption such as 'gaussian-noise'"
+
+
+def test_the_error_of_other_rows_takes_the_place_of_that_of_validation_rows():
+    explained = {"a": 0.9, "b": -0.1, "c": math.nan}
+    parts = [PartMetrics(name, share, 0.0, 0.3) for name, share in explained.items()]
+    metrics = {"error": 2.0, "rows": 30}
+    few = GOOD.on(Evaluation(metrics | {"rows": 29}, [5.0, 3.0, 1.5], parts, np.zeros(1)))
+    assert names(few) == ["worse-than-pca", "generalization-gap"]
+    other = GOOD.on(Evaluation(metrics, [5.0, 3.0, 1.5], parts, np.zeros(1)))
+    problems = {f.name: f.problem for f in diagnose(other, FLAT)}
+    assert "The MSE of 2 is above" in problems["worse-than-pca"]
+    assert problems["unexplained"] == (
+        "1 of 2 columns is reconstructed no better than by the mean: 'b'"
+    )
 
 
 def test_findings_are_ordered_by_severity():
@@ -185,7 +267,7 @@ def test_findings_are_ordered_by_severity():
     ) == [
         "worse-than-pca",
         "inactive-dimensions",
-        "overfitting",
+        "generalization-gap",
         "unscaled",
         "constant-columns",
         "not-converged",
@@ -202,7 +284,7 @@ def test_findings_say_how_many_and_which():
     assert str(found["inactive-dimensions"]) == (
         "1 of 2 latent dimensions is inactive: use code_size=1."
     )
-    assert found["overfitting"].problem == "The validation MSE is 5.0 times the training MSE"
+    assert found["generalization-gap"].problem == "The MSE is 5.0 times that of training rows"
     assert "column 'c' is 40 times the median" in found["unscaled"].problem
     assert found["constant-columns"].problem == "1 of 3 columns is constant, such as 'b'"
 
@@ -210,7 +292,7 @@ def test_findings_say_how_many_and_which():
 def test_the_kl_weight_is_named_where_a_code_has_a_rate():
     history = [replace(epoch, rate=3.0) for epoch in FLAT]
     diagnostics = replace(GOOD, importance=[0.0] * 45 + [1.0] * 19)
-    (finding,) = diagnose(diagnostics, history)
+    (finding,) = diagnose(diagnostics, history, Recipe(Gaussian()))
     assert str(finding) == (
         "45 of 64 latent dimensions are inactive: lower the KL weight (beta), or use code_size=19."
     )
@@ -241,8 +323,9 @@ def test_diagnostics_and_findings_are_json():
 
 
 def summary_of(predictor, train, validation, **settings):
+    measured = FittedRows(1000, np.arange(len(validation)), True, "")
     return TrainingSummary.of(
-        predictor, train, np.arange(len(train)), predictor, validation, total=1000, **settings
+        predictor, train, np.arange(len(train)), predictor, validation, measured, **settings
     )
 
 
@@ -267,7 +350,7 @@ def pca_model():
 
 def test_the_diagnostics_of_a_model_that_is_pca(pca_model):
     predictor, pca, train, validation = pca_model
-    training_summary = summary_of(predictor, train, validation, held_out=True, best_epoch=3)
+    training_summary = summary_of(predictor, train, validation, best_epoch=3)
     diagnostics = training_summary.diagnostics
 
     def error(rows):
@@ -284,9 +367,7 @@ def test_the_diagnostics_of_a_model_that_is_pca(pca_model):
 
 def test_the_importance_of_a_dimension_is_its_share_of_the_variance(pca_model):
     predictor, pca, train, validation = pca_model
-    importance = summary_of(
-        predictor, train, validation, held_out=True, best_epoch=3
-    ).diagnostics.importance
+    importance = summary_of(predictor, train, validation, best_epoch=3).diagnostics.importance
     codes = pca.transform(validation)
     # A component fixed at its mean adds its variance, up to the mean of the residuals.
     left = validation - pca.inverse_transform(codes)
@@ -301,7 +382,7 @@ def test_diagnostics_are_of_observed_cells(pca_model):
     predictor, _, train, validation = pca_model
     generator = np.random.default_rng(5)
     incomplete = np.where(generator.random(validation.shape) < 0.3, np.nan, validation)
-    diagnostics = summary_of(predictor, train, incomplete, held_out=True, best_epoch=3).diagnostics
+    diagnostics = summary_of(predictor, train, incomplete, best_epoch=3).diagnostics
     known = ~np.isnan(incomplete)
     # This model was built for complete data: missing cells are 0 to it.
     filled = np.where(known, incomplete, 0.0)
@@ -315,18 +396,14 @@ def test_diagnostics_are_of_observed_cells(pca_model):
         held[:, j] = codes[:, j].mean()
         without = np.square(filled - predictor.decode(held).numpy())[known].mean()
         assert diagnostics.importance[j] == pytest.approx(without - diagnostics.error, rel=1e-3)
-    summary = summary_of(
-        predictor, np.vstack([train, incomplete]), validation, held_out=True, best_epoch=3
-    )
+    summary = summary_of(predictor, np.vstack([train, incomplete]), validation, best_epoch=3)
     whole = np.vstack([train, incomplete])
     assert summary.diagnostics.column_scales == pytest.approx(np.nanstd(whole, 0), rel=1e-4)
 
 
 def test_an_ordered_code_has_an_error_for_each_size(pca_model):
     predictor, pca, train, validation = pca_model
-    diagnostics = summary_of(
-        predictor, train, validation, held_out=True, best_epoch=3, ordered=True
-    ).diagnostics
+    diagnostics = summary_of(predictor, train, validation, best_epoch=3, ordered=True).diagnostics
     assert len(diagnostics.size_errors) == 4
     # The codes are those of PCA about its mean, so that the first k are PCA's of size k.
     for k in range(3):
@@ -335,6 +412,4 @@ def test_an_ordered_code_has_an_error_for_each_size(pca_model):
         expected = np.square(validation - pca.inverse_transform(first)).mean()
         assert diagnostics.size_errors[k] == pytest.approx(expected, rel=1e-4)
     assert diagnostics.size_errors[3] == pytest.approx(diagnostics.error, rel=1e-6)
-    assert not summary_of(
-        predictor, train, validation, held_out=True, best_epoch=3
-    ).diagnostics.size_errors
+    assert not summary_of(predictor, train, validation, best_epoch=3).diagnostics.size_errors

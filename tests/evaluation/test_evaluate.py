@@ -13,7 +13,7 @@ from sklearn.metrics import r2_score
 from attar.codes import Gaussian, Point, VectorQuantized
 from attar.data.kinds import kind_of, preparation
 from attar.data.scaling import MinMax, Unscaled
-from attar.evaluation.diagnostics import Baseline
+from attar.evaluation.baseline import Baseline
 from attar.evaluation.evaluate import Coding, Reconstruction, evaluate
 from attar.evaluation.metrics import ssim
 from attar.evaluation.scores import log_likelihoods
@@ -195,7 +195,7 @@ class Densified(torch.nn.Module):
 def evaluation_of(predictor, x, provides, density, draws=4, cuts=()):
     baseline = Baseline.fit(predictor.preparation.prepare(x).numpy(), SIZE)
     pieces = [(predictor, piece) for piece in np.split(x, cuts)]
-    return evaluate(predictor, pieces, baseline, frozenset(provides), draws, density)
+    return evaluate(predictor, pieces, baseline, frozenset(provides), draws, density).metrics
 
 
 @pytest.mark.parametrize("cuts", [(), (1, 17, 40)])

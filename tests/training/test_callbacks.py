@@ -1,10 +1,12 @@
 import io
+from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
 from attar.training import Callback
-from attar.training.callbacks import ProgressBar
+from attar.training.callbacks import ProgressBar, ProgressLines
 
 
 class Log(Callback):
@@ -84,3 +86,21 @@ def test_the_bar_shows_the_last_metrics(training, monkeypatch):
     assert "epoch 3/3" in written.getvalue()
     assert f"loss {history[-1].loss:.4g}" in written.getvalue()
     assert f"validation {history[-1].validation_loss:.4g}" in written.getvalue()
+
+
+def test_the_lines_show_the_metrics_and_the_time_left(training, monkeypatch, capsys):
+    seconds = iter(range(0, 1000, 6))
+    clock = SimpleNamespace(monotonic=lambda: next(seconds))
+    monkeypatch.setattr("attar.training.callbacks.time", clock)
+    loop = training(callbacks=[ProgressLines()], epochs=3)
+    steps = 3 * loop.progress.steps_per_epoch
+    _, before_last, _ = loop.run()
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == (steps - 1) // 2  # After 12 s, 24 s, ...
+    assert lines[0] == f"attar: epoch 1/3, {timedelta(seconds=6 * (steps - 2))} left"
+    assert lines[-1].startswith(f"attar: epoch 3/3, loss {before_last.loss:.4g}, validation ")
+
+
+def test_a_short_training_prints_no_lines(training, capsys):
+    training(callbacks=[ProgressLines()], epochs=3).run()
+    assert capsys.readouterr().err == ""

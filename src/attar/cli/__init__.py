@@ -19,7 +19,7 @@ from attar.errors import AttarError, AttarWarning
 app = typer.Typer(
     help="Autoencoders for everybody's data.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -44,7 +44,7 @@ def main() -> None:
         warnings.simplefilter("always", AttarWarning)
         warnings.showwarning = _print_warning
         try:
-            app()
+            app(prog_name="attar")
         except AttarError as error:
             print(f"attar: {error}", file=sys.stderr)
             sys.exit(2)

@@ -29,22 +29,26 @@ def encode(
     decimal: arguments.Decimal = None,
     encoding: arguments.Encoding = None,
     na: arguments.Na = None,
+    device: arguments.Device = "cpu",
 ) -> None:
     """Write the codes of rows; large files are processed piece by piece."""
     arguments.check_output(output)
     from attar.data.files.tabular import STREAMS
+    from attar.data.pictures import Pictures
 
     rows = arguments.csv(source, delimiter, decimal, encoding, na)
-    estimator, opened, labels = _open(model, rows, label, condition)
-    kind = estimator.fitted_.kind
+    estimator, opened, labels = _open(model, device, rows, label, condition)
+    kind, data, done = estimator.fitted_.kind, opened.data, 0
     columns = [str(name) for name in estimator.get_feature_names_out()]
     table = output.name.endswith(tuple(STREAMS))
+    files = kind.index(data) if isinstance(data, Pictures) else None
     with arguments.writer(output, columns) as writer:
-        for piece in _pieces(estimator, opened.data):
+        for piece in _pieces(estimator, data):
             codes = estimator.transform(piece, condition=labels)
-            index = kind.index(piece) if table else None
+            index = kind.index(piece) if files is None else files[done : done + len(codes)]
+            done += len(codes)
             named = dict(zip(columns, codes.T, strict=True))
-            writer.write(codes if index is None else index.assign(**named))
+            writer.write(index.assign(**named) if table and index is not None else codes)
 
 
 def reconstruct(
@@ -57,6 +61,7 @@ def reconstruct(
     decimal: arguments.Decimal = None,
     encoding: arguments.Encoding = None,
     na: arguments.Na = None,
+    device: arguments.Device = "cpu",
 ) -> None:
     """Write the reconstruction of rows; missing cells are predicted."""
     arguments.check_output(output)
@@ -64,7 +69,7 @@ def reconstruct(
     from attar.data.pictures import Pictures
 
     rows = arguments.csv(source, delimiter, decimal, encoding, na)
-    estimator, opened, labels = _open(model, rows, label, condition)
+    estimator, opened, labels = _open(model, device, rows, label, condition)
     data, preparation = opened.data, estimator.fitted_.predictor.preparation
     pictures = data.names if isinstance(data, Pictures) else None
     white = None if pictures else preparation.brightest
@@ -86,15 +91,17 @@ def sample(
     condition: Annotated[
         str | None, typer.Option(metavar="LABEL", help="The condition of the new rows.")
     ] = None,
+    device: arguments.Device = "cpu",
     seed: arguments.Seed = 0,
 ) -> None:
     """Write generated rows."""
     if sampler not in (*names.SAMPLERS, "auto"):
         raise unknown("sampler", sampler, names.SAMPLERS)
     arguments.check_output(output)
-    from attar.estimator import load
+    with arguments.importing():
+        from attar.estimator import load
 
-    estimator = load(model)
+    estimator = load(model, device=device)
     rows = estimator.sample(
         number, sampler=sampler, mean=mean or "auto", condition=condition, random_state=seed
     )
@@ -116,16 +123,21 @@ def evaluate(
     draws: Annotated[
         int, typer.Option(min=1, help="Samples of each code in the likelihood's bound.")
     ] = 32,
+    device: arguments.Device = "cpu",
     as_json: arguments.Json = False,
 ) -> None:
-    """Print the metrics of a model on rows, beside those of PCA with as many components."""
+    """Print the metrics of a model on rows, beside those of PCA with as many components.
+
+    Of the data of the fit, validation rows are measured.
+    """
     rows = arguments.csv(source, delimiter, decimal, encoding, na)
-    estimator, opened, labels = _open(model, rows, label, condition)
-    metrics = estimator.evaluate(opened.data, draws=draws, condition=labels)
+    estimator, opened, labels = _open(model, device, rows, label, condition)
+    evaluation = estimator.evaluate_held_out(opened, draws=draws, condition=labels)
     if as_json:
-        print(arguments.to_json(metrics))
+        print(arguments.to_json({"rows_of": evaluation.rows_of, **evaluation.metrics}))
         return
-    for name, value in metrics.items():
+    print(f"{'rows of':20} {evaluation.rows_of}")
+    for name, value in evaluation.metrics.items():
         print(f"{name:20} {value:,.6g}")
 
 
@@ -148,30 +160,34 @@ def report(
             "--labels", metavar="FILE", help="A file with a label for each row, to colour by."
         ),
     ] = None,
+    device: arguments.Device = "cpu",
 ) -> None:
-    """Write an HTML report about a model on rows."""
-    from attar.data.source import read
-    from attar.report import write_report
+    """Write an HTML report about a model on rows; of the data of the fit, on validation rows."""
     from attar.storage import check_writable
 
     check_writable(output)
+    with arguments.importing():
+        from attar.data.source import read
+        from attar.reporting import report as write_report
+
     rows = arguments.csv(source, delimiter, decimal, encoding, na)
-    estimator, opened, labels = _open(model, rows, label, condition)
+    estimator, opened, labels = _open(model, device, rows, label, condition)
     groups = opened.labels if colours is None else read(colours).data
-    write_report(estimator, opened.data, output, labels=groups, condition=labels)
+    write_report(estimator, opened, output, labels=groups, condition=labels)
 
 
 def _open(
-    model: Path, source: Csv | str, label: str | None, condition: str | None
+    model: Path, device: str, source: Csv | str, label: str | None, condition: str | None
 ) -> tuple[Autoencoder, Opened, Data | None]:
     """Return the estimator of a model file, the rows of a source, and their condition.
 
     The column of labels is by default that of the fit, where the source has it.
     """
-    from attar.data.source import has_column, read, with_label
-    from attar.estimator import load
+    with arguments.importing():
+        from attar.data.source import has_column, read, with_label
+        from attar.estimator import load
 
-    estimator = load(model)
+    estimator = load(model, device=device)
     fitted = estimator.fitted_
     opened, column = read(source, part="test", kind=fitted.kind), condition or label
     if column is None and fitted.label is not None and has_column(opened.data, fitted.label):

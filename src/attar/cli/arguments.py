@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
+import gc
 import json
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
+from attar import names
 from attar.errors import FileError, SettingError
-from attar.names import COLUMNS
 
 if TYPE_CHECKING:
     from attar.data.files.csv import Csv
     from attar.data.source import Data
     from attar.data.source import Source as Opened
     from attar.estimator import Autoencoder
+
+
+def complete_recipe(incomplete: str) -> list[str]:
+    """Return the names of recipes, for a shell to complete."""
+    return list(names.RECIPES)
+
+
+def complete_setting(incomplete: str) -> list[str]:
+    """Return assignments to settings, for a shell to complete: the names, then the values."""
+    setting, assigned, _ = incomplete.partition("=")
+    if assigned:
+        return [f"{setting}={value}" for value in names.PARTS.get(setting, ())]
+    return [f"{name}=" for name in names.SETTINGS]
+
 
 Source = Annotated[
     str,
@@ -57,8 +72,8 @@ Columns = Annotated[
     typer.Option(
         "--column",
         metavar="NAME=KIND",
-        help=f"What a column is, where attar takes it for something else: {', '.join(COLUMNS)}; "
-        "may be repeated.",
+        help="What a column is, where attar takes it for something else: "
+        f"{', '.join(names.COLUMNS)}; may be repeated.",
     ),
 ]
 Drop = Annotated[
@@ -72,6 +87,18 @@ Ids = Annotated[
         metavar="NAME",
         help="A column that identifies rows: the model does not use it, and tables of codes have "
         "it too; may be repeated.",
+    ),
+]
+Device = Annotated[
+    str, typer.Option(help="Where to compute: cpu, cuda, ...; auto takes a GPU where there is one.")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="A setting of the fit, such as network=conv; may be repeated.",
+        autocompletion=complete_setting,
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
@@ -114,6 +141,21 @@ Na = Annotated[
         help="A word for missing values in a CSV file, such as -999; may be repeated.",
     ),
 ]
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """Import modules without the garbage collector, which then leaves alone what they made.
+
+    None of it is garbage before the process ends: looking for some takes a third of the time of a
+    verb that has little to do.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def csv(
@@ -266,7 +308,8 @@ def check_output(path: Path) -> None:
         If its suffix is unknown, its folder is missing or not writable, or it is a folder with
         other files than pictures.
     """
-    from attar.data.files.writers import SUFFIXES
+    with importing():
+        from attar.data.files.writers import SUFFIXES
     from attar.storage import check_writable
 
     known = ", ".join(SUFFIXES)
@@ -295,7 +338,7 @@ def check_separate(output: Path, source: str) -> None:
 
 def writer(
     path: Path,
-    names: Sequence[str],
+    columns: Sequence[str],
     white: float | None = None,
     pictures: Sequence[str] | None = None,
 ) -> AbstractContextManager[RowWriter]:
@@ -305,7 +348,7 @@ def writer(
     ----------
     path : Path
         A file, or without a suffix a folder of PNG files.
-    names : sequence of str
+    columns : sequence of str
         The column names of a matrix, where the format stores them.
     white : float or None
         The value of a white pixel; None writes bytes unscaled.
@@ -315,7 +358,7 @@ def writer(
     if path.suffix:
         from attar.data.files.writers import writer_for
 
-        return writer_for(path, names)
+        return writer_for(path, columns)
     from attar.data.pictures import picture_writer
 
     return picture_writer(path, pictures, white)

@@ -6,15 +6,12 @@ import time
 from dataclasses import replace
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from attar import names
 from attar.cli import arguments
-
-if TYPE_CHECKING:
-    from attar.estimator import Autoencoder
 
 
 def fit(
@@ -23,17 +20,18 @@ def fit(
         Path,
         typer.Option("--output", "-o", metavar="MODEL", help="The model file.", show_default=False),
     ],
-    recipe: Annotated[str, typer.Option(help="A row of `attar recipes`.")] = "auto",
+    recipe: Annotated[
+        str,
+        typer.Option(help="A row of `attar recipes`.", autocompletion=arguments.complete_recipe),
+    ] = "auto",
     code_size: Annotated[str, typer.Option(help="The number of latent dimensions.")] = "auto",
     epochs: Annotated[str, typer.Option(help="Passes over the training rows.")] = "auto",
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Another setting, such as network=conv; may be repeated.",
-        ),
+    max_minutes: Annotated[
+        float | None,
+        typer.Option(help="Stop training after this time, with the schedule complete."),
     ] = None,
+    device: arguments.Device = "auto",
+    assignments: arguments.Settings = None,
     label: arguments.Label = None,
     condition: arguments.Condition = None,
     columns: arguments.Columns = None,
@@ -56,22 +54,31 @@ def fit(
         bool, typer.Option("--resume", help="Resume a fit that was interrupted.")
     ] = False,
     seed: arguments.Seed = 0,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print nothing but warnings and errors.")
+    ] = False,
     as_json: arguments.Json = False,
 ) -> None:
     """Train a model on data, and print its error beside PCA's."""
     named = [f"recipe={recipe}", f"code_size={code_size}", f"epochs={epochs}"]
-    settings = {"random_state": seed, **arguments.settings([*named, *(assignments or [])])}
+    options = {"random_state": seed, "max_minutes": max_minutes, "device": device}
+    settings = {**options, **arguments.settings([*named, *(assignments or [])])}
     settings |= arguments.columns(columns, drop, ids, condition or label)
     names.check(settings)
-    from attar.data.source import read
-    from attar.estimator import Autoencoder
+    from attar.data.datasets import DATASETS
     from attar.storage import check_writable
-    from attar.training.checkpoints import check_checkpoint
 
     for path in (output, report):
         if path is not None:
             check_writable(path)
-    if as_json:
+    with arguments.importing():
+        import torch._dynamo  # noqa: F401  # which torch's optimizers import at their first step
+
+        from attar.data.source import read
+        from attar.estimator import Autoencoder
+        from attar.training.checkpoints import check_checkpoint
+
+    if as_json or quiet:
         settings.setdefault("verbose", False)
     estimator = Autoencoder().set_params(**settings)
     checkpoint = output.with_name(output.name + ".checkpoint")
@@ -93,14 +100,18 @@ def fit(
     estimator.fitted_ = replace(estimator.fitted_, label=condition or label)
     estimator.save(output)
     checkpoint.unlink(missing_ok=True)
-    part, metrics = _metrics(estimator, source)
+    if source in DATASETS:
+        opened = read(source, part="test")
+        labels = arguments.condition_of(opened, condition, conditional)
+    evaluation = estimator.evaluate_held_out(opened, condition=labels)
+    part, metrics = evaluation.rows_of, evaluation.metrics
     if report is not None:
-        from attar.report import write_report
+        from attar.reporting import report as write_report
 
-        test = read(data, part="test", label=condition or label)
-        labels = arguments.condition_of(test, condition, conditional)
-        write_report(estimator, test.data, report, labels=test.labels, condition=labels)
-    findings = estimator.diagnose()
+        write_report(estimator, opened, report, labels=opened.labels, condition=labels)
+    if quiet and not as_json:
+        return
+    findings = estimator.diagnose(evaluation)
     if as_json:
         result = {"model": str(output), "seconds": seconds, "rows_of": part, **metrics}
         result["choices"] = [choice.to_json() for choice in estimator.choices_]
@@ -111,25 +122,6 @@ def fit(
     print(*findings, sep="\n")
     page = "" if report is None else f", with a report in {report}"
     print(f"Fitted in {seconds:.1f} s: {output}{page}.")
-
-
-def _metrics(estimator: Autoencoder, source: str) -> tuple[str, dict[str, float]]:
-    """Return the part that was measured, and its metrics: a data set's test rows, or validation."""
-    from attar.data.datasets import DATASETS
-    from attar.data.source import read
-
-    fitted = estimator.fitted_
-    if source in DATASETS:
-        opened = read(source, part="test")
-        labels = arguments.condition_of(opened, None, fitted.condition_encoder is not None)
-        return "test", estimator.evaluate(opened.data, condition=labels)
-    diagnostics = fitted.training_summary.diagnostics
-    return "validation" if diagnostics.held_out else "training", {
-        "code_size": estimator.code_size_,
-        "error": diagnostics.error,
-        "pca_error": diagnostics.pca_error,
-        "error_to_pca": diagnostics.error_to_pca,
-    }
 
 
 def comparison(part: str, metrics: dict[str, float]) -> str:

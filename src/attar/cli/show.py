@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from math import prod
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,8 +20,8 @@ def info(model: arguments.Model, as_json: arguments.Json = False) -> None:
     """Print what a model file contains."""
     from attar import storage
 
-    tensors, description = storage.read_model(model)
-    weights = sum(t.numel() for name, t in tensors.items() if name.startswith("model."))
+    shapes, description = storage.describe_model(model)
+    weights = sum(prod(shape) for name, shape in shapes.items() if name.startswith("model."))
     contents: dict[str, object] = {
         "file": str(model),
         "fingerprint": storage.fingerprint(model),
@@ -59,10 +60,7 @@ def _words(value: object) -> str:
 
 def inspect(
     source: arguments.Source,
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A setting of the fit; may be repeated."),
-    ] = None,
+    assignments: arguments.Settings = None,
     label: arguments.Label = None,
     condition: arguments.Condition = None,
     columns: arguments.Columns = None,
@@ -85,8 +83,9 @@ def inspect(
         columns, drop, ids, condition or label
     )
     names.check(settings)
-    from attar.data.source import read
-    from attar.estimator import Autoencoder
+    with arguments.importing():
+        from attar.data.source import read
+        from attar.estimator import Autoencoder
 
     estimator = Autoencoder().set_params(**settings)
     table = arguments.csv(source, delimiter, decimal, encoding, na)
@@ -127,7 +126,10 @@ def _print_aligned(lines: Sequence[Sequence[str]]) -> None:
 
 def recipes(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="One recipe, in full.")
+        str | None,
+        typer.Argument(
+            metavar="[NAME]", help="One recipe, in full.", autocompletion=arguments.complete_recipe
+        ),
     ] = None,
     only_names: Annotated[bool, typer.Option("--names", help="Print the names only.")] = False,
     as_json: arguments.Json = False,
@@ -135,19 +137,11 @@ def recipes(
     """Print the table of recipes, or one of them with its parts and where it was published."""
     if name is not None:
         names.check({"recipe": name})
-    from attar.recipes import TABLE
-
-    rows = TABLE if name is None else {name: TABLE[name]}
+    rows = [row for row in names.TABLE if name in (None, row["name"])]
     if as_json:
-        table = [
-            {"name": key, "summary": row.summary, "citation": row.citation}
-            | {"recipe": row.recipe.to_json()}
-            for key, row in rows.items()
-        ]
-        print(json.dumps(table))
+        print(json.dumps([{key: row[key] for key in row if key != "expression"} for row in rows]))
     elif name is not None:
-        row = rows[name]
-        print(f"{name}: {row.summary}\n\n{row.recipe}\n\n{row.citation}")
+        print("{name}: {summary}\n\n{expression}\n\n{citation}".format(**rows[0]))
     else:
-        for key, row in rows.items():
-            print(key if only_names else f"{key:14} {row.summary}")
+        for row in rows:
+            print(row["name"] if only_names else f"{row['name']:14} {row['summary']}")

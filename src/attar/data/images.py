@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from attar.data.kind import Json, Kind, Portion, Rows, back_to, require_finite
@@ -65,6 +66,7 @@ class Images(Kind):
     high: tuple[float, ...] = ()
 
     name = "images"
+    part = "channel"
     noisy = False
 
     @property
@@ -74,6 +76,11 @@ class Images(Kind):
             return self.size
         height, width, *channels = self.size
         return (channels[0] if channels else 1, height, width)
+
+    @property
+    def sample_size(self) -> int:
+        """Fewer where images are large."""
+        return max(FEWEST, min(SIZE, CELLS // max(1, prod(self.size))))
 
     @classmethod
     def of(cls, pieces: Iterable[object]) -> tuple[Self, Summary]:
@@ -92,8 +99,7 @@ class Images(Kind):
                 first = array.ndim == 4 and _channels_first(*array.shape[1:])
                 kind = cls(array.shape[1:], str(array.dtype), first=first)
                 channels = [Moments.none(1)] * kind.shape[0]
-                most = max(FEWEST, min(SIZE, CELLS // max(1, prod(kind.size))))
-                sample: Sample[Rows] = Sample(lambda rows, places: rows[places], most)
+                sample: Sample[Rows] = Sample(lambda rows, places: rows[places], kind.sample_size)
             if array.shape[1:] != kind.size:
                 raise DataError(
                     f"The images have different shapes ({kind.size}, {array.shape[1:]}): bring "
@@ -166,6 +172,10 @@ class Images(Kind):
                 warned = self._warn_of_range(_pixels(piece))
             yield piece
 
+    def index(self, data: object) -> pd.DataFrame | None:
+        """Return the names of pictures' files."""
+        return pd.DataFrame({"file": data.names}) if isinstance(data, Pictures) else None
+
     def _warn_of_range(self, array: Rows) -> bool:
         rows = self.rows(array)
         low, high = _extremes(rows)
@@ -205,6 +215,14 @@ class Images(Kind):
             return [Portion("pixels", self.dtype, slice(0, 1))]
         channels = range(self.shape[0])
         return [Portion(f"channel {i}", self.dtype, slice(i, i + 1)) for i in channels]
+
+    @property
+    def parts(self) -> list[tuple[str, slice]]:
+        """The channels."""
+        channels, *size = self.shape
+        return [
+            (f"channel {i}", slice(i * prod(size), (i + 1) * prod(size))) for i in range(channels)
+        ]
 
     def pictures(self, folder: str | Path) -> Pictures:
         """Return a folder's pictures as the model takes them: in its mode.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from attar.data.scaling import Scaling
-from attar.data.stream import pieces
+from attar.data.stream import SIZE, pieces
 from attar.data.summary import Rows as Rows
 from attar.data.summary import Summary
 from attar.errors import DataError, warn
@@ -58,6 +58,9 @@ class Kind(ABC):
 
     name: ClassVar[str]
 
+    # What the parts of a row are called.
+    part: ClassVar[str] = "column"
+
     # Whether new rows are draws, noise included, where the user says nothing: images are means.
     noisy: ClassVar[bool] = True
 
@@ -93,6 +96,11 @@ class Kind(ABC):
         return 0
 
     @property
+    def sample_size(self) -> int:
+        """How many rows a summary keeps at most."""
+        return SIZE
+
+    @property
     def remarks(self) -> list[tuple[str, str]]:
         """Names of parts of the data that are not used as they are, and why."""
         return []
@@ -101,6 +109,11 @@ class Kind(ABC):
     @abstractmethod
     def portions(self) -> list[Portion]:
         """The parts of the data."""
+
+    @property
+    def parts(self) -> list[tuple[str, slice]]:
+        """The parts that the model reconstructs, and the cells of a prepared row that each is."""
+        return [(name, slice(i, i + 1)) for i, name in enumerate(self.feature_names())]
 
     def refusal(self, shape: tuple[int, ...], other: type[Kind]) -> str:
         """Return why data of another kind and of a shape is refused."""
@@ -118,7 +131,10 @@ class Kind(ABC):
         return pieces(data)
 
     def index(self, data: object) -> pd.DataFrame | None:
-        """Return what each raw row is of, where it is not simply a row of the data."""
+        """Return what names each raw row: identifiers, a file, a window's series and times.
+
+        None where rows are rows of the data and have no name.
+        """
         return None
 
     def changed(self, data: object) -> NDArray[np.intp] | None:

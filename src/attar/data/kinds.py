@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,8 @@ from attar.data.preparation import DensePreparation, Preparation
 from attar.data.scaling import Scaler, Scaling, Unscaled
 from attar.data.series import Series, Windows
 from attar.data.sparse import Sparse, SparseMatrix, SparsePreparation
-from attar.data.stream import Stream, SupportsArrow, pieces
-from attar.data.summary import Summary
+from attar.data.stream import Sample, Stream, SupportsArrow, pieces
+from attar.data.summary import Moments, Summary
 from attar.data.table import Table
 from attar.errors import DataError, SettingError
 
@@ -103,6 +104,28 @@ def form_of(data: Any, columns: Mapping[str, str] | None = None) -> tuple[Kind, 
             "before."
         )
     return Table.of(pieces(data), {str(name): kind for name, kind in columns.items()})
+
+
+def summary_of(kind: Kind, data: Any) -> Summary:
+    """Return the summary of further data of a form that is known, from one pass over them.
+
+    Raises
+    ------
+    DataError
+        If the data are of another form.
+    """
+    parts: list[Moments] = []
+    sample: Sample[Any] = Sample(lambda rows, places: rows[places], kind.sample_size)
+    for piece in kind.pieces(data):
+        kind.changed(piece)
+        rows = kind.rows(piece)
+        parts.append(Moments.of(kind.columns(rows)))
+        sample.add(rows, rows.shape[0])
+    moments = reduce(Moments.merged, parts)
+    if isinstance(kind, SparseMatrix):
+        kept, places = sample.result(partial(sparse.vstack, format="csr"))
+        return Summary(sample.seen, moments, kept, places, kind.partial)
+    return Summary(sample.seen, moments, *sample.result(np.concatenate))
 
 
 def preparation(kind: Kind, scaling: Scaling, summary: Summary) -> Preparation:

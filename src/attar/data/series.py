@@ -190,9 +190,17 @@ class Layout:
 
     def ends(self) -> tuple[Integers, Integers]:
         """Return the numbers of the first and of the last point in each window."""
+        first, last = self._reach()
+        return self.order[first], self.order[last]
+
+    def extents(self) -> Integers:
+        """Return the steps of the first and of the last point within each window: (n, 2)."""
+        return self.places[np.stack(self._reach(), axis=1)] - self.starts[:, None]
+
+    def _reach(self) -> tuple[Integers, Integers]:
         first = np.searchsorted(self.places, self.starts)
         last = np.searchsorted(self.places, self.starts + self.window) - 1
-        return self.order[first], self.order[last]
+        return first, last
 
 
 def suitable_window(lengths: Integers) -> int:
@@ -261,6 +269,7 @@ class Windows(Kind):
     typical: tuple[tuple[float, float] | None, ...]
 
     name = "series"
+    part = "channel"
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -350,6 +359,10 @@ class Windows(Kind):
             index.insert(0, points.names.name, names, allow_duplicates=True)
         return index
 
+    def extents(self, data: object) -> Integers:
+        """Return the steps of the first and of the last point within each window: (n, 2)."""
+        return self._layout(_points(self.form, self._checked(data))).extents()
+
     def restore(self, rows: Rows, passthrough: Passthrough | None = None) -> TableOrArray:
         """Return series with the mean of all windows at each of their points.
 
@@ -402,6 +415,14 @@ class Windows(Kind):
             advice = "" if i in places else "drop it"
             portions.append(Portion(name, "channel", columns, remarks.get(name, ""), advice))
         return portions
+
+    @property
+    def parts(self) -> list[tuple[str, slice]]:
+        """The channels that are used."""
+        names = [str(self.form.channels[channel]) for channel in self.channels_used]
+        return [
+            (name, slice(i * self.window, (i + 1) * self.window)) for i, name in enumerate(names)
+        ]
 
     @property
     def remarks(self) -> list[tuple[str, str]]:

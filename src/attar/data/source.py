@@ -46,21 +46,24 @@ class Source:
         A label of each row, where the source has them; never used in training.
     description : str
         What was recognized of a CSV file; empty for all else.
+    part : str
+        ``"test"`` for the test rows of a data set by name; else empty.
     """
 
     data: Data
     labels: Rows | None = None
     description: str = ""
+    part: str = ""
 
 
 def read(
-    source: Data, part: str = "train", label: str | None = None, kind: Kind | None = None
+    source: Data | Source, part: str = "train", label: str | None = None, kind: Kind | None = None
 ) -> Source:
     """Return the data of a path, a data set's name, or an object in memory.
 
     Parameters
     ----------
-    source : str, Path, table, array, sparse matrix, Series, or Stream
+    source : str, Path, table, array, sparse matrix, Series, Stream, or Source
     part : str
         The part of a data set by name, where the name doesn't have it: ``"train"`` or ``"test"``.
     label : str or None
@@ -81,6 +84,8 @@ def read(
     >>> source.data.shape, source.labels.shape
     ((360, 8, 8), (360,))
     """
+    if isinstance(source, Source):
+        return with_label(source, label)
     if isinstance(source, Series):
         inner = read(source.data, part, label)
         assert not isinstance(inner.data, Series | Sparse)
@@ -103,7 +108,9 @@ def read(
         return with_label(Source(native(source)), label)
     name, _, own_part = str(source).partition("/")
     if name in datasets.DATASETS and not Path(source).exists():
-        return with_label(Source(*datasets.load(name, own_part or part)), label)
+        part = own_part or part
+        data, labels = datasets.load(name, part)
+        return with_label(Source(data, labels, part="test" * (part == "test")), label)
     path = Path(source)
     if path.is_dir():
         return read(

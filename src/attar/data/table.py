@@ -376,6 +376,14 @@ class MixedTable(Table):
             start = stop
         return portions
 
+    @property
+    def parts(self) -> list[tuple[str, slice]]:
+        """The columns that are used."""
+        places = [
+            (portion.name, self.expansion.segments[portion.columns]) for portion in self.portions
+        ]
+        return [(name, slice(cells[0].start, cells[-1].stop)) for name, cells in places if cells]
+
     def columns_with(self, features: NDArray[np.bool_]) -> int:
         """Return how many columns have a feature of these."""
         segments = self.expansion.segments

@@ -171,6 +171,51 @@ HELD = 1 << 28
 
 
 @dataclass(frozen=True)
+class FittedRows:
+    """The rows of a fit that its model is judged by, and how to know the data of the fit again.
+
+    Attributes
+    ----------
+    total : int
+        How many rows the data had.
+    places : int array (m,)
+        The indices of some of them: validation rows, or training rows where there were none.
+    held_out : bool
+        Whether they are validation rows.
+    digest : str
+        SHA-256 of their values.
+    """
+
+    total: int
+    places: NDArray[np.intp]
+    held_out: bool
+    digest: str
+
+    def found_in(self, preparation: Preparation, data: object) -> Rows | None:
+        """Return these raw rows of data, where it is that of the fit; else None."""
+        ascending, start = np.sort(self.places), 0
+        found = []
+        for piece in preparation.kind.pieces(data):
+            rows = preparation.kind.rows(piece)
+            first, last = np.searchsorted(ascending, [start, start + rows.shape[0]])
+            found.append(rows[ascending[first:last] - start])
+            start += rows.shape[0]
+        if start != self.total:
+            return None
+        rows = preparation.stacked(found)[np.argsort(np.argsort(self.places))]
+        return rows if _digest(rows) == self.digest else None
+
+
+def _digest(rows: Rows) -> str:
+    """Return a digest of the values of rows, whatever the precision of their type."""
+    digest = hashlib.sha256(repr(rows.shape).encode())
+    for array in (rows,) if isinstance(rows, np.ndarray) else parts_of(rows):
+        dtype = np.float64 if array.dtype.kind == "f" else array.dtype
+        digest.update(np.ascontiguousarray(array, dtype).data)
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
 class TrainingData(ABC):
     """The rows of a fit.
 
@@ -216,9 +261,21 @@ class TrainingData(ABC):
         """How many rows the data have."""
 
     @property
-    @abstractmethod
     def train_places(self) -> NDArray[np.intp]:
         """Which rows of the data ``train`` are: (m,)."""
+        return self._places(self._first(self.train_index))
+
+    @property
+    def measured(self) -> FittedRows:
+        """What the model is judged by: ``validation``, or ``train`` where there is none."""
+        held_out = len(self.validation_index) > 0
+        rows = self.validation if held_out else self.train
+        places = self._places(self._first(self.validation_index)) if held_out else self.train_places
+        return FittedRows(self.total, places, held_out, _digest(rows))
+
+    @abstractmethod
+    def _places(self, index: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Return which rows of the data those at an index among ``rows`` are."""
 
     @abstractmethod
     def batches(self, preparation: Preparation, size: int, device: torch.device) -> Batches:
@@ -242,17 +299,15 @@ class InMemory(TrainingData):
         rows: int = self.rows.shape[0]
         return rows
 
-    @property
-    def train_places(self) -> NDArray[np.intp]:
-        """Which rows of the data ``train`` are."""
-        return self._first(self.train_index)
-
     def batches(self, preparation: Preparation, size: int, device: torch.device) -> Batches:
         """Return the training rows, held on the device."""
         held = preparation.hold(self.rows, device, HIDDEN)
         if self.condition is not None:
             held = Conditioned(held, self.condition.to(device))
         return Selection(held, torch.from_numpy(self.train_index).to(device), size)
+
+    def _places(self, index: NDArray[np.intp]) -> NDArray[np.intp]:
+        return index
 
     def digest(self) -> bytes:
         """Return a digest of all values."""
@@ -283,11 +338,6 @@ class FromStream(TrainingData):
         """How many rows the stream has."""
         return self.summary.rows
 
-    @property
-    def train_places(self) -> NDArray[np.intp]:
-        """Which rows of the data ``train`` are."""
-        return self.summary.places[self._first(self.train_index)]
-
     def batches(self, preparation: Preparation, size: int, device: torch.device) -> Batches:
         """Return the training rows, read again for each epoch."""
         assert isinstance(preparation, DensePreparation)  # sparse matrices are in memory
@@ -300,6 +350,9 @@ class FromStream(TrainingData):
             device,
             self.summary.missing,
         )
+
+    def _places(self, index: NDArray[np.intp]) -> NDArray[np.intp]:
+        return self.summary.places[index]
 
     def digest(self) -> bytes:
         """Return a digest of the stream's place, size and time, and of the sample."""

@@ -1,106 +1,39 @@
-"""Diagnostics of a fitted model: the PCA baseline, the summary of training, and the findings."""
+"""Diagnostics of a fitted model: the summary of training, and the findings."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from statistics import median_low
+from typing import Any, Self
 
 import numpy as np
 
 from attar.data.kind import Rows
-from attar.data.summary import Moments, with_means
+from attar.data.summary import Moments
+from attar.data.training_data import FittedRows
+from attar.evaluation.baseline import Baseline
+from attar.evaluation.evaluate import Evaluation, PartMetrics, Reconstruction
 from attar.evaluation.metrics import error_ratio, mean_squared_error
 from attar.evaluation.scores import ScoreReference
+from attar.networks import CustomNetwork, Linear, Network
 from attar.predictor import Predictor
+from attar.recipe import Recipe
 from attar.records import Epoch
 
-# Rows that a diagnosis is made from, of training and of validation rows.
+# Training rows that are measured.
 DIAGNOSED_ROWS = 2048
+
+# A change of the loss by so much of its decrease in training is more than noise; and a part of
+# which less of the variance is explained is not reconstructed.
+NOTICEABLE, UNEXPLAINED = 0.02, 0.01
+
+# Of fewer rows, the explained variance of a single column is mostly chance.
+FEWEST_ROWS = 30
 
 # At most so many codes of training rows are kept, and so many values of them.
 MOST_CODES, MOST_VALUES = 8192, 1 << 19
-
-
-# Rows or columns whose products are few enough to be decomposed exactly.
-FEW = 2048
-
-# Components with so little of the largest variance are rounding errors.
-ROUNDING = 1e-6
-
-
-@dataclass(frozen=True)
-class Baseline:
-    """Principal components of prepared rows, the best linear code of each size.
-
-    Attributes
-    ----------
-    mean : array (cells,)
-    components : array (k, cells)
-        Orthonormal rows, by decreasing variance.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> rows = np.array([[0.0, 0.0], [2.0, 2.0], [4.0, 4.0]])
-    >>> baseline = Baseline.fit(rows, most=1)
-    >>> [round(error, 6) for error in baseline.errors(rows)]
-    [2.666667, 0.0]
-    """
-
-    mean: Rows
-    components: Rows
-
-    @classmethod
-    def fit(cls, prepared: Rows, most: int) -> Baseline:
-        """Return the first ``most`` principal components of rows (n, ...)."""
-        from sklearn.decomposition import PCA
-
-        matrix = with_means(prepared.reshape(len(prepared), -1))
-        k = min(most, len(matrix) - 1, matrix.shape[1])
-        if k < 1 or not np.ptp(matrix, axis=0).any():
-            mean = matrix.mean(0).astype(np.float32)
-            return cls(mean, np.zeros((0, matrix.shape[1]), np.float32))
-        if len(matrix) <= FEW < matrix.shape[1]:
-            return cls(*_components_of_few(matrix, k))
-        # The covariance is the fastest exact way, as long as it is not too wide.
-        solver = "covariance_eigh" if matrix.shape[1] <= FEW else "randomized"
-        pca = PCA(k, svd_solver=solver, random_state=0).fit(matrix)
-        return cls(pca.mean_.astype(np.float32), pca.components_.astype(np.float32))
-
-    def reconstruct(self, prepared: Rows, k: int) -> Rows:
-        """Return rows (n, ...) as reconstructed from their first ``k`` components."""
-        matrix = prepared.reshape(len(prepared), -1) - self.mean
-        basis = self.components[:k]
-        reconstructed: Rows = (matrix @ basis.T) @ basis + self.mean
-        return reconstructed.reshape(prepared.shape)
-
-    def errors(self, prepared: Rows) -> list[float]:
-        """Return the mean squared error of the cells with 0, 1, 2, ... components.
-
-        Missing cells (NaN) are set to the mean, and have no error.
-        """
-        matrix = prepared.reshape(len(prepared), -1) - self.mean
-        if np.isnan(matrix).any():
-            codes = np.nan_to_num(matrix) @ self.components.T
-            sizes = range(len(self.components) + 1)
-            return [mean_squared_error(matrix, codes[:, :k] @ self.components[:k]) for k in sizes]
-        total = float(np.square(matrix).sum(dtype=np.float64))
-        explained = np.square(matrix @ self.components.T).sum(0, dtype=np.float64)
-        residuals = total - np.concatenate([[0.0], np.cumsum(explained)])
-        cells = len(matrix) * math.prod(prepared.shape[1:])
-        return [max(0.0, float(residual)) / cells for residual in residuals]
-
-
-def _components_of_few(matrix: Rows, k: int) -> tuple[Rows, Rows]:
-    """Return the mean and the first components of wide rows, from their products: in one copy."""
-    mean = matrix.mean(0, dtype=np.float64).astype(np.float32)
-    centred = (matrix - mean).astype(np.float32, copy=False)
-    values, vectors = np.linalg.eigh((centred @ centred.T).astype(np.float64))
-    large = vectors[:, ::-1][:, : min(k, int((values > ROUNDING * values[-1]).sum()))]
-    components = large.T.astype(np.float32) @ centred
-    return mean, components / np.linalg.norm(components, axis=1, keepdims=True)
 
 
 @dataclass(frozen=True)
@@ -110,8 +43,9 @@ class Finding:
     Attributes
     ----------
     name : str
-        ``worse-than-pca``, ``inactive-dimensions``, ``overfitting``, ``unscaled``,
-        ``constant-columns``, ``not-converged``, or ``no-problems``.
+        ``worse-than-pca``, ``unexplained``, ``inactive-dimensions``, ``overfitting``,
+        ``generalization-gap``, ``unscaled``, ``constant-columns``, ``not-converged``, or
+        ``no-problems``.
     problem, advice : str
 
     Examples
@@ -139,17 +73,23 @@ class Diagnostics:
     Attributes
     ----------
     error, train_error : float
-        On validation rows and on training rows.
+        On the rows measured and on training rows.
     pca_errors : list of float
-        Of PCA with 0, 1, 2, ... components, on validation rows.
-    held_out : bool
-        Whether there were validation rows; else training rows take their place.
+        Of PCA with 0, 1, 2, ... components, on the rows measured.
+    rows_of : str
+        Which rows are measured: ``"validation"``, or ``"training"`` where there are none.
     importance : list of float
         The growth of the error when a latent dimension is fixed at its mean, for each.
     column_scales : list of float
         The standard deviation of each prepared column.
     column_names : list of str
     best_epoch : int
+    explained : list of float
+        The fraction of the variance of each column, or channel, that is explained.
+    part_names : list of str
+        The names of these columns or channels, without constant ones; none of few rows.
+    part : str
+        What they are called: column or channel.
     size_errors : list of float
         With the first 0, 1, 2, ... dimensions of an ordered code; empty for others.
     """
@@ -157,12 +97,25 @@ class Diagnostics:
     error: float
     train_error: float
     pca_errors: list[float]
-    held_out: bool
+    rows_of: str
     importance: list[float]
     column_scales: list[float]
     column_names: list[str]
     best_epoch: int
+    explained: list[float] = field(default_factory=list)
+    part_names: list[str] = field(default_factory=list)
+    part: str = "column"
     size_errors: list[float] = field(default_factory=list)
+
+    def on(self, evaluation: Evaluation) -> Self:
+        """Return the diagnostics with the measurements of other rows."""
+        return replace(
+            self,
+            error=evaluation.metrics["error"],
+            pca_errors=evaluation.pca_errors,
+            rows_of=evaluation.rows_of,
+            **_explained(evaluation.parts, evaluation.metrics["rows"]),
+        )
 
     @property
     def pca_error(self) -> float:
@@ -179,110 +132,224 @@ class Diagnostics:
         return asdict(self)
 
 
-def diagnose(diagnostics: Diagnostics, history: Sequence[Epoch]) -> list[Finding]:
+def _explained(parts: Sequence[PartMetrics], rows: float) -> dict[str, Any]:
+    enough = rows >= FEWEST_ROWS
+    varying = [part for part in parts if enough and not math.isnan(part.explained_variance)]
+    return {
+        "explained": [part.explained_variance for part in varying],
+        "part_names": [part.name for part in varying],
+    }
+
+
+def diagnose(
+    diagnostics: Diagnostics, history: Sequence[Epoch], recipe: Recipe, network: Network
+) -> list[Finding]:
     """Return the findings, most severe first, or the one that there are no problems."""
-    # Where a code has a rate, its weight is a possible cause.
-    beta = "lower the KL weight (beta), or " if history[-1].rate else ""
-    found = (
-        _worse_than_pca(diagnostics, beta),
-        _inactive(diagnostics, beta),
-        _overfitting(diagnostics),
-        _unscaled(diagnostics),
-        _constant(diagnostics),
-        _not_converged(diagnostics, history),
-    )
-    findings = [finding for finding in found if finding is not None]
-    if findings:
-        return findings
-    ratio = diagnostics.error_to_pca
-    compared = f"is {ratio:.2f} times PCA's"
-    if math.isnan(ratio):
-        compared = f"of {diagnostics.error:.4g} is close to 0, which PCA's is"
-    return [Finding("no-problems", "No problems detected", f"the MSE {compared}")]
+    return Diagnosis(diagnostics, history, recipe, network).findings()
 
 
-def _worse_than_pca(diagnostics: Diagnostics, beta: str) -> Finding | None:
-    # Differences of half a percent and rounding errors do not count; where PCA has no error, half a
-    # percent of the variance.
-    exact = math.isnan(diagnostics.error_to_pca)
-    compared = 0.005 * diagnostics.pca_errors[0] if exact else 1.005 * diagnostics.pca_error
-    if diagnostics.error <= compared + 1e-7:
-        return None
-    return Finding(
-        "worse-than-pca",
-        f"The MSE of {diagnostics.error:.4g} is above that of PCA with as many dimensions, "
-        f"{diagnostics.pca_error:.4g}",
-        f"{beta}train for more epochs or use a wider network",
-    )
+@dataclass(frozen=True)
+class Diagnosis:
+    """The search for problems of a model; its advice is of what the model has."""
+
+    diagnostics: Diagnostics
+    history: Sequence[Epoch]
+    recipe: Recipe
+    network: Network
+
+    def findings(self) -> list[Finding]:
+        """Return the findings, most severe first, or the one that there are no problems."""
+        found = (
+            self._worse_than_pca(),
+            self._inactive(),
+            self._unexplained(),
+            self._generalization(),
+            self._unscaled(),
+            self._constant(),
+            self._not_converged(),
+        )
+        findings = [finding for finding in found if finding is not None]
+        if findings:
+            return findings
+        ratio = self.diagnostics.error_to_pca
+        compared = f"is {ratio:.2f} times PCA's"
+        if math.isnan(ratio):
+            compared = f"of {self.diagnostics.error:.4g} is close to 0, which PCA's is"
+        return [Finding("no-problems", "No problems detected", f"the MSE {compared}")]
+
+    @property
+    def decrease(self) -> float:
+        """How much the monitored loss decreased in training."""
+        losses = [epoch.monitored_loss for epoch in self.history]
+        return losses[0] - min(losses)
+
+    @property
+    def falling(self) -> bool:
+        """Whether the monitored loss was still decreasing at the end of training."""
+        losses = [epoch.monitored_loss for epoch in self.history]
+        if len(losses) < 3 or self.diagnostics.best_epoch < len(losses) - 1:
+            return False
+        before = min(losses[: -max(1, len(losses) // 10)])
+        return before - min(losses) > NOTICEABLE * self.decrease
+
+    @property
+    def rising(self) -> bool:
+        """Whether the validation loss was higher at the end than at the best epoch."""
+        losses = [e.validation_loss for e in self.history if e.validation_loss is not None]
+        return bool(losses) and losses[-1] - min(losses) > NOTICEABLE * self.decrease
+
+    @property
+    def more_epochs(self) -> list[str]:
+        """The advice to train longer, where the loss was still decreasing, or no curve says."""
+        epochs = len(self.history)
+        return [f"set epochs={2 * epochs}"] if self.falling or epochs < 3 else []
+
+    @property
+    def less_rate(self) -> list[str]:
+        """The advice to lower the weight of the rate, where there is one."""
+        code = self.recipe.code
+        settable = is_dataclass(code) and any(part.name == "beta" for part in fields(code))
+        name = "KL weight" if "density" in code.provides else "weight of the sparsity penalty"
+        return [f"lower the {name} (beta)"] if settable and self.history[-1].rate else []
+
+    @property
+    def more_capacity(self) -> list[str]:
+        """The advice to train longer, or to use a larger network."""
+        if self.more_epochs:
+            return self.more_epochs
+        match self.network:
+            case Linear():
+                return ["use network='mlp'"]
+            case CustomNetwork():
+                return ["use a larger network"]
+        return ["use a wider network"]
+
+    def _worse_than_pca(self) -> Finding | None:
+        # Differences of half a percent and rounding errors do not count; where PCA has no error,
+        # half a percent of the variance.
+        measured = self.diagnostics
+        exact = math.isnan(measured.error_to_pca)
+        compared = 0.005 * measured.pca_errors[0] if exact else 1.005 * measured.pca_error
+        if measured.error <= compared + 1e-7:
+            return None
+        corrupted = ["use less corruption"] if self.recipe.corruption is not None else []
+        causes = [*self.less_rate, *corrupted, *self.more_capacity]
+        return Finding(
+            "worse-than-pca",
+            f"The MSE of {measured.error:.4g} is above that of PCA with as many dimensions, "
+            f"{measured.pca_error:.4g}",
+            _either(*(self.remedies if self.gap else causes)),
+        )
+
+    def _inactive(self) -> Finding | None:
+        importance = self.diagnostics.importance
+        size = len(importance)
+        least = 1e-3 * self.diagnostics.pca_errors[0] / size
+        inactive = sum(growth <= least for growth in importance)
+        if not inactive:
+            return None
+        if inactive == size:
+            return Finding(
+                "inactive-dimensions",
+                "The latent dimension is inactive"
+                if size == 1
+                else f"All {size} latent dimensions are inactive",
+                _either(*self.less_rate, *self.more_capacity),
+            )
+        return Finding(
+            "inactive-dimensions",
+            f"{inactive} of {size} latent dimensions {'are' if inactive > 1 else 'is'} inactive",
+            _either(*self.less_rate, f"use code_size={size - inactive}"),
+        )
+
+    def _unexplained(self) -> Finding | None:
+        names, explained = self.diagnostics.part_names, self.diagnostics.explained
+        worst = sorted(zip(explained, names, strict=True))
+        poor = [name for share, name in worst if share < UNEXPLAINED]
+        if not poor or len(names) == 1:
+            return None
+        remedies = self.more_epochs or [
+            "raise code_size",
+            "leave out what is unrelated to the rest",
+        ]
+        if len(poor) == len(names):
+            remedies = self.more_capacity
+        named = ", ".join(map(repr, poor[:3])) + ", ..." * (len(poor) > 3)
+        return Finding(
+            "unexplained",
+            f"{len(poor)} of {len(names)} {self.diagnostics.part}s "
+            f"{'are' if len(poor) > 1 else 'is'} reconstructed no better than by the mean: {named}",
+            _either(*remedies),
+        )
+
+    @property
+    def gap(self) -> bool:
+        """Whether the error is far above that of training rows."""
+        error, train_error = self.diagnostics.error, self.diagnostics.train_error
+        held_out = self.diagnostics.rows_of != "training"
+        return held_out and error > 3 * train_error and error >= 1e-6
+
+    @property
+    def remedies(self) -> list[str]:
+        """The advice against over-fitting."""
+        corruption = "a corruption such as 'gaussian-noise'"
+        remedies = [corruption] if self.recipe.corruption is None else []
+        remedies += ["dropout"] if getattr(self.network, "dropout", None) == 0 else []
+        remedies += ["a smaller network"] if not isinstance(self.network, Linear) else []
+        return ["add rows", *(f"use {remedy}" for remedy in remedies)]
+
+    def _generalization(self) -> Finding | None:
+        if not self.gap:
+            return None
+        times = self.diagnostics.error / max(self.diagnostics.train_error, 1e-12)
+        ratio = f"The MSE is {times:.1f} times that of training rows"
+        advice = _either(*self.remedies)
+        if not self.rising:
+            return Finding("generalization-gap", ratio, advice)
+        best = self.diagnostics.best_epoch
+        return Finding(
+            "overfitting", f"{ratio}, and the validation loss rises after epoch {best}", advice
+        )
+
+    def _unscaled(self) -> Finding | None:
+        scales = self.diagnostics.column_scales
+        varying = [scale for scale in scales if scale > 0]
+        if not varying or max(varying) <= 30 * median_low(varying):
+            return None
+        largest = scales.index(max(varying))
+        return Finding(
+            "unscaled",
+            f"The standard deviation of column {self.diagnostics.column_names[largest]!r} is "
+            f"{max(varying) / median_low(varying):.0f} times the median of all columns, so that it "
+            "dominates the error",
+            "use scaling='standard'",
+        )
+
+    def _constant(self) -> Finding | None:
+        scales = self.diagnostics.column_scales
+        constant = [i for i, scale in enumerate(scales) if scale == 0]
+        if not constant:
+            return None
+        return Finding(
+            "constant-columns",
+            f"{len(constant)} of {len(scales)} columns {'are' if len(constant) > 1 else 'is'} "
+            f"constant, such as {self.diagnostics.column_names[constant[0]]!r}",
+            "remove them to save time",
+        )
+
+    def _not_converged(self) -> Finding | None:
+        if not self.falling:
+            return None
+        return Finding(
+            "not-converged",
+            "The loss was still decreasing when training ended",
+            _either(*self.more_epochs),
+        )
 
 
-def _inactive(diagnostics: Diagnostics, beta: str) -> Finding | None:
-    size = len(diagnostics.importance)
-    least = 1e-3 * diagnostics.pca_errors[0] / size
-    inactive = sum(growth <= least for growth in diagnostics.importance)
-    if not inactive:
-        return None
-    return Finding(
-        "inactive-dimensions",
-        f"{inactive} of {size} latent dimensions {_are(inactive)} inactive",
-        f"{beta}use code_size={max(1, size - inactive)}",
-    )
-
-
-def _are(count: int) -> str:
-    return "is" if count == 1 else "are"
-
-
-def _overfitting(diagnostics: Diagnostics) -> Finding | None:
-    error, train_error = diagnostics.error, diagnostics.train_error
-    if not diagnostics.held_out or error <= 3 * train_error or error < 1e-6:
-        return None
-    return Finding(
-        "overfitting",
-        f"The validation MSE is {error / max(train_error, 1e-12):.1f} times the training MSE",
-        "add rows, a corruption such as 'gaussian-noise' or dropout, or use a smaller network",
-    )
-
-
-def _unscaled(diagnostics: Diagnostics) -> Finding | None:
-    varying = [scale for scale in diagnostics.column_scales if scale > 0]
-    if not varying or max(varying) <= 30 * median_low(varying):
-        return None
-    largest = diagnostics.column_scales.index(max(varying))
-    return Finding(
-        "unscaled",
-        f"The standard deviation of column {diagnostics.column_names[largest]!r} is "
-        f"{max(varying) / median_low(varying):.0f} times the median of all columns, so that it "
-        "dominates the error",
-        "use scaling='standard'",
-    )
-
-
-def _constant(diagnostics: Diagnostics) -> Finding | None:
-    constant = [i for i, scale in enumerate(diagnostics.column_scales) if scale == 0]
-    if not constant:
-        return None
-    return Finding(
-        "constant-columns",
-        f"{len(constant)} of {len(diagnostics.column_scales)} columns {_are(len(constant))} "
-        f"constant, such as {diagnostics.column_names[constant[0]]!r}",
-        "remove them to save time",
-    )
-
-
-def _not_converged(diagnostics: Diagnostics, history: Sequence[Epoch]) -> Finding | None:
-    if len(history) < 10 or diagnostics.best_epoch < len(history) - 1:
-        return None
-    # Did the last tenth of training contribute more than a fiftieth of the total decrease?
-    before = min(epoch.monitored_loss for epoch in history[: -(len(history) // 10)])
-    last = min(epoch.monitored_loss for epoch in history)
-    if before - last <= 0.02 * (history[0].monitored_loss - last):
-        return None
-    return Finding(
-        "not-converged",
-        "The loss was still decreasing when training ended",
-        f"set epochs={2 * len(history)}",
-    )
+def _either(*remedies: str) -> str:
+    *others, last = remedies
+    return ", ".join(others) + ", or " * bool(others) + last
 
 
 @dataclass(frozen=True)
@@ -298,6 +365,8 @@ class TrainingSummary:
     baseline : Baseline
         PCA of the training rows, with up to twice as many components as latent dimensions.
     diagnostics : Diagnostics
+    measured : FittedRows
+        The rows that the model is judged by.
     reference : ScoreReference
         What cells cost on average.
     """
@@ -306,6 +375,7 @@ class TrainingSummary:
     numbers: Rows
     baseline: Baseline
     diagnostics: Diagnostics
+    measured: FittedRows
     reference: ScoreReference
 
     @classmethod
@@ -316,10 +386,9 @@ class TrainingSummary:
         numbers: Rows,
         validation_predictor: Predictor,
         validation_rows: Rows,
+        measured: FittedRows,
         *,
-        held_out: bool,
         best_epoch: int,
-        total: int,
         ordered: bool = False,
     ) -> TrainingSummary:
         """Return the summary of a model, from its training and validation rows.
@@ -329,14 +398,12 @@ class TrainingSummary:
         predictor, validation_predictor : Predictor
             The model with the conditions of the training rows, and with those of the others.
         train_rows, validation_rows : rows (n, *cells)
-            PCA is fitted to all training rows, the rest is computed from at most 2,048 of each.
+            PCA is fitted to all training rows; the error of at most 2,048 of them is measured.
         numbers : int array (n,)
             The indices of ``train_rows`` in the data.
-        held_out : bool
-            Whether the validation rows were held out of training.
+        measured : FittedRows
+            What ``validation_rows`` are; training rows, where none were held out.
         best_epoch : int
-        total : int
-            How many rows were fitted.
         ordered : bool
             Whether the first k dimensions of a code are a code by themselves, for each k.
         """
@@ -345,31 +412,37 @@ class TrainingSummary:
         baseline = Baseline.fit(train, most=2 * predictor.code_size)
         kept = max(DIAGNOSED_ROWS, min(MOST_CODES, MOST_VALUES // predictor.code_size))
         codes = predictor.encode(train_rows[:kept]).astype(np.float32)
-        held_out_rows = [(validation_predictor, validation_rows)] if held_out else []
-        reference = ScoreReference.of([*held_out_rows, (predictor, train_rows)], train_rows, total)
-        train, validation_rows = train[some], validation_rows[some]
-        validation = preparation.prepare(validation_rows).numpy()
+        held_out_rows = [(validation_predictor, validation_rows)] if measured.held_out else []
+        reference = ScoreReference.of(
+            [*held_out_rows, (predictor, train_rows)], train_rows, measured.total
+        )
+        reconstruction = Reconstruction(validation_predictor, baseline)
+        for batch in validation_predictor.batches(validation_rows):
+            reconstruction.add(*batch)
         others = validation_predictor.encode(validation_rows).astype(np.float32)
+        validation = preparation.prepare(validation_rows).numpy()
         names, columns = preparation.kind.with_unit(train)
         diagnostics = Diagnostics(
-            error=_error(validation_predictor, others, validation),
-            train_error=_error(predictor, codes[some], train),
-            pca_errors=baseline.errors(validation),
-            held_out=held_out,
+            error=reconstruction.metrics()["error"],
+            train_error=_error(predictor, codes[some], train[some]),
+            pca_errors=reconstruction.pca_errors,
+            rows_of="validation" if measured.held_out else "training",
             importance=_importance(validation_predictor, others, validation),
             column_scales=Moments.of(columns).deviation.tolist(),
             column_names=names,
             best_epoch=best_epoch,
-            size_errors=_size_errors(validation_predictor, others, validation) if ordered else [],
+            part=preparation.kind.part,
+            size_errors=size_errors(validation_predictor, others, validation) if ordered else [],
+            **_explained(reconstruction.parts, reconstruction.rows),
         )
-        return cls(codes, numbers[:kept], baseline, diagnostics, reference)
+        return cls(codes, numbers[:kept], baseline, diagnostics, measured, reference)
 
 
 def _error(predictor: Predictor, codes: Rows, prepared: Rows) -> float:
     return mean_squared_error(prepared, predictor.decode(codes).numpy())
 
 
-def _size_errors(predictor: Predictor, codes: Rows, prepared: Rows) -> list[float]:
+def size_errors(predictor: Predictor, codes: Rows, prepared: Rows) -> list[float]:
     """Return the error with the first 0, 1, 2, ... dimensions of the code."""
     errors = []
     for k in range(codes.shape[1] + 1):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -15,13 +16,11 @@ from attar.data.cells import Boolean, Category
 from attar.data.kind import Kind, Rows
 from attar.data.summary import Moments
 from attar.data.table import Table
-from attar.evaluation.diagnostics import Baseline
+from attar.evaluation.baseline import Baseline
 from attar.evaluation.information import active_units
 from attar.evaluation.metrics import (
-    accuracy,
     bits_per_dimension,
     error_ratio,
-    mean_squared_error,
     psnr,
     relative_perplexity,
     ssim,
@@ -33,6 +32,61 @@ from attar.predictor import Predictor, traces_of
 from attar.records import Batch, Coded
 
 
+@dataclass(frozen=True)
+class PartMetrics:
+    """How well a column of a table, or a channel, is reconstructed.
+
+    Attributes
+    ----------
+    name : str
+    explained_variance : float
+        1 - squared error / variance of its prepared cells, those of a category's indicators; NaN
+        where it is constant.
+    missing : float
+        The fraction of prepared cells that are missing.
+    variance : float
+        Its share of the variance of all prepared cells.
+    accuracy, most_frequent : float or None
+        Of a category or boolean: the fraction reconstructed correctly, and that of its most
+        frequent value.
+    """
+
+    name: str
+    explained_variance: float
+    missing: float
+    variance: float
+    accuracy: float | None = None
+    most_frequent: float | None = None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a model was measured to be on some rows.
+
+    Attributes
+    ----------
+    metrics : dict of str to float
+    pca_errors : list of float
+        Of PCA with 0, 1, 2, ... components.
+    parts : list of PartMetrics
+        The columns or channels.
+    scores : array (n,)
+        The score of each row, as of :meth:`Autoencoder.score_samples`.
+    rows_of : str
+        Which rows these are: ``"validation"`` or ``"training"`` rows of the fit, the ``"test"``
+        rows of a data set by name, or any others that were ``"given"``.
+    rows : rows (n, *cells) or None
+        Those of the fit.
+    """
+
+    metrics: dict[str, float]
+    pca_errors: list[float]
+    parts: list[PartMetrics]
+    scores: Rows
+    rows_of: str = "given"
+    rows: Rows | None = None
+
+
 @torch.no_grad()
 def evaluate(
     predictor: Predictor,
@@ -42,8 +96,8 @@ def evaluate(
     draws: int,
     density: bool,
     reference: ScoreReference | None = None,
-) -> dict[str, float]:
-    """Return the metrics of a model on rows (n, *cells), in one pass over them.
+) -> Evaluation:
+    """Return the evaluation of a model on rows (n, *cells), in one pass over them.
 
     Parameters
     ----------
@@ -67,26 +121,26 @@ def evaluate(
     """
     reconstruction, coding = Reconstruction(predictor, baseline), Coding()
     scores: list[Rows] = []
-    surcharge = 0.0
     first, noise = _first_noise(predictor.model), fixed_noise(predictor.model, draws)
     for conditioned, piece in pieces:
+        found: list[Rows] = []
         for model, rows, batch in conditioned.batches(piece):
             reconstruction.add(model, rows, batch)
             if provides & {"density", "symbols"}:
                 for trace in traces_of(model, batch, first, predictor.chunk):
                     coding.add(model, trace.coded)
-            scores.append(scores_of(conditioned, (model, rows, batch), noise, reference))
-        if reference is not None:
-            surcharge += reference.surcharge(conditioned).sum()
-    score = float((np.concatenate(scores).sum() - surcharge) / sum(map(len, scores)))
+            found.append(scores_of(conditioned, (model, rows, batch), noise, reference))
+        surcharge = 0.0 if reference is None else reference.surcharge(conditioned)
+        scores.append(np.concatenate(found) - surcharge)
+    joined = np.concatenate(scores)
+    nats = -float(joined.mean())
     metrics = reconstruction.metrics() | coding.metrics()
-    if not density:
-        return metrics | {"distortion": -score}
-    cells = math.prod(predictor.preparation.kind.shape)
-    return metrics | {
-        "nll_bound": -score,
-        "bits_per_dimension": bits_per_dimension(-score, cells),
-    }
+    if density:
+        cells = math.prod(predictor.preparation.kind.shape)
+        metrics |= {"nll_bound": nats, "bits_per_dimension": bits_per_dimension(nats, cells)}
+    else:
+        metrics |= {"distortion": nats}
+    return Evaluation(metrics, reconstruction.pca_errors, reconstruction.parts, joined)
 
 
 def _first_noise(model: Model) -> Tensor:
@@ -144,53 +198,83 @@ class Reconstruction:
 
     def __init__(self, predictor: Predictor, baseline: Baseline) -> None:
         self.preparation, self.code_size = predictor.preparation, predictor.code_size
-        self.baseline = baseline
-        shape = self.preparation.kind.shape
-        self.images, self.classes = len(shape) == 3, _classes(self.preparation.kind)
-        self.moments = Moments.none(math.prod(shape))
-        self.rows = self.classified = 0
-        self.squares = self.linear = self.total = self.similarity = self.correct = 0.0
+        self.baseline, kind = baseline, predictor.preparation.kind
+        self.images, self.classes = len(kind.shape) == 3, _classes(kind)
+        width = math.prod(kind.shape)
+        self.moments, self.squares = Moments.none(width), np.zeros(width)
+        self.linear = np.zeros(len(baseline.components) + 1)
+        self.rows, self.similarity = 0, 0.0
+        # How many of each are reconstructed correctly, and how often each value occurs.
+        self.correct = dict.fromkeys(self.classes, 0)
+        self.values = {place: Counter[float]() for place in self.classes}
 
+    @torch.no_grad()
     def add(self, model: Model, rows: Rows, batch: Batch) -> None:
         """Add raw rows (B, *cells) and the batch of them."""
         prepared = _with_nan(batch)
         codes = model.encode(batch.values, batch.observed, batch.condition)
         decoded = model.decode(codes, batch.condition).cpu()
-        observed = float((~np.isnan(prepared)).sum())
+        residuals = (prepared - decoded.numpy()).reshape(len(prepared), -1)
         self.rows += len(prepared)
-        self.squares += observed * mean_squared_error(prepared, decoded.numpy())
-        pca_errors = self.baseline.errors(prepared)[: self.code_size + 1]
-        self.total += observed * pca_errors[0]
-        self.linear += observed * pca_errors[-1]
+        self.squares += np.nansum(np.square(residuals), axis=0, dtype=np.float64)
+        observed = float((~np.isnan(prepared)).sum())
+        self.linear += observed * np.array(self.baseline.errors(prepared))
         if self.images:
             pair = (np.moveaxis(images, 1, -1) for images in (prepared, decoded.numpy()))
             self.similarity += len(prepared) * ssim(*pair)
         if self.classes:
-            given, raw = rows[:, self.classes], self.preparation.raw(decoded)[:, self.classes]
-            classified = int((~np.isnan(given)).sum())
-            self.correct += classified * accuracy(given, raw)
-            self.classified += classified
+            raw = self.preparation.raw(decoded)
+            for place, cell in self.classes.items():
+                given = rows[:, cell]
+                self.correct[place] += int((given == raw[:, cell]).sum())
+                self.values[place].update(given[~np.isnan(given)].tolist())
         self.moments = self.moments.merged(Moments.of(prepared.reshape(len(prepared), -1)))
+
+    @property
+    def pca_errors(self) -> list[float]:
+        """The error of PCA with 0, 1, 2, ... components."""
+        errors: list[float] = (self.linear / max(1.0, self.moments.count.sum())).tolist()
+        return errors
+
+    @property
+    def parts(self) -> list[PartMetrics]:
+        """How well each column or channel is reconstructed."""
+        total = self.moments.squares.sum() or 1.0
+        return [self._part(name, place, total) for name, place in self.preparation.kind.parts]
 
     def metrics(self) -> dict[str, float]:
         """Return the metrics of all rows added."""
-        cells, variation = self.moments.count.sum(), self.moments.squares.sum()
-        error, pca_error = float(self.squares / cells), float(self.linear / cells)
+        count, variation = max(1.0, self.moments.count.sum()), self.moments.squares.sum()
+        squares, pca_errors = self.squares.sum(), self.pca_errors
+        error, pca_error = float(squares / count), pca_errors[: self.code_size + 1][-1]
         metrics = {
             "rows": float(self.rows),
             "code_size": float(self.code_size),
             "error": error,
             "pca_error": pca_error,
-            "error_to_pca": error_ratio(error, pca_error, float(self.total / cells)),
-            "explained_variance": float(1 - self.squares / variation) if variation else 0.0,
+            "error_to_pca": error_ratio(error, pca_error, pca_errors[0]),
+            "explained_variance": float(1 - squares / variation) if variation else 0.0,
         }
         if self.moments.low.min() >= 0 and self.moments.high.max() <= 1:
             metrics["psnr"] = psnr(error)
             if self.images:
                 metrics["ssim"] = self.similarity / self.rows
-        if self.classified:
-            metrics["accuracy"] = self.correct / self.classified
+        known = sum(counts.total() for counts in self.values.values())
+        if known:
+            metrics["accuracy"] = sum(self.correct.values()) / known
         return metrics
+
+    def _part(self, name: str, place: slice, total: float) -> PartMetrics:
+        variation = self.moments.squares[place].sum()
+        explained = float(1 - self.squares[place].sum() / variation) if variation else math.nan
+        missing = float(1 - self.moments.count[place].mean() / self.rows)
+        share = float(variation / total)
+        counts = self.values.get(place.start)
+        if not counts:
+            return PartMetrics(name, explained, missing, share)
+        known, ((_, most),) = counts.total(), counts.most_common(1)
+        correct = self.correct[place.start]
+        return PartMetrics(name, explained, missing, share, correct / known, most / known)
 
 
 def _with_nan(batch: Batch) -> Rows:
@@ -202,8 +286,9 @@ def _with_nan(batch: Batch) -> Rows:
     return target.float().cpu().numpy()
 
 
-def _classes(kind: Kind) -> list[int]:
-    """Return which cells of a raw row are categories or booleans."""
+def _classes(kind: Kind) -> dict[int, int]:
+    """Return which cells of a raw row are categories or booleans, by their first prepared cell."""
     if not isinstance(kind, Table):
-        return []
-    return [i for i, cell in enumerate(kind.cells) if isinstance(cell, Boolean | Category)]
+        return {}
+    both = enumerate(zip(kind.cells, kind.expansion.segments, strict=True))
+    return {place.start: i for i, (cell, place) in both if isinstance(cell, Boolean | Category)}

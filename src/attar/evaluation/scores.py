@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -143,17 +143,19 @@ class ScoreReference:
             return np.zeros(1)
         return predictor.changed.astype(np.float64) * math.log(self.rows + 1)
 
+    def deficits(self, predictor: Predictor, rows: Rows) -> Array:
+        """Return by how much the log-density of each prepared cell is below its mean: (n, cells).
+
+        It is 0 for missing cells.
+        """
+        densities = np.concatenate(list(_densities(predictor, rows)))
+        deficits: Array = np.nan_to_num(self.cells - densities)
+        return deficits
+
     def _cells(self, parts: Sequence[tuple[Predictor, Rows]]) -> Array:
         """Return the mean log-density of each cell; the mean of all cells for one never known."""
-        found = []
         scores = np.concatenate([self._scores(predictor, rows) for predictor, rows in parts])
-        for predictor, rows in parts:
-            noise = fixed_noise(predictor.model, DRAWS)
-            for trace in predictor.traces(rows, noise):
-                densities = trace.log_prob(trace.parameters, trace.batch.target).mean(0)
-                if trace.batch.observed is not None:
-                    densities = densities.masked_fill(~trace.batch.observed, torch.nan)
-                found.append(densities.flatten(1).double().cpu().numpy())
+        found = [cells for predictor, rows in parts for cells in _densities(predictor, rows)]
         low, middle, high = np.percentile(scores, [25, 50, 75])
         cells = np.concatenate(found)[scores >= middle - FAR * max(1.0, high - low)]
         count, sums = (~np.isnan(cells)).sum(0), np.nansum(cells, 0)
@@ -196,6 +198,16 @@ class ScoreReference:
                 target[torch.from_numpy(unseen).to(target.device), segment.start + rarest] = 1
                 surcharge += unseen * math.log(frequency + 1)
         return replace(batch, target=target), surcharge
+
+
+@torch.no_grad()
+def _densities(predictor: Predictor, rows: Rows) -> Iterator[Array]:
+    """Yield the log-density of each prepared cell, NaN where missing, chunk by chunk."""
+    for trace in predictor.traces(rows, fixed_noise(predictor.model, DRAWS)):
+        densities = trace.log_prob(trace.parameters, trace.batch.target).mean(0)
+        if trace.batch.observed is not None:
+            densities = densities.masked_fill(~trace.batch.observed, torch.nan)
+        yield densities.flatten(1).double().cpu().numpy()
 
 
 @torch.no_grad()

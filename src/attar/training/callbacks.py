@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from torch import nn
@@ -87,13 +90,43 @@ class ProgressBar(Callback):
     def on_epoch(self, progress: Progress) -> None:
         """Show the epoch's metrics."""
         last = progress.history[-1]
-        metrics = f"loss {last.loss:.4g}  "
-        if last.validation_loss is not None:
-            metrics += f"validation {last.validation_loss:.4g}  "
-        metrics += f"{last.rows_per_second:,.0f} rows/s"
-        self._bar.update(self._task, epoch=f"{last.epoch}/{progress.epochs}", metrics=metrics)
+        epoch = f"{last.epoch}/{progress.epochs}"
+        self._bar.update(self._task, epoch=epoch, metrics="  ".join(_metrics(last)))
 
     def on_end(self, progress: Progress) -> None:
         """Complete the bar and leave it on the screen."""
         self._bar.update(self._task, completed=1.0)
         self._bar.stop()
+
+
+class ProgressLines(Callback):
+    """A line every ten seconds, where there is no terminal: what the bar shows, in words."""
+
+    SECONDS = 10.0
+
+    def on_start(self, progress: Progress) -> None:
+        """Forget the clock of a training before."""
+        self._first: tuple[float, float] | None = None
+
+    def on_step(self, progress: Progress) -> None:
+        """Print a line if it is time."""
+        now, done = time.monotonic(), progress.fraction
+        if self._first is None:
+            self._first, self._printed = (now, done), now
+        began, resumed_at = self._first
+        if now - self._printed < self.SECONDS or done <= resumed_at:
+            return
+        self._printed = now
+        words = [f"epoch {len(progress.history) + 1}/{progress.epochs}"]
+        words += _metrics(progress.history[-1]) if progress.history else []
+        left = timedelta(seconds=round((now - began) * (1 - done) / (done - resumed_at)))
+        print(f"attar: {', '.join(words)}, {left} left", file=sys.stderr, flush=True)
+
+
+def _metrics(epoch: Epoch) -> list[str]:
+    validation = epoch.validation_loss
+    return [
+        f"loss {epoch.loss:.4g}",
+        *([] if validation is None else [f"validation {validation:.4g}"]),
+        f"{epoch.rows_per_second:,.0f} rows/s",
+    ]

@@ -120,6 +120,8 @@ class Training:
     callbacks : sequence of Callback
     checkpoint : Checkpoint or None
         The file of the state, from which training resumes where there is one.
+    trained : bool
+        Whether the weights are those of a trained model, and not to be initialized from rows.
     threads : Threads or None
         How many threads make a step; None: one.
 
@@ -140,11 +142,12 @@ class Training:
         settings: TrainingSettings,
         callbacks: Sequence[Callback] = (),
         checkpoint: Checkpoint | None = None,
+        trained: bool = False,
         threads: Threads | None = None,
     ) -> None:
         self.objective, self.model, self.settings = objective, objective.model, settings
         self.train, self.monitored, self.validation = train, monitored, validation
-        self.callbacks, self.checkpoint = callbacks, checkpoint
+        self.callbacks, self.checkpoint, self.trained = callbacks, checkpoint, trained
         self.threads = threads or Threads()
         self.weights = list(self.model.parameters())
         cells = monitored.held.batch(monitored.index[:1]).target[0].numel()
@@ -314,7 +317,8 @@ class Training:
             self.best_loss, self.best_epoch = best.monitored_loss, best.epoch
 
     def _begin(self) -> None:
-        self.model.on_data(self.monitored.held.batch(self.monitored.index))
+        if not self.trained:
+            self.model.on_data(self.monitored.held.batch(self.monitored.index))
         self.last_finite = self._state()
 
     def _write(self, checkpoint: Checkpoint, finished: bool = False) -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from attar.records import Epoch
-from attar.report import svg
-from attar.report.svg import (
+from attar.reporting import svg
+from attar.reporting.svg import (
     CHART_HEIGHT,
     CHART_WIDTH,
     HEIGHT,
@@ -17,6 +17,8 @@ from attar.report.svg import (
     Axes,
     Scale,
     chart,
+    label_places,
+    text_width,
 )
 
 
@@ -44,13 +46,95 @@ def test_corners_of_the_axes():
 
 def test_ticks_are_round_and_within_the_scale():
     assert [text for _, text in Scale.over(-1.03, 1.2, "x").ticks] == [
-        "−1",
+        "−1.0",
         "−0.5",
         "0",
         "0.5",
-        "1",
+        "1.0",
     ]
     assert [value for value, _ in Scale.over(1, 3, "x", integer=True).ticks] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [(0, 1e-4), (-3e-7, 8e-7), (1998, 2024), (4480.1, 4480.9), (0, 3e7), (-0.02, 0.013), (5, 5)],
+)
+def test_ticks_say_their_values_without_separators(low, high):
+    scale = Scale.over(low, high, "x")
+    power = 1.0
+    if "in 10" in scale.name:
+        digits = scale.name.partition("in 10")[2]
+        power = 10.0 ** int(digits.translate(str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")))
+    assert len(scale.ticks) >= 2
+    for value, text in scale.ticks:
+        assert float(text.replace("−", "-")) * power == pytest.approx(value, rel=1e-9, abs=1e-15)
+    assert len({len(text.partition(".")[2]) for _, text in scale.ticks if text != "0"}) == 1
+
+
+def boxes(figure, size):
+    """Return the text, the left and right end, and the height of each text of a figure."""
+    found = []
+    for text in figure.iter("text"):
+        if text.get("class") in ("name", None, "", "bar-name"):
+            width, x = text_width(text.text, size(text)), float(text.get("x"))
+            start = {"middle": x - width / 2, "end": x - width}.get(text.get("text-anchor"), x)
+            found.append((text.text, start, start + width, float(text.get("y"))))
+    return found
+
+
+@pytest.mark.parametrize("dimensions", [1, 8, 16, 24, 40, 64, 300])
+@pytest.mark.parametrize("narrow", [False, True])
+def test_texts_of_bars_do_not_overlap_and_all_are_there(dimensions, narrow):
+    growth = np.random.default_rng(0).random(dimensions)
+    figure = svg.importance(growth)
+    sizes = {"bar-name": 12.5 if narrow else 10.5}
+    texts = boxes(figure, lambda text: sizes.get(text.get("class"), 15 if narrow else 12.5))
+    for i, (_, start, end, y) in enumerate(texts):
+        for _, other_start, other_end, other_y in texts[:i]:
+            assert end <= other_start or other_end <= start or abs(y - other_y) > 11
+    left, _, width, height = (float(v) for v in figure.get("viewBox").split())
+    shift = float(re.search(r"translate\(([\d.]+)", figure.find("g").get("transform"))[1])
+    assert all(left <= start + shift and end + shift <= width for _, start, end, _ in texts)
+    assert all(y + svg.TOP <= height for _, _, _, y in texts)
+    names = [text for text, _, _, y in texts if y > HEIGHT + 10 and text.isdigit()]
+    order = [str(j) for j in np.argsort(-growth)[:64]]
+    assert names == order[:: 1 if dimensions <= 64 else 2]
+
+
+def test_the_dot_of_a_perfect_model_is_whole():
+    figure = svg.error_by_size([1.0, 0.5], 1, 0.0)
+    (model,) = marks(figure, "circle", "dot ringed first")
+    (cutting,) = [e for e in figure.iter("svg") if e.get("class") == "marks"]
+    assert model not in list(cutting.iter())
+    _, _, width, height = map(float, figure.get("viewBox").split())
+    x, y, radius = (float(model.get(name)) for name in ("cx", "cy", "r"))
+    assert y == HEIGHT
+    assert x + svg.LEFT - radius > 0
+    assert x + svg.LEFT + radius < width
+    assert y + svg.TOP + radius < height
+
+
+def test_labels_of_groups_at_one_place_do_not_overlap():
+    generator = np.random.default_rng(0)
+    places = generator.normal([220, 135], 40, (400, 2))
+    groups = generator.integers(0, 8, 400)
+    texts = [f"category {i}" for i in range(8)]
+    found = label_places(places, groups, texts)
+    assert len(found) >= 6
+    for group, (x, y) in found.items():
+        half = text_width(texts[group], svg.PLACE_SIZE) / 2
+        assert x - half >= 0
+        assert x + half <= WIDTH
+        for other, (u, v) in found.items():
+            if other != group:
+                width = half + text_width(texts[other], svg.PLACE_SIZE) / 2
+                assert abs(x - u) >= width or abs(y - v) >= svg.PLACE_SIZE
+
+
+def test_a_label_without_neighbours_is_at_the_median_of_its_group():
+    places = np.array([[100.0, 50], [120, 60], [300, 200], [110, 40]])
+    found = label_places(places, np.array([0, 0, 1, 0]), ["a", "b"])
+    assert found == {0: (110, 50), 1: (300, 200)}
 
 
 def test_curves_decrease_with_the_losses():
@@ -58,7 +142,7 @@ def test_curves_decrease_with_the_losses():
     (train,) = marks(figure, "path", "line second")
     (validation,) = marks(figure, "path", "line first")
     assert np.diff([y for _, y in points(train)]).min() > 0
-    (best,) = marks(figure, "circle", "dot first")
+    (best,) = marks(figure, "circle", "dot ringed first")
     place = points(validation)[2]
     assert (float(best.get("cx")), float(best.get("cy"))) == pytest.approx(place, abs=0.06)
 
@@ -66,13 +150,13 @@ def test_curves_decrease_with_the_losses():
 def test_a_single_epoch_without_validation_rows():
     figure = svg.loss_curves(history([4.0], [None]), 1)
     assert not marks(figure, "path", "line first")
-    (dot,) = marks(figure, "circle", "dot second")
+    (dot,) = marks(figure, "circle", "dot ringed second")
     assert float(dot.get("cx")) == pytest.approx(WIDTH / 2)
 
 
 def test_the_model_lies_below_pca_where_its_error_is_lower():
     figure = svg.error_by_size([1.0, 0.6, 0.4, 0.3, 0.2], 2, 0.25)
-    (model,) = marks(figure, "circle", "dot first")
+    (model,) = marks(figure, "circle", "dot ringed first")
     (curve,) = marks(figure, "path", "line second")
     x, y = points(curve)[2]
     assert float(model.get("cx")) == pytest.approx(x, abs=0.06)
@@ -82,7 +166,7 @@ def test_the_model_lies_below_pca_where_its_error_is_lower():
 def test_an_ordered_code_has_its_error_at_every_size():
     pca_errors, sizes = [1.0, 0.6, 0.4, 0.3, 0.2], [1.4, 0.7, 0.35]
     figure = svg.error_by_size(pca_errors, 2, 0.35, sizes)
-    (model,) = marks(figure, "circle", "dot first")
+    (model,) = marks(figure, "circle", "dot ringed first")
     (curve,) = marks(figure, "path", "line first")
     (pca,) = marks(figure, "path", "line second")
     xs, ys = zip(*points(curve), strict=True)

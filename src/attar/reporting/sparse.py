@@ -11,8 +11,9 @@ from scipy import sparse
 
 from attar.data.kind import Rows
 from attar.data.sparse import SparseMatrix
-from attar.report.display import Display, Examples, Interpolation, nan_mean
-from attar.report.html import (
+from attar.reporting.colours import Attribute
+from attar.reporting.display import Display, Examples, Interpolation, nan_mean
+from attar.reporting.html import (
     captioned,
     head,
     headed,
@@ -25,6 +26,9 @@ from attar.report.html import (
 )
 
 STORED, PREDICTED, MOST_INTERPOLATED = 6, 3, 8
+
+# The share of rows that store a column which can colour the map.
+FREQUENT = 0.1
 
 
 class SparseDisplay(Display):
@@ -41,14 +45,24 @@ class SparseDisplay(Display):
         """The number of columns."""
         return f"sparse rows of {len(self.names)} column" + "s" * (len(self.names) > 1)
 
-    def reconstructions(self, examples: Examples, names: Sequence[str]) -> list[Element]:
+    def attributes(self, examples: Examples) -> Iterable[Attribute]:
+        """Return the sum of a row, and each column that is not so rare that chance explains it."""
+        values = self._values(examples.rows, examples.prepared)
+        yield Attribute("the sum of the row", np.nansum(values, 1))
+        stored = (np.nan_to_num(values) != 0).mean(0)
+        for j in np.flatnonzero(stored >= FREQUENT):
+            yield Attribute(self.names[j], values[:, j])
+
+    def reconstructions(
+        self, examples: Examples, names: Sequence[str], order: str
+    ) -> list[Element]:
         """Return a table of the largest cells for each row."""
         given = self._values(examples.rows, examples.prepared)
         decoded = self._values(examples.reconstructed, examples.decoded)
         tables = map(self._compared, given, decoded, names)
         caption = (
             f"The {STORED} largest stored cells of some rows, and the {PREDICTED} largest "
-            "predictions among the other cells, from the lowest error to the highest."
+            f"predictions among the other cells, {order}."
         )
         tones = legend([("second", "original"), ("first", "reconstruction")])
         grid = tag("div", *tables, class_="bags")
@@ -73,7 +87,7 @@ class SparseDisplay(Display):
             )
             body.append(tag("tr", head(f"sample {i}", "row"), *cells))
         caption = "The largest cells of rows decoded from random codes."
-        return [captioned(scrolling(headed((), body), "sampled"), caption)]
+        return [captioned(scrolling(headed((), body), "sampled", "Generated samples"), caption)]
 
     def _compared(self, row: Rows, decoded: Rows, name: str) -> Element:
         known = ~np.isnan(row) if self.partial else row != 0

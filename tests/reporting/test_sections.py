@@ -9,7 +9,7 @@ import pytest
 
 from attar import AttarWarning, DataError, FileError
 from attar.data.stream import Stream
-from attar.report import sections, write_report
+from attar.reporting import report, sections
 
 
 def words(element):
@@ -23,9 +23,9 @@ def test_metrics_are_those_of_evaluate(table_page, table_model, table):
         assert metrics[name] in values
 
 
-def test_diagnosis_and_choices_are_the_estimators(table_page, table_model):
+def test_diagnosis_and_choices_are_the_estimators(table_page, table_model, table):
     text = words(table_page)
-    for finding in table_model.diagnose():
+    for finding in table_model.diagnose(table_model.evaluate_held_out(table)):
         assert finding.problem in text
         assert finding.advice in text
     for choice in table_model.choices_:
@@ -35,7 +35,7 @@ def test_diagnosis_and_choices_are_the_estimators(table_page, table_model):
 def test_the_users_texts_are_never_markup(tmp_path, table_model, table):
     labels = np.array(['<img src="x">', "</figure>"] * 30)
     path = tmp_path / "page.html"
-    write_report(table_model, table, path, labels)
+    report(table_model, table, path, labels)
     seen = []
 
     class Reader(HTMLParser):
@@ -53,7 +53,7 @@ def test_the_users_texts_are_never_markup(tmp_path, table_model, table):
 def test_nothing_is_fetched(request, tmp_path, kind):
     model = request.getfixturevalue(f"{kind}_model")
     data = request.getfixturevalue({"table": "table", "image": "images"}[kind])
-    write_report(model, data, tmp_path / "page.html")
+    report(model, data, tmp_path / "page.html")
     text = (tmp_path / "page.html").read_text("utf-8")
     assert not re.search(r"https?:|url\(|@import|href=|<link", text)
     assert all(source.startswith("data:") for source in re.findall(r'src="([^"]*)', text))
@@ -65,13 +65,13 @@ def test_equal_models_give_equal_bytes(request, tmp_path, kind):
     model = request.getfixturevalue(f"{kind}_model")
     data = request.getfixturevalue({"table": "table", "image": "images"}[kind])
     for name in ("one.html", "two.html"):
-        write_report(model, data, tmp_path / name)
+        report(model, data, tmp_path / name)
     assert (tmp_path / "one.html").read_bytes() == (tmp_path / "two.html").read_bytes()
 
 
 def test_a_path_that_cannot_be_written_leaves_no_file(tmp_path, table_model, table):
     with pytest.raises(FileError, match=r"cannot be written: .*\.$"):
-        write_report(table_model, table, tmp_path / "absent" / "page.html")
+        report(table_model, table, tmp_path / "absent" / "page.html")
     assert os.listdir(tmp_path) == []
 
 
@@ -79,7 +79,7 @@ def test_an_old_page_survives_bad_labels(tmp_path, table_model, table):
     path = tmp_path / "page.html"
     path.write_text("old")
     with pytest.raises(DataError, match=r"shape \(3,\), but there are 60 rows"):
-        write_report(table_model, table, path, [1, 2, 3])
+        report(table_model, table, path, [1, 2, 3])
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["page.html"]
 
@@ -88,6 +88,8 @@ def test_headings_are_those_of_the_field(table_page):
     assert [words(heading) for heading in table_page.iter("h2")] == [
         "Diagnostics",
         "Reconstructions",
+        "Explained variance of each column",
+        "Oddest rows",
         "Latent space",
         "Importance of each latent dimension",
         "Comparison with PCA",
@@ -115,7 +117,7 @@ def test_the_mse_is_labelled_by_the_scaling(page, fitted, table, scaling, label)
 
 def test_data_of_another_form_is_refused(tmp_path, table_model, images):
     with pytest.raises(DataError, match="fitted on table"):
-        write_report(table_model, images, tmp_path / "page.html")
+        report(table_model, images, tmp_path / "page.html")
 
 
 def test_every_picture_and_figure_has_a_description(image_page):

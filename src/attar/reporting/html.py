@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 MISSING = "—"
-MOST_BARS = 16
 
 # So many categories have colours of their own.
 CATEGORIES = 10
@@ -33,13 +32,30 @@ def tag(name: str, /, *children: Element | str, **attributes: object) -> Element
 
 
 def number(value: float) -> str:
-    """Return a number with four significant digits, a true minus, and a dash for NaN."""
+    """Return a number with four significant digits, a true minus, and a dash for NaN.
+
+    Integers have all their digits, and thousands are not separated: it may be a year or an
+    identifier.
+
+    Examples
+    --------
+    >>> number(20161231.0), number(-0.25), number(123456.7), number(6.4e-8)
+    ('20161231', '−0.25', '123457', '6.4·10⁻⁸')
+    """
     if math.isnan(value):
         return MISSING
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
-    short = f"{value:,.0f}" if 1000 <= abs(value) < 1e7 else f"{value:.4g}"
-    return short.replace("-", "−")
+    whole = 1000 <= abs(value) < (1e15 if value.is_integer() else 1e7)
+    short = f"{value:.0f}" if whole else f"{value:.4g}"
+    mantissa, _, exponent = short.partition("e")
+    power = f"·10{superscript(int(exponent))}" if exponent else ""
+    return mantissa.replace("-", "−") + power
+
+
+def superscript(number: int) -> str:
+    """Return an integer in superscript."""
+    return str(number).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
 def captioned(element: Element, *words: Element | str) -> Element:
@@ -47,13 +63,10 @@ def captioned(element: Element, *words: Element | str) -> Element:
     return tag("figure", element, tag("figcaption", *words))
 
 
-def legend(entries: Sequence[tuple[str, str]]) -> Element:
+def legend(entries: Sequence[tuple[str, str]], name: str = "legend") -> Element:
     """Return a legend of colours, from (tone, meaning)."""
-    return tag(
-        "ul",
-        *(tag("li", tag("i", class_=tone), meaning) for tone, meaning in entries),
-        class_="legend",
-    )
+    items = (tag("li", tag("i", class_=tone), meaning) for tone, meaning in entries)
+    return tag("ul", *items, class_=name)
 
 
 def _text(value: object) -> str:
@@ -65,9 +78,13 @@ def head(text: str, scope: str) -> Element:
     return tag("th", tag("span", text, title=text), scope=scope)
 
 
-def scrolling(table: Element, name: str) -> Element:
-    """Return a table in a frame that scrolls where it is wider than the page."""
-    return tag("div", table, class_=f"scrolling {name}", tabindex=0)
+def scrolling(table: Element, name: str, description: str) -> Element:
+    """Return a table in a frame that scrolls where it is wider than the page.
+
+    Readers of the screen and users of the keyboard reach the frame by its description.
+    """
+    words = {"role": "region", "aria_label": description}
+    return tag("div", table, class_=f"scrolling {name}", tabindex=0, **words)
 
 
 def headed(columns: Iterable[str], body: Iterable[Element]) -> Element:
@@ -121,18 +138,3 @@ def runs(name: str, texts: Sequence[str]) -> Element:
 def interpolation_table(start: str, end: str, rows: Iterable[Element]) -> Element:
     """Return the rows of an interpolation under the names of its ends."""
     return tag("table", tag("caption", start, " → ", end), *rows, class_="interpolation")
-
-
-def bars(names: Sequence[str], values: NDArray[np.float64]) -> Element:
-    """Return a bar for each of the largest values, the largest first."""
-    most = float(values.max()) or 1.0
-    items = (
-        tag(
-            "li",
-            tag("span", names[j], title=names[j]),
-            tag("i", style=f"--share:{values[j] / most:.4f}"),
-            tag("span", number(float(values[j]))),
-        )
-        for j in np.argsort(-values, kind="stable")[:MOST_BARS]
-    )
-    return tag("ol", *items, class_="bars")

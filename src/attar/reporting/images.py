@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 
 from attar.data.images import Images
 from attar.data.kind import Rows
-from attar.report.display import Display, Examples, Interpolation
-from attar.report.html import captioned, tag
+from attar.reporting.colours import Attribute
+from attar.reporting.display import Display, Examples, Interpolation, nan_mean
+from attar.reporting.html import captioned, tag
 
-MOST_SIDE = 64
+# Pixels of the longer side: of most pictures, of those that are compared, and from where on
+# pictures are large, of which fewer are beside each other.
+MOST_SIDE, COMPARED_SIDE, LARGE = 64, 96, 24
 
 # Visible on light and dark backgrounds.
 BRIGHTER, DARKER = (205, 62, 96), (58, 124, 196)
@@ -46,7 +49,14 @@ class ImageDisplay(Display):
         colour = "colour images" if self.channels == 3 else "images"
         return f"{colour} of {self.height} × {self.width} pixels"
 
-    def reconstructions(self, examples: Examples, names: Sequence[str]) -> list[Element]:
+    def attributes(self, examples: Examples) -> list[Attribute]:
+        """Return the brightness."""
+        colours = examples.rows[:, :3].reshape(len(examples.rows), -1)
+        return [Attribute("the mean brightness", nan_mean(colours, 1))]
+
+    def reconstructions(
+        self, examples: Examples, names: Sequence[str], order: str
+    ) -> list[Element]:
         """Return originals above reconstructions above differences, a column for each image."""
         reconstructed = self._rounded(examples.reconstructed)
         differences = [
@@ -57,9 +67,9 @@ class ImageDisplay(Display):
         columns = [
             tag(
                 "div",
-                picture(self._bytes(row), f"{name}, original"),
-                picture(self._bytes(other), f"{name}, reconstructed"),
-                picture(_signed(difference / largest), f"{name}, difference"),
+                picture(self._bytes(row), f"{name}, original", COMPARED_SIDE),
+                picture(self._bytes(other), f"{name}, reconstructed", COMPARED_SIDE),
+                picture(_signed(difference / largest), f"{name}, difference", COMPARED_SIDE),
                 tag("span", name, title=name),
             )
             for row, other, difference, name in zip(
@@ -67,11 +77,10 @@ class ImageDisplay(Display):
             )
         ]
         caption = (
-            "Originals, reconstructions and differences, from the lowest error (left) to the "
-            "highest (right). Differences are red where the reconstruction is too bright and blue "
-            "where it is too dark."
+            f"Originals, reconstructions and differences, {order}. Differences are red where the "
+            "reconstruction is too bright and blue where it is too dark."
         )
-        return [captioned(tag("div", *columns, class_="pictures"), caption)]
+        return [captioned(tag("div", *columns, class_=f"pictures{self._size}"), caption)]
 
     def interpolations(self, interpolations: Sequence[Interpolation]) -> list[Element]:
         """Return a strip of pictures for each interpolation."""
@@ -100,7 +109,11 @@ class ImageDisplay(Display):
             picture(self._bytes(row), f"sample {i}") for i, row in enumerate(self._rounded(rows))
         ]
         caption = "Images decoded from random codes."
-        return [captioned(tag("div", *pictures, class_="samples"), caption)]
+        return [captioned(tag("div", *pictures, class_=f"samples{self._size}"), caption)]
+
+    @property
+    def _size(self) -> str:
+        return " large" if max(self.height, self.width) >= LARGE else ""
 
     def _rounded(self, rows: Rows) -> Rows:
         """Return raw rows with the precision of the images' dtype."""
@@ -133,12 +146,13 @@ def _signed(difference: NDArray[np.float64]) -> Bytes:
     return np.asarray(np.dstack([sign, np.rint(255 * size)]), np.uint8)
 
 
-def picture(pixels: Bytes, description: str) -> Element:
-    """Return an image (height, width[, channels]) as an element; large ones are reduced."""
+def picture(pixels: Bytes, description: str, most: int = MOST_SIDE) -> Element:
+    """Return an image (height, width[, channels]) as an element, reduced to a side of ``most``."""
     from PIL import Image
 
     image = Image.fromarray(pixels)
-    image = image.reduce(-(-max(image.size) // MOST_SIDE))
+    factor = -(-max(image.size) // most)
+    image = image.reduce(factor)
     file = io.BytesIO()
     image.save(file, "png", optimize=True)
     code = base64.b64encode(file.getvalue()).decode()
@@ -148,4 +162,5 @@ def picture(pixels: Bytes, description: str) -> Element:
         alt=description,
         width=image.width,
         height=image.height,
+        **({"class_": "reduced"} if factor > 1 else {}),
     )

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from attar.data.cells import Number
 from attar.data.columns.base import Column
+from attar.data.columns.interpreted import InterpretedColumn
 from attar.data.columns.numbers import IntegerColumn, NumberColumn
 from attar.data.kind import Rows
 from attar.data.table import MixedTable, Table
-from attar.report.display import Display, Examples, Interpolation, nan_mean
-from attar.report.html import (
+from attar.reporting.colours import Attribute
+from attar.reporting.display import Display, Examples, Interpolation, nan_mean
+from attar.reporting.html import (
     MISSING,
-    bars,
     captioned,
     head,
     headed,
@@ -31,7 +34,7 @@ from attar.report.html import (
     tint,
     toned,
 )
-from attar.report.selection import short_times
+from attar.reporting.selection import short_times
 
 MOST_COLUMNS = 8
 
@@ -57,6 +60,10 @@ class Field(ABC):
     @abstractmethod
     def texts(self, rows: Rows) -> list[str]:
         """Return the values of raw rows (n, *cells) as text."""
+
+    @abstractmethod
+    def attribute(self, rows: Rows) -> Attribute:
+        """Return the values of raw rows, which can colour a map."""
 
     @abstractmethod
     def ordered(self, prepared: Rows) -> Rows:
@@ -85,6 +92,10 @@ class NumberField(Field):
         """Return the numbers."""
         return [number(float(row[self.cells][0])) for row in rows]
 
+    def attribute(self, rows: Rows) -> Attribute:
+        """Return the numbers."""
+        return Attribute(self.name, rows[:, self.cells.start].astype(np.float64))
+
     def ordered(self, prepared: Rows) -> Rows:
         """Return the numbers."""
         return prepared[:, self.features.start]
@@ -94,7 +105,7 @@ class NumberField(Field):
         place = self.cells.start
         differences = reconstructed[:, place].astype(np.float64) - rows[:, place]
         return [
-            lines(row, other, tag("span", _signed(difference), class_="differs", style=tint(tone)))
+            lines(row, other, tag("span", _signed(difference), **_differing(difference, tone)))
             for row, other, difference, tone in zip(
                 self.texts(rows), self.texts(reconstructed), differences, tints, strict=True
             )
@@ -151,6 +162,18 @@ class TimeField(TextField):
         """Return the times, as short as possible."""
         return short_times(self.written(rows))
 
+    def attribute(self, rows: Rows) -> Attribute:
+        """Return dates of the clock on the wall, or durations in days."""
+        column = self.column.inner if isinstance(self.column, InterpretedColumn) else self.column
+        values = column.decode(np.asarray(rows[:, self.cells], np.float64))
+        if pa.types.is_duration(values.type):
+            durations = values.cast(pa.duration("us"), safe=False).to_numpy(zero_copy_only=False)
+            return Attribute(f"{self.name} in days", durations / np.timedelta64(1, "D"))
+        if getattr(values.type, "tz", None):
+            values = pc.local_timestamp(values)
+        dates = values.cast(pa.timestamp("us"), safe=False).to_numpy(zero_copy_only=False)
+        return Attribute(self.name, dates)
+
     def ordered(self, prepared: Rows) -> Rows:
         """Return the time."""
         return prepared[:, self.features.start]
@@ -170,6 +193,10 @@ class CategoryField(TextField):
     def texts(self, rows: Rows) -> list[str]:
         """Return the names."""
         return self.written(rows)
+
+    def attribute(self, rows: Rows) -> Attribute:
+        """Return the names."""
+        return Attribute(self.name, np.array(self.written(rows)))
 
     def ordered(self, prepared: Rows) -> Rows:
         """Return zeros."""
@@ -214,6 +241,13 @@ def _titled(text: str, **attributes: str) -> Element:
     return tag("span", text, title=text, **attributes)
 
 
+def _differing(difference: float, strength: float) -> dict[str, str]:
+    """Return the look of a difference; rounding leaves some of 0, which are not coloured."""
+    if difference == 0 or np.isnan(difference):
+        return {"class_": "equals"}
+    return {"class_": "differs", "style": tint(strength)}
+
+
 def _signed(difference: float) -> str:
     if np.isnan(difference):
         return ""
@@ -229,10 +263,14 @@ class TableDisplay(Display):
         self.kind = kind
         self.fields = fields_of(kind)
         squares = np.square(examples.residuals)
-        self.errors = np.array([nan_mean(squares[:, f.features], (0, 1)) for f in self.fields])
         self.mean = nan_mean(examples.prepared, 0)
         self.variance = nan_mean(np.square(examples.prepared - self.mean), 0)
-        worst = np.argsort(-self.errors, kind="stable")
+        cells = nan_mean(squares, 0)
+        # Relative to the variance of the column over all rows.
+        unexplained = [
+            cells[f.features].sum() / (self.variance[f.features].sum() or 1) for f in self.fields
+        ]
+        worst = np.argsort(-np.array(unexplained), kind="stable")
         self.columns = [self.fields[j] for j in np.sort(worst[:MOST_COLUMNS])]
 
     @property
@@ -240,8 +278,21 @@ class TableDisplay(Display):
         """The number of columns."""
         return f"rows of {len(self.fields)} column" + "s" * (len(self.fields) > 1)
 
-    def reconstructions(self, examples: Examples, names: Sequence[str]) -> list[Element]:
-        """Return a table of originals above reconstructions, and the error of each column."""
+    def attributes(self, examples: Examples) -> Iterable[Attribute]:
+        """Return the columns."""
+        return (field.attribute(examples.rows) for field in self.fields)
+
+    def cell(self, examples: Examples, row: int, part: int) -> str:
+        """Return the value, and the expected one."""
+        field, one = self.fields[part], slice(row, row + 1)
+        reconstructed = self.kind.rows(self.kind.restore(examples.reconstructed[one]))
+        value, expected = field.texts(np.concatenate([examples.rows[one], reconstructed]))
+        return f" {value}, expected {expected}"
+
+    def reconstructions(
+        self, examples: Examples, names: Sequence[str], order: str
+    ) -> list[Element]:
+        """Return a table of originals above reconstructions."""
         reconstructed = self.kind.rows(self.kind.restore(examples.reconstructed))
         tints = _tints(self.columns, examples.residuals)
         columns = [
@@ -255,10 +306,8 @@ class TableDisplay(Display):
         table = headed((field.name for field in self.columns), body)
         missing = bool(np.isnan(examples.rows).any())
         return [
-            captioned(scrolling(table, "compared"), self._caption(missing)),
             captioned(
-                bars([field.name for field in self.fields], self.errors),
-                "MSE of each column on prepared values, largest first.",
+                scrolling(table, "compared", "Reconstructions"), self._caption(order, missing)
             ),
         ]
 
@@ -284,7 +333,7 @@ class TableDisplay(Display):
         ]
         table = headed((field.name for field in self.columns), body)
         caption = f"Rows decoded from random codes{self._selection()}."
-        return [captioned(scrolling(table, "sampled"), caption)]
+        return [captioned(scrolling(table, "sampled", "Generated samples"), caption)]
 
     def _interpolation(self, line: Interpolation) -> Element:
         change = np.square(np.ptp(line.decoded, axis=0))
@@ -299,11 +348,8 @@ class TableDisplay(Display):
         body = (field.interpolated(rows, tint) for field, tint in zip(fields, tints, strict=True))
         return interpolation_table(line.start, line.end, body)
 
-    def _caption(self, missing: bool) -> str:
-        caption = (
-            "Originals above reconstructions, from the lowest error (top) to the highest"
-            f"{self._selection()}."
-        )
+    def _caption(self, order: str, missing: bool) -> str:
+        caption = f"Originals above reconstructions, {order}{self._selection()}."
         if self._has(NumberField):
             caption += " Differences are red where the reconstruction is too large and blue where "
             caption += "it is too small."
@@ -319,7 +365,8 @@ class TableDisplay(Display):
     def _selection(self) -> str:
         if len(self.fields) == len(self.columns):
             return ""
-        return f", of the {len(self.columns)} of {len(self.fields)} columns with the largest MSE"
+        some = f"{len(self.columns)} of {len(self.fields)}"
+        return f", of the {some} columns with the lowest explained variance"
 
 
 def _tints(fields: Sequence[Field], prepared: Rows) -> list[Rows]:

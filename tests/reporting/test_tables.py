@@ -4,10 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.metrics import r2_score
 
 from attar.errors import AttarWarning
-from attar.report.html import MISSING, number
-from attar.report.tables import fields_of
+from attar.reporting.html import MISSING, number
+from attar.reporting.measured import percent
+from attar.reporting.tables import fields_of
 
 
 def rows_of(tree, name):
@@ -30,22 +32,37 @@ def test_cells_are_original_over_reconstruction_over_difference(table_page, tabl
             assert (f"--{'above' if y > x else 'below'}") in cell[2].get("style")
 
 
-def test_column_errors_are_sorted(table_page, table_model, table):
-    bars = next(e for e in table_page.iter("ol") if e.get("class") == "bars")
-    reconstructed = table_model.reconstruct(table)
-    errors = np.square((table - reconstructed) / table.std(ddof=0)).mean()
-    # The scale of the model is that of the training rows, not of all rows.
-    shown = [li[0].text for li in bars]
-    assert shown == list(errors.sort_values(ascending=False).index)
-    assert bars[0][1].get("style") == "--share:1.0000"
+def test_columns_are_sorted_by_explained_variance(table_page, table_model, table):
+    _, body = rows_of(table_page, "parts")
+    explained = r2_score(table, table_model.reconstruct(table), multioutput="raw_values")
+    order = np.argsort(explained)
+    assert list(body) == [table.columns[j] for j in order]
+    for j, tr in zip(order, body.values(), strict=True):
+        bar, text = tr.findall("td")
+        assert text.text == percent(explained[j])
+        assert bar[0].get("style") == f"--share:{max(explained[j], 0):.4f}"
 
 
-def test_of_many_columns_those_with_the_largest_errors_are_compared(page, fitted):
+def test_of_many_columns_those_reconstructed_worst_are_compared(page, fitted):
     X = pd.DataFrame(np.random.default_rng(0).normal(size=(50, 30))).add_prefix("column ")
     model = fitted(X, code_size=2, scaling="none")
     columns, _ = rows_of(page(model, X), "compared")
-    errors = np.square(X - model.reconstruct(X)).mean()
-    assert set(columns) == set(errors.nlargest(8).index)
+    explained = r2_score(X, model.reconstruct(X), multioutput="raw_values")
+    assert set(columns) == set(X.columns[np.argsort(explained)[:8]])
+
+
+def test_odd_rows_are_named_with_their_scores_and_cells(page, table_model, table):
+    odd = table.copy()
+    odd.iloc[7, 1] = 50.0
+    _, body = rows_of(page(table_model, odd), "oddest")
+    scores = table_model.score_samples(odd)
+    order = np.argsort(scores)[:6]
+    assert order[0] == 7
+    assert list(body) == [f"row {row}" for row in order]
+    texts = ["".join(tr[1].itertext()) for tr in body.values()]
+    assert texts == [number(scores[row]) for row in order]
+    expected = table_model.reconstruct(odd).iloc[7, 1]
+    assert f"b & c 50, expected {number(expected)} (−" in body["row 7"][2][0].text
 
 
 def test_samples_are_the_models(table_page, table_model):
@@ -76,7 +93,7 @@ def mixed():
             "joined": pd.Timestamp("2020-01-01")
             + pd.to_timedelta(generator.integers(0, 900, n), "D"),
             "opens": pd.to_timedelta(generator.integers(1, 300, n), "min"),
-            "number": np.arange(n),
+            "number": np.arange(n)[::-1],
         }
     )
     for name in ("age", "city", "joined"):
@@ -132,18 +149,27 @@ def test_a_missing_number_is_a_dash_above_its_prediction(page, fitted):
             assert shown[0] == number(X["a"][row])
 
 
-def test_errors_of_columns_are_means_over_observed_cells(mixed_page, mixed_model, mixed):
-    predictor = mixed_model._fitted.predictor
+def test_columns_have_their_explained_variance_accuracy_and_gaps(mixed_page, mixed_model, mixed):
+    predictor, back = mixed_model._fitted.predictor, mixed_model.reconstruct(mixed)
     rows = predictor.preparation.kind.rows(mixed)
-    squares = (predictor.preparation.prepare(rows) - predictor.decode(predictor.encode(rows))) ** 2
-    errors = {
-        field.name: squares[:, field.features].nanmean().item()
-        for field in fields_of(predictor.preparation.kind)
-    }
-    bars = next(e for e in mixed_page.iter("ol") if e.get("class") == "bars")
-    assert {li[0].text: li[2].text for li in bars} == {k: number(v) for k, v in errors.items()}
-    shown = [errors[li[0].text] for li in bars]
-    assert shown == sorted(shown, reverse=True)
+    prepared = predictor.preparation.prepare(rows)
+    squares = (prepared - predictor.decode(predictor.encode(rows))) ** 2
+    around = (prepared - prepared.nanmean(0)) ** 2
+    _, body = rows_of(mixed_page, "parts")
+    assert len(body) == 5
+    for field in fields_of(predictor.preparation.kind):
+        place, column = field.features, mixed[field.name]
+        explained = 1 - squares[:, place].nansum() / around[:, place].nansum()
+        texts = [td.text or "" for td in body[field.name].findall("td")[1:]]
+        assert texts[0] == percent(explained.item())
+        assert texts[-1] == percent(column.isna().mean())
+        if field.name in ("city", "member"):
+            known = column.notna()
+            correct = (back[field.name] == column)[known].mean()
+            frequent = column.value_counts(normalize=True).max()
+            assert texts[1:3] == [percent(correct), percent(frequent)]
+        else:
+            assert texts[1:3] == ["", ""]
 
 
 def test_rows_are_sorted_by_the_error_of_observed_cells(mixed_page, mixed_model, mixed):
@@ -163,7 +189,8 @@ def test_interpolations_have_the_most_likely_categories(page, mixed_model, mixed
     tables = [e for e in tree.iter("table") if e.get("class") == "interpolation"]
     assert len(tables) == 4
     for table in tables:
-        start, end = (int(end[1:]) for end in table.find("caption").text.split(" → "))
+        ends = table.find("caption").text.split(" → ")
+        start, end = (int(end.split(" · ")[0][1:]) for end in ends)
         steps = np.linspace(0, 1, 8)[:, None]
         along = mixed_model.inverse_transform((1 - steps) * codes[start] + steps * codes[end])
         (city,) = [tr for tr in table.findall("tr") if tr.find("th")[0].text == "city"]
@@ -184,8 +211,32 @@ def test_tables_of_arrow_look_like_those_of_pandas(page, fitted, mixed, mixed_pa
 
     table = pa.Table.from_pandas(mixed, preserve_index=False)
     with pytest.warns(AttarWarning, match="'number' is not used"):
-        model = fitted(table, code_size=3)
+        model = fitted(pa.Table.from_pandas(mixed[::-1], preserve_index=False), code_size=3)
     _, body = rows_of(page(model, table), "compared")
     _, other = rows_of(mixed_page, "compared")
     texts = [[span.text for td in tr.findall("td") for span in td] for tr in body.values()]
     assert texts == [[span.text for td in tr.findall("td") for span in td] for tr in other.values()]
+
+
+DAYS = pd.date_range("2023-12-25", periods=60, freq="D") + pd.to_timedelta(range(60), "h")
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (DAYS, DAYS),
+        (DAYS.tz_localize("America/New_York"), DAYS),
+        (DAYS.normalize().strftime("%d.%m.%Y"), DAYS.normalize()),
+        (DAYS - DAYS[0], (DAYS - DAYS[0]) / pd.Timedelta(1, "D")),
+    ],
+)
+def test_times_that_colour_a_map_are_the_users(fitted, values, expected):
+    frame = pd.DataFrame({"when": values, "x": np.arange(60.0)})
+    frame.loc[7, "when"] = None
+    kind = fitted(frame, code_size=1, epochs=1).fitted_.kind
+    rows = kind.rows(frame)
+    (field,) = (field for field in fields_of(kind) if field.name == "when")
+    found = field.attribute(rows).values
+    assert pd.isna(found[7])
+    known = np.arange(60) != 7
+    assert np.array_equal(found[known], np.asarray(expected)[known].astype(found.dtype))

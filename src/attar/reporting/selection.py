@@ -11,13 +11,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from attar.data.kind import Rows
+from attar.data.kind import Kind, Rows
+from attar.data.pictures import Pictures
 from attar.data.preparation import Preparation
 from attar.data.source import Data
 from attar.data.stream import Sample, evenly_spaced
 from attar.data.training_data import most_rows
 from attar.errors import DataError
-from attar.report.html import CATEGORIES, MISSING
+from attar.reporting.html import CATEGORIES, MISSING, number
+from attar.reporting.scale import Scale, time_ticks
 
 Indices = NDArray[np.intp]
 
@@ -44,6 +46,22 @@ def sample_rows(preparation: Preparation, data: Data) -> tuple[Rows, Indices]:
     return sample.result(preparation.stacked)
 
 
+def names_of(kind: Kind, data: Data, places: Indices) -> list[str]:
+    """Return the names of the rows of data of a kind at these places.
+
+    They are identifiers, the index of a frame, the files of pictures, or the series and the start
+    of a window; else rows are numbered.
+    """
+    index = kind.index(data)
+    if isinstance(data, Pictures):
+        return [data.names[place] for place in places]
+    if index is None and isinstance(data, pd.DataFrame):
+        labels = data.index[places]
+        numbered = pd.api.types.is_integer_dtype(labels)
+        return row_names(None, labels.to_numpy()) if numbered else [str(x) for x in labels]
+    return row_names(index, places)
+
+
 def row_names(index: pd.DataFrame | None, places: Indices) -> list[str]:
     """Return the names of the rows at these places.
 
@@ -54,7 +72,7 @@ def row_names(index: pd.DataFrame | None, places: Indices) -> list[str]:
         where rows are rows of the data and have no name.
     """
     if index is None:
-        return [f"row {place:,}" for place in places]
+        return [f"row {place}" for place in places]
     columns = [index.iloc[places, i].astype(str).tolist() for i in range(index.shape[1])]
     if list(index.columns[-2:]) != ["start", "end"]:
         return [", ".join(parts) for parts in zip(*columns, strict=True)]
@@ -128,7 +146,7 @@ class Colouring:
     meanings : list of str
         What is in each group.
     names : list of str (n,)
-        The name of each row: its label, or its place in the data.
+        The name of each row.
     categorical : bool
         Whether the groups are labels; else they are the steps of a scale.
     """
@@ -143,6 +161,15 @@ class Colouring:
         """Return the colouring of some of the rows."""
         names = [self.names[row] for row in rows]
         return replace(self, groups=self.groups[rows], names=names)
+
+    def named(self, names: Sequence[str]) -> Colouring:
+        """Return the colouring of rows with names of their own beside their labels."""
+        both = zip(names, self.names, strict=True)
+        return replace(self, names=[f"{label} · {name}" for name, label in both])
+
+    def of(self, names: list[str]) -> Colouring:
+        """Return the colouring of rows of other names."""
+        return replace(self, names=names)
 
     @property
     def legend(self) -> list[tuple[str, str]]:
@@ -173,13 +200,14 @@ def label_array(labels: Data, n: int) -> Rows:
 
 def by_label(values: Rows) -> Colouring:
     """Return a colour for each distinct label (n,), or a scale of colours for many values."""
-    values = values if values.dtype.kind in "biuf" else values.astype(str)
+    if values.dtype.kind not in "biuf":
+        values = np.where(pd.isna(values), "missing", values.astype(str))
     names = [f"{v:g}" if values.dtype.kind == "f" else str(v) for v in values]
     distinct, groups, sizes = np.unique(values, return_inverse=True, return_counts=True)
     if len(distinct) > CATEGORIES:
         if values.dtype.kind == "U":
             return _largest_groups(groups, sizes, names)
-        return _scale(values, names)
+        return by_value(values, names)
     first = np.unique(groups, return_index=True)[1]
     tones = [f"c{i}" for i in range(len(distinct))]
     return Colouring(groups, tones, [names[row] for row in first], names)
@@ -199,14 +227,43 @@ def _largest_groups(groups: Indices, sizes: Indices, names: list[str]) -> Colour
     )
 
 
-def _scale(values: Rows, names: list[str]) -> Colouring:
-    """Return a scale of colours from the smallest to the largest number."""
-    finite = np.isfinite(values)
-    edges = np.linspace(values[finite].min(), values[finite].max(), STEPS + 1)
-    groups = np.where(finite, np.digitize(values, edges[1:-1]), STEPS)
-    meanings = [f"{a:.3g} to {b:.3g}" for a, b in pairwise(edges)]
-    tones = [f"s{i}" for i in range(STEPS)]
-    if finite.all():
-        return Colouring(groups, tones, meanings, names, categorical=False)
-    tones, meanings = [*tones, "other"], [*meanings, "not a number"]
+def by_value(values: Rows, names: list[str]) -> Colouring:
+    """Return a scale of colours from the smallest to the largest number or date (n,).
+
+    Its steps are between round values. The first and the last include what is beyond, so that a
+    few far values leave colours for the others.
+    """
+    known = ~np.isnat(values) if values.dtype.kind == "M" else np.isfinite(values)
+    ordered = np.sort(values[known])
+    distinct = np.unique(ordered)
+    if len(distinct) <= STEPS:
+        groups, meanings = np.searchsorted(distinct, values), _edge_texts(distinct)
+    else:
+        low, high = ordered[len(ordered) // 50], ordered[-1 - len(ordered) // 50]
+        edges = _edges(low, high) if low < high else _edges(distinct[0], distinct[-1])
+        # Nothing is below an edge at the smallest value.
+        edges = edges[edges > distinct[0]] if edges[-1] > distinct[0] else edges
+        groups, texts = np.searchsorted(edges, values, side="right"), _edge_texts(edges)
+        between = [f"{a} to {b}" for a, b in pairwise(texts)]
+        meanings = [f"< {texts[0]}", *between, f"≥ {texts[-1]}"]
+    groups = np.where(known, groups, len(meanings))
+    places = np.linspace(0, STEPS - 1, len(meanings)) if len(meanings) > 1 else [STEPS // 2]
+    tones = [f"s{round(place)}" for place in places]
+    if not known.all():
+        tones, meanings = [*tones, "other"], [*meanings, "none"]
     return Colouring(groups, tones, meanings, names, categorical=False)
+
+
+def _edges(low: float | np.datetime64, high: float | np.datetime64) -> Rows:
+    """Return round values between two numbers or dates, at least one and fewer than steps."""
+    if isinstance(low, np.datetime64) and isinstance(high, np.datetime64):
+        return time_ticks(low, high, STEPS - 1)
+    scales = (Scale.over(float(low), float(high), "", most=most) for most in range(STEPS, 0, -1))
+    scale = next(scale for scale in scales if len(scale.ticks) < STEPS)
+    return np.array([value for value, _ in scale.ticks])
+
+
+def _edge_texts(values: Rows) -> list[str]:
+    if values.dtype.kind == "M":
+        return short_times([str(time) for time in pd.DatetimeIndex(values)])
+    return [number(float(value)) for value in values]

@@ -16,32 +16,43 @@ from attar.data.images import Images
 from attar.data.kind import Kind, Rows
 from attar.data.scaling import Scaling, Standard, Symmetric
 from attar.data.series import Windows
-from attar.data.source import Data, read, without_infinities
+from attar.data.source import Data, Source, read, without_infinities
 from attar.data.sparse import SparseMatrix
 from attar.data.stream import evenly_spaced
 from attar.data.table import Table
-from attar.evaluation.diagnostics import Finding
+from attar.evaluation.diagnostics import Finding, size_errors
+from attar.evaluation.evaluate import Evaluation, PartMetrics
 from attar.fitted import Fitted
 from attar.isolation import default_settings
 from attar.predictor import Predictor
 from attar.recipes import TABLE
-from attar.report import svg
-from attar.report.display import Display, Examples, Interpolation, decode
-from attar.report.html import captioned, legend, number, tag
-from attar.report.images import ImageDisplay
-from attar.report.selection import (
+from attar.reporting import svg
+from attar.reporting.colours import best_explained
+from attar.reporting.display import Display, Examples, Interpolation, decode
+from attar.reporting.html import captioned, legend, number, tag
+from attar.reporting.images import ImageDisplay
+from attar.reporting.measured import (
+    columns_table,
+    counted,
+    data_words,
+    oddest,
+    oddest_table,
+    oddest_words,
+    which,
+)
+from attar.reporting.selection import (
     Colouring,
     by_label,
     interpolation_ends,
     label_array,
+    names_of,
     plain,
     plane,
-    row_names,
     sample_rows,
 )
-from attar.report.series import SeriesDisplay
-from attar.report.sparse import SparseDisplay
-from attar.report.tables import TableDisplay
+from attar.reporting.series import SeriesDisplay, step_times
+from attar.reporting.sparse import SparseDisplay
+from attar.reporting.tables import TableDisplay
 from attar.storage import written_whole
 
 if TYPE_CHECKING:
@@ -62,14 +73,15 @@ METRICS: dict[str, tuple[Callable[[float], str], str]] = {
     "explained_variance": (lambda value: f"{number(100 * value)} %", "explained variance"),
     "psnr": (lambda value: f"{number(value)} dB", "peak signal-to-noise ratio"),
     "nll_bound": (number, "NLL bound, nats per row"),
+    "accuracy": (lambda value: f"{number(100 * value)} %", "categories reconstructed correctly"),
     "distortion": (number, "reconstruction NLL, nats per row"),
 }
 
 
 @default_settings()
-def write_report(
+def report(
     estimator: Autoencoder,
-    data: Data,
+    data: Data | Source,
     path: str | Path,
     labels: Data | None = None,
     condition: Data | None = None,
@@ -80,8 +92,8 @@ def write_report(
     ----------
     estimator : Autoencoder
     data : table, array, sparse matrix, Series, Stream, path, or name of a data set
-        Rows to evaluate, preferably not training rows. Metrics are of all rows, plots of a sample
-        where there are many.
+        Rows to evaluate. Of the data of the fit, the validation rows are; any others, all. Plots
+        are of a sample where there are many.
     path : path
     labels : array (n,) or None
         Labels that determine the colours; None takes those of the data, if any.
@@ -97,13 +109,11 @@ def write_report(
 
     Examples
     --------
-    >>> import tempfile
-    >>> import numpy as np
-    >>> from attar import Autoencoder
-    >>> X = np.random.default_rng(0).normal(size=(50, 3))
-    >>> model = Autoencoder(code_size=1, epochs=1, verbose=False).fit(X)
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     write_report(model, X, Path(folder) / "page.html")
+    >>> import attar
+    >>> from tempfile import TemporaryDirectory
+    >>> ae = attar.Autoencoder(code_size=4, epochs=1).fit("digits")
+    >>> with TemporaryDirectory() as folder:
+    ...     attar.report(ae, "digits", Path(folder) / "page.html")
     ...     page = (Path(folder) / "page.html").read_text("utf-8")
     >>> "Comparison with PCA" in page
     True
@@ -112,16 +122,24 @@ def write_report(
     kind = preparation.kind
     source = read(data, part="test", kind=kind)
     clean = without_infinities(source.data) if estimator.infinite_as_missing else source.data
-    metrics = estimator.evaluate(clean, condition=condition)
-    n = int(metrics["rows"])
-    rows, places = sample_rows(preparation, clean)
-    labels = source.labels if labels is None else labels
-    if labels is None:
-        colouring = plain(row_names(kind.index(clean), places))
+    evaluation = estimator.evaluate_held_out(source, condition=condition)
+    if evaluation.rows is None:
+        n = int(evaluation.metrics["rows"])
+        rows, places = sample_rows(preparation, clean)
+        scores = evaluation.scores[places]
     else:
-        colouring = by_label(label_array(labels, n)[places])
+        measured = estimator.fitted_.training_summary.measured
+        order = np.argsort(measured.places)
+        n, places = measured.total, measured.places[order]
+        rows, scores = evaluation.rows[order], evaluation.scores[order]
+    names, times = names_of(kind, clean, places), step_times(kind, clean)
+    labels = source.labels if labels is None else labels
+    colouring = plain(names)
+    if labels is not None:
+        colouring = by_label(label_array(labels, n)[places]).named(names)
     predictor = estimator.fitted_.conditioned(condition, n).at(places)
-    page = _page(estimator, predictor, rows, colouring, metrics)
+    drawn = None if times is None else times[places]
+    page = _page(estimator, predictor, rows, drawn, colouring, evaluation, scores, places)
     text = "<!doctype html>\n" + tostring(page, encoding="unicode", method="html") + "\n"
     with written_whole(Path(path)) as beside:
         beside.write_text(text, "utf-8", errors="xmlcharrefreplace")
@@ -131,31 +149,42 @@ def _page(
     estimator: Autoencoder,
     predictor: Predictor,
     rows: Rows,
+    times: Rows | None,
     colouring: Colouring,
-    metrics: dict[str, float],
+    evaluation: Evaluation,
+    scores: Rows,
+    places: Rows,
 ) -> Element:
     fitted = estimator.fitted_
-    summary = fitted.training_summary
-    pca_errors = summary.baseline.errors(predictor.preparation.prepare(rows).numpy())
+    summary, metrics = fitted.training_summary, evaluation.metrics
+    sizes = summary.diagnostics.size_errors
+    if sizes and evaluation.rows is None:
+        prepared = predictor.preparation.prepare(rows).numpy()
+        sizes = size_errors(predictor, predictor.encode(rows), prepared)
+    odd = oddest(scores, places, fitted.kind.overlap)
+    odd_times = None if times is None else times[odd]
+    odd_rows = predictor.at(odd), rows[odd], odd_times, colouring.at(odd).names, scores[odd]
     chosen = evenly_spaced(rows.shape[0], MOST_POINTS)
     predictor, colouring = predictor.at(chosen), colouring.at(chosen)
-    examples = Examples.of(predictor, rows[chosen])
+    examples = Examples.of(predictor, rows[chosen], None if times is None else times[chosen])
     display = _display(predictor.preparation.kind, examples)
-    title = f"{display.title} in {_count(predictor.code_size, 'latent dimension')}"
+    title = f"{display.title} in {counted(predictor.code_size, 'latent dimension')}"
     main = tag(
         "main",
-        _header(title, fitted, metrics, display.row, _unit(estimator)),
-        _diagnosis(estimator.diagnose(), summary.diagnostics.held_out),
+        _header(title, fitted, evaluation, display.row, _unit(estimator)),
+        _diagnosis(estimator.diagnose(evaluation), evaluation, display.row),
         _reconstructions(display, examples, colouring),
+        *_columns(fitted.kind, evaluation.parts),
+        _oddest_rows(display, fitted, *odd_rows, float(np.median(evaluation.scores))),
         tag(
             "div",
-            _latent_space(examples, colouring, display.row),
-            _importance(np.asarray(summary.diagnostics.importance)),
+            _latent_space(display, examples, colouring),
+            _importance(np.asarray(summary.diagnostics.importance), summary.diagnostics.rows_of),
             class_="pair",
         ),
         tag(
             "div",
-            _comparison(pca_errors, metrics, summary.diagnostics.size_errors),
+            _comparison(evaluation.pca_errors, metrics, sizes),
             _loss_curves(fitted),
             class_="pair",
         ),
@@ -170,7 +199,7 @@ def _page(
         tag("meta", name="color-scheme", content="light dark"),
         tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
         tag("title", f"attar: {title}"),
-        tag("style", files("attar.report").joinpath("page.css").read_text("utf-8")),
+        tag("style", files("attar.reporting").joinpath("page.css").read_text("utf-8")),
     )
     return tag("html", head, tag("body", main), lang="en")
 
@@ -195,8 +224,9 @@ def _unit(estimator: Autoencoder) -> str:
     return "standardized" if isinstance(scaling, Standard | Symmetric) else "prepared"
 
 
-def _header(title: str, fitted: Fitted, metrics: dict[str, float], row: str, unit: str) -> Element:
-    """Return the title, the recipe, and the metrics."""
+def _header(title: str, fitted: Fitted, evaluation: Evaluation, row: str, unit: str) -> Element:
+    """Return the title, the recipe, the metrics, and what they are measured on."""
+    metrics = evaluation.metrics
     names = [name for name, entry in TABLE.items() if entry.recipe == fitted.recipe]
     name = names[0] if names else str(fitted.recipe)
     summary = TABLE[name].summary if names else "A custom recipe."
@@ -211,24 +241,31 @@ def _header(title: str, fitted: Fitted, metrics: dict[str, float], row: str, uni
     ]
     return tag(
         "header",
-        tag("p", f"attar report on {_count(int(metrics['rows']), row)}", class_="eyebrow"),
+        tag("p", f"attar report on {which(evaluation, row)}", class_="eyebrow"),
         tag("h1", title),
         tag("p", tag("code", name), f" {summary}"),
         tag("dl", *values, class_="metrics"),
+        tag(
+            "p",
+            data_words(fitted.kind, evaluation, fitted.training_summary.measured, row),
+            class_="after",
+        ),
     )
 
 
-def _diagnosis(findings: Sequence[Finding], held_out: bool) -> Element:
+def _diagnosis(findings: Sequence[Finding], evaluation: Evaluation, row: str) -> Element:
     """Return problems of the model, and what to do about them."""
     items = [
         tag("li", tag("p", finding.problem), tag("p", finding.advice), class_=finding.name)
         for finding in findings
     ]
-    rows = "validation rows" if held_out else "training rows, as there were no validation rows"
+    words = f"Errors are those of the {which(evaluation, row)} of this report."
+    if evaluation.rows is None:
+        words += " The importance of latent dimensions and the loss curves are those of the fit."
     return _section(
         "Diagnostics",
         tag("ul", *items, class_="findings"),
-        tag("p", f"Measured at the end of training, on {rows}.", class_="after"),
+        tag("p", words, class_="after"),
     )
 
 
@@ -237,28 +274,65 @@ def _reconstructions(display: Display, examples: Examples, colouring: Colouring)
     ranked = np.argsort(examples.errors, kind="stable")
     places = ranked[evenly_spaced(len(ranked), display.compared)]
     names = colouring.at(places).names
-    return _section("Reconstructions", *display.reconstructions(examples.at(places), names))
+    order = "from the lowest error to the highest"
+    return _section("Reconstructions", *display.reconstructions(examples.at(places), names, order))
 
 
-def _latent_space(examples: Examples, colouring: Colouring, row: str) -> Element:
-    """Return the codes on a plane."""
+def _columns(kind: Kind, parts: Sequence[PartMetrics]) -> list[Element]:
+    """Return how well each column is reconstructed; nothing where there is one."""
+    if len(parts) < 2:
+        return []
+    return [_section(f"Explained variance of each {kind.part}", columns_table(kind, parts))]
+
+
+def _oddest_rows(
+    display: Display,
+    fitted: Fitted,
+    predictor: Predictor,
+    rows: Rows,
+    times: Rows | None,
+    names: Sequence[str],
+    scores: Rows,
+    median: float,
+) -> Element:
+    """Return the rows with the lowest scores, and the cells that make them odd."""
+    examples, shown = Examples.of(predictor, rows, times), []
+    if isinstance(fitted.kind, Images | Windows):
+        shown = display.reconstructions(examples, names, "the oddest first")
+    if isinstance(fitted.kind, Images):
+        shown.append(tag("p", oddest_words(scores, median), class_="after"))
+    else:
+        deficits = fitted.training_summary.reference.deficits(predictor, rows)
+        shown.append(oddest_table(fitted.kind, display, examples, names, scores, deficits, median))
+    return _section(f"Oddest {display.row}s", *shown)
+
+
+def _latent_space(display: Display, examples: Examples, colouring: Colouring) -> Element:
+    """Return the codes on a plane, coloured by labels or else by the column explained best."""
     points, x, y = plane(examples.codes)
+    words = " Colours are labels, which were not used in training."
+    if not colouring.legend and (best := best_explained(display.attributes(examples), points)):
+        attribute, share = best
+        colouring = attribute.colouring(colouring.names)
+        words = f" Colours are {attribute.name}, which the map explains best"
+        words += f": {share:.0%} of its variance."
     entries = colouring.legend
     texts = [meaning for _, meaning in entries] if colouring.categorical else []
+    name = "legend" if colouring.categorical else "legend scale"
     return _section(
         "Latent space",
         captioned(
             svg.code_map(points, colouring.groups, colouring.tones, texts, x, y),
-            *([legend(entries)] if entries else []),
-            f"The codes of {_count(len(points), row)}.",
-            " Colours are labels, which were not used in training." if entries else "",
+            *([legend(entries, name)] if entries else []),
+            f"The codes of {counted(len(points), display.row)}.",
+            words if entries else "",
         ),
     )
 
 
-def _importance(growth: Rows) -> Element:
+def _importance(growth: Rows, rows_of: str) -> Element:
     """Return how much each latent dimension matters."""
-    caption = "Increase of the MSE when a latent dimension is fixed at its mean."
+    caption = f"Increase of the MSE of {rows_of} rows when a latent dimension is fixed at its mean."
     if len(growth) > svg.MOST_BARS:
         caption += f" The {svg.MOST_BARS} most important of {len(growth)} dimensions."
     return _section(
@@ -273,11 +347,9 @@ def _comparison(
     error, size = metrics["error"], int(metrics["code_size"])
     needed = next((k for k, other in enumerate(pca_errors) if other <= error), None)
     enough = f"{needed:,}" if needed is not None else f"more than {len(pca_errors) - 1:,}"
-    caption = f"MSE {number(error)} with {_count(size, 'latent dimension')}; PCA needs {enough}."
+    caption = f"MSE {number(error)} with {counted(size, 'latent dimension')}; PCA needs {enough}."
     if size_errors:
-        caption += (
-            " The code is ordered: the curve is the validation MSE with its first k dimensions."
-        )
+        caption += " The code is ordered: the curve is the MSE with its first k dimensions."
     return _section(
         "Comparison with PCA",
         captioned(
@@ -348,7 +420,11 @@ def _settings(fitted: Fitted) -> Element:
     ]
     diagnostics = fitted.training_summary.diagnostics
     errors = f"Training MSE {number(diagnostics.train_error)}"
-    errors += f", validation MSE {number(diagnostics.error)}." if diagnostics.held_out else "."
+    errors += (
+        f", validation MSE {number(diagnostics.error)}."
+        if diagnostics.rows_of == "validation"
+        else "."
+    )
     citations = [row.citation for row in TABLE.values() if row.recipe == fitted.recipe]
     return _section(
         "Settings chosen from the data",
@@ -359,7 +435,3 @@ def _settings(fitted: Fitted) -> Element:
 
 def _section(heading: str, *children: Element) -> Element:
     return tag("section", tag("h2", heading), *children)
-
-
-def _count(n: int, thing: str) -> str:
-    return f"{n:,} {thing}" + "s" * (n != 1)

@@ -7,7 +7,7 @@ from sklearn.decomposition import PCA
 
 from attar.data import training_data
 from attar.data.stream import Stream
-from attar.report.selection import (
+from attar.reporting.selection import (
     by_label,
     interpolation_ends,
     plane,
@@ -52,7 +52,7 @@ def test_names_of_rows():
     starts = pd.to_datetime(["2024-01-01", "2024-01-02", "2024-01-03"])
     index = pd.DataFrame({"start": starts, "end": starts})
     places = np.array([0, 2])
-    assert row_names(None, np.array([0, 1234])) == ["row 0", "row 1,234"]
+    assert row_names(None, np.array([0, 1234])) == ["row 0", "row 1234"]
     assert row_names(index, places) == ["2024-01-01", "2024-01-03"]
     index.insert(0, "shop", ["a", "a", "b"])
     assert row_names(index, places) == ["a, 2024-01-01", "b, 2024-01-03"]
@@ -109,14 +109,16 @@ def test_few_labels_are_categories():
     assert colouring.legend == [("c0", "a"), ("c1", "b")]
     assert colouring.groups.tolist() == [1, 0, 1]
     assert by_label(np.array([2.0, 10.0, 2.0])).meanings == ["2", "10"]
+    assert by_label(np.array(["b", None, np.nan], object)).names == ["b", "missing", "missing"]
 
 
 def test_many_values_are_a_scale():
     colouring = by_label(np.array([*range(70), np.nan]))
     assert not colouring.categorical
     assert colouring.groups[:70].tolist() == sorted(colouring.groups[:70].tolist())
-    assert colouring.meanings[0] == "0 to 9.86"
-    assert colouring.legend[colouring.groups[70]] == ("other", "not a number")
+    assert colouring.meanings[:2] == ["< 10", "10 to 20"]
+    assert colouring.groups[[9, 10, 19, 20, 69]].tolist() == [0, 1, 1, 2, 6]
+    assert colouring.legend[colouring.groups[70]] == ("other", "none")
 
 
 def test_of_many_labels_the_most_frequent_have_colours():

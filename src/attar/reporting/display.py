@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 from xml.etree.ElementTree import Element
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from attar.data.kind import Rows
 from attar.predictor import Predictor
+from attar.reporting.colours import Attribute
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class Examples:
     prepared, decoded : array (n, *shape)
         The same as prepared values, on which the error is measured.
     codes : array (n, d)
+    times : array (n, 2) or None
+        The times of the first and of the last step, where rows are windows of dates or numbers.
     """
 
     rows: Rows
@@ -33,14 +36,15 @@ class Examples:
     prepared: Rows
     decoded: Rows
     codes: Rows
+    times: Rows | None = None
 
     @classmethod
-    def of(cls, predictor: Predictor, rows: Rows) -> Self:
+    def of(cls, predictor: Predictor, rows: Rows, times: Rows | None = None) -> Self:
         """Return rows (n, *cells) with their codes and reconstructions."""
         codes = predictor.encode(rows)
         reconstructed, decoded = decode(predictor, codes)
         prepared = predictor.preparation.prepare(rows).numpy()
-        return cls(rows, reconstructed, prepared, decoded, codes)
+        return cls(rows, reconstructed, prepared, decoded, codes, times)
 
     def at(self, places: NDArray[np.intp]) -> Examples:
         """Return some of the rows."""
@@ -50,6 +54,7 @@ class Examples:
             self.prepared[places],
             self.decoded[places],
             self.codes[places],
+            None if self.times is None else self.times[places],
         )
 
     @property
@@ -115,9 +120,19 @@ class Display(ABC):
     def title(self) -> str:
         """What the rows are, in words."""
 
+    def cell(self, examples: Examples, row: int, part: int) -> str:
+        """Return the value of a part of a row, and the expected one, in words; empty for many."""
+        return ""
+
     @abstractmethod
-    def reconstructions(self, examples: Examples, names: Sequence[str]) -> list[Element]:
-        """Return originals beside reconstructions."""
+    def attributes(self, examples: Examples) -> Iterable[Attribute]:
+        """Return what can colour the map of rows."""
+
+    @abstractmethod
+    def reconstructions(
+        self, examples: Examples, names: Sequence[str], order: str
+    ) -> list[Element]:
+        """Return originals beside reconstructions; ``order`` says how they are sorted."""
 
     @abstractmethod
     def interpolations(self, interpolations: Sequence[Interpolation]) -> list[Element]:

@@ -7,7 +7,7 @@ import pytest
 from scipy import sparse
 
 import attar
-from attar.report.html import number
+from attar.reporting.html import number
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from attar import Autoencoder
-from attar.report import write_report
+from attar.reporting import report
 
 VOID = ("meta", "img")
 
@@ -46,7 +46,9 @@ def parsed(text: str) -> Element:
 def fitted() -> Callable[..., Autoencoder]:
     def fit(X: Any, **settings: Any) -> Autoencoder:
         settings = {"epochs": 3, "random_state": 0, "verbose": False} | settings
-        return Autoencoder(**settings).fit(X)
+        # In another order than that of the page, which is then of all rows, not of those held out.
+        ordered = X[::-1] if isinstance(X, np.ndarray | pd.DataFrame) else X
+        return Autoencoder(**settings).fit(ordered)
 
     return fit
 
@@ -78,7 +80,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Element]:
     path = tmp_path_factory.mktemp("report") / "page.html"
 
     def write(model: Autoencoder, data: Any, labels: Any = None) -> Element:
-        write_report(model, data, path, labels)
+        report(model, data, path, labels)
         return parsed(path.read_text("utf-8"))
 
     return write
