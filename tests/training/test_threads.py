@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import attar
-from attar.networks import Mlp
+from attar import fitted
 from attar.training import threads
 from attar.training.threads import (
     COSTS,
@@ -167,33 +167,38 @@ def switches(monkeypatch):
     return tried
 
 
-def weights(columns, width, recipe="vae", random_state=0):
-    """Return the weights of a fit."""
-    x = torch.randn(200, columns, generator=torch.Generator().manual_seed(0)).numpy()
-    ae = attar.Autoencoder(
-        recipe, network=Mlp((width,)), batch_size=20, epochs=2, random_state=random_state
-    )
-    return ae.fit(x).fitted_.predictor.model.state_dict()
-
-
-@pytest.mark.parametrize(
-    ("recipe", "columns", "width"),
-    [("vae", 5, 8), ("aae", 5, 8), ("vq-vae", 5, 8), ("vae", 60, 500)],
-)
-def test_equal_seeds_give_equal_weights_whatever_threads_were_tried(
-    recipe, columns, width, switches, request
-):
-    expected = weights(columns, width, recipe)
-    assert not switches
-    request.getfixturevalue("impatient")
-    found = weights(columns, width, recipe)
-    # Networks this small are never divided among threads.
-    assert len(switches) > 5 or width > 8
-    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
-
-
 @pytest.mark.usefixtures("impatient")
-def test_a_fit_without_a_seed_compares_threads_and_restores_the_users(switches):
-    weights(5, 8, random_state=None)
-    assert len(switches) > 5
+@pytest.mark.parametrize("spec", ["vae", "aae"])
+def test_equal_seeds_give_equal_weights_whatever_threads_were_tried(spec, training, switches):
+    weights = []
+    for compared in (Threads(-1), Threads(exact=True)):
+        made = training(spec, epochs=2)
+        made.threads = compared
+        torch.manual_seed(3)
+        made.run()
+        weights.append(made.model.state_dict())
+    # A network as small as the first is never divided among threads; a critic may be.
+    assert len(switches) > 3 or not compared.timed
+    assert compared.timed or spec == "aae"
+    assert all(torch.equal(weights[1][name], tensor) for name, tensor in weights[0].items())
+
+
+def test_what_would_be_the_next_step_changes_nothing(training):
+    made = training("vae")
+    made.run()
+    before, random = made._state(), torch.get_rng_state()
+    numbers = made._numbers(next(iter(made.train)))
+    assert torch.equal(torch.get_rng_state(), random)
+    assert all(torch.equal(made._state()[name], tensor) for name, tensor in before.items())
+    assert not all(torch.equal(numbers[name], tensor) for name, tensor in before.items())
+
+
+@pytest.mark.parametrize(("seed", "exact"), [(None, False), (0, True)])
+def test_a_fit_is_exact_where_it_has_a_seed(seed, exact, monkeypatch):
+    made = []
+    monkeypatch.setattr(fitted, "Threads", lambda *a, **k: made.append((a, k)) or Threads(*a, **k))
+    x = torch.randn(40, 5).numpy()
+    ae = attar.Autoencoder(epochs=1, batch_size=10, random_state=seed).fit(x)
+    weights = sum(w.numel() for w in ae.fitted_.predictor.model.parameters())
+    assert made == [((10 * weights,), {"exact": exact})]
     assert torch.get_num_threads() == 2
