@@ -115,7 +115,7 @@ class Threads:
             return
         self.recent = [*self.recent, seconds][-RECENT:]
         slower = self.number > 1 and mean(self.recent) > SLOWER * self.usual
-        if len(self.recent) < RECENT or not (now >= self.due or slower):
+        if not slower and (len(self.recent) < RECENT or now < self.due):
             return
         if self.number == 1 and not cores_are_idle(self.most, self.clock):
             torch.set_num_threads(1)
