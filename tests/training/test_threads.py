@@ -179,7 +179,7 @@ def test_equal_seeds_give_equal_weights_whatever_threads_were_tried(spec, traini
         made.run()
         weights.append(made.model.state_dict())
     # A network as small as the first is never divided among threads; a critic may be.
-    assert len(switches) > 3 or not compared.timed
+    assert len(switches) > 1 or not compared.timed
     assert compared.timed or spec == "aae"
     assert all(torch.equal(weights[1][name], tensor) for name, tensor in weights[0].items())
 
