@@ -111,7 +111,7 @@ def beside(jobs: int) -> Iterator[None]:
 
 
 def main() -> None:
-    options = arguments(__doc__, seconds=4, repeats=2)
+    options = arguments(__doc__, seconds=2, repeats=4)
     result: dict[str, dict[str, float]] = {}
     for name, (make, network) in TASKS.items():
         rows = make()
