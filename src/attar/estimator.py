@@ -112,7 +112,7 @@ class Autoencoder(
         with a new cycle of the schedule: columns, scaling and all choices of the model stay, and
         so do the weights if no epoch has a lower loss. The same X is split as before.
     random_state : int, RandomState or None, default None
-        Equal seeds give equal weights, in threads too, which take turns.
+        Equal seeds give equal weights, in threads too; None allows more threads (convolutions).
     verbose : bool, default "auto"
         Whether to show progress and choices; auto does in a terminal, and elsewhere prints a line
         of progress every ten seconds.

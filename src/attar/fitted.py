@@ -44,7 +44,8 @@ from attar.storage import nested, unnested
 from attar.training.callbacks import Callback
 from attar.training.checkpoints import Checkpoint
 from attar.training.loop import Training
-from attar.training.runtime import half_precision_pays, memory_kept, threads_for
+from attar.training.runtime import half_precision_pays, memory_kept
+from attar.training.threads import Threads
 
 
 @dataclass(frozen=True)
@@ -542,10 +543,11 @@ def _trained(
             settings,
             callbacks,
             checkpoint,
+            threads=Threads(passes * weights if device.type == "cpu" else 0, exact=run.repeatable),
         )
         if before is not None:
             loss_before = objective.measure(training.validation or training.monitored)["loss"]
-        with threads_for(passes, weights), memory_kept():
+        with memory_kept():
             try:
                 training.run()
             except KeyboardInterrupt:

@@ -416,12 +416,15 @@ class Run:
     device : torch.device
     validation_fraction : float
     checkpoint : Path or None
+    repeatable : bool
+        Whether the user gave the random state, which must then give equal weights again.
     """
 
     seed: int
     device: torch.device
     validation_fraction: float
     checkpoint: Path | None
+    repeatable: bool
 
     @classmethod
     def of(cls, settings: Mapping[str, Any], checkpoint: str | Path | None) -> Run:
@@ -444,6 +447,7 @@ class Run:
             device=device_of(settings["device"]),
             validation_fraction=fraction,
             checkpoint=None if checkpoint is None else Path(checkpoint),
+            repeatable=settings["random_state"] is not None,
         )
 
 

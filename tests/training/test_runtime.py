@@ -1,4 +1,4 @@
-"""Precision, threads and memory of a training."""
+"""Precision and memory of a training."""
 
 import ctypes
 import resource
@@ -15,13 +15,7 @@ from attar.networks import Mlp
 from attar.recipe import Recipe
 from attar.records import Batch
 from attar.training import runtime
-from attar.training.runtime import (
-    HALF_PRECISION_FROM,
-    THREADS_FROM,
-    half_precision_pays,
-    memory_kept,
-    threads_for,
-)
+from attar.training.runtime import HALF_PRECISION_FROM, half_precision_pays, memory_kept
 
 CPU = torch.device("cpu")
 
@@ -96,30 +90,6 @@ def test_a_gradient_is_that_of_single_precision_but_for_rounding(batch):
     for full, half in zip(*gradients, strict=True):
         assert half.dtype == torch.float32
         assert (half - full).norm() < 2**-5 * full.norm()
-
-
-@pytest.fixture
-def two_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.mark.usefixtures("two_threads")
-def test_small_steps_use_one_thread():
-    with threads_for(1, THREADS_FROM - 1):
-        assert torch.get_num_threads() == 1
-    assert torch.get_num_threads() == 2
-    with threads_for(2, THREADS_FROM // 2):
-        assert torch.get_num_threads() == 2
-
-
-@pytest.mark.usefixtures("two_threads")
-def test_threads_are_restored_after_an_error():
-    with pytest.raises(KeyError), threads_for(1, 1):
-        raise KeyError
-    assert torch.get_num_threads() == 2
 
 
 glibc = pytest.mark.skipif(

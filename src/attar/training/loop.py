@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +26,7 @@ from attar.training.checkpoints import (
     restore_optimizer,
 )
 from attar.training.optim import Optimizer, Schedule, drop_denormals
+from attar.training.threads import Threads
 
 # Adversarial training is more stable with little momentum (Radford et al., 2016).
 BETAS = (0.5, 0.9)
@@ -118,6 +120,8 @@ class Training:
     callbacks : sequence of Callback
     checkpoint : Checkpoint or None
         The file of the state, from which training resumes where there is one.
+    threads : Threads or None
+        How many threads make a step; None: one.
 
     Attributes
     ----------
@@ -136,10 +140,12 @@ class Training:
         settings: TrainingSettings,
         callbacks: Sequence[Callback] = (),
         checkpoint: Checkpoint | None = None,
+        threads: Threads | None = None,
     ) -> None:
         self.objective, self.model, self.settings = objective, objective.model, settings
         self.train, self.monitored, self.validation = train, monitored, validation
         self.callbacks, self.checkpoint = callbacks, checkpoint
+        self.threads = threads or Threads()
         self.weights = list(self.model.parameters())
         cells = monitored.held.batch(monitored.index[:1]).target[0].numel()
         self.optimizer = settings.optimizer.build(
@@ -164,8 +170,9 @@ class Training:
         try:
             for callback in self.callbacks:
                 callback.on_start(self.progress)
-            while not self._done():
-                self._epoch()
+            with self.threads:
+                while not self._done():
+                    self._epoch()
         finally:
             self.model.half_precision = False
             for callback in self.callbacks:
@@ -183,7 +190,10 @@ class Training:
         for step, batch in enumerate(self.train.shuffled()):
             total = (number - 1) * len(self.train) + step
             rate = self._set_learning_rate(total)
-            self._step(batch, total)
+            if self.threads.undecided:
+                self.threads.decide(partial(self._numbers, batch))
+            with self.threads.step():
+                self._step(batch, total)
             for callback in self.callbacks:
                 callback.on_step(self.progress)
         self.model.code.on_epoch()
@@ -217,6 +227,16 @@ class Training:
         self.critics.step(trace)
         if step % DENORMALS_EVERY == 0 and not trace.parameters.is_cuda:
             drop_denormals(self.optimizer)
+
+    def _numbers(self, batch: Batch) -> State:
+        """Return all numbers after a step and a measurement, without making them."""
+        before = self._state()
+        with torch.random.fork_rng([]):
+            self._step(batch, 0)
+            metrics = self.objective.measure(self.monitored)
+        after = self._state() | {"metrics": torch.tensor(list(metrics.values()))}
+        self._restore(before)
+        return after
 
     def _set_learning_rate(self, step: int) -> float:
         settings = self.settings

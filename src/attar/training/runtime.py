@@ -1,4 +1,4 @@
-"""Precision, threads and memory of a training."""
+"""Precision and memory of a training."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def memory_kept() -> Iterator[None]:
 
 
 # Multiplications of a step's forward pass, from which bfloat16 is faster on a CPU in spite of the
-# conversions, and from which several threads are.
-HALF_PRECISION_FROM, THREADS_FROM = 2**24, 2**24
+# conversions.
+HALF_PRECISION_FROM = 2**24
 
 
 def half_precision_pays(device: torch.device, batch_size: int, weights: int) -> bool:
@@ -56,25 +56,3 @@ def cpu_multiplies_bfloat16() -> bool:
         return False
     capabilities = torch.cpu.get_capabilities()
     return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
-
-
-@contextmanager
-def threads_for(batch_size: int, weights: int) -> Iterator[None]:
-    """Use one thread for small steps, and restore the number of threads at the end.
-
-    Threads that synchronize at each small product are no faster on an idle machine, and many times
-    slower on a busy one.
-
-    Examples
-    --------
-    >>> with threads_for(batch_size=10, weights=100):
-    ...     torch.get_num_threads()
-    1
-    """
-    before = torch.get_num_threads()
-    if batch_size * weights < THREADS_FROM:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
