@@ -119,13 +119,17 @@ def evaluate(
     SettingError
         If so many draws would not fit into memory.
     """
-    reconstruction, coding = Reconstruction(predictor, baseline), Coding()
+    reconstruction, similarity, coding = Reconstruction(predictor, baseline), 0.0, Coding()
+    images = len(predictor.preparation.kind.shape) == 3
     scores: list[Rows] = []
     first, noise = _first_noise(predictor.model), fixed_noise(predictor.model, draws)
     for conditioned, piece in pieces:
         found: list[Rows] = []
         for model, rows, batch in conditioned.batches(piece):
-            reconstruction.add(model, rows, batch)
+            prepared, decoded = reconstruction.add(model, rows, batch)
+            if images:
+                channels_last = np.moveaxis(prepared, 1, -1), np.moveaxis(decoded, 1, -1)
+                similarity += len(rows) * ssim(*channels_last)
             if provides & {"density", "symbols"}:
                 for trace in traces_of(model, batch, first, predictor.chunk):
                     coding.add(model, trace.coded)
@@ -135,6 +139,8 @@ def evaluate(
     joined = np.concatenate(scores)
     nats = -float(joined.mean())
     metrics = reconstruction.metrics() | coding.metrics()
+    if images and "psnr" in metrics:
+        metrics["ssim"] = similarity / reconstruction.rows
     if density:
         cells = math.prod(predictor.preparation.kind.shape)
         metrics |= {"nll_bound": nats, "bits_per_dimension": bits_per_dimension(nats, cells)}
@@ -199,18 +205,18 @@ class Reconstruction:
     def __init__(self, predictor: Predictor, baseline: Baseline) -> None:
         self.preparation, self.code_size = predictor.preparation, predictor.code_size
         self.baseline, kind = baseline, predictor.preparation.kind
-        self.images, self.classes = len(kind.shape) == 3, _classes(kind)
+        self.classes = _classes(kind)
         width = math.prod(kind.shape)
         self.moments, self.squares = Moments.none(width), np.zeros(width)
         self.linear = np.zeros(len(baseline.components) + 1)
-        self.rows, self.similarity = 0, 0.0
+        self.rows = 0
         # How many of each are reconstructed correctly, and how often each value occurs.
         self.correct = dict.fromkeys(self.classes, 0)
         self.values = {place: Counter[float]() for place in self.classes}
 
     @torch.no_grad()
-    def add(self, model: Model, rows: Rows, batch: Batch) -> None:
-        """Add raw rows (B, *cells) and the batch of them."""
+    def add(self, model: Model, rows: Rows, batch: Batch) -> tuple[Rows, Rows]:
+        """Add raw rows (B, *cells) and their batch; return them prepared and reconstructed."""
         prepared = _with_nan(batch)
         codes = model.encode(batch.values, batch.observed, batch.condition)
         decoded = model.decode(codes, batch.condition).cpu()
@@ -219,9 +225,6 @@ class Reconstruction:
         self.squares += np.nansum(np.square(residuals), axis=0, dtype=np.float64)
         observed = float((~np.isnan(prepared)).sum())
         self.linear += observed * np.array(self.baseline.errors(prepared))
-        if self.images:
-            pair = (np.moveaxis(images, 1, -1) for images in (prepared, decoded.numpy()))
-            self.similarity += len(prepared) * ssim(*pair)
         if self.classes:
             raw = self.preparation.raw(decoded)
             for place, cell in self.classes.items():
@@ -229,6 +232,7 @@ class Reconstruction:
                 self.correct[place] += int((given == raw[:, cell]).sum())
                 self.values[place].update(given[~np.isnan(given)].tolist())
         self.moments = self.moments.merged(Moments.of(prepared.reshape(len(prepared), -1)))
+        return prepared, decoded.numpy()
 
     @property
     def pca_errors(self) -> list[float]:
@@ -257,8 +261,6 @@ class Reconstruction:
         }
         if self.moments.low.min() >= 0 and self.moments.high.max() <= 1:
             metrics["psnr"] = psnr(error)
-            if self.images:
-                metrics["ssim"] = self.similarity / self.rows
         known = sum(counts.total() for counts in self.values.values())
         if known:
             metrics["accuracy"] = sum(self.correct.values()) / known
