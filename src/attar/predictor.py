@@ -117,10 +117,12 @@ class Predictor:
         passthrough : object
             What the kind passes through of the data that the codes belong to; None for new data.
         """
-        rows = self._raw(self.decoded(codes))
-        if self.margins is not None:
-            rows = self.margins.possible(rows)
-        return self.preparation.kind.restore(rows, passthrough)
+        return self.preparation.kind.restore(self.possible(self.decoded(codes)), passthrough)
+
+    def possible(self, decoded: Iterable[Tensor]) -> Rows:
+        """Return decoded values as raw rows: amounts above zero, flags between 0 and 1."""
+        rows = self._raw(decoded)
+        return rows if self.margins is None else self.margins.possible(rows)
 
     def sample(self, codes: Rows, seed: int) -> Rows:
         """Return a draw of the raw rows of codes (n, d)."""

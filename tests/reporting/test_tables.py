@@ -7,6 +7,7 @@ import torch
 from sklearn.metrics import r2_score
 
 from attar.errors import AttarWarning
+from attar.reporting.display import Examples
 from attar.reporting.html import MISSING, number
 from attar.reporting.measured import percent
 from attar.reporting.tables import fields_of
@@ -240,3 +241,14 @@ def test_times_that_colour_a_map_are_the_users(fitted, values, expected):
     assert pd.isna(found[7])
     known = np.arange(60) != 7
     assert np.array_equal(found[known], np.asarray(expected)[known].astype(found.dtype))
+
+
+def test_amounts_are_reconstructed_as_by_the_estimator(fitted):
+    amounts = np.maximum(np.random.default_rng(0).normal(size=(200, 3)), 0) * 1000
+    table = pd.DataFrame(amounts.round(), columns=["gain", "loss", "fee"])
+    ae = fitted(table, code_size=1, epochs=2)
+    predictor = ae.fitted_.predictor
+    examples = Examples.of(predictor, predictor.preparation.kind.rows(table))
+    assert examples.decoded.min() < predictor.preparation.prepare(np.zeros((1, 3))).min()
+    assert examples.reconstructed.min() == 0
+    np.testing.assert_allclose(examples.reconstructed, ae.reconstruct(table), rtol=1e-6)

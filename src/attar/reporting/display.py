@@ -79,7 +79,7 @@ def nan_mean(values: Rows, axis: int | tuple[int, ...]) -> NDArray[np.float64]:
 def decode(predictor: Predictor, codes: Rows) -> tuple[Rows, Rows]:
     """Return decoded codes (n, d): as raw rows (n, *cells), and as prepared ones (n, *shape)."""
     decoded = predictor.decode(codes)
-    return predictor.preparation.raw(decoded), decoded.numpy()
+    return predictor.possible([decoded]), decoded.numpy()
 
 
 @dataclass(frozen=True)
