@@ -174,7 +174,7 @@ class Model(nn.Module):
         return inputs
 
     def weight_groups(self) -> list[dict[str, Any]]:
-        """Return the weights, those of linear shortcuts apart: they start near where they end."""
+        """Return the parameter groups of an optimizer: each linear shortcut has its own."""
         found = [shortcut_of(self.encoder), shortcut_of(self.decoder)]
         linear = [shortcut.weight for shortcut in found if shortcut is not None]
         others = [w for w in self.parameters() if not any(w is other for other in linear)]

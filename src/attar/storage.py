@@ -115,7 +115,8 @@ def read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         If it is damaged, or not one of attar's.
     """
     with _opened(path, "pt") as (file, metadata):
-        return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
+        names = file.keys()
+        return {name: file.get_tensor(name) for name in names}, metadata
 
 
 def begins_with(path: str | Path, key: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from importlib import import_module
 from math import isfinite
 from pathlib import Path
 from typing import Annotated
@@ -72,7 +73,7 @@ def fit(
         if path is not None:
             check_writable(path)
     with arguments.importing():
-        import torch._dynamo  # noqa: F401  # which torch's optimizers import at their first step
+        import_module("torch._dynamo")  # which torch's optimizers import at their first step
 
         from attar.data.source import read
         from attar.estimator import Autoencoder

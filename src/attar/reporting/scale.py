@@ -140,7 +140,7 @@ def time_ticks(start: np.datetime64, end: np.datetime64, most: int) -> Times:
 
 
 def time_texts(times: Times) -> list[str]:
-    """Return times as the ticks of one axis: as short as they can be told apart.
+    """Return times as the ticks of one axis: as short as they stay distinct.
 
     Examples
     --------

@@ -265,10 +265,10 @@ def label_places(
         nearest = own[np.argsort(np.square(own - middle).sum(1), kind="stable")]
         for x, y in np.vstack([middle, nearest]):
             x = min(max(x, half), WIDTH - half)
-            apart = (
+            disjoint = (
                 abs(x - u) >= half + other or abs(y - v) >= PLACE_SIZE for u, v, other in taken
             )
-            if all(apart):
+            if all(disjoint):
                 found[group] = (float(x), float(y))
                 taken.append((x, y, half))
                 break
