@@ -1,0 +1,168 @@
+"""Alphabets: the symbols that the values of a channel or a column are."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from attar.parts import Part
+
+# Alphabets of more symbols are described to a network by numbers, others one-hot encoded.
+ONE_HOT = 32
+
+
+class AlphabetModule(nn.Module):
+    """Symbols as tensors.
+
+    Attributes
+    ----------
+    inputs : Tensor (symbols + 1, features)
+        What a network sees of each symbol, from -1 to 1; the last row is that of a missing cell.
+    values : Tensor (symbols, cells)
+        The prepared value of each symbol, or the mean of those that share it.
+    log_widths : Tensor (symbols,)
+        The logarithm of how many values share a symbol, in equal parts.
+    """
+
+    inputs: Tensor
+    values: Tensor
+    log_widths: Tensor
+
+    def __init__(
+        self, inputs: Tensor, values: Tensor, log_widths: Tensor, edges: Tensor | None = None
+    ) -> None:
+        super().__init__()
+        self.register_buffer("inputs", inputs, persistent=False)
+        self.register_buffer("values", values, persistent=False)
+        self.register_buffer("log_widths", log_widths, persistent=False)
+        # Between one-hot cells there are none.
+        self.register_buffer("edges", edges, persistent=False)
+
+    def symbols(self, prepared: Tensor) -> Tensor:
+        """Return the symbol of prepared values (..., cells): (...), ``symbols`` where missing."""
+        edges = self.edges
+        if isinstance(edges, Tensor):
+            return torch.bucketize(prepared[..., 0].contiguous(), edges)
+        missing = len(self.values)
+        return prepared.argmax(-1).masked_fill((prepared == 0).all(-1), missing)
+
+
+class Alphabet(Part):
+    """The symbols of one channel of images or series, or of one column of a table.
+
+    Attributes
+    ----------
+    mode : int
+        The symbol that is asked for first: the most frequent one.
+    """
+
+    mode: int
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """The number of symbols."""
+
+    @property
+    def cells(self) -> int:
+        """The number of prepared cells that a value takes."""
+        return 1
+
+    @abstractmethod
+    def build(self) -> AlphabetModule:
+        """Return the symbols as tensors.
+
+        Raises
+        ------
+        SettingError
+            If a hyperparameter is out of range.
+        """
+
+
+@dataclass(frozen=True)
+class Levels(Alphabet, name="levels"):
+    """Evenly spaced values from 0 to 1: the levels of a pixel, or a boolean.
+
+    Parameters
+    ----------
+    levels : int
+    mode : int
+        The most frequent level.
+
+    Examples
+    --------
+    >>> import torch
+    >>> Levels(5).build().symbols(torch.tensor([[0.0], [0.5], [1.0]])).tolist()
+    [0, 2, 4]
+    """
+
+    levels: int = 256
+    mode: int = 0
+
+    @property
+    def size(self) -> int:
+        """The number of levels."""
+        return self.levels
+
+    def build(self) -> AlphabetModule:
+        """Return the symbols as tensors."""
+        values = torch.arange(self.positive_integer("levels")) / max(1, self.levels - 1)
+        edges = (values[1:] + values[:-1]) / 2
+        inputs = described(values[:, None], self.mode)
+        return AlphabetModule(inputs, values[:, None], torch.zeros(self.levels), edges)
+
+
+@dataclass(frozen=True)
+class OneHot(Alphabet, name="one-hot"):
+    """Categories, one-hot encoded; cells that are all zero are missing, or of no known category.
+
+    Parameters
+    ----------
+    categories : int
+    mode : int
+        The most frequent category.
+
+    Examples
+    --------
+    >>> import torch
+    >>> OneHot(3).build().symbols(torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 0.0]])).tolist()
+    [1, 3]
+    """
+
+    categories: int = 2
+    mode: int = 0
+
+    @property
+    def size(self) -> int:
+        """The number of categories."""
+        return self.categories
+
+    @property
+    def cells(self) -> int:
+        """One for each category."""
+        return self.categories
+
+    def build(self) -> AlphabetModule:
+        """Return the symbols as tensors."""
+        values = torch.eye(self.positive_integer("categories"))
+        return AlphabetModule(described(values, self.mode), values, torch.zeros(self.categories))
+
+
+def described(values: Tensor, mode: int) -> Tensor:
+    """Return what a network sees of symbols of values (symbols, cells), and of a missing cell.
+
+    Few symbols are one-hot encoded. Of others it sees the value, from -1 to 1, whether it is the
+    most frequent, the highest, and present.
+    """
+    size = len(values)
+    if size <= ONE_HOT or values.shape[1] > 1:
+        return functional.pad(torch.eye(size), (0, 0, 0, 1))
+    low, high = values.min(), values.max()
+    value = (values[:, 0] - low) / (high - low)
+    index = torch.arange(size)
+    columns = [value, (index != mode).float(), (index == size - 1).float(), torch.ones(size)]
+    return functional.pad(torch.stack(columns, 1), (0, 0, 0, 1))
