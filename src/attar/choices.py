@@ -8,22 +8,25 @@ import numpy as np
 
 from attar.codes import Code
 from attar.data.cells import Boolean, Category, Number, Phase
+from attar.data.images import Images
 from attar.data.kind import Kind, Rows
 from attar.data.preparation import Preparation
-from attar.data.scaling import Scaler
+from attar.data.scaling import Between, Scaler, Scaling
 from attar.data.sparse import SparseMatrix
 from attar.data.summary import Summary, with_means
 from attar.data.table import Table
-from attar.errors import warn
+from attar.errors import DataError, warn
 from attar.likelihoods import (
     Bernoulli,
     Categorical,
+    Causal,
     Circular,
     Discretized,
     FixedGaussian,
     Huber,
     Laplace,
     LearnedGaussian,
+    Levels,
     Likelihood,
     Mixed,
     Multinomial,
@@ -45,6 +48,9 @@ LINEAR_CELLS = 1 << 16
 
 # A batch of images has at most so many pixels.
 PIXELS = 1 << 19
+
+# Levels of a pixel, each of which is a symbol.
+MOST_LEVELS = 4096
 
 # Columns of more excess kurtosis have heavy tails; a normal's is 0, a Laplace distribution's 3.
 HEAVY = 6.0
@@ -229,8 +235,49 @@ def warn_of_activation(likelihood: Likelihood, limits: tuple[float, float], prep
         )
 
 
-def choose_optimizer(network: Network) -> tuple[Optimizer, str]:
-    """Return Muon for networks that start from a linear model, in small steps for convolutions."""
+def exact_scaling(kind: Kind, summary: Summary) -> Scaling:
+    """Return the scaling of pixels from 0 to 1 by all levels that they can have."""
+    if isinstance(kind, Images):
+        low, high = levels_of(kind, summary)
+        return Between((low,), (high,), tail=0.0)
+    return kind.scaling(summary)
+
+
+def levels_of(kind: Images, summary: Summary) -> tuple[float, float]:
+    """Return the lowest and the highest level of pixels.
+
+    Raises
+    ------
+    DataError
+        If pixels are no integers, or of too many levels.
+    """
+    if np.dtype(kind.dtype) == np.uint8:
+        return 0.0, 255.0
+    low, high = float(summary.moments.low.min()), float(summary.moments.high.max())
+    if not are_counts(summary.sample - low) or high - low >= MOST_LEVELS:
+        raise DataError(
+            f"Pixels of this likelihood must be integers of at most {MOST_LEVELS:,} levels: give "
+            "images of 8 bits, or counts."
+        )
+    return low, high
+
+
+def choose_alphabets(likelihood: Causal, preparation: Preparation, summary: Summary) -> Causal:
+    """Return the likelihood with an alphabet for each channel or column."""
+    kind = preparation.kind
+    if isinstance(kind, Images):
+        low, high = levels_of(kind, summary)
+        return likelihood.replace(alphabets=(Levels(int(high - low) + 1),) * kind.shape[0])
+    raise DataError(f"The likelihood 'causal' is not for {kind.name} yet.")
+
+
+def choose_optimizer(network: Network, likelihood: Likelihood) -> tuple[Optimizer, str]:
+    """Return Muon for causal likelihoods and for networks that start from a linear model.
+
+    Convolutions that start so need small steps.
+    """
+    if isinstance(likelihood, Causal):
+        return Optimizer("muon", {"lr": 0.01, "weight_decay": 0.0}), "takes the fewest steps"
     if isinstance(network, Mlp) and network.shortcut:
         return Optimizer("muon", clip=CLIP), "takes the fewest steps"
     if isinstance(network, Conv) and network.shortcut:

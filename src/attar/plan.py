@@ -16,14 +16,17 @@ from attar import recipes
 from attar.checks import positive, positive_integer
 from attar.choices import (
     are_counts,
+    choose_alphabets,
     choose_batch_size,
     choose_code_size,
     choose_epochs,
     choose_likelihood,
     choose_network,
     choose_optimizer,
+    exact_scaling,
     warn_of_activation,
 )
+from attar.codes import NoCode
 from attar.conditions import Joined
 from attar.corruptions import Corruption
 from attar.data.condition_encoder import ConditionEncoder
@@ -36,10 +39,11 @@ from attar.data.training_data import most_rows
 from attar.errors import DataError, SettingError, first_line, unknown, warn
 from attar.isolation import seeded
 from attar.likelihoods import (
+    Causal,
     FixedGaussian,
     Likelihood,
 )
-from attar.networks import CustomNetwork, Network
+from attar.networks import CustomNetwork, Linear, Network
 from attar.objective import Objective
 from attar.parts import Part
 from attar.recipe import Recipe
@@ -201,7 +205,7 @@ class Planner:
         prepared = preparation.prepare(sample[:: -(-sample.shape[0] // few)]).numpy()
         if np.isnan(prepared).all():
             raise DataError("All values are missing: there is nothing to learn.")
-        network = self._network()
+        network = self._network(recipe)
         code_size = self._code_size(recipe, network, prepared)
         likelihood = self._likelihood(recipe, network, preparation, prepared)
         if isinstance(network, CustomNetwork):
@@ -218,7 +222,7 @@ class Planner:
             likelihood,
             scaling,
             preparation,
-            self._training(network, recipe),
+            self._training(network, likelihood, recipe),
             # A custom network takes rows of the data's own shape, without a mask.
             self.summary.missing and not isinstance(network, CustomNetwork),
             self.condition_encoder,
@@ -226,10 +230,12 @@ class Planner:
             {name: self.settings[name] for name in MODEL},
         )
 
-    def _training(self, network: Network, recipe: Recipe) -> TrainingSettings:
+    def _training(
+        self, network: Network, likelihood: Likelihood, recipe: Recipe
+    ) -> TrainingSettings:
         settings, rows = self.settings, self.summary.rows
         optimizer = self._setting(
-            "optimizer", Optimizer.resolve, lambda: choose_optimizer(network), _name
+            "optimizer", Optimizer.resolve, lambda: choose_optimizer(network, likelihood), _name
         )
         schedule: Schedule = self._setting(
             "schedule", Schedule.resolve, lambda: (OneCycle(), "converges fastest"), _name
@@ -280,6 +286,8 @@ class Planner:
 
     def _scaling(self, recipe: Recipe) -> Scaling:
         def auto() -> tuple[Scaling, str]:
+            if self._wants_symbols(recipe):
+                return exact_scaling(self.kind, self.summary), "values are symbols"
             scaling = self.kind.scaling(self.summary)
             if isinstance(scaling, Between):
                 unit = self._wants_unit_interval(recipe)
@@ -297,8 +305,18 @@ class Planner:
             given = recipe.likelihood
         return given != "auto" and "unit-interval" in Likelihood.resolve(given).needs
 
-    def _network(self) -> Network:
-        return self._setting("network", resolve_network, lambda: choose_network(self.kind), _name)
+    def _wants_symbols(self, recipe: Recipe) -> bool:
+        given = self.settings["likelihood"]
+        likelihood = recipe.likelihood if given == "auto" else given
+        return likelihood is not None and isinstance(Likelihood.resolve(likelihood), Causal)
+
+    def _network(self, recipe: Recipe) -> Network:
+        def auto() -> tuple[Network, str]:
+            if isinstance(recipe.code, NoCode):
+                return Linear(), "there is no code"
+            return choose_network(self.kind)
+
+        return self._setting("network", resolve_network, auto, _name)
 
     def _count(self, name: str, auto: Callable[[], tuple[int, str]]) -> int:
         return self._setting(name, lambda given: positive_integer(name, given, "'auto' or "), auto)
@@ -309,6 +327,8 @@ class Planner:
                 features = network.features(self.kind.shape)
                 least = recipe.code.nearest_size(1)
                 return features * least // recipe.code.width(least), "the output of the encoder"
+            if isinstance(recipe.code, NoCode):
+                return 1, "there is no code"
             size, reason = choose_code_size(self.kind, prepared)
             return recipe.code.nearest_size(size), reason
 
@@ -343,6 +363,8 @@ class Planner:
             return choose_likelihood(preparation, self.summary, prepared, recipe)
 
         likelihood = self._setting("likelihood", Likelihood.resolve, auto, _name)
+        if isinstance(likelihood, Causal) and not likelihood.alphabets:
+            likelihood = choose_alphabets(likelihood, preparation, self.summary)
         low, high = float(np.nanmin(prepared)), float(np.nanmax(prepared))
         if "unit-interval" in likelihood.needs and not (low >= -1e-6 and high <= 1 + 1e-6):
             raise SettingError(

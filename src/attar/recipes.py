@@ -24,6 +24,7 @@ from attar.codes import (
     Ladder,
     LookupFree,
     Matryoshka,
+    NoCode,
     Ordered,
     Planar,
     Poincare,
@@ -42,7 +43,7 @@ from attar.codes import (
 from attar.conditions import Joined
 from attar.corruptions import Masking, Patches
 from attar.errors import unknown
-from attar.likelihoods import MultiScaleSimilarity
+from attar.likelihoods import Causal, MultiScaleSimilarity
 from attar.penalties import (
     L2,
     Adversarial,
@@ -365,6 +366,11 @@ TABLE: dict[str, Row] = {
         "Binary code by the binary concrete distribution, KL to Bernoulli(1/2).",
         "Maddison, Mnih and Teh, The concrete distribution: a continuous relaxation of discrete "
         "random variables, ICLR 2017.",
+    ),
+    "lossless": Row(
+        Recipe(NoCode(), likelihood=Causal()),
+        "No code; each cell given those before it, for lossless compression.",
+        "Van den Oord, Kalchbrenner and Kavukcuoglu, Pixel recurrent neural networks, ICML 2016.",
     ),
 }
 

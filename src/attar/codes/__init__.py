@@ -6,7 +6,7 @@ from attar.codes.flowed import Flowed, InverseAutoregressive, Planar
 from attar.codes.gaussian import Gaussian
 from attar.codes.hamiltonian import Hamiltonian
 from attar.codes.ladder import Ladder
-from attar.codes.point import Ordered, Point
+from attar.codes.point import NoCode, Ordered, Point
 from attar.codes.quantized import (
     BernoulliBits,
     FiniteScalar,
@@ -50,6 +50,7 @@ __all__ = [
     "LogLikelihood",
     "LookupFree",
     "Matryoshka",
+    "NoCode",
     "Ordered",
     "Planar",
     "Poincare",

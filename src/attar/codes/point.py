@@ -1,4 +1,4 @@
-"""Deterministic codes: a point, with or without an order of its dimensions."""
+"""Deterministic codes: a point, with or without an order of its dimensions, and none at all."""
 
 from __future__ import annotations
 
@@ -161,3 +161,45 @@ class OrderedModule(CodeModule):
     def decoder_input(self, z: Tensor) -> Tensor:
         """Return codes (n, d) padded with zeros to the code size in training."""
         return functional.pad(z, (0, self.trained_size - self.code_size))
+
+
+@dataclass(frozen=True)
+class NoCode(Code, name="none"):
+    """No code: z is 0 and costs nothing, for likelihoods whose cells depend on each other.
+
+    The decoder's output is the same for all rows.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from attar.codes import NoCode
+    >>> NoCode().build(code_size=1)(torch.tensor([[-1.0], [3.0]])).z
+    tensor([[[0.],
+             [0.]]])
+    """
+
+    beta = 0.0
+    provides = frozenset({"density"})
+
+    def noise(self, code_size: int) -> int:
+        """Return 0."""
+        return 0
+
+    def build(self, code_size: int, shape: tuple[int, ...] = ()) -> CodeModule:
+        """Return the module."""
+        return NoCodeModule()
+
+
+class NoCodeModule(PointModule):
+    """z = 0, at rate 0."""
+
+    def __init__(self) -> None:
+        super().__init__("identity")
+
+    def point(self, features: Tensor, log_likelihood: LogLikelihood | None = None) -> Tensor:
+        """Return zeros: (B, d)."""
+        return torch.zeros_like(features)
+
+    def rate(self, z: Tensor) -> Tensor:
+        """Return zeros: (B,)."""
+        return z.new_zeros(len(z))

@@ -1,6 +1,8 @@
 """Likelihoods: the decoder's output is a distribution over the data."""
 
+from attar.likelihoods.alphabets import Alphabet, Levels, OneHot
 from attar.likelihoods.base import ColumnLikelihood, Likelihood, LikelihoodModule
+from attar.likelihoods.causal import Causal
 from attar.likelihoods.continuous import (
     Circular,
     FixedGaussian,
@@ -21,9 +23,11 @@ from attar.likelihoods.images import LogisticMixture, MultiScaleSimilarity
 from attar.likelihoods.mixed import Mixed
 
 __all__ = [
+    "Alphabet",
     "Bernoulli",
     "BernoulliProbability",
     "Categorical",
+    "Causal",
     "Circular",
     "ColumnLikelihood",
     "Discretized",
@@ -31,12 +35,14 @@ __all__ = [
     "Huber",
     "Laplace",
     "LearnedGaussian",
+    "Levels",
     "Likelihood",
     "LikelihoodModule",
     "LogisticMixture",
     "Mixed",
     "MultiScaleSimilarity",
     "Multinomial",
+    "OneHot",
     "Poisson",
     "StudentT",
 ]

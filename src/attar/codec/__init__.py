@@ -1,0 +1,1 @@
+"""Data as bytes and back, exactly."""

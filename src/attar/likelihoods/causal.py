@@ -1,0 +1,343 @@
+"""Autoregressive likelihoods: each cell given the cells before it, and the decoder's output."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from attar.errors import SettingError
+from attar.likelihoods.alphabets import Alphabet, AlphabetModule
+from attar.likelihoods.base import Likelihood, LikelihoodModule, Shape
+from attar.likelihoods.sequential import Affine, Layers
+
+# The inner convolutions start small, so that a deep network starts as a shallow one.
+INNER = 0.3
+
+# The weight of a new batch in a running mean.
+FOLLOWED = 0.05
+
+
+@dataclass(frozen=True)
+class Causal(Likelihood, name="causal"):
+    """The distribution of each cell given those before it: log p(x) = Σ_i log P(x_i | x_<i, z).
+
+    ::
+
+        cells before, as symbols ─ causal convolutions ─┐
+        decoder's output, a map ────────────────────────┴─ a ─┬─ layer ─ logits of channel 1
+                                                              ├─ layer ─ logits of channel 2
+                                              channel 1 ──────┘          ...
+
+    Places follow each other row by row (images) or step by step (series), channels and the columns
+    of a table in their order. Causal convolutions see a window of the places before; a hidden layer
+    for each channel also sees the channels before it at the same place. The most frequent symbol
+    is decided first, and the others by a softmax: P(x) = σ(l_mode) if x is the mode, else
+    (1 - σ(l_mode)) softmax(l)_x. What several values of a symbol share is split evenly.
+
+    Decoding is sequential: a draw, or an expected value, takes as many steps as there are cells.
+
+    Parameters
+    ----------
+    alphabets : tuple of Alphabet
+        One for each channel or column; empty to choose them from the data.
+    window : tuple of int
+        Rows and columns of the first convolution, the present row included; (steps,) for series,
+        () for tables.
+    width : int
+        The channels of the convolutions, and of the decoder's output.
+    layers : int
+        The number of inner convolutions; their windows have half the sides.
+    hidden : int
+        The units of the hidden layer of each channel.
+
+    Examples
+    --------
+    The probabilities of all rows of two binary cells sum to 1:
+
+    >>> import torch
+    >>> from attar.likelihoods import Causal, Levels
+    >>> module = Causal((Levels(2), Levels(2)), window=()).build()
+    >>> x = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+    >>> log_prob = module.log_prob(torch.randn(48).expand(1, 4, 48), x).sum(-1)
+    >>> print(f"{log_prob.exp().sum().item():.4f}")
+    1.0000
+
+    References
+    ----------
+    Larochelle and Murray, "The neural autoregressive distribution estimator", AISTATS 2011. Van den
+    Oord, Kalchbrenner and Kavukcuoglu, "Pixel recurrent neural networks", ICML 2016.
+    """
+
+    alphabets: tuple[Alphabet, ...] = ()
+    window: tuple[int, ...] = (5, 9)
+    width: int = 48
+    layers: int = 2
+    hidden: int = 128
+
+    def build(self) -> LikelihoodModule:
+        """Return the module; without alphabets it has one channel of 256 levels."""
+        for setting in ("width", "hidden"):
+            self.positive_integer(setting)
+        if len(self.window) > 2 or any(side < 1 for side in self.window):
+            raise SettingError(
+                f"The window {self.window} of the likelihood 'causal' must be (rows, "
+                "columns), (steps,) or ()."
+            )
+        return CausalModule(self)
+
+    def parameters(self, shape: Shape) -> Shape:
+        """Return (width, *places): a map that the convolutions start from."""
+        channels, places = (shape[0], shape[1:]) if self.window else (1, ())
+        cells = sum(alphabet.cells for alphabet in self.alphabets)
+        if len(self.window) != len(places) or (cells != channels if places else cells != shape[0]):
+            raise SettingError(
+                f"The likelihood 'causal' has alphabets for {cells} channels and the window "
+                f"{self.window}, which do not fit rows of shape {shape}: leave alphabets=() and "
+                "attar chooses them."
+            )
+        return (self.width, *places)
+
+
+class CausalConvolution(nn.Module):
+    """A convolution that sees rows above, and what is to the left in the same row.
+
+    Parameters
+    ----------
+    channels, width : int
+    window : pair of int
+    present : bool
+        Whether it sees the present place too.
+    """
+
+    visible: Tensor
+
+    def __init__(self, channels: int, width: int, window: tuple[int, int], present: bool) -> None:
+        super().__init__()
+        self.window = window
+        visible = torch.ones(window)
+        visible[-1, window[1] // 2 + present :] = 0
+        self.register_buffer("visible", visible, persistent=False)
+        places = (window[0] - 1) * window[1] + window[1] // 2 + present
+        deviation = (2 / (channels * max(1, places))) ** 0.5
+        self.weight = nn.Parameter(deviation * torch.randn(width, channels, *window))
+
+    def matrix(self) -> Tensor:
+        """Return the weights of seen places: (places · channels, width)."""
+        seen = self.visible.flatten().bool()
+        weight = self.weight.detach().permute(2, 3, 1, 0).flatten(0, 1)[seen]
+        return weight.flatten(0, 1).contiguous()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, width, rows, columns) of (B, channels, rows, columns)."""
+        rows, columns = self.window
+        padded = functional.pad(x, (columns // 2, columns // 2, rows - 1, 0))
+        return functional.conv2d(padded, self.weight * self.visible)
+
+
+class Head(nn.Module):
+    """A hidden layer and the logits of one channel's symbols.
+
+    Parameters
+    ----------
+    inputs, hidden, symbols, mode : int
+    """
+
+    def __init__(self, inputs: int, hidden: int, symbols: int, mode: int) -> None:
+        super().__init__()
+        self.layer, self.output = nn.Linear(inputs, hidden), nn.Linear(hidden, symbols)
+        self.mode = mode
+
+    def log_prob(self, hidden: Tensor, symbols: Tensor) -> Tensor:
+        """Return log P of symbols (n,) given hidden units (n, hidden); 0 for a missing one."""
+        output = self.output
+        flag = self.flag(hidden)
+        is_mode = symbols == self.mode
+        log_prob = functional.logsigmoid(torch.where(is_mode, flag, -flag))
+        log_prob = log_prob.masked_fill(symbols == len(output.weight), 0.0)
+        # Most cells have the most frequent symbol: the softmax is needed for the others alone.
+        others = (~is_mode & (symbols < len(output.weight))).nonzero()[:, 0]
+        logits = self.others(hidden.index_select(0, others))
+        rest = logits.log_softmax(-1).gather(-1, symbols[others, None])[:, 0]
+        return log_prob.index_add(0, others, rest.to(log_prob.dtype))
+
+    def units(self, x: Tensor) -> Tensor:
+        """Return the hidden units."""
+        return functional.relu(self.layer(x))
+
+    def flag(self, hidden: Tensor) -> Tensor:
+        """Return the logit of the mode against all other symbols."""
+        return hidden @ self.output.weight[self.mode] + self.output.bias[self.mode]
+
+    def others(self, hidden: Tensor) -> Tensor:
+        """Return the logits of all symbols, minus infinity for the mode."""
+        logits = self.output(hidden)
+        mask = torch.zeros(logits.shape[-1], device=logits.device)
+        mask[self.mode] = -torch.inf
+        return cast(Tensor, logits + mask)
+
+
+class CausalModule(LikelihoodModule):
+    """Causal convolutions over places, and a hidden layer for each channel.
+
+    Attributes
+    ----------
+    largest : Tensor (layers + 1 + channels,)
+        Running means of the largest activation of each convolution and hidden layer.
+    """
+
+    largest: Tensor
+
+    def __init__(self, likelihood: Causal) -> None:
+        super().__init__()
+        alphabets = likelihood.alphabets or (Alphabet.named("levels"),)
+        self.places, self.cells = len(likelihood.window), [a.cells for a in alphabets]
+        built = [alphabet.build() for alphabet in alphabets]
+        self.alphabets = cast(Sequence[AlphabetModule], nn.ModuleList(built))
+        features = [alphabet.inputs.shape[1] for alphabet in built]
+        width, (rows, columns) = likelihood.width, (*likelihood.window, 1, 1)[:2]
+        inner = rows // 2 + 1, columns // 4 * 2 + 1
+        self.first, layers = None, likelihood.layers if self.places else 0
+        if self.places:
+            self.first = CausalConvolution(sum(features), width, (rows, columns), present=False)
+        convolutions = [CausalConvolution(width, width, inner, present=True) for _ in range(layers)]
+        self.inner = cast(Sequence[CausalConvolution], nn.ModuleList(convolutions))
+        self.biases = nn.ParameterList(torch.zeros(width) for _ in range(layers))
+        for convolution in convolutions:
+            convolution.weight.data *= INNER
+        heads = [
+            Head(width + sum(features[:c]), likelihood.hidden, alphabet.size, alphabet.mode)
+            for c, alphabet in enumerate(alphabets)
+        ]
+        self.heads = cast(Sequence[Head], nn.ModuleList(heads))
+        self.register_buffer("largest", torch.zeros(layers + 1 + len(heads)))
+
+    def symbols(self, target: Tensor) -> Tensor:
+        """Return rows (B, *shape) as symbols: (B, channels, rows, columns)."""
+        if not self.places:
+            columns = zip(self.alphabets, torch.split(target, self.cells, -1), strict=True)
+            return torch.stack([a.symbols(part) for a, part in columns], 1)[..., None, None]
+        channels = zip(self.alphabets, target.unbind(1), strict=True)
+        symbols = torch.stack([a.symbols(channel[..., None]) for a, channel in channels], 1)
+        return symbols if self.places == 2 else symbols[..., None]
+
+    def log_prob(self, parameters: Tensor, target: Tensor) -> Tensor:
+        """Return log P of each cell's symbol, less the logarithm of how many values share it."""
+        symbols = self.symbols(target)
+        draws, rows = parameters.shape[:2]
+        inputs = [
+            functional.embedding(symbols[:, c], alphabet.inputs)
+            for c, alphabet in enumerate(self.alphabets)
+        ]
+        start = parameters.flatten(0, 1)
+        start = start.reshape(*start.shape[:2], *symbols.shape[2:])
+        hidden = self._convolved(inputs, start, draws).permute(0, 2, 3, 1).flatten(0, 2)
+        found = []
+        for c, (alphabet, head) in enumerate(zip(self.alphabets, self.heads, strict=True)):
+            known = [part.flatten(0, 2).repeat(draws, 1) for part in inputs[:c]]
+            own = symbols[:, c].flatten().repeat(draws)
+            units = head.units(torch.cat([hidden, *known], -1))
+            self._follow(len(self.inner) + 1 + c, units)
+            log_prob = head.log_prob(units, own)
+            widths = functional.pad(alphabet.log_widths, (0, 1))[own]
+            found.append((log_prob - widths).reshape(draws, rows, *symbols.shape[2:]))
+        return self._as_cells(found, target)
+
+    def mean(self, parameters: Tensor) -> Tensor:
+        """Return the values that are chosen one after the other, each nearest to its mean.
+
+        They are found once for rows whose parameters are all equal.
+        """
+        lead = parameters.shape[: -1 - self.places]
+        rows = parameters.flatten(0, len(lead) - 1)
+        if bool((rows == rows[:1]).all()):
+            value = self._decoded(rows[:1], self._nearest)[0]
+            return value.expand(*lead, *value.shape)
+        values = self._decoded(rows, self._nearest)
+        return values.reshape(*lead, *values.shape[1:])
+
+    def sample(self, parameters: Tensor) -> Tensor:
+        """Return draws, one cell after the other."""
+        lead = parameters.shape[: -1 - self.places]
+        values = self._decoded(parameters.flatten(0, len(lead) - 1), self._drawn)
+        return values.reshape(*lead, *values.shape[1:])
+
+    def _decoded(self, rows: Tensor, choose: Callable[[int, Tensor], Tensor]) -> Tensor:
+        """Return the values (n, *shape) of symbols that are chosen from hidden units."""
+        start = rows.reshape(*rows.shape[:2], *(*rows.shape[2:], 1, 1)[:2])
+        symbols = self.layers().in_order(start, len(rows), lambda c, _, units: choose(c, units))
+        values = [a.values[symbols[:, c]] for c, a in enumerate(self.alphabets)]
+        if not self.places:
+            return torch.cat([value.flatten(1) for value in values], 1)
+        return torch.cat(values, -1).movedim(-1, 1).reshape(len(rows), len(values), *rows.shape[2:])
+
+    def _drawn(self, channel: int, units: Tensor) -> Tensor:
+        head = self.heads[channel]
+        is_mode = head.flag(units).sigmoid().bernoulli().bool()
+        symbols = torch.full((len(units),), head.mode, device=units.device)
+        others = (~is_mode).nonzero()[:, 0]
+        if len(others):
+            logits = head.others(units[others])
+            noise = -torch.empty_like(logits).exponential_().log()
+            symbols[others] = (logits + noise).argmax(-1)
+        return symbols
+
+    def _nearest(self, channel: int, units: Tensor) -> Tensor:
+        head, alphabet = self.heads[channel], self.alphabets[channel]
+        flag, others = head.flag(units).sigmoid()[:, None], head.others(units).softmax(-1)
+        probabilities = (1 - flag) * others
+        probabilities[:, head.mode] = flag[:, 0]
+        if alphabet.values.shape[1] > 1:
+            return probabilities.argmax(-1)
+        return alphabet.symbols(probabilities @ alphabet.values)
+
+    def layers(self) -> Layers:
+        """Return the network's weights as matrices, for evaluation place by place."""
+        convolutions = [] if self.first is None else [self.first, *self.inner]
+        zero = torch.zeros_like(self.biases[0]) if len(self.biases) else torch.zeros(1)
+        return Layers(
+            inputs=[alphabet.inputs for alphabet in self.alphabets],
+            windows=[convolution.window for convolution in convolutions],
+            convolutions=[
+                Affine(convolution.matrix(), bias.detach())
+                for convolution, bias in zip(convolutions, [zero, *self.biases], strict=False)
+            ],
+            limits=[torch.inf] * len(self.largest),
+            steps=None,
+            hidden=[Affine(h.layer.weight.detach().T, h.layer.bias.detach()) for h in self.heads],
+            output=[Affine(h.output.weight.detach().T, h.output.bias.detach()) for h in self.heads],
+        )
+
+    def _convolved(self, inputs: list[Tensor], start: Tensor, draws: int) -> Tensor:
+        """Return the activations that all heads see: (K · B, width, rows, columns)."""
+        h = start
+        if self.first is not None:
+            seen = self.first(torch.cat(inputs, -1).movedim(-1, 1))
+            h = h + (seen if draws == 1 else seen.repeat(draws, 1, 1, 1))
+        activation = self._follow(0, functional.relu(h))
+        for layer, (convolution, bias) in enumerate(zip(self.inner, self.biases, strict=True), 1):
+            h = h + convolution(activation) + bias[:, None, None]
+            activation = self._follow(layer, functional.relu(h))
+        return activation
+
+    def _follow(self, layer: int, activation: Tensor) -> Tensor:
+        """Return the activation; in training, its maximum goes into a running mean."""
+        if self.training:
+            present = activation.detach().max().to(self.largest)
+            weight = torch.where(self.largest[layer] == 0, 1.0, FOLLOWED)
+            self.largest[layer] += weight * (present - self.largest[layer])
+        return activation
+
+    def _as_cells(self, log_probs: list[Tensor], target: Tensor) -> Tensor:
+        """Return values of channels as cells (K, B, *shape): those of a column in its first."""
+        if self.places:
+            return torch.stack(log_probs, 2).reshape(len(log_probs[0]), *target.shape)
+        padded = [
+            functional.pad(one.flatten(2), (0, cells - 1))
+            for one, cells in zip(log_probs, self.cells, strict=True)
+        ]
+        return torch.cat(padded, -1)
