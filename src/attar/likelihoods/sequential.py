@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -31,6 +32,10 @@ class Affine:
     def __call__(self, x: Tensor) -> Tensor:
         """Return the layer of rows (n, inputs)."""
         return self.rounded(torch.addmm(self.bias, x, self.weight))
+
+    def of(self, x: Tensor, output: int) -> Tensor:
+        """Return one output of rows (n, inputs): (n,)."""
+        return self.rounded(x @ self.weight[:, output] + self.bias[output])
 
     def rounded(self, total: Tensor) -> Tensor:
         """Return the layer of a sum that holds the bias already."""
@@ -65,6 +70,20 @@ class Layers:
     steps: Sequence[float] | None
     hidden: Sequence[Affine]
     output: Sequence[Affine]
+
+    def on(self, device: torch.device) -> Self:
+        """Return the network on a device."""
+
+        def moved(affine: Affine) -> Affine:
+            return replace(affine, weight=affine.weight.to(device), bias=affine.bias.to(device))
+
+        return replace(
+            self,
+            inputs=[table.to(device) for table in self.inputs],
+            convolutions=[moved(affine) for affine in self.convolutions],
+            hidden=[moved(affine) for affine in self.hidden],
+            output=[moved(affine) for affine in self.output],
+        )
 
     def activation(self, layer: int, h: Tensor) -> Tensor:
         """Return the activation of a convolution's sum."""
