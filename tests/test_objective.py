@@ -7,10 +7,12 @@ from attar.corruptions import Masking
 from attar.likelihoods import (
     Bernoulli,
     Categorical,
+    Causal,
     Circular,
     Discretized,
     Huber,
     LearnedGaussian,
+    Levels,
     Likelihood,
     LogisticMixture,
     Mixed,
@@ -30,6 +32,7 @@ RECIPES = {name: TABLE[name].recipe for name in KINDS} | {
 COLUMNS = (LearnedGaussian(), Categorical(3), Circular(), Bernoulli(), StudentT(), Categorical(4))
 # Likelihoods of rows that are not simply 2 times 6 cells.
 SPECIAL = {
+    "causal": (Causal((Levels(3), Levels(4)), (3, 3), 4, 1, 5), (2, 4, 3)),
     "categorical": (Categorical(3), (4, 3)),
     "mixed": (Mixed((*COLUMNS, Discretized(0.3))), (13,)),
     "logistic-mixture": (LogisticMixture(3, 5), (2, 2, 3)),

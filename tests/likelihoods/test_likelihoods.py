@@ -98,11 +98,11 @@ def test_only_ms_ssim_is_no_density():
     assert {part.name for part in EVERY if not part.density} == {"ms-ssim"}
 
 
-def test_a_cell_has_one_parameter_but_in_a_mixture():
+def test_a_cell_has_one_parameter_but_in_a_mixture_and_a_map():
     others = {
         part.name for part in EVERY if part != Mixed() and part.parameters((1, 8, 2)) != (1, 8, 2)
     }
-    assert others == {"logistic-mixture"}
+    assert others == {"causal", "logistic-mixture"}
 
 
 @given(NUMBERS, NUMBERS, st.floats(0.3, 300), LOG_SCALES)

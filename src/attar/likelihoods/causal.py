@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from attar.errors import SettingError
-from attar.likelihoods.alphabets import Alphabet, AlphabetModule
+from attar.likelihoods.alphabets import Alphabet, AlphabetModule, Levels
 from attar.likelihoods.base import Likelihood, LikelihoodModule, Shape
 from attar.likelihoods.sequential import Affine, Layers
 
@@ -92,15 +92,19 @@ class Causal(Likelihood, name="causal"):
 
     def parameters(self, shape: Shape) -> Shape:
         """Return (width, *places): a map that the convolutions start from."""
-        channels, places = (shape[0], shape[1:]) if self.window else (1, ())
-        cells = sum(alphabet.cells for alphabet in self.alphabets)
-        if len(self.window) != len(places) or (cells != channels if places else cells != shape[0]):
+        cells, places = sum(alphabet.cells for alphabet in self.channels), shape[1:]
+        if cells != shape[0] or len(self.window) != len(places):
             raise SettingError(
                 f"The likelihood 'causal' has alphabets for {cells} channels and the window "
                 f"{self.window}, which do not fit rows of shape {shape}: leave alphabets=() and "
                 "attar chooses them."
             )
         return (self.width, *places)
+
+    @property
+    def channels(self) -> tuple[Alphabet, ...]:
+        """The alphabets, or the one of 256 levels."""
+        return self.alphabets or (Levels(),)
 
 
 class CausalConvolution(nn.Module):
@@ -194,7 +198,7 @@ class CausalModule(LikelihoodModule):
 
     def __init__(self, likelihood: Causal) -> None:
         super().__init__()
-        alphabets = likelihood.alphabets or (Alphabet.named("levels"),)
+        alphabets = likelihood.channels
         self.places, self.cells = len(likelihood.window), [a.cells for a in alphabets]
         built = [alphabet.build() for alphabet in alphabets]
         self.alphabets = cast(Sequence[AlphabetModule], nn.ModuleList(built))
