@@ -1,1 +1,1 @@
-"""Data as bytes and back, exactly."""
+"""Lossless compression: exact arithmetic, an entropy coder, and the compressed file."""
