@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from attar import Autoencoder
-from attar.codes import Code, CodeModule, SymbolModule
+from attar.codes import Code, CodeModule, NoCode, SymbolModule
 from attar.data.source import read
 from attar.parts import Part
 from attar.recipe import Recipe, Row
@@ -75,6 +75,7 @@ GROUPS = {
     "Gaussian codes": "The posterior of a row is a Gaussian, or a transformed Gaussian.",
     "Curved spaces": "Codes have a geometry of their own for distances and interpolation.",
     "Discrete codes": "Codes are entries of codebooks, rounded values, categories or bits.",
+    "No code": "Each cell depends on those before it. The bound is a probability, not a density.",
 }
 
 PROVIDES = {
@@ -108,6 +109,8 @@ def expression(value: object) -> str:
 
 def group(code: Code) -> str:
     """Return the title of the group that a code belongs to."""
+    if isinstance(code, NoCode):
+        return "No code"
     if "symbols" in code.provides:
         return "Discrete codes"
     if "sparse" in code.provides:

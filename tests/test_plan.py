@@ -25,6 +25,7 @@ from attar.likelihoods import (
     Discretized,
     FixedGaussian,
     LearnedGaussian,
+    Likelihood,
     Mixed,
     Multinomial,
     StudentT,
@@ -40,6 +41,7 @@ NICE = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256]
 
 
 ADAM, MUON = Optimizer(), Optimizer("muon", clip=3.0)
+PLAIN = Likelihood.named("gaussian")
 
 
 def likelihood_of(data, code, scaling=Unscaled()):  # noqa: B008
@@ -139,8 +141,8 @@ def test_heavy_tails_are_those_of_a_large_kurtosis(seed):
 def test_very_large_images_get_more_stages_and_small_batches():
     assert choices.choose_conv(64) == Conv()
     assert choices.choose_conv(512).channels == (16, 32, 64, 128, 128, 128)
-    assert choices.choose_batch_size(10**6, (3, 512, 512), ADAM)[0] == 2
-    assert choices.choose_batch_size(60_000, (1, 28, 28), ADAM)[0] == 256
+    assert choices.choose_batch_size(10**6, (3, 512, 512), ADAM, PLAIN)[0] == 2
+    assert choices.choose_batch_size(60_000, (1, 28, 28), ADAM, PLAIN)[0] == 256
 
 
 def test_values_squashed_by_one_are_no_bernoullis():
@@ -269,20 +271,21 @@ def test_other_decoders_are_not_warned_of(likelihood, limits, recwarn):
     assert not recwarn.list
 
 
-def test_muon_is_for_networks_that_start_linear():
-    assert choices.choose_optimizer(Mlp((8,), shortcut=True))[0] == MUON
-    convolutions, _ = choices.choose_optimizer(Conv(shortcut=True))
+def test_muon_is_for_causal_likelihoods_and_networks_that_start_linear():
+    assert choices.choose_optimizer(Mlp((8,)), Likelihood.named("causal"))[0].name == "muon"
+    assert choices.choose_optimizer(Mlp((8,), shortcut=True), PLAIN)[0] == MUON
+    convolutions, _ = choices.choose_optimizer(Conv(shortcut=True), PLAIN)
     assert (convolutions.name, convolutions.learning_rate, convolutions.clip) == ("muon", 0.0015, 3)
     for network in (Mlp((8,)), Conv(), Bag()):
-        assert choices.choose_optimizer(network)[0] == ADAM
+        assert choices.choose_optimizer(network, PLAIN)[0] == ADAM
 
 
 @given(st.integers(2, 10**8))
 def test_batches_are_powers_of_two_near_the_root(n):
-    size, _ = choices.choose_batch_size(n, (3,), ADAM)
+    size, _ = choices.choose_batch_size(n, (3,), ADAM, PLAIN)
     assert size in [2**i for i in range(5, 11)]
     if size > 32:
-        assert choices.choose_batch_size(n, (3,), MUON)[0] == min(1024, 2 * size)
+        assert choices.choose_batch_size(n, (3,), MUON, PLAIN)[0] == min(1024, 2 * size)
     if 32**2 <= n <= 1024**2:
         assert 2**-0.5 <= size / math.sqrt(n) <= 2**0.5 + 1e-9
 
@@ -292,9 +295,9 @@ def test_epochs_make_about_so_many_steps(n, size):
     steps = math.ceil(n / size)
     wanted = {ADAM: 8000, MUON: 1200 * max(1, n / 8000) ** 0.75}
     for optimizer, total in wanted.items():
-        epochs, _ = choices.choose_epochs(n, size, optimizer, Point())
+        epochs, _ = choices.choose_epochs(n, size, optimizer, Point(), PLAIN)
         assert epochs == min(400, max(10, round(total / steps)))
-    epochs, _ = choices.choose_epochs(n, size, MUON, GaussianCode())
+    epochs, _ = choices.choose_epochs(n, size, MUON, GaussianCode(), PLAIN)
     assert epochs == min(400, max(10, round(2 * wanted[MUON] / steps)))
 
 

@@ -49,6 +49,9 @@ LINEAR_CELLS = 1 << 16
 # A batch of images has at most so many pixels.
 PIXELS = 1 << 19
 
+# The places of a batch that a causal likelihood is trained on.
+EXAMPLES = 1 << 15
+
 # Levels of a pixel, each of which is a symbol.
 MOST_LEVELS = 4096
 
@@ -277,7 +280,7 @@ def choose_optimizer(network: Network, likelihood: Likelihood) -> tuple[Optimize
     Convolutions that start so need small steps.
     """
     if isinstance(likelihood, Causal):
-        return Optimizer("muon", {"lr": 0.01, "weight_decay": 0.0}), "takes the fewest steps"
+        return Optimizer("muon", {"weight_decay": 0.0}), "takes the fewest steps"
     if isinstance(network, Mlp) and network.shortcut:
         return Optimizer("muon", clip=CLIP), "takes the fewest steps"
     if isinstance(network, Conv) and network.shortcut:
@@ -285,12 +288,17 @@ def choose_optimizer(network: Network, likelihood: Likelihood) -> tuple[Optimize
     return Optimizer(), "works for any network"
 
 
-def choose_batch_size(n: int, shape: tuple[int, ...], optimizer: Optimizer) -> tuple[int, str]:
+def choose_batch_size(
+    n: int, shape: tuple[int, ...], optimizer: Optimizer, likelihood: Likelihood
+) -> tuple[int, str]:
     """Return the power of two nearest to the square root of the number of rows, 32 to 1,024.
 
     Muon's get twice as many, as its steps cost more. Of large images fewer: convolutions need the
-    memory of many feature maps for each pixel.
+    memory of many feature maps for each pixel. To a causal likelihood each place is an example.
     """
+    if isinstance(likelihood, Causal) and likelihood.window:
+        places = math.prod(shape[1:])
+        return max(1, min(32, EXAMPLES // places)), f"rows of {places:,} places"
     doubled = optimizer.name == "muon"
     size, reason = 2 ** min(10, max(5, round(math.log2(math.sqrt(n))) + doubled)), f"{n:,} rows"
     most = max(1, PIXELS // math.prod(shape[1:])) if len(shape) == 3 else size
@@ -299,13 +307,17 @@ def choose_batch_size(n: int, shape: tuple[int, ...], optimizer: Optimizer) -> t
     return 2 ** int(math.log2(most)), f"images of {shape[1]} x {shape[2]} pixels need much memory"
 
 
-def choose_epochs(n: int, size: int, optimizer: Optimizer, code: Code) -> tuple[int, str]:
+def choose_epochs(
+    n: int, size: int, optimizer: Optimizer, code: Code, likelihood: Likelihood
+) -> tuple[int, str]:
     """Return the number of epochs that makes about 8,000 steps, 10 to 400.
 
     Of Muon's, 1,200 do for up to 8,000 rows, and twice as many where the code is random or
-    quantized.
+    quantized. A causal likelihood has 4 to 100 epochs.
     """
     per_epoch, total = -(-n // size), float(STEPS)
+    if isinstance(likelihood, Causal):
+        return min(100, max(4, round(total / per_epoch))), f"{per_epoch:,} steps per epoch"
     if optimizer.name == "muon":
         total = MUON_STEPS * max(1, n / MUON_ROWS) ** 0.75 * (1 + ("density" in code.provides))
     reason = f"{per_epoch:,} step{'s' * (per_epoch > 1)} per epoch"

@@ -461,7 +461,8 @@ class Autoencoder(
         chosen = None if sampler == "auto" else Sampler.resolve(sampler)
         fitted.recipe.replace(sampler=chosen or fitted.recipe.sampler).check()
         codes = fitted.sampler(chosen)(n, Generator().manual_seed(seed)).numpy()
-        if (not fitted.kind.noisy) if mean == "auto" else mean:
+        noisy = fitted.kind.noisy or fitted.likelihood.joint
+        if (not noisy) if mean == "auto" else mean:
             return predictor.restore(codes)
         return fitted.sample(predictor, codes, chosen, seed)
 

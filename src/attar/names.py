@@ -18,8 +18,8 @@ TABLE: list[dict[str, Any]] = json.loads(
 )
 RECIPES = tuple(str(row["name"]) for row in TABLE)
 LIKELIHOODS = (
-    *("bernoulli", "bernoulli-probability", "categorical", "circular", "discretized", "gaussian"),
-    *("huber", "laplace", "learned-gaussian", "logistic-mixture", "mixed", "ms-ssim"),
+    *("bernoulli", "bernoulli-probability", "categorical", "causal", "circular", "discretized"),
+    *("gaussian", "huber", "laplace", "learned-gaussian", "logistic-mixture", "mixed", "ms-ssim"),
     *("multinomial", "poisson", "student-t"),
 )
 SAMPLERS = (

@@ -247,10 +247,10 @@ class Planner:
             "{:g}".format,
         )
         batch_size = self._count(
-            "batch_size", lambda: choose_batch_size(rows, self.kind.shape, optimizer)
+            "batch_size", lambda: choose_batch_size(rows, self.kind.shape, optimizer, likelihood)
         )
         epochs = self._count(
-            "epochs", lambda: choose_epochs(rows, batch_size, optimizer, recipe.code)
+            "epochs", lambda: choose_epochs(rows, batch_size, optimizer, recipe.code, likelihood)
         )
         minutes = settings["max_minutes"]
         if settings["precision"] not in PRECISIONS:

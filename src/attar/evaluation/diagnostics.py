@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from attar.codes import NoCode
 from attar.data.kind import Rows
 from attar.data.summary import Moments
 from attar.data.training_data import FittedRows
@@ -159,6 +160,8 @@ class Diagnosis:
 
     def findings(self) -> list[Finding]:
         """Return the findings, most severe first, or the one that there are no problems."""
+        if isinstance(self.recipe.code, NoCode):
+            return self._of_likelihood()
         found = (
             self._worse_than_pca(),
             self._inactive(),
@@ -176,6 +179,13 @@ class Diagnosis:
         if math.isnan(ratio):
             compared = f"of {self.diagnostics.error:.4g} is close to 0, which PCA's is"
         return [Finding("no-problems", "No problems detected", f"the MSE {compared}")]
+
+    def _of_likelihood(self) -> list[Finding]:
+        """Return the findings of a model without a code, whose reconstructions say nothing."""
+        found = self._not_converged()
+        if found is not None:
+            return [found]
+        return [Finding("no-problems", "No problems detected", "there is no code to judge")]
 
     @property
     def decrease(self) -> float:

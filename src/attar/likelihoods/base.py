@@ -93,9 +93,12 @@ class Likelihood(Part):
     density : bool
         Whether ``log_prob`` is the logarithm of a density or a probability. Otherwise it is minus a
         distortion, which trains a model but gives no likelihood of a row.
+    joint : bool
+        Whether cells depend on each other given the code, so that new rows are draws by default.
     """
 
     density: ClassVar[bool] = True
+    joint: ClassVar[bool] = False
 
     @abstractmethod
     def build(self) -> LikelihoodModule:

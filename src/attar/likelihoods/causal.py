@@ -73,6 +73,8 @@ class Causal(Likelihood, name="causal"):
     Oord, Kalchbrenner and Kavukcuoglu, "Pixel recurrent neural networks", ICML 2016.
     """
 
+    joint = True
+
     alphabets: tuple[Alphabet, ...] = ()
     window: tuple[int, ...] = (5, 9)
     width: int = 48
