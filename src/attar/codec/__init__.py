@@ -1,0 +1,1 @@
+"""Lossless compression: from data to bytes, and back."""
