@@ -11,16 +11,18 @@ from attar.data.cells import Boolean, Category, Number, Phase
 from attar.data.images import Images
 from attar.data.kind import Kind, Rows
 from attar.data.preparation import Preparation
-from attar.data.scaling import Between, Scaler, Scaling
+from attar.data.scaling import Between, Scaler, Scaling, Standard
 from attar.data.sparse import SparseMatrix
 from attar.data.summary import Summary, with_means
 from attar.data.table import Table
 from attar.errors import DataError, warn
 from attar.likelihoods import (
+    Alphabet,
     Bernoulli,
     Categorical,
     Causal,
     Circular,
+    Derived,
     Discretized,
     FixedGaussian,
     Huber,
@@ -30,9 +32,11 @@ from attar.likelihoods import (
     Likelihood,
     Mixed,
     Multinomial,
+    OneHot,
     Poisson,
     StudentT,
 )
+from attar.likelihoods.lattices import alphabet_of
 from attar.networks import Bag, Conv, Mlp, Network, Tcn
 from attar.recipe import Recipe
 from attar.training.optim import Optimizer
@@ -51,9 +55,6 @@ PIXELS = 1 << 19
 
 # The places of a batch that a causal likelihood is trained on.
 EXAMPLES = 1 << 15
-
-# Levels of a pixel, each of which is a symbol.
-MOST_LEVELS = 4096
 
 # Columns of more excess kurtosis have heavy tails; a normal's is 0, a Laplace distribution's 3.
 HEAVY = 6.0
@@ -238,40 +239,51 @@ def warn_of_activation(likelihood: Likelihood, limits: tuple[float, float], prep
         )
 
 
-def exact_scaling(kind: Kind, summary: Summary) -> Scaling:
-    """Return the scaling of pixels from 0 to 1 by all levels that they can have."""
+def exact_scaling(kind: Kind) -> Scaling:
+    """Return the scaling of values that are symbols: pixels from 0 to 1, anything else standard."""
     if isinstance(kind, Images):
-        low, high = levels_of(kind, summary)
-        return Between((low,), (high,), tail=0.0)
-    return kind.scaling(summary)
+        return Between((0.0,), (255.0,), tail=0.0)
+    return Standard()
 
 
-def levels_of(kind: Images, summary: Summary) -> tuple[float, float]:
-    """Return the lowest and the highest level of pixels.
+def choose_alphabets(likelihood: Causal, preparation: Preparation, summary: Summary) -> Causal:
+    """Return the likelihood with an alphabet for each channel or column.
 
     Raises
     ------
     DataError
-        If pixels are no integers, or of too many levels.
+        If the data are of a kind that has none, or pixels are not of 8 bits.
     """
-    if np.dtype(kind.dtype) == np.uint8:
-        return 0.0, 255.0
-    low, high = float(summary.moments.low.min()), float(summary.moments.high.max())
-    if not are_counts(summary.sample - low) or high - low >= MOST_LEVELS:
-        raise DataError(
-            f"Pixels of this likelihood must be integers of at most {MOST_LEVELS:,} levels: give "
-            "images of 8 bits, or counts."
-        )
-    return low, high
-
-
-def choose_alphabets(likelihood: Causal, preparation: Preparation, summary: Summary) -> Causal:
-    """Return the likelihood with an alphabet for each channel or column."""
-    kind = preparation.kind
+    kind, sample = preparation.kind, summary.sample
     if isinstance(kind, Images):
-        low, high = levels_of(kind, summary)
-        return likelihood.replace(alphabets=(Levels(int(high - low) + 1),) * kind.shape[0])
-    raise DataError(f"The likelihood 'causal' is not for {kind.name} yet.")
+        if np.dtype(kind.dtype) != np.uint8:
+            raise DataError(
+                f"The likelihood 'causal' needs images of 8 bits, not of the type {kind.dtype}: "
+                "give bytes from 0 to 255."
+            )
+        return likelihood.replace(alphabets=(Levels(256),) * kind.shape[0])
+    if not isinstance(kind, Table):
+        raise DataError(
+            f"The likelihood 'causal' is for tables and images, not for {kind.name}: give a table."
+        )
+    scaler = preparation.scaler
+    shifts, scales = (
+        np.broadcast_to(x.numpy(), sample.shape[1]) for x in (scaler.shift, scaler.scale)
+    )
+    alphabets: list[Alphabet] = []
+    for i, cell in enumerate(kind.cells):
+        counts = np.unique_counts(sample[:, i][~np.isnan(sample[:, i])])
+        mode = int(counts.values[counts.counts.argmax()]) if len(counts.values) else 0
+        match cell:
+            case Category():
+                alphabets.append(OneHot(len(cell.features), max(0, mode)))
+            case Boolean():
+                alphabets.append(Levels(2, mode))
+            case Phase():
+                alphabets.append(Derived(len(cell.features)))
+            case _:
+                alphabets.append(alphabet_of(sample[:, i], float(shifts[i]), float(scales[i])))
+    return likelihood.replace(alphabets=tuple(alphabets), window=())
 
 
 def choose_optimizer(network: Network, likelihood: Likelihood) -> tuple[Optimizer, str]:

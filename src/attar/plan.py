@@ -287,7 +287,7 @@ class Planner:
     def _scaling(self, recipe: Recipe) -> Scaling:
         def auto() -> tuple[Scaling, str]:
             if self._wants_symbols(recipe):
-                return exact_scaling(self.kind, self.summary), "values are symbols"
+                return exact_scaling(self.kind), "values are symbols"
             scaling = self.kind.scaling(self.summary)
             if isinstance(scaling, Between):
                 unit = self._wants_unit_interval(recipe)

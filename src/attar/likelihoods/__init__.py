@@ -1,6 +1,6 @@
 """Likelihoods: the decoder's output is a distribution over the data."""
 
-from attar.likelihoods.alphabets import Alphabet, Levels, OneHot
+from attar.likelihoods.alphabets import Alphabet, Derived, Levels, OneHot
 from attar.likelihoods.base import ColumnLikelihood, Likelihood, LikelihoodModule
 from attar.likelihoods.causal import Causal
 from attar.likelihoods.continuous import (
@@ -30,6 +30,7 @@ __all__ = [
     "Causal",
     "Circular",
     "ColumnLikelihood",
+    "Derived",
     "Discretized",
     "FixedGaussian",
     "Huber",

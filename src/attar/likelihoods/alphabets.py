@@ -194,6 +194,49 @@ class OneHot(Alphabet, name="one-hot"):
         return np.where(symbols < self.size, symbols, np.nan)
 
 
+@dataclass(frozen=True)
+class Derived(Alphabet, name="derived"):
+    """Cells that follow from others, such as the phases of a time: they cost nothing.
+
+    Parameters
+    ----------
+    width : int
+        The number of prepared cells.
+    mode : int
+        The only symbol.
+
+    Examples
+    --------
+    >>> Derived(2).encode(np.array([0.25, 0.5]))[0].tolist()
+    [0, 0]
+    """
+
+    width: int = 1
+    mode: int = 0
+
+    @property
+    def size(self) -> int:
+        """One."""
+        return 1
+
+    @property
+    def cells(self) -> int:
+        """The width."""
+        return self.width
+
+    def build(self) -> AlphabetModule:
+        """Return the symbol as tensors."""
+        return AlphabetModule(torch.zeros(2, 1), torch.zeros(1, self.width), torch.zeros(1))
+
+    def encode(self, raw: Array) -> tuple[Integers, Residues]:
+        """Return zeros."""
+        return np.zeros(raw.shape, np.int64), np.zeros(raw.shape, np.uint64)
+
+    def decode(self, symbols: Integers, residues: Residues) -> Array:
+        """Return missing values: others say what they are."""
+        return np.full(symbols.shape, np.nan)
+
+
 def _counted(raw: Array, size: int) -> tuple[Integers, Residues]:
     """Return integers from 0 to below a size as symbols; the size for all other values."""
     exact = (raw >= 0) & (raw < size) & (np.rint(raw) == raw) & ~np.signbit(raw)

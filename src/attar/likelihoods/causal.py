@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from attar.errors import SettingError
-from attar.likelihoods.alphabets import Alphabet, AlphabetModule, Levels
+from attar.likelihoods.alphabets import Alphabet, AlphabetModule, Derived, Levels
 from attar.likelihoods.base import Likelihood, LikelihoodModule, Shape
 from attar.likelihoods.sequential import Affine, Layers
 
@@ -202,6 +202,10 @@ class CausalModule(LikelihoodModule):
         super().__init__()
         alphabets = likelihood.channels
         self.places, self.cells = len(likelihood.window), [a.cells for a in alphabets]
+        self.coded = [
+            i for i, alphabet in enumerate(alphabets) if not isinstance(alphabet, Derived)
+        ]
+        alphabets = tuple(alphabets[i] for i in self.coded)
         built = [alphabet.build() for alphabet in alphabets]
         self.alphabets = cast(Sequence[AlphabetModule], nn.ModuleList(built))
         features = [alphabet.inputs.shape[1] for alphabet in built]
@@ -225,8 +229,9 @@ class CausalModule(LikelihoodModule):
     def symbols(self, target: Tensor) -> Tensor:
         """Return rows (B, *shape) as symbols: (B, channels, rows, columns)."""
         if not self.places:
-            columns = zip(self.alphabets, torch.split(target, self.cells, -1), strict=True)
-            return torch.stack([a.symbols(part) for a, part in columns], 1)[..., None, None]
+            columns = torch.split(target, self.cells, -1)
+            coded = zip(self.alphabets, (columns[i] for i in self.coded), strict=True)
+            return torch.stack([a.symbols(part) for a, part in coded], 1)[..., None, None]
         channels = zip(self.alphabets, target.unbind(1), strict=True)
         symbols = torch.stack([a.symbols(channel[..., None]) for a, channel in channels], 1)
         return symbols if self.places == 2 else symbols[..., None]
@@ -278,7 +283,10 @@ class CausalModule(LikelihoodModule):
         symbols = self.layers().in_order(start, len(rows), lambda c, _, units: choose(c, units))
         values = [a.values[symbols[:, c]] for c, a in enumerate(self.alphabets)]
         if not self.places:
-            return torch.cat([value.flatten(1) for value in values], 1)
+            columns = [values[0].new_zeros(len(rows), cells) for cells in self.cells]
+            for i, value in zip(self.coded, values, strict=True):
+                columns[i] = value.flatten(1)
+            return torch.cat(columns, 1)
         return torch.cat(values, -1).movedim(-1, 1).reshape(len(rows), len(values), *rows.shape[2:])
 
     def _drawn(self, channel: int, units: Tensor) -> Tensor:
@@ -342,8 +350,8 @@ class CausalModule(LikelihoodModule):
         """Return values of channels as cells (K, B, *shape): those of a column in its first."""
         if self.places:
             return torch.stack(log_probs, 2).reshape(len(log_probs[0]), *target.shape)
-        padded = [
-            functional.pad(one.flatten(2), (0, cells - 1))
-            for one, cells in zip(log_probs, self.cells, strict=True)
-        ]
-        return torch.cat(padded, -1)
+        draws, rows = log_probs[0].shape[:2]
+        columns = [log_probs[0].new_zeros(draws, rows, cells) for cells in self.cells]
+        for i, found in zip(self.coded, log_probs, strict=True):
+            columns[i] = functional.pad(found.flatten(2), (0, self.cells[i] - 1))
+        return torch.cat(columns, -1)

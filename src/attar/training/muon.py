@@ -97,6 +97,8 @@ class Muon(torch.optim.Adam):
             state["momentum"] = torch.zeros_like(gradient)
         mean = state["momentum"].lerp_(gradient, 1 - self.momentum)
         direction = gradient.lerp(mean, self.momentum)
+        # Squares of gradients may be too small for single precision; a step has no scale of theirs.
+        direction /= direction.abs().max().clamp_min_(1e-30)
         wide = direction if direction.shape[0] <= direction.shape[1] else direction.mT
         if not int(state["step"]) % self.every:
             found = inverse_root(wide @ wide.mT)
@@ -118,7 +120,14 @@ def inverse_root(gram: Tensor) -> Tensor:
     tensor([[0.5000, 0.0000],
             [0.0000, 1.0000]])
     """
-    values, vectors = torch.linalg.eigh(gram.nan_to_num(0.0, 0.0, 0.0))
+    gram = gram.nan_to_num(0.0, 0.0, 0.0)
+    try:
+        values, vectors = torch.linalg.eigh(gram)
+        exact = bool(vectors.isfinite().all())
+    except torch.linalg.LinAlgError:
+        exact = False
+    if not exact:  # rows of very different sizes need double precision
+        values, vectors = (found.to(gram) for found in torch.linalg.eigh(gram.double()))
     least = (SMALLEST * values[-1]).clamp_min(torch.finfo(gram.dtype).tiny)
     root: Tensor = (vectors * values.clamp_min(least).rsqrt()) @ vectors.mT
     return root
