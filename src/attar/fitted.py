@@ -267,7 +267,11 @@ class Fitted:
     def sample(
         self, predictor: Predictor, codes: Rows, sampler: Sampler | None, seed: int
     ) -> object:
-        """Return a draw of the data of codes that a sampler drew, in the user's own form.
+        """Return a draw of the data of codes that a sampler drew, in the user's own form."""
+        return self.kind.restore(self.draw(predictor, codes, sampler, seed))
+
+    def draw(self, predictor: Predictor, codes: Rows, sampler: Sampler | None, seed: int) -> Rows:
+        """Return a draw of the raw rows of codes that a sampler drew.
 
         The numbers of a table get the distributions of the training rows, column by column: the
         model says how columns depend on each other. A condition changes these: then only the
@@ -276,14 +280,14 @@ class Fitted:
         rows, kind = predictor.sample(codes, seed), self.kind
         margins = predictor.margins
         if not isinstance(kind, Table) or margins is None:
-            return kind.restore(rows)
+            return rows
         if predictor.condition is not None:
-            return kind.restore(margins.within(rows))
+            return margins.within(rows)
         if sampler not in self.drawn_margins:
             n = max(256, min(DRAWN_ROWS, rows_at_once(prod(kind.shape))))
             drawn = self.sampler(sampler)(n, torch.Generator().manual_seed(0)).numpy()
             self.drawn_margins[sampler] = Margins.of(predictor.sample(drawn, 0), kind)
-        return kind.restore(margins.imposed_on(rows, self.drawn_margins[sampler]))
+        return margins.imposed_on(rows, self.drawn_margins[sampler])
 
     def warn_of_sampling(self) -> None:
         """Warn where the recipe was chosen for reconstruction, and another has a density."""

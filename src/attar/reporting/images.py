@@ -103,7 +103,7 @@ class ImageDisplay(Display):
         caption = "Decoded interpolations between the codes of two images."
         return [captioned(tag("div", *strips, class_="strips"), caption)]
 
-    def samples(self, rows: Rows, decoded: Rows) -> list[Element]:
+    def samples(self, rows: Rows) -> list[Element]:
         """Return a picture for each sample."""
         pictures = [
             picture(self._bytes(row), f"sample {i}") for i, row in enumerate(self._rounded(rows))

@@ -401,10 +401,12 @@ def _interpolations(
 
 
 def _samples(display: Display, fitted: Fitted, predictor: Predictor, rows: int) -> Element:
-    """Return generated samples, with the conditions of some of the rows."""
+    """Return generated samples, as :meth:`Autoencoder.sample`, conditioned as some of the rows."""
     codes = fitted.sampler()(display.sampled, Generator().manual_seed(0)).numpy()
-    places = np.resize(evenly_spaced(rows, display.sampled), display.sampled)
-    return _section("Generated samples", *display.samples(*decode(predictor.at(places), codes)))
+    drawn = predictor.at(np.resize(evenly_spaced(rows, display.sampled), display.sampled))
+    noisy = fitted.kind.noisy
+    samples = fitted.draw(drawn, codes, None, 0) if noisy else decode(drawn, codes)[0]
+    return _section("Generated samples", *display.samples(samples))
 
 
 def _settings(fitted: Fitted) -> Element:

@@ -116,7 +116,7 @@ class SeriesDisplay(Display):
         )
         return [captioned(tag("div", *grids), caption + ".")]
 
-    def samples(self, rows: Rows, decoded: Rows) -> list[Element]:
+    def samples(self, rows: Rows) -> list[Element]:
         """Return charts of generated windows, a row for each channel."""
         body = []
         ticks = self._ticks(None)
@@ -129,7 +129,7 @@ class SeriesDisplay(Display):
             )
             body.append(self._line(j, low, high, charts))
         body.append(_axis("step", [ticks] * len(rows)))
-        caption = f"Windows decoded from random codes{self._selection()}."
+        caption = f"Windows drawn from the model{self._selection()}."
         heads = [f"sample {i}" for i in range(len(rows))]
         return [captioned(scrolling(headed(heads, body), "charts", "Generated samples"), caption)]
 

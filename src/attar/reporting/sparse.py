@@ -77,16 +77,17 @@ class SparseDisplay(Display):
         tables = map(self._interpolation, interpolations)
         return [captioned(tag("div", *tables, class_="heats"), caption)]
 
-    def samples(self, rows: Rows, decoded: Rows) -> list[Element]:
+    def samples(self, rows: Rows) -> list[Element]:
         """Return the largest cells of each sample."""
         body = []
-        for i, row in enumerate(self._values(rows, decoded)):
+        for i, row in enumerate(sparse.csr_array(rows).toarray()):
             cells = (
                 tag("td", tag("span", self.names[j], class_="soft"), number(float(row[j])))
                 for j in _largest(row, STORED)
+                if row[j] or self.partial
             )
             body.append(tag("tr", head(f"sample {i}", "row"), *cells))
-        caption = "The largest cells of rows decoded from random codes."
+        caption = "The largest cells of rows drawn from the model."
         return [captioned(scrolling(headed((), body), "sampled", "Generated samples"), caption)]
 
     def _compared(self, row: Rows, decoded: Rows, name: str) -> Element:
