@@ -63,7 +63,7 @@ def test_odd_rows_are_named_with_their_scores_and_cells(page, table_model, table
     texts = ["".join(tr[1].itertext()) for tr in body.values()]
     assert texts == [number(scores[row]) for row in order]
     expected = table_model.reconstruct(odd).iloc[7, 1]
-    assert f"b & c 50, expected {number(expected)} (−" in body["row 7"][2][0].text
+    assert f"b & c = 50, expected {number(expected)} (−" in body["row 7"][2][0].text
 
 
 def test_samples_are_draws(table_page, table_model, table):

@@ -101,7 +101,7 @@ class ImageDisplay(Display):
             for line in interpolations
         ]
         caption = "Decoded interpolations between the codes of two images."
-        return [captioned(tag("div", *strips, class_="strips"), caption)]
+        return [captioned(tag("div", *strips, class_=f"strips{self._size}"), caption)]
 
     def samples(self, rows: Rows) -> list[Element]:
         """Return a picture for each sample."""

@@ -69,11 +69,11 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 METRICS: dict[str, tuple[Callable[[float], str], str]] = {
     "error": (number, "MSE on {} values"),
     "pca_error": (number, "MSE of PCA with as many dimensions"),
-    "error_to_pca": (lambda value: f"{number(value)} ×", "ratio of the MSE to PCA’s"),
-    "explained_variance": (lambda value: f"{number(100 * value)} %", "explained variance"),
+    "error_to_pca": (lambda value: f"{number(value)}×", "ratio of the MSE to PCA’s"),
+    "explained_variance": (lambda value: f"{number(100 * value)}%", "explained variance"),
     "psnr": (lambda value: f"{number(value)} dB", "peak signal-to-noise ratio"),
     "nll_bound": (number, "NLL bound, nats per row"),
-    "accuracy": (lambda value: f"{number(100 * value)} %", "categories reconstructed correctly"),
+    "accuracy": (lambda value: f"{number(100 * value)}%", "categories reconstructed correctly"),
     "distortion": (number, "reconstruction NLL, nats per row"),
 }
 
@@ -179,7 +179,10 @@ def _page(
         tag(
             "div",
             _latent_space(display, examples, colouring),
-            _importance(np.asarray(summary.diagnostics.importance), summary.diagnostics.rows_of),
+            _importance(
+                np.asarray(summary.diagnostics.importance),
+                f"{summary.diagnostics.rows_of} {display.row}s",
+            ),
             class_="pair",
         ),
         tag(
@@ -330,9 +333,9 @@ def _latent_space(display: Display, examples: Examples, colouring: Colouring) ->
     )
 
 
-def _importance(growth: Rows, rows_of: str) -> Element:
+def _importance(growth: Rows, rows: str) -> Element:
     """Return how much each latent dimension matters."""
-    caption = f"Increase of the MSE of {rows_of} rows when a latent dimension is fixed at its mean."
+    caption = f"Increase of the MSE of {rows} when a latent dimension is fixed at its mean."
     if len(growth) > svg.MOST_BARS:
         caption += f" The {svg.MOST_BARS} most important of {len(growth)} dimensions."
     return _section(

@@ -287,7 +287,7 @@ class TableDisplay(Display):
         field, one = self.fields[part], slice(row, row + 1)
         reconstructed = self.kind.rows(self.kind.restore(examples.reconstructed[one]))
         value, expected = field.texts(np.concatenate([examples.rows[one], reconstructed]))
-        return f" {value}, expected {expected}"
+        return f" = {value}, expected {expected}"
 
     def reconstructions(
         self, examples: Examples, names: Sequence[str], order: str
