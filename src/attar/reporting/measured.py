@@ -170,7 +170,7 @@ def oddest_words(scores: np.ndarray, median: float) -> str:
 
 
 def _nats(lost: float) -> str:
-    return f"{number(round(-float(lost), 1))} nats"
+    return f"−{lost:.1f} nats"
 
 
 def _unexplained(part: PartMetrics) -> float:

@@ -22,7 +22,7 @@ from attar.data.stream import evenly_spaced
 from attar.data.table import Table
 from attar.evaluation.diagnostics import Finding, size_errors
 from attar.evaluation.evaluate import Evaluation, PartMetrics
-from attar.fitted import Fitted
+from attar.fitted import MONITORED_ROWS, Fitted
 from attar.isolation import default_settings
 from attar.predictor import Predictor
 from attar.recipes import TABLE
@@ -188,7 +188,7 @@ def _page(
         tag(
             "div",
             _comparison(evaluation.pca_errors, metrics, sizes),
-            _loss_curves(fitted),
+            _loss_curves(fitted, display.row),
             class_="pair",
         ),
         *_interpolations(display, fitted, predictor, examples, colouring),
@@ -363,7 +363,8 @@ def _comparison(
     )
 
 
-def _loss_curves(fitted: Fitted) -> Element:
+def _loss_curves(fitted: Fitted, row: str) -> Element:
+    """Return the losses of all epochs."""
     history, best = fitted.history, fitted.training_summary.diagnostics.best_epoch
     validation = history[-1].validation_loss is not None
     entries = [("first", "validation")] * validation + [("second", "training")]
@@ -374,7 +375,7 @@ def _loss_curves(fitted: Fitted) -> Element:
             legend(entries),
             f"The {'validation' if validation else 'training'} loss is lowest at epoch {best:,} of "
             f"{len(history):,}, with {number(history[best - 1].monitored_loss)} nats per row; the "
-            "weights are those of this epoch.",
+            f"weights are those of this epoch. Losses are of at most {MONITORED_ROWS:,} {row}s.",
         ),
     )
 
