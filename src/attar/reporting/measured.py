@@ -170,7 +170,7 @@ def oddest_words(scores: np.ndarray, median: float) -> str:
 
 
 def _nats(lost: float) -> str:
-    return f"−{lost:.1f} nats"
+    return f"{number(float(f'{-lost:.2g}'))}\N{NO-BREAK SPACE}nats"
 
 
 def _unexplained(part: PartMetrics) -> float:
