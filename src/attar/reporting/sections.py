@@ -368,14 +368,17 @@ def _loss_curves(fitted: Fitted, row: str) -> Element:
     history, best = fitted.history, fitted.training_summary.diagnostics.best_epoch
     validation = history[-1].validation_loss is not None
     entries = [("first", "validation")] * validation + [("second", "training")]
+    loss = f"{'validation' if validation else 'training'} loss"
+    if len(fitted.training_summary.measured.places) > MONITORED_ROWS:
+        loss += f" of {MONITORED_ROWS:,} {row}s"
     return _section(
         "Loss curves",
         captioned(
             svg.loss_curves(history, best),
             legend(entries),
-            f"The {'validation' if validation else 'training'} loss is lowest at epoch {best:,} of "
-            f"{len(history):,}, with {number(history[best - 1].monitored_loss)} nats per row; the "
-            f"weights are those of this epoch. Losses are of at most {MONITORED_ROWS:,} {row}s.",
+            f"The {loss} is lowest at epoch {best:,} of {len(history):,}, with "
+            f"{number(history[best - 1].monitored_loss)} nats per row; the weights are those of "
+            "this epoch.",
         ),
     )
 
