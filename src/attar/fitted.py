@@ -460,17 +460,15 @@ def fit(
     Interrupted
         If the user stopped the training after an epoch.
     """
-    kind, train, validation = plan.preparation.kind, training_data.train, training_data.validation
+    kind, train = plan.preparation.kind, training_data.train
     if before is not None:
         before.warn_of_leaks(training_data)
     trained = _trained(plan, training_data, run, callbacks, before)
     model, history, best_epoch, interrupted = trained
     doubles = run.device.type == "cpu" and not isinstance(plan.network, CustomNetwork)
     predictor = Predictor(plan.preparation, model, plan.code_size, doubles)
-    held_out = validation.shape[0] > 0
-    condition = training_data.validation_condition if held_out else training_data.train_condition
-    measured = (validation if held_out else train)[:MONITORED_ROWS]
-    noise = residual_noise(replace(predictor, condition=condition), measured)
+    rows, condition = training_data.measured_rows, training_data.measured_condition
+    noise = residual_noise(replace(predictor, condition=condition), rows[:MONITORED_ROWS])
     margins = Margins.of(train, kind) if isinstance(kind, Table) else None
     predictor = replace(predictor, noise=noise, margins=margins)
     training_summary = TrainingSummary.of(
@@ -478,7 +476,7 @@ def fit(
         train,
         training_data.train_places,
         replace(predictor, condition=condition),
-        validation if held_out else train,
+        rows,
         training_data.measured,
         best_epoch=best_epoch,
         ordered="ordered" in plan.recipe.code.provides,
