@@ -1,11 +1,11 @@
-"""A linear start: networks with a shortcut begin where principal components end."""
+"""A linear start: networks that are linear, or in part, begin where principal components end."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from attar.networks.mlp import Shortcut
+from attar.networks.mlp import Shortcut, Straight
 
 # Of a feature's variance, what least squares adds to it: small samples would else be overfitted.
 RIDGE = 1e-3
@@ -20,6 +20,11 @@ def shortcut_of(network: nn.Module) -> nn.Linear | None:
         if isinstance(module, Shortcut):
             return next((m for m in module.straight.modules() if isinstance(m, nn.Linear)), None)
     return None
+
+
+def straight_of(network: nn.Module) -> nn.Linear | None:
+    """Return the layer of a network that is one linear layer."""
+    return next((module for module in network.modules() if isinstance(module, Straight)), None)
 
 
 @torch.no_grad()
