@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from attar.isolation import one_thread
 from attar.networks.mlp import Shortcut, Straight
 
 # Of a feature's variance, what least squares adds to it: small samples would else be overfitted.
@@ -44,12 +45,15 @@ def start_at_components(encoder: nn.Linear, rows: Tensor) -> None:
     rows = rows.double()
     centred, width = rows - rows.mean(0), encoder.out_features
     if min(centred.shape) > FEW:
-        _, lengths, vectors = torch.svd_lowrank(centred, min(width + 8, *centred.shape), niter=4)
+        most = min(width + 8, *centred.shape)
+        with one_thread():
+            _, lengths, vectors = torch.svd_lowrank(centred, most, niter=4)
         values = lengths.square() / len(rows)
     else:
         wide = len(rows) < rows.shape[1]
         gram = centred @ centred.mT if wide else centred.mT @ centred
-        values, vectors = (found.flip(-1) for found in torch.linalg.eigh(gram / len(rows)))
+        with one_thread():
+            values, vectors = (found.flip(-1) for found in torch.linalg.eigh(gram / len(rows)))
         vectors = centred.mT @ vectors[:, :width] if wide else vectors
     rank = min(width, int((values > 1e-6 * values[0]).sum()))
     basis = vectors[:, :rank].mT
