@@ -162,8 +162,11 @@ def test_images_with_missing_values_are_completed():
 def test_ones_own_network_sees_zeros_and_takes_rows_of_the_datas_shape():
     pair = torch.nn.Linear(8, 3), torch.nn.Linear(3, 8)
     holed = with_missing(structured(200))
-    back = quick(network=pair).fit(holed).reconstruct(holed)
-    assert np.isfinite(back).all()
+    ae = quick(network=pair).fit(holed)
+    zeros = ae.fitted_.predictor.preparation.prepare(holed).nan_to_num(0)
+    weight, bias = (p.detach() for p in ae.model_.encoder.parameters())
+    np.testing.assert_allclose(ae.transform(holed), zeros @ weight.T + bias, atol=1e-5)
+    assert np.isfinite(ae.reconstruct(holed)).all()
 
 
 # ---------------------------------------------------------------- mixed types

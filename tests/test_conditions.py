@@ -108,8 +108,9 @@ def test_new_rows_are_of_the_label_that_is_asked_for(conditional):
         nearest[digit] = np.mean(distance.argmin(1) == digit)
     assert np.mean(list(nearest.values())) > 0.8
     assert nearest[0] > 0.9
-    several = conditional.sample(2, condition=[0, 7], random_state=1)
-    assert several.shape == (2, 8, 8)
+    several = conditional.sample(40, condition=20 * [0, 6], random_state=1).astype(float)
+    asked = np.square(several[:, None] - means).sum((2, 3)).argmin(1).reshape(20, 2) == [0, 6]
+    assert (asked.mean(0) > 0.8).all()
 
 
 def test_the_code_is_nearly_independent_of_the_label(conditional):

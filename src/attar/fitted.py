@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from math import prod
@@ -30,7 +31,7 @@ from attar.errors import DataError, SettingError, warn
 from attar.evaluation.baseline import Baseline
 from attar.evaluation.diagnostics import Diagnostics, TrainingSummary
 from attar.evaluation.scores import ScoreReference
-from attar.isolation import seeded
+from attar.isolation import one_thread, seeded
 from attar.likelihoods import Likelihood
 from attar.model import Model
 from attar.networks import CustomNetwork, Network
@@ -45,7 +46,7 @@ from attar.training.callbacks import Callback
 from attar.training.checkpoints import Checkpoint
 from attar.training.loop import Training
 from attar.training.runtime import half_precision_pays, memory_kept
-from attar.training.threads import Threads
+from attar.training.threads import MEASURED_FROM, Threads
 
 
 @dataclass(frozen=True)
@@ -267,7 +268,11 @@ class Fitted:
     def sample(
         self, predictor: Predictor, codes: Rows, sampler: Sampler | None, seed: int
     ) -> object:
-        """Return a draw of the data of codes that a sampler drew, in the user's own form.
+        """Return a draw of the data of codes that a sampler drew, in the user's own form."""
+        return self.kind.restore(self.draw(predictor, codes, sampler, seed))
+
+    def draw(self, predictor: Predictor, codes: Rows, sampler: Sampler | None, seed: int) -> Rows:
+        """Return a draw of the raw rows of codes that a sampler drew.
 
         The numbers of a table get the distributions of the training rows, column by column: the
         model says how columns depend on each other. A condition changes these: then only the
@@ -276,14 +281,14 @@ class Fitted:
         rows, kind = predictor.sample(codes, seed), self.kind
         margins = predictor.margins
         if not isinstance(kind, Table) or margins is None:
-            return kind.restore(rows)
+            return rows
         if predictor.condition is not None:
-            return kind.restore(margins.within(rows))
+            return margins.within(rows)
         if sampler not in self.drawn_margins:
             n = max(256, min(DRAWN_ROWS, rows_at_once(prod(kind.shape))))
             drawn = self.sampler(sampler)(n, torch.Generator().manual_seed(0)).numpy()
             self.drawn_margins[sampler] = Margins.of(predictor.sample(drawn, 0), kind)
-        return kind.restore(margins.imposed_on(rows, self.drawn_margins[sampler]))
+        return margins.imposed_on(rows, self.drawn_margins[sampler])
 
     def warn_of_sampling(self) -> None:
         """Warn where the recipe was chosen for reconstruction, and another has a density."""
@@ -460,29 +465,29 @@ def fit(
     Interrupted
         If the user stopped the training after an epoch.
     """
-    kind, train, validation = plan.preparation.kind, training_data.train, training_data.validation
+    kind, train = plan.preparation.kind, training_data.train
     if before is not None:
         before.warn_of_leaks(training_data)
     trained = _trained(plan, training_data, run, callbacks, before)
-    model, history, best_epoch, interrupted = trained
+    model, history, best_epoch, interrupted, small = trained
     doubles = run.device.type == "cpu" and not isinstance(plan.network, CustomNetwork)
     predictor = Predictor(plan.preparation, model, plan.code_size, doubles)
-    held_out = validation.shape[0] > 0
-    condition = training_data.validation_condition if held_out else training_data.train_condition
-    measured = (validation if held_out else train)[:MONITORED_ROWS]
-    noise = residual_noise(replace(predictor, condition=condition), measured)
+    rows, condition = training_data.measured_rows, training_data.measured_condition
+    with one_thread() if small else nullcontext():
+        noise = residual_noise(replace(predictor, condition=condition), rows[:MONITORED_ROWS])
     margins = Margins.of(train, kind) if isinstance(kind, Table) else None
     predictor = replace(predictor, noise=noise, margins=margins)
-    training_summary = TrainingSummary.of(
-        replace(predictor, condition=training_data.train_condition),
-        train,
-        training_data.train_places,
-        replace(predictor, condition=condition),
-        validation if held_out else train,
-        training_data.measured,
-        best_epoch=best_epoch,
-        ordered="ordered" in plan.recipe.code.provides,
-    )
+    with one_thread() if small else nullcontext():
+        training_summary = TrainingSummary.of(
+            replace(predictor, condition=training_data.train_condition),
+            train,
+            training_data.train_places,
+            replace(predictor, condition=condition),
+            rows,
+            training_data.measured,
+            best_epoch=best_epoch,
+            ordered="ordered" in plan.recipe.code.provides,
+        )
     fitted = Fitted(
         plan.recipe,
         plan.network,
@@ -511,8 +516,8 @@ def _trained(
     run: Run,
     callbacks: Sequence[Callback],
     before: Fitted | None,
-) -> tuple[Model, list[Epoch], int, bool]:
-    """Return model, metrics of each epoch, best epoch, and whether the user stopped it."""
+) -> tuple[Model, list[Epoch], int, bool, bool]:
+    """Return model, metrics of each epoch, best epoch, whether the user stopped, if it is small."""
     device, checkpoint, interrupted = run.device, None, False
     train, validation = training_data.train, training_data.validation
     epochs = 0 if before is None else len(before.history)
@@ -569,7 +574,8 @@ def _trained(
                 f"None of {len(history) - epochs} further epochs has a lower loss: the weights "
                 "stay as they were; give more epochs, or a smaller learning_rate."
             )
-    return model, history, best_epoch, interrupted
+    small = device.type == "cpu" and passes * weights < MEASURED_FROM
+    return model, history, best_epoch, interrupted, small
 
 
 def _monitored(plan: Plan, rows: Rows, condition: Tensor | None, device: torch.device) -> Selection:

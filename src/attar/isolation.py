@@ -64,6 +64,27 @@ def default_settings() -> Iterator[None]:
 
 
 @contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute with one thread, and restore torch's number of them at the end.
+
+    Several wait for each other thousands of times in the decomposition of a matrix: minutes, where
+    other jobs use the cores.
+
+    Examples
+    --------
+    >>> with one_thread():
+    ...     torch.get_num_threads()
+    1
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
 def seeded(seed: int, device: torch.device = CPU) -> Iterator[None]:
     """Draw from torch's generators with this seed, and restore their state at the end.
 

@@ -15,7 +15,12 @@ from attar.codes import CodeModule, LogLikelihood
 from attar.corruptions import CorruptionModule
 from attar.errors import AttarError, SettingError, first_line
 from attar.likelihoods import LikelihoodModule
-from attar.networks.start import fit_least_squares, shortcut_of, start_at_components
+from attar.networks.start import (
+    fit_least_squares,
+    shortcut_of,
+    start_at_components,
+    straight_of,
+)
 from attar.records import Batch, Trace, row_log_likelihood
 
 
@@ -184,10 +189,18 @@ class Model(nn.Module):
     def on_data(self, batch: Batch) -> None:
         """Initialize the model from rows, before the first step of training."""
         encoder, decoder = shortcut_of(self.encoder), shortcut_of(self.decoder)
+        straight = straight_of(self.encoder), straight_of(self.decoder)
+        dense = batch.values.layout == torch.strided
+        if self.code.starts_linear and dense and None not in straight:
+            encoder, decoder = straight
         with torch.no_grad():
             if encoder is not None:
                 start_at_components(encoder, batch.values.flatten(1))
             features = self.features(batch.values, batch.observed, batch.condition)
+            if encoder is not None:
+                shift = self.code.shift(features)
+                encoder.bias.add_(shift)
+                features = features + shift
             self.code.on_data(batch.values, features)
             outputs = self.likelihood.start(batch.target)
             if decoder is not None and outputs is not None:

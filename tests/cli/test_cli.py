@@ -190,9 +190,11 @@ def test_fit_evaluate_and_report_have_the_same_figures_of_the_same_rows(run, sou
     assert run("report", "m.attar", source, "-o", "page.html")[0] == 0
     for page in ("page.html", "fit.html"):
         text = Path(page).read_text()
-        shown = [float(value) for value in re.findall(r'<data value="([^"]*)"', text)]
-        metrics = [evaluated[name] for name in METRICS if name in evaluated]
-        assert shown == pytest.approx(metrics, rel=1e-7)
+        values, words = zip(*re.findall(r'<data value="([^"]*)">([^<]*)<', text), strict=True)
+        names = [name for name in METRICS if name in evaluated]
+        metrics = [evaluated[name] for name in names]
+        assert [float(value) for value in values] == pytest.approx(metrics, rel=1e-7)
+        assert list(words) == [METRICS[name][0](evaluated[name]) for name in names]
         assert f"report on {rows} {part} " in text
     if part == "validation":
         diagnostics = attar.load("m.attar").fitted_.training_summary.diagnostics
@@ -556,6 +558,7 @@ def test_load_digits_is_what_the_data_set_digits_is():
     ("ratio", "words"),
     [
         (0.45, "Validation MSE 0.0054, 55% below PCA's 0.012 with 16 numbers."),
+        (1.0004, "Validation MSE 0.0054, about PCA's 0.012 with 16 numbers."),
         (1.3, "Validation MSE 0.0054, 30% above PCA's 0.012 with 16 numbers."),
         (19.7, "Validation MSE 0.0054, 19.7 times PCA's 0.012 with 16 numbers."),
         (float("nan"), "Validation MSE 0.0054 with 16 numbers."),

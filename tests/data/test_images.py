@@ -206,6 +206,19 @@ def test_channels_of_unlike_range_are_scaled_apart_and_back():
     assert ("channels are scaled separately", "their ranges are unlike") in kind.remarks
 
 
+def test_the_channels_of_pictures_are_colours():
+    names = ["red", "green", "blue", "alpha"]
+    for channels, dtype, expected in (
+        (3, "uint8", names[:3]),
+        (4, "uint8", names),
+        (2, "uint8", ["channel 0", "channel 1"]),
+        (3, "float32", ["channel 0", "channel 1", "channel 2"]),
+    ):
+        kind = kind_of(np.zeros((2, 4, 5, channels), dtype))
+        parts = {name: (part.start, part.stop) for name, part in kind.parts}
+        assert parts == {name: (20 * i, 20 * i + 20) for i, name in enumerate(expected)}
+
+
 @pytest.mark.parametrize("channels", [None, 3])
 def test_bytes_of_one_range_are_scaled_together(channels):
     images = spots(channels=channels, dtype="uint8")

@@ -292,6 +292,9 @@ def test_every_recipe_fits_ratings(name):
     _, matrix = ratings(200)
     ae = quick(name).fit(attar.Sparse(matrix, absent="missing"))
     assert np.isfinite(ae.score_samples(matrix)).all()
+    cells = matrix.tocoo()
+    error = ae.reconstruct(matrix).toarray()[cells.row, cells.col] - cells.data
+    assert np.square(error).mean() < cells.data.var()
 
 
 def test_ratings_of_the_wrong_form_are_refused():

@@ -344,6 +344,16 @@ def test_the_rows_that_judge_a_model_are_found_in_the_data_of_the_fit(given, aga
         np.testing.assert_array_equal(dense(found), dense(expected))
 
 
+@pytest.mark.parametrize("fraction", [0.0, 0.5])
+def test_few_training_rows_are_measured_where_none_are_held_out(fraction):
+    made, _ = training_data(numbered(5_000), fraction)
+    measured, n = made.measured, 2_500 if fraction else source.MEASURED_ROWS
+    judged = made.validation if fraction else made.train[:n]
+    assert len(measured.places) == n
+    np.testing.assert_array_equal(made.measured_rows, judged)
+    np.testing.assert_array_equal(made.rows[measured.places], judged)
+
+
 def test_other_data_are_not_those_of_the_fit():
     rows = numbered(50)
     kind, summary = kind_of(rows).of(pieces(rows))

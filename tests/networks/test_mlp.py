@@ -11,7 +11,7 @@ from attar import SettingError
 from attar.codes import InverseAutoregressive
 from attar.networks import Bag, Linear, Mlp
 from attar.networks.base import ACTIVATIONS
-from attar.networks.mlp import SparseLinear, hidden_features
+from attar.networks.mlp import SparseLinear, Straight, hidden_features
 from attar.priors import NormalizingFlow
 
 SHAPE = (2, 3)
@@ -109,7 +109,7 @@ def test_a_shortcut_learns_with_its_hidden_layers_too():
 
 
 def test_without_hidden_layers_there_is_nothing_to_cut_short():
-    assert [type(m) for m in Mlp((), shortcut=True).encoder(SHAPE, 4)[1]] == [nn.Linear]
+    assert [type(m) for m in Mlp((), shortcut=True).encoder(SHAPE, 4)[1]] == [Straight]
 
 
 def test_dropout_silences_its_share_in_training_and_none_afterwards():

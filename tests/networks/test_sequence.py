@@ -45,11 +45,15 @@ def moved(module, by=0.3):
     width=st.integers(1, 5),
 )
 def test_series_of_any_length_are_reconstructed_in_it(network, channels, time, width):
-    encoder = network.encoder((2 * channels, time), width)  # with mask channels
-    decoder = network.decoder(width, (channels, time))
-    features = encoder(torch.randn(2, 2 * channels, time))
+    encoder = moved(network.encoder((2 * channels, time), width))  # with mask channels
+    decoder = moved(network.decoder(width, (channels, time)))
+    x = torch.randn(2, 2 * channels, time)
+    features = encoder(x)
     assert features.shape == (2, width)
     assert decoder(features).shape == (2, channels, time)
+    # Each series by itself, whatever its batch.
+    torch.testing.assert_close(encoder(x[1:]), features[1:])
+    torch.testing.assert_close(decoder(features[1:]), decoder(features)[1:])
 
 
 @each

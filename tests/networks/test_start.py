@@ -9,6 +9,7 @@ from sklearn.linear_model import Ridge
 from torch import nn
 
 import attar
+from attar.codes import Point
 from attar.networks import Mlp
 from attar.networks.start import RIDGE, fit_least_squares, shortcut_of, start_at_components
 
@@ -60,8 +61,18 @@ def test_only_networks_with_a_linear_shortcut_have_one():
     assert (found.in_features, found.out_features) == (3, 2)
 
 
-@pytest.mark.parametrize("settings", [{}, {"likelihood": "gaussian"}])
-@pytest.mark.parametrize("recipe", ["ae", "vae"])
+RELU = attar.Recipe(Point("relu"))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "settings"),
+    [
+        *[(recipe, {}) for recipe in ("ae", "vae", RELU)],
+        *[(recipe, {"likelihood": "gaussian"}) for recipe in ("ae", "vae")],
+        *[(recipe, {"network": "linear"}) for recipe in ("ae", "ordered", RELU)],
+        *[(recipe, {"network": Mlp(())}) for recipe in ("ae", RELU)],
+    ],
+)
 def test_a_fit_starts_where_principal_components_end(recipe, settings):
     rows = load_diabetes().data[:, [0, 2, 3, 4, 5, 6, 7, 8, 9]]
     ae = attar.Autoencoder(recipe, 3, epochs=1, learning_rate=1e-9, random_state=0, **settings)

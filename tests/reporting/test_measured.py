@@ -32,7 +32,7 @@ def test_missing_cells_unused_columns_and_identifiers_are_named(page, gaps_model
     text = words(tree.find(".//header"))
     assert "attar report on 80 rows" in text
     assert "These rows are not the 80 rows of the fit." in text
-    assert "Missing: 8.3 % of the cells of all columns (a 25 %)." in text
+    assert "Missing: 8.3% of the cells of all columns (a 25.0%)." in text
     assert "Not used by the model: constant (" in text
     assert ", code (" in text
     names = [words(th) for th in tree.iter("th") if th.get("scope") == "row"]

@@ -165,9 +165,11 @@ def test_of_many_rows_a_sample_is_plotted_and_all_are_evaluated(
     monkeypatch, page, table_model, table
 ):
     monkeypatch.setattr(sections, "MOST_POINTS", 20)
+    monkeypatch.setattr(sections, "MONITORED_ROWS", 4)
     tree = page(table_model, table, [f"label {i}" for i in range(60)])
     assert "report on 60 rows" in words(tree)
     assert "The codes of 20 rows" in words(tree)
+    assert "The validation loss of 4 rows is lowest" in words(tree)
     metrics = table_model.evaluate(table)
     assert metrics["error"] in [float(e.get("value")) for e in tree.iter("data")]
 

@@ -169,6 +169,11 @@ def test_ticks_are_the_times_that_they_say_and_do_not_overlap(tree):
     starts = [pd.Timestamp(th[0].text) for th in table.find("tr").findall("th")]
     axis = table.find("tfoot").find("tr")
     assert axis.find("th").text == "time"
+    lines = [
+        [e.get("class") for e in td.iter("path")].count("grid tick")
+        for td in table.findall("tr")[1].findall("td")
+    ]
+    assert lines == [len(cell.find("div")) for cell in axis.findall("td")]
     for start, cell in zip(starts, axis.findall("td"), strict=True):
         end = 0.0
         assert len(cell.find("div")) >= 2

@@ -4,6 +4,7 @@ from xml.etree.ElementTree import tostring
 
 import numpy as np
 import pytest
+import torch
 from scipy import sparse
 
 import attar
@@ -54,13 +55,14 @@ def test_cells_are_the_largest_stored_and_the_largest_predictions(tree, model, m
         assert set(lines["predicted"]) == set(np.argsort(-others)[:3])
 
 
-def test_samples_are_the_largest_cells_of_decoded_codes(tree):
+def test_samples_are_the_largest_cells_of_draws(tree, model):
     grid = next(e for e in tree.iter("div") if e.get("class") == "scrolling sampled")
-    for tr in grid.find("table").findall("tr")[1:]:
-        cells = tr.findall("td")
-        values = [abs(float(td[0].tail.replace("−", "-"))) for td in cells]
-        assert len(values) == 6
-        assert values == sorted(values, reverse=True)
+    codes = model._fitted.sampler()(8, torch.Generator().manual_seed(0)).numpy()
+    drawn = model._fitted.draw(model._fitted.predictor, codes, None, 0).toarray()
+    for row, tr in zip(drawn, grid.find("table").findall("tr"), strict=True):
+        cells = {int(td[0].text[1:]): td[0].tail for td in tr.findall("td") if len(td)}
+        assert cells == {j: number(float(row[j])) for j in cells}
+        assert sorted(np.abs(row[list(cells)])) == sorted(s for s in np.sort(np.abs(row))[-6:] if s)
 
 
 @pytest.mark.parametrize("width", [1, 3])

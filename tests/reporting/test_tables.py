@@ -63,16 +63,26 @@ def test_odd_rows_are_named_with_their_scores_and_cells(page, table_model, table
     texts = ["".join(tr[1].itertext()) for tr in body.values()]
     assert texts == [number(scores[row]) for row in order]
     expected = table_model.reconstruct(odd).iloc[7, 1]
-    assert f"b & c 50, expected {number(expected)} (−" in body["row 7"][2][0].text
+    assert f"b & c = 50, expected {number(expected)} (−" in body["row 7"][2][0].text
 
 
-def test_samples_are_the_models(table_page, table_model):
+def test_samples_are_draws(table_page, table_model, table):
     columns, body = rows_of(table_page, "sampled")
-    codes = table_model._fitted.sampler()(8, torch.Generator().manual_seed(0)).numpy()
-    samples = table_model.inverse_transform(codes)
+    fitted = table_model._fitted
+    codes = fitted.sampler()(8, torch.Generator().manual_seed(0)).numpy()
+    samples = fitted.sample(fitted.predictor, codes, None, 0)
     for i, tr in enumerate(body.values()):
         shown = [td.text for td in tr.findall("td")]
         assert shown == [number(samples[column][i]) for column in columns]
+    assert (table.min() <= samples.min()).all()
+    assert (samples.max() <= table.max()).all()
+
+
+def test_samples_have_the_values_of_their_column(page, fitted):
+    generator = np.random.default_rng(0)
+    X = pd.DataFrame({"m": 10 * generator.integers(0, 2, 60), "n": generator.normal(size=60)})
+    _, body = rows_of(page(fitted(X, code_size=1), X), "sampled")
+    assert {tr.find("td").text for tr in body.values()} == {"0", "10"}
 
 
 def test_integers_are_reconstructed_as_integers(page, fitted):

@@ -88,7 +88,10 @@ def test_equal_codes_give_themselves():
 
 @pytest.mark.parametrize("n", [1, 2, 7])
 def test_any_number_of_codes_is_drawn(clusters, n):
-    assert from_mixture(clusters[:5], n, seed=0).shape == (n, 2)
+    drawn = from_mixture(clusters, n, seed=0)
+    assert drawn.shape == (n, 2)
+    assert (np.linalg.norm(drawn[:, None] - CENTRES, axis=2).min(1) < 2).all()
+    assert len(np.unique(drawn, axis=0)) == n
 
 
 def test_codes_without_clusters_have_their_moments_too():

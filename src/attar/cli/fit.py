@@ -130,7 +130,8 @@ def comparison(part: str, metrics: dict[str, float]) -> str:
     ratio, size = metrics["error_to_pca"], int(metrics["code_size"])
     words = f"{part.capitalize()} MSE {metrics['error']:.4g}"
     if isfinite(ratio):
-        compared = f"{abs(1 - ratio):.0%} {'below' if ratio <= 1 else 'above'}"
+        share = f"{abs(1 - ratio):.0%}"
+        compared = "about" if share == "0%" else f"{share} {'below' if ratio < 1 else 'above'}"
         compared = compared if ratio < 2 else f"{ratio:.1f} times"
         words += f", {compared} PCA's {metrics['pca_error']:.4g}"
     return f"{words} with {size} number{'s' * (size > 1)}."

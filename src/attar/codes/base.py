@@ -24,7 +24,11 @@ class CodeModule(nn.Module, ABC):
     ----------
     prior : PriorModule or None
         The distribution that codes are expected to have; None where there is none.
+    starts_linear : bool
+        Whether networks of one linear layer, too, start at principal components.
     """
+
+    starts_linear: ClassVar[bool] = False
 
     def __init__(self, prior: PriorModule | None = None) -> None:
         super().__init__()
@@ -67,6 +71,10 @@ class CodeModule(nn.Module, ABC):
     def distance(self, z: Tensor, others: Tensor) -> Tensor:
         """Return the distances of codes (n, d) from others (m, d): (n, m)."""
         return torch.cdist(z, others, compute_mode="donot_use_mm_for_euclid_dist")
+
+    def shift(self, features: Tensor) -> Tensor:
+        """Return what to add to the principal components of rows (m, w) as first features: (w,)."""
+        return features.new_zeros(features.shape[1])
 
     def attach(self, encode: Callable[[Tensor], Tensor]) -> None:
         """Receive the model's map from prepared values (m, *shape) to features (m, w).

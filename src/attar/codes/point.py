@@ -6,7 +6,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from attar.codes.base import Code, CodeModule, LogLikelihood
@@ -77,6 +77,13 @@ class Point(Code, name="point"):
 class FreePointModule(PointModule):
     """z = activation(features), at rate 0."""
 
+    starts_linear = True
+
+    def shift(self, features: Tensor) -> Tensor:
+        """Return what makes each rectified unit active on all rows: idle ones are not trained."""
+        rectified = isinstance(self.activation, nn.ReLU)
+        return -features.amin(0) if rectified else super().shift(features)
+
     def rate(self, z: Tensor) -> Tensor:
         """Return zeros: (B,)."""
         return z.new_zeros(len(z))
@@ -135,6 +142,8 @@ class Ordered(Code, name="ordered"):
 
 class OrderedModule(CodeModule):
     """Keeps the first dimensions of each row."""
+
+    starts_linear = True
 
     def __init__(self, code_size: int, trained_size: int) -> None:
         super().__init__()

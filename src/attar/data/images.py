@@ -213,15 +213,24 @@ class Images(Kind):
         """The pixels, or the channels that are scaled separately."""
         if not self.per_channel:
             return [Portion("pixels", self.dtype, slice(0, 1))]
-        channels = range(self.shape[0])
-        return [Portion(f"channel {i}", self.dtype, slice(i, i + 1)) for i in channels]
+        return [
+            Portion(name, self.dtype, slice(i, i + 1)) for i, name in enumerate(self.channel_names)
+        ]
+
+    @property
+    def channel_names(self) -> list[str]:
+        """Those of pictures in colour, else numbers."""
+        channels = self.shape[0]
+        if self.dtype == "uint8" and channels in (3, 4):
+            return ["red", "green", "blue", "alpha"][:channels]
+        return [f"channel {i}" for i in range(channels)]
 
     @property
     def parts(self) -> list[tuple[str, slice]]:
         """The channels."""
-        channels, *size = self.shape
+        size = prod(self.shape[1:])
         return [
-            (f"channel {i}", slice(i * prod(size), (i + 1) * prod(size))) for i in range(channels)
+            (name, slice(i * size, (i + 1) * size)) for i, name in enumerate(self.channel_names)
         ]
 
     def pictures(self, folder: str | Path) -> Pictures:
@@ -281,9 +290,7 @@ class Images(Kind):
 
     def with_unit(self, prepared: Rows) -> tuple[list[str], Rows]:
         """Return the channels."""
-        channels = self.shape[0]
-        columns = np.moveaxis(prepared, 1, -1).reshape(-1, channels)
-        return [f"channel {i}" for i in range(channels)], columns
+        return self.channel_names, np.moveaxis(prepared, 1, -1).reshape(-1, self.shape[0])
 
     def feature_names(self) -> list[str]:
         """Return pixel_row_column, with the channel where there are several."""

@@ -166,6 +166,9 @@ def read_ahead(read: Callable[[], Iterator[T]], ahead: int = 2) -> Iterator[T]:
 MOST_ROWS, MOST_CELLS = 16384, 1 << 24
 FEWEST_ROWS = 128
 
+# Training rows that a model is measured on.
+MEASURED_ROWS = 2048
+
 # A stream of fewer bytes is read into memory.
 HELD = 1 << 28
 
@@ -179,7 +182,7 @@ class FittedRows:
     total : int
         How many rows the data had.
     places : int array (m,)
-        The indices of some of them: validation rows, or training rows where there were none.
+        The indices of some of them: validation rows, or a few training rows where there were none.
     held_out : bool
         Whether they are validation rows.
     digest : str
@@ -267,11 +270,25 @@ class TrainingData(ABC):
 
     @property
     def measured(self) -> FittedRows:
-        """What the model is judged by: ``validation``, or ``train`` where there is none."""
+        """What the model is judged by: ``validation``, or some of ``train`` where there is none."""
+        places = self._places(self._measured_index)
         held_out = len(self.validation_index) > 0
-        rows = self.validation if held_out else self.train
-        places = self._places(self._first(self.validation_index)) if held_out else self.train_places
-        return FittedRows(self.total, places, held_out, _digest(rows))
+        return FittedRows(self.total, places, held_out, _digest(self.measured_rows))
+
+    @property
+    def measured_rows(self) -> Rows:
+        """The raw rows that the model is judged by: (m, *cells)."""
+        return self.rows[self._measured_index]
+
+    @property
+    def measured_condition(self) -> Tensor | None:
+        """The conditions of the rows ``measured_rows``, where there are conditions."""
+        return None if self.condition is None else self.condition[self._measured_index]
+
+    @property
+    def _measured_index(self) -> NDArray[np.intp]:
+        validation = self._first(self.validation_index)
+        return validation if len(validation) else self._first(self.train_index)[:MEASURED_ROWS]
 
     @abstractmethod
     def _places(self, index: NDArray[np.intp]) -> NDArray[np.intp]:

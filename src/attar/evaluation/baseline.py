@@ -6,10 +6,12 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from attar.data.kind import Rows
 from attar.data.summary import with_means
 from attar.evaluation.metrics import mean_squared_error
+from attar.isolation import one_thread
 
 # Rows or columns whose products are few enough to be decomposed exactly.
 FEW = 2048
@@ -43,8 +45,6 @@ class Baseline:
     @classmethod
     def fit(cls, prepared: Rows, most: int) -> Baseline:
         """Return the first ``most`` principal components of rows (n, ...)."""
-        from sklearn.decomposition import PCA
-
         matrix = with_means(prepared.reshape(len(prepared), -1))
         k = min(most, len(matrix) - 1, matrix.shape[1])
         if k < 1 or not np.ptp(matrix, axis=0).any():
@@ -53,8 +53,14 @@ class Baseline:
         if len(matrix) <= FEW < matrix.shape[1]:
             return cls(*_components_of_few(matrix, k))
         # The covariance is the fastest exact way, as long as it is not too wide.
-        solver = "covariance_eigh" if matrix.shape[1] <= FEW else "randomized"
-        pca = PCA(k, svd_solver=solver, random_state=0).fit(matrix)
+        if matrix.shape[1] <= FEW:
+            mean = matrix.mean(0, dtype=np.float64).astype(np.float32)
+            centred = matrix - mean
+            _, vectors = _eigh(centred.T @ centred)
+            return cls(mean, vectors[:, ::-1][:, :k].T.astype(np.float32))
+        from sklearn.decomposition import PCA
+
+        pca = PCA(k, svd_solver="randomized", random_state=0).fit(matrix)
         return cls(pca.mean_.astype(np.float32), pca.components_.astype(np.float32))
 
     def reconstruct(self, prepared: Rows, k: int) -> Rows:
@@ -85,7 +91,14 @@ def _components_of_few(matrix: Rows, k: int) -> tuple[Rows, Rows]:
     """Return the mean and the first components of wide rows, from their products: in one copy."""
     mean = matrix.mean(0, dtype=np.float64).astype(np.float32)
     centred = (matrix - mean).astype(np.float32, copy=False)
-    values, vectors = np.linalg.eigh((centred @ centred.T).astype(np.float64))
+    values, vectors = _eigh((centred @ centred.T).astype(np.float64))
     large = vectors[:, ::-1][:, : min(k, int((values > ROUNDING * values[-1]).sum()))]
     components = large.T.astype(np.float32) @ centred
     return mean, components / np.linalg.norm(components, axis=1, keepdims=True)
+
+
+def _eigh(matrix: Rows) -> tuple[Rows, Rows]:
+    """Return the eigenvalues of a symmetric matrix, ascending, and its eigenvectors."""
+    with one_thread():
+        values, vectors = torch.linalg.eigh(torch.from_numpy(matrix))
+    return values.numpy(), vectors.numpy()

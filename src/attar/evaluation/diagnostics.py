@@ -13,7 +13,7 @@ import numpy as np
 from attar.codes import NoCode
 from attar.data.kind import Rows
 from attar.data.summary import Moments
-from attar.data.training_data import FittedRows
+from attar.data.training_data import MEASURED_ROWS, FittedRows
 from attar.evaluation.baseline import Baseline
 from attar.evaluation.evaluate import Evaluation, PartMetrics, Reconstruction
 from attar.evaluation.metrics import error_ratio, mean_squared_error
@@ -22,9 +22,6 @@ from attar.networks import CustomNetwork, Linear, Network
 from attar.predictor import Predictor
 from attar.recipe import Recipe
 from attar.records import Epoch
-
-# Training rows that are measured.
-DIAGNOSED_ROWS = 2048
 
 # A change of the loss by so much of its decrease in training is more than noise; and a part of
 # which less of the variance is explained is not reconstructed.
@@ -417,10 +414,10 @@ class TrainingSummary:
         ordered : bool
             Whether the first k dimensions of a code are a code by themselves, for each k.
         """
-        preparation, some = predictor.preparation, slice(0, DIAGNOSED_ROWS)
+        preparation, some = predictor.preparation, slice(0, MEASURED_ROWS)
         train = preparation.prepare(train_rows).numpy()
         baseline = Baseline.fit(train, most=2 * predictor.code_size)
-        kept = max(DIAGNOSED_ROWS, min(MOST_CODES, MOST_VALUES // predictor.code_size))
+        kept = max(MEASURED_ROWS, min(MOST_CODES, MOST_VALUES // predictor.code_size))
         codes = predictor.encode(train_rows[:kept]).astype(np.float32)
         held_out_rows = [(validation_predictor, validation_rows)] if measured.held_out else []
         reference = ScoreReference.of(

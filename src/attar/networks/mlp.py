@@ -23,6 +23,10 @@ def linear(before: int, after: int) -> nn.Module:
     return glorot(nn.Linear(before, after))
 
 
+class Straight(nn.Linear):
+    """The linear layer of a network that has no other: it may start at principal components."""
+
+
 def zeroed(layer: nn.Module) -> nn.Module:
     """Initialize a layer at zero, so that a branch that ends in it starts by adding nothing."""
     for weight in layer.parameters():
@@ -48,11 +52,11 @@ class Linear(Network, name="linear"):
 
     def encoder(self, shape: Shape, width: int) -> nn.Module:
         """Return a linear map (B, *shape) -> (B, width)."""
-        return nn.Sequential(nn.Flatten(), linear(math.prod(shape), width))
+        return nn.Sequential(nn.Flatten(), glorot(Straight(math.prod(shape), width)))
 
     def decoder(self, width: int, shape: Shape) -> nn.Module:
         """Return a linear map (B, width) -> (B, *shape)."""
-        return nn.Sequential(linear(width, math.prod(shape)), Reshape(shape))
+        return nn.Sequential(glorot(Straight(width, math.prod(shape))), Reshape(shape))
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,8 @@ class Perceptron(Network):
     ) -> nn.Module:
         for width in widths:
             positive_integer(f"Each of the widths of {self!r}", width)
+        if not widths and first is linear:
+            return nn.Sequential(glorot(Straight(start, end)))
         layers = [first(start, (*widths, end)[0])]
         for before, after in pairwise((*widths, end)):
             layers += [*self._after(before), linear(before, after)]

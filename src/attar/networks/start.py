@@ -1,11 +1,12 @@
-"""A linear start: networks with a shortcut begin where principal components end."""
+"""A linear start: networks that are linear, or in part, begin where principal components end."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from attar.networks.mlp import Shortcut
+from attar.isolation import one_thread
+from attar.networks.mlp import Shortcut, Straight
 
 # Of a feature's variance, what least squares adds to it: small samples would else be overfitted.
 RIDGE = 1e-3
@@ -20,6 +21,11 @@ def shortcut_of(network: nn.Module) -> nn.Linear | None:
         if isinstance(module, Shortcut):
             return next((m for m in module.straight.modules() if isinstance(m, nn.Linear)), None)
     return None
+
+
+def straight_of(network: nn.Module) -> nn.Linear | None:
+    """Return the layer of a network that is one linear layer."""
+    return next((module for module in network.modules() if isinstance(module, Straight)), None)
 
 
 @torch.no_grad()
@@ -39,12 +45,15 @@ def start_at_components(encoder: nn.Linear, rows: Tensor) -> None:
     rows = rows.double()
     centred, width = rows - rows.mean(0), encoder.out_features
     if min(centred.shape) > FEW:
-        _, lengths, vectors = torch.svd_lowrank(centred, min(width + 8, *centred.shape), niter=4)
+        most = min(width + 8, *centred.shape)
+        with one_thread():
+            _, lengths, vectors = torch.svd_lowrank(centred, most, niter=4)
         values = lengths.square() / len(rows)
     else:
         wide = len(rows) < rows.shape[1]
         gram = centred @ centred.mT if wide else centred.mT @ centred
-        values, vectors = (found.flip(-1) for found in torch.linalg.eigh(gram / len(rows)))
+        with one_thread():
+            values, vectors = (found.flip(-1) for found in torch.linalg.eigh(gram / len(rows)))
         vectors = centred.mT @ vectors[:, :width] if wide else vectors
     rank = min(width, int((values > 1e-6 * values[0]).sum()))
     basis = vectors[:, :rank].mT

@@ -139,5 +139,5 @@ class Display(ABC):
         """Return the interpolations, step by step."""
 
     @abstractmethod
-    def samples(self, rows: Rows, decoded: Rows) -> list[Element]:
-        """Return generated rows, raw (n, *cells) and prepared (n, *shape)."""
+    def samples(self, rows: Rows) -> list[Element]:
+        """Return generated raw rows (n, *cells)."""

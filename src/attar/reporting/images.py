@@ -101,9 +101,9 @@ class ImageDisplay(Display):
             for line in interpolations
         ]
         caption = "Decoded interpolations between the codes of two images."
-        return [captioned(tag("div", *strips, class_="strips"), caption)]
+        return [captioned(tag("div", *strips, class_=f"strips{self._size}"), caption)]
 
-    def samples(self, rows: Rows, decoded: Rows) -> list[Element]:
+    def samples(self, rows: Rows) -> list[Element]:
         """Return a picture for each sample."""
         pictures = [
             picture(self._bytes(row), f"sample {i}") for i, row in enumerate(self._rounded(rows))

@@ -27,10 +27,10 @@ def percent(share: float) -> str:
 
     Examples
     --------
-    >>> percent(0.0213), percent(1.0), percent(-0.2)
-    ('2.1 %', '100 %', '−20 %')
+    >>> percent(0.0213), percent(1.0), percent(-0.2), percent(-1e-9)
+    ('2.1%', '100.0%', '−20.0%', '0.0%')
     """
-    return f"{number(round(100 * share, 1))} %"
+    return f"{round(share, 3) + 0.0:.1%}".replace("-", "−")
 
 
 def counted(n: int, thing: str) -> str:
@@ -85,11 +85,11 @@ def columns_table(kind: Kind, parts: Sequence[PartMetrics]) -> Element:
         cells = (tag("td", "" if x is None else percent(x)) for x in shares)
         bar = tag("td", tag("i", style=f"--share:{share:.4f}"), class_="share")
         lines.append(tag("tr", head(part.name, "row"), bar, *cells))
-    words = "1 − squared error / variance of the prepared cells, on one scale from 0 to 100 %."
+    words = "1 − squared error / variance of the prepared cells, on one scale from 0 to 100%."
     if len(varying) > MOST_PARTS:
         middle = float(np.median([part.explained_variance for part in varying]))
-        words += f" The {MOST_PARTS} of {len(varying):,} {kind.part}s that have most of the error; "
-        words += f"the median of all is {percent(middle)}."
+        words += f" Of the {len(varying):,} {kind.part}s that vary in these rows, the {MOST_PARTS} "
+        words += f"that have most of the error; the median of all is {percent(middle)}."
     if classes:
         words += (
             " Of a category, the cells are its indicators; “correct” is the share of rows whose "
@@ -170,7 +170,7 @@ def oddest_words(scores: np.ndarray, median: float) -> str:
 
 
 def _nats(lost: float) -> str:
-    return f"{number(round(-float(lost), 1))} nats"
+    return f"{number(float(f'{-lost:.2g}'))}\N{NO-BREAK SPACE}nats"
 
 
 def _unexplained(part: PartMetrics) -> float:

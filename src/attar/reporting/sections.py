@@ -22,7 +22,7 @@ from attar.data.stream import evenly_spaced
 from attar.data.table import Table
 from attar.evaluation.diagnostics import Finding, size_errors
 from attar.evaluation.evaluate import Evaluation, PartMetrics
-from attar.fitted import Fitted
+from attar.fitted import MONITORED_ROWS, Fitted
 from attar.isolation import default_settings
 from attar.predictor import Predictor
 from attar.recipes import TABLE
@@ -69,11 +69,11 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 METRICS: dict[str, tuple[Callable[[float], str], str]] = {
     "error": (number, "MSE on {} values"),
     "pca_error": (number, "MSE of PCA with as many dimensions"),
-    "error_to_pca": (lambda value: f"{number(value)} ×", "ratio of the MSE to PCA’s"),
-    "explained_variance": (lambda value: f"{number(100 * value)} %", "explained variance"),
+    "error_to_pca": (lambda value: f"{number(value)}×", "ratio of the MSE to PCA’s"),
+    "explained_variance": (lambda value: f"{number(100 * value)}%", "explained variance"),
     "psnr": (lambda value: f"{number(value)} dB", "peak signal-to-noise ratio"),
     "nll_bound": (number, "NLL bound, nats per row"),
-    "accuracy": (lambda value: f"{number(100 * value)} %", "categories reconstructed correctly"),
+    "accuracy": (lambda value: f"{number(100 * value)}%", "categories reconstructed correctly"),
     "distortion": (number, "reconstruction NLL, nats per row"),
 }
 
@@ -179,13 +179,16 @@ def _page(
         tag(
             "div",
             _latent_space(display, examples, colouring),
-            _importance(np.asarray(summary.diagnostics.importance), summary.diagnostics.rows_of),
+            _importance(
+                np.asarray(summary.diagnostics.importance),
+                f"{summary.diagnostics.rows_of} {display.row}s",
+            ),
             class_="pair",
         ),
         tag(
             "div",
             _comparison(evaluation.pca_errors, metrics, sizes),
-            _loss_curves(fitted),
+            _loss_curves(fitted, display.row),
             class_="pair",
         ),
         *_interpolations(display, fitted, predictor, examples, colouring),
@@ -330,9 +333,9 @@ def _latent_space(display: Display, examples: Examples, colouring: Colouring) ->
     )
 
 
-def _importance(growth: Rows, rows_of: str) -> Element:
+def _importance(growth: Rows, rows: str) -> Element:
     """Return how much each latent dimension matters."""
-    caption = f"Increase of the MSE of {rows_of} rows when a latent dimension is fixed at its mean."
+    caption = f"Increase of the MSE of {rows} when a latent dimension is fixed at its mean."
     if len(growth) > svg.MOST_BARS:
         caption += f" The {svg.MOST_BARS} most important of {len(growth)} dimensions."
     return _section(
@@ -360,18 +363,22 @@ def _comparison(
     )
 
 
-def _loss_curves(fitted: Fitted) -> Element:
+def _loss_curves(fitted: Fitted, row: str) -> Element:
+    """Return the losses of all epochs."""
     history, best = fitted.history, fitted.training_summary.diagnostics.best_epoch
     validation = history[-1].validation_loss is not None
     entries = [("first", "validation")] * validation + [("second", "training")]
+    loss = f"{'validation' if validation else 'training'} loss"
+    if len(fitted.training_summary.measured.places) > MONITORED_ROWS:
+        loss += f" of {MONITORED_ROWS:,} {row}s"
     return _section(
         "Loss curves",
         captioned(
             svg.loss_curves(history, best),
             legend(entries),
-            f"The {'validation' if validation else 'training'} loss is lowest at epoch {best:,} of "
-            f"{len(history):,}, with {number(history[best - 1].monitored_loss)} nats per row; the "
-            "weights are those of this epoch.",
+            f"The {loss} is lowest at epoch {best:,} of {len(history):,}, with "
+            f"{number(history[best - 1].monitored_loss)} nats per row; the weights are those of "
+            "this epoch.",
         ),
     )
 
@@ -401,10 +408,12 @@ def _interpolations(
 
 
 def _samples(display: Display, fitted: Fitted, predictor: Predictor, rows: int) -> Element:
-    """Return generated samples, with the conditions of some of the rows."""
+    """Return generated samples, as :meth:`Autoencoder.sample`, conditioned as some of the rows."""
     codes = fitted.sampler()(display.sampled, Generator().manual_seed(0)).numpy()
-    places = np.resize(evenly_spaced(rows, display.sampled), display.sampled)
-    return _section("Generated samples", *display.samples(*decode(predictor.at(places), codes)))
+    drawn = predictor.at(np.resize(evenly_spaced(rows, display.sampled), display.sampled))
+    noisy = fitted.kind.noisy
+    samples = fitted.draw(drawn, codes, None, 0) if noisy else decode(drawn, codes)[0]
+    return _section("Generated samples", *display.samples(samples))
 
 
 def _settings(fitted: Fitted) -> Element:

@@ -116,7 +116,7 @@ class SeriesDisplay(Display):
         )
         return [captioned(tag("div", *grids), caption + ".")]
 
-    def samples(self, rows: Rows, decoded: Rows) -> list[Element]:
+    def samples(self, rows: Rows) -> list[Element]:
         """Return charts of generated windows, a row for each channel."""
         body = []
         ticks = self._ticks(None)
@@ -129,7 +129,7 @@ class SeriesDisplay(Display):
             )
             body.append(self._line(j, low, high, charts))
         body.append(_axis("step", [ticks] * len(rows)))
-        caption = f"Windows decoded from random codes{self._selection()}."
+        caption = f"Windows drawn from the model{self._selection()}."
         heads = [f"sample {i}" for i in range(len(rows))]
         return [captioned(scrolling(headed(heads, body), "charts", "Generated samples"), caption)]
 
@@ -151,14 +151,21 @@ class SeriesDisplay(Display):
         return interpolation_table(line.start, line.end, body)
 
     def _ticks(self, times: Rows | None) -> list[tuple[float, str]]:
-        """Return the ticks of a window at positions from 0 to 1."""
+        """Return the ticks of a window at positions from 0 to 1, as many as have room."""
+        ticks: list[tuple[float, str]] = []
+        for most in range(MOST_TICKS, 0, -1):
+            scale = self._scale(times, most)
+            ticks = [(scale.share(value), text) for value, text in scale.ticks]
+            if len(list(_labels(ticks))) == len(ticks):
+                break
+        return ticks
+
+    def _scale(self, times: Rows | None, most: int) -> Scale:
         if times is None:
-            scale = Scale.over(0, self.steps - 1, "step", integer=True, most=MOST_TICKS)
-        elif times.dtype.kind == "M":
-            scale = Scale.over_times(times[0], times[1], "time", MOST_TICKS)
-        else:
-            scale = Scale.over(float(times[0]), float(times[1]), "time", most=MOST_TICKS)
-        return [(scale.share(value), text) for value, text in scale.ticks]
+            return Scale.over(0, self.steps - 1, "step", integer=True, most=most)
+        if times.dtype.kind == "M":
+            return Scale.over_times(times[0], times[1], "time", most)
+        return Scale.over(float(times[0]), float(times[1]), "time", most=most)
 
     def _line(self, channel: int, low: float, high: float, charts: Iterable[Element]) -> Element:
         name = self.names[channel]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import floor, log10
 from xml.etree.ElementTree import Element
 
 import numpy as np
@@ -16,7 +17,6 @@ from attar.reporting.display import Display, Examples, Interpolation, nan_mean
 from attar.reporting.html import (
     captioned,
     head,
-    headed,
     interpolation_table,
     legend,
     number,
@@ -77,17 +77,20 @@ class SparseDisplay(Display):
         tables = map(self._interpolation, interpolations)
         return [captioned(tag("div", *tables, class_="heats"), caption)]
 
-    def samples(self, rows: Rows, decoded: Rows) -> list[Element]:
+    def samples(self, rows: Rows) -> list[Element]:
         """Return the largest cells of each sample."""
-        body = []
-        for i, row in enumerate(self._values(rows, decoded)):
-            cells = (
+        lines = []
+        for i, row in enumerate(sparse.csr_array(rows).toarray()):
+            cells = [
                 tag("td", tag("span", self.names[j], class_="soft"), number(float(row[j])))
                 for j in _largest(row, STORED)
-            )
-            body.append(tag("tr", head(f"sample {i}", "row"), *cells))
-        caption = "The largest cells of rows decoded from random codes."
-        return [captioned(scrolling(headed((), body), "sampled", "Generated samples"), caption)]
+                if row[j] or self.partial
+            ]
+            rest = (tag("td") for _ in range(STORED - len(cells)))
+            lines.append(tag("tr", head(f"sample {i}", "row"), *cells, *rest))
+        caption = "The largest cells of rows drawn from the model."
+        grid = scrolling(tag("table", *lines), "sampled", "Generated samples")
+        return [captioned(grid, caption)]
 
     def _compared(self, row: Rows, decoded: Rows, name: str) -> Element:
         known = ~np.isnan(row) if self.partial else row != 0
@@ -128,7 +131,13 @@ class SparseDisplay(Display):
         deviations = (decoded - self.mean)[:, columns]
         tints = deviations / (np.abs(deviations).max() or 1.0)
         for j, strengths in zip(columns, tints.T, strict=True):
-            yield strip(self.names[j], [number(float(x)) for x in decoded[:, j]], strengths)
+            yield strip(self.names[j], _texts(decoded[:, j]), strengths)
+
+
+def _texts(values: Rows) -> list[str]:
+    """Return numbers with the decimals that the largest has with four significant digits."""
+    most = float(np.abs(values).max()) or 1.0
+    return [number(round(float(value), 3 - floor(log10(most)))) for value in values]
 
 
 def _largest(values: Rows, most: int) -> NDArray[np.intp]:

@@ -287,7 +287,7 @@ class TableDisplay(Display):
         field, one = self.fields[part], slice(row, row + 1)
         reconstructed = self.kind.rows(self.kind.restore(examples.reconstructed[one]))
         value, expected = field.texts(np.concatenate([examples.rows[one], reconstructed]))
-        return f" {value}, expected {expected}"
+        return f" = {value}, expected {expected}"
 
     def reconstructions(
         self, examples: Examples, names: Sequence[str], order: str
@@ -323,7 +323,7 @@ class TableDisplay(Display):
         tables = map(self._interpolation, interpolations)
         return [captioned(tag("div", *tables, class_="heats"), caption + ".")]
 
-    def samples(self, rows: Rows, decoded: Rows) -> list[Element]:
+    def samples(self, rows: Rows) -> list[Element]:
         """Return a table of samples."""
         raw = self.kind.rows(self.kind.restore(rows))
         columns = [[tag("td", text) for text in field.texts(raw)] for field in self.columns]
@@ -332,7 +332,7 @@ class TableDisplay(Display):
             for i, cells in enumerate(zip(*columns, strict=True))
         ]
         table = headed((field.name for field in self.columns), body)
-        caption = f"Rows decoded from random codes{self._selection()}."
+        caption = f"Rows drawn from the model{self._selection()}."
         return [captioned(scrolling(table, "sampled", "Generated samples"), caption)]
 
     def _interpolation(self, line: Interpolation) -> Element:
