@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from attar.data.columns.arrow import TEXT, from_ticks, ticks
 from attar.data.columns.temporal import FORMS, DateText
 from attar.errors import FileError
+from attar.likelihoods.lattices import Decimals
 
 Unsigned = NDArray[np.uint64]
 Integers = NDArray[np.int64]
@@ -26,6 +27,9 @@ LEAST_WINDOW, WINDOW = 1 << 12, 1 << 23
 
 # How many decimals numbers in text may have.
 DECIMALS = 12
+
+# Numbers of few decimals, rounded to single precision or not, are integers.
+LATTICES = [Decimals(decimals=d, single=single) for d in range(7) for single in (False, True)]
 
 
 def damaged() -> FileError:
@@ -93,7 +97,7 @@ class LiteralWriter:
             values = reads(texts)
             if values is not None:
                 self.number(way + 1)
-                self.integers(values.view(np.uint64))
+                self.integers(zigzag(values))
                 return
         self.number(0)
         encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
@@ -175,7 +179,7 @@ class LiteralReader:
         whole[:, :width] = planes.T
         values = whole.view("<u8")[:, 0].astype(np.uint64)
         for _ in range(order):
-            values = np.cumsum(values >> np.uint64(1) ^ -(values & np.uint64(1)), dtype=np.uint64)
+            values = np.cumsum(unzigzag(values).view(np.uint64), dtype=np.uint64)
         return values
 
     def places(self, n: int) -> NDArray[np.bool_]:
@@ -205,7 +209,7 @@ class LiteralReader:
             if way > len(_NOTATIONS):
                 raise damaged()
             try:
-                return _NOTATIONS[way - 1][1](self.integers(n).view(np.int64))
+                return _NOTATIONS[way - 1][1](unzigzag(self.integers(n)))
             except (pa.ArrowException, OverflowError, ValueError):
                 raise damaged() from None
         lengths, whole = self.integers(n), self.blob()
@@ -224,6 +228,16 @@ class LiteralReader:
         return part
 
 
+def zigzag(values: Integers) -> Unsigned:
+    """Return 0, -1, 1, -2, ... as 0, 1, 2, 3, ..."""
+    return ((values << 1) ^ (values >> 63)).view(np.uint64)
+
+
+def unzigzag(values: Unsigned) -> Integers:
+    """Return the integers that :func:`zigzag` took."""
+    return (values >> np.uint64(1) ^ -(values & np.uint64(1))).view(np.int64)
+
+
 def _text(data: bytes) -> str:
     try:
         return data.decode("utf-8", "surrogatepass")
@@ -237,9 +251,7 @@ def _same(values: Unsigned) -> Unsigned:
 
 def _once(values: Unsigned) -> Unsigned:
     """Return differences, the first from 0, those below 0 as odd numbers."""
-    steps = np.diff(values, prepend=np.uint64(0)).view(np.int64)
-    zigzag: Unsigned = ((steps << 1) ^ (steps >> 63)).view(np.uint64)
-    return zigzag
+    return zigzag(np.diff(values, prepend=np.uint64(0)).view(np.int64))
 
 
 def _twice(values: Unsigned) -> Unsigned:
@@ -330,4 +342,25 @@ def _date(form: DateText) -> _Notation:
     return reads, written
 
 
-_NOTATIONS: list[_Notation] = [*map(_decimal, range(DECIMALS + 1)), *map(_date, FORMS)]
+def _shortest(lattice: Decimals) -> _Notation:
+    def reads(texts: Sequence[str]) -> Integers | None:
+        if not all(text.isascii() and text[-1:].isdecimal() for text in texts):
+            return None
+        try:
+            numbers = np.array([float(text) for text in texts])
+        except ValueError:
+            return None
+        points = lattice.points(numbers)
+        return points if written(points) == list(texts) else None
+
+    def written(points: Integers) -> list[str]:
+        return list(map(repr, lattice.numbers(points).tolist()))
+
+    return reads, written
+
+
+_NOTATIONS: list[_Notation] = [
+    *map(_decimal, range(DECIMALS + 1)),
+    *map(_shortest, LATTICES),
+    *map(_date, FORMS),
+]

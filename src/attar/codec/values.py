@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -168,7 +168,7 @@ class ArrayValues(Values):
             writer.places(hidden[:, i].ravel())
         known, cells = exact(restored), exact(array)
         for place in self._parts(array.shape):
-            _write_differing(writer, cells[place].ravel(), known[place].ravel())
+            write_differing(writer, cells[place].ravel(), known[place].ravel())
         return Encoded(symbols, residues, writer.finish())
 
     def opened(self, n: int, literals: bytes) -> Opened:
@@ -189,7 +189,7 @@ class ArrayValues(Values):
         cells = exact(array)
         for place in self._parts(array.shape):
             part = cells[place]
-            cells[place] = _read_differing(opened.reader, part.ravel()).reshape(part.shape)
+            cells[place] = read_differing(opened.reader, part.ravel()).reshape(part.shape)
         return array_of(cells, opened.form)
 
     def joined(self, parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
@@ -245,6 +245,38 @@ class ArrayValues(Values):
         return [(slice(None), i) for i in range(shape[1])]
 
 
+class TableCells:
+    """The cells of a table that have an alphabet, and the columns that follow from them.
+
+    Parameters
+    ----------
+    kind : MixedTable
+    alphabets : sequence of (Alphabet or None)
+        Of each cell of the kind.
+    """
+
+    def __init__(self, kind: MixedTable, alphabets: Sequence[Alphabet | None]) -> None:
+        self.kind = kind
+        self.channels = Channels(tuple(one for one in alphabets if one is not None))
+        self._coded = [i for i, one in enumerate(alphabets) if one is not None]
+
+    def rows(self, table: Mapping[str, pa.ChunkedArray], n: int) -> Array:
+        """Return n rows of coded cells; NaN where a value is none of its column's."""
+        cells = [_cells(one, table[one.name]) for one in self.kind.fields if one.cells]
+        return np.column_stack([np.empty((n, 0)), *cells])[:, self._coded]
+
+    def arrays(self, rows: Array) -> dict[str, pa.Array]:
+        """Return the values of all columns, as far as rows of coded cells say."""
+        cells = np.full((len(rows), len(self.kind.cells)), np.nan)
+        cells[:, self._coded] = rows
+        arrays, start = {}, 0
+        for column in self.kind.fields:
+            stop = start + len(column.cells)
+            arrays[column.name] = column.decode(np.asfortranarray(cells[:, start:stop]))
+            start = stop
+        return arrays
+
+
 class TableValues(Values):
     """Tables of pandas, polars and pyarrow.
 
@@ -273,17 +305,18 @@ class TableValues(Values):
     def __init__(
         self, kind: MixedTable, alphabets: Sequence[Alphabet | None], format: frames.FrameFormat
     ) -> None:
-        self.kind, self.format = kind, format
-        self.channels = Channels(tuple(one for one in alphabets if one is not None))
-        self._coded = [i for i, one in enumerate(alphabets) if one is not None]
+        self.format = format
+        self.cells = TableCells(kind, alphabets)
+        self.channels = self.cells.channels
 
     def encode(self, data: object) -> Encoded:
         """Return a table as symbols, residues and literals."""
         frame = frames.frame_of(data)
         table = frames.opened(frame)
         format_ = frames.format_of(data, frame, table)
-        ordered = frames.in_order(table, [column.name for column in self.kind.fields])
-        symbols, residues = self.channels.encode(self._rows(ordered)[:, self._coded])
+        frames.in_order(table, [column.name for column in self.cells.kind.fields])
+        columns = {name: table[name] for name in table.column_names}
+        symbols, residues = self.channels.encode(self.cells.rows(columns, len(table)))
         hidden = self.channels.hidden(symbols)
         writer = LiteralWriter()
         same = format_ == self.format
@@ -295,7 +328,7 @@ class TableValues(Values):
         restored = self._restored(self.channels.decode(symbols, residues), format_)
         for i, known in enumerate(restored):
             cells = _exact(_column(frame, i), format_.names[i])
-            _write_differing(writer, cells, exact_of(known))
+            write_differing(writer, cells, exact_of(known))
         return Encoded(symbols, residues, writer.finish())
 
     def opened(self, n: int, literals: bytes) -> Opened:
@@ -318,7 +351,7 @@ class TableValues(Values):
         columns = []
         for known in self._restored(rows, format_):
             before = exact_of(known)
-            cells = _read_differing(opened.reader, before)
+            cells = read_differing(opened.reader, before)
             columns.append(_held(known) if cells is before else column_of(cells, known))
         if isinstance(format_, frames.PandasFormat):
             series = {
@@ -337,20 +370,9 @@ class TableValues(Values):
         """Return the format."""
         return {"format": self.format.to_json()}
 
-    def _rows(self, table: pa.Table) -> Array:
-        """Return the cells of all columns: (n, cells), NaN where one is none of its column's."""
-        used = [column for column in self.kind.fields if column.cells]
-        return np.column_stack([_cells(column, table[column.name]) for column in used])
-
     def _restored(self, rows: Array, format_: frames.FrameFormat) -> list[AnyColumn]:
         """Return the columns of a format that follow from rows of coded cells alone."""
-        cells = np.full((len(rows), len(self.kind.cells)), np.nan)
-        cells[:, self._coded] = rows
-        arrays, start = {}, 0
-        for column in self.kind.fields:
-            stop = start + len(column.cells)
-            arrays[column.name] = column.decode(np.asfortranarray(cells[:, start:stop]))
-            start = stop
+        arrays = self.cells.arrays(rows)
         return [
             _column(_closed(one, arrays[name], len(rows)), 0)
             for one, name in zip(_single(format_), map(str, format_.names), strict=True)
@@ -445,7 +467,7 @@ def _closed(format_: frames.FrameFormat, array: pa.Array, n: int) -> frames.Fram
         return format_.close({name: pa.nulls(n)}, None)
 
 
-def _write_differing(writer: LiteralWriter, cells: Exact, known: Exact) -> None:
+def write_differing(writer: LiteralWriter, cells: Exact, known: Exact) -> None:
     """Add those cells that differ from what is known."""
     differs = np.asarray(cells != known)
     writer.places(differs)
@@ -453,7 +475,7 @@ def _write_differing(writer: LiteralWriter, cells: Exact, known: Exact) -> None:
         write_cells(writer, cells[differs])
 
 
-def _read_differing(reader: LiteralReader, known: Exact) -> Exact:
+def read_differing(reader: LiteralReader, known: Exact) -> Exact:
     """Return cells, of which those that differ from what is known are read."""
     differs = reader.places(len(known))
     if not differs.any():
