@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from attar.codec.literals import (
-    LATTICES,
+    DOUBLES,
     LiteralReader,
     LiteralWriter,
     damaged,
@@ -173,11 +173,11 @@ def _write_bits(writer: LiteralWriter, bits: NDArray[np.uint64]) -> None:
     if not len(bits):
         return
     numbers = bits.view(np.float64)
-    for way, lattice in enumerate(LATTICES if (bits >> np.uint64(52)).any() else []):
-        points = lattice.points(numbers)
-        if (lattice.numbers(points).view(np.uint64) == bits).all():
+    for way, decimal in enumerate(DOUBLES if (bits >> np.uint64(52)).any() else []):
+        integers = decimal.integers(numbers)
+        if integers is not None:
             writer.number(way + 1)
-            writer.integers(zigzag(points))
+            writer.integers(zigzag(integers))
             return
     writer.number(0)
     writer.integers(bits)
@@ -187,8 +187,8 @@ def _read_bits(reader: LiteralReader, n: int) -> NDArray[np.uint64]:
     if not n:
         return np.zeros(0, np.uint64)
     way, bits = reader.number(), reader.integers(n)
-    if way > len(LATTICES):
+    if way > len(DOUBLES):
         raise damaged()
     if not way:
         return bits
-    return LATTICES[way - 1].numbers(unzigzag(bits)).view(np.uint64)
+    return DOUBLES[way - 1].numbers(unzigzag(bits)).view(np.uint64)

@@ -6,6 +6,7 @@ import bz2
 import lzma
 import zlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +19,7 @@ from attar.likelihoods.lattices import Decimals
 
 Unsigned = NDArray[np.uint64]
 Integers = NDArray[np.int64]
+Array = NDArray[np.float64]
 
 # Compression divides a length by so much at most: a file that claims more is damaged.
 MOST = 1 << 16
@@ -28,13 +30,61 @@ LEAST_WINDOW, WINDOW = 1 << 12, 1 << 23
 # How many decimals numbers in text may have.
 DECIMALS = 12
 
-# Numbers of few decimals, rounded to single precision or not, are integers.
-LATTICES = [Decimals(decimals=d, single=single) for d in range(7) for single in (False, True)]
+# A number read without care is at most so many steps of a double beside the nearest one.
+ASTRAY = 8
 
 
 def damaged() -> FileError:
     """Return the error for bytes that no writer has written."""
     return FileError("The compressed data are damaged: take them from a copy that is whole.")
+
+
+@dataclass(frozen=True)
+class Doubles:
+    """Doubles as integers: decimal numbers, rounded to single precision or not.
+
+    Parameters
+    ----------
+    lattice : Decimals
+    careless : bool
+        Whether a number may be some steps of a double beside the nearest one.
+
+    Examples
+    --------
+    >>> decimal = Doubles(Decimals(decimals=2), careless=True)
+    >>> integers = decimal.integers(np.array([0.3, 0.1 + 0.2]))
+    >>> integers.tolist(), decimal.numbers(integers).tolist()
+    ([488, 489], [0.3, 0.30000000000000004])
+    """
+
+    lattice: Decimals
+    careless: bool = False
+
+    def integers(self, numbers: Array) -> Integers | None:
+        """Return the integers of numbers; None if one is none of these."""
+        points = self.lattice.points(numbers)
+        nearest = self.lattice.numbers(points).view(np.int64)
+        steps = numbers.view(np.int64) - nearest
+        if not self.careless:
+            return None if steps.any() else points
+        small = (np.abs(points) < 2**48).all() and ((steps >= -ASTRAY) & (steps < ASTRAY)).all()
+        return points * 2 * ASTRAY + steps + ASTRAY if small else None
+
+    def numbers(self, integers: Integers) -> Array:
+        """Return the numbers of integers."""
+        if not self.careless:
+            return self.lattice.numbers(integers)
+        points, steps = np.divmod(integers, 2 * ASTRAY)
+        bits = self.lattice.numbers(points).view(np.int64) + steps - ASTRAY
+        return bits.view(np.float64)
+
+
+DOUBLES = [
+    Doubles(Decimals(decimals=decimals, single=single), careless)
+    for careless in (False, True)
+    for decimals in range(7)
+    for single in (False, True)
+]
 
 
 class LiteralWriter:
@@ -342,7 +392,7 @@ def _date(form: DateText) -> _Notation:
     return reads, written
 
 
-def _shortest(lattice: Decimals) -> _Notation:
+def _shortest(decimal: Doubles) -> _Notation:
     def reads(texts: Sequence[str]) -> Integers | None:
         if not all(text.isascii() and text[-1:].isdecimal() for text in texts):
             return None
@@ -350,17 +400,17 @@ def _shortest(lattice: Decimals) -> _Notation:
             numbers = np.array([float(text) for text in texts])
         except ValueError:
             return None
-        points = lattice.points(numbers)
-        return points if written(points) == list(texts) else None
+        integers = decimal.integers(numbers)
+        return integers if integers is not None and written(integers) == list(texts) else None
 
-    def written(points: Integers) -> list[str]:
-        return list(map(repr, lattice.numbers(points).tolist()))
+    def written(integers: Integers) -> list[str]:
+        return list(map(repr, decimal.numbers(integers).tolist()))
 
     return reads, written
 
 
 _NOTATIONS: list[_Notation] = [
     *map(_decimal, range(DECIMALS + 1)),
-    *map(_shortest, LATTICES),
+    *map(_shortest, DOUBLES),
     *map(_date, FORMS),
 ]
