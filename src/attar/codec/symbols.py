@@ -17,6 +17,26 @@ Mask = NDArray[np.bool_]
 DIGIT = 16
 
 
+class SymbolEncoder(Protocol):
+    """What takes symbols by their frequencies, and uniform integers."""
+
+    def push(self, starts: Integers, frequencies: Integers, precision: int = 16) -> None:
+        """Take symbols: where their frequencies start, and these, of 2^precision."""
+
+    def push_bits(self, values: Integers, bits: int) -> None:
+        """Take integers of so many bits."""
+
+
+class SymbolDecoder(Protocol):
+    """What gives symbols and uniform integers back, in the same order."""
+
+    def pop(self, cumulative: Integers, precision: int = 16) -> Integers:
+        """Return the next symbols, of which there are the sums of frequencies: (n, K + 1)."""
+
+    def pop_bits(self, n: int, bits: int) -> Integers:
+        """Return the next n integers of so many bits."""
+
+
 @dataclass(frozen=True)
 class Channels:
     """The alphabets of the channels of some rows.
@@ -64,6 +84,21 @@ class Channels:
         bits = self._bits(symbols)
         return bits[bits > 0]
 
+    def push(self, encoder: SymbolEncoder, symbols: Integers, residues: Residues) -> None:
+        """Code the residues of symbols: 16 bits at once, the lowest first."""
+        for mask, start, width in digits(self.residue_bits(symbols)):
+            part = residues[mask] >> np.uint64(start) & np.uint64(2**width - 1)
+            encoder.push_bits(part.astype(np.int64), width)
+
+    def pop(self, decoder: SymbolDecoder, symbols: Integers) -> Residues:
+        """Return the residues that :meth:`push` coded."""
+        bits = self.residue_bits(symbols)
+        residues = np.zeros(len(bits), np.uint64)
+        for mask, start, width in digits(bits):
+            part = decoder.pop_bits(int(mask.sum()), width)
+            residues[mask] |= np.asarray(part).astype(np.uint64) << np.uint64(start)
+        return residues
+
     def hidden(self, symbols: Integers) -> Mask:
         """Return which cells have no symbol."""
         sizes = np.array([alphabet.size for alphabet in self.alphabets], np.int64)
@@ -77,20 +112,6 @@ class Channels:
             if known.any():
                 bits[:, i] = known[symbols[:, i]]
         return bits
-
-
-class BitEncoder(Protocol):
-    """What takes uniform integers."""
-
-    def push_bits(self, values: Integers, bits: int) -> None:
-        """Take integers of so many bits."""
-
-
-class BitDecoder(Protocol):
-    """What gives uniform integers back."""
-
-    def pop_bits(self, n: int, bits: int) -> Integers:
-        """Return the next n integers of so many bits."""
 
 
 def digits(bits: Integers) -> Iterator[tuple[Mask, int, int]]:
@@ -107,19 +128,3 @@ def digits(bits: Integers) -> Iterator[tuple[Mask, int, int]]:
         rest = (bits - start).clip(0, DIGIT)
         for width in np.unique(rest[rest > 0]).tolist():
             yield rest == width, start, width
-
-
-def push_residues(encoder: BitEncoder, residues: Residues, bits: Integers) -> None:
-    """Code residues of so many bits each."""
-    for mask, start, width in digits(bits):
-        part = residues[mask] >> np.uint64(start) & np.uint64(2**width - 1)
-        encoder.push_bits(part.astype(np.int64), width)
-
-
-def pop_residues(decoder: BitDecoder, bits: Integers) -> Residues:
-    """Return the residues that :func:`push_residues` coded."""
-    residues = np.zeros(len(bits), np.uint64)
-    for mask, start, width in digits(bits):
-        part = decoder.pop_bits(int(mask.sum()), width)
-        residues[mask] |= np.asarray(part).astype(np.uint64) << np.uint64(start)
-    return residues
