@@ -14,6 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from attar.codec.literals import LiteralReader, LiteralWriter, damaged
+from attar.codec.memory import Memory
 from attar.codec.styles import MOST_DECIMALS, CellStyle, style_of, unquoted
 from attar.codec.values import (
     Encoded,
@@ -151,6 +152,8 @@ class CsvValues(Values):
         With the columns of the kind, in any order.
     styles : sequence of CellStyle
         The usual ones of the file's columns.
+    memories : sequence of Memory
+        Of cells that have an alphabet, counted among these.
 
     Examples
     --------
@@ -172,9 +175,10 @@ class CsvValues(Values):
         alphabets: Sequence[Alphabet | None],
         layout: CsvLayout,
         styles: Sequence[CellStyle],
+        memories: Sequence[Memory] = (),
     ) -> None:
         self.layout, self.styles = layout, tuple(styles)
-        self.cells = TableCells(kind, alphabets)
+        self.cells = TableCells(kind, alphabets, memories)
         self.channels = self.cells.channels
         by_name = {column.name: column for column in kind.fields}
         self._columns = [by_name[name] for name in layout.names]
@@ -187,6 +191,7 @@ class CsvValues(Values):
         data: bytes,
         delimiter: str | None = None,
         encoding: str | None = None,
+        memories: Sequence[Memory] = (),
     ) -> CsvValues:
         """Return the values of a file.
 
@@ -198,6 +203,7 @@ class CsvValues(Values):
             The first piece.
         delimiter, encoding : str or None
             None: they are recognized.
+        memories : sequence of Memory
 
         Raises
         ------
@@ -207,12 +213,12 @@ class CsvValues(Values):
         layout = CsvLayout.of(data, delimiter, encoding)
         empty = pa.table([pa.nulls(0)] * len(layout.names), list(layout.names))
         in_order(empty, [column.name for column in kind.fields])
-        values = cls(kind, alphabets, layout, [CellStyle()] * len(layout.names))
+        values = cls(kind, alphabets, layout, [CellStyle()] * len(layout.names), memories)
         text = layout.text(data)
         if text is None:
             return values
         rows = Lines.of(text.removeprefix(layout.head), layout)
-        return cls(kind, alphabets, layout, values._styles(rows))
+        return cls(kind, alphabets, layout, values._styles(rows), memories)
 
     def encode(self, data: object) -> Encoded:
         """Return a piece as symbols, residues and literals."""
@@ -281,12 +287,25 @@ class CsvValues(Values):
 
     @classmethod
     def from_json(
-        cls, kind: MixedTable, alphabets: Sequence[Alphabet | None], data: Json
+        cls,
+        kind: MixedTable,
+        alphabets: Sequence[Alphabet | None],
+        data: Json,
+        memories: Sequence[Memory] = (),
     ) -> CsvValues:
-        """Return the values of a form that :meth:`to_json` described."""
-        layout = {**data["layout"], "names": tuple(data["layout"]["names"])}
-        styles = [CellStyle(**style) for style in data["styles"]]
-        return cls(kind, alphabets, CsvLayout(**layout), styles)
+        """Return the values of a form that :meth:`to_json` described.
+
+        Raises
+        ------
+        FileError
+            If it is not of this kind.
+        """
+        try:
+            layout = CsvLayout(**{**data["layout"], "names": tuple(data["layout"]["names"])})
+            styles = [CellStyle(**style) for style in data["styles"]]
+            return cls(kind, alphabets, layout, styles, memories)
+        except (KeyError, TypeError, ValueError):
+            raise damaged() from None
 
     def _styles(self, lines: Lines) -> list[CellStyle]:
         known = zip(self._columns, lines.columns, self.styles, strict=True)

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from attar.codec.memory import PRECISION, Memory
 from attar.likelihoods.alphabets import Alphabet, Array, Integers, Residues
 
 Mask = NDArray[np.bool_]
@@ -44,6 +45,8 @@ class Channels:
     Parameters
     ----------
     alphabets : tuple of Alphabet
+    memories : tuple of Memory
+        Of columns whose values come back.
 
     Examples
     --------
@@ -57,6 +60,7 @@ class Channels:
     """
 
     alphabets: tuple[Alphabet, ...]
+    memories: tuple[Memory, ...] = ()
 
     def encode(self, rows: Array) -> tuple[Integers, Residues]:
         """Return symbols (n, channels, *grid), and the residues of those that have bits: (m,).
@@ -85,18 +89,44 @@ class Channels:
         return bits[bits > 0]
 
     def push(self, encoder: SymbolEncoder, symbols: Integers, residues: Residues) -> None:
-        """Code the residues of symbols: 16 bits at once, the lowest first."""
-        for mask, start, width in digits(self.residue_bits(symbols)):
-            part = residues[mask] >> np.uint64(start) & np.uint64(2**width - 1)
+        """Code the residues of symbols.
+
+        First those of columns that have a memory, then the others, 16 bits at once.
+        """
+        bits = self._bits(symbols)
+        spread = np.zeros(symbols.shape, np.uint64)
+        spread[bits > 0] = residues
+        for memory in self.memories:
+            own = spread[:, memory.column]
+            for places, cumulative, values in memory.blocks(symbols):
+                choice = memory.chosen(values, own[places], cumulative)
+                rows = np.arange(len(places))
+                starts = cumulative[rows, choice]
+                encoder.push(starts, cumulative[rows, choice + 1] - starts, PRECISION)
+                bits[places[choice > 0], memory.column] = 0
+        rest, lengths = spread[bits > 0], bits[bits > 0]
+        for mask, start, width in digits(lengths):
+            part = rest[mask] >> np.uint64(start) & np.uint64(2**width - 1)
             encoder.push_bits(part.astype(np.int64), width)
 
     def pop(self, decoder: SymbolDecoder, symbols: Integers) -> Residues:
         """Return the residues that :meth:`push` coded."""
-        bits = self.residue_bits(symbols)
-        residues = np.zeros(len(bits), np.uint64)
-        for mask, start, width in digits(bits):
-            part = decoder.pop_bits(int(mask.sum()), width)
-            residues[mask] |= np.asarray(part).astype(np.uint64) << np.uint64(start)
+        bits = self._bits(symbols)
+        kept = bits > 0
+        spread = np.zeros(symbols.shape, np.uint64)
+        for memory in self.memories:
+            for places, cumulative, values in memory.blocks(symbols):
+                choice = np.asarray(decoder.pop(cumulative, PRECISION))
+                known = choice > 0
+                found = values[np.flatnonzero(known), choice[known] - 1]
+                spread[places[known], memory.column] = found
+                bits[places[known], memory.column] = 0
+        rest = np.zeros(np.count_nonzero(bits), np.uint64)
+        for mask, start, width in digits(bits[bits > 0]):
+            part = np.asarray(decoder.pop_bits(int(mask.sum()), width))
+            rest[mask] |= part.astype(np.uint64) << np.uint64(start)
+        spread[bits > 0] = rest
+        residues: Residues = spread[kept]
         return residues
 
     def hidden(self, symbols: Integers) -> Mask:

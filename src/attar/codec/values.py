@@ -17,6 +17,7 @@ from attar.codec.exact import Column as AnyColumn
 from attar.codec.exact import Exact, array_of, column_of, exact, exact_of, read_cells, write_cells
 from attar.codec.indices import read_index, write_index
 from attar.codec.literals import LiteralReader, LiteralWriter, damaged
+from attar.codec.memory import Memory
 from attar.codec.symbols import Channels, Mask
 from attar.data.columns import frames
 from attar.data.columns.base import Column
@@ -134,6 +135,8 @@ class ArrayValues(Values):
         Of each column that is used, or of each channel.
     dtype : str
         That of the first rows.
+    memories : sequence of Memory
+        Of columns whose values come back.
 
     Examples
     --------
@@ -149,10 +152,14 @@ class ArrayValues(Values):
     """
 
     def __init__(
-        self, kind: NumericTable | Images, alphabets: Sequence[Alphabet], dtype: str
+        self,
+        kind: NumericTable | Images,
+        alphabets: Sequence[Alphabet],
+        dtype: str,
+        memories: Sequence[Memory] = (),
     ) -> None:
         self.kind, self.dtype = kind, dtype
-        self.channels = Channels(tuple(alphabets))
+        self.channels = Channels(tuple(alphabets), tuple(memories))
 
     def encode(self, data: object) -> Encoded:
         """Return an array as symbols, residues and literals."""
@@ -253,11 +260,19 @@ class TableCells:
     kind : MixedTable
     alphabets : sequence of (Alphabet or None)
         Of each cell of the kind.
+    memories : sequence of Memory
+        Of cells that have an alphabet, counted among these.
     """
 
-    def __init__(self, kind: MixedTable, alphabets: Sequence[Alphabet | None]) -> None:
+    def __init__(
+        self,
+        kind: MixedTable,
+        alphabets: Sequence[Alphabet | None],
+        memories: Sequence[Memory] = (),
+    ) -> None:
         self.kind = kind
-        self.channels = Channels(tuple(one for one in alphabets if one is not None))
+        known = tuple(one for one in alphabets if one is not None)
+        self.channels = Channels(known, tuple(memories))
         self._coded = [i for i, one in enumerate(alphabets) if one is not None]
 
     def rows(self, table: Mapping[str, pa.ChunkedArray], n: int) -> Array:
@@ -287,6 +302,8 @@ class TableValues(Values):
         Of each cell of the kind; None: its column is stored as literals.
     format : FrameFormat
         That of the first rows.
+    memories : sequence of Memory
+        Of cells that have an alphabet, counted among these.
 
     Examples
     --------
@@ -303,10 +320,14 @@ class TableValues(Values):
     """
 
     def __init__(
-        self, kind: MixedTable, alphabets: Sequence[Alphabet | None], format: frames.FrameFormat
+        self,
+        kind: MixedTable,
+        alphabets: Sequence[Alphabet | None],
+        format: frames.FrameFormat,
+        memories: Sequence[Memory] = (),
     ) -> None:
         self.format = format
-        self.cells = TableCells(kind, alphabets)
+        self.cells = TableCells(kind, alphabets, memories)
         self.channels = self.cells.channels
 
     def encode(self, data: object) -> Encoded:
@@ -379,7 +400,12 @@ class TableValues(Values):
         ]
 
 
-def values_of(kind: Kind, alphabets: Sequence[Alphabet | None], data: object) -> Values:
+def values_of(
+    kind: Kind,
+    alphabets: Sequence[Alphabet | None],
+    data: object,
+    memories: Sequence[Memory] = (),
+) -> Values:
     """Return how data of a kind become symbols.
 
     Parameters
@@ -389,6 +415,8 @@ def values_of(kind: Kind, alphabets: Sequence[Alphabet | None], data: object) ->
         Of each raw column: each cell of a table, each channel of images.
     data : object
         The first rows, of which the form is stored once for all.
+    memories : sequence of Memory
+        Of columns whose values come back.
 
     Raises
     ------
@@ -400,24 +428,38 @@ def values_of(kind: Kind, alphabets: Sequence[Alphabet | None], data: object) ->
         if frame is None:
             raise DataError("The model was fitted on a table with named columns: give one.")
         format_ = frames.format_of(data, frame, frames.opened(frame))
-        return TableValues(kind, alphabets, format_)
+        return TableValues(kind, alphabets, format_, memories)
     if isinstance(kind, NumericTable | Images):
         known = [one for one in alphabets if one is not None]
-        return ArrayValues(kind, known, np.asarray(data).dtype.str)
+        return ArrayValues(kind, known, np.asarray(data).dtype.str, memories)
     raise DataError(
         f"Data of the kind {kind.name!r} are not compressed: give them as a table, an array, or "
         "images."
     )
 
 
-def values_from_json(kind: Kind, alphabets: Sequence[Alphabet | None], data: Json) -> Values:
-    """Return the values of a form that :meth:`Values.to_json` described."""
-    if isinstance(kind, MixedTable):
-        return TableValues(kind, alphabets, frames.FrameFormat.from_json(data["format"]))
-    if isinstance(kind, NumericTable | Images):
-        return ArrayValues(
-            kind, [one for one in alphabets if one], str(np.dtype(data["dtype"]).str)
-        )
+def values_from_json(
+    kind: Kind,
+    alphabets: Sequence[Alphabet | None],
+    data: Json,
+    memories: Sequence[Memory] = (),
+) -> Values:
+    """Return the values of a form that :meth:`Values.to_json` described.
+
+    Raises
+    ------
+    FileError
+        If it is not of this kind.
+    """
+    try:
+        if isinstance(kind, MixedTable):
+            format_ = frames.FrameFormat.from_json(data["format"])
+            return TableValues(kind, alphabets, format_, memories)
+        if isinstance(kind, NumericTable | Images):
+            known = [one for one in alphabets if one is not None]
+            return ArrayValues(kind, known, np.dtype(data["dtype"]).str, memories)
+    except (DataError, KeyError, TypeError, ValueError, pa.ArrowException):
+        pass
     raise damaged()
 
 
