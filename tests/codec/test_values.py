@@ -16,7 +16,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attar.codec.objects import object_of, text_of
-from attar.codec.symbols import pop_residues, push_residues
 from attar.codec.values import values_from_json, values_of
 from attar.data.cells import Boolean, Category, Number
 from attar.data.images import Images
@@ -69,10 +68,10 @@ def passed(values, data):
     n = len(encoded.symbols)
     opened = values.opened(n, encoded.literals)
     np.testing.assert_array_equal(opened.hidden, values.channels.hidden(encoded.symbols))
-    bits = values.channels.residue_bits(encoded.symbols)
     coder = Uniform()
-    push_residues(coder, encoded.residues, bits)
-    residues = pop_residues(coder, bits)
+    values.channels.push(coder, encoded.symbols, encoded.residues)
+    residues = values.channels.pop(coder, encoded.symbols)
+    np.testing.assert_array_equal(residues, encoded.residues)
     return values.decode(encoded.symbols, residues, opened), len(encoded.literals)
 
 

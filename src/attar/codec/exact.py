@@ -9,10 +9,16 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from attar.codec.literals import LiteralReader, LiteralWriter, damaged
+from attar.codec.literals import (
+    DOUBLES,
+    LiteralReader,
+    LiteralWriter,
+    damaged,
+    unzigzag,
+    zigzag,
+)
 from attar.codec.objects import object_of, text_of
 from attar.data.columns.arrow import TIMES
-from attar.likelihoods.lattices import Decimals
 
 # Unsigned integers, texts as objects, or what is OPTIONAL.
 Exact: TypeAlias = NDArray[Any]
@@ -163,19 +169,15 @@ def read_cells(reader: LiteralReader, n: int, dtype: np.dtype) -> Exact:
     return _read_bits(reader, n)
 
 
-# Bit patterns that are doubles of few decimals are integers: k / 10^decimals.
-LATTICES = [Decimals(decimals=d, single=single) for d in range(7) for single in (False, True)]
-
-
 def _write_bits(writer: LiteralWriter, bits: NDArray[np.uint64]) -> None:
     if not len(bits):
         return
     numbers = bits.view(np.float64)
-    for way, lattice in enumerate(LATTICES if (bits >> np.uint64(52)).any() else []):
-        points = lattice.points(numbers)
-        if (lattice.numbers(points).view(np.uint64) == bits).all():
+    for way, decimal in enumerate(DOUBLES if (bits >> np.uint64(52)).any() else []):
+        integers = decimal.integers(numbers)
+        if integers is not None:
             writer.number(way + 1)
-            writer.integers(((points << 1) ^ (points >> 63)).view(np.uint64))
+            writer.integers(zigzag(integers))
             return
     writer.number(0)
     writer.integers(bits)
@@ -185,9 +187,8 @@ def _read_bits(reader: LiteralReader, n: int) -> NDArray[np.uint64]:
     if not n:
         return np.zeros(0, np.uint64)
     way, bits = reader.number(), reader.integers(n)
-    if way > len(LATTICES):
+    if way > len(DOUBLES):
         raise damaged()
     if not way:
         return bits
-    points = (bits >> np.uint64(1) ^ -(bits & np.uint64(1))).view(np.int64)
-    return LATTICES[way - 1].numbers(points).view(np.uint64)
+    return DOUBLES[way - 1].numbers(unzigzag(bits)).view(np.uint64)

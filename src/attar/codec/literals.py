@@ -6,6 +6,7 @@ import bz2
 import lzma
 import zlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -14,9 +15,11 @@ from numpy.typing import NDArray
 from attar.data.columns.arrow import TEXT, from_ticks, ticks
 from attar.data.columns.temporal import FORMS, DateText
 from attar.errors import FileError
+from attar.likelihoods.lattices import Decimals
 
 Unsigned = NDArray[np.uint64]
 Integers = NDArray[np.int64]
+Array = NDArray[np.float64]
 
 # Compression divides a length by so much at most: a file that claims more is damaged.
 MOST = 1 << 16
@@ -27,10 +30,61 @@ LEAST_WINDOW, WINDOW = 1 << 12, 1 << 23
 # How many decimals numbers in text may have.
 DECIMALS = 12
 
+# A number read without care is at most so many steps of a double beside the nearest one.
+ASTRAY = 8
+
 
 def damaged() -> FileError:
     """Return the error for bytes that no writer has written."""
     return FileError("The compressed data are damaged: take them from a copy that is whole.")
+
+
+@dataclass(frozen=True)
+class Doubles:
+    """Doubles as integers: decimal numbers, rounded to single precision or not.
+
+    Parameters
+    ----------
+    lattice : Decimals
+    careless : bool
+        Whether a number may be some steps of a double beside the nearest one.
+
+    Examples
+    --------
+    >>> decimal = Doubles(Decimals(decimals=2), careless=True)
+    >>> integers = decimal.integers(np.array([0.3, 0.1 + 0.2]))
+    >>> integers.tolist(), decimal.numbers(integers).tolist()
+    ([488, 489], [0.3, 0.30000000000000004])
+    """
+
+    lattice: Decimals
+    careless: bool = False
+
+    def integers(self, numbers: Array) -> Integers | None:
+        """Return the integers of numbers; None if one is none of these."""
+        points = self.lattice.points(numbers)
+        nearest = self.lattice.numbers(points).view(np.int64)
+        steps = numbers.view(np.int64) - nearest
+        if not self.careless:
+            return None if steps.any() else points
+        small = (np.abs(points) < 2**48).all() and ((steps >= -ASTRAY) & (steps < ASTRAY)).all()
+        return points * 2 * ASTRAY + steps + ASTRAY if small else None
+
+    def numbers(self, integers: Integers) -> Array:
+        """Return the numbers of integers."""
+        if not self.careless:
+            return self.lattice.numbers(integers)
+        points, steps = np.divmod(integers, 2 * ASTRAY)
+        bits = self.lattice.numbers(points).view(np.int64) + steps - ASTRAY
+        return bits.view(np.float64)
+
+
+DOUBLES = [
+    Doubles(Decimals(decimals=decimals, single=single), careless)
+    for careless in (False, True)
+    for decimals in range(7)
+    for single in (False, True)
+]
 
 
 class LiteralWriter:
@@ -93,7 +147,7 @@ class LiteralWriter:
             values = reads(texts)
             if values is not None:
                 self.number(way + 1)
-                self.integers(values.view(np.uint64))
+                self.integers(zigzag(values))
                 return
         self.number(0)
         encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
@@ -175,7 +229,7 @@ class LiteralReader:
         whole[:, :width] = planes.T
         values = whole.view("<u8")[:, 0].astype(np.uint64)
         for _ in range(order):
-            values = np.cumsum(values >> np.uint64(1) ^ -(values & np.uint64(1)), dtype=np.uint64)
+            values = np.cumsum(unzigzag(values).view(np.uint64), dtype=np.uint64)
         return values
 
     def places(self, n: int) -> NDArray[np.bool_]:
@@ -205,7 +259,7 @@ class LiteralReader:
             if way > len(_NOTATIONS):
                 raise damaged()
             try:
-                return _NOTATIONS[way - 1][1](self.integers(n).view(np.int64))
+                return _NOTATIONS[way - 1][1](unzigzag(self.integers(n)))
             except (pa.ArrowException, OverflowError, ValueError):
                 raise damaged() from None
         lengths, whole = self.integers(n), self.blob()
@@ -224,6 +278,16 @@ class LiteralReader:
         return part
 
 
+def zigzag(values: Integers) -> Unsigned:
+    """Return 0, -1, 1, -2, ... as 0, 1, 2, 3, ..."""
+    return ((values << 1) ^ (values >> 63)).view(np.uint64)
+
+
+def unzigzag(values: Unsigned) -> Integers:
+    """Return the integers that :func:`zigzag` took."""
+    return (values >> np.uint64(1) ^ -(values & np.uint64(1))).view(np.int64)
+
+
 def _text(data: bytes) -> str:
     try:
         return data.decode("utf-8", "surrogatepass")
@@ -237,9 +301,7 @@ def _same(values: Unsigned) -> Unsigned:
 
 def _once(values: Unsigned) -> Unsigned:
     """Return differences, the first from 0, those below 0 as odd numbers."""
-    steps = np.diff(values, prepend=np.uint64(0)).view(np.int64)
-    zigzag: Unsigned = ((steps << 1) ^ (steps >> 63)).view(np.uint64)
-    return zigzag
+    return zigzag(np.diff(values, prepend=np.uint64(0)).view(np.int64))
 
 
 def _twice(values: Unsigned) -> Unsigned:
@@ -330,4 +392,25 @@ def _date(form: DateText) -> _Notation:
     return reads, written
 
 
-_NOTATIONS: list[_Notation] = [*map(_decimal, range(DECIMALS + 1)), *map(_date, FORMS)]
+def _shortest(decimal: Doubles) -> _Notation:
+    def reads(texts: Sequence[str]) -> Integers | None:
+        if not all(text.isascii() and text[-1:].isdecimal() for text in texts):
+            return None
+        try:
+            numbers = np.array([float(text) for text in texts])
+        except ValueError:
+            return None
+        integers = decimal.integers(numbers)
+        return integers if integers is not None and written(integers) == list(texts) else None
+
+    def written(integers: Integers) -> list[str]:
+        return list(map(repr, decimal.numbers(integers).tolist()))
+
+    return reads, written
+
+
+_NOTATIONS: list[_Notation] = [
+    *map(_decimal, range(DECIMALS + 1)),
+    *map(_shortest, DOUBLES),
+    *map(_date, FORMS),
+]

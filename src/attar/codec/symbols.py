@@ -9,12 +9,33 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from attar.codec.memory import PRECISION, Memory
 from attar.likelihoods.alphabets import Alphabet, Array, Integers, Residues
 
 Mask = NDArray[np.bool_]
 
 # A coder takes so many bits of a residue at once.
 DIGIT = 16
+
+
+class SymbolEncoder(Protocol):
+    """What takes symbols by their frequencies, and uniform integers."""
+
+    def push(self, starts: Integers, frequencies: Integers, precision: int = 16) -> None:
+        """Take symbols: where their frequencies start, and these, of 2^precision."""
+
+    def push_bits(self, values: Integers, bits: int) -> None:
+        """Take integers of so many bits."""
+
+
+class SymbolDecoder(Protocol):
+    """What gives symbols and uniform integers back, in the same order."""
+
+    def pop(self, cumulative: Integers, precision: int = 16) -> Integers:
+        """Return the next symbols, of which there are the sums of frequencies: (n, K + 1)."""
+
+    def pop_bits(self, n: int, bits: int) -> Integers:
+        """Return the next n integers of so many bits."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +45,8 @@ class Channels:
     Parameters
     ----------
     alphabets : tuple of Alphabet
+    memories : tuple of Memory
+        Of columns whose values come back.
 
     Examples
     --------
@@ -37,6 +60,7 @@ class Channels:
     """
 
     alphabets: tuple[Alphabet, ...]
+    memories: tuple[Memory, ...] = ()
 
     def encode(self, rows: Array) -> tuple[Integers, Residues]:
         """Return symbols (n, channels, *grid), and the residues of those that have bits: (m,).
@@ -64,6 +88,47 @@ class Channels:
         bits = self._bits(symbols)
         return bits[bits > 0]
 
+    def push(self, encoder: SymbolEncoder, symbols: Integers, residues: Residues) -> None:
+        """Code the residues of symbols.
+
+        First those of columns that have a memory, then the others, 16 bits at once.
+        """
+        bits = self._bits(symbols)
+        spread = np.zeros(symbols.shape, np.uint64)
+        spread[bits > 0] = residues
+        for memory in self.memories:
+            own = spread[:, memory.column]
+            for places, cumulative, values in memory.blocks(symbols):
+                choice = memory.chosen(values, own[places], cumulative)
+                rows = np.arange(len(places))
+                starts = cumulative[rows, choice]
+                encoder.push(starts, cumulative[rows, choice + 1] - starts, PRECISION)
+                bits[places[choice > 0], memory.column] = 0
+        rest, lengths = spread[bits > 0], bits[bits > 0]
+        for mask, start, width in digits(lengths):
+            part = rest[mask] >> np.uint64(start) & np.uint64(2**width - 1)
+            encoder.push_bits(part.astype(np.int64), width)
+
+    def pop(self, decoder: SymbolDecoder, symbols: Integers) -> Residues:
+        """Return the residues that :meth:`push` coded."""
+        bits = self._bits(symbols)
+        kept = bits > 0
+        spread = np.zeros(symbols.shape, np.uint64)
+        for memory in self.memories:
+            for places, cumulative, values in memory.blocks(symbols):
+                choice = np.asarray(decoder.pop(cumulative, PRECISION))
+                known = choice > 0
+                found = values[np.flatnonzero(known), choice[known] - 1]
+                spread[places[known], memory.column] = found
+                bits[places[known], memory.column] = 0
+        rest = np.zeros(np.count_nonzero(bits), np.uint64)
+        for mask, start, width in digits(bits[bits > 0]):
+            part = np.asarray(decoder.pop_bits(int(mask.sum()), width))
+            rest[mask] |= part.astype(np.uint64) << np.uint64(start)
+        spread[bits > 0] = rest
+        residues: Residues = spread[kept]
+        return residues
+
     def hidden(self, symbols: Integers) -> Mask:
         """Return which cells have no symbol."""
         sizes = np.array([alphabet.size for alphabet in self.alphabets], np.int64)
@@ -77,20 +142,6 @@ class Channels:
             if known.any():
                 bits[:, i] = known[symbols[:, i]]
         return bits
-
-
-class BitEncoder(Protocol):
-    """What takes uniform integers."""
-
-    def push_bits(self, values: Integers, bits: int) -> None:
-        """Take integers of so many bits."""
-
-
-class BitDecoder(Protocol):
-    """What gives uniform integers back."""
-
-    def pop_bits(self, n: int, bits: int) -> Integers:
-        """Return the next n integers of so many bits."""
 
 
 def digits(bits: Integers) -> Iterator[tuple[Mask, int, int]]:
@@ -107,19 +158,3 @@ def digits(bits: Integers) -> Iterator[tuple[Mask, int, int]]:
         rest = (bits - start).clip(0, DIGIT)
         for width in np.unique(rest[rest > 0]).tolist():
             yield rest == width, start, width
-
-
-def push_residues(encoder: BitEncoder, residues: Residues, bits: Integers) -> None:
-    """Code residues of so many bits each."""
-    for mask, start, width in digits(bits):
-        part = residues[mask] >> np.uint64(start) & np.uint64(2**width - 1)
-        encoder.push_bits(part.astype(np.int64), width)
-
-
-def pop_residues(decoder: BitDecoder, bits: Integers) -> Residues:
-    """Return the residues that :func:`push_residues` coded."""
-    residues = np.zeros(len(bits), np.uint64)
-    for mask, start, width in digits(bits):
-        part = decoder.pop_bits(int(mask.sum()), width)
-        residues[mask] |= np.asarray(part).astype(np.uint64) << np.uint64(start)
-    return residues

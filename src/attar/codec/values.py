@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from attar.codec.exact import Column as AnyColumn
 from attar.codec.exact import Exact, array_of, column_of, exact, exact_of, read_cells, write_cells
 from attar.codec.indices import read_index, write_index
 from attar.codec.literals import LiteralReader, LiteralWriter, damaged
+from attar.codec.memory import Memory
 from attar.codec.symbols import Channels, Mask
 from attar.data.columns import frames
 from attar.data.columns.base import Column
@@ -134,6 +135,8 @@ class ArrayValues(Values):
         Of each column that is used, or of each channel.
     dtype : str
         That of the first rows.
+    memories : sequence of Memory
+        Of columns whose values come back.
 
     Examples
     --------
@@ -149,10 +152,14 @@ class ArrayValues(Values):
     """
 
     def __init__(
-        self, kind: NumericTable | Images, alphabets: Sequence[Alphabet], dtype: str
+        self,
+        kind: NumericTable | Images,
+        alphabets: Sequence[Alphabet],
+        dtype: str,
+        memories: Sequence[Memory] = (),
     ) -> None:
         self.kind, self.dtype = kind, dtype
-        self.channels = Channels(tuple(alphabets))
+        self.channels = Channels(tuple(alphabets), tuple(memories))
 
     def encode(self, data: object) -> Encoded:
         """Return an array as symbols, residues and literals."""
@@ -168,7 +175,7 @@ class ArrayValues(Values):
             writer.places(hidden[:, i].ravel())
         known, cells = exact(restored), exact(array)
         for place in self._parts(array.shape):
-            _write_differing(writer, cells[place].ravel(), known[place].ravel())
+            write_differing(writer, cells[place].ravel(), known[place].ravel())
         return Encoded(symbols, residues, writer.finish())
 
     def opened(self, n: int, literals: bytes) -> Opened:
@@ -189,7 +196,7 @@ class ArrayValues(Values):
         cells = exact(array)
         for place in self._parts(array.shape):
             part = cells[place]
-            cells[place] = _read_differing(opened.reader, part.ravel()).reshape(part.shape)
+            cells[place] = read_differing(opened.reader, part.ravel()).reshape(part.shape)
         return array_of(cells, opened.form)
 
     def joined(self, parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
@@ -245,6 +252,46 @@ class ArrayValues(Values):
         return [(slice(None), i) for i in range(shape[1])]
 
 
+class TableCells:
+    """The cells of a table that have an alphabet, and the columns that follow from them.
+
+    Parameters
+    ----------
+    kind : MixedTable
+    alphabets : sequence of (Alphabet or None)
+        Of each cell of the kind.
+    memories : sequence of Memory
+        Of cells that have an alphabet, counted among these.
+    """
+
+    def __init__(
+        self,
+        kind: MixedTable,
+        alphabets: Sequence[Alphabet | None],
+        memories: Sequence[Memory] = (),
+    ) -> None:
+        self.kind = kind
+        known = tuple(one for one in alphabets if one is not None)
+        self.channels = Channels(known, tuple(memories))
+        self._coded = [i for i, one in enumerate(alphabets) if one is not None]
+
+    def rows(self, table: Mapping[str, pa.ChunkedArray], n: int) -> Array:
+        """Return n rows of coded cells; NaN where a value is none of its column's."""
+        cells = [_cells(one, table[one.name]) for one in self.kind.fields if one.cells]
+        return np.column_stack([np.empty((n, 0)), *cells])[:, self._coded]
+
+    def arrays(self, rows: Array) -> dict[str, pa.Array]:
+        """Return the values of all columns, as far as rows of coded cells say."""
+        cells = np.full((len(rows), len(self.kind.cells)), np.nan)
+        cells[:, self._coded] = rows
+        arrays, start = {}, 0
+        for column in self.kind.fields:
+            stop = start + len(column.cells)
+            arrays[column.name] = column.decode(np.asfortranarray(cells[:, start:stop]))
+            start = stop
+        return arrays
+
+
 class TableValues(Values):
     """Tables of pandas, polars and pyarrow.
 
@@ -255,6 +302,8 @@ class TableValues(Values):
         Of each cell of the kind; None: its column is stored as literals.
     format : FrameFormat
         That of the first rows.
+    memories : sequence of Memory
+        Of cells that have an alphabet, counted among these.
 
     Examples
     --------
@@ -271,19 +320,24 @@ class TableValues(Values):
     """
 
     def __init__(
-        self, kind: MixedTable, alphabets: Sequence[Alphabet | None], format: frames.FrameFormat
+        self,
+        kind: MixedTable,
+        alphabets: Sequence[Alphabet | None],
+        format: frames.FrameFormat,
+        memories: Sequence[Memory] = (),
     ) -> None:
-        self.kind, self.format = kind, format
-        self.channels = Channels(tuple(one for one in alphabets if one is not None))
-        self._coded = [i for i, one in enumerate(alphabets) if one is not None]
+        self.format = format
+        self.cells = TableCells(kind, alphabets, memories)
+        self.channels = self.cells.channels
 
     def encode(self, data: object) -> Encoded:
         """Return a table as symbols, residues and literals."""
         frame = frames.frame_of(data)
         table = frames.opened(frame)
         format_ = frames.format_of(data, frame, table)
-        ordered = frames.in_order(table, [column.name for column in self.kind.fields])
-        symbols, residues = self.channels.encode(self._rows(ordered)[:, self._coded])
+        frames.in_order(table, [column.name for column in self.cells.kind.fields])
+        columns = {name: table[name] for name in table.column_names}
+        symbols, residues = self.channels.encode(self.cells.rows(columns, len(table)))
         hidden = self.channels.hidden(symbols)
         writer = LiteralWriter()
         same = format_ == self.format
@@ -295,7 +349,7 @@ class TableValues(Values):
         restored = self._restored(self.channels.decode(symbols, residues), format_)
         for i, known in enumerate(restored):
             cells = _exact(_column(frame, i), format_.names[i])
-            _write_differing(writer, cells, exact_of(known))
+            write_differing(writer, cells, exact_of(known))
         return Encoded(symbols, residues, writer.finish())
 
     def opened(self, n: int, literals: bytes) -> Opened:
@@ -318,7 +372,7 @@ class TableValues(Values):
         columns = []
         for known in self._restored(rows, format_):
             before = exact_of(known)
-            cells = _read_differing(opened.reader, before)
+            cells = read_differing(opened.reader, before)
             columns.append(_held(known) if cells is before else column_of(cells, known))
         if isinstance(format_, frames.PandasFormat):
             series = {
@@ -337,27 +391,21 @@ class TableValues(Values):
         """Return the format."""
         return {"format": self.format.to_json()}
 
-    def _rows(self, table: pa.Table) -> Array:
-        """Return the cells of all columns: (n, cells), NaN where one is none of its column's."""
-        used = [column for column in self.kind.fields if column.cells]
-        return np.column_stack([_cells(column, table[column.name]) for column in used])
-
     def _restored(self, rows: Array, format_: frames.FrameFormat) -> list[AnyColumn]:
         """Return the columns of a format that follow from rows of coded cells alone."""
-        cells = np.full((len(rows), len(self.kind.cells)), np.nan)
-        cells[:, self._coded] = rows
-        arrays, start = {}, 0
-        for column in self.kind.fields:
-            stop = start + len(column.cells)
-            arrays[column.name] = column.decode(np.asfortranarray(cells[:, start:stop]))
-            start = stop
+        arrays = self.cells.arrays(rows)
         return [
             _column(_closed(one, arrays[name], len(rows)), 0)
             for one, name in zip(_single(format_), map(str, format_.names), strict=True)
         ]
 
 
-def values_of(kind: Kind, alphabets: Sequence[Alphabet | None], data: object) -> Values:
+def values_of(
+    kind: Kind,
+    alphabets: Sequence[Alphabet | None],
+    data: object,
+    memories: Sequence[Memory] = (),
+) -> Values:
     """Return how data of a kind become symbols.
 
     Parameters
@@ -367,6 +415,8 @@ def values_of(kind: Kind, alphabets: Sequence[Alphabet | None], data: object) ->
         Of each raw column: each cell of a table, each channel of images.
     data : object
         The first rows, of which the form is stored once for all.
+    memories : sequence of Memory
+        Of columns whose values come back.
 
     Raises
     ------
@@ -378,24 +428,38 @@ def values_of(kind: Kind, alphabets: Sequence[Alphabet | None], data: object) ->
         if frame is None:
             raise DataError("The model was fitted on a table with named columns: give one.")
         format_ = frames.format_of(data, frame, frames.opened(frame))
-        return TableValues(kind, alphabets, format_)
+        return TableValues(kind, alphabets, format_, memories)
     if isinstance(kind, NumericTable | Images):
         known = [one for one in alphabets if one is not None]
-        return ArrayValues(kind, known, np.asarray(data).dtype.str)
+        return ArrayValues(kind, known, np.asarray(data).dtype.str, memories)
     raise DataError(
         f"Data of the kind {kind.name!r} are not compressed: give them as a table, an array, or "
         "images."
     )
 
 
-def values_from_json(kind: Kind, alphabets: Sequence[Alphabet | None], data: Json) -> Values:
-    """Return the values of a form that :meth:`Values.to_json` described."""
-    if isinstance(kind, MixedTable):
-        return TableValues(kind, alphabets, frames.FrameFormat.from_json(data["format"]))
-    if isinstance(kind, NumericTable | Images):
-        return ArrayValues(
-            kind, [one for one in alphabets if one], str(np.dtype(data["dtype"]).str)
-        )
+def values_from_json(
+    kind: Kind,
+    alphabets: Sequence[Alphabet | None],
+    data: Json,
+    memories: Sequence[Memory] = (),
+) -> Values:
+    """Return the values of a form that :meth:`Values.to_json` described.
+
+    Raises
+    ------
+    FileError
+        If it is not of this kind.
+    """
+    try:
+        if isinstance(kind, MixedTable):
+            format_ = frames.FrameFormat.from_json(data["format"])
+            return TableValues(kind, alphabets, format_, memories)
+        if isinstance(kind, NumericTable | Images):
+            known = [one for one in alphabets if one is not None]
+            return ArrayValues(kind, known, np.dtype(data["dtype"]).str, memories)
+    except (DataError, KeyError, TypeError, ValueError, pa.ArrowException):
+        pass
     raise damaged()
 
 
@@ -445,7 +509,7 @@ def _closed(format_: frames.FrameFormat, array: pa.Array, n: int) -> frames.Fram
         return format_.close({name: pa.nulls(n)}, None)
 
 
-def _write_differing(writer: LiteralWriter, cells: Exact, known: Exact) -> None:
+def write_differing(writer: LiteralWriter, cells: Exact, known: Exact) -> None:
     """Add those cells that differ from what is known."""
     differs = np.asarray(cells != known)
     writer.places(differs)
@@ -453,7 +517,7 @@ def _write_differing(writer: LiteralWriter, cells: Exact, known: Exact) -> None:
         write_cells(writer, cells[differs])
 
 
-def _read_differing(reader: LiteralReader, known: Exact) -> Exact:
+def read_differing(reader: LiteralReader, known: Exact) -> Exact:
     """Return cells, of which those that differ from what is known are read."""
     differs = reader.places(len(known))
     if not differs.any():

@@ -81,7 +81,7 @@ class Distinct(Alphabet, name="distinct"):
         """Return the symbols as tensors."""
         numbers = np.array(self.numbers)
         prepared = (numbers - self.shift) / self.positive("scale")
-        edges = (prepared[1:] + prepared[:-1]) / 2
+        edges = prepared[1:] / 2 + prepared[:-1] / 2
         values = single(prepared)[:, None]
         widths = torch.zeros(self.size)
         return AlphabetModule(ranked(values, self.mode), values, widths, single(edges))
