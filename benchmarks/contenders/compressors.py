@@ -59,7 +59,7 @@ def brotli(train: list[bytes]) -> Coder:
 
 
 def ppmd(train: list[bytes]) -> Coder:
-    """7-Zip's PPMd."""
+    """PPMd of order 16, for text: pyppmd can't always read back what it wrote of images."""
     import pyppmd
 
     setting = {"max_order": 16, "mem_size": 1 << 28}
@@ -171,7 +171,7 @@ PEERS = {
     "bz2": Peer(bzip2, BYTES),
     "xz": Peer(xz, BYTES),
     "brotli": Peer(brotli, BYTES),
-    "ppmd": Peer(ppmd, BYTES),
+    "ppmd": Peer(ppmd, ("csv", "columns")),
     "zstd": Peer(zstd, BYTES),
     "zstd-trained": Peer(zstd_trained, BYTES),
     "zstd-rows": Peer(zstd_rows, BYTES),
