@@ -19,7 +19,7 @@ from attar.likelihoods.sequential import Layers
 from attar.model import Model
 from attar.networks.base import Reshape
 
-Symbols = NDArray[np.integer]
+Symbols = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,8 @@ class CausalCoder:
             found[some] = torch.from_numpy(chosen)
             return found.to(self.start.device)
 
-        return self.layers.in_order(self.start, len(given), choose).numpy()
+        found: Symbols = self.layers.in_order(self.start, len(given), choose).numpy()
+        return found
 
     def _flags(self, channel: int, units: Tensor) -> NDArray[np.int64]:
         """Return the frequency of the mode in each row."""

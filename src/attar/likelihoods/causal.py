@@ -206,7 +206,8 @@ class CausalModule(LikelihoodModule):
             i for i, alphabet in enumerate(alphabets) if not isinstance(alphabet, Derived)
         ]
         alphabets = tuple(alphabets[i] for i in self.coded)
-        built = [alphabet.build() for alphabet in alphabets]
+        with torch.device("cpu"):  # constants, also where a model without values is built
+            built = [alphabet.build() for alphabet in alphabets]
         self.alphabets = cast(Sequence[AlphabetModule], nn.ModuleList(built))
         features = [alphabet.inputs.shape[1] for alphabet in built]
         width, (rows, columns) = likelihood.width, (*likelihood.window, 1, 1)[:2]

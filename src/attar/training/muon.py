@@ -124,7 +124,7 @@ def inverse_root(gram: Tensor) -> Tensor:
     try:
         values, vectors = torch.linalg.eigh(gram)
         exact = bool(vectors.isfinite().all())
-    except torch.linalg.LinAlgError:
+    except RuntimeError:  # of LAPACK
         exact = False
     if not exact:  # rows of very different sizes need double precision
         values, vectors = (found.to(gram) for found in torch.linalg.eigh(gram.double()))
