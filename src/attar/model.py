@@ -182,8 +182,11 @@ class Model(nn.Module):
         """Return the parameter groups of an optimizer: each linear shortcut has its own."""
         found = [shortcut_of(self.encoder), shortcut_of(self.decoder)]
         linear = [shortcut.weight for shortcut in found if shortcut is not None]
-        others = [w for w in self.parameters() if not any(w is other for other in linear)]
+        rare = self.likelihood.rare_weights()
+        others = [w for w in self.parameters() if not any(w is one for one in [*linear, *rare])]
         groups: list[dict[str, Any]] = [{"params": others}]
+        if rare:
+            groups.append({"params": rare, "adam": True})
         return [*groups, *({"params": [weight], "relative": True} for weight in linear)]
 
     def on_data(self, batch: Batch) -> None:

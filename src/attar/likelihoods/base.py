@@ -48,6 +48,10 @@ class LikelihoodModule(nn.Module, ABC):
         """
         return None
 
+    def rare_weights(self) -> list[nn.Parameter]:
+        """Return matrices of which few rows have a gradient in a step, as an embedding has."""
+        return []
+
     def gradient(self, parameters: Tensor, target: Tensor) -> Tensor | None:
         """Return ∂(-log_prob)/∂parameters of each cell, or None to leave it to autograd.
 

@@ -310,6 +310,10 @@ class CausalModule(LikelihoodModule):
             return probabilities.argmax(-1)
         return alphabet.symbols(probabilities @ alphabet.values)
 
+    def rare_weights(self) -> list[nn.Parameter]:
+        """Return the weights of the logits: most symbols are rare."""
+        return [head.output.weight for head in self.heads]
+
     def layers(self) -> Layers:
         """Return the network's weights as matrices, for evaluation place by place."""
         convolutions = [] if self.first is None else [self.first, *self.inner]

@@ -25,9 +25,10 @@ class Muon(torch.optim.Adam):
     is the mean of gradients with Nesterov's momentum, m ≤ n (else its transpose), and W =
     (U Uᵀ)^(-1/2), so that all singular values of W U are 1. W is computed every few steps only, as
     U changes slowly; in between, W U is scaled to the norm that it had then. A kernel of a
-    convolution is a matrix with a row for each output channel. Groups of weights with ``"relative":
-    True``, which start near where they end, make Adam's steps times the root mean square of the
-    weight, as Adafactor does.
+    convolution is a matrix with a row for each output channel. Groups of weights with ``"adam":
+    True``, such as the logits of rare symbols, make Adam's steps. Groups with ``"relative": True``,
+    which start near where they end, make these times the root mean square of the weight, as
+    Adafactor does.
 
     Parameters
     ----------
@@ -74,7 +75,7 @@ class Muon(torch.optim.Adam):
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """Make a step, and drop the gradients of matrices."""
         for group in self.param_groups:
-            for weight in () if group.get("relative") else group["params"]:
+            for weight in () if group.get("relative") or group.get("adam") else group["params"]:
                 if weight.grad is not None and _is_matrix(weight):
                     weight.mul_(1 - self.decay * group["lr"])
                     step = self._step_of(weight, weight.grad.flatten(1))
