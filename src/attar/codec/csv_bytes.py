@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from attar.codec.literals import LiteralReader, LiteralWriter, damaged
+from attar.codec.literals import LiteralReader, LiteralWriter, damaged, refusing
 from attar.codec.memory import Memory
 from attar.codec.styles import MOST_DECIMALS, CellStyle, style_of, unquoted
 from attar.codec.values import (
@@ -254,23 +254,19 @@ class CsvValues(Values):
         headed = reader.number()
         lines = Lines.read(reader, n)
         text = reader.text()
-        try:
+        with refusing():
             styles = [CellStyle(*style) for style in json.loads(text)] if text else self.styles
-        except (TypeError, ValueError):
-            raise damaged() from None
-        if len(styles) != len(self._columns) or any(s.decimals > MOST_DECIMALS for s in styles):
-            raise damaged()
+            if len(styles) != len(self._columns) or max(s.decimals for s in styles) > MOST_DECIMALS:
+                raise damaged()
         masks = [reader.places(n) for _ in self.channels.alphabets]
         hidden = np.stack(masks, 1) if masks else np.zeros((n, 0), bool)
         return Opened(hidden, (blob, headed, lines, styles), reader)
 
+    @refusing()
     def decode(self, symbols: Integers, residues: Residues, opened: Opened) -> bytes:
         """Return the piece that was encoded."""
         blob, headed, lines, styles = opened.form
-        try:
-            written = self._written(self.channels.decode(symbols, residues), styles)
-        except (AttributeError, TypeError, ValueError):
-            raise damaged() from None
+        written = self._written(self.channels.decode(symbols, residues), styles)
         columns = [read_differing(opened.reader, _objects(known)).tolist() for known in written]
         if blob is not None:
             return bytes(blob)
@@ -300,12 +296,10 @@ class CsvValues(Values):
         FileError
             If it is not of this kind.
         """
-        try:
+        with refusing():
             layout = CsvLayout(**{**data["layout"], "names": tuple(data["layout"]["names"])})
             styles = [CellStyle(**style) for style in data["styles"]]
             return cls(kind, alphabets, layout, styles, memories)
-        except (KeyError, TypeError, ValueError):
-            raise damaged() from None
 
     def _styles(self, lines: Lines) -> list[CellStyle]:
         known = zip(self._columns, lines.columns, self.styles, strict=True)
