@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from typing import BinaryIO
@@ -33,6 +33,9 @@ from attar.likelihoods.alphabets import Alphabet, Array, Integers, Residues
 # How many bytes are read at once, and the longest line that is one.
 BLOCK, LONGEST = 1 << 20, 1 << 24
 
+# The names of the columns are in one of so many lines, after a mark of the encoding.
+HEAD, MARK = 20, "\ufeff"
+
 # Bytes that are no text in an encoding come back as they were.
 LOSSLESS = "surrogateescape"
 
@@ -59,7 +62,11 @@ class CsvLayout:
 
     @classmethod
     def of(
-        cls, data: bytes, delimiter: str | None = None, encoding: str | None = None
+        cls,
+        data: bytes,
+        delimiter: str | None = None,
+        encoding: str | None = None,
+        names: Collection[str] = (),
     ) -> CsvLayout:
         r"""Return the layout of a file.
 
@@ -69,6 +76,8 @@ class CsvLayout:
             Its beginning, with the names of the columns.
         delimiter, encoding : str or None
             None: they are recognized.
+        names : collection of str
+            Those that the columns should have.
 
         Examples
         --------
@@ -79,14 +88,14 @@ class CsvLayout:
         encoding = encoding or _encoding_of(data)
         text = data.decode(encoding, LOSSLESS if _narrow(encoding) else "replace")
         end = "\r\n" if "\r\n" in text else "\n" if "\n" in text or "\r" not in text else "\r"
-        lines = [line + end for line in text.split(end)[:2]]
-        skipped = lines[0].lstrip("\ufeff")[:4] == "sep="
-        head = "".join(lines[: 1 + skipped])
-        names = lines[skipped][: -len(end)].removeprefix("\ufeff")
-        if delimiter is None:
-            delimiter = max(reversed(DELIMITERS), key=lambda one: len(_fields(names, one) or ()))
-        fields = _fields(names, delimiter) or [names]
-        return cls(encoding, delimiter, end, head, tuple(map(unquoted, fields)))
+        lines = _whole(text.split(end, HEAD)[:HEAD], end)
+        skipped = lines[0].lstrip(MARK)[:4] == "sep="
+        title = lines[min(int(skipped), len(lines) - 1)].removeprefix(MARK)
+        head = "".join(line + end for line in lines[: 1 + skipped])
+        rivals = reversed(DELIMITERS) if delimiter is None else [delimiter]
+        found = {one: [*map(unquoted, _fields(title, one) or [title])] for one in rivals}
+        delimiter = max(found, key=lambda one: (set(found[one]) == set(names), len(found[one])))
+        return cls(encoding, delimiter, end, head, tuple(found[delimiter]))
 
     def text(self, data: bytes) -> str | None:
         """Return bytes as text; None where the text would not give them back."""
@@ -210,7 +219,7 @@ class CsvValues(Values):
         DataError
             If its columns are not those of the kind.
         """
-        layout = CsvLayout.of(data, delimiter, encoding)
+        layout = CsvLayout.of(data, delimiter, encoding, {column.name for column in kind.fields})
         empty = pa.table([pa.nulls(0)] * len(layout.names), list(layout.names))
         in_order(empty, [column.name for column in kind.fields])
         values = cls(kind, alphabets, layout, [CellStyle()] * len(layout.names), memories)
@@ -342,10 +351,14 @@ class Lines:
         ended = not lines[-1]
         if ended:
             lines.pop()
-        if '"' in text:
-            lines = _whole(lines, layout.end)
-        fields = [_fields(line, layout.delimiter) for line in lines]
         width = len(layout.names)
+        if '"' in text:
+            joined = _whole(lines, layout.end)
+            # A quote that is left open by mistake joins lines that are whole by themselves.
+            right = [len(_fields(line, layout.delimiter) or ()) == width for line in joined]
+            pairs = zip(joined, right, strict=True)
+            lines = [x for one, kept in pairs for x in ([one] if kept else one.split(layout.end))]
+        fields = [_fields(line, layout.delimiter) for line in lines]
         odd = np.array([one is None or len(one) != width for one in fields], bool)
         rows = [one for one, other in zip(fields, odd, strict=True) if one and not other]
         columns = [list(column) for column in zip(*rows, strict=True)] or [[]] * width
