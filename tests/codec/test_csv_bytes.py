@@ -178,6 +178,25 @@ def test_a_typical_file_needs_few_literals(typical):
     assert len(encoded.literals) < 60
 
 
+def test_an_open_quote_spoils_one_line_only(typical):
+    values, data = typical
+    lines = data.split(b"\n")
+    lines[3] = lines[3].replace(b",", b',5" pipe', 1)
+    back, encoded = passed(values, b"\n".join(lines))
+    assert back == b"\n".join(lines)
+    assert len(encoded.symbols) == N - 1
+
+
+def test_names_may_have_delimiters_and_line_ends():
+    kind, _ = MixedTable.of([pd.DataFrame({"a;b": ["x", "y"] * 9, "c\nd": ["u", "v"] * 9})])
+    data = b'"a;b","c\nd"\nx,u\ny,v\n'
+    values = CsvValues.of(kind, [OneHot(2), OneHot(2)], data)
+    assert values.layout.delimiter == ","
+    back, encoded = passed(values, data)
+    assert back == data
+    assert encoded.symbols.tolist() == [[0, 0], [1, 1]]
+
+
 def test_files_with_other_columns_are_refused(typical):
     kind = typical[0].cells.kind
     with pytest.raises(DataError, match="'age'"):

@@ -273,6 +273,17 @@ def test_images_come_back(size, dtype):
         values.encode(images[:, 1:])
 
 
+def test_images_of_16_bits_have_residues():
+    images = np.rint(rng.gamma(2, 3000, (40, 6, 5, 4))).astype("u2")
+    kind, _ = Images.of([images])
+    rows = kind.rows(images).astype(float)
+    values = values_of(kind, [alphabet_of(rows[:, i].ravel()) for i in range(4)], images)
+    back, literals = passed(values, images[::-1])
+    assert values.encode(images).residues.max() > 30
+    assert (back == images[::-1]).all()
+    assert literals < 12
+
+
 def test_void_columns_of_arrays_come_back():
     array = np.column_stack([np.arange(30.0), np.full(30, np.nan), np.ones(30)])
     kind, summary = NumericTable.fit([array])

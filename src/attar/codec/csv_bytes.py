@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from typing import BinaryIO
@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from attar.codec.literals import LiteralReader, LiteralWriter, damaged
+from attar.codec.literals import LiteralReader, LiteralWriter, damaged, refusing
 from attar.codec.memory import Memory
 from attar.codec.styles import MOST_DECIMALS, CellStyle, style_of, unquoted
 from attar.codec.values import (
@@ -32,6 +32,9 @@ from attar.likelihoods.alphabets import Alphabet, Array, Integers, Residues
 
 # How many bytes are read at once, and the longest line that is one.
 BLOCK, LONGEST = 1 << 20, 1 << 24
+
+# The names of the columns are in one of so many lines, after a mark of the encoding.
+HEAD, MARK = 20, "\ufeff"
 
 # Bytes that are no text in an encoding come back as they were.
 LOSSLESS = "surrogateescape"
@@ -59,7 +62,11 @@ class CsvLayout:
 
     @classmethod
     def of(
-        cls, data: bytes, delimiter: str | None = None, encoding: str | None = None
+        cls,
+        data: bytes,
+        delimiter: str | None = None,
+        encoding: str | None = None,
+        names: Collection[str] = (),
     ) -> CsvLayout:
         r"""Return the layout of a file.
 
@@ -69,6 +76,8 @@ class CsvLayout:
             Its beginning, with the names of the columns.
         delimiter, encoding : str or None
             None: they are recognized.
+        names : collection of str
+            Those that the columns should have.
 
         Examples
         --------
@@ -79,14 +88,14 @@ class CsvLayout:
         encoding = encoding or _encoding_of(data)
         text = data.decode(encoding, LOSSLESS if _narrow(encoding) else "replace")
         end = "\r\n" if "\r\n" in text else "\n" if "\n" in text or "\r" not in text else "\r"
-        lines = [line + end for line in text.split(end)[:2]]
-        skipped = lines[0].lstrip("\ufeff")[:4] == "sep="
-        head = "".join(lines[: 1 + skipped])
-        names = lines[skipped][: -len(end)].removeprefix("\ufeff")
-        if delimiter is None:
-            delimiter = max(reversed(DELIMITERS), key=lambda one: len(_fields(names, one) or ()))
-        fields = _fields(names, delimiter) or [names]
-        return cls(encoding, delimiter, end, head, tuple(map(unquoted, fields)))
+        lines = _whole(text.split(end, HEAD)[:HEAD], end)
+        skipped = lines[0].lstrip(MARK)[:4] == "sep="
+        title = lines[min(int(skipped), len(lines) - 1)].removeprefix(MARK)
+        head = "".join(line + end for line in lines[: 1 + skipped])
+        rivals = reversed(DELIMITERS) if delimiter is None else [delimiter]
+        found = {one: [*map(unquoted, _fields(title, one) or [title])] for one in rivals}
+        delimiter = max(found, key=lambda one: (set(found[one]) == set(names), len(found[one])))
+        return cls(encoding, delimiter, end, head, tuple(found[delimiter]))
 
     def text(self, data: bytes) -> str | None:
         """Return bytes as text; None where the text would not give them back."""
@@ -210,7 +219,7 @@ class CsvValues(Values):
         DataError
             If its columns are not those of the kind.
         """
-        layout = CsvLayout.of(data, delimiter, encoding)
+        layout = CsvLayout.of(data, delimiter, encoding, {column.name for column in kind.fields})
         empty = pa.table([pa.nulls(0)] * len(layout.names), list(layout.names))
         in_order(empty, [column.name for column in kind.fields])
         values = cls(kind, alphabets, layout, [CellStyle()] * len(layout.names), memories)
@@ -254,23 +263,19 @@ class CsvValues(Values):
         headed = reader.number()
         lines = Lines.read(reader, n)
         text = reader.text()
-        try:
+        with refusing():
             styles = [CellStyle(*style) for style in json.loads(text)] if text else self.styles
-        except (TypeError, ValueError):
-            raise damaged() from None
-        if len(styles) != len(self._columns) or any(s.decimals > MOST_DECIMALS for s in styles):
-            raise damaged()
+            if len(styles) != len(self._columns) or max(s.decimals for s in styles) > MOST_DECIMALS:
+                raise damaged()
         masks = [reader.places(n) for _ in self.channels.alphabets]
         hidden = np.stack(masks, 1) if masks else np.zeros((n, 0), bool)
         return Opened(hidden, (blob, headed, lines, styles), reader)
 
+    @refusing()
     def decode(self, symbols: Integers, residues: Residues, opened: Opened) -> bytes:
         """Return the piece that was encoded."""
         blob, headed, lines, styles = opened.form
-        try:
-            written = self._written(self.channels.decode(symbols, residues), styles)
-        except (AttributeError, TypeError, ValueError):
-            raise damaged() from None
+        written = self._written(self.channels.decode(symbols, residues), styles)
         columns = [read_differing(opened.reader, _objects(known)).tolist() for known in written]
         if blob is not None:
             return bytes(blob)
@@ -300,12 +305,10 @@ class CsvValues(Values):
         FileError
             If it is not of this kind.
         """
-        try:
+        with refusing():
             layout = CsvLayout(**{**data["layout"], "names": tuple(data["layout"]["names"])})
             styles = [CellStyle(**style) for style in data["styles"]]
             return cls(kind, alphabets, layout, styles, memories)
-        except (KeyError, TypeError, ValueError):
-            raise damaged() from None
 
     def _styles(self, lines: Lines) -> list[CellStyle]:
         known = zip(self._columns, lines.columns, self.styles, strict=True)
@@ -348,10 +351,14 @@ class Lines:
         ended = not lines[-1]
         if ended:
             lines.pop()
-        if '"' in text:
-            lines = _whole(lines, layout.end)
-        fields = [_fields(line, layout.delimiter) for line in lines]
         width = len(layout.names)
+        if '"' in text:
+            joined = _whole(lines, layout.end)
+            # A quote that is left open by mistake joins lines that are whole by themselves.
+            right = [len(_fields(line, layout.delimiter) or ()) == width for line in joined]
+            pairs = zip(joined, right, strict=True)
+            lines = [x for one, kept in pairs for x in ([one] if kept else one.split(layout.end))]
+        fields = [_fields(line, layout.delimiter) for line in lines]
         odd = np.array([one is None or len(one) != width for one in fields], bool)
         rows = [one for one, other in zip(fields, odd, strict=True) if one and not other]
         columns = [list(column) for column in zip(*rows, strict=True)] or [[]] * width

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from attar.codec.exact import column_of, exact_of, read_cells, write_cells
-from attar.codec.literals import LiteralReader, LiteralWriter, damaged
+from attar.codec.literals import LiteralReader, LiteralWriter, damaged, refusing
 from attar.codec.objects import object_of, text_of
 from attar.data.columns.arrow import dtype_from_json, dtype_to_json
 
@@ -42,11 +42,18 @@ def write_index(writer: LiteralWriter, index: pd.Index) -> None:
 
 
 def read_index(reader: LiteralReader, n: int) -> pd.Index:
-    """Return the next index of n rows."""
-    try:
-        return _read(reader, n)
-    except (KeyError, TypeError, ValueError):
-        raise damaged() from None
+    """Return the next index of n rows.
+
+    Raises
+    ------
+    FileError
+        If there is none.
+    """
+    with refusing():
+        index = _read(reader, n)
+    if len(index) != n:
+        raise damaged()
+    return index
 
 
 def _read(reader: LiteralReader, n: int) -> pd.Index:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import bz2
 import lzma
+import struct
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +39,19 @@ ASTRAY = 8
 def damaged() -> FileError:
     """Return the error for bytes that no writer has written."""
     return FileError("The compressed data are damaged: take them from a copy that is whole.")
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Turn what bytes that no writer has written may lead to into the one error for them."""
+    try:
+        yield
+    except (
+        *(ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError),
+        *(EOFError, OSError, SyntaxError),
+        *(lzma.LZMAError, pa.ArrowException, struct.error, zlib.error),
+    ):
+        raise damaged() from None
 
 
 @dataclass(frozen=True)
@@ -183,10 +198,8 @@ class LiteralReader:
         length, packed = head >> 2, bytes(self._data[self._place :])
         if length > MOST * len(packed):
             raise damaged()
-        try:
+        with refusing():
             whole = _WAYS[head & 3](packed, length)
-        except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError):
-            raise damaged() from None
         if len(whole) != length:
             raise damaged()
         self._data, self._place = memoryview(whole), 0
@@ -258,10 +271,8 @@ class LiteralReader:
         if way:
             if way > len(_NOTATIONS):
                 raise damaged()
-            try:
+            with refusing():
                 return _NOTATIONS[way - 1][1](unzigzag(self.integers(n)))
-            except (pa.ArrowException, OverflowError, ValueError):
-                raise damaged() from None
         lengths, whole = self.integers(n), self.blob()
         if int(lengths.max()) > len(whole):
             raise damaged()
@@ -289,10 +300,8 @@ def unzigzag(values: Unsigned) -> Integers:
 
 
 def _text(data: bytes) -> str:
-    try:
+    with refusing():
         return data.decode("utf-8", "surrogatepass")
-    except UnicodeDecodeError:
-        raise damaged() from None
 
 
 def _same(values: Unsigned) -> Unsigned:

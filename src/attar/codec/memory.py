@@ -21,8 +21,8 @@ MOST, BLOCK = 512, 512
 # Each so many-th row judges columns, and so many rows at most; a column must save such a share.
 HELD_OUT, JUDGES, GAIN = 10, 2000, 0.005
 
-# A memory must save such a share of the bits of its column.
-WORTH = 0.02
+# A memory must save so many bits a row.
+WORTH = 0.1
 
 # Weights are powers of 2^(1/8), from 2^-10 to 2^10.
 EIGHTH, REACH = 8, 80
@@ -146,7 +146,8 @@ class Memory:
                 break
             best = costs[first]
             chosen.append(candidates.pop(first))
-        return made(symbols, residues, chosen) if best < plain * (1 - WORTH) else None
+        saved = (plain - best) / len(asked) * known.mean()
+        return made(symbols, residues, chosen) if saved >= WORTH else None
 
     @classmethod
     def _sorted(
@@ -169,9 +170,9 @@ class Memory:
         columns = [likeness.column for likeness in self.likenesses]
         return {
             "head": np.array([self.column, self.others, *columns], np.int32),
-            "symbols": self.symbols.astype(np.int16),
-            "residues": self.residues.astype(np.int64),
-            "context": self.context.astype(np.int16),
+            "symbols": _narrow(self.symbols),
+            "residues": _narrow(self.residues),
+            "context": _narrow(self.context),
             **{f"weights{i}": one.weights.astype(np.int8) for i, one in enumerate(self.likenesses)},
         }
 
@@ -256,6 +257,11 @@ class Memory:
             total += float((PRECISION - np.log2(frequency)).sum())
             total -= float(plain[places][choice > 0].sum())
         return total
+
+
+def _narrow(values: NDArray[np.integer]) -> NDArray[np.integer]:
+    """Return integers of 0 or more in the smallest type that holds them."""
+    return values.astype(np.min_scalar_type(int(values.max(initial=0))))
 
 
 def _keys(symbols: Integers, residues: Residues) -> NDArray[np.void]:

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pandas as pd
 
-from attar.codec.literals import damaged
+from attar.codec.literals import damaged, refusing
 from attar.errors import DataError
 
 # A text that begins with this stands for something else than itself.
@@ -62,15 +62,13 @@ def object_of(text: str) -> Any:
     if not text.startswith(MARK):
         return text
     tag, rest = text[1:2], text[2:]
-    try:
+    with refusing():
         if tag == "x":
             dtype, _, digits = rest.partition(" ")
             if np.dtype(dtype).kind not in "biufcmMSU":
                 raise damaged()
             return np.frombuffer(bytes.fromhex(digits), np.dtype(dtype))[0]
         return SORTS[tag][2](rest)
-    except (ArithmeticError, KeyError, IndexError, TypeError, ValueError, struct.error):
-        raise damaged() from None
 
 
 def _hex(value: float) -> str:

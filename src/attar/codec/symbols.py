@@ -72,16 +72,26 @@ class Channels:
         residues = np.zeros(rows.shape, np.uint64)
         for i, alphabet in enumerate(self.alphabets):
             symbols[:, i], residues[:, i] = alphabet.encode(np.ascontiguousarray(rows[:, i]))
-        return symbols, residues[self._bits(symbols) > 0]
+        return symbols, self.kept(symbols, residues)
 
     def decode(self, symbols: Integers, residues: Residues) -> Array:
         """Return raw rows (n, channels, *grid), NaN where a cell has no symbol."""
-        spread = np.zeros(symbols.shape, np.uint64)
-        spread[self._bits(symbols) > 0] = residues
+        spread = self.spread(symbols, residues)
         rows = np.empty(symbols.shape)
         for i, alphabet in enumerate(self.alphabets):
             rows[:, i] = alphabet.decode(symbols[:, i], spread[:, i])
         return rows
+
+    def spread(self, symbols: Integers, residues: Residues) -> Residues:
+        """Return residues (m,) where their symbols are: (n, channels, *grid)."""
+        spread = np.zeros(symbols.shape, np.uint64)
+        spread[self._bits(symbols) > 0] = residues
+        return spread
+
+    def kept(self, symbols: Integers, spread: Residues) -> Residues:
+        """Return the residues (m,) that :meth:`spread` spread."""
+        kept: Residues = spread[self._bits(symbols) > 0]
+        return kept
 
     def residue_bits(self, symbols: Integers) -> Integers:
         """Return how many bits each residue has: (m,)."""
@@ -93,9 +103,7 @@ class Channels:
 
         First those of columns that have a memory, then the others, 16 bits at once.
         """
-        bits = self._bits(symbols)
-        spread = np.zeros(symbols.shape, np.uint64)
-        spread[bits > 0] = residues
+        bits, spread = self._bits(symbols), self.spread(symbols, residues)
         for memory in self.memories:
             own = spread[:, memory.column]
             for places, cumulative, values in memory.blocks(symbols):
@@ -111,9 +119,7 @@ class Channels:
 
     def pop(self, decoder: SymbolDecoder, symbols: Integers) -> Residues:
         """Return the residues that :meth:`push` coded."""
-        bits = self._bits(symbols)
-        kept = bits > 0
-        spread = np.zeros(symbols.shape, np.uint64)
+        bits, spread = self._bits(symbols), np.zeros(symbols.shape, np.uint64)
         for memory in self.memories:
             for places, cumulative, values in memory.blocks(symbols):
                 choice = np.asarray(decoder.pop(cumulative, PRECISION))
@@ -126,8 +132,7 @@ class Channels:
             part = np.asarray(decoder.pop_bits(int(mask.sum()), width))
             rest[mask] |= part.astype(np.uint64) << np.uint64(start)
         spread[bits > 0] = rest
-        residues: Residues = spread[kept]
-        return residues
+        return self.kept(symbols, spread)
 
     def hidden(self, symbols: Integers) -> Mask:
         """Return which cells have no symbol."""

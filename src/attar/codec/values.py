@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from attar.codec.exact import Column as AnyColumn
 from attar.codec.exact import Exact, array_of, column_of, exact, exact_of, read_cells, write_cells
 from attar.codec.indices import read_index, write_index
-from attar.codec.literals import LiteralReader, LiteralWriter, damaged
+from attar.codec.literals import LiteralReader, LiteralWriter, damaged, refusing
 from attar.codec.memory import Memory
 from attar.codec.symbols import Channels, Mask
 from attar.data.columns import frames
@@ -181,15 +181,14 @@ class ArrayValues(Values):
     def opened(self, n: int, literals: bytes) -> Opened:
         """Return the literals of n rows, read as far as symbols need them."""
         reader = LiteralReader(literals)
-        try:
+        with refusing():
             dtype = np.dtype(reader.text() or self.dtype)
-        except (TypeError, ValueError):
-            raise damaged() from None
         grid = self._grid
         masks = [reader.places(n * int(np.prod(grid))) for _ in self.channels.alphabets]
         hidden = np.stack([mask.reshape(n, *grid) for mask in masks], 1)
         return Opened(hidden, dtype, reader)
 
+    @refusing()
     def decode(self, symbols: Integers, residues: Residues, opened: Opened) -> NDArray[Any]:
         """Return the array that was encoded."""
         array = self._array(self.channels.decode(symbols, residues), opened.form)
@@ -356,15 +355,16 @@ class TableValues(Values):
         """Return the literals of n rows, read as far as symbols need them."""
         reader = LiteralReader(literals)
         text = reader.text()
-        try:
+        with refusing():
             format_ = frames.FrameFormat.from_json(json.loads(text)) if text else self.format
-        except (DataError, KeyError, TypeError, ValueError, pa.ArrowException):
-            raise damaged() from None
+        if {*map(str, format_.names)} != {column.name for column in self.cells.kind.fields}:
+            raise damaged()
         index = read_index(reader, n) if isinstance(format_, frames.PandasFormat) else None
         masks = [reader.places(n) for _ in self.channels.alphabets]
         hidden = np.stack(masks, 1) if masks else np.zeros((n, 0), bool)
         return Opened(hidden, (format_, index), reader)
 
+    @refusing()
     def decode(self, symbols: Integers, residues: Residues, opened: Opened) -> Any:
         """Return the table that was encoded."""
         format_, index = opened.form
@@ -451,15 +451,13 @@ def values_from_json(
     FileError
         If it is not of this kind.
     """
-    try:
+    with refusing():
         if isinstance(kind, MixedTable):
             format_ = frames.FrameFormat.from_json(data["format"])
             return TableValues(kind, alphabets, format_, memories)
         if isinstance(kind, NumericTable | Images):
             known = [one for one in alphabets if one is not None]
             return ArrayValues(kind, known, np.dtype(data["dtype"]).str, memories)
-    except (DataError, KeyError, TypeError, ValueError, pa.ArrowException):
-        pass
     raise damaged()
 
 
