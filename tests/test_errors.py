@@ -12,6 +12,7 @@ from attar.errors import unknown
         (attar.TrainingError, RuntimeError),
         (attar.FileError, OSError),
         (attar.ModelFileError, attar.FileError),
+        (attar.ArchiveError, attar.FileError),
     ],
 )
 def test_every_error_is_an_attar_error_and_a_builtin_one(error, builtin):

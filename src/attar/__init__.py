@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from attar.errors import (
+    ArchiveError,
     AttarError,
     AttarWarning,
     DataError,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "ArchiveError",
     "AttarError",
     "AttarWarning",
     "Autoencoder",

@@ -7,7 +7,8 @@
     ├── SettingError (ValueError)       a setting is unknown, out of range, or does not fit another
     ├── TrainingError (RuntimeError)    training broke down
     └── FileError (OSError)             a file cannot be read or written
-        └── ModelFileError              a model file is damaged, too new, or not a model file
+        ├── ModelFileError              a model file is damaged, too new, or not a model file
+        └── ArchiveError                a compressed file is damaged, too new, or of another model
 
     AttarWarning (UserWarning)          something works, but not as the user may believe
 """
@@ -47,6 +48,10 @@ class FileError(AttarError, OSError):
 
 class ModelFileError(FileError):
     """A model file is damaged, of a newer format, or no model file at all."""
+
+
+class ArchiveError(FileError):
+    """A compressed file is damaged, too new, of another model, or no compressed file."""
 
 
 class AttarWarning(UserWarning):

@@ -1,0 +1,1 @@
+"""Lossless compression: exact arithmetic, an entropy coder, and the compressed file."""

@@ -1,0 +1,343 @@
+"""An entropy coder: integers become bytes of the length that their frequencies promise.
+
+Range asymmetric numeral systems: a symbol of frequency f out of T = 2^precision takes a state x
+to (x // f) T + (x mod f) + start, and log2(T / f) bits more. A state is a stack: what went in
+last comes out first. Many states, the lanes, are coded side by side, and share one stack of
+words; all is integer arithmetic, with the same bytes on any machine.
+
+References
+----------
+Duda (2013), "Asymmetric numeral systems", arXiv:1311.2540; Giesen (2014), "Interleaved entropy
+coders", arXiv:1402.3392.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attar.errors import ArchiveError, SettingError
+
+Integers = NDArray[np.integer[Any]]
+
+PRECISION = 16
+MAX_PRECISION = 24
+MAX_LANES = 512
+# A lane costs the 4 bytes of its first state, and what its last one leaves unused of 8.
+LANE_BYTES = 6
+# The part of all bytes that lanes may cost.
+LANES_SHARE = 0.003
+
+# States are in [2^32, 2^64), so that a symbol moves one word of 32 bits at most.
+_WORD = np.uint64(32)
+_LOWEST = np.uint64(1 << 32)
+_STATE_BYTES = 8
+_NARROW = 32
+_DAMAGED = "The compressed data are damaged"
+
+
+class AnsCoder:
+    """States and their words: symbols that are pushed come back by pop, the last call first.
+
+    Symbol i of one call belongs to lane i mod lanes.
+
+    Parameters
+    ----------
+    lanes
+        How many states are coded side by side.
+    words
+        What lies at the bottom, for coders that pop before they have pushed (bits-back).
+
+    Examples
+    --------
+    >>> coder = AnsCoder(lanes=2)
+    >>> coder.push(np.array([0, 3, 0]), np.array([3, 1, 3]), precision=2)
+    >>> coder.pop(np.array([[0, 3, 4]] * 3), precision=2)
+    array([0, 1, 0])
+    """
+
+    def __init__(self, lanes: int, words: NDArray[np.uint32] | None = None) -> None:
+        if not 0 <= lanes < 1 << 16:
+            raise SettingError(f"There are 0 to 65,535 lanes, not {lanes}.")
+        bottom = np.array([] if words is None else words, np.uint32)
+        self._set(np.full(lanes, _LOWEST), bottom)
+
+    def _set(self, states: NDArray[np.uint64], words: NDArray[np.uint32]) -> None:
+        self.lanes = len(states)
+        self._states = states
+        self._words, self._used = words, len(words)
+        self._slots = np.empty_like(states)
+
+    @classmethod
+    def of(cls, data: bytes) -> AnsCoder:
+        """Return the coder of :meth:`to_bytes`.
+
+        Raises
+        ------
+        ArchiveError
+            If the bytes are no coder.
+        """
+        lanes = int.from_bytes(data[:2], "little")
+        end = 2 + _STATE_BYTES * lanes
+        if data and (not lanes or len(data) < end or (len(data) - end) % 4):
+            raise ArchiveError(f"{_DAMAGED}: they are cut, or were not made by this coder.")
+        states = np.frombuffer(data[2:end], "<u8").astype(np.uint64)
+        if (states < _LOWEST).any():
+            raise ArchiveError(f"{_DAMAGED}: a state of the coder is out of range.")
+        coder = cls(0)
+        coder._set(states, np.frombuffer(data[end:], "<u4").astype(np.uint32))
+        return coder
+
+    def to_bytes(self) -> bytes:
+        """Return the number of lanes, the states and the words, little-endian."""
+        if not self.lanes:
+            return b""
+        states, words = self._states.astype("<u8"), self._words[: self._used].astype("<u4")
+        return self.lanes.to_bytes(2, "little") + states.tobytes() + words.tobytes()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether all that was pushed has been popped."""
+        return not self._used and bool((self._states == _LOWEST).all())
+
+    def push(self, starts: Integers, frequencies: Integers, precision: int = PRECISION) -> None:
+        """Put symbols in, each with the start and the size of its range of [0, 2^precision).
+
+        Raises
+        ------
+        SettingError
+            If a range is empty or reaches beyond 2^precision.
+        """
+        starts, frequencies = np.asarray(starts), np.asarray(frequencies)
+        _check_ranges(starts, frequencies, precision)
+        self._push(starts.astype(np.uint64), frequencies.astype(np.uint64), precision)
+
+    def _push(
+        self, starts: NDArray[np.uint64], frequencies: NDArray[np.uint64], precision: int
+    ) -> None:
+        rest = np.uint64(1 << precision) - frequencies
+        shift = np.uint64(64 - precision)
+        self._reserve(len(starts))
+        for begin in reversed(range(0, len(starts), self.lanes or 1)):
+            group = slice(begin, begin + self.lanes)
+            f = frequencies[group]
+            x, quotient = self._states[: len(f)], self._slots[: len(f)]
+            np.right_shift(x, shift, out=quotient)
+            (full,) = (quotient >= f).nonzero()
+            if len(full):
+                large = x[full]
+                used = self._used + len(full)
+                self._words[self._used : used] = large  # the low 32 bits
+                self._used = used
+                large >>= _WORD
+                x[full] = large
+            # x + (x // f)(T - f) + start, which is the formula above.
+            np.floor_divide(x, f, out=quotient)
+            quotient *= rest[group]
+            x += quotient
+            x += starts[group]
+
+    def pop(self, cumulative: Integers, precision: int = PRECISION) -> NDArray[np.int64]:
+        """Return the symbols (n,) that were pushed last.
+
+        Parameters
+        ----------
+        cumulative
+            (n, K + 1): for each symbol the starts of the K letters' ranges, and 2^precision.
+        precision
+            log2 of the total frequency.
+
+        Raises
+        ------
+        ArchiveError
+            If there are not so many symbols: the data are damaged.
+        SettingError
+            If a row does not begin with 0 and end with 2^precision.
+        """
+        _check_precision(precision)
+        n, width = cumulative.shape
+        if (cumulative[:, 0] != 0).any() or (cumulative[:, -1] != 1 << precision).any():
+            raise SettingError(f"Cumulative frequencies go from 0 to 2^{precision}.")
+        self._check_lanes(n)
+        # The first of these costs little for narrow tables, and saves conversions of every group.
+        if width <= _NARROW or cumulative.itemsize == _STATE_BYTES:
+            cumulative = cumulative.astype(np.uint64, copy=False)
+        table = np.ascontiguousarray(cumulative).reshape(-1)
+        ends = table[1:]
+        first = np.arange(0, n * width, width)
+        places = first.copy()
+        # A binary search whose steps are the same for every row.
+        steps = [(half, table[half:]) for half in _halves(width - 1)]
+        mask, shift = np.uint64((1 << precision) - 1), np.uint64(precision)
+        for begin in range(0, n, self.lanes or 1):
+            place = places[begin : begin + self.lanes]
+            x, slot = self._states[: len(place)], self._slots[: len(place)]
+            np.bitwise_and(x, mask, out=slot)
+            key = slot.astype(table.dtype, copy=False)
+            for half, ahead in steps:
+                beyond = ahead.take(place) <= key
+                place += beyond if half == 1 else half * beyond
+            start = table.take(place)
+            key -= start
+            frequency = ends.take(place)
+            frequency -= start
+            x >>= shift
+            x *= frequency.astype(np.uint64, copy=False)
+            x += key.astype(np.uint64, copy=False)
+            self._refill(x)
+        places -= first
+        return places
+
+    def pop_bits(self, n: int, bits: int) -> NDArray[np.int64]:
+        """Return n symbols, all values of so many bits being equally frequent."""
+        _check_precision(bits)
+        values = np.empty(n, np.uint64)
+        mask, shift = np.uint64((1 << bits) - 1), np.uint64(bits)
+        self._check_lanes(n)
+        for begin in range(0, n, self.lanes or 1):
+            value = values[begin : begin + self.lanes]
+            x = self._states[: len(value)]
+            np.bitwise_and(x, mask, out=value)
+            x >>= shift
+            self._refill(x)
+        return values.view(np.int64)
+
+    def _check_lanes(self, n: int) -> None:
+        if n and not self.lanes:
+            raise ArchiveError(f"{_DAMAGED}: they end too early.")
+
+    def _refill(self, x: NDArray[np.uint64]) -> None:
+        """Take a word for each state that has fallen below the lowest."""
+        (low,) = (x < _LOWEST).nonzero()
+        if len(low):
+            used = self._used - len(low)
+            if used < 0:
+                raise ArchiveError(f"{_DAMAGED}: they end too early.")
+            small = x[low]
+            small <<= _WORD
+            small |= self._words[used : self._used]
+            x[low] = small
+            self._used = used
+
+    def _reserve(self, n: int) -> None:
+        """Have room for n more words."""
+        if self._used + n > len(self._words):
+            words = np.empty(2 * self._used + n, np.uint32)
+            words[: self._used] = self._words[: self._used]
+            self._words = words
+
+
+class Encoder:
+    """Symbols in, bytes out: what is pushed first is what a :class:`Decoder` pops first.
+
+    Examples
+    --------
+    >>> encoder = Encoder()
+    >>> encoder.push(np.array([0, 3, 0]), np.array([3, 1, 3]), precision=2)
+    >>> encoder.push_bits(np.array([5, 7]), 3)
+    >>> decoder = Decoder(encoder.finish())
+    >>> decoder.pop(np.array([[0, 3, 4]] * 3), precision=2)
+    array([0, 1, 0])
+    >>> decoder.pop_bits(2, 3)
+    array([5, 7])
+    >>> decoder.done()
+    """
+
+    def __init__(self) -> None:
+        self._calls: list[tuple[NDArray[np.uint32], NDArray[np.uint32], int]] = []
+
+    def push(self, starts: Integers, frequencies: Integers, precision: int = PRECISION) -> None:
+        """Record symbols (n,), each with the start and the size of its range of [0, 2^precision).
+
+        Raises
+        ------
+        SettingError
+            If a range is empty or reaches beyond 2^precision.
+        """
+        starts, frequencies = np.asarray(starts), np.asarray(frequencies)
+        _check_ranges(starts, frequencies, precision)
+        self._calls.append((starts.astype(np.uint32), frequencies.astype(np.uint32), precision))
+
+    def push_bits(self, values: Integers, bits: int) -> None:
+        """Record values (n,) of so many bits each, all being equally frequent."""
+        self.push(values, np.ones(len(values), np.uint32), bits)
+
+    def finish(self, lanes: int | None = None) -> bytes:
+        """Return the bytes.
+
+        Parameters
+        ----------
+        lanes
+            How many states are coded side by side. None: as many as cost 0.3% of the bytes, and
+            512 at most.
+        """
+        coder = AnsCoder(self._lanes() if lanes is None else lanes)
+        for starts, frequencies, precision in reversed(self._calls):
+            coder._push(starts.astype(np.uint64), frequencies.astype(np.uint64), precision)
+        return coder.to_bytes()
+
+    def _lanes(self) -> int:
+        longest = max((len(starts) for starts, _, _ in self._calls), default=0)
+        if not longest:
+            return 0
+        bits = sum(p * len(f) - float(np.log2(f).sum()) for _, f, p in self._calls)
+        most = min(MAX_LANES, max(1, int(bits / 8 * LANES_SHARE / LANE_BYTES)))
+        return -(-longest // -(-longest // most))  # the groups of a call are of equal size
+
+
+class Decoder:
+    """The symbols of an :class:`Encoder`'s bytes, in the same calls.
+
+    Raises
+    ------
+    ArchiveError
+        If the bytes are not an encoder's.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self._coder = AnsCoder.of(data)
+
+    def pop(self, cumulative: Integers, precision: int = PRECISION) -> NDArray[np.int64]:
+        """Return the next symbols (n,), as :meth:`AnsCoder.pop` does."""
+        return self._coder.pop(cumulative, precision)
+
+    def pop_bits(self, n: int, bits: int) -> NDArray[np.int64]:
+        """Return the next n values of so many bits, as :meth:`AnsCoder.pop_bits` does."""
+        return self._coder.pop_bits(n, bits)
+
+    def done(self) -> None:
+        """Check that every symbol was taken.
+
+        Raises
+        ------
+        ArchiveError
+            If something is left, or the states are not those that an encoder starts with.
+        """
+        if not self._coder.is_empty:
+            raise ArchiveError(f"{_DAMAGED}: they do not end where their symbols do.")
+
+
+def _halves(letters: int) -> list[int]:
+    """Return the steps of a binary search for one of so many letters, the same for every row."""
+    halves = []
+    while letters > 1:
+        halves.append(letters // 2)
+        letters -= letters // 2
+    return halves
+
+
+def _check_precision(precision: int) -> None:
+    if not 0 <= precision <= MAX_PRECISION:
+        raise SettingError(f"A precision of {precision} bits is not in 0 to {MAX_PRECISION}.")
+
+
+def _check_ranges(starts: Integers, frequencies: Integers, precision: int) -> None:
+    _check_precision(precision)
+    if starts.shape != frequencies.shape or {starts.dtype.kind, frequencies.dtype.kind} - set("iu"):
+        raise SettingError("Starts and frequencies are as many, and integers.")
+    starts, frequencies = starts.astype(np.int64), frequencies.astype(np.int64)
+    within = starts <= (1 << precision) - frequencies
+    if len(starts) and not (within.all() and starts.min() >= 0 and frequencies.min() >= 1):
+        raise SettingError(f"A range is empty, or not within [0, 2^{precision}).")
