@@ -87,6 +87,12 @@ class LogisticMixtureModule(LikelihoodModule):
         within = torch.log(-torch.expm1(-2 * half)).masked_fill(lowest | highest, 0)
         return torch.logsumexp(logits.log_softmax(-4) + below + above + within, -4)
 
+    def cdf(self, parameters: Tensor, values: Tensor) -> Tensor:
+        """Return Σ π_k σ((x - m_k) / s_k)."""
+        logits, means, scales = self._split(parameters)
+        below = ((values.unsqueeze(-4) - means) / scales).sigmoid_()
+        return below.mul_(logits.softmax(-4)).sum(-4)
+
     def mean(self, parameters: Tensor) -> Tensor:
         """Return Σ π_k E[min(max(X_k, 0), 1)], the mean before rounding to a level.
 
