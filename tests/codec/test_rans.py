@@ -221,8 +221,8 @@ def test_ranges_that_cannot_be_coded_are_refused(kind, starts, frequencies, prec
 
 
 def test_tables_that_are_none_are_refused():
-    for table in ([[0, 3, 5]], [[1, 3, 4]]):
-        with pytest.raises(SettingError, match="from 0 to 2"):
+    for table in ([[0, 3, 5]], [[1, 3, 4]], [[0.0, 3.0, 4.0]]):
+        with pytest.raises(SettingError, match="integers from 0 to 2"):
             AnsCoder(1).pop(np.array(table), 2)
     with pytest.raises(SettingError, match="lanes"):
         AnsCoder(1 << 16)

@@ -3,7 +3,7 @@
 Range asymmetric numeral systems: a symbol of frequency f out of T = 2^precision takes a state x
 to (x // f) T + (x mod f) + start, and log2(T / f) bits more. A state is a stack: what went in
 last comes out first. Many states, the lanes, are coded side by side, and share one stack of
-words; all is integer arithmetic, with the same bytes on any machine.
+words; all is integer arithmetic, exact on any machine.
 
 References
 ----------
@@ -159,17 +159,20 @@ class AnsCoder:
         ArchiveError
             If there are not so many symbols: the data are damaged.
         SettingError
-            If a row does not begin with 0 and end with 2^precision.
+            If a row does not begin with 0 and end with 2^precision, or is not of integers.
         """
         _check_precision(precision)
         n, width = cumulative.shape
-        if (cumulative[:, 0] != 0).any() or (cumulative[:, -1] != 1 << precision).any():
-            raise SettingError(f"Cumulative frequencies go from 0 to 2^{precision}.")
+        ends_right = (cumulative[:, 0] == 0).all() and (cumulative[:, -1] == 1 << precision).all()
+        if cumulative.dtype.kind not in "iu" or not ends_right:
+            raise SettingError(f"Cumulative frequencies are integers from 0 to 2^{precision}.")
         self._check_lanes(n)
-        # The first of these costs little for narrow tables, and saves conversions of every group.
-        if width <= _NARROW or cumulative.itemsize == _STATE_BYTES:
-            cumulative = cumulative.astype(np.uint64, copy=False)
         table = np.ascontiguousarray(cumulative).reshape(-1)
+        # As states are, so that groups need no conversion: it costs little for narrow tables.
+        if table.itemsize == _STATE_BYTES:
+            table = table.view(np.uint64)
+        elif width <= _NARROW:
+            table = table.astype(np.uint64)
         ends = table[1:]
         first = np.arange(0, n * width, width)
         places = first.copy()
