@@ -15,7 +15,7 @@ from attar.codec.bits_back import BitsBack, Head
 from attar.codec.rounding import INPUT_BITS, PRODUCT_BITS, WEIGHT_BITS, Guard, exact, watched
 from attar.errors import ArchiveError, DataError, SettingError
 from attar.likelihoods import LogisticMixture
-from attar.networks import Mlp
+from attar.networks import Conv, Mlp
 
 RANDOM = np.random.default_rng(0)
 # Blobs: what is bright is near a centre.
@@ -66,9 +66,15 @@ def codec(vae):
     ],
 )
 def test_rows_come_back(X, recipe, likelihood):
+    network = Conv((4,), shortcut=True) if recipe == "beta-vae" else Mlp((32,), "tanh")
     scaling = "none" if likelihood == "poisson" else "auto"
     ae = fitted(
-        X, recipe, likelihood=likelihood, scaling=scaling, code_size=8 if recipe == "fsq" else 3
+        X,
+        recipe,
+        network=network,
+        likelihood=likelihood,
+        scaling=scaling,
+        code_size=8 if recipe == "fsq" else 3,
     )
     rows = raw(ae, X)[:100]
     codec = BitsBack(ae.fitted_.predictor)

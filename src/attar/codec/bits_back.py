@@ -23,29 +23,28 @@ of the compressed bytes. The last step is the first one to be decompressed.
 
 A code of symbols is no random choice: the symbols, then x given them (two-part coding).
 
-Codes are cut into 2^14 buckets of equal prior probability in each dimension (Townsend et al.), in
-which the decoder gets the middle one; the prior of a bucket takes 14 bits, and its probability
-under q is a difference of normal distribution functions. The probability of a cell is the
-likelihood at each of its possible values, divided by their sum: a probability for any likelihood of
-single cells, and the same one for those that are a distribution over these values already.
+Each dimension of a code is cut into 2^14 buckets of equal prior probability (Townsend et al.), of
+which the decoder gets the middle; a bucket takes 14 bits by the prior, and its probability under q
+is a difference of normal distribution functions. The probability of a cell is the likelihood at
+each of its possible values, divided by their sum: a distribution with any likelihood of single
+cells, and the likelihood itself where it is one over these values already.
 
-What must be the same on every machine, and how:
+What must be the same on every machine, and how it is:
 
-- The networks: exact sums, guarded roundings (``rounding.py``). Mean and log-variance of q are
-  rounded to multiples of 2^-20.
-- Edges and middles of buckets are quantiles of the normal distribution rounded to multiples of
-  2^-30 and 2^-14. No quantile is within 10^-12 of where it would be rounded otherwise, as a test
-  proves with 40 digits: whatever library computes them, they are the same.
-- Distribution functions and the probabilities of values are elementary functions and short sums of
-  these exact numbers, rounded to integers of 2^24 and of 2^20 under guard. Sums of 4,096
-  probabilities are accurate to 2^-41, and an argument as large as 2^10 changes a probability by
-  2^-41 if it is wrong in its last four digits. ``PROBABILITY_ERROR`` is eight times as much. (A
-  likelihood whose terms are larger, with all values of a cell beyond e^-1000, is not used: such a
-  row is stored as it is.)
-- Everything after that is integers.
+- Networks: exact sums and guarded roundings (``rounding.py``). Mean and log-variance of q are
+  rounded to multiples of 2^-20, and the decoder's outputs are cut off at 2^11.
+- Edges and middles of buckets are quantiles of the normal distribution, rounded to multiples of
+  2^-20 and 2^-14. None is within 10^-12 of where it would be rounded otherwise, as a test proves:
+  whatever library computes them, they are the same.
+- Distribution functions and probabilities of values: elementary functions and short sums of these
+  exact numbers, rounded under guard to integers of 2^24 and 2^20. Terms of a log-likelihood are
+  below 2^13 (a cell has at most 1,024 values, and where e^-1000 is more likely than any of them,
+  all are taken for equally likely), so that they and what is computed of them are right to 2^-38.
+  ``PROBABILITY_ERROR`` is twice as much.
+- All else is integers.
 
-The coder needs only the two ends of a symbol's range to agree, as the others are in order: marks
-are made for these. There is one in about ten rows of 784 pixels.
+The coder needs the two ends of a symbol's range to agree, as all others are in order: only these
+get marks. One in about 30 rows of 784 pixels has one, of 4 bytes.
 
 References
 ----------
@@ -57,6 +56,7 @@ description length of the weights", COLT 1993.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from threading import Lock
@@ -79,10 +79,15 @@ from attar.predictor import Predictor
 MOST_ROWS = 256
 # A lane of the coder takes 8 bytes, which are few beside the bits of so many cells.
 CELLS_OF_LANE, MOST_LANES = 1 << 14, 256
+LARGEST_OUTPUT = 2.0**11
 
 
 class BitsBack:
     """Compresses the raw rows of a model whose cells have few values, by bits-back coding.
+
+    Cells are pixels of integers, categories, booleans, and numbers of a table that are evenly
+    spaced: at most 1,024 values, from the lowest to the highest of the training rows. A row with
+    others, or with a missing cell, is stored as it is. Threads take turns.
 
     Parameters
     ----------
@@ -117,10 +122,10 @@ class BitsBack:
         starts, kind = np.arange(self.levels.sizes.size), self.preparation.kind
         if isinstance(kind, Table):
             starts = np.array([segment.start for segment in kind.expansion.segments])
-        self.ranges = CellRanges(self.model.likelihood, self.levels, self._prepared, starts)
         with torch.no_grad():
-            z = torch.zeros(1, 1, predictor.code_size, dtype=torch.float64)
-            self.ranges.check(self.model.parameters_of(z)[0])
+            parameters = self._parameters(torch.zeros(1, predictor.code_size).double())
+        likelihood = self.model.likelihood
+        self.ranges = CellRanges(likelihood, self.levels, self._prepared, starts, parameters)
         self.most = max(1, min(MOST_ROWS, AT_ONCE // (len(starts) * self.ranges.width)))
 
     @torch.no_grad()
@@ -172,6 +177,8 @@ class BitsBack:
         """
         try:
             head, place = Head.read(data)
+            if not re.fullmatch(r"[<>|][biuf]\d+", head.dtype):
+                raise damaged()
             end = place + len(head.stored) * self.levels.sizes.size * np.dtype(head.dtype).itemsize
             coder, guard = AnsCoder.of(data[end:]), Guard(head.marks)
             start, parts = sum(head.steps), list[Symbols]()
@@ -201,7 +208,7 @@ class BitsBack:
         site = len(self.layers)
         codes, z = self.latent.take(coder, self._features(symbols), guard, site)
         words = coder.words
-        parameters = self.model.parameters_of(z[None])[0]
+        parameters = self._parameters(z)
         start, end = self.ranges.of(parameters, symbols, guard, site + self.latent.sites)
         coder.push(start.ravel(), (end - start).ravel(), PRECISION)
         self.latent.push(coder, codes)
@@ -211,7 +218,7 @@ class BitsBack:
         """Take rows."""
         site = len(self.layers)
         codes, z = self.latent.pop(coder, rows)
-        parameters = self.model.parameters_of(z[None])[0]
+        parameters = self._parameters(z)
         table = self.ranges.table(parameters, guard, site + self.latent.sites)
         symbols = coder.pop(table.reshape(-1, table.shape[-1]), PRECISION).reshape(rows, -1)
         if self.latent.pops:
@@ -222,6 +229,10 @@ class BitsBack:
         """Return the encoder's features of symbols (B, cells)."""
         rows = self.levels.values(symbols.reshape(-1, *self.levels.sizes.shape))
         return self.model.features(self._prepared(rows))
+
+    def _parameters(self, z: Tensor) -> Tensor:
+        """Return the likelihood's parameters of codes (B, d)."""
+        return self.model.parameters_of(z[None])[0].clamp(-LARGEST_OUTPUT, LARGEST_OUTPUT)
 
     def _prepared(self, rows: Rows) -> Tensor:
         return self.preparation.batch(rows, torch.float64, torch.device("cpu")).values
@@ -301,7 +312,7 @@ class Head:
 
 
 def clean_coder(lanes: int, words: int) -> AnsCoder:
-    """Return a stack of random bits, the same for everybody; fewer words are those on top."""
+    """Return a coder full of random bits, the same everywhere; with fewer words, those on top."""
     bits = np.frombuffer(hashlib.shake_128(b"bits-back").digest(4 * (lanes + words)), "<u4")
     states = (1 << 32) + bits[:lanes].astype("<u8")
     return AnsCoder.of(

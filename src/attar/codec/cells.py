@@ -26,7 +26,7 @@ MOST_VALUES = 1024
 # The decimals of steps: see ``Margins``.
 DECIMALS = 6
 # So many probabilities are computed at once.
-AT_ONCE = 1 << 22
+AT_ONCE, CACHED = 1 << 22, 1 << 18
 # Where every value of a cell is less likely than e to this, all are taken for equally likely.
 LEAST_LOG_PROBABILITY = -1000.0
 
@@ -137,6 +137,13 @@ class CellRanges:
         From raw rows (n, *cells) to prepared ones.
     starts : int array (cells,)
         Where the prepared cells of each raw cell begin.
+    parameters : Tensor (1, *parameters' shape)
+        The likelihood's, of any row.
+
+    Raises
+    ------
+    SettingError
+        If the likelihood is not one of each cell by itself.
     """
 
     # Those of a guard: for cells far out, and for ranges.
@@ -148,29 +155,26 @@ class CellRanges:
         levels: CellLevels,
         prepared: Callable[[Rows], Tensor],
         starts: Symbols,
+        parameters: Tensor,
     ) -> None:
         self.likelihood, self.starts = likelihood, starts
         self.sizes = levels.sizes.ravel()
         self.width, self.cells = int(self.sizes.max()), np.arange(len(self.sizes))
         places = np.arange(self.width).reshape(-1, *[1] * levels.sizes.ndim)
         self.values = prepared(levels.values(np.minimum(places, levels.sizes - 1)))
+        self._check(parameters)
         # Of what is below each symbol: the least range, and the edge where it ends.
         self.least = np.minimum(np.arange(self.width + 1), self.sizes[:, None])
         self.edges: Array | None = None
-        if self.values[0].numel() == len(self.cells):
-            flat = self.values.reshape(self.width, -1).numpy().T
-            ends = np.full((len(flat), 1), np.inf)
-            self.edges = np.concatenate([-ends, (flat[:, 1:] + flat[:, :-1]) / 2, ends], 1)
-            self.edges[np.arange(self.width + 1) >= self.sizes[:, None]] = np.inf
+        closed = self.likelihood.cdf(parameters[None], self.values[:1]) is not None
+        if closed and self.values[0].numel() == len(self.cells):
+            flat = self.values.reshape(self.width, -1).numpy()
+            self.edges = np.full((self.width + 1, len(self.cells)), -np.inf)
+            self.edges[1:-1] = (flat[1:] + flat[:-1]) / 2
+            self.edges[np.arange(self.width + 1)[:, None] >= self.sizes] = np.inf
 
-    def check(self, parameters: Tensor) -> None:
-        """Refuse a likelihood of whole rows.
-
-        Parameters
-        ----------
-        parameters : Tensor (1, *parameters' shape)
-            Of any row.
-        """
+    def _check(self, parameters: Tensor) -> None:
+        """Refuse a likelihood of whole rows."""
         low, high = self.values[:1], self.values[-1:]
         odd = self.starts.searchsorted(np.arange(low.numel()), "right") % 2 == 1
         mask = torch.from_numpy(odd.reshape(low.shape))
@@ -190,9 +194,11 @@ class CellRanges:
     ) -> tuple[Symbols, Symbols]:
         """Return where the ranges of symbols (B, cells) start and end."""
         ends = np.stack([symbols, symbols + 1], -1)
-        below = self._closed(parameters, ends)
-        if below is None:
+        if self.edges is None:
             below = np.take_along_axis(self._summed(parameters, guard, site), ends, 2)
+        else:
+            edges = self.edges[np.moveaxis(ends, -1, 0), self.cells]
+            below = self._closed(parameters, edges)
         places = ends + (self.cells * (self.width + 1))[:, None]
         found = self._integers(below, guard, site + 1, places)
         found += self.least[self.cells[:, None], ends]
@@ -200,35 +206,35 @@ class CellRanges:
 
     def table(self, parameters: Tensor, guard: Guard, site: int) -> Symbols:
         """Return where the ranges of all symbols start, and 2^20: (B, cells, symbols + 1)."""
-        every = np.broadcast_to(np.arange(self.width + 1), (len(parameters), *self.least.shape))
-        below = self._closed(parameters, every)
-        if below is None:
+        if self.edges is None:
             below = self._summed(parameters, guard, site)
-        return self._integers(below, guard, site + 1) + self.least
+        else:
+            below = self._closed(parameters, self.edges[:, None])
+        table = self._integers(below, guard, site + 1)
+        table += self.least
+        return table
 
     def _integers(
         self, below: Array, guard: Guard, site: int, places: Symbols | None = None
     ) -> Symbols:
-        flat = (below * ((1 << PRECISION) - self.sizes[:, None])).reshape(len(below), -1)
+        below *= (1 << PRECISION) - self.sizes[:, None]
+        flat = below.reshape(len(below), -1)
         places = None if places is None else places.reshape(flat.shape)
         error = PROBABILITY_ERROR * 2.0**PRECISION
         return guard.rounded(flat, site, error, places).astype(np.int64).reshape(below.shape)
 
-    def _closed(self, parameters: Tensor, ends: Symbols) -> Array | None:
-        """Return the distribution function below symbols (B, cells, k), if there is one."""
-        if self.edges is None:
-            return None
-        below = np.empty(ends.shape)
-        at_once = max(1, AT_ONCE // parameters.numel())
-        for start in range(0, ends.shape[2], at_once):
-            part = ends[..., start : start + at_once]
-            edges = np.moveaxis(self.edges[self.cells[:, None], part], -1, 0)
-            shape = (part.shape[2], len(ends), *self.values.shape[1:])
-            found = self.likelihood.cdf(parameters[None], torch.from_numpy(edges.reshape(shape)))
-            if found is None:
-                return None
-            cells = found.reshape(edges.shape).numpy()
-            below[..., start : start + at_once] = np.moveaxis(cells, 0, -1)
+    def _closed(self, parameters: Tensor, edges: Array) -> Array:
+        """Return the distribution function at edges (k, B or 1, cells): (B, cells, k)."""
+        count, rows, cells = len(edges), len(parameters), len(self.cells)
+        below = np.empty((rows, cells, count))
+        at_once = max(1, CACHED // (count * cells))
+        for start in range(0, rows, at_once):
+            some = slice(start, start + at_once)
+            at = edges if edges.shape[1] == 1 else edges[:, some]
+            values = torch.from_numpy(at).reshape(*at.shape[:2], *self.values.shape[1:])
+            found = self.likelihood.cdf(parameters[None, some], values)
+            assert found is not None
+            below[some] = found.reshape(count, -1, cells).numpy().transpose(1, 2, 0)
         return below
 
     def _summed(self, parameters: Tensor, guard: Guard, site: int) -> Array:

@@ -8,7 +8,7 @@ a sum of many, whose order is free, nor for an exponential. Two rules make up fo
    2^16: in units of 2^-36 these are integers below 2^52, which double precision adds without
    error, in any order, with or without fused multiplications.
 2. **Roundings are guarded.** What lies between two linear maps is a few elementary functions of
-   exact numbers: activations, normalization by constants. Their results differ between machines by
+   exact numbers: activations, code, likelihood. Their results differ between machines by
    a few units in the last place, and are then rounded. Only where a result is so near the middle
    between two integers that another machine may round it to the other one, a *mark* says which one
    it was: place and direction. Without a mark, all machines round alike.
@@ -61,7 +61,6 @@ LINEAR = (nn.Linear, nn.Conv2d)
 CELLWISE = (
     *ACTIVATIONS.values(),
     Compress,
-    nn.BatchNorm1d,
     nn.Dropout,
     nn.Dropout2d,
     nn.Flatten,
@@ -195,7 +194,7 @@ def _linear_maps(network: nn.Module) -> Iterator[Layer]:
             raise SettingError(
                 f"Bits-back coding needs networks whose rounding errors are bounded, but this one "
                 f"has a part {type(module).__name__!r}: fit with network='mlp' or 'conv', without "
-                "layer or group normalization."
+                "normalization."
             )
 
 
@@ -217,8 +216,8 @@ def _limit(layer: Layer) -> float:
     weight, bias = layer.weight, layer.bias
     largest = 0.0 if bias is None else float(bias.abs().max())
     sums = weight.abs().flatten(1).sum(1).max().item()
-    # The sum of the weights is itself rounded: half as much is on the safe side.
-    return float(min(LARGEST_INPUT, (LARGEST_SUM / 2 - largest) / max(sums, 1e-9)))
+    # A shortcut adds two sums.
+    return float(min(LARGEST_INPUT, (LARGEST_SUM / 2 - largest) / max(sums, 1.0)))
 
 
 def _round_input(

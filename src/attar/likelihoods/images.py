@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -90,8 +91,14 @@ class LogisticMixtureModule(LikelihoodModule):
     def cdf(self, parameters: Tensor, values: Tensor) -> Tensor:
         """Return Σ π_k σ((x - m_k) / s_k)."""
         logits, means, scales = self._split(parameters)
-        below = ((values.unsqueeze(-4) - means) / scales).sigmoid_()
-        return below.mul_(logits.softmax(-4)).sum(-4)
+        parts = (part.unbind(-4) for part in (logits.softmax(-4), means, scales))
+        # One after the other: a tensor of all components is many times larger than their sum.
+        terms = (
+            (values - mean).div_(scale).sigmoid_().mul_(weight)
+            for weight, mean, scale in zip(*parts, strict=True)
+        )
+        below: Tensor = reduce(torch.add, terms)
+        return below
 
     def mean(self, parameters: Tensor) -> Tensor:
         """Return Σ π_k E[min(max(X_k, 0), 1)], the mean before rounding to a level.
