@@ -1,1 +1,1 @@
-"""Lossless compression: exact arithmetic, an entropy coder, and the compressed file."""
+"""Lossless compression: exact values, exact arithmetic, an entropy coder, and the file."""

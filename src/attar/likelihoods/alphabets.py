@@ -5,11 +5,17 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from attar.parts import Part
+
+Array = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Residues = NDArray[np.uint64]
 
 # Alphabets of more symbols are described to a network by numbers, others one-hot encoded.
 ONE_HOT = 32
@@ -82,10 +88,28 @@ class Alphabet(Part):
             If a hyperparameter is out of range.
         """
 
+    @property
+    def residue_bits(self) -> Integers:
+        """How many bits tell apart the values that share a symbol: (symbols,)."""
+        return np.zeros(self.size, np.int64)
+
+    @abstractmethod
+    def encode(self, raw: Array) -> tuple[Integers, Residues]:
+        """Return the symbol of each raw value, and which it is of those that share the symbol.
+
+        The symbol is ``size`` where a value is missing, or none that :meth:`decode` gives back.
+        """
+
+    @abstractmethod
+    def decode(self, symbols: Integers, residues: Residues) -> Array:
+        """Return the very values that were encoded; NaN where the symbol is ``size``."""
+
 
 @dataclass(frozen=True)
 class Levels(Alphabet, name="levels"):
     """Evenly spaced values from 0 to 1: the levels of a pixel, or a boolean.
+
+    Raw values are 0, 1, ..., levels - 1.
 
     Parameters
     ----------
@@ -115,10 +139,20 @@ class Levels(Alphabet, name="levels"):
         inputs = described(values[:, None], self.mode)
         return AlphabetModule(inputs, values[:, None], torch.zeros(self.levels), edges)
 
+    def encode(self, raw: Array) -> tuple[Integers, Residues]:
+        """Return the values themselves, and no residues."""
+        return _counted(raw, self.size)
+
+    def decode(self, symbols: Integers, residues: Residues) -> Array:
+        """Return the symbols."""
+        return np.where(symbols < self.size, symbols, np.nan)
+
 
 @dataclass(frozen=True)
 class OneHot(Alphabet, name="one-hot"):
     """Categories, one-hot encoded; cells that are all zero are missing, or of no known category.
+
+    Raw values are 0, 1, ..., categories - 1.
 
     Parameters
     ----------
@@ -150,6 +184,21 @@ class OneHot(Alphabet, name="one-hot"):
         """Return the symbols as tensors."""
         values = torch.eye(self.positive_integer("categories"))
         return AlphabetModule(described(values, self.mode), values, torch.zeros(self.categories))
+
+    def encode(self, raw: Array) -> tuple[Integers, Residues]:
+        """Return the values themselves, and no residues."""
+        return _counted(raw, self.size)
+
+    def decode(self, symbols: Integers, residues: Residues) -> Array:
+        """Return the symbols."""
+        return np.where(symbols < self.size, symbols, np.nan)
+
+
+def _counted(raw: Array, size: int) -> tuple[Integers, Residues]:
+    """Return integers from 0 to below a size as symbols; the size for all other values."""
+    exact = (raw >= 0) & (raw < size) & (np.rint(raw) == raw) & ~np.signbit(raw)
+    symbols = np.where(exact, raw, size).astype(np.int64)
+    return symbols, np.zeros(symbols.shape, np.uint64)
 
 
 def described(values: Tensor, mode: int) -> Tensor:
