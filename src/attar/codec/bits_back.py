@@ -57,8 +57,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from threading import Lock
 from typing import Self
 
@@ -68,11 +67,12 @@ from torch import Tensor
 
 from attar.codec.cells import AT_ONCE, CellLevels, CellRanges
 from attar.codec.latents import PRECISION, Symbols, latent_of
+from attar.codec.literals import LiteralReader, LiteralWriter, damaged
 from attar.codec.rans import AnsCoder
 from attar.codec.rounding import Guard, Marks, exact, watched
 from attar.data.kind import Rows
 from attar.data.table import Table
-from attar.errors import ArchiveError, DataError, SettingError
+from attar.errors import DataError, SettingError
 from attar.predictor import Predictor
 
 # A step has at most so many rows.
@@ -80,6 +80,8 @@ MOST_ROWS = 256
 # A lane of the coder takes 8 bytes, which are few beside the bits of so many cells.
 CELLS_OF_LANE, MOST_LANES = 1 << 14, 256
 LARGEST_OUTPUT = 2.0**11
+# Of steps and of marks there are fewer: bytes that claim more are damaged.
+MOST_NUMBERS = 1 << 22
 
 
 class BitsBack:
@@ -128,7 +130,6 @@ class BitsBack:
         self.ranges = CellRanges(likelihood, self.levels, self._prepared, starts, parameters)
         self.most = max(1, min(MOST_ROWS, AT_ONCE // (len(starts) * self.ranges.width)))
 
-    @torch.no_grad()
     def compress(self, rows: Rows) -> bytes:
         """Return raw rows (n, *cells) as bytes; rows with other values are stored as they are.
 
@@ -137,14 +138,47 @@ class BitsBack:
         DataError
             If rows have another shape than those of the fit.
         """
-        rows = np.ascontiguousarray(rows)
         if rows.shape[1:] != self.levels.sizes.shape:
             raise DataError(
                 f"A raw row has shape {rows.shape[1:]}, but those of the fit have "
                 f"{self.levels.sizes.shape}: give what the model's kind makes of the data."
             )
         symbols, known = self.levels.symbols(rows)
-        coded = symbols[known].reshape(-1, self.levels.sizes.size)
+        writer = LiteralWriter()
+        writer.text(rows.dtype.str)
+        writer.blob(rows[~known].tobytes())
+        writer.places(~known)
+        return prefixed(writer.finish()) + self.encode(symbols[known])
+
+    def decompress(self, data: bytes) -> Rows:
+        """Return the rows of :meth:`compress`.
+
+        Raises
+        ------
+        FileError
+            If the bytes are damaged, or another model's.
+        """
+        part, end = unprefixed(data)
+        reader = LiteralReader(part)
+        dtype, blob = reader.text(), reader.blob()
+        if not re.fullmatch(r"[<>|][biuf]\d+", dtype):
+            raise damaged()
+        symbols = self.decode(data[end:])
+        try:
+            others = np.frombuffer(blob, dtype).reshape(-1, *symbols.shape[1:])
+        except (TypeError, ValueError):
+            raise damaged() from None
+        stored = reader.places(len(symbols) + len(others))
+        if stored.sum() != len(others):
+            raise damaged()
+        rows = np.empty((len(stored), *symbols.shape[1:]), dtype)
+        rows[stored], rows[~stored] = others, self.levels.values(symbols).astype(dtype)
+        return rows
+
+    @torch.no_grad()
+    def encode(self, symbols: Symbols) -> bytes:
+        """Return symbols (n, *cells) as bytes."""
+        coded = symbols.reshape(len(symbols), self.levels.sizes.size)
         lanes = max(1, min(MOST_LANES, coded.size // CELLS_OF_LANE))
         supply = self.latent.pops * len(coded)
         coder, guard = clean_coder(lanes, supply), Guard()
@@ -158,50 +192,38 @@ class BitsBack:
                 lowest = min(lowest, self._push(coder, part, guard))
                 steps.append(len(part))
                 start += len(part)
-        stored = (~known).nonzero()[0].tolist()
-        words = supply - lowest
-        head = Head(len(rows), rows.dtype.str, stored, lanes, words, steps, guard.marks)
+        head = Beginning(lanes, supply - lowest, steps, guard.marks)
         body = coder.to_bytes()
         bottom = len(body) - 4 * coder.words
-        body = body[:bottom] + body[bottom + 4 * lowest :]
-        return head.to_bytes() + rows[~known].tobytes() + body
+        return head.to_bytes() + body[:bottom] + body[bottom + 4 * lowest :]
 
     @torch.no_grad()
-    def decompress(self, data: bytes) -> Rows:
-        """Return the rows of :meth:`compress`.
+    def decode(self, data: bytes) -> Symbols:
+        """Return the symbols of :meth:`encode`.
 
         Raises
         ------
-        ArchiveError
+        FileError
             If the bytes are damaged, or another model's.
         """
+        head, end = Beginning.read(data)
+        coder, guard, start = AnsCoder.of(data[end:]), Guard(head.marks), sum(head.steps)
+        parts = [np.empty((0, self.levels.sizes.size), np.int64)]
+        if max(head.steps, default=0) > self.most:
+            raise damaged()
         try:
-            head, place = Head.read(data)
-            if not re.fullmatch(r"[<>|][biuf]\d+", head.dtype):
-                raise damaged()
-            end = place + len(head.stored) * self.levels.sizes.size * np.dtype(head.dtype).itemsize
-            coder, guard = AnsCoder.of(data[end:]), Guard(head.marks)
-            start, parts = sum(head.steps), list[Symbols]()
-            if head.rows != start + len(head.stored) or max(head.steps, default=0) > self.most:
-                raise damaged()
             with self.turn, watched(self.layers, guard):
                 for step in reversed(head.steps):
                     guard.first = start = start - step
                     parts.append(self._pop(coder, step, guard))
-            if (coder.lanes, coder.words) != (head.lanes, head.words):
-                raise damaged()
-            if coder.to_bytes() != clean_coder(head.lanes, head.words).to_bytes():
-                raise damaged()
-            rows = np.empty((head.rows, *self.levels.sizes.shape), head.dtype)
-            stored = np.zeros(head.rows, bool)
-            stored[head.stored] = True
-            rows[stored] = np.frombuffer(data[place:end], head.dtype).reshape(-1, *rows.shape[1:])
-        except (LookupError, MemoryError, OverflowError, TypeError, ValueError):
+        except (LookupError, ValueError):
             raise damaged() from None
-        if parts:
-            symbols = np.concatenate(parts[::-1]).reshape(-1, *rows.shape[1:])
-            rows[~stored] = self.levels.values(symbols).astype(rows.dtype)
-        return rows
+        # What is left are the bits that the first row needed.
+        if (coder.lanes, coder.words) != (head.lanes, head.words):
+            raise damaged()
+        if coder.to_bytes() != clean_coder(head.lanes, head.words).to_bytes():
+            raise damaged()
+        return np.concatenate(parts[::-1]).reshape(-1, *self.levels.sizes.shape)
 
     def _push(self, coder: AnsCoder, symbols: Symbols, guard: Guard) -> int:
         """Put rows; return how many words there were without the bits of their codes."""
@@ -239,15 +261,11 @@ class BitsBack:
 
 
 @dataclass(frozen=True)
-class Head:
+class Beginning:
     """What is before the coder.
 
     Attributes
     ----------
-    rows : int
-    dtype : str
-    stored : list of int
-        The rows that are stored as they are, which follow.
     lanes : int
     words : int
         How many initial words there are, besides the lanes'.
@@ -257,13 +275,10 @@ class Head:
         The guard's.
     """
 
-    rows: int
-    dtype: str
-    stored: list[int]
     lanes: int
     words: int
     steps: list[int]
-    marks: Marks = field(default_factory=dict)
+    marks: Marks
 
     @property
     def initial_bits(self) -> int:
@@ -271,44 +286,42 @@ class Head:
         return 32 * (self.words + self.lanes)
 
     def to_bytes(self) -> bytes:
-        """Return the head as bytes."""
-        marks = [
-            (row, site, 2 * place + up)
-            for (row, site), marks in sorted(self.marks.items())
-            for place, up in marks
-        ]
-        numbers = [
-            self.rows,
-            len(self.dtype),
-            *self.dtype.encode(),
-            len(self.stored),
-            *np.diff(self.stored, prepend=0).tolist(),
-            self.lanes,
-            self.words,
-            len(self.steps),
-            *self.steps,
-            len(marks),
-        ]
-        before = 0
-        for row, site, mark in marks:
-            numbers += [row - before, site, mark]
-            before = row
-        return to_varints(numbers)
+        """Return the beginning as bytes."""
+        writer, found = LiteralWriter(), sorted(self.marks.items())
+        marks = [(row, site, place, up) for (row, site), at in found for place, up in at]
+        for number in (self.lanes, self.words, len(self.steps), len(marks)):
+            writer.number(number)
+        for column in (self.steps, *zip(*marks, strict=True)):
+            writer.integers(np.array(column, np.uint64))
+        return prefixed(writer.finish())
 
     @classmethod
     def read(cls, data: bytes) -> tuple[Self, int]:
-        """Return the head of bytes, and where it ends."""
-        numbers = Varints(data)
-        rows, dtype = numbers.next(), bytes(numbers.list()).decode("ascii")
-        stored = np.cumsum(numbers.list()).astype(int).tolist()
-        lanes, words, steps = numbers.next(), numbers.next(), numbers.list()
+        """Return the beginning of bytes, and where it ends."""
+        part, end = unprefixed(data)
+        reader = LiteralReader(part)
+        lanes, words, steps, count = (reader.number() for _ in range(4))
+        if max(steps, count) > MOST_NUMBERS:
+            raise damaged()
+        sizes = reader.integers(steps).tolist()
         marks: Marks = {}
-        row = 0
-        for _ in range(numbers.next()):
-            row += numbers.next()
-            site, mark = numbers.next(), numbers.next()
-            marks.setdefault((row, site), []).append((mark // 2, bool(mark % 2)))
-        return cls(rows, dtype, stored, lanes, words, steps, marks), numbers.place
+        columns = [reader.integers(count).tolist() for _ in range(4)]
+        for row, site, place, up in zip(*columns, strict=True):
+            marks.setdefault((row, site), []).append((place, bool(up)))
+        return cls(lanes, words, sizes, marks), end
+
+
+def prefixed(data: bytes) -> bytes:
+    """Return bytes, and their number before them."""
+    return len(data).to_bytes(4, "little") + data
+
+
+def unprefixed(data: bytes) -> tuple[bytes, int]:
+    """Return the bytes that :func:`prefixed` got, and where they end."""
+    end = 4 + int.from_bytes(data[:4], "little")
+    if len(data) < end:
+        raise damaged()
+    return data[4:end], end
 
 
 def clean_coder(lanes: int, words: int) -> AnsCoder:
@@ -317,47 +330,4 @@ def clean_coder(lanes: int, words: int) -> AnsCoder:
     states = (1 << 32) + bits[:lanes].astype("<u8")
     return AnsCoder.of(
         lanes.to_bytes(2, "little") + states.tobytes() + bits[lanes:][::-1].tobytes()
-    )
-
-
-def to_varints(numbers: Iterable[int]) -> bytes:
-    """Return numbers from 0 as bytes, seven bits in each, the lowest first."""
-    found = bytearray()
-    for number in numbers:
-        while number > 127:
-            found.append(number & 127 | 128)
-            number >>= 7
-        found.append(number)
-    return bytes(found)
-
-
-class Varints:
-    """Reads what :func:`to_varints` wrote."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data, self.place = data, 0
-
-    def next(self) -> int:
-        """Return the next number."""
-        number, shift = 0, 0
-        while True:
-            byte = self.data[self.place]
-            self.place += 1
-            if shift > 56:
-                raise damaged()
-            number |= (byte & 127) << shift
-            if byte < 128:
-                return number
-            shift += 7
-
-    def list(self) -> list[int]:
-        """Return as many numbers as the next one says."""
-        return [self.next() for _ in range(self.next())]
-
-
-def damaged() -> ArchiveError:
-    """Return the error for bytes that no compressor wrote."""
-    return ArchiveError(
-        "The compressed rows are damaged, or not of this model: get the file again, or give the "
-        "model that it was compressed with."
     )
