@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from scipy.special import ndtri
+from scipy.special import ndtr, ndtri
 from torch import nn
 
 import attar
@@ -16,6 +16,7 @@ from attar.codec.rounding import INPUT_BITS, PRODUCT_BITS, WEIGHT_BITS, Guard, e
 from attar.errors import DataError, FileError, SettingError
 from attar.likelihoods import LogisticMixture
 from attar.networks import Conv, Mlp
+from attar.networks.mlp import Compress
 
 RANDOM = np.random.default_rng(0)
 # Blobs: what is bright is near a centre.
@@ -123,7 +124,7 @@ def test_another_machine_decodes_the_same(vae, recipe, monkeypatch):
     for module, name, error in (
         (rounding, "VALUE_ERROR", 2.0**-24),
         (latents, "VALUE_ERROR", 2.0**-24),
-        (latents, "PROBABILITY_ERROR", 2.0**-27),
+        (latents, "NORMAL_ERROR", 2.0**-27),
         (cells, "PROBABILITY_ERROR", 2.0**-24),
     ):
         monkeypatch.setattr(module, name, error)
@@ -261,3 +262,37 @@ def test_conditions_and_shapes_are_refused(codec):
         BitsBack(ae.fitted_.predictor)
     with pytest.raises(DataError, match="shape"):
         codec.compress(np.zeros((2, 6, 6), "uint8"))
+
+
+def sigmoid(x):
+    return 1 / (1 + mpmath.exp(-x))
+
+
+@pytest.mark.parametrize(
+    ("module", "function"),
+    [
+        (nn.ELU(), lambda x: x if x > 0 else mpmath.expm1(x)),
+        (nn.GELU(), lambda x: x * mpmath.ncdf(x)),
+        (nn.SiLU(), lambda x: x * sigmoid(x)),
+        (nn.Tanh(), mpmath.tanh),
+        (nn.Sigmoid(), sigmoid),
+        (Compress(), lambda x: 5 * mpmath.asinh(x / 5)),
+    ],
+)
+def test_activations_are_right_to_an_eighth_of_what_is_allowed(module, function):
+    sizes = np.logspace(-6, 11, 60, base=2)
+    x = np.concatenate([-sizes, [0], sizes])
+    with mpmath.workdps(40):
+        expected = [function(mpmath.mpf(value)) for value in x]
+        found = module(torch.from_numpy(x)).tolist()
+        errors = [abs(y - value) for y, value in zip(found, expected, strict=True)]
+    assert max(errors) < rounding.VALUE_ERROR / 8
+    slopes = np.diff(found) / np.diff(x)
+    assert abs(slopes).max() < 1.13
+
+
+def test_normal_distribution_functions_are_right_to_a_part_of_what_is_allowed():
+    x = np.linspace(-9, 9, 400)
+    with mpmath.workdps(40):
+        errors = [abs(ndtr(value) - mpmath.ncdf(value)) for value in x]
+    assert max(errors) < rounding.NORMAL_ERROR / 64

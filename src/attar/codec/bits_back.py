@@ -36,15 +36,17 @@ What must be the same on every machine, and how it is:
 - Edges and middles of buckets are quantiles of the normal distribution, rounded to multiples of
   2^-20 and 2^-14. None is within 10^-12 of where it would be rounded otherwise, as a test proves:
   whatever library computes them, they are the same.
-- Distribution functions and probabilities of values: elementary functions and short sums of these
-  exact numbers, rounded under guard to integers of 2^24 and 2^20. Terms of a log-likelihood are
+- Normal distribution functions of these exact numbers are right to 2^-50, and rounded under guard to
+  integers of 2^24, as if they were wrong by 2^-44 (``NORMAL_ERROR``).
+- Probabilities of values are elementary functions and short sums. Terms of a log-likelihood are
   below 2^13 (a cell has at most 1,024 values, and where e^-1000 is more likely than any of them,
   all are taken for equally likely), so that they and what is computed of them are right to 2^-38.
-  ``PROBABILITY_ERROR`` is twice as much.
+  They are rounded under guard to integers of 2^20, as if they were wrong by twice as much
+  (``PROBABILITY_ERROR``).
 - All else is integers.
 
 The coder needs the two ends of a symbol's range to agree, as all others are in order: only these
-get marks. One in about 30 rows of 784 pixels has one, of 4 bytes.
+get marks. One in about 70 rows of 784 pixels has one, of 4 bytes.
 
 References
 ----------

@@ -12,7 +12,7 @@ from scipy.special import ndtr, ndtri
 from torch import Tensor
 
 from attar.codec.rans import AnsCoder
-from attar.codec.rounding import PROBABILITY_ERROR, VALUE_ERROR, Array, Guard
+from attar.codec.rounding import NORMAL_ERROR, VALUE_ERROR, Array, Guard
 from attar.codes import CodeModule, SymbolModule
 from attar.codes.gaussian import GaussianModule
 from attar.codes.ladder import LadderModule, Moments
@@ -72,7 +72,7 @@ class Posterior:
         total = float((1 << BUCKET_PRECISION) - BUCKETS)
         values = total * ndtr((buckets()[0][bucket] - self.mean) * self.inverse)
         places = bucket + (np.arange(size) * (BUCKETS + 1))[:, None]
-        shape, error = (rows, size * count), total * PROBABILITY_ERROR
+        shape, error = (rows, size * count), total * NORMAL_ERROR
         integers = self.guard.rounded(
             values.reshape(shape), self.site, error, places.reshape(shape), final
         )

@@ -41,8 +41,8 @@ Array = NDArray[np.float64]
 
 # How much a value may differ between machines.
 VALUE_ERROR = 2.0**-36
-# The same of a probability.
-PROBABILITY_ERROR = 2.0**-37
+# The same of a likelihood's probability, and of a normal distribution function.
+PROBABILITY_ERROR, NORMAL_ERROR = 2.0**-37, 2.0**-44
 
 # By row and site: which places of the row were near the middle between two integers, and whether
 # they were rounded up.
