@@ -23,8 +23,8 @@ of the compressed bytes. The last step is the first one to be decompressed.
 
 A code of symbols is no random choice: the symbols, then x given them (two-part coding).
 
-Each dimension of a code is cut into 2^14 buckets of equal prior probability (Townsend et al.), of
-which the decoder gets the middle; a bucket takes 14 bits by the prior, and its probability under q
+Each dimension of a code is cut into 2^16 buckets of equal prior probability (Townsend et al.), of
+which the decoder gets the middle; a bucket takes 16 bits by the prior, and its probability under q
 is a difference of normal distribution functions. The probability of a cell is the likelihood at
 each of its possible values, divided by their sum: a distribution with any likelihood of single
 cells, and the likelihood itself where it is one over these values already.
@@ -36,8 +36,8 @@ What must be the same on every machine, and how it is:
 - Edges and middles of buckets are quantiles of the normal distribution, rounded to multiples of
   2^-20 and 2^-14. None is within 10^-12 of where it would be rounded otherwise, as a test proves:
   whatever library computes them, they are the same.
-- Normal distribution functions of these exact numbers are right to 2^-50, and rounded under guard to
-  integers of 2^24, as if they were wrong by 2^-44 (``NORMAL_ERROR``).
+- Normal distribution functions of these exact numbers are right to 2^-50, and rounded under guard
+  to integers of 2^24, as if they were wrong by 2^-44 (``NORMAL_ERROR``).
 - Probabilities of values are elementary functions and short sums. Terms of a log-likelihood are
   below 2^13 (a cell has at most 1,024 values, and where e^-1000 is more likely than any of them,
   all are taken for equally likely), so that they and what is computed of them are right to 2^-38.
@@ -46,7 +46,7 @@ What must be the same on every machine, and how it is:
 - All else is integers.
 
 The coder needs the two ends of a symbol's range to agree, as all others are in order: only these
-get marks. One in about 70 rows of 784 pixels has one, of 4 bytes.
+get marks. One in about 80 rows of 784 pixels has one.
 
 References
 ----------
@@ -77,7 +77,7 @@ from attar.data.table import Table
 from attar.errors import DataError, SettingError
 from attar.predictor import Predictor
 
-# A step has at most so many rows.
+# A step has at most so many rows, and frequencies of AT_ONCE symbols.
 MOST_ROWS = 256
 # A lane of the coder takes 8 bytes, which are few beside the bits of so many cells.
 CELLS_OF_LANE, MOST_LANES = 1 << 14, 256
@@ -130,7 +130,8 @@ class BitsBack:
             parameters = self._parameters(torch.zeros(1, predictor.code_size).double())
         likelihood = self.model.likelihood
         self.ranges = CellRanges(likelihood, self.levels, self._prepared, starts, parameters)
-        self.most = max(1, min(MOST_ROWS, AT_ONCE // (len(starts) * self.ranges.width)))
+        frequencies = max(self.ranges.least.size, self.latent.frequencies)
+        self.most = max(1, min(MOST_ROWS, AT_ONCE // frequencies))
 
     def compress(self, rows: Rows) -> bytes:
         """Return raw rows (n, *cells) as bytes; rows with other values are stored as they are.

@@ -22,7 +22,7 @@ from attar.priors import StandardNormalModule, moments
 Symbols = NDArray[np.int64]
 
 # log2 of the number of buckets of a dimension, and of those in one of the parts found first.
-BUCKET_BITS, FINE_BITS = 14, 7
+BUCKET_BITS, FINE_BITS = 16, 8
 BUCKETS, FINE = 1 << BUCKET_BITS, 1 << FINE_BITS
 # Binary digits behind the point: of the edges of buckets, their middles, mean and log-variance.
 EDGE_BITS, MIDDLE_BITS, MOMENT_BITS = 20, 14, 20
@@ -33,7 +33,7 @@ BUCKET_PRECISION, PRECISION = 24, 20
 
 @cache
 def buckets() -> tuple[Array, Array]:
-    """Return the edges (2^14 + 1,) of buckets and their middles (2^14,)."""
+    """Return the edges (2^16 + 1,) of buckets and their middles (2^16,)."""
     edges = ndtri(np.arange(BUCKETS + 1) / BUCKETS)
     middles = ndtri((np.arange(BUCKETS) + 0.5) / BUCKETS)
     return _to_multiples(edges, EDGE_BITS), _to_multiples(middles, MIDDLE_BITS)
@@ -47,7 +47,8 @@ def _to_multiples(values: Array, bits: int) -> Array:
 class Posterior:
     """Normal distributions over the buckets of dimensions of the code, as integers.
 
-    The frequency of a bucket is one more than its probability times 2^24 - 2^14.
+    Buckets are found in two steps: one of 2^8 parts, with frequencies that sum to 2^24, and then a
+    bucket of it. Both have a frequency of one more than their share of what is left.
 
     Parameters
     ----------
@@ -69,21 +70,21 @@ class Posterior:
     def before(self, bucket: Symbols, final: bool) -> Symbols:
         """Return the cumulative frequencies before buckets (B, d, k)."""
         rows, size, count = bucket.shape
-        total = float((1 << BUCKET_PRECISION) - BUCKETS)
+        total = float((1 << BUCKET_PRECISION) - BUCKETS // FINE)
         values = total * ndtr((buckets()[0][bucket] - self.mean) * self.inverse)
         places = bucket + (np.arange(size) * (BUCKETS + 1))[:, None]
         shape, error = (rows, size * count), total * NORMAL_ERROR
         integers = self.guard.rounded(
             values.reshape(shape), self.site, error, places.reshape(shape), final
         )
-        return bucket + integers.astype(np.int64).reshape(bucket.shape)
+        return bucket // FINE + integers.astype(np.int64).reshape(bucket.shape)
 
     def pop(self, coder: AnsCoder) -> Symbols:
         """Take the bucket of each dimension from the stack: (B, d)."""
         rows, size, _ = self.mean.shape
         inner = np.arange(FINE + 1)
-        edges = np.broadcast_to(np.arange(BUCKETS // FINE + 1) * FINE, (rows, size, len(inner)))
-        table = self.before(edges, final=False)
+        edges = np.arange(0, BUCKETS + 1, FINE)
+        table = self.before(np.broadcast_to(edges, (rows, size, len(edges))), final=False)
         coarse = coder.pop(table.reshape(rows * size, -1), BUCKET_PRECISION).reshape(rows, size, 1)
         before = self.before(coarse * FINE + inner, final=False)
         table = _fine(before, before[..., :1], before[..., -1:], inner)
@@ -128,6 +129,7 @@ class Latent(ABC):
     sites: int
     bits: int
     pops: int
+    frequencies: int
 
     @abstractmethod
     def take(
@@ -167,6 +169,7 @@ class GaussianLatent(Latent):
         self.sizes = code.prior.sizes if isinstance(code, LadderModule) else [size]
         self.sites = 3 * len(self.sizes)
         self.bits, self.pops = BUCKET_BITS * size, 2 * size
+        self.frequencies = max(self.sizes) * (FINE + 1)
 
     def take(
         self, coder: AnsCoder, features: Tensor, guard: Guard, site: int
@@ -242,6 +245,7 @@ class SymbolLatent(Latent):
         places = np.arange(sizes.max() + 1)
         self.table = (places << PRECISION) // sizes[:, None]
         self.table[places >= sizes[:, None]] = 1 << PRECISION
+        self.frequencies = self.table.size
 
     def take(
         self, coder: AnsCoder, features: Tensor, guard: Guard, site: int
