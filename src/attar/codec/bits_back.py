@@ -212,7 +212,7 @@ class BitsBack:
         head, end = Beginning.read(data)
         coder, guard, start = AnsCoder.of(data[end:]), Guard(head.marks), sum(head.steps)
         parts = [np.empty((0, self.levels.sizes.size), np.int64)]
-        if max(head.steps, default=0) > self.most:
+        if not all(0 < step <= self.most for step in head.steps):
             raise damaged()
         try:
             with self.turn, watched(self.layers, guard):
