@@ -54,6 +54,14 @@ def test_a_mixture_is_that_of_differences_of_scipys_distribution():
     np.testing.assert_allclose(module.log_prob(a, x).numpy(), expected, rtol=1e-9, atol=1e-9)
 
 
+def test_the_distribution_function_is_the_sum_of_the_probabilities_below():
+    module, a = mixture(3, 9, (2, 4, 5))
+    levels = torch.arange(9, dtype=DOUBLE).reshape(9, 1, 1, 1, 1).expand(9, 1, 2, 4, 5) / 8
+    p = torch.stack([module.log_prob(a, x.expand(3, 2, 4, 5)).exp() for x in levels])
+    below = [module.cdf(a, x.expand(3, 2, 4, 5)) for x in levels + 1 / 16]
+    torch.testing.assert_close(torch.stack(below)[:-1], p.cumsum(0)[:-1])
+
+
 def test_the_mean_is_that_of_logistics_clipped_at_0_and_1():
     module, a = mixture(2, 256, (1, 1, 2), spread=2.0)
     logits, shifts, log_scales = np.moveaxis(a.numpy().reshape(2, 3, 3, 2, 1, 1, 2), 2, 0)

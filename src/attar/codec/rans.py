@@ -98,6 +98,11 @@ class AnsCoder:
         return self.lanes.to_bytes(2, "little") + states.tobytes() + words.tobytes()
 
     @property
+    def words(self) -> int:
+        """How many words there are."""
+        return self._used
+
+    @property
     def is_empty(self) -> bool:
         """Whether all that was pushed has been popped."""
         return not self._used and bool((self._states == _LOWEST).all())

@@ -139,7 +139,7 @@ class LadderModule(CodeModule):
         z = mean.new_empty(len(epsilon), len(mean), 0)
         rate, log_q, log_p = (z.new_zeros(z.shape[:2]) for _ in range(3))
         for level, normal in enumerate(torch.split(epsilon, self.prior.sizes, dim=-1)):
-            q, p = self._posterior(features, z, level)
+            q, p = self.posterior(features, z, level)
             part = q[0] + normal * (0.5 * q[1]).exp()
             rate = rate + divergence(q, p)
             log_q, log_p = log_q + log_density(part, *q), log_p + log_density(part, *p)
@@ -150,11 +150,11 @@ class LadderModule(CodeModule):
         """Return the mean of each level, given the means above: (B, d)."""
         z = features[:, :0]
         for level in range(len(self.prior.sizes)):
-            (mean, _), _ = self._posterior(features, z, level)
+            (mean, _), _ = self.posterior(features, z, level)
             z = torch.cat([z, mean], dim=-1)
         return z
 
-    def _posterior(self, features: Tensor, above: Tensor, level: int) -> tuple[Moments, Moments]:
+    def posterior(self, features: Tensor, above: Tensor, level: int) -> tuple[Moments, Moments]:
         """Return posterior and prior of a level given all levels above."""
         p = self.prior.conditional(above, level)
         mean, log_variance = (

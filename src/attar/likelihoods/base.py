@@ -41,6 +41,14 @@ class LikelihoodModule(nn.Module, ABC):
     def sample(self, parameters: Tensor) -> Tensor:
         """Return a draw of each row's data, from torch's own generator: (..., *shape)."""
 
+    def cdf(self, parameters: Tensor, values: Tensor) -> Tensor | None:
+        """Return P(x < value) of values (K, B, *shape) between those that cells can have.
+
+        None where there is no closed form. Lossless coding needs only this, which costs less than
+        the sum of the probabilities below.
+        """
+        return None
+
     def start(self, target: Tensor) -> Tensor | None:
         """Return parameters that suit rows (B, *shape), which a linear decoder starts from.
 

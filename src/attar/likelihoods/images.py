@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -86,6 +87,18 @@ class LogisticMixtureModule(LikelihoodModule):
         above = functional.logsigmoid(half - z).masked_fill(lowest, 0)
         within = torch.log(-torch.expm1(-2 * half)).masked_fill(lowest | highest, 0)
         return torch.logsumexp(logits.log_softmax(-4) + below + above + within, -4)
+
+    def cdf(self, parameters: Tensor, values: Tensor) -> Tensor:
+        """Return Σ π_k σ((x - m_k) / s_k)."""
+        logits, means, scales = self._split(parameters)
+        parts = (part.unbind(-4) for part in (logits.softmax(-4), means, scales))
+        # One after the other: a tensor of all components is many times larger than their sum.
+        terms = (
+            (values - mean).div_(scale).sigmoid_().mul_(weight)
+            for weight, mean, scale in zip(*parts, strict=True)
+        )
+        below: Tensor = reduce(torch.add, terms)
+        return below
 
     def mean(self, parameters: Tensor) -> Tensor:
         """Return Σ π_k E[min(max(X_k, 0), 1)], the mean before rounding to a level.
