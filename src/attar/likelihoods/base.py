@@ -56,7 +56,7 @@ class LikelihoodModule(nn.Module, ABC):
         """
         return None
 
-    def rare_weights(self) -> list[nn.Parameter]:
+    def rare_weights(self) -> list[Tensor]:
         """Return matrices of which few rows have a gradient in a step, as an embedding has."""
         return []
 

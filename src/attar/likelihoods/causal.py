@@ -310,7 +310,7 @@ class CausalModule(LikelihoodModule):
             return probabilities.argmax(-1)
         return alphabet.symbols(probabilities @ alphabet.values)
 
-    def rare_weights(self) -> list[nn.Parameter]:
+    def rare_weights(self) -> list[Tensor]:
         """Return the weights of the logits: most symbols are rare."""
         return [head.output.weight for head in self.heads]
 
