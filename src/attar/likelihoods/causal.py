@@ -317,13 +317,15 @@ class CausalModule(LikelihoodModule):
     def layers(self) -> Layers:
         """Return the network's weights as matrices, for evaluation place by place."""
         convolutions = [] if self.first is None else [self.first, *self.inner]
-        zero = torch.zeros_like(self.biases[0]) if len(self.biases) else torch.zeros(1)
+        zeros = [
+            convolution.weight.new_zeros(len(convolution.weight)) for convolution in convolutions
+        ]
         return Layers(
             inputs=[alphabet.inputs for alphabet in self.alphabets],
             windows=[convolution.window for convolution in convolutions],
             convolutions=[
                 Affine(convolution.matrix(), bias.detach())
-                for convolution, bias in zip(convolutions, [zero, *self.biases], strict=False)
+                for convolution, bias in zip(convolutions, [*zeros[:1], *self.biases], strict=True)
             ],
             limits=[torch.inf] * len(self.largest),
             steps=None,
