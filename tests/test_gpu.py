@@ -26,13 +26,15 @@ pytestmark = [
 
 @pytest.mark.parametrize("name", PLAIN)
 def test_every_recipe_learns_on_it_as_well(name, tmp_path):
-    errors = {}
-    for device in ("cpu", "cuda"):
-        ae = attar.Autoencoder(
-            name, epochs=20, device=device, precision="float32", random_state=0, verbose=False
+    def fitted(device, seed=0):
+        return attar.Autoencoder(
+            name, epochs=8, device=device, precision="float32", random_state=seed, verbose=False
         ).fit("digits")
-        errors[device] = ae.evaluate("digits")["error"]
-    assert errors["cuda"] == pytest.approx(errors["cpu"], rel=0.1)
+
+    # Random numbers differ between devices, as they do between seeds.
+    others = [fitted("cpu", seed).evaluate("digits")["error"] for seed in range(3)]
+    ae = fitted("cuda")
+    assert min(others) / 1.1 < ae.evaluate("digits")["error"] < max(others) * 1.1
     ae.save(tmp_path / "m.attar")
     for device in ("cpu", "cuda"):
         back = attar.load(tmp_path / "m.attar", device=device)
