@@ -246,8 +246,25 @@ def warn_of_activation(likelihood: Likelihood, limits: tuple[float, float], prep
 def exact_scaling(kind: Kind) -> Scaling:
     """Return the scaling of values that are symbols: pixels from 0 to 1, anything else standard."""
     if isinstance(kind, Images):
-        return Between((0.0,), (255.0,), tail=0.0)
+        return Between((0.0,), (levels_of(kind) - 1.0,), tail=0.0)
     return Standard()
+
+
+def levels_of(kind: Images) -> int:
+    """Return how many levels a pixel can have.
+
+    Raises
+    ------
+    DataError
+        If pixels are neither bytes nor booleans.
+    """
+    levels = {"uint8": 256, "bool": 2}.get(np.dtype(kind.dtype).name)
+    if levels is None:
+        raise DataError(
+            f"The likelihood 'causal' needs images of 8 bits or of booleans, not of the type "
+            f"{kind.dtype}: convert them."
+        )
+    return levels
 
 
 def choose_alphabets(likelihood: Causal, preparation: Preparation, summary: Summary) -> Causal:
@@ -260,12 +277,9 @@ def choose_alphabets(likelihood: Causal, preparation: Preparation, summary: Summ
     """
     kind, sample = preparation.kind, summary.sample
     if isinstance(kind, Images):
-        if np.dtype(kind.dtype) != np.uint8:
-            raise DataError(
-                f"The likelihood 'causal' needs images of 8 bits, not of the type {kind.dtype}: "
-                "give bytes from 0 to 255."
-            )
-        return likelihood.replace(alphabets=(Levels(256),) * kind.shape[0])
+        channels = np.moveaxis(sample, 1, 0).reshape(kind.shape[0], -1).astype(np.int64)
+        modes = [int(np.bincount(channel).argmax()) for channel in channels]
+        return likelihood.replace(alphabets=tuple(Levels(levels_of(kind), m) for m in modes))
     if not isinstance(kind, Table):
         raise DataError(
             f"The likelihood 'causal' is for tables and images, not for {kind.name}: give a table."
