@@ -49,7 +49,7 @@ CLIP = 3.0
 
 # Of Muon, for causal likelihoods: each place of a row is an example, so that gradients have little
 # noise, and a whitening of the last step pays.
-CAUSAL = {"lr": 0.03, "momentum": 0.9, "every": 1, "weight_decay": 0.1, "adam_rate": 0.4}
+CAUSAL = {"every": 1, "weight_decay": 0.1}
 
 # Images of more cells have no linear shortcut, which would have most of the weights.
 LINEAR_CELLS = 1 << 16

@@ -531,6 +531,9 @@ def _trained(
         if run.checkpoint is not None:
             checkpoint = Checkpoint(run.checkpoint, _identity(plan, training_data, run, model))
         weights = sum(weight.numel() for weight in model.parameters())
+        if plan.likelihood.joint:  # its network passes over every place of a row
+            own = sum(weight.numel() for weight in model.likelihood.parameters())
+            weights += own * (prod(plan.preparation.kind.shape[1:]) - 1)
         passes = plan.training.batch_size * plan.recipe.bound.draws
         settings = plan.training
         if settings.half_precision is None:

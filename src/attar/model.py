@@ -43,11 +43,6 @@ class Model(nn.Module):
     noise_size : int
         How many standard normals a sample of the code takes.
 
-    Attributes
-    ----------
-    half_precision : bool
-        Whether encoder and decoder compute in bfloat16 in training; the rest never does.
-
     Examples
     --------
     >>> from attar.codes import Point
@@ -69,12 +64,21 @@ class Model(nn.Module):
         noise_size: int = 0,
     ) -> None:
         super().__init__()
-        self.missing, self.noise_size, self.half_precision = missing, noise_size, False
+        self.missing, self.noise_size = missing, noise_size
         self.encoder, self.code, self.decoder = encoder, code, decoder
         self.likelihood, self.corruption, self.condition = likelihood, corruption, condition
         code.attach(self.features)
         # In a tuple, so that torch does not take the copy for a part of this model.
         self._double: tuple[list[nn.Module], Model] | None = None
+
+    @property
+    def half_precision(self) -> bool:
+        """Whether networks compute in bfloat16 in training; the rest never does."""
+        return self.likelihood.half_precision
+
+    @half_precision.setter
+    def half_precision(self, half: bool) -> None:
+        self.likelihood.half_precision = half
 
     def __getstate__(self) -> dict[str, object]:
         return {**vars(self), "_double": None}

@@ -15,7 +15,15 @@ Shape = tuple[int, ...]
 
 
 class LikelihoodModule(nn.Module, ABC):
-    """A distribution over each cell of the data."""
+    """A distribution over each cell of the data.
+
+    Attributes
+    ----------
+    half_precision : bool
+        Whether a network of its own computes in bfloat16 in training.
+    """
+
+    half_precision = False
 
     @abstractmethod
     def log_prob(self, parameters: Tensor, target: Tensor) -> Tensor:

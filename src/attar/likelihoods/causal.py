@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import cast
 
@@ -161,15 +162,15 @@ class Head(nn.Module):
     def log_prob(self, hidden: Tensor, symbols: Tensor) -> Tensor:
         """Return log P of symbols (n,) given hidden units (n, hidden); 0 for a missing one."""
         output = self.output
-        flag = self.flag(hidden)
+        flag = self.flag(hidden).to(output.weight.dtype)
         is_mode = symbols == self.mode
         log_prob = functional.logsigmoid(torch.where(is_mode, flag, -flag))
         log_prob = log_prob.masked_fill(symbols == len(output.weight), 0.0)
         # Most cells have the most frequent symbol: the softmax is needed for the others alone.
         others = (~is_mode & (symbols < len(output.weight))).nonzero()[:, 0]
-        logits = self.others(hidden.index_select(0, others))
+        logits = self.others(hidden.index_select(0, others)).to(output.weight.dtype)
         rest = logits.log_softmax(-1).gather(-1, symbols[others, None])[:, 0]
-        return log_prob.index_add(0, others, rest.to(log_prob.dtype))
+        return log_prob.index_add(0, others, rest)
 
     def units(self, x: Tensor) -> Tensor:
         """Return the hidden units."""
@@ -239,6 +240,12 @@ class CausalModule(LikelihoodModule):
 
     def log_prob(self, parameters: Tensor, target: Tensor) -> Tensor:
         """Return log P of each cell's symbol, less the logarithm of how many values share it."""
+        half = self.half_precision and self.training
+        device = parameters.device.type
+        with torch.autocast(device, torch.bfloat16) if half else nullcontext():
+            return self._log_prob(parameters, target)
+
+    def _log_prob(self, parameters: Tensor, target: Tensor) -> Tensor:
         symbols = self.symbols(target)
         draws, rows = parameters.shape[:2]
         inputs = [
