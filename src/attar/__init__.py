@@ -22,6 +22,8 @@ from attar.errors import (
 )
 
 if TYPE_CHECKING:
+    from attar.compression import Codec
+    from attar.compression import open_archive as open
     from attar.data.files.csv import Csv
     from attar.data.pictures import Pictures
     from attar.data.series import Series
@@ -37,6 +39,7 @@ __all__ = [
     "AttarError",
     "AttarWarning",
     "Autoencoder",
+    "Codec",
     "Csv",
     "DataError",
     "FileError",
@@ -49,18 +52,21 @@ __all__ = [
     "TrainingError",
     "__version__",
     "load",
+    "open",
     "report",
 ]
 
 # What needs torch is imported when it is first asked for: `import attar` takes no time.
 _LAZY = {
     "Autoencoder": "attar.estimator:Autoencoder",
+    "Codec": "attar.compression:Codec",
     "Csv": "attar.data.files.csv:Csv",
     "Pictures": "attar.data.pictures:Pictures",
     "Recipe": "attar.recipe:Recipe",
     "Series": "attar.data.series:Series",
     "Sparse": "attar.data.sparse:Sparse",
     "load": "attar.estimator:load",
+    "open": "attar.compression:open_archive",
     "report": "attar.reporting:report",
 }
 _MODULES = (

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from math import prod
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,13 +18,39 @@ if TYPE_CHECKING:
     from attar.inspection import ColumnChoice, Inspection
 
 
-def info(model: arguments.Model, as_json: arguments.Json = False) -> None:
-    """Print what a model file contains."""
+def info(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="A model file, or a compressed file.", show_default=False
+        ),
+    ],
+    as_json: arguments.Json = False,
+) -> None:
+    """Print what a model file, or a compressed file, contains."""
+    contents = _archive(file) if _is_compressed(file) else _model(file)
+    if as_json:
+        print(arguments.to_json(contents))
+        return
+    for name, value in contents.items():
+        print(f"{name:16} {_words(value)}")
+
+
+def _is_compressed(path: Path) -> bool:
+    from attar.codec.container import MAGIC
+
+    with suppress(OSError), path.open("rb") as file:
+        return file.read(len(MAGIC)) == MAGIC
+    return False
+
+
+def _model(model: Path) -> dict[str, object]:
+    """Return what a model file contains."""
     from attar import storage
 
     shapes, description = storage.describe_model(model)
     weights = sum(prod(shape) for name, shape in shapes.items() if name.startswith("model."))
-    contents: dict[str, object] = {
+    return {
         "file": str(model),
         "fingerprint": storage.fingerprint(model),
         "bytes": model.stat().st_size,
@@ -37,11 +65,32 @@ def info(model: arguments.Model, as_json: arguments.Json = False) -> None:
         "validation_error": description["diagnostics"]["error"],
         "choices": description["choices"],
     }
-    if as_json:
-        print(arguments.to_json(contents))
-        return
-    for name, value in contents.items():
-        print(f"{name:16} {_words(value)}")
+
+
+def _archive(path: Path) -> dict[str, object]:
+    """Return what a compressed file contains; its chunks are not read."""
+    from attar.codec.container import ArchiveReader
+
+    archive = ArchiveReader(path)
+    size, model_bytes = path.stat().st_size, len(archive.model or b"")
+    bits = 8 * (size - model_bytes) / max(1, archive.rows)
+    contents = {
+        "file": str(path),
+        "fingerprint": archive.fingerprint,
+        "bytes": size,
+        "model_bytes": model_bytes,
+        "rows": archive.rows,
+        "chunks": len(archive),
+        "bits_per_row": bits,
+    }
+    schema = archive.schema
+    if "cells" in schema:
+        contents["bits_per_dimension"] = bits / max(1, schema["cells"])
+    if schema["csv"]:
+        contents["data"] = "CSV, byte for byte"
+    elif "kind" in schema:
+        contents["data"] = schema["kind"]
+    return contents
 
 
 def _words(value: object) -> str:
