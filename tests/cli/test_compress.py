@@ -140,6 +140,14 @@ def test_the_sum_in_words():
     assert list(verbs._words(worse, {"xz": 3_000}, 10_000))[2].endswith("less than xz never.")
 
 
+def test_a_fit_without_a_code_prints_bits(run, folder):
+    words = ("fit", "d.npy", "-o", "m.attar", "--recipe", "lossless", "--epochs", 1)
+    line = run(*words)[1].splitlines()[0]
+    nats = json.loads(run("evaluate", "m.attar", "d.npy", "--json")[1])["nll_bound"]
+    bits = nats / np.log(2)
+    assert line == f"Training NLL {nats:.4g} nats per row, which are {bits:.4g} bits."
+
+
 def test_info_prints_what_is_inside(run, folder):
     run("compress", "d.attar", "d.npy", "-o", "d.atz", "--with-model")
     contents = json.loads(run("info", "d.atz", "--json")[1])

@@ -282,12 +282,12 @@ class TableDisplay(Display):
         """Return the columns."""
         return (field.attribute(examples.rows) for field in self.fields)
 
-    def cell(self, examples: Examples, row: int, part: int) -> str:
+    def cell(self, examples: Examples, row: int, part: int, expected: bool = True) -> str:
         """Return the value, and the expected one."""
         field, one = self.fields[part], slice(row, row + 1)
         reconstructed = self.kind.rows(self.kind.restore(examples.reconstructed[one]))
-        value, expected = field.texts(np.concatenate([examples.rows[one], reconstructed]))
-        return f" = {value}, expected {expected}"
+        value, other = field.texts(np.concatenate([examples.rows[one], reconstructed]))
+        return f" = {value}" + f", expected {other}" * expected
 
     def reconstructions(
         self, examples: Examples, names: Sequence[str], order: str
@@ -323,7 +323,7 @@ class TableDisplay(Display):
         tables = map(self._interpolation, interpolations)
         return [captioned(tag("div", *tables, class_="heats"), caption + ".")]
 
-    def samples(self, rows: Rows) -> list[Element]:
+    def samples(self, rows: Rows, drawn: bool = True) -> list[Element]:
         """Return a table of samples."""
         raw = self.kind.rows(self.kind.restore(rows))
         columns = [[tag("td", text) for text in field.texts(raw)] for field in self.columns]
