@@ -8,15 +8,18 @@ import attar
 
 def test_the_public_names_are_these():
     assert attar.__all__ == [
+        "Archive",
         "ArchiveError",
         "AttarError",
         "AttarWarning",
         "Autoencoder",
+        "Codec",
         "Csv",
         "DataError",
         "FileError",
         "ModelFileError",
         "Pictures",
+        "Rate",
         "Recipe",
         "Series",
         "SettingError",
@@ -24,6 +27,7 @@ def test_the_public_names_are_these():
         "TrainingError",
         "__version__",
         "load",
+        "open",
         "report",
     ]
     assert dir(attar) == sorted([*attar.__all__, *attar._MODULES])
