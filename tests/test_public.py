@@ -8,6 +8,7 @@ import attar
 
 def test_the_public_names_are_these():
     assert attar.__all__ == [
+        "Archive",
         "ArchiveError",
         "AttarError",
         "AttarWarning",
@@ -18,6 +19,7 @@ def test_the_public_names_are_these():
         "FileError",
         "ModelFileError",
         "Pictures",
+        "Rate",
         "Recipe",
         "Series",
         "SettingError",

@@ -22,7 +22,7 @@ from attar.errors import (
 )
 
 if TYPE_CHECKING:
-    from attar.compression import Codec
+    from attar.compression import Archive, Codec, Rate
     from attar.compression import open_archive as open
     from attar.data.files.csv import Csv
     from attar.data.pictures import Pictures
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Archive",
     "ArchiveError",
     "AttarError",
     "AttarWarning",
@@ -45,6 +46,7 @@ __all__ = [
     "FileError",
     "ModelFileError",
     "Pictures",
+    "Rate",
     "Recipe",
     "Series",
     "SettingError",
@@ -58,10 +60,12 @@ __all__ = [
 
 # What needs torch is imported when it is first asked for: `import attar` takes no time.
 _LAZY = {
+    "Archive": "attar.compression:Archive",
     "Autoencoder": "attar.estimator:Autoencoder",
     "Codec": "attar.compression:Codec",
     "Csv": "attar.data.files.csv:Csv",
     "Pictures": "attar.data.pictures:Pictures",
+    "Rate": "attar.compression:Rate",
     "Recipe": "attar.recipe:Recipe",
     "Series": "attar.data.series:Series",
     "Sparse": "attar.data.sparse:Sparse",

@@ -289,10 +289,12 @@ def choose_alphabets(likelihood: Causal, preparation: Preparation, summary: Summ
 def choose_optimizer(network: Network, likelihood: Likelihood) -> tuple[Optimizer, str]:
     """Return Muon for causal likelihoods and for networks that start from a linear model.
 
-    Convolutions that start so need small steps.
+    Convolutions that start so need small steps. Windows have many examples in each row, and need
+    no weight decay.
     """
     if isinstance(likelihood, Causal):
-        return Optimizer("muon", {"weight_decay": 0.0}), "takes the fewest steps"
+        settings = {"weight_decay": 0.0} if likelihood.window else {}
+        return Optimizer("muon", settings), "takes the fewest steps"
     if isinstance(network, Mlp) and network.shortcut:
         return Optimizer("muon", clip=CLIP), "takes the fewest steps"
     if isinstance(network, Conv) and network.shortcut:

@@ -56,12 +56,12 @@ def compress(
     codec = Codec(load(model, device=device))
     codec.compress_file(source, output, with_model)
     seconds = time.perf_counter() - started
-    rate, others, seen = _compared(codec, model, source, output)
+    rate, others, estimated = _compared(codec, model, source, output)
     if as_json:
         file = {"file": str(output), "seconds": seconds, "with_model": with_model}
-        print(arguments.to_json(file | rate.to_json() | {"general_got_bytes": seen}))
+        print(arguments.to_json(file | rate.to_json() | {"general_estimated": estimated}))
         return
-    print(*_words(rate, others, seen), sep="\n")
+    print(*_words(rate, others, estimated), sep="\n")
     print(f"Compressed in {seconds:.1f} s: {output}{', with its model' if with_model else ''}.")
 
 
@@ -117,44 +117,43 @@ def _check_output(output: Path, *inputs: Path) -> None:
 
 def _compared(
     codec: Codec, model: Path, source: str, output: Path
-) -> tuple[Rate, dict[str, int], int]:
-    """Return what the file takes, what each general compressor would, and the bytes they got.
+) -> tuple[Rate, dict[str, int], bool]:
+    """Return what the file takes, what each general compressor would, and how much it got.
 
-    These get the bytes of a source that is a file, else those of the array.
+    These get a CSV file or an array as it is, and any other table as CSV.
     """
-    import numpy as np
-
     from attar.codec.container import ArchiveReader
+    from attar.codec.forms import raw_bytes
     from attar.compression import Rate
-    from attar.data.source import read
 
     path, archive = Path(source), ArchiveReader(output)
-    if path.is_file():
-        size = path.stat().st_size
+    if path.name.lower().endswith((*CSV, ".npy")):
+        length = path.stat().st_size
         with path.open("rb") as file:
             beginning = file.read(COMPARED)
     else:
-        array = np.ascontiguousarray(read(source, part="test", kind=codec.kind).data)
-        size, beginning = array.nbytes, array.reshape(-1).view(np.uint8)[:COMPARED].tobytes()
-    share = size / max(1, len(beginning))
+        raw = raw_bytes(source, codec.kind)
+        length, beginning = len(raw), raw[:COMPARED]
+    share = length / max(1, len(beginning))
     others = {
         "bz2": round(share * len(bz2.compress(beginning, 9))),
         "xz": round(share * len(lzma.compress(beginning, preset=9))),
     }
     best = min(others, key=others.__getitem__)
+    size = path.stat().st_size if path.is_file() else length
     written = output.stat().st_size - len(archive.model or b"")
     model_bytes = model.stat().st_size
-    rate = Rate(archive.rows, codec._cells, size, written, model_bytes, best, others[best])
-    return rate, others, len(beginning)
+    rate = Rate(archive.rows, codec.cells, size, written, model_bytes, best, others[best])
+    return rate, others, round(share, 6) > 1
 
 
-def _words(rate: Rate, others: dict[str, int], seen: int) -> Iterator[str]:
+def _words(rate: Rate, others: dict[str, int], estimated: bool) -> Iterator[str]:
     """Yield the sum in sentences."""
     yield (
         f"{rate.rows:,} rows: {rate.raw_bytes:,} bytes in, {rate.bytes:,} bytes out; "
         f"{rate.bits_per_dimension:.4g} bits a dimension, {rate.bits_per_row:,.4g} bits a row."
     )
-    part = f" (estimated from the first {seen:,} bytes)" if seen < rate.raw_bytes else ""
+    part = f" (estimated from the first {COMPARED:,})" if estimated else ""
     yield ", ".join(f"{name} takes {n:,}" for name, n in others.items()) + f" bytes{part}."
     words = f"The model takes {rate.model_bytes:,} bytes: model and data together take less than "
     pays = rate.pays_from

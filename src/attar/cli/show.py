@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from attar import names
 from attar.cli import arguments
+from attar.errors import ArchiveError
 
 if TYPE_CHECKING:
     from attar.inspection import ColumnChoice, Inspection
@@ -33,7 +34,7 @@ def info(
         print(arguments.to_json(contents))
         return
     for name, value in contents.items():
-        print(f"{name:16} {_words(value)}")
+        print(f"{name:18} {_words(value)}")
 
 
 def _is_compressed(path: Path) -> bool:
@@ -74,23 +75,34 @@ def _archive(path: Path) -> dict[str, object]:
     archive = ArchiveReader(path)
     size, model_bytes = path.stat().st_size, len(archive.model or b"")
     bits = 8 * (size - model_bytes) / max(1, archive.rows)
-    contents = {
+    try:
+        form, cells = _form(archive.schema), int(archive.schema["cells"])
+    except (LookupError, TypeError, ValueError):
+        raise ArchiveError(f"{path} is damaged: its schema is of another form.") from None
+    return {
         "file": str(path),
         "fingerprint": archive.fingerprint,
         "bytes": size,
         "model_bytes": model_bytes,
+        "data": form,
         "rows": archive.rows,
-        "chunks": len(archive),
+        "cells_of_a_row": cells,
         "bits_per_row": bits,
+        "bits_per_dimension": bits / max(1, cells),
+        "chunks": len(archive),
     }
-    schema = archive.schema
-    if "cells" in schema:
-        contents["bits_per_dimension"] = bits / max(1, schema["cells"])
+
+
+def _form(schema: dict[str, Any]) -> str:
+    """Return in words what a compressed file holds."""
+    values = schema["values"]
     if schema["csv"]:
-        contents["data"] = "CSV, byte for byte"
-    elif "kind" in schema:
-        contents["data"] = schema["kind"]
-    return contents
+        return "CSV file, byte for byte"
+    if "dtype" in values:
+        import numpy as np
+
+        return f"array of {np.dtype(values['dtype']).name}"
+    return "series" if "points" in values else "table"
 
 
 def _words(value: object) -> str:

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element
 
 import numpy as np
-import pandas as pd
 
+from attar.codec.forms import raw_bytes
 from attar.compression import Codec
-from attar.data.files.writers import as_table
 from attar.data.kind import Rows
 from attar.data.stream import evenly_spaced
 from attar.errors import AttarError
@@ -43,17 +42,18 @@ def compressed_table(estimator: Autoencoder, rows: Rows, row: str) -> Element:
     some = evenly_spaced(len(rows), max(1, MOST_CELLS // prod(rows.shape[1:])))
     data = fitted.kind.restore(rows[some])
     try:
-        size = len(Codec(estimator).compress(data))
+        codec = Codec(estimator)
+        size = len(codec.compress(data))
     except AttarError as error:
         return tag("p", f"These {row}s are not compressed: {error}", class_="after")
-    raw, cells = _plain(data)
+    raw, cells = raw_bytes(data, fitted.kind), codec.cells * len(some)
     found = [("this model", size), ("bz2", len(bz2.compress(raw, 9)))]
     found += [("xz", len(lzma.compress(raw, preset=9))), *_pictures(data), ("plain", len(raw))]
     model = sum(tensor.nbytes for tensor in fitted.tensors().values())
     form = "the bytes" if isinstance(data, np.ndarray) else "CSV"
     words = (
         f"Bytes of {counted(len(some), row)} of this report, compressed without loss, and bits of "
-        f"each of their {counted(cells // len(some), 'cell')}; “plain” is {form} without "
+        f"each of their {counted(codec.cells, 'cell')}; “plain” is {form} without "
         f"compression. The weights take {model:,} bytes more, for any number of {row}s."
     )
     return captioned(scrolling(_table(found, cells), "parts sizes", "Compressed sizes"), words)
@@ -71,14 +71,6 @@ def _table(found: Sequence[tuple[str, int]], cells: int) -> Element:
         shown = tag("td", *([] if name == "plain" else [bar]), class_="share")
         lines.append(tag("tr", head(name, "row"), shown, *(tag("td", text) for text in texts)))
     return tag("table", *lines)
-
-
-def _plain(data: object) -> tuple[bytes, int]:
-    """Return data without compression, and the number of their cells."""
-    if isinstance(data, np.ndarray):
-        return np.ascontiguousarray(data).tobytes(), data.size
-    frame = data if isinstance(data, pd.DataFrame) else as_table(data).to_pandas()
-    return frame.to_csv(index=False).encode(), frame.size
 
 
 def _pictures(data: object) -> list[tuple[str, int]]:
