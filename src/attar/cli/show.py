@@ -33,8 +33,9 @@ def info(
     if as_json:
         print(arguments.to_json(contents))
         return
+    width = max(map(len, contents))
     for name, value in contents.items():
-        print(f"{name:18} {_words(value)}")
+        print(f"{name:{width}} {_words(value)}")
 
 
 def _is_compressed(path: Path) -> bool:
@@ -87,8 +88,8 @@ def _archive(path: Path) -> dict[str, object]:
         "data": form,
         "rows": archive.rows,
         "cells_of_a_row": cells,
-        "bits_per_row": bits,
-        "bits_per_dimension": bits / max(1, cells),
+        "bits_per_row": round(bits, 4),
+        "bits_per_dimension": round(bits / max(1, cells), 4),
         "chunks": len(archive),
     }
 
