@@ -70,6 +70,15 @@ def test_a_table_is_compared_as_csv():
     assert "PNG" not in words(table)
 
 
+def test_a_page_of_a_table_without_a_code_has_its_first_columns(page):
+    values = np.random.default_rng(0).integers(0, 4, (80, 10))
+    frame = pd.DataFrame(values, columns=[f"c{i}" for i in range(10)])
+    ae = attar.Autoencoder("lossless", epochs=1, random_state=0, verbose=False).fit(frame)
+    text = words(page(ae, frame[::-1]))
+    assert "Rows drawn from the model, of the first 8 of 10 columns." in text
+    assert "expected" not in text
+
+
 def test_what_does_not_compress_is_said(images):
     # A causal likelihood beside a code of its own.
     ae = attar.Autoencoder(

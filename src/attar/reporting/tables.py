@@ -270,7 +270,9 @@ class TableDisplay(Display):
         unexplained = [
             cells[f.features].sum() / (self.variance[f.features].sum() or 1) for f in self.fields
         ]
-        worst = np.argsort(-np.array(unexplained), kind="stable")
+        # Where all codes are equal, there is nothing to explain.
+        self.explained = bool(np.ptp(examples.codes, axis=0).any())
+        worst = np.argsort(-self.explained * np.array(unexplained), kind="stable")
         self.columns = [self.fields[j] for j in np.sort(worst[:MOST_COLUMNS])]
 
     @property
@@ -365,8 +367,10 @@ class TableDisplay(Display):
     def _selection(self) -> str:
         if len(self.fields) == len(self.columns):
             return ""
-        some = f"{len(self.columns)} of {len(self.fields)}"
-        return f", of the {some} columns with the lowest explained variance"
+        some = f"{len(self.columns)} of {len(self.fields)} columns"
+        if not self.explained:
+            return f", of the first {some}"
+        return f", of the {some} with the lowest explained variance"
 
 
 def _tints(fields: Sequence[Field], prepared: Rows) -> list[Rows]:
