@@ -12,6 +12,7 @@ from attar.data.images import Images
 from attar.data.kind import Kind, Rows
 from attar.data.preparation import Preparation
 from attar.data.scaling import Between, Scaler, Scaling, Standard
+from attar.data.series import Windows
 from attar.data.sparse import SparseMatrix
 from attar.data.summary import Summary, with_means
 from attar.data.table import Table
@@ -55,6 +56,9 @@ PIXELS = 1 << 19
 
 # The places of a batch that a causal likelihood is trained on.
 EXAMPLES = 1 << 15
+
+# Of a series so many steps are seen at once: a day of hours, and the present one.
+SEEN = 25
 
 # Columns of more excess kurtosis have heavy tails; a normal's is 0, a Laplace distribution's 3.
 HEAVY = 6.0
@@ -262,14 +266,20 @@ def choose_alphabets(likelihood: Causal, preparation: Preparation, summary: Summ
                 "give bytes from 0 to 255."
             )
         return likelihood.replace(alphabets=(Levels(256),) * kind.shape[0])
-    if not isinstance(kind, Table):
+    if not isinstance(kind, Table | Windows):
         raise DataError(
-            f"The likelihood 'causal' is for tables and images, not for {kind.name}: give a table."
+            "The likelihood 'causal' is for tables, series and images, not for "
+            f"{kind.name}: give a table."
         )
     scaler = preparation.scaler
     shifts, scales = (
-        np.broadcast_to(x.numpy(), sample.shape[1]) for x in (scaler.shift, scaler.scale)
+        np.broadcast_to(x.numpy().ravel(), sample.shape[1]) for x in (scaler.shift, scaler.scale)
     )
+    if isinstance(kind, Windows):
+        columns = enumerate(kind.columns(sample).T)
+        channels = [alphabet_of(x, float(shifts[i]), float(scales[i])) for i, x in columns]
+        steps = max(2, min(SEEN, kind.window))
+        return likelihood.replace(alphabets=tuple(channels), window=(steps,))
     alphabets: list[Alphabet] = []
     for i, cell in enumerate(kind.cells):
         counts = np.unique_counts(sample[:, i][~np.isnan(sample[:, i])])

@@ -6,6 +6,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -170,7 +171,8 @@ class ArrayValues(Values):
     def encode(self, data: object) -> Encoded:
         """Return an array as symbols, residues and literals."""
         array = self._checked(data)
-        rows = self._rows(frames.array_of(array.reshape(len(array), -1)).reshape(array.shape))
+        matrix = array.reshape(len(array), prod(array.shape[1:]))
+        rows = self._rows(frames.array_of(matrix).reshape(array.shape))
         symbols, residues = self.channels.encode(rows)
         restored = self._array(self.channels.decode(symbols, residues), array.dtype)
         writer = LiteralWriter()

@@ -127,6 +127,8 @@ def series_values(kind: Windows, alphabets: Sequence[Alphabet], data: object) ->
         layout = CsvLayout.of(data, names=channels)
         types = {name: pa.float64() if name in channels else TEXT for name in layout.names}
         frame = pa.table([pa.nulls(0, type_) for type_ in types.values()], [*types])
+    elif not frames.is_table(data):
+        raise DataError("The model was fitted on a table with a row for each point: give one.")
     else:
         frame = frames.opened(frames.frame_of(data))
         types = {field.name: field.type for field in frame.schema}
