@@ -136,8 +136,12 @@ def test_the_sum_in_words():
     assert first.endswith("10,000 bytes in, 2,000 bytes out; 1.6 bits a dimension, 16 bits a row.")
     assert second == "bz2 takes 4,000, xz takes 3,000 bytes."
     assert third.endswith("take less than xz from 50,000 rows on.")
+    empty = Rate(0, 10, 20, 100, 50_000, "xz", 60)
+    assert next(verbs._words(empty, {"xz": 60}, False)) == "0 rows: 20 bytes in, 100 bytes out."
     worse = Rate(1000, 10, 10_000, 3_000, 50_000, "xz", 3_000)
-    assert list(verbs._words(worse, {"xz": 3_000}, False))[2].endswith("less than xz never.")
+    assert list(verbs._words(worse, {"xz": 3_000}, False))[2].endswith(
+        "than the data do without it."
+    )
 
 
 def test_a_fit_without_a_code_prints_bits(run, folder):

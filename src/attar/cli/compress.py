@@ -149,15 +149,19 @@ def _compared(
 
 def _words(rate: Rate, others: dict[str, int], estimated: bool) -> Iterator[str]:
     """Yield the sum in sentences."""
+    bits = f"{rate.bits_per_dimension:.4g} bits a dimension, {rate.bits_per_row:,.4g} bits a row"
     yield (
-        f"{rate.rows:,} rows: {rate.raw_bytes:,} bytes in, {rate.bytes:,} bytes out; "
-        f"{rate.bits_per_dimension:.4g} bits a dimension, {rate.bits_per_row:,.4g} bits a row."
+        f"{rate.rows:,} rows: {rate.raw_bytes:,} bytes in, {rate.bytes:,} bytes out"
+        f"{f'; {bits}' if rate.rows else ''}."
     )
     part = f" (estimated from the first {COMPARED:,})" if estimated else ""
     yield ", ".join(f"{name} takes {n:,}" for name, n in others.items()) + f" bytes{part}."
-    words = f"The model takes {rate.model_bytes:,} bytes: model and data together take less than "
-    pays = rate.pays_from
-    yield f"{words}{rate.general} " + ("never." if pays is None else f"from {pays:,} rows on.")
+    model, general = f"The model takes {rate.model_bytes:,} bytes", rate.general
+    if rate.pays_from is None:
+        yield f"{model}, and does not pay: {general} takes less than the data do without it."
+    else:
+        rows = f"{rate.pays_from:,} rows"
+        yield f"{model}: model and data together take less than {general} from {rows} on."
 
 
 def _with_progress(archive: Archive) -> Iterator[Any]:
