@@ -49,3 +49,8 @@ def test_hidden_cells_are_predicted():
     errors = run("missing_cells", epochs=30)
     assert errors["rent"] < 0.08
     assert errors["town"] > 0.7
+
+
+def test_images_are_compressed_below_general_compressors():
+    sizes = run("compress", epochs=3)
+    assert sizes["attar"] < 0.9 * min(sizes["bz2"], sizes["PNG"])

@@ -8,15 +8,18 @@ import attar
 
 def test_the_public_names_are_these():
     assert attar.__all__ == [
+        "Archive",
         "ArchiveError",
         "AttarError",
         "AttarWarning",
         "Autoencoder",
+        "Codec",
         "Csv",
         "DataError",
         "FileError",
         "ModelFileError",
         "Pictures",
+        "Rate",
         "Recipe",
         "Series",
         "SettingError",
@@ -24,6 +27,7 @@ def test_the_public_names_are_these():
         "TrainingError",
         "__version__",
         "load",
+        "open",
         "report",
     ]
     assert dir(attar) == sorted([*attar.__all__, *attar._MODULES])
@@ -50,3 +54,10 @@ def test_the_package_loads_nothing_heavy():
 def test_the_modules_of_parts_are_there_without_an_import(name):
     program = f"import attar; attar.{name}.__doc__"
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_data_are_opened_by_the_name_open(tmp_path):
+    X = attar.data.datasets.load("digits", "test")[0][:30]
+    ae = attar.Autoencoder("lossless", epochs=1, random_state=0, verbose=False).fit(X)
+    attar.Codec(ae).compress_file(X, tmp_path / "d.atz", with_model=True)
+    assert (attar.open(tmp_path / "d.atz")[10:20] == X[10:20]).all()

@@ -22,10 +22,10 @@ def blocks(page, language):
 
 PROGRAMS = [
     pytest.param(block, id=f"{page}-{i}")
-    for page in ("README.md", "docs/recipes.md")
+    for page in ("README.md", "docs/compression.md", "docs/recipes.md")
     for i, block in enumerate(blocks(page, "python"))
     # The expressions of docs/recipes.md import nothing; test_recipes_page.py evaluates them.
-    if page == "README.md" or "import" in block
+    if page != "docs/recipes.md" or "import" in block
 ]
 
 
@@ -39,9 +39,10 @@ def test_a_program_runs_by_itself_and_prints_what_its_comments_say(
     assert capsys.readouterr().out.splitlines() == printed
 
 
-def test_the_shell_blocks_are_one_sequence_in_an_empty_folder(tmp_path):
+@pytest.mark.parametrize("page", ["README.md", "docs/compression.md"])
+def test_the_shell_blocks_are_one_sequence_in_an_empty_folder(page, tmp_path):
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    lines = "".join(blocks("README.md", "sh"))
+    lines = "".join(blocks(page, "sh"))
     done = subprocess.run(
         ["sh", "-e", "-c", lines],
         cwd=tmp_path,
@@ -52,9 +53,9 @@ def test_the_shell_blocks_are_one_sequence_in_an_empty_folder(tmp_path):
     # Where ten seconds pass, there is a line of progress.
     unexpected = [line for line in done.stderr.splitlines() if not line.endswith(" left")]
     assert (done.returncode, unexpected) == (0, [])
-    (inspection,) = blocks("README.md", "text")
-    assert OutputChecker().check_output(inspection + "...", done.stdout, ELLIPSIS)
-    named = set(re.findall(r"\w+\.(?:csv|attar|html|parquet)\b", lines))
+    printed = "".join(blocks(page, "text"))
+    assert OutputChecker().check_output(printed + "...", done.stdout, ELLIPSIS)
+    named = set(re.findall(r"\w+\.(?:csv|attar|atz|html|parquet)\b", lines))
     assert {file.name for file in tmp_path.iterdir()} == named
 
 

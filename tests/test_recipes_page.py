@@ -112,6 +112,7 @@ def test_the_groups_are_the_kinds_of_codes():
             "TwoLevels",
             "VectorQuantized",
         ],
+        "No code": ["NoCode"],
     }
     assert list(groups) == list(maker.GROUPS)
     for title, names in groups.items():

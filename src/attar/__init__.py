@@ -22,6 +22,8 @@ from attar.errors import (
 )
 
 if TYPE_CHECKING:
+    from attar.compression import Archive, Codec, Rate
+    from attar.compression import open_archive as open
     from attar.data.files.csv import Csv
     from attar.data.pictures import Pictures
     from attar.data.series import Series
@@ -33,15 +35,18 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Archive",
     "ArchiveError",
     "AttarError",
     "AttarWarning",
     "Autoencoder",
+    "Codec",
     "Csv",
     "DataError",
     "FileError",
     "ModelFileError",
     "Pictures",
+    "Rate",
     "Recipe",
     "Series",
     "SettingError",
@@ -49,18 +54,23 @@ __all__ = [
     "TrainingError",
     "__version__",
     "load",
+    "open",
     "report",
 ]
 
 # What needs torch is imported when it is first asked for: `import attar` takes no time.
 _LAZY = {
+    "Archive": "attar.compression:Archive",
     "Autoencoder": "attar.estimator:Autoencoder",
+    "Codec": "attar.compression:Codec",
     "Csv": "attar.data.files.csv:Csv",
     "Pictures": "attar.data.pictures:Pictures",
+    "Rate": "attar.compression:Rate",
     "Recipe": "attar.recipe:Recipe",
     "Series": "attar.data.series:Series",
     "Sparse": "attar.data.sparse:Sparse",
     "load": "attar.estimator:load",
+    "open": "attar.compression:open_archive",
     "report": "attar.reporting:report",
 }
 _MODULES = (

@@ -12,6 +12,7 @@ from attar.data.images import Images
 from attar.data.kind import Kind, Rows
 from attar.data.preparation import Preparation
 from attar.data.scaling import Between, Scaler, Scaling, Standard
+from attar.data.series import Windows
 from attar.data.sparse import SparseMatrix
 from attar.data.summary import Summary, with_means
 from attar.data.table import Table
@@ -47,10 +48,6 @@ STEPS, MUON_STEPS, MUON_ROWS = 8000, 1200, 8000
 # The gradient of a row far out is longer than this by orders of magnitude, and others are shorter.
 CLIP = 3.0
 
-# Of Muon, for causal likelihoods: each place of a row is an example, so that gradients have little
-# noise, and a whitening of the last step pays.
-CAUSAL = {"every": 1, "weight_decay": 0.1}
-
 # Images of more cells have no linear shortcut, which would have most of the weights.
 LINEAR_CELLS = 1 << 16
 
@@ -59,6 +56,9 @@ PIXELS = 1 << 19
 
 # The places of a batch that a causal likelihood is trained on.
 EXAMPLES = 1 << 15
+
+# Of a series so many steps are seen at once: a day of hours, and the present one.
+SEEN = 25
 
 # Columns of more excess kurtosis have heavy tails; a normal's is 0, a Laplace distribution's 3.
 HEAVY = 6.0
@@ -280,14 +280,20 @@ def choose_alphabets(likelihood: Causal, preparation: Preparation, summary: Summ
         channels = np.moveaxis(sample, 1, 0).reshape(kind.shape[0], -1).astype(np.int64)
         modes = [int(np.bincount(channel).argmax()) for channel in channels]
         return likelihood.replace(alphabets=tuple(Levels(levels_of(kind), m) for m in modes))
-    if not isinstance(kind, Table):
+    if not isinstance(kind, Table | Windows):
         raise DataError(
-            f"The likelihood 'causal' is for tables and images, not for {kind.name}: give a table."
+            "The likelihood 'causal' is for tables, series and images, not for "
+            f"{kind.name}: give a table."
         )
     scaler = preparation.scaler
     shifts, scales = (
-        np.broadcast_to(x.numpy(), sample.shape[1]) for x in (scaler.shift, scaler.scale)
+        np.broadcast_to(x.numpy().ravel(), sample.shape[1]) for x in (scaler.shift, scaler.scale)
     )
+    if isinstance(kind, Windows):
+        columns = enumerate(kind.columns(sample).T)
+        channels = [alphabet_of(x, float(shifts[i]), float(scales[i])) for i, x in columns]
+        steps = max(2, min(SEEN, kind.window))
+        return likelihood.replace(alphabets=tuple(channels), window=(steps,))
     alphabets: list[Alphabet] = []
     for i, cell in enumerate(kind.cells):
         counts = np.unique_counts(sample[:, i][~np.isnan(sample[:, i])])
@@ -307,10 +313,12 @@ def choose_alphabets(likelihood: Causal, preparation: Preparation, summary: Summ
 def choose_optimizer(network: Network, likelihood: Likelihood) -> tuple[Optimizer, str]:
     """Return Muon for causal likelihoods and for networks that start from a linear model.
 
-    Convolutions that start so need small steps.
+    Convolutions that start so need small steps. To a causal likelihood of images or series each
+    place is an example: gradients have little noise, and are whitened in each step.
     """
     if isinstance(likelihood, Causal):
-        return Optimizer("muon", CAUSAL), "takes the fewest steps"
+        settings = {"every": 1, "weight_decay": 0.0} if likelihood.window else {}
+        return Optimizer("muon", settings), "takes the fewest steps"
     if isinstance(network, Mlp) and network.shortcut:
         return Optimizer("muon", clip=CLIP), "takes the fewest steps"
     if isinstance(network, Conv) and network.shortcut:

@@ -8,44 +8,36 @@ import lzma
 import os
 import struct
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import blake2b
 from io import BytesIO
 from itertools import islice
-from math import prod
+from math import ceil
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
-import numpy as np
-import pandas as pd
-import torch
-
-from attar.codec.causal import CausalCoder
-from attar.codec.container import ArchiveReader, ArchiveWriter, Chunk, digest_of
-from attar.codec.csv_bytes import CsvLayout, CsvValues, csv_pieces
-from attar.codec.exact import exact, exact_of
-from attar.codec.rans import Decoder, Encoder
-from attar.codec.values import Values, values_from_json, values_of
-from attar.data.columns import frames
-from attar.data.source import Data, read
-from attar.data.stream import Stream
-from attar.data.table import MixedTable
-from attar.errors import ArchiveError, DataError, FileError, SettingError
+from attar.codec.coding import coding_of
+from attar.codec.container import ArchiveReader, ArchiveWriter, Chunk
+from attar.codec.forms import cells_of, digest, opened, part_of, raw_bytes, values_from
+from attar.codec.values import Values
+from attar.data.series import Windows
+from attar.data.source import Data
+from attar.errors import ArchiveError, DataError, SettingError
 from attar.estimator import Autoencoder, load
-from attar.isolation import one_thread
-from attar.likelihoods import Causal, Derived
+from attar.isolation import default_settings, exact_products, one_thread
 
 # A chunk has about so many cells: enough for large matrix products, few enough for a cache.
-CELLS = 1 << 20
+CELLS, ROWS = 1 << 20, 1 << 16
 
-# How much of a file is read to recognize its layout.
-BEGINNING = 1 << 20
+# The tensors of a fitted model that decide what a chunk decodes to.
+DECIDING = ("model.", "scaler.", "margins.", "memory.")
 
 _LENGTH = struct.Struct("<I")
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 
 @dataclass(frozen=True)
@@ -87,7 +79,7 @@ class Rate:
         None where they never are.
         """
         saved = (self.general_bytes - self.bytes) / max(1, self.rows)
-        return None if saved <= 0 else int(np.ceil(self.model_bytes / saved))
+        return None if saved <= 0 else ceil(self.model_bytes / saved)
 
     def to_json(self) -> dict[str, object]:
         """Return the figures as plain JSON data."""
@@ -119,17 +111,28 @@ class Codec:
     Parameters
     ----------
     model : Autoencoder
-        Fitted with ``recipe="lossless"``.
+        Fitted with ``recipe="lossless"``; or with another recipe that has a density or a discrete
+        code, on cells of few values, for bits-back coding.
+
+    Attributes
+    ----------
+    kind : Kind
+        The form of the data.
+    cells : int
+        How many values a row has.
+    fingerprint : str
+        Identifies the model.
 
     Raises
     ------
     SettingError
-        If the model is of a recipe that does not compress.
+        If the model is one that does not compress.
 
     Examples
     --------
     >>> import attar
-    >>> images = attar.data.datasets.load("digits").data.astype("uint8")
+    >>> from attar.data import datasets
+    >>> images = datasets.load("digits", "train")[0].astype("uint8")
     >>> ae = attar.Autoencoder("lossless", epochs=1, random_state=0).fit(images[:400])
     >>> codec = Codec(ae)
     >>> data = codec.compress(images[400:500])
@@ -137,30 +140,19 @@ class Codec:
     (True, True)
     """
 
+    @default_settings()
     def __init__(self, model: Autoencoder) -> None:
-        self.model = model
         fitted = model._fitted
-        if not isinstance(fitted.likelihood, Causal):
-            raise SettingError(
-                f"A model with the likelihood {fitted.likelihood.name!r} does not compress: fit "
-                "with recipe='lossless'."
-            )
-        self.kind = fitted.kind
-        device = fitted.predictor.device
-        self.coder = CausalCoder.of(fitted.on(torch.device("cpu")).predictor.model).on(device)
-        known = fitted.likelihood.channels
-        self.alphabets = [None if isinstance(one, Derived) else one for one in known]
+        self.model, self.kind, self.cells = model, fitted.kind, cells_of(fitted.kind)
+        self._coding = coding_of(fitted)
         self.fingerprint = _fingerprint(model)
 
     @property
     def chunk(self) -> int:
         """How many rows are compressed at once."""
-        return max(1, min(1 << 16, CELLS // self._cells))
-
-    @property
-    def _cells(self) -> int:
-        """How many cells a row has."""
-        return max(1, prod(self.kind.shape[1:]) * len(self.alphabets))
+        rows = max(1, min(ROWS, CELLS // max(1, self.cells)))
+        window = self.kind.window if isinstance(self.kind, Windows) else 1
+        return max(1, rows // window) * window
 
     def compress(self, X: Data) -> bytes:
         """Return data as bytes: a compressed file in memory.
@@ -208,70 +200,42 @@ class Codec:
         ----------
         X : array, table, or path
         """
-        data = self.compress(X)
-        archive = ArchiveReader(data)
-        raw = b"".join(_bytes_of(X) if isinstance(X, str | Path) else _pieces_of(X))
+        data, raw = self.compress(X), raw_bytes(X, self.kind)
         others = {"bz2": len(bz2.compress(raw, 9)), "xz": len(lzma.compress(raw, preset=9))}
-        best = min(others, key=others.__getitem__)
-        size = len(_model_bytes(self.model))
-        return Rate(archive.rows, self._cells, len(raw), len(data), size, best, others[best])
+        best, size = min(others, key=others.__getitem__), len(_model_bytes(self.model))
+        rows = ArchiveReader(data).rows
+        return Rate(rows, self.cells, len(raw), len(data), size, best, others[best])
 
+    @default_settings()
     def _write(self, X: Data, file: Path | BinaryIO, with_model: bool = False) -> None:
-        values, pieces = self._opened(X)
-        schema = {"csv": isinstance(values, CsvValues), "values": values.to_json()}
+        values, pieces = opened(X, self.kind, self._coding, self.chunk)
+        schema = {"csv": values.of_csv, "cells": self.cells, "values": values.to_json()}
         model = _model_bytes(self.model) if with_model else b""
-
-        def coded(piece: Any) -> tuple[bytes, int, bytes]:
-            return self._encoded(values, piece)
-
         with ArchiveWriter(file, self.fingerprint, schema, model) as writer:
-            for data, rows, digest in _in_parallel(coded, pieces):
-                writer.write(data, rows, digest)
+            for data, rows, mark in _in_parallel(
+                lambda piece: self._encoded(values, piece), pieces
+            ):
+                writer.write(data, rows, mark)
 
-    def _opened(self, X: Data) -> tuple[Values, Iterable[Any]]:
-        """Return how data become symbols, and their pieces."""
-        if isinstance(X, str | Path) and _is_csv(X) and isinstance(self.kind, MixedTable):
-            with _reading(Path(X)) as file:
-                beginning = file.read(BEGINNING)
-            layout = CsvLayout.of(beginning)
-            csv = CsvValues.of(self.kind, self.alphabets, _whole_lines(beginning, layout))
-            return csv, _csv_pieces(Path(X), csv.layout, self.chunk)
-        data: Any = read(X, part="test", kind=self.kind).data
-        if isinstance(data, Stream):
-            raise DataError(
-                "A file in pieces is compressed as CSV or as an array: give a .csv, .npy or .npz."
-            )
-        data = data if frames.is_table(data) else np.asarray(data)
-        starts = range(0, max(1, len(data)), self.chunk)
-        pieces = (_rows_of(data, start, start + self.chunk) for start in starts)
-        return values_of(self.kind, self.alphabets, _rows_of(data, 0, self.chunk)), pieces
-
+    @default_settings()
     def _encoded(self, values: Values, piece: Any) -> tuple[bytes, int, bytes]:
         """Return a chunk's bytes, its rows, and the digest of what it decodes to."""
         found = values.encode(piece)
-        encoder, hidden = Encoder(), values.channels.hidden(found.symbols)
-        symbols = found.symbols
-        self.coder.encode(encoder, _on_grid(symbols), _on_grid(~hidden))
-        values.channels.push(encoder, symbols, found.residues)
+        coded = self._coding.encode(values.channels, found.symbols, found.residues)
         head = _LENGTH.pack(len(found.literals)) + found.literals
-        return head + encoder.finish(), len(symbols), digest_of(*_pieces_of(piece))
+        return head + coded, found.rows, digest(piece)
 
+    @default_settings()
     def _decoded(self, values: Values, chunk: Chunk) -> Any:
         """Return the rows of a chunk."""
-        data, n = chunk.read(), chunk.rows
-        if len(data) < _LENGTH.size:
-            raise ArchiveError("A chunk of the compressed data ends too early.")
-        (length,) = _LENGTH.unpack_from(data)
-        opened = values.opened(n, data[_LENGTH.size : _LENGTH.size + length])
-        decoder, hidden = Decoder(data[_LENGTH.size + length :]), opened.hidden
-        sizes = np.array([alphabet.size for alphabet in values.channels.alphabets])
-        given = np.where(hidden, sizes.reshape(-1, *[1] * (hidden.ndim - 2)), 0)
-        symbols = self.coder.decode(decoder, _on_grid(given), _on_grid(~hidden))
-        symbols = symbols.reshape(hidden.shape)
-        residues = values.channels.pop(decoder, symbols)
-        decoder.done()
-        rows = values.decode(symbols, residues, opened)
-        chunk.check(*_pieces_of(rows))
+        if chunk.rows > self.chunk:
+            raise ArchiveError(f"A chunk claims {chunk.rows:,} rows: it is damaged.")
+        data = chunk.read()
+        start = _LENGTH.size + int.from_bytes(data[: _LENGTH.size], "little")
+        literals = values.opened(chunk.rows, data[_LENGTH.size : start])
+        found = self._coding.decode(values.channels, literals.hidden, data[start:])
+        rows = values.decode(*found, literals)
+        chunk.check(digest(rows))
         return rows
 
 
@@ -296,14 +260,8 @@ class Archive:
                 f"{reader.fingerprint[:12]}, than this one, {codec.fingerprint[:12]}: give that."
             )
         self.reader, self.codec = reader, codec
-        schema = reader.schema
-        kind, alphabets = codec.kind, codec.alphabets
         try:
-            described = schema["values"]
-            if schema["csv"] and isinstance(kind, MixedTable):
-                self.values: Values = CsvValues.from_json(kind, alphabets, described)
-            else:
-                self.values = values_from_json(kind, alphabets, described)
+            self.values = values_from(codec.kind, codec._coding, reader.schema["values"])
         except (LookupError, TypeError, AttributeError):
             raise ArchiveError(
                 f"{reader.name} is damaged: its schema is of another form."
@@ -314,25 +272,23 @@ class Archive:
 
     def __getitem__(self, rows: slice) -> Any:
         """Return some rows, in the user's own form; only the chunks that hold them are decoded."""
-        start, stop, step = rows.indices(len(self))
-        if step != 1:
-            raise SettingError("Rows of a compressed file are taken without a step: archive[i:j].")
+        if not isinstance(rows, slice) or rows.step not in (None, 1):
+            raise SettingError("Rows of a compressed file are taken as archive[i:j].")
+        start, stop, _ = rows.indices(len(self))
         chunks = self.reader.chunks_of(start, stop) or self.reader[:1]
         parts = list(self.pieces(chunks))
         if not parts:
             raise DataError(f"{self.reader.name} holds no rows.")
         whole = self.values.joined(parts)
-        if isinstance(self.values, CsvValues):
-            if stop - start != len(self):
-                raise SettingError("Of a compressed CSV file take all rows: archive[:].")
-            return whole
-        skipped = chunks[0].start
-        some = slice(start - skipped, stop - skipped)
-        return whole.iloc[some] if isinstance(whole, pd.DataFrame) else whole[some]
+        if not isinstance(whole, bytes):
+            return part_of(whole, start - chunks[0].start, max(start, stop) - chunks[0].start)
+        if stop - start != len(self):
+            raise SettingError("Of a compressed CSV file take all rows: archive[:].")
+        return whole
 
     def pieces(self, chunks: Iterable[Chunk] | None = None) -> Iterator[Any]:
         """Yield the rows of chunks, or of all, one chunk after the other."""
-        yield from _in_parallel(
+        return _in_parallel(
             lambda chunk: self.codec._decoded(self.values, chunk),
             self.reader if chunks is None else chunks,
         )
@@ -356,64 +312,30 @@ def open_archive(path: str | Path, model: Autoencoder | None = None) -> Archive:
     """
     reader = ArchiveReader(path)
     if model is None:
-        inside = reader.model
-        if inside is None:
+        if reader.model is None:
             raise ArchiveError(f"{path} does not hold its model: give the one it was written with.")
-        model = _model_of(inside)
+        model = _model_of(reader.model)
     return Archive(reader, Codec(model))
 
 
-def _rows_of(data: Any, start: int, stop: int) -> Any:
-    """Return some rows of a table or an array."""
-    if isinstance(data, pd.DataFrame):
-        return data.iloc[start:stop]
-    return data[start:stop] if isinstance(data, np.ndarray) else data.slice(start, stop - start)
-
-
-def _on_grid(rows: np.ndarray) -> np.ndarray:
-    """Return rows (n, channels, *places) with two axes of places."""
-    return rows.reshape(*rows.shape, *[1] * (4 - rows.ndim))
-
-
-def _in_parallel(function: Any, items: Iterable[T]) -> Iterator[Any]:
+def _in_parallel(function: Callable[[T], U], items: Iterable[T]) -> Iterator[U]:
     """Yield results in order, of as many items at once as there are cores."""
     workers, rest = os.cpu_count() or 1, iter(items)
-    with one_thread(), ThreadPoolExecutor(workers) as pool:
+    with one_thread(), exact_products(), ThreadPoolExecutor(workers) as pool:
         while some := list(islice(rest, workers)):
             yield from pool.map(function, some)
 
 
-def _pieces_of(rows: Any) -> Iterator[bytes]:
-    """Yield what makes some data what they are, as bytes."""
-    if isinstance(rows, bytes):
-        yield rows
-    elif isinstance(rows, np.ndarray):
-        yield f"{rows.dtype.str}{rows.shape}".encode()
-        yield _content(exact(rows))
-    else:
-        frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows)
-        yield json.dumps([str(name) for name in frame.columns]).encode()
-        for i in range(frame.shape[1]):
-            yield _content(exact_of(frame.iloc[:, i]))
-
-
-def _content(cells: np.ndarray) -> bytes:
-    if cells.dtype.kind == "O":
-        return "\0".join(map(str, cells.ravel())).encode("utf-8", "surrogatepass")
-    return cells.tobytes()
-
-
 def _fingerprint(model: Autoencoder) -> str:
-    """Return what identifies a model: a digest of its weights and of what it was fitted to."""
-    fitted = model._fitted
-    digest = blake2b(digest_size=16)
-    described = fitted.to_json()
+    """Return what identifies a model: a digest of all that decides what a chunk decodes to."""
+    described = model._fitted.to_json()
     parts = {name: described[name] for name in ("recipe", "network", "likelihood", "kind")}
-    digest.update(json.dumps(parts, sort_keys=True).encode())
-    for name, tensor in sorted(fitted.predictor.model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
+    found = blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=16)
+    for name, tensor in sorted(model._fitted.tensors().items()):
+        if name.startswith(DECIDING):
+            found.update(name.encode())
+            found.update(tensor.cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()
 
 
 def _model_bytes(model: Autoencoder) -> bytes:
@@ -428,33 +350,3 @@ def _model_of(data: bytes) -> Autoencoder:
         path = Path(folder) / "model.attar"
         path.write_bytes(data)
         return load(path)
-
-
-def _is_csv(source: str | Path) -> bool:
-    return str(source).endswith((".csv", ".tsv", ".txt")) and Path(source).is_file()
-
-
-def _reading(path: Path) -> BinaryIO:
-    try:
-        return path.open("rb")
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise FileError(f"{path} cannot be read: {reason}.") from None
-
-
-def _bytes_of(path: str | Path) -> Iterator[bytes]:
-    with _reading(Path(path)) as file:
-        yield file.read()
-
-
-def _csv_pieces(path: Path, layout: CsvLayout, rows: int) -> Iterator[bytes]:
-    with _reading(path) as file:
-        yield from csv_pieces(file, layout, rows)
-
-
-def _whole_lines(beginning: bytes, layout: CsvLayout) -> bytes:
-    """Return the lines that are whole, or all where none is."""
-    if len(beginning) < BEGINNING:
-        return beginning
-    end = beginning.rfind(layout.end.encode(layout.encoding))
-    return beginning[: end + 1] if end > 0 else beginning

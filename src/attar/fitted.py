@@ -32,7 +32,8 @@ from attar.evaluation.baseline import Baseline
 from attar.evaluation.diagnostics import Diagnostics, TrainingSummary
 from attar.evaluation.scores import ScoreReference
 from attar.isolation import one_thread, seeded
-from attar.likelihoods import Likelihood
+from attar.likelihoods import Causal, Likelihood
+from attar.likelihoods.memory import Memory, memories_of
 from attar.model import Model
 from attar.networks import CustomNetwork, Network
 from attar.plan import MODEL, TRAINING, Choice, Plan, Planner, Run
@@ -70,6 +71,8 @@ class Fitted:
         The settings that make the model, as the user gave them.
     label : str or None
         The column of a table that held the labels or the condition, and is not part of the data.
+    memories : tuple of Memory
+        Of the columns of a causal likelihood whose values come back.
     samplers : dict of Sampler or None to Draw
         The samplers that were fitted so far.
     drawn_margins : dict of Sampler or None to Margins
@@ -87,6 +90,7 @@ class Fitted:
     seed: int
     given: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
     label: str | None = None
+    memories: tuple[Memory, ...] = field(default=(), repr=False, compare=False)
     samplers: dict[Sampler | None, Draw] = field(default_factory=dict, repr=False, compare=False)
     drawn_margins: dict[Sampler | None, Margins] = field(
         default_factory=dict, repr=False, compare=False
@@ -225,6 +229,14 @@ class Fitted:
             "baseline.components": torch.from_numpy(baseline.components),
             **({} if condition is None else nested("condition", condition.tensors())),
             **({} if margins is None else nested("margins", margins.tensors())),
+            **nested("memory", self._memory_tensors()),
+        }
+
+    def _memory_tensors(self) -> dict[str, Tensor]:
+        return {
+            f"{number}.{name}": torch.from_numpy(array)
+            for number, memory in enumerate(self.memories)
+            for name, array in memory.to_arrays().items()
         }
 
     def to_json(self) -> dict[str, Any]:
@@ -392,6 +404,8 @@ class Fitted:
         scaler, margins = Scaler.restored(unnested("scaler", tensors)), None
         if isinstance(kind, Table):
             margins = Margins.restored(unnested("margins", tensors), kind)
+        remembered = unnested("memory", tensors)
+        numbers = sorted({int(name.partition(".")[0]) for name in remembered})
         return cls(
             recipe,
             network,
@@ -417,6 +431,7 @@ class Fitted:
             ),
             int(description["seed"]),
             label=description["label"],
+            memories=tuple(_memory(unnested(str(number), remembered)) for number in numbers),
         )
 
 
@@ -500,6 +515,7 @@ def fit(
         run.seed if before is None else before.seed,
         plan.given,
         None if before is None else before.label,
+        _memories(plan, training_data.rows),
     )
     if interrupted:
         raise Interrupted(
@@ -508,6 +524,20 @@ def fit(
             fitted,
         )
     return fitted
+
+
+def _memories(plan: Plan, rows: Rows) -> tuple[Memory, ...]:
+    """Return what is remembered of a table's raw rows, where that makes them shorter."""
+    likelihood, kind = plan.likelihood, plan.preparation.kind
+    if not isinstance(likelihood, Causal) or not isinstance(kind, Table):
+        return ()
+    return memories_of(
+        [likelihood.channels[i] for i in likelihood.coded], rows[:, likelihood.coded]
+    )
+
+
+def _memory(tensors: Mapping[str, Tensor]) -> Memory:
+    return Memory.from_arrays({name: tensor.numpy() for name, tensor in tensors.items()})
 
 
 def _trained(

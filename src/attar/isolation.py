@@ -85,6 +85,26 @@ def one_thread() -> Iterator[None]:
 
 
 @contextmanager
+def exact_products() -> Iterator[None]:
+    """Multiply matrices in full single precision, and restore torch's setting at the end.
+
+    With the user's own, factors may be rounded to 10 or 7 bits.
+
+    Examples
+    --------
+    >>> with exact_products():
+    ...     torch.get_float32_matmul_precision()
+    'highest'
+    """
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+@contextmanager
 def seeded(seed: int, device: torch.device = CPU) -> Iterator[None]:
     """Draw from torch's generators with this seed, and restore their state at the end.
 

@@ -27,7 +27,8 @@ from attar.data import datasets
 from attar.reporting.sections import METRICS
 
 VERBS = [
-    *("fit", "inspect", "encode", "reconstruct", "sample", "evaluate", "report", "info", "recipes"),
+    *("fit", "inspect", "encode", "reconstruct", "sample", "evaluate", "report"),
+    *("compress", "decompress", "info", "recipes"),
 ]
 
 

@@ -33,7 +33,7 @@ def kind():
 
 def passed(values, data):
     encoded = values.encode(data)
-    opened = values.opened(len(encoded.symbols), encoded.literals)
+    opened = values.opened(encoded.rows, encoded.literals)
     np.testing.assert_array_equal(opened.hidden, values.channels.hidden(encoded.symbols))
     return values.decode(encoded.symbols, encoded.residues, opened), encoded
 

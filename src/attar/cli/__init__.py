@@ -12,6 +12,7 @@ import typer
 
 from attar import __version__
 from attar.cli.apply import encode, evaluate, reconstruct, report, sample
+from attar.cli.compress import compress, decompress
 from attar.cli.fit import fit
 from attar.cli.show import info, inspect, recipes
 from attar.errors import AttarError, AttarWarning
@@ -23,7 +24,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (fit, inspect, encode, reconstruct, sample, evaluate, report, info, recipes):
+VERBS = (
+    *(fit, inspect, encode, reconstruct, sample, evaluate, report),
+    *(compress, decompress, info, recipes),
+)
+for verb in VERBS:
     app.command()(verb)
 
 

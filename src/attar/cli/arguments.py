@@ -295,7 +295,7 @@ def to_json(metrics: Mapping[str, object]) -> str:
 class RowWriter(Protocol):
     """Writes rows piece by piece."""
 
-    def write(self, piece: Any) -> None:
+    def write(self, piece: Any) -> object:
         """Write the next rows."""
 
 

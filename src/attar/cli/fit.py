@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from importlib import import_module
-from math import isfinite
+from math import isfinite, log
 from pathlib import Path
 from typing import Annotated
 
@@ -75,6 +75,7 @@ def fit(
     with arguments.importing():
         import_module("torch._dynamo")  # which torch's optimizers import at their first step
 
+        from attar.codes import NoCode
         from attar.data.source import read
         from attar.estimator import Autoencoder
         from attar.training.checkpoints import check_checkpoint
@@ -119,7 +120,8 @@ def fit(
         result["diagnosis"] = [finding.to_json() for finding in findings]
         print(arguments.to_json(result))
         return
-    print(comparison(part, metrics))
+    coded = not isinstance(estimator.fitted_.recipe.code, NoCode)
+    print(comparison(part, metrics) if coded else likelihood(part, metrics))
     print(*findings, sep="\n")
     page = "" if report is None else f", with a report in {report}"
     print(f"Fitted in {seconds:.1f} s: {output}{page}.")
@@ -135,3 +137,9 @@ def comparison(part: str, metrics: dict[str, float]) -> str:
         compared = compared if ratio < 2 else f"{ratio:.1f} times"
         words += f", {compared} PCA's {metrics['pca_error']:.4g}"
     return f"{words} with {size} number{'s' * (size > 1)}."
+
+
+def likelihood(part: str, metrics: dict[str, float]) -> str:
+    """Return the log-likelihood of a model without a code, in words."""
+    nats = metrics["nll_bound"]
+    return f"{part.capitalize()} NLL {nats:.4g} nats per row, which are {nats / log(2):.4g} bits."

@@ -4,25 +4,55 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from math import prod
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from attar import names
 from attar.cli import arguments
+from attar.errors import ArchiveError
 
 if TYPE_CHECKING:
     from attar.inspection import ColumnChoice, Inspection
 
 
-def info(model: arguments.Model, as_json: arguments.Json = False) -> None:
-    """Print what a model file contains."""
+def info(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="A model file, or a compressed file.", show_default=False
+        ),
+    ],
+    as_json: arguments.Json = False,
+) -> None:
+    """Print what a model file, or a compressed file, contains."""
+    contents = _archive(file) if _is_compressed(file) else _model(file)
+    if as_json:
+        print(arguments.to_json(contents))
+        return
+    width = max(map(len, contents))
+    for name, value in contents.items():
+        print(f"{name:{width}} {_words(value)}")
+
+
+def _is_compressed(path: Path) -> bool:
+    from attar.codec.container import MAGIC
+
+    with suppress(OSError), path.open("rb") as file:
+        return file.read(len(MAGIC)) == MAGIC
+    return False
+
+
+def _model(model: Path) -> dict[str, object]:
+    """Return what a model file contains."""
     from attar import storage
 
     shapes, description = storage.describe_model(model)
     weights = sum(prod(shape) for name, shape in shapes.items() if name.startswith("model."))
-    contents: dict[str, object] = {
+    return {
         "file": str(model),
         "fingerprint": storage.fingerprint(model),
         "bytes": model.stat().st_size,
@@ -37,11 +67,43 @@ def info(model: arguments.Model, as_json: arguments.Json = False) -> None:
         "validation_error": description["diagnostics"]["error"],
         "choices": description["choices"],
     }
-    if as_json:
-        print(arguments.to_json(contents))
-        return
-    for name, value in contents.items():
-        print(f"{name:16} {_words(value)}")
+
+
+def _archive(path: Path) -> dict[str, object]:
+    """Return what a compressed file contains; its chunks are not read."""
+    from attar.codec.container import ArchiveReader
+
+    archive = ArchiveReader(path)
+    size, model_bytes = path.stat().st_size, len(archive.model or b"")
+    bits = 8 * (size - model_bytes) / max(1, archive.rows)
+    try:
+        form, cells = _form(archive.schema), int(archive.schema["cells"])
+    except (LookupError, TypeError, ValueError):
+        raise ArchiveError(f"{path} is damaged: its schema is of another form.") from None
+    return {
+        "file": str(path),
+        "fingerprint": archive.fingerprint,
+        "bytes": size,
+        "model_bytes": model_bytes,
+        "data": form,
+        "rows": archive.rows,
+        "cells_of_a_row": cells,
+        "bits_per_row": round(bits, 4),
+        "bits_per_dimension": round(bits / max(1, cells), 4),
+        "chunks": len(archive),
+    }
+
+
+def _form(schema: dict[str, Any]) -> str:
+    """Return in words what a compressed file holds."""
+    values = schema["values"]
+    if schema["csv"]:
+        return "CSV file, byte for byte"
+    if "dtype" in values:
+        import numpy as np
+
+        return f"array of {np.dtype(values['dtype']).name}"
+    return "series" if "points" in values else "table"
 
 
 def _words(value: object) -> str:

@@ -98,6 +98,12 @@ class CellLevels:
         values: Array = (self.low + symbols * self.step).round(DECIMALS)
         return values
 
+    def of_cell(self, place: tuple[int, ...]) -> Array:
+        """Return the values of one cell."""
+        symbols = np.arange(self.sizes[place])
+        values: Array = (self.low[place] + symbols * self.step[place]).round(DECIMALS)
+        return values
+
 
 def _spans(kind: Table, predictor: Predictor) -> list[tuple[float, float, float]]:
     """Return the lowest and the highest value of each cell of a table, and their step."""

@@ -176,15 +176,15 @@ class Chunk:
             raise self.archive._damaged(f"rows {self.start:,} to {self.stop:,}")
         return data
 
-    def check(self, *decoded: bytes) -> None:
-        """Check the bytes, in pieces, that the chunk was decoded to.
+    def check(self, digest: bytes) -> None:
+        """Check the digest of the bytes that the chunk was decoded to.
 
         Raises
         ------
         ArchiveError
             If they are not those that were compressed.
         """
-        if digest_of(*decoded) != self.digest:
+        if digest != self.digest:
             raise ArchiveError(
                 f"{self.archive.name} is damaged, or of another model: rows {self.start:,} to "
                 f"{self.stop:,} were decoded to something else than was compressed."
@@ -225,7 +225,7 @@ class ArchiveReader(Sequence[Chunk]):
     >>> archive = ArchiveReader(file.getvalue())
     >>> [(chunk.start, chunk.stop) for chunk in archive.chunks_of(12, 21)]
     [(10, 20), (20, 30)]
-    >>> archive[2].check(b"decoded")
+    >>> archive[2].check(digest_of(b"decoded"))
     """
 
     fingerprint: str

@@ -14,7 +14,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from attar.codec.literals import LiteralReader, LiteralWriter, damaged, refusing
-from attar.codec.memory import Memory
 from attar.codec.styles import MOST_DECIMALS, CellStyle, style_of, unquoted
 from attar.codec.values import (
     Encoded,
@@ -29,6 +28,7 @@ from attar.data.files.csv import DELIMITERS, MARKS
 from attar.data.kind import Json
 from attar.data.table import MixedTable
 from attar.likelihoods.alphabets import Alphabet, Array, Integers, Residues
+from attar.likelihoods.memory import Memory
 
 # How many bytes are read at once, and the longest line that is one.
 BLOCK, LONGEST = 1 << 20, 1 << 24
@@ -59,6 +59,11 @@ class CsvLayout:
     end: str
     head: str
     names: tuple[str, ...]
+
+    @classmethod
+    def plain(cls, names: Sequence[str]) -> CsvLayout:
+        """Return the layout of UTF-8, commas, and a first line of plain names."""
+        return cls("utf-8", ",", "\n", ",".join(names) + "\n", tuple(names))
 
     @classmethod
     def of(
@@ -178,6 +183,8 @@ class CsvValues(Values):
     b'colour\nred\nblue\n"red"\n\ngreen'
     """
 
+    of_csv = True
+
     def __init__(
         self,
         kind: MixedTable,
@@ -254,7 +261,7 @@ class CsvValues(Values):
         written = self._written(self.channels.decode(symbols, residues), styles)
         for raw, known in zip(lines.columns, written, strict=True):
             write_differing(writer, _objects(raw), _objects(known))
-        return Encoded(symbols, residues, writer.finish())
+        return Encoded(len(symbols), symbols, residues, writer.finish())
 
     def opened(self, n: int, literals: bytes) -> Opened:
         """Return the literals of n rows, read as far as symbols need them."""
@@ -287,8 +294,10 @@ class CsvValues(Values):
         return b"".join(parts)
 
     def to_json(self) -> Json:
-        """Return layout and styles."""
-        return {"layout": asdict(self.layout), "styles": [asdict(style) for style in self.styles]}
+        """Return layout and styles, where they are not plain."""
+        plain = CsvLayout.plain([column.name for column in self.cells.kind.fields])
+        styles = [_differing(style, CellStyle()) for style in self.styles]
+        return {"layout": _differing(self.layout, plain), "styles": styles}
 
     @classmethod
     def from_json(
@@ -306,7 +315,9 @@ class CsvValues(Values):
             If it is not of this kind.
         """
         with refusing():
-            layout = CsvLayout(**{**data["layout"], "names": tuple(data["layout"]["names"])})
+            plain = CsvLayout.plain([column.name for column in kind.fields])
+            layout = replace(plain, **data["layout"])
+            layout = replace(layout, names=tuple(layout.names))
             styles = [CellStyle(**style) for style in data["styles"]]
             return cls(kind, alphabets, layout, styles, memories)
 
@@ -391,6 +402,11 @@ class Lines:
         others = iter(self.others)
         lines = [next(others) if other else next(rows) for other in self.odd.tolist()]
         return layout.end.join(lines) + layout.end * (self.ended and bool(lines))
+
+
+def _differing(one: CsvLayout | CellStyle, usual: CsvLayout | CellStyle) -> Json:
+    """Return what differs from what is usual, by name."""
+    return {name: value for name, value in asdict(one).items() if value != getattr(usual, name)}
 
 
 def _lines(file: BinaryIO, end: bytes) -> Iterator[bytes]:

@@ -9,8 +9,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from attar.codec.memory import PRECISION, Memory
 from attar.likelihoods.alphabets import Alphabet, Array, Integers, Residues
+from attar.likelihoods.memory import PRECISION, Memory
 
 Mask = NDArray[np.bool_]
 
@@ -136,9 +136,16 @@ class Channels:
 
     def hidden(self, symbols: Integers) -> Mask:
         """Return which cells have no symbol."""
-        sizes = np.array([alphabet.size for alphabet in self.alphabets], np.int64)
-        mask: Mask = symbols == sizes.reshape(-1, *[1] * (symbols.ndim - 2))
+        mask: Mask = symbols == self._sizes(symbols.ndim)
         return mask
+
+    def absent(self, hidden: Mask) -> Integers:
+        """Return the symbols of cells that have none, and 0 for others."""
+        return np.where(hidden, self._sizes(hidden.ndim), 0)
+
+    def _sizes(self, axes: int) -> Integers:
+        sizes = np.array([alphabet.size for alphabet in self.alphabets], np.int64)
+        return sizes.reshape(-1, *[1] * (axes - 2))
 
     def _bits(self, symbols: Integers) -> Integers:
         bits = np.zeros(symbols.shape, np.int64)

@@ -6,6 +6,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,6 @@ from attar.codec.exact import Column as AnyColumn
 from attar.codec.exact import Exact, array_of, column_of, exact, exact_of, read_cells, write_cells
 from attar.codec.indices import read_index, write_index
 from attar.codec.literals import LiteralReader, LiteralWriter, damaged, refusing
-from attar.codec.memory import Memory
 from attar.codec.symbols import Channels, Mask
 from attar.data.columns import frames
 from attar.data.columns.base import Column
@@ -26,6 +26,7 @@ from attar.data.kind import Json, Kind, back_to
 from attar.data.table import MixedTable, NumericTable
 from attar.errors import DataError
 from attar.likelihoods.alphabets import Alphabet, Array, Integers, Residues
+from attar.likelihoods.memory import Memory
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Encoded:
 
     Attributes
     ----------
+    rows : int
+        As the user counts them: of series, points.
     symbols : int array (n, channels, *grid)
         The size of the channel's alphabet where a cell has no symbol.
     residues : array (m,)
@@ -42,6 +45,7 @@ class Encoded:
         All else: which cells have no symbol, and what symbols and residues do not restore.
     """
 
+    rows: int
     symbols: Integers
     residues: Residues
     literals: bytes
@@ -82,9 +86,12 @@ class Values(ABC):
     ----------
     channels : Channels
         Of images, or the cells of a table that have an alphabet.
+    of_csv : bool
+        Whether the data are the bytes of a CSV file.
     """
 
     channels: Channels
+    of_csv = False
 
     @abstractmethod
     def encode(self, data: object) -> Encoded:
@@ -164,7 +171,8 @@ class ArrayValues(Values):
     def encode(self, data: object) -> Encoded:
         """Return an array as symbols, residues and literals."""
         array = self._checked(data)
-        rows = self._rows(frames.array_of(array.reshape(len(array), -1)).reshape(array.shape))
+        matrix = array.reshape(len(array), prod(array.shape[1:]))
+        rows = self._rows(frames.array_of(matrix).reshape(array.shape))
         symbols, residues = self.channels.encode(rows)
         restored = self._array(self.channels.decode(symbols, residues), array.dtype)
         writer = LiteralWriter()
@@ -176,7 +184,7 @@ class ArrayValues(Values):
         known, cells = exact(restored), exact(array)
         for place in self._parts(array.shape):
             write_differing(writer, cells[place].ravel(), known[place].ravel())
-        return Encoded(symbols, residues, writer.finish())
+        return Encoded(len(symbols), symbols, residues, writer.finish())
 
     def opened(self, n: int, literals: bytes) -> Opened:
         """Return the literals of n rows, read as far as symbols need them."""
@@ -349,7 +357,7 @@ class TableValues(Values):
         for i, known in enumerate(restored):
             cells = _exact(_column(frame, i), format_.names[i])
             write_differing(writer, cells, exact_of(known))
-        return Encoded(symbols, residues, writer.finish())
+        return Encoded(len(symbols), symbols, residues, writer.finish())
 
     def opened(self, n: int, literals: bytes) -> Opened:
         """Return the literals of n rows, read as far as symbols need them."""

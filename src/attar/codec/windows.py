@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from attar.codec.csv_bytes import CsvLayout, CsvValues
-from attar.codec.literals import damaged, refusing
+from attar.codec.literals import refusing
 from attar.codec.symbols import Mask
 from attar.codec.values import Encoded, Opened, TableValues, Values, values_from_json, values_of
 from attar.data.columns import frames
@@ -49,14 +49,14 @@ class SeriesValues(Values):
     >>> encoded = values.encode(table)
     >>> encoded.symbols.tolist()
     [[[0, 1, 2]], [[3, 2, 1]], [[0, 4, 4]]]
-    >>> opened = values.opened(3, encoded.literals)
+    >>> opened = values.opened(7, encoded.literals)
     >>> values.decode(encoded.symbols, encoded.residues, opened).equals(table)
     True
     """
 
     def __init__(self, points: TableValues | CsvValues, window: int) -> None:
         self.points, self.window = points, window
-        self.channels = points.channels
+        self.channels, self.of_csv = points.channels, points.of_csv
 
     def encode(self, data: object) -> Encoded:
         """Return rows as windows of symbols, residues and literals."""
@@ -65,17 +65,13 @@ class SeriesValues(Values):
         sizes = np.array([alphabet.size for alphabet in self.channels.alphabets], np.int64)
         symbols = self._cut(encoded.symbols, sizes)
         residues = self.channels.kept(symbols, self._cut(spread, np.zeros(len(sizes), np.uint64)))
-        head = len(encoded.symbols).to_bytes(4, "little")
-        return Encoded(symbols, residues, head + encoded.literals)
+        return Encoded(encoded.rows, symbols, residues, encoded.literals)
 
     def opened(self, n: int, literals: bytes) -> Opened:
-        """Return the literals of n windows, read as far as symbols need them."""
-        count = int.from_bytes(literals[:4], "little")
-        if len(literals) < 4 or -(-count // self.window) != n:
-            raise damaged()
-        opened = self.points.opened(count, literals[4:])
+        """Return the literals of n points, read as far as symbols need them."""
+        opened = self.points.opened(n, literals)
         hidden: Mask = self._cut(opened.hidden, np.ones(opened.hidden.shape[1], bool))
-        return Opened(hidden, (count, opened), opened.reader)
+        return Opened(hidden, (n, opened), opened.reader)
 
     @refusing()
     def decode(self, symbols: Integers, residues: Residues, opened: Opened) -> Any:
@@ -131,6 +127,8 @@ def series_values(kind: Windows, alphabets: Sequence[Alphabet], data: object) ->
         layout = CsvLayout.of(data, names=channels)
         types = {name: pa.float64() if name in channels else TEXT for name in layout.names}
         frame = pa.table([pa.nulls(0, type_) for type_ in types.values()], [*types])
+    elif not frames.is_table(data):
+        raise DataError("The model was fitted on a table with a row for each point: give one.")
     else:
         frame = frames.opened(frames.frame_of(data))
         types = {field.name: field.type for field in frame.schema}

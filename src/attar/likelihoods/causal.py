@@ -109,6 +109,11 @@ class Causal(Likelihood, name="causal"):
         """The alphabets, or the one of 256 levels."""
         return self.alphabets or (Levels(),)
 
+    @property
+    def coded(self) -> list[int]:
+        """Which channels are coded: all but those that follow from others."""
+        return [i for i, one in enumerate(self.channels) if not isinstance(one, Derived)]
+
 
 class CausalConvolution(nn.Module):
     """A convolution that sees rows above, and what is to the left in the same row.
@@ -203,9 +208,7 @@ class CausalModule(LikelihoodModule):
         super().__init__()
         alphabets = likelihood.channels
         self.places, self.cells = len(likelihood.window), [a.cells for a in alphabets]
-        self.coded = [
-            i for i, alphabet in enumerate(alphabets) if not isinstance(alphabet, Derived)
-        ]
+        self.coded = likelihood.coded
         alphabets = tuple(alphabets[i] for i in self.coded)
         with torch.device("cpu"):  # constants, also where a model without values is built
             built = [alphabet.build() for alphabet in alphabets]
@@ -319,7 +322,7 @@ class CausalModule(LikelihoodModule):
 
     def rare_weights(self) -> list[Tensor]:
         """Return the weights of the logits: most symbols are rare."""
-        return [head.output.weight for head in self.heads]
+        return [cast(nn.Parameter, head.output.weight) for head in self.heads]
 
     def layers(self) -> Layers:
         """Return the network's weights as matrices, for evaluation place by place."""

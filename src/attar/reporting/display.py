@@ -120,9 +120,13 @@ class Display(ABC):
     def title(self) -> str:
         """What the rows are, in words."""
 
-    def cell(self, examples: Examples, row: int, part: int) -> str:
+    def cell(self, examples: Examples, row: int, part: int, expected: bool = True) -> str:
         """Return the value of a part of a row, and the expected one, in words; empty for many."""
         return ""
+
+    def originals(self, rows: Rows, names: Sequence[str]) -> list[Element]:
+        """Return raw rows (n, *cells) as they are; nothing where their cells say it better."""
+        return []
 
     @abstractmethod
     def attributes(self, examples: Examples) -> Iterable[Attribute]:
@@ -139,5 +143,5 @@ class Display(ABC):
         """Return the interpolations, step by step."""
 
     @abstractmethod
-    def samples(self, rows: Rows) -> list[Element]:
-        """Return generated raw rows (n, *cells)."""
+    def samples(self, rows: Rows, drawn: bool = True) -> list[Element]:
+        """Return generated raw rows (n, *cells), drawn or expected ones."""

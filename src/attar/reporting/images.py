@@ -82,6 +82,18 @@ class ImageDisplay(Display):
         )
         return [captioned(tag("div", *columns, class_=f"pictures{self._size}"), caption)]
 
+    def originals(self, rows: Rows, names: Sequence[str]) -> list[Element]:
+        """Return a picture for each row."""
+        columns = [
+            tag(
+                "div",
+                picture(self._bytes(row), name, COMPARED_SIDE),
+                tag("span", name, title=name),
+            )
+            for row, name in zip(rows, names, strict=True)
+        ]
+        return [tag("div", *columns, class_=f"pictures{self._size}")]
+
     def interpolations(self, interpolations: Sequence[Interpolation]) -> list[Element]:
         """Return a strip of pictures for each interpolation."""
         strips = [
@@ -103,12 +115,12 @@ class ImageDisplay(Display):
         caption = "Decoded interpolations between the codes of two images."
         return [captioned(tag("div", *strips, class_=f"strips{self._size}"), caption)]
 
-    def samples(self, rows: Rows) -> list[Element]:
+    def samples(self, rows: Rows, drawn: bool = True) -> list[Element]:
         """Return a picture for each sample."""
         pictures = [
             picture(self._bytes(row), f"sample {i}") for i, row in enumerate(self._rounded(rows))
         ]
-        caption = "Images decoded from random codes."
+        caption = f"Images {'drawn from the model' if drawn else 'decoded from random codes'}."
         return [captioned(tag("div", *pictures, class_=f"samples{self._size}"), caption)]
 
     @property

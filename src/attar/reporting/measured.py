@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from xml.etree.ElementTree import Element
 
 import numpy as np
@@ -11,7 +11,6 @@ import numpy as np
 from attar.data.kind import Kind
 from attar.data.training_data import FittedRows
 from attar.evaluation.evaluate import Evaluation, PartMetrics
-from attar.reporting.display import Display, Examples
 from attar.reporting.html import captioned, head, number, scrolling, tag
 from attar.reporting.selection import Indices
 
@@ -119,8 +118,7 @@ def oddest(scores: np.ndarray, places: Indices, overlap: int) -> Indices:
 
 def oddest_table(
     kind: Kind,
-    display: Display,
-    examples: Examples,
+    cell: Callable[[int, int], str],
     names: Sequence[str],
     scores: np.ndarray,
     deficits: np.ndarray,
@@ -131,9 +129,8 @@ def oddest_table(
     Parameters
     ----------
     kind : Kind
-    display : Display
-    examples : Examples
-        The odd rows.
+    cell : callable
+        From the number of a row and of a part to the value in words.
     names : sequence of str (n,)
     scores : array (n,)
     deficits : array (n, cells)
@@ -147,7 +144,7 @@ def oddest_table(
     for i, (name, score) in enumerate(zip(names, scores, strict=True)):
         worst = np.argsort(-lost[i], kind="stable")[:MOST_CELLS]
         least = [
-            f"{parts[j][0]}{display.cell(examples, i, int(j))} ({_nats(lost[i, j])})"
+            f"{parts[j][0]}{cell(i, int(j))} ({_nats(lost[i, j])})"
             for j in worst
             if lost[i, j] > NOTABLE * max(0.0, lost[i, worst[0]])
         ]

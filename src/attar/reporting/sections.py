@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 from torch import Generator
 
+from attar.codes import NoCode
 from attar.data.images import Images
 from attar.data.kind import Kind, Rows
 from attar.data.scaling import Scaling, Standard, Symmetric
@@ -24,10 +26,12 @@ from attar.evaluation.diagnostics import Finding, size_errors
 from attar.evaluation.evaluate import Evaluation, PartMetrics
 from attar.fitted import MONITORED_ROWS, Fitted
 from attar.isolation import default_settings
+from attar.likelihoods import Causal
 from attar.predictor import Predictor
 from attar.recipes import TABLE
 from attar.reporting import svg
 from attar.reporting.colours import best_explained
+from attar.reporting.compressed import compressed_table
 from attar.reporting.display import Display, Examples, Interpolation, decode
 from attar.reporting.html import captioned, legend, number, tag
 from attar.reporting.images import ImageDisplay
@@ -168,30 +172,37 @@ def _page(
     predictor, colouring = predictor.at(chosen), colouring.at(chosen)
     examples = Examples.of(predictor, rows[chosen], None if times is None else times[chosen])
     display = _display(predictor.preparation.kind, examples)
-    title = f"{display.title} in {counted(predictor.code_size, 'latent dimension')}"
+    title = display.title
+    if _has_code(fitted):
+        title += f" in {counted(predictor.code_size, 'latent dimension')}"
+    odd_section = _oddest_rows(display, fitted, *odd_rows, float(np.median(evaluation.scores)))
+    curves = _loss_curves(fitted, display.row)
+    compression = _compression(estimator, rows, display.row)
+    if _has_code(fitted):
+        sections = [
+            _reconstructions(display, examples, colouring),
+            *_columns(fitted.kind, evaluation.parts),
+            odd_section,
+            tag(
+                "div",
+                _latent_space(display, examples, colouring),
+                _importance(
+                    np.asarray(summary.diagnostics.importance),
+                    f"{summary.diagnostics.rows_of} {display.row}s",
+                ),
+                class_="pair",
+            ),
+            tag("div", _comparison(evaluation.pca_errors, metrics, sizes), curves, class_="pair"),
+            *_interpolations(display, fitted, predictor, examples, colouring),
+        ]
+        sections[:0] = compression
+    else:
+        sections = [tag("div", *compression, curves, class_="pair"), odd_section]
     main = tag(
         "main",
         _header(title, fitted, evaluation, display.row, _unit(estimator)),
-        _diagnosis(estimator.diagnose(evaluation), evaluation, display.row),
-        _reconstructions(display, examples, colouring),
-        *_columns(fitted.kind, evaluation.parts),
-        _oddest_rows(display, fitted, *odd_rows, float(np.median(evaluation.scores))),
-        tag(
-            "div",
-            _latent_space(display, examples, colouring),
-            _importance(
-                np.asarray(summary.diagnostics.importance),
-                f"{summary.diagnostics.rows_of} {display.row}s",
-            ),
-            class_="pair",
-        ),
-        tag(
-            "div",
-            _comparison(evaluation.pca_errors, metrics, sizes),
-            _loss_curves(fitted, display.row),
-            class_="pair",
-        ),
-        *_interpolations(display, fitted, predictor, examples, colouring),
+        _diagnosis(fitted, estimator.diagnose(evaluation), evaluation, display.row),
+        *sections,
         _samples(display, fitted, predictor, len(chosen)),
         _settings(fitted),
     )
@@ -220,6 +231,11 @@ def _display(kind: Kind, examples: Examples) -> Display:
     raise TypeError(f"There is no display of {type(kind).__name__}.")
 
 
+def _has_code(fitted: Fitted) -> bool:
+    """Return whether rows have codes; else their reconstructions are all the same."""
+    return not isinstance(fitted.recipe.code, NoCode)
+
+
 def _unit(estimator: Autoencoder) -> str:
     """Return what the values are on which errors are measured."""
     chosen = {choice.setting: choice.value for choice in estimator.choices_}
@@ -240,7 +256,7 @@ def _header(title: str, fitted: Fitted, evaluation: Evaluation, row: str, unit: 
             tag("dd", tag("data", formatted(metrics[key]), value=repr(metrics[key]))),
         )
         for key, (formatted, label) in METRICS.items()
-        if key in metrics
+        if key in metrics and (key == "nll_bound" or _has_code(fitted))
     ]
     return tag(
         "header",
@@ -256,20 +272,30 @@ def _header(title: str, fitted: Fitted, evaluation: Evaluation, row: str, unit: 
     )
 
 
-def _diagnosis(findings: Sequence[Finding], evaluation: Evaluation, row: str) -> Element:
+def _diagnosis(
+    fitted: Fitted, findings: Sequence[Finding], evaluation: Evaluation, row: str
+) -> Element:
     """Return problems of the model, and what to do about them."""
     items = [
         tag("li", tag("p", finding.problem), tag("p", finding.advice), class_=finding.name)
         for finding in findings
     ]
-    words = f"Errors are those of the {which(evaluation, row)} of this report."
-    if evaluation.rows is None:
-        words += " The importance of latent dimensions and the loss curves are those of the fit."
-    return _section(
-        "Diagnostics",
-        tag("ul", *items, class_="findings"),
-        tag("p", words, class_="after"),
-    )
+    section = _section("Diagnostics", tag("ul", *items, class_="findings"))
+    if _has_code(fitted):
+        words = f"Errors are those of the {which(evaluation, row)} of this report."
+        if evaluation.rows is None:
+            words += (
+                " The importance of latent dimensions and the loss curves are those of the fit."
+            )
+        section.append(tag("p", words, class_="after"))
+    return section
+
+
+def _compression(estimator: Autoencoder, rows: Rows, row: str) -> list[Element]:
+    """Return what the rows take, compressed, where the likelihood is one for compression."""
+    if not isinstance(estimator.fitted_.likelihood, Causal):
+        return []
+    return [_section("Lossless compression", compressed_table(estimator, rows, row))]
 
 
 def _reconstructions(display: Display, examples: Examples, colouring: Colouring) -> Element:
@@ -300,13 +326,16 @@ def _oddest_rows(
 ) -> Element:
     """Return the rows with the lowest scores, and the cells that make them odd."""
     examples, shown = Examples.of(predictor, rows, times), []
-    if isinstance(fitted.kind, Images | Windows):
+    if not _has_code(fitted):
+        shown = display.originals(rows, names)
+    elif isinstance(fitted.kind, Images | Windows):
         shown = display.reconstructions(examples, names, "the oddest first")
     if isinstance(fitted.kind, Images):
         shown.append(tag("p", oddest_words(scores, median), class_="after"))
     else:
+        cells = partial(display.cell, examples, expected=_has_code(fitted))
         deficits = fitted.training_summary.reference.deficits(predictor, rows)
-        shown.append(oddest_table(fitted.kind, display, examples, names, scores, deficits, median))
+        shown.append(oddest_table(fitted.kind, cells, names, scores, deficits, median))
     return _section(f"Oddest {display.row}s", *shown)
 
 
@@ -411,9 +440,9 @@ def _samples(display: Display, fitted: Fitted, predictor: Predictor, rows: int) 
     """Return generated samples, as :meth:`Autoencoder.sample`, conditioned as some of the rows."""
     codes = fitted.sampler()(display.sampled, Generator().manual_seed(0)).numpy()
     drawn = predictor.at(np.resize(evenly_spaced(rows, display.sampled), display.sampled))
-    noisy = fitted.kind.noisy
+    noisy = fitted.kind.noisy or fitted.likelihood.joint
     samples = fitted.draw(drawn, codes, None, 0) if noisy else decode(drawn, codes)[0]
-    return _section("Generated samples", *display.samples(samples))
+    return _section("Generated samples", *display.samples(samples, noisy))
 
 
 def _settings(fitted: Fitted) -> Element:
@@ -438,7 +467,7 @@ def _settings(fitted: Fitted) -> Element:
     return _section(
         "Settings chosen from the data",
         tag("table", *lines, class_="choices"),
-        *(tag("p", text, class_="after") for text in (errors, *citations)),
+        *(tag("p", text, class_="after") for text in [errors] * _has_code(fitted) + citations),
     )
 
 

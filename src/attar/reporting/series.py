@@ -116,7 +116,7 @@ class SeriesDisplay(Display):
         )
         return [captioned(tag("div", *grids), caption + ".")]
 
-    def samples(self, rows: Rows) -> list[Element]:
+    def samples(self, rows: Rows, drawn: bool = True) -> list[Element]:
         """Return charts of generated windows, a row for each channel."""
         body = []
         ticks = self._ticks(None)

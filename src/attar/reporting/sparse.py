@@ -77,7 +77,7 @@ class SparseDisplay(Display):
         tables = map(self._interpolation, interpolations)
         return [captioned(tag("div", *tables, class_="heats"), caption)]
 
-    def samples(self, rows: Rows) -> list[Element]:
+    def samples(self, rows: Rows, drawn: bool = True) -> list[Element]:
         """Return the largest cells of each sample."""
         lines = []
         for i, row in enumerate(sparse.csr_array(rows).toarray()):

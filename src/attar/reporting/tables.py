@@ -270,7 +270,9 @@ class TableDisplay(Display):
         unexplained = [
             cells[f.features].sum() / (self.variance[f.features].sum() or 1) for f in self.fields
         ]
-        worst = np.argsort(-np.array(unexplained), kind="stable")
+        # Where all codes are equal, there is nothing to explain.
+        self.explained = bool(np.ptp(examples.codes, axis=0).any())
+        worst = np.argsort(-self.explained * np.array(unexplained), kind="stable")
         self.columns = [self.fields[j] for j in np.sort(worst[:MOST_COLUMNS])]
 
     @property
@@ -282,12 +284,12 @@ class TableDisplay(Display):
         """Return the columns."""
         return (field.attribute(examples.rows) for field in self.fields)
 
-    def cell(self, examples: Examples, row: int, part: int) -> str:
+    def cell(self, examples: Examples, row: int, part: int, expected: bool = True) -> str:
         """Return the value, and the expected one."""
         field, one = self.fields[part], slice(row, row + 1)
         reconstructed = self.kind.rows(self.kind.restore(examples.reconstructed[one]))
-        value, expected = field.texts(np.concatenate([examples.rows[one], reconstructed]))
-        return f" = {value}, expected {expected}"
+        value, other = field.texts(np.concatenate([examples.rows[one], reconstructed]))
+        return f" = {value}" + f", expected {other}" * expected
 
     def reconstructions(
         self, examples: Examples, names: Sequence[str], order: str
@@ -323,7 +325,7 @@ class TableDisplay(Display):
         tables = map(self._interpolation, interpolations)
         return [captioned(tag("div", *tables, class_="heats"), caption + ".")]
 
-    def samples(self, rows: Rows) -> list[Element]:
+    def samples(self, rows: Rows, drawn: bool = True) -> list[Element]:
         """Return a table of samples."""
         raw = self.kind.rows(self.kind.restore(rows))
         columns = [[tag("td", text) for text in field.texts(raw)] for field in self.columns]
@@ -365,8 +367,10 @@ class TableDisplay(Display):
     def _selection(self) -> str:
         if len(self.fields) == len(self.columns):
             return ""
-        some = f"{len(self.columns)} of {len(self.fields)}"
-        return f", of the {some} columns with the lowest explained variance"
+        some = f"{len(self.columns)} of {len(self.fields)} columns"
+        if not self.explained:
+            return f", of the first {some}"
+        return f", of the {some} with the lowest explained variance"
 
 
 def _tints(fields: Sequence[Field], prepared: Rows) -> list[Rows]:

@@ -18,6 +18,9 @@ PRECISION = 16
 # The most remembered rows that share a symbol, and how many new rows are compared at once.
 MOST, BLOCK = 512, 512
 
+# So many rows are remembered at most.
+MOST_ROWS = 1 << 16
+
 # Each so many-th row judges columns, and so many rows at most; a column must save such a share.
 HELD_OUT, JUDGES, GAIN = 10, 2000, 0.005
 
@@ -257,6 +260,14 @@ class Memory:
             total += float((PRECISION - np.log2(frequency)).sum())
             total -= float(plain[places][choice > 0].sum())
         return total
+
+
+def memories_of(alphabets: Sequence[Alphabet], rows: Array) -> tuple[Memory, ...]:
+    """Return the memories of those columns (n, columns) of raw rows that it pays for."""
+    rows = rows[-MOST_ROWS:].astype(np.float64)
+    wide = [i for i, alphabet in enumerate(alphabets) if alphabet.residue_bits.any()]
+    found = [Memory.of(alphabets, rows, column) for column in wide]
+    return tuple(memory for memory in found if memory is not None)
 
 
 def _narrow(values: NDArray[np.integer]) -> NDArray[np.integer]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from attar.codec.memory import EIGHTH, PRECISION, REACH, WEIGHTS, Memory
 from attar.codec.symbols import Channels
 from attar.likelihoods.alphabets import OneHot
 from attar.likelihoods.lattices import alphabet_of
+from attar.likelihoods.memory import EIGHTH, PRECISION, REACH, WEIGHTS, Memory
 
 rng = np.random.default_rng(0)
 

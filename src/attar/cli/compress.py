@@ -1,0 +1,207 @@
+"""Verbs of lossless compression: compress and decompress."""
+
+from __future__ import annotations
+
+import bz2
+import lzma
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+
+import typer
+
+from attar.cli import arguments
+from attar.errors import FileError, SettingError
+
+if TYPE_CHECKING:
+    from attar.compression import Archive, Codec, Rate
+
+# General compressors are given so much of the source at most: xz takes some 2 MB a second.
+COMPARED = 32_000_000
+
+# Seconds between two lines of progress.
+SECONDS = 10.0
+
+# A CSV file comes back as such.
+CSV = (".csv", ".tsv", ".txt")
+
+
+def compress(
+    model: arguments.Model,
+    source: arguments.Source,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="The compressed file, .atz.", show_default=False
+        ),
+    ],
+    with_model: Annotated[
+        bool, typer.Option("--with-model", help="Put the model in: the file is then enough.")
+    ] = False,
+    device: arguments.Device = "cpu",
+    as_json: arguments.Json = False,
+) -> None:
+    """Compress data without loss, and print the sum beside bz2 and xz."""
+    _check_output(output, model, Path(source))
+    with arguments.importing():
+        from attar.compression import Codec
+        from attar.estimator import load
+
+    started = time.perf_counter()
+    codec = Codec(load(model, device=device))
+    codec.compress_file(source, output, with_model)
+    seconds = time.perf_counter() - started
+    rate, others, estimated = _compared(codec, model, source, output)
+    if as_json:
+        file = {"file": str(output), "seconds": seconds, "with_model": with_model}
+        print(arguments.to_json(file | rate.to_json() | {"general_estimated": estimated}))
+        return
+    print(*_words(rate, others, estimated), sep="\n")
+    print(f"Compressed in {seconds:.1f} s: {output}{', with its model' if with_model else ''}.")
+
+
+def decompress(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="[MODEL] FILE",
+            help="The model file, unless it is inside, and the compressed file.",
+            show_default=False,
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT",
+            help="The output. Of a CSV file, the same bytes; else .npy, .npz, .csv, .parquet, "
+            ".feather; for images also a folder.",
+            show_default=False,
+        ),
+    ],
+    device: arguments.Device = "cpu",
+) -> None:
+    """Decompress a file: exactly the data that were compressed."""
+    if len(files) > 2:
+        raise SettingError(f"attar decompress takes a model and a file, not {len(files)} files.")
+    *models, file = files
+    _check_output(output, *files)
+    with arguments.importing():
+        from attar.codec.container import ArchiveReader
+        from attar.compression import open_archive
+        from attar.estimator import load
+
+    ArchiveReader(file)  # a damaged file is refused before a model is loaded
+    archive = open_archive(file, load(models[0], device=device) if models else None)
+    pieces = _with_progress(archive)
+    first = next(pieces)
+    with _writer(output, archive, first) as writer:
+        for piece in chain([first], pieces):
+            writer.write(piece)
+
+
+def _check_output(output: Path, *inputs: Path) -> None:
+    """Refuse an output that cannot be written to, or that is an input."""
+    from attar.storage import check_writable
+
+    if output.resolve() in {path.resolve() for path in inputs}:
+        raise FileError(f"{output} would be overwritten by the output: give another name.")
+    check_writable(output)
+
+
+def _compared(
+    codec: Codec, model: Path, source: str, output: Path
+) -> tuple[Rate, dict[str, int], bool]:
+    """Return what the file takes, what each general compressor would, and how much it got.
+
+    These get a CSV file or an array as it is, and any other table as CSV.
+    """
+    from attar.codec.container import ArchiveReader
+    from attar.codec.forms import raw_bytes
+    from attar.compression import Rate
+
+    path, archive = Path(source), ArchiveReader(output)
+    if path.name.lower().endswith((*CSV, ".npy")):
+        length = path.stat().st_size
+        with path.open("rb") as file:
+            beginning = file.read(COMPARED)
+    else:
+        raw = raw_bytes(source, codec.kind)
+        length, beginning = len(raw), raw[:COMPARED]
+    share = length / max(1, len(beginning))
+    others = {
+        "bz2": round(share * len(bz2.compress(beginning, 9))),
+        "xz": round(share * len(lzma.compress(beginning, preset=9))),
+    }
+    best = min(others, key=others.__getitem__)
+    size = path.stat().st_size if path.is_file() else length
+    written = output.stat().st_size - len(archive.model or b"")
+    model_bytes = model.stat().st_size
+    rate = Rate(archive.rows, codec.cells, size, written, model_bytes, best, others[best])
+    return rate, others, round(share, 6) > 1
+
+
+def _words(rate: Rate, others: dict[str, int], estimated: bool) -> Iterator[str]:
+    """Yield the sum in sentences."""
+    bits = f"{rate.bits_per_dimension:.4g} bits a dimension, {rate.bits_per_row:,.4g} bits a row"
+    yield (
+        f"{rate.rows:,} rows: {rate.raw_bytes:,} bytes in, {rate.bytes:,} bytes out"
+        f"{f'; {bits}' if rate.rows else ''}."
+    )
+    part = f" (estimated from the first {COMPARED:,})" if estimated else ""
+    yield ", ".join(f"{name} takes {n:,}" for name, n in others.items()) + f" bytes{part}."
+    model, general = f"The model takes {rate.model_bytes:,} bytes", rate.general
+    if rate.pays_from is None:
+        yield f"{model}, and does not pay: {general} takes less than the data do without it."
+    else:
+        rows = f"{rate.pays_from:,} rows"
+        yield f"{model}: model and data together take less than {general} from {rows} on."
+
+
+def _with_progress(archive: Archive) -> Iterator[Any]:
+    """Yield the rows of all chunks, and print a line every ten seconds."""
+    began = printed = time.monotonic()
+    for chunk, piece in zip(archive.reader, archive.pieces(), strict=True):
+        yield piece
+        now, share = time.monotonic(), chunk.stop / max(1, len(archive))
+        if now - printed >= SECONDS and 0 < share < 1:
+            printed = now
+            left = timedelta(seconds=round((now - began) * (1 - share) / share))
+            words = f"attar: {chunk.stop:,} of {len(archive):,} rows, {left} left"
+            print(words, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _bytes_writer(path: Path) -> Iterator[BinaryIO]:
+    """Yield a file for bytes, which appears whole or not at all."""
+    from attar.storage import written_whole
+
+    with written_whole(path) as beside, beside.open("wb") as file:
+        yield file
+
+
+def _writer(
+    output: Path, archive: Archive, first: object
+) -> AbstractContextManager[arguments.RowWriter]:
+    """Return the writer of an archive's rows, of which the first are given."""
+    name = archive.reader.name
+    if isinstance(first, bytes):
+        if output.suffix.lower() not in CSV:
+            raise FileError(f"{name} holds a CSV file, not an array: write it to .csv or .tsv.")
+        return _bytes_writer(output)
+    arguments.check_output(output)
+    if not output.suffix and not _is_of_pictures(first):
+        raise FileError(f"Pictures in a folder cannot hold the values of {name}: write .npy.")
+    return arguments.writer(output, archive.codec.kind.feature_names())
+
+
+def _is_of_pictures(rows: Any) -> bool:
+    """Return whether PNG files hold the values of images as they are."""
+    bits = getattr(rows, "dtype", None)
+    return bits == "uint8" or (bits == "uint16" and rows.ndim == 3)

@@ -1,0 +1,197 @@
+"""Data in any form: its pieces, how they become symbols, and the bytes that they stand for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from math import prod
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pandas as pd
+
+from attar.codec.coding import SymbolCoding
+from attar.codec.container import digest_of
+from attar.codec.csv_bytes import CsvLayout, CsvValues, csv_pieces
+from attar.codec.exact import exact, exact_of
+from attar.codec.values import Values, values_from_json, values_of
+from attar.codec.windows import SeriesValues, series_from_json, series_values
+from attar.data.columns import frames
+from attar.data.files.csv import Csv
+from attar.data.kind import Json, Kind
+from attar.data.series import Series, Windows
+from attar.data.source import Data, read
+from attar.data.stream import Stream
+from attar.data.table import MixedTable, NumericTable
+from attar.errors import DataError, FileError
+
+# How much of a CSV file is read to recognize its layout.
+BEGINNING = 1 << 20
+
+# Files that are compressed as bytes, where the model is one of a table.
+SUFFIXES = (".csv", ".tsv", ".txt")
+
+
+def cells_of(kind: Kind) -> int:
+    """Return how many values a row of the user's has: columns, or pixels by channels."""
+    if isinstance(kind, MixedTable):
+        return len(kind.fields)
+    if isinstance(kind, NumericTable):
+        return kind.width
+    return len(kind.channels_used) if isinstance(kind, Windows) else prod(kind.shape)
+
+
+def opened(X: Data, kind: Kind, coding: SymbolCoding, rows: int) -> tuple[Values, Iterator[Any]]:
+    """Return how data become symbols, and the data in pieces of so many rows.
+
+    Raises
+    ------
+    DataError
+        If they are not of the kind.
+    FileError
+        If there is no such file, or it cannot be read.
+    """
+    csv = _csv_of(X, kind)
+    if csv is not None:
+        return _opened_csv(csv, kind, coding, rows)
+    data: Any = read(X, part="test", kind=kind).data
+    data = data.data if isinstance(data, Series) else data
+    if isinstance(data, Stream):
+        raise DataError(
+            "A file in pieces is compressed as CSV or as an array in memory: give a .csv, or an "
+            "array of np.load."
+        )
+    data = data if frames.is_table(data) else np.asarray(data)
+    if not frames.is_table(data) and not data.ndim:
+        raise DataError("A single number is not compressed: give rows.")
+    starts = range(0, max(1, len(data)), rows)
+    pieces = (part_of(data, start, start + rows) for start in starts)
+    return values_for(kind, coding, part_of(data, 0, rows)), pieces
+
+
+def values_for(kind: Kind, coding: SymbolCoding, first: Any, csv: Csv | None = None) -> Values:
+    """Return how data become symbols, by the first rows: of a CSV file its bytes.
+
+    Raises
+    ------
+    DataError
+        If they are not of the kind.
+    """
+    alphabets, memories = coding.alphabets, coding.memories
+    if isinstance(kind, Windows):
+        return series_values(kind, [one for one in alphabets if one is not None], first)
+    if csv is not None and isinstance(kind, MixedTable):
+        return CsvValues.of(kind, alphabets, first, csv.delimiter, csv.encoding, memories)
+    return values_of(kind, alphabets, first, memories)
+
+
+def values_from(kind: Kind, coding: SymbolCoding, described: Json) -> Values:
+    """Return the values that :meth:`Values.to_json` described.
+
+    Raises
+    ------
+    FileError
+        If they are not of the kind.
+    """
+    alphabets, memories = coding.alphabets, coding.memories
+    if isinstance(kind, Windows):
+        return series_from_json(kind, [one for one in alphabets if one is not None], described)
+    if "layout" in described and isinstance(kind, MixedTable):
+        return CsvValues.from_json(kind, alphabets, described, memories)
+    return values_from_json(kind, alphabets, described, memories)
+
+
+def part_of(data: Any, start: int, stop: int) -> Any:
+    """Return some rows of a table or an array, or some bytes."""
+    if isinstance(data, pd.DataFrame):
+        return data.iloc[start:stop]
+    if isinstance(data, np.ndarray):
+        return data[start:stop]
+    return data.slice(start, stop - start)
+
+
+def digest(rows: Any) -> bytes:
+    """Return a digest of all that some rows are: values to the last bit, types, and names."""
+    if isinstance(rows, bytes):
+        return digest_of(rows)
+    if isinstance(rows, np.ndarray):
+        return digest_of(f"{rows.dtype.str}{rows.shape}".encode(), _content(exact(rows)))
+    columns = _columns(frames.frame_of(rows))
+    head = [f"{name!r} {getattr(column, 'dtype', '')}" for name, column in columns]
+    cells = (_content(exact_of(column)) for _, column in columns)
+    return digest_of(json.dumps(head).encode(), *cells)
+
+
+def _columns(frame: frames.Frame) -> list[tuple[object, Any]]:
+    """Return the columns of a table, and those of its index, with their names."""
+    if not isinstance(frame, pd.DataFrame):
+        return [(name, frame.column(name)) for name in frame.column_names]
+    columns = [(name, frame.iloc[:, i]) for i, name in enumerate(frame.columns)]
+    index = frame.index
+    levels = [index.get_level_values(i) for i in range(index.nlevels)]
+    return [*columns, *((level.name, level) for level in levels)]
+
+
+def raw_bytes(X: Data, kind: Kind) -> bytes:
+    """Return data as a general compressor gets them: a file, an array, or a table as CSV."""
+    csv = _csv_of(X, kind)
+    if csv is not None:
+        with _reading(csv.path) as file:
+            return file.read()
+    data: Any = read(X, part="test", kind=kind).data
+    data = data.data if isinstance(data, Series) else data
+    if not frames.is_table(data):
+        return np.ascontiguousarray(data).tobytes()
+    frame = frames.frame_of(data)
+    table = frame if isinstance(frame, pd.DataFrame) else frame.to_pandas()
+    return str(table.to_csv(index=False)).encode("utf-8", "surrogatepass")
+
+
+def _csv_of(X: Data, kind: Kind) -> Csv | None:
+    """Return the CSV file that is compressed as bytes, where data are one."""
+    X = X.data if isinstance(X, Series) else X
+    if not isinstance(kind, MixedTable | Windows):
+        return None
+    if isinstance(X, str | Path) and str(X).lower().endswith(SUFFIXES):
+        return Csv(X)
+    return X if isinstance(X, Csv) else None
+
+
+def _opened_csv(
+    csv: Csv, kind: Kind, coding: SymbolCoding, rows: int
+) -> tuple[Values, Iterator[Any]]:
+    with _reading(csv.path) as file:
+        beginning = file.read(BEGINNING)
+    layout = CsvLayout.of(beginning, csv.delimiter, csv.encoding)
+    values = values_for(kind, coding, _whole_lines(beginning, layout), csv)
+    points = values.points if isinstance(values, SeriesValues) else values
+    assert isinstance(points, CsvValues)
+    return values, _pieces_of_file(csv.path, points.layout, rows)
+
+
+def _reading(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise FileError(f"{path} cannot be read: {reason}.") from None
+
+
+def _pieces_of_file(path: Path, layout: CsvLayout, rows: int) -> Iterator[bytes]:
+    with _reading(path) as file:
+        yield from csv_pieces(file, layout, rows)
+
+
+def _whole_lines(beginning: bytes, layout: CsvLayout) -> bytes:
+    """Return the lines that are whole, or all where none is."""
+    if len(beginning) < BEGINNING:
+        return beginning
+    end = beginning.rfind(layout.end.encode(layout.encoding))
+    return beginning[: end + 1] if end > 0 else beginning
+
+
+def _content(cells: np.ndarray) -> bytes:
+    if cells.dtype.kind == "O":
+        return "\0".join(map(str, cells.ravel())).encode("utf-8", "surrogatepass")
+    return cells.tobytes()

@@ -1,0 +1,136 @@
+"""Coding by a causal likelihood: symbols come back, at the length that the model says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from attar.codec.causal import CausalCoder
+from attar.codec.integer import on_integers
+from attar.codec.rans import Decoder, Encoder
+from attar.errors import ArchiveError
+from attar.likelihoods import Causal, Levels, OneHot
+from attar.likelihoods.sequential import Affine
+
+rng = np.random.default_rng(0)
+
+LIKELIHOODS = {
+    "table": (Causal((OneHot(3), Levels(40, 2), OneHot(2, 1)), (), 8, 2, 16), (1, 1)),
+    "images": (Causal((Levels(3), Levels(300, 3)), (3, 5), 8, 2, 16), (4, 6)),
+    "series": (Causal((Levels(5), Levels(7)), (4,), 8, 1, 16), (9, 1)),
+}
+
+
+@pytest.fixture(params=LIKELIHOODS)
+def coded(request):
+    """Return a module, what it starts from, symbols of 60 rows, and the coder."""
+    likelihood, places = LIKELIHOODS[request.param]
+    torch.manual_seed(0)
+    module = likelihood.build()
+    for head in module.heads:
+        head.output.weight.data.mul_(4)
+    start = torch.randn(1, 8, *places)
+    sizes = [alphabet.size for alphabet in likelihood.channels]
+    symbols = np.stack([rng.integers(0, size, (60, *places)) for size in sizes], 1)
+    values = [a.values[torch.from_numpy(symbols[:, c])] for c, a in enumerate(module.alphabets)]
+    x = torch.cat([value.movedim(-1, 1) for value in values], 1)
+    x = x.reshape(60, -1, *places[: module.places])
+    parameters = start.reshape(1, 1, 8, *places[: module.places])
+    parameters = parameters.expand(1, 60, *parameters.shape[2:])
+    module.train()
+    nats = -float(module.log_prob(parameters, x).sum().detach())
+    layers = replace(module.layers(), limits=module.largest.tolist())
+    network, base = on_integers(layers, start)
+    coder = CausalCoder(network, base, tuple(head.mode for head in module.heads))
+    return coder, symbols, nats / np.log(2) / 8
+
+
+def in_double(coder):
+    """Return the coder in double precision."""
+
+    def wide(affine):
+        return Affine(affine.weight.double(), affine.bias.double(), affine.scale)
+
+    layers = coder.layers
+    layers = replace(
+        layers,
+        inputs=[table.double() for table in layers.inputs],
+        convolutions=[wide(affine) for affine in layers.convolutions],
+        hidden=[wide(affine) for affine in layers.hidden],
+        output=[wide(affine) for affine in layers.output],
+    )
+    return replace(coder, layers=layers, start=coder.start.double())
+
+
+def encoded(coder, symbols, mask=None):
+    encoder = Encoder()
+    mask = np.ones(symbols.shape, bool) if mask is None else mask
+    coder.encode(encoder, symbols, mask)
+    return encoder.finish(lanes=4)
+
+
+def decoded(coder, data, known, mask):
+    decoder = Decoder(data)
+    found = coder.decode(decoder, known, mask)
+    decoder.done()
+    return found
+
+
+def test_symbols_come_back_at_the_length_that_the_model_says(coded):
+    coder, symbols, expected = coded
+    data = encoded(coder, symbols)
+    everything = np.ones(symbols.shape, bool)
+    found = decoded(coder, data, np.zeros_like(symbols), everything)
+    np.testing.assert_array_equal(found, symbols)
+    assert abs(len(data) - expected) < 0.01 * expected + 4 * 8 + 2
+
+
+def test_cells_that_are_known_take_nothing(coded):
+    coder, symbols, _ = coded
+    mask = rng.random(symbols.shape) < 0.6
+    data = encoded(coder, symbols, mask)
+    found = decoded(coder, data, np.where(mask, 0, symbols), mask)
+    np.testing.assert_array_equal(found, symbols)
+    assert len(data) < len(encoded(coder, symbols))
+    assert len(encoded(coder, symbols, np.zeros(symbols.shape, bool))) == 2 + 4 * 8
+
+
+def test_precision_and_the_number_of_rows_at_once_do_not_matter(coded):
+    coder, symbols, _ = coded
+    data = encoded(coder, symbols)
+    everything = np.ones(symbols.shape, bool)
+    assert encoded(in_double(coder), symbols) == data
+    found = decoded(in_double(coder), data, np.zeros_like(symbols), everything)
+    np.testing.assert_array_equal(found, symbols)
+
+    class Recorder:
+        def __init__(self):
+            self.taken = []
+
+        def push(self, starts, frequencies, precision=16):
+            self.taken.append(np.stack([starts, frequencies], 1))
+
+    whole, parts = Recorder(), [Recorder() for _ in range(4)]
+    coder.encode(whole, symbols, everything)
+    for start, part in zip(range(0, 60, 15), parts, strict=True):
+        coder.encode(part, symbols[start : start + 15], everything[:15])
+    flat = sorted(map(tuple, np.concatenate(whole.taken).tolist()))
+    joined = np.concatenate([one for part in parts for one in part.taken])
+    assert sorted(map(tuple, joined.tolist())) == flat
+
+
+def test_other_bytes_are_refused_or_differ(coded):
+    coder, symbols, _ = coded
+    data = encoded(coder, symbols)
+    everything = np.ones(symbols.shape, bool)
+    for place in rng.integers(2, len(data), 6):
+        odd = bytearray(data)
+        odd[place] ^= 1 << int(rng.integers(8))
+        try:
+            found = decoded(coder, bytes(odd), np.zeros_like(symbols), everything)
+        except ArchiveError:
+            continue
+        assert (found != symbols).any()
