@@ -515,7 +515,7 @@ def fit(
         run.seed if before is None else before.seed,
         plan.given,
         None if before is None else before.label,
-        _memories(plan, training_data.rows),
+        _memories(plan, training_data),
     )
     if interrupted:
         raise Interrupted(
@@ -526,8 +526,8 @@ def fit(
     return fitted
 
 
-def _memories(plan: Plan, rows: Rows) -> tuple[Memory, ...]:
-    """Return what is remembered of a table's raw rows, where that makes them shorter."""
+def _memories(plan: Plan, training_data: TrainingData) -> tuple[Memory, ...]:
+    """Return what is remembered of a table's training rows, where that makes new ones shorter."""
     likelihood, kind = plan.likelihood, plan.preparation.kind
     if not isinstance(likelihood, Causal) or not isinstance(kind, Table):
         return ()
