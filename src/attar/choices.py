@@ -277,8 +277,8 @@ def choose_alphabets(likelihood: Causal, preparation: Preparation, summary: Summ
     """
     kind, sample = preparation.kind, summary.sample
     if isinstance(kind, Images):
-        channels = np.moveaxis(sample, 1, 0).reshape(kind.shape[0], -1).astype(np.int64)
-        modes = [int(np.bincount(channel).argmax()) for channel in channels]
+        pixels = np.moveaxis(sample, 1, 0).reshape(kind.shape[0], -1).astype(np.int64)
+        modes = [int(np.bincount(channel).argmax()) for channel in pixels]
         return likelihood.replace(alphabets=tuple(Levels(levels_of(kind), m) for m in modes))
     if not isinstance(kind, Table | Windows):
         raise DataError(
