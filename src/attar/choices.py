@@ -299,11 +299,11 @@ def choose_alphabets(likelihood: Causal, preparation: Preparation, summary: Summ
 def choose_optimizer(network: Network, likelihood: Likelihood) -> tuple[Optimizer, str]:
     """Return Muon for causal likelihoods and for networks that start from a linear model.
 
-    Convolutions that start so need small steps. Windows have many examples in each row, and need
-    no weight decay.
+    Convolutions that start so need small steps. Images have many examples in each row, and need no
+    weight decay.
     """
     if isinstance(likelihood, Causal):
-        settings = {"weight_decay": 0.0} if likelihood.window else {}
+        settings = {"weight_decay": 0.0} if len(likelihood.window) == 2 else {}
         return Optimizer("muon", settings), "takes the fewest steps"
     if isinstance(network, Mlp) and network.shortcut:
         return Optimizer("muon", clip=CLIP), "takes the fewest steps"

@@ -515,7 +515,7 @@ def fit(
         run.seed if before is None else before.seed,
         plan.given,
         None if before is None else before.label,
-        _memories(plan, training_data.rows),
+        _memories(plan, training_data),
     )
     if interrupted:
         raise Interrupted(
@@ -526,14 +526,13 @@ def fit(
     return fitted
 
 
-def _memories(plan: Plan, rows: Rows) -> tuple[Memory, ...]:
-    """Return what is remembered of a table's raw rows, where that makes them shorter."""
+def _memories(plan: Plan, training_data: TrainingData) -> tuple[Memory, ...]:
+    """Return what is remembered of a table's training rows, where that makes new ones shorter."""
     likelihood, kind = plan.likelihood, plan.preparation.kind
     if not isinstance(likelihood, Causal) or not isinstance(kind, Table):
         return ()
-    return memories_of(
-        [likelihood.channels[i] for i in likelihood.coded], rows[:, likelihood.coded]
-    )
+    coded, rows = likelihood.coded, training_data.rows[training_data.train_index]
+    return memories_of([likelihood.channels[i] for i in coded], rows[:, coded])
 
 
 def _memory(tensors: Mapping[str, Tensor]) -> Memory:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from attar import names
 from attar.cli import arguments
-from attar.errors import unknown
+from attar.errors import DataError, SettingError, unknown
 
 if TYPE_CHECKING:
     from attar.data.files.csv import Csv
     from attar.data.source import Data
     from attar.data.source import Source as Opened
     from attar.estimator import Autoencoder
+
+# Of rows that are measured, some with so many cells are compressed.
+COMPRESSED = 1 << 17
 
 
 def encode(
@@ -128,17 +131,48 @@ def evaluate(
 ) -> None:
     """Print the metrics of a model on rows, beside those of PCA with as many components.
 
-    Of the data of the fit, validation rows are measured.
+    Of the data of the fit, validation rows are measured. Where the model compresses, the first
+    rows are compressed too.
     """
     rows = arguments.csv(source, delimiter, decimal, encoding, na)
     estimator, opened, labels = _open(model, device, rows, label, condition)
     evaluation = estimator.evaluate_held_out(opened, draws=draws, condition=labels)
+    metrics = evaluation.metrics | _compressed(estimator, opened.data, evaluation.rows is not None)
     if as_json:
-        print(arguments.to_json({"rows_of": evaluation.rows_of, **evaluation.metrics}))
+        print(arguments.to_json({"rows_of": evaluation.rows_of, **metrics}))
         return
     print(f"{'rows of':20} {evaluation.rows_of}")
-    for name, value in evaluation.metrics.items():
+    for name, value in metrics.items():
         print(f"{name:20} {value:,.6g}")
+
+
+def _compressed(estimator: Autoencoder, data: Any, of_fit: bool) -> dict[str, float]:
+    """Return the bytes of some rows, compressed, where the model compresses and has not seen them.
+
+    Parameters
+    ----------
+    estimator : Autoencoder
+    data : table, array, ...
+    of_fit : bool
+        Whether these are the data of the fit, of which some rows were held out.
+    """
+    from attar.codec.forms import part_of, rows_at
+    from attar.compression import Codec
+    from attar.data.stream import Stream
+
+    measured = estimator.fitted_.training_summary.measured
+    try:
+        codec = Codec(estimator)
+        some = data if not isinstance(data, Stream) else next(iter(data))
+        if of_fit:
+            if some is not data or not measured.held_out:
+                return {}
+            some = rows_at(data, measured.places)
+        some = part_of(some, 0, max(1, min(codec.chunk, COMPRESSED // codec.cells)))
+        size = len(codec.compress(some))
+    except (SettingError, DataError):
+        return {}
+    return {"compressed_rows": len(some), "bytes": size, "bits_per_row": 8 * size / len(some)}
 
 
 def report(

@@ -10,6 +10,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from attar.codec.coding import SymbolCoding
 from attar.codec.container import digest_of
@@ -109,6 +111,21 @@ def part_of(data: Any, start: int, stop: int) -> Any:
     if isinstance(data, np.ndarray):
         return data[start:stop]
     return data.slice(start, stop - start)
+
+
+def rows_at(data: Any, places: NDArray[np.intp]) -> Any:
+    """Return the rows of a table or an array at some places, without their index.
+
+    Raises
+    ------
+    DataError
+        If they are series, whose rows are windows.
+    """
+    if isinstance(data, Series):
+        raise DataError("Series have no rows: give a table with a row for each point.")
+    if isinstance(data, pd.DataFrame):
+        return data.iloc[places].reset_index(drop=True)
+    return pa.table(data).take(places) if frames.is_table(data) else np.asarray(data)[places]
 
 
 def digest(rows: Any) -> bytes:
