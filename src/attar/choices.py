@@ -313,11 +313,12 @@ def choose_alphabets(likelihood: Causal, preparation: Preparation, summary: Summ
 def choose_optimizer(network: Network, likelihood: Likelihood) -> tuple[Optimizer, str]:
     """Return Muon for causal likelihoods and for networks that start from a linear model.
 
-    Convolutions that start so need small steps. To a causal likelihood of images or series each
-    place is an example: gradients have little noise, and are whitened in each step.
+    Convolutions that start so need small steps. Images have many examples in each row: gradients
+    have little noise, are whitened in each step, and weights need no decay.
     """
     if isinstance(likelihood, Causal):
-        settings = {"every": 1, "weight_decay": 0.0} if likelihood.window else {}
+        images = len(likelihood.window) == 2
+        settings = {"every": 1, "weight_decay": 0.0} if images else {}
         return Optimizer("muon", settings), "takes the fewest steps"
     if isinstance(network, Mlp) and network.shortcut:
         return Optimizer("muon", clip=CLIP), "takes the fewest steps"

@@ -171,7 +171,13 @@ class Codec:
         self._write(X, file)
         return file.getvalue()
 
-    def compress_file(self, X: Data, path: str | Path, with_model: bool = False) -> None:
+    def compress_file(
+        self,
+        X: Data,
+        path: str | Path,
+        with_model: bool = False,
+        on_rows: Callable[[int], None] | None = None,
+    ) -> None:
         """Write data to a compressed file (.atz), which appears whole or not at all.
 
         Parameters
@@ -180,8 +186,10 @@ class Codec:
         path : path
         with_model : bool
             Whether the file holds the model too, so that nothing else is needed to read it.
+        on_rows : callable or None
+            Gets the number of rows that were written so far, after each chunk.
         """
-        self._write(X, Path(path), with_model)
+        self._write(X, Path(path), with_model, on_rows)
 
     def decompress(self, data: bytes) -> Any:
         """Return the data that were compressed; of a CSV file its bytes.
@@ -207,15 +215,24 @@ class Codec:
         return Rate(rows, self.cells, len(raw), len(data), size, best, others[best])
 
     @default_settings()
-    def _write(self, X: Data, file: Path | BinaryIO, with_model: bool = False) -> None:
+    def _write(
+        self,
+        X: Data,
+        file: Path | BinaryIO,
+        with_model: bool = False,
+        on_rows: Callable[[int], None] | None = None,
+    ) -> None:
         values, pieces = opened(X, self.kind, self._coding, self.chunk)
         schema = {"csv": values.of_csv, "cells": self.cells, "values": values.to_json()}
-        model = _model_bytes(self.model) if with_model else b""
+        model, written = _model_bytes(self.model) if with_model else b"", 0
         with ArchiveWriter(file, self.fingerprint, schema, model) as writer:
             for data, rows, mark in _in_parallel(
                 lambda piece: self._encoded(values, piece), pieces
             ):
                 writer.write(data, rows, mark)
+                written += rows
+                if on_rows is not None:
+                    on_rows(written)
 
     @default_settings()
     def _encoded(self, values: Values, piece: Any) -> tuple[bytes, int, bytes]:

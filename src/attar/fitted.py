@@ -531,9 +531,8 @@ def _memories(plan: Plan, training_data: TrainingData) -> tuple[Memory, ...]:
     likelihood, kind = plan.likelihood, plan.preparation.kind
     if not isinstance(likelihood, Causal) or not isinstance(kind, Table):
         return ()
-    return memories_of(
-        [likelihood.channels[i] for i in likelihood.coded], rows[:, likelihood.coded]
-    )
+    coded, rows = likelihood.coded, training_data.rows[training_data.train_index]
+    return memories_of([likelihood.channels[i] for i in coded], rows[:, coded])
 
 
 def _memory(tensors: Mapping[str, Tensor]) -> Memory:

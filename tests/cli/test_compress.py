@@ -279,7 +279,8 @@ def test_long_work_prints_lines(run, folder, monkeypatch):
     np.save("d.npy", DIGITS)
     monkeypatch.setattr(verbs, "SECONDS", 0.0)
     monkeypatch.setattr(Codec, "chunk", 16)
-    run("compress", "d.attar", "d.npy", "-o", "d.atz")
+    status, _, err = run("compress", "d.attar", "d.npy", "-o", "d.atz")
+    assert (status, err) == (0, "attar: 16 rows\nattar: 32 rows\nattar: 40 rows\n")
     status, out, err = run("decompress", "d.attar", "d.atz", "-o", "back.npy")
     assert (status, out) == (0, "")
     assert [line.partition(" rows")[0] for line in err.splitlines()] == [

@@ -54,7 +54,7 @@ def compress(
 
     started = time.perf_counter()
     codec = Codec(load(model, device=device))
-    codec.compress_file(source, output, with_model)
+    codec.compress_file(source, output, with_model, _Lines().rows)
     seconds = time.perf_counter() - started
     rate, others, estimated = _compared(codec, model, source, output)
     if as_json:
@@ -164,17 +164,31 @@ def _words(rate: Rate, others: dict[str, int], estimated: bool) -> Iterator[str]
         yield f"{model}: model and data together take less than {general} from {rows} on."
 
 
+class _Lines:
+    """Prints a line of progress every ten seconds."""
+
+    def __init__(self, total: int = 0) -> None:
+        self.total, self.began = total, time.monotonic()
+        self.printed = self.began
+
+    def rows(self, done: int) -> None:
+        """Print a line if it is time, and it is not the last."""
+        now = time.monotonic()
+        if now - self.printed < SECONDS or not 0 < done != self.total:
+            return
+        self.printed, words = now, f"attar: {done:,} rows"
+        if self.total:
+            left = timedelta(seconds=round((now - self.began) * (self.total / done - 1)))
+            words = f"attar: {done:,} of {self.total:,} rows, {left} left"
+        print(words, file=sys.stderr, flush=True)
+
+
 def _with_progress(archive: Archive) -> Iterator[Any]:
-    """Yield the rows of all chunks, and print a line every ten seconds."""
-    began = printed = time.monotonic()
+    """Yield the rows of all chunks, and print lines of progress."""
+    lines = _Lines(len(archive))
     for chunk, piece in zip(archive.reader, archive.pieces(), strict=True):
         yield piece
-        now, share = time.monotonic(), chunk.stop / max(1, len(archive))
-        if now - printed >= SECONDS and 0 < share < 1:
-            printed = now
-            left = timedelta(seconds=round((now - began) * (1 - share) / share))
-            words = f"attar: {chunk.stop:,} of {len(archive):,} rows, {left} left"
-            print(words, file=sys.stderr, flush=True)
+        lines.rows(chunk.stop)
 
 
 @contextmanager
