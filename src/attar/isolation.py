@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from threading import Lock, RLock
+from typing import Any
 
 import torch
 
@@ -93,15 +94,36 @@ def exact_products() -> Iterator[None]:
     Examples
     --------
     >>> with exact_products():
-    ...     torch.get_float32_matmul_precision()
-    'highest'
+    ...     a, b = torch.full((1, 1), 4097.0), torch.full((1, 1), 4095.0)
+    ...     (a @ b).item()
+    16777215.0
     """
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
+    backends = [
+        getattr(one, "matmul", None) for one in (torch.backends.cuda, torch.backends.mkldnn)
+    ]
+    if not all(hasattr(backend, "fp32_precision") for backend in backends):  # before torch 2.9
+        precision = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("highest")
+        try:
+            yield
+        finally:
+            torch.set_float32_matmul_precision(precision)
+        return
+    before = _precisions(backends)
+    _set_precisions(backends, ["ieee"] * len(before))
     try:
         yield
     finally:
-        torch.set_float32_matmul_precision(before)
+        _set_precisions(backends, before)
+
+
+def _precisions(backends: list[Any]) -> list[str]:
+    return [backend.fp32_precision for backend in backends]
+
+
+def _set_precisions(backends: list[Any], precisions: list[str]) -> None:
+    for backend, precision in zip(backends, precisions, strict=True):
+        backend.fp32_precision = precision
 
 
 @contextmanager

@@ -147,7 +147,7 @@ class CausalConvolution(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, width, rows, columns) of (B, channels, rows, columns)."""
         (rows, columns), weight = self.window, self.weight * self.visible
-        if columns == 1:  # oneDNN's convolutions of one column give NaN at times
+        if columns == 1:  # of one column, oneDNN's convolutions in two directions were NaN at times
             steps = functional.pad(x[..., 0], (rows - 1, 0))
             return functional.conv1d(steps, weight[..., 0])[..., None]
         padded = functional.pad(x, (columns // 2, columns // 2, rows - 1, 0))
