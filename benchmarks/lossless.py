@@ -13,8 +13,8 @@ peer writes all rows in every layout that it can take; the shortest counts, and 
 ``bits`` are those of a dimension: a cell, or a pixel's channel. MB/s are of pixels (binary ones:
 eight in a byte) or CSV. ``counts`` are ideal code lengths without a coder, each column by itself.
 Contenders run one after the other, each in a fresh process. ``--minutes`` are those of attar's
-training, of each work; ``--minutes 0`` leaves attar out. attar has its defaults but for hours, whose
-network has one inner convolution and more steps. It takes no photographs of unlike sizes yet.
+training, of each work; ``--minutes 0`` leaves attar out. attar has its defaults but for hours: one
+inner convolution and more steps. It takes no photographs of unlike sizes yet.
 """
 
 from __future__ import annotations
