@@ -6,7 +6,7 @@ import torch
 from torch.distributions import MultivariateNormal
 
 from attar.bounds import Capacity, Combined, Elbo, ImportanceWeighted, Multiple, Partial
-from attar.codes import Code, Gaussian, Point
+from attar.codes import Code, Gaussian, NoCode, Point
 from attar.errors import SettingError
 from attar.likelihoods import Bernoulli, FixedGaussian, LearnedGaussian
 from attar.networks import Linear, Mlp
@@ -17,7 +17,9 @@ from attar.records import Batch, Coded
 
 DOUBLE = torch.float64
 K, B = 12, 5
-DENSE = [code() for code in Code.members.values() if "density" in code.provides]
+DENSE = [
+    code() for code in Code.members.values() if "density" in code.provides and code is not NoCode
+]
 DENSE += [Gaussian(prior=prior) for prior in (Mixture(3), Vamp(3), NormalizingFlow())]
 
 
@@ -203,6 +205,11 @@ def test_a_capacity_is_not_negative(nats):
 def test_a_share_lies_between_0_and_1():
     with pytest.raises(SettingError, match="between 0 and 1"):
         _ = Combined(1.5, 3).draws
+
+
+def test_a_bound_that_weighs_draws_needs_a_code():
+    with pytest.raises(SettingError, match=r"bound 'iwae' needs a code with a density.*'none'"):
+        Recipe(NoCode(), bound=ImportanceWeighted()).check()
 
 
 def test_a_bound_that_weighs_draws_needs_a_density():

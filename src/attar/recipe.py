@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from attar.bounds import Bound, Elbo
-from attar.codes import Code, Point
+from attar.codes import Code, NoCode, Point
 from attar.conditions import Condition
 from attar.corruptions import Corruption
 from attar.errors import SettingError
@@ -201,6 +201,8 @@ def _priors(code: Code) -> tuple[Prior, ...]:
 
 
 def _has(code: Code, need: str) -> bool:
+    if isinstance(code, NoCode):  # rows have a likelihood, and there is nothing to draw
+        return False
     if need == "draws" and "density" in code.provides:
         return True
     return code.prior is not None if need in PRIOR else need in code.provides
