@@ -97,7 +97,7 @@ class Rate:
 
 
 class Codec:
-    """Lossless compression of data by a fitted model; what comes back is equal to the last bit.
+    """Lossless compression of data by a fitted model; decompressed data are bit-exact.
 
     ::
 

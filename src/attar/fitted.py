@@ -72,7 +72,7 @@ class Fitted:
     label : str or None
         The column of a table that held the labels or the condition, and is not part of the data.
     memories : tuple of Memory
-        Of the columns of a causal likelihood whose values come back.
+        Of the columns of a causal likelihood whose values repeat.
     samplers : dict of Sampler or None to Draw
         The samplers that were fitted so far.
     drawn_margins : dict of Sampler or None to Margins

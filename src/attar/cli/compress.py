@@ -27,7 +27,7 @@ COMPARED = 32_000_000
 # Seconds between two lines of progress.
 SECONDS = 10.0
 
-# A CSV file comes back as such.
+# A CSV file is restored as such.
 CSV = (".csv", ".tsv", ".txt")
 
 

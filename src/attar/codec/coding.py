@@ -30,7 +30,7 @@ class SymbolCoding(ABC):
         Of each raw column: each cell of a table, each channel of images; None where it follows
         from others.
     memories : sequence of Memory
-        Of columns whose values come back.
+        Of columns whose values repeat.
     """
 
     alphabets: Sequence[Alphabet | None]

@@ -37,9 +37,8 @@ def text_of(value: object) -> str:
     True
     """
     kind = type(value)
-    if kind is str:
-        text: str = value  # type: ignore[assignment]
-        return f"{MARK}s{text}" if text.startswith(MARK) else text
+    if isinstance(value, str) and kind is str:
+        return f"{MARK}s{value}" if value.startswith(MARK) else value
     for tag, (type_, write, _) in SORTS.items():
         if kind is type_:
             return f"{MARK}{tag}{write(value)}"

@@ -46,7 +46,7 @@ class Channels:
     ----------
     alphabets : tuple of Alphabet
     memories : tuple of Memory
-        Of columns whose values come back.
+        Of columns whose values repeat.
 
     Examples
     --------

@@ -143,7 +143,7 @@ class ArrayValues(Values):
     dtype : str
         That of the first rows.
     memories : sequence of Memory
-        Of columns whose values come back.
+        Of columns whose values repeat.
 
     Examples
     --------
@@ -424,7 +424,7 @@ def values_of(
     data : object
         The first rows, of which the form is stored once for all.
     memories : sequence of Memory
-        Of columns whose values come back.
+        Of columns whose values repeat.
 
     Raises
     ------

@@ -90,7 +90,7 @@ class Alphabet(Part):
 
     @property
     def residue_bits(self) -> Integers:
-        """How many bits tell apart the values that share a symbol: (symbols,)."""
+        """How many bits a residue has, of the values that share a symbol: (symbols,)."""
         return np.zeros(self.size, np.int64)
 
     @abstractmethod

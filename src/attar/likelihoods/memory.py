@@ -34,7 +34,7 @@ EIGHTH, REACH = 8, 80
 ROOTS = [isqrt(isqrt(isqrt(2**i << 192))) for i in range(EIGHTH)]
 WEIGHTS = np.array([ROOTS[i % 8] << i // 8 >> 20 for i in range(2 * REACH + 1)], np.int64)
 
-# How far apart ordered symbols are told apart.
+# Distances of ordered symbols beyond this count as this.
 FARTHEST = 31
 
 
