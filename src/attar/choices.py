@@ -37,6 +37,7 @@ from attar.likelihoods import (
     Poisson,
     StudentT,
 )
+from attar.likelihoods.intensities import Intensities, are_smooth
 from attar.likelihoods.lattices import alphabet_of
 from attar.networks import Bag, Conv, Mlp, Network, Tcn
 from attar.recipe import Recipe
@@ -256,13 +257,13 @@ def levels_of(kind: Images) -> int:
     Raises
     ------
     DataError
-        If pixels are neither bytes nor booleans.
+        If pixels are neither unsigned integers of 8 or 16 bits nor booleans.
     """
-    levels = {"uint8": 256, "bool": 2}.get(np.dtype(kind.dtype).name)
+    levels = {"uint8": 256, "uint16": 1 << 16, "bool": 2}.get(np.dtype(kind.dtype).name)
     if levels is None:
         raise DataError(
-            f"The likelihood 'causal' needs images of 8 bits or of booleans, not of the type "
-            f"{kind.dtype}: convert them."
+            "The likelihood 'causal' needs images of unsigned integers of 8 or 16 bits, or of "
+            f"booleans, not of the type {kind.dtype}: convert them."
         )
     return levels
 
@@ -273,13 +274,17 @@ def choose_alphabets(likelihood: Causal, preparation: Preparation, summary: Summ
     Raises
     ------
     DataError
-        If the data are of a kind that has none, or pixels are not of 8 bits.
+        If the data are of a kind that has none, or pixels are of another type.
     """
     kind, sample = preparation.kind, summary.sample
     if isinstance(kind, Images):
-        pixels = np.moveaxis(sample, 1, 0).reshape(kind.shape[0], -1).astype(np.int64)
-        modes = [int(np.bincount(channel).argmax()) for channel in pixels]
-        return likelihood.replace(alphabets=tuple(Levels(levels_of(kind), m) for m in modes))
+        levels, pixels = levels_of(kind), sample.astype(np.int64)
+        if levels > 256 or (levels == 256 and are_smooth(pixels)):
+            return likelihood.replace(alphabets=(Intensities(levels),) * kind.shape[0])
+        modes = [
+            int(np.bincount(channel.ravel()).argmax()) for channel in np.moveaxis(pixels, 1, 0)
+        ]
+        return likelihood.replace(alphabets=tuple(Levels(levels, m) for m in modes))
     if not isinstance(kind, Table | Windows):
         raise DataError(
             "The likelihood 'causal' is for tables, series and images, not for "

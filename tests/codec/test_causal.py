@@ -9,17 +9,18 @@ import pytest
 import torch
 
 from attar.codec.causal import CausalCoder
-from attar.codec.integer import on_integers
 from attar.codec.rans import Decoder, Encoder
 from attar.errors import ArchiveError
 from attar.likelihoods import Causal, Levels, OneHot
-from attar.likelihoods.sequential import Affine
+from attar.likelihoods.intensities import Intensities
+from attar.likelihoods.sequential import Affine, Inputs
 
 rng = np.random.default_rng(0)
 
 LIKELIHOODS = {
     "table": (Causal((OneHot(3), Levels(40, 2), OneHot(2, 1)), (), 8, 2, 16), (1, 1)),
     "images": (Causal((Levels(3), Levels(300, 3)), (3, 5), 8, 2, 16), (4, 6)),
+    "photographs": (Causal((Intensities(), Intensities()), (3, 5), 8, 1, 16), (5, 9)),
     "series": (Causal((Levels(5), Levels(7)), (4,), 8, 1, 16), (9, 1)),
 }
 
@@ -32,20 +33,20 @@ def coded(request):
     module = likelihood.build()
     for head in module.heads:
         head.output.weight.data.mul_(4)
-    start = torch.randn(1, 8, *places)
+    start = torch.randn(1, 8, *((1, 1) if request.param == "photographs" else places))
     sizes = [alphabet.size for alphabet in likelihood.channels]
     symbols = np.stack([rng.integers(0, size, (60, *places)) for size in sizes], 1)
+    if request.param == "photographs":
+        symbols = 128 + rng.integers(-3, 4, symbols.shape).cumsum(-1).cumsum(-2)
+        symbols = symbols.clip(0, 255)
     values = [a.values[torch.from_numpy(symbols[:, c])] for c, a in enumerate(module.alphabets)]
     x = torch.cat([value.movedim(-1, 1) for value in values], 1)
     x = x.reshape(60, -1, *places[: module.places])
-    parameters = start.reshape(1, 1, 8, *places[: module.places])
+    parameters = start.reshape(1, 1, 8, *start.shape[2 : 2 + module.places])
     parameters = parameters.expand(1, 60, *parameters.shape[2:])
     module.train()
     nats = -float(module.log_prob(parameters, x).sum().detach())
-    layers = replace(module.layers(), limits=module.largest.tolist())
-    network, base = on_integers(layers, start)
-    coder = CausalCoder(network, base, tuple(head.mode for head in module.heads))
-    return coder, symbols, nats / np.log(2) / 8
+    return CausalCoder.by(module, start), symbols, nats / np.log(2) / 8
 
 
 def in_double(coder):
@@ -54,15 +55,17 @@ def in_double(coder):
     def wide(affine):
         return Affine(affine.weight.double(), affine.bias.double(), affine.scale)
 
-    layers = coder.layers
+    layers, seen = coder.layers, coder.layers.inputs.differences
+    tables = [table.double() for table in layers.inputs.tables]
     layers = replace(
         layers,
-        inputs=[table.double() for table in layers.inputs],
+        inputs=Inputs(tables, None if seen is None else seen.double()),
         convolutions=[wide(affine) for affine in layers.convolutions],
         hidden=[wide(affine) for affine in layers.hidden],
-        output=[wide(affine) for affine in layers.output],
+        output=[],
     )
-    return replace(coder, layers=layers, start=coder.start.double())
+    channels = [replace(one, output=wide(one.output)) for one in coder.channels]
+    return replace(coder, layers=layers, start=coder.start.double(), channels=tuple(channels))
 
 
 def encoded(coder, symbols, mask=None):

@@ -10,18 +10,24 @@ from hypothesis import strategies as st
 from attar.codec.integer import (
     EXACT,
     FAR,
+    FINE,
     LARGEST,
     PRECISION,
     UNIT,
+    Mixture,
     cumulative_frequencies,
     exponentials,
+    fine_sigmoids,
+    inverse_scales,
     largest_sum,
     mode_frequency,
     on_integers,
     sigmoids,
 )
 from attar.errors import SettingError
-from attar.likelihoods.sequential import Affine, Layers
+from attar.likelihoods.heads import LogisticHead
+from attar.likelihoods.intensities import Intensities
+from attar.likelihoods.sequential import Affine, Inputs, Layers
 
 WIDTH, HIDDEN, SYMBOLS, FEATURES = 5, 7, 4, 3
 
@@ -37,7 +43,7 @@ def layers(scales, seed=0, limit=1.0, ones=False):
 
     first, inner, hidden, output = scales
     return Layers(
-        inputs=[torch.eye(FEATURES)] * 2,
+        inputs=Inputs([torch.eye(FEATURES)] * 2),
         windows=[(2, 3), (2, 3)],
         convolutions=[affine(4 * 2 * FEATURES, WIDTH, first), affine(5 * WIDTH, WIDTH, inner)],
         limits=[limit] * 4,
@@ -63,7 +69,7 @@ def test_every_sum_is_an_exact_integer(scales, seed, limit, size, ones):
     trunk += sum(largest_sum(one, LARGEST) * one.scale + 1 for one in found.convolutions)
     assert trunk < EXACT
     assert all(limit == LARGEST for limit in found.limits)
-    assert all((table.abs() <= 1 << UNIT).all() for table in found.inputs)
+    assert all((table.abs() <= 1 << UNIT).all() for table in found.inputs.tables)
 
 
 @given(st.integers(0, 99))
@@ -103,6 +109,45 @@ def test_exponentials_are_the_rounded_ones():
     logits = torch.arange(-FAR, FAR + 1, dtype=torch.float64) / 2**UNIT
     expected = (logits.sigmoid() * 2**PRECISION).clamp(1, 2**PRECISION - 1)
     assert (sigmoids() - expected).abs().max() <= 0.5 + 1e-6
+
+
+@given(st.sampled_from([256, 1 << 16]), st.integers(1, 6), st.integers(0, 99), sizes)
+def test_ranges_of_levels_are_seamless_and_found(levels, components, seed, size):
+    generator = torch.Generator().manual_seed(seed)
+    outputs = size * torch.randn(5, 3 * components, generator=generator)
+    outputs = outputs.round().clamp(-EXACT, EXACT)
+    expected = torch.randint(levels, (5,), generator=generator)
+    mixture = Mixture.of(outputs, expected, levels)
+    below = mixture.below(torch.arange(levels + 1).expand(5, -1))
+    assert (below[:, 0] == 0).all()
+    assert (below[:, -1] == 1 << FINE).all()
+    assert (below.diff(dim=1) >= 1).all()
+    slots = torch.randint(1 << FINE, (5,), generator=generator)
+    symbols = mixture.symbols(slots, slice(None))
+    starts, frequencies = mixture.ranges(symbols)
+    assert ((starts <= slots) & (slots < starts + frequencies)).all()
+    torch.testing.assert_close(starts, below[torch.arange(5), symbols])
+
+
+@pytest.mark.parametrize("levels", [256, 1 << 16])
+def test_ranges_of_levels_are_the_probabilities_of_the_mixture(levels):
+    alphabet = Intensities(levels, components=3)
+    head = LogisticHead(9, 4, alphabet)
+    outputs = torch.randint(-400, 400, (20, 9))
+    head.output.weight.data, head.output.bias.data = torch.eye(9), torch.zeros(9)
+    expected = torch.randint(levels, (20,))
+    symbols = (expected + torch.randint(-9, 9, (20,))).clamp(0, levels - 1)
+    found = head.log_prob(outputs / 2**UNIT, symbols, expected).exp()
+    _, frequencies = Mixture.of(outputs, expected, levels).ranges(symbols)
+    found = found * (1 - levels / 2**FINE) + 1 / 2**FINE  # no level has a frequency of 0
+    torch.testing.assert_close(frequencies / 2**FINE, found, rtol=0.01, atol=2e-7)
+
+
+def test_inverse_scales_and_fine_sigmoids_are_the_rounded_ones():
+    logs = torch.arange(-7 * 256, 7 * 256 + 1, dtype=torch.float64) / 2**UNIT
+    exact = 2**FINE * (torch.arange(-FAR, FAR + 2, dtype=torch.float64) / 2**UNIT).sigmoid()
+    assert (fine_sigmoids() - exact).abs().max() <= 0.5 + 1e-4
+    assert (inverse_scales() - (-logs).exp() * 2**24).abs().max() <= 0.5 + 1e-4
 
 
 @given(st.integers(2, 300), st.integers(0, 99), sizes)

@@ -11,12 +11,14 @@ from torch.nn import functional
 
 from attar.errors import SettingError
 from attar.likelihoods import Causal, Derived, Levels, OneHot
+from attar.likelihoods.intensities import Intensities
 from attar.likelihoods.lattices import alphabet_of
 
 PRICES = np.random.default_rng(0).normal(0, 3, 2000).round(1)
 
 TABLE = Causal((OneHot(3), Levels(4, 2), OneHot(2, 1)), (), 8, 2, 16)
 IMAGES = Causal((Levels(3), Levels(4, 3)), (3, 5), 8, 2, 16)
+PHOTOGRAPHS = Causal((Intensities(),) * 3, (3, 5), 8, 2, 16)
 SERIES = Causal((Levels(5), alphabet_of(PRICES, size=16)), (4,), 8, 2, 16)
 
 
@@ -47,29 +49,26 @@ def table_rows():
     [
         (TABLE, table_rows()),
         (IMAGES, torch.stack([torch.randint(n + 1, (5, 4, 6)) / n for n in (2, 3)], 1)),
+        (PHOTOGRAPHS, torch.randint(256, (5, 3, 7, 9)) / 255),
         (SERIES, torch.stack([torch.randint(5, (5, 7)) / 4, torch.randn(5, 7)], 1)),
     ],
-    ids=["table", "images", "series"],
+    ids=["table", "images", "photographs", "series"],
 )
 def test_the_density_is_that_of_an_evaluation_in_order(likelihood, x):
     module = built(likelihood)
     parameters = of_all(likelihood, len(x), *x.shape[2:])
     symbols, total = module.symbols(x), torch.zeros(len(x))
 
-    def choose(channel, place, units):
-        head, own = module.heads[channel], symbols[:, channel, *place]
-        logits = head.others(units).log_softmax(-1)
-        flag = head.flag(units)
-        known = functional.pad(logits, (0, 1))[torch.arange(len(own)), own]
-        other = functional.logsigmoid(-flag) + known
-        log_prob = torch.where(own == head.mode, functional.logsigmoid(flag), other)
-        widths = module.alphabets[channel].log_widths
-        total.add_(log_prob.detach() - widths[own])
+    def choose(channel, place, units, expected):
+        own = symbols[:, channel, *place].T.flatten()
+        log_prob = module.heads[channel].log_prob(units, own, expected).detach()
+        log_prob -= module.alphabets[channel].log_widths[own]
+        total.add_(log_prob.view(-1, len(x)).sum(0))
         return own
 
     start = parameters[0]
     start = start.reshape(*start.shape[:2], *(*start.shape[2:], 1, 1)[:2])
-    module.layers().in_order(start, len(x), choose)
+    module.layers().in_order(start, len(x), symbols.shape[2:], choose)
     found = module.log_prob(parameters, x).flatten(2).sum(-1)[0]
     torch.testing.assert_close(found, total, atol=1e-4, rtol=1e-5)
 
@@ -85,14 +84,15 @@ def test_the_probabilities_of_all_rows_add_up_to_one():
     assert log_prob.flatten(2).sum(-1).exp().sum().item() == pytest.approx(1, abs=1e-5)
 
 
-@pytest.mark.parametrize("likelihood", [IMAGES, SERIES])
+@pytest.mark.parametrize("likelihood", [IMAGES, PHOTOGRAPHS, SERIES])
 def test_a_later_cell_changes_no_earlier_one(likelihood):
-    places = (4, 6) if likelihood is IMAGES else (9,)
-    module, x = built(likelihood), torch.rand(2, 2, *places).round(decimals=1)
+    places = (9,) if likelihood is SERIES else (4, 6)
+    module, channels = built(likelihood), len(likelihood.channels)
+    x = torch.rand(2, channels, *places).round(decimals=1)
     parameters = of_all(likelihood, 2, *places)
     before = module.log_prob(parameters, x)[0]
     flat = x.flatten(2)
-    for place, channel in product(range(flat.shape[2]), range(2)):
+    for place, channel in product(range(flat.shape[2]), range(channels)):
         changed = flat.clone()
         changed[:, channel, place] = 1 - changed[:, channel, place]
         changed[:, :, place + 1 :] = torch.rand_like(changed[:, :, place + 1 :])

@@ -9,14 +9,17 @@ two, which are exact, and rounded. Exponentials are tables, computed in decimal 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from functools import cache
+from typing import Self
 
 import torch
 from torch import Tensor
 
 from attar.errors import SettingError
-from attar.likelihoods.sequential import Affine, Layers
+from attar.likelihoods.heads import LOG_SCALES
+from attar.likelihoods.sequential import Affine, Inputs, Layers
 
 # Integers up to twice this are exact in single precision, and so are halves added to these.
 EXACT = 1 << 23
@@ -29,6 +32,9 @@ UNIT = 8
 
 # Frequencies add up to this power of two.
 PRECISION = 16
+
+# Those of levels, of which there may be 2^16, to this one.
+FINE = 24
 
 # Probabilities below exp(-16) of the largest are as good as none.
 FAR = 16 << UNIT
@@ -51,7 +57,9 @@ def on_integers(layers: Layers, start: Tensor) -> tuple[Layers, Tensor]:
     n = len(layers.hidden)
     powers = [_power(limit) for limit in layers.limits]
     trunk, units = powers[: len(powers) - n], powers[len(powers) - n :]
-    inputs = [(table * (1 << UNIT)).round() for table in layers.inputs]
+    tables = [_in_units(table) for table in layers.inputs.tables]
+    seen = layers.inputs.differences
+    inputs = Inputs(tables, None if seen is None else _in_units(seen))
     sums = [
         _rounded(affine, [(len(affine.weight), UNIT if k == 0 else trunk[k - 1])])
         for k, affine in enumerate(layers.convolutions)
@@ -75,6 +83,10 @@ def on_integers(layers: Layers, start: Tensor) -> tuple[Layers, Tensor]:
     limits = [float(LARGEST)] * len(powers)
     found = Layers(inputs, layers.windows, convolutions, limits, steps, hidden, output)
     return found, (start.double() * 2.0**unit).round().float()
+
+
+def _in_units(table: Tensor) -> Tensor:
+    return (table * (1 << UNIT)).round()
 
 
 def largest_sum(affine: Affine, largest: float) -> float:
@@ -169,3 +181,103 @@ def cumulative_frequencies(logits: Tensor, mode: int) -> Tensor:
     frequencies[:, mode] = 0
     frequencies.scatter_add_(1, place, total - frequencies.sum(1, keepdim=True))
     return torch.nn.functional.pad(frequencies.cumsum(1), (1, 0))
+
+
+@cache
+def inverse_scales() -> Tensor:
+    """Return round(2^24 exp(-i / 256)) of log-scales i / 256, from -7 to 7."""
+    low, high = (int(limit) << UNIT for limit in LOG_SCALES)
+    with localcontext(prec=40):
+        values = [(Decimal(-i) / (1 << UNIT)).exp() for i in range(low, high + 1)]
+        return torch.tensor([int((x * (1 << 24)).to_integral_value()) for x in values])
+
+
+@cache
+def fine_sigmoids() -> Tensor:
+    """Return round(2^24 / (1 + exp(-i / 256))) for i from -16 up to one beyond 16 nats."""
+    with localcontext(prec=40):
+        values = [Decimal(-i) / (1 << UNIT) for i in range(-FAR, FAR + 2)]
+        return torch.tensor(
+            [int(((1 << FINE) / (1 + x.exp())).to_integral_value()) for x in values]
+        )
+
+
+def _fine_sigmoid(z: Tensor) -> Tensor:
+    """Return about 2^32 / (1 + exp(-z / 2^16)), by linear interpolation."""
+    table, z = fine_sigmoids().to(z.device), z.clamp(-FAR << UNIT, FAR << UNIT)
+    place = (z >> UNIT) + FAR
+    low, rest = table[place], z & (1 << UNIT) - 1
+    return (low << UNIT) + (table[place + 1] - low) * rest
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """The sums of frequencies of levels, by a mixture of logistic distributions on integers.
+
+    Attributes
+    ----------
+    weights : Tensor (n, components)
+        They add up to 2^16.
+    means : Tensor (n, components)
+        In units of 1/1024 of a level of 256, which is a fourth of one of 2^16.
+    inverse_scales : Tensor (n, components)
+        Over 2^24, in the same levels.
+    levels : int
+    """
+
+    weights: Tensor
+    means: Tensor
+    inverse_scales: Tensor
+    levels: int
+
+    @classmethod
+    def of(cls, outputs: Tensor, expected: Tensor, levels: int) -> Self:
+        """Return the mixtures of a network's outputs (n, 3 · components), in units of 1/256.
+
+        Parameters
+        ----------
+        outputs : Tensor (n, 3 · components)
+        expected : Tensor (n,)
+            Predicted levels.
+        levels : int
+            16 to a power.
+        """
+        logits, offsets, log_scales = outputs.long().chunk(3, 1)
+        top, place = logits.max(1, keepdim=True)
+        shares = exponentials().to(outputs.device)[(top - logits).clamp_max_(FAR)]
+        weights = (shares << PRECISION) // shares.sum(1, keepdim=True)
+        weights.scatter_add_(1, place, (1 << PRECISION) - weights.sum(1, keepdim=True))
+        low, high = (int(limit) << UNIT for limit in LOG_SCALES)
+        inverse = inverse_scales().to(outputs.device)[log_scales.clamp(low, high) - low]
+        means = (expected[:, None] << 18) // levels + (offsets << 4)
+        return cls(weights, means, inverse, levels)
+
+    def below(self, levels: Tensor, rows: slice = slice(None)) -> Tensor:
+        """Return the sums of frequencies, of 2^24, of what is below levels (n, m): (n, m).
+
+        Each level has a frequency of at least 1.
+        """
+        parts = (self.weights[rows], self.means[rows], self.inverse_scales[rows])
+        weights, means, inverse = (part[:, None] for part in parts)
+        edges = ((levels << 18) - (1 << 17)) // self.levels
+        z = (edges[..., None] - means) * inverse >> 26 - UNIT
+        share = (weights * _fine_sigmoid(z)).sum(-1) >> PRECISION
+        found = (share * ((1 << FINE) - self.levels) >> FINE + UNIT) + levels
+        found = torch.where(levels > 0, found, 0)
+        return torch.where(levels < self.levels, found, 1 << FINE)
+
+    def ranges(self, symbols: Tensor, rows: slice = slice(None)) -> tuple[Tensor, Tensor]:
+        """Return where the frequencies of the symbols of some rows (n,) start, and these."""
+        ends = self.below(torch.stack([symbols, symbols + 1], 1), rows)
+        return ends[:, 0], ends[:, 1] - ends[:, 0]
+
+    def symbols(self, slots: Tensor, rows: slice) -> Tensor:
+        """Return the symbols of some rows in whose ranges slots (m,) are."""
+        found, step = torch.zeros_like(slots), self.levels
+        while step > 1:
+            # A search whose steps are the same in every row: sixteen levels are tried at once.
+            step = max(1, step // 16)
+            tried = found[:, None] + step * torch.arange(16, device=slots.device)
+            within = self.below(tried, rows) <= slots[:, None]
+            found = found + step * (within.sum(1) - 1)
+        return found

@@ -13,6 +13,7 @@ coders", arXiv:1402.3392.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,11 @@ from numpy.typing import NDArray
 from attar.errors import ArchiveError, SettingError
 
 Integers = NDArray[np.integer[Any]]
+Symbols = NDArray[np.int64]
+
+# From places (n,) in the total frequency, and of which symbols they are, to these symbols, and the
+# start and the size of their ranges.
+Find = Callable[[Symbols, slice], tuple[Symbols, Symbols, Symbols]]
 
 PRECISION = 16
 MAX_PRECISION = 24
@@ -198,6 +204,39 @@ class AnsCoder:
         places -= first
         return places
 
+    def pop_found(self, n: int, find: Find, precision: int) -> NDArray[np.int64]:
+        """Return the symbols (n,) that were pushed last, each found from a place in its range.
+
+        Parameters
+        ----------
+        n
+            How many.
+        find
+            From places in [0, 2^precision), and of which of the n symbols they are, to symbols, and
+            the start and the size of their ranges.
+        precision
+            log2 of the total frequency.
+
+        Raises
+        ------
+        ArchiveError
+            If there are not so many symbols: the data are damaged.
+        """
+        _check_precision(precision)
+        self._check_lanes(n)
+        found = np.empty(n, np.int64)
+        mask, shift = np.uint64((1 << precision) - 1), np.uint64(precision)
+        for begin in range(0, n, self.lanes or 1):
+            group = slice(begin, min(n, begin + self.lanes))
+            x = self._states[: group.stop - begin]
+            slots = (x & mask).view(np.int64)
+            found[group], starts, frequencies = find(slots, group)
+            x >>= shift
+            x *= frequencies.view(np.uint64)
+            x += (slots - starts).view(np.uint64)
+            self._refill(x)
+        return found
+
     def pop_bits(self, n: int, bits: int) -> NDArray[np.int64]:
         """Return n symbols, all values of so many bits being equally frequent."""
         _check_precision(bits)
@@ -310,6 +349,10 @@ class Decoder:
     def pop(self, cumulative: Integers, precision: int = PRECISION) -> NDArray[np.int64]:
         """Return the next symbols (n,), as :meth:`AnsCoder.pop` does."""
         return self._coder.pop(cumulative, precision)
+
+    def pop_found(self, n: int, find: Find, precision: int) -> NDArray[np.int64]:
+        """Return the next symbols (n,), as :meth:`AnsCoder.pop_found` does."""
+        return self._coder.pop_found(n, find, precision)
 
     def pop_bits(self, n: int, bits: int) -> NDArray[np.int64]:
         """Return the next n values of so many bits, as :meth:`AnsCoder.pop_bits` does."""

@@ -134,14 +134,13 @@ class Levels(Alphabet, name="levels"):
 
     def build(self) -> AlphabetModule:
         """Return the symbols as tensors."""
-        values = torch.arange(self.positive_integer("levels")) / max(1, self.levels - 1)
-        edges = (values[1:] + values[:-1]) / 2
-        inputs = described(values[:, None], self.mode)
-        return AlphabetModule(inputs, values[:, None], torch.zeros(self.levels), edges)
+        values, edges = evenly_spaced(self.positive_integer("levels"))
+        inputs = described(values, self.mode)
+        return AlphabetModule(inputs, values, torch.zeros(self.levels), edges)
 
     def encode(self, raw: Array) -> tuple[Integers, Residues]:
         """Return the values themselves, and no residues."""
-        return _counted(raw, self.size)
+        return counted(raw, self.size)
 
     def decode(self, symbols: Integers, residues: Residues) -> Array:
         """Return the symbols."""
@@ -187,7 +186,7 @@ class OneHot(Alphabet, name="one-hot"):
 
     def encode(self, raw: Array) -> tuple[Integers, Residues]:
         """Return the values themselves, and no residues."""
-        return _counted(raw, self.size)
+        return counted(raw, self.size)
 
     def decode(self, symbols: Integers, residues: Residues) -> Array:
         """Return the symbols."""
@@ -237,7 +236,13 @@ class Derived(Alphabet, name="derived"):
         return np.full(symbols.shape, np.nan)
 
 
-def _counted(raw: Array, size: int) -> tuple[Integers, Residues]:
+def evenly_spaced(levels: int) -> tuple[Tensor, Tensor]:
+    """Return values (levels, 1) from 0 to 1, and the edges between them: (levels - 1,)."""
+    values = torch.arange(levels) / max(1, levels - 1)
+    return values[:, None], (values[1:] + values[:-1]) / 2
+
+
+def counted(raw: Array, size: int) -> tuple[Integers, Residues]:
     """Return integers from 0 to below a size as symbols; the size for all other values."""
     exact = (raw >= 0) & (raw < size) & (np.rint(raw) == raw) & ~np.signbit(raw)
     symbols = np.where(exact, raw, size).astype(np.int64)

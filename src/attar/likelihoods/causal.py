@@ -14,7 +14,12 @@ from torch.nn import functional
 from attar.errors import SettingError
 from attar.likelihoods.alphabets import Alphabet, AlphabetModule, Derived, Levels
 from attar.likelihoods.base import Likelihood, LikelihoodModule, Shape
-from attar.likelihoods.sequential import Affine, Layers
+from attar.likelihoods.heads import Head, head_of
+from attar.likelihoods.intensities import Intensities, differences, predicted
+from attar.likelihoods.sequential import Affine, Inputs, Layers
+
+# From hidden units and predictions to symbols.
+Chosen = Callable[[Tensor, Tensor | None], Tensor]
 
 # The inner convolutions start small, so that a deep network starts as a shallow one.
 INNER = 0.3
@@ -86,6 +91,9 @@ class Causal(Likelihood, name="causal"):
         """Return the module; without alphabets it has one channel of 256 levels."""
         for setting in ("width", "hidden"):
             self.positive_integer(setting)
+        smooth = {alphabet for alphabet in self.channels if isinstance(alphabet, Intensities)}
+        if smooth and (len(smooth) > 1 or len(self.window) < 2 or {*self.channels} != smooth):
+            raise SettingError("Alphabets of intensities are for images, alike in all channels.")
         if len(self.window) > 2 or any(side < 1 for side in self.window):
             raise SettingError(
                 f"The window {self.window} of the likelihood 'causal' must be (rows, "
@@ -102,7 +110,9 @@ class Causal(Likelihood, name="causal"):
                 f"{self.window}, which do not fit rows of shape {shape}: leave alphabets=() and "
                 "attar chooses them."
             )
-        return (self.width, *places)
+        # Of natural images all places are alike, and their size may be any.
+        smooth = any(isinstance(alphabet, Intensities) for alphabet in self.channels)
+        return (self.width, *([1] * len(places) if smooth else places))
 
     @property
     def channels(self) -> tuple[Alphabet, ...]:
@@ -146,54 +156,16 @@ class CausalConvolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, width, rows, columns) of (B, channels, rows, columns)."""
-        (rows, columns), weight = self.window, self.weight * self.visible
+        return self.of(x, slice(None))
+
+    def of(self, x: Tensor, channels: slice) -> Tensor:
+        """Return the convolution of some channels alone."""
+        (rows, columns), weight = self.window, (self.weight * self.visible)[:, channels]
         if columns == 1:  # of one column, oneDNN's convolutions in two directions were NaN at times
             steps = functional.pad(x[..., 0], (rows - 1, 0))
             return functional.conv1d(steps, weight[..., 0])[..., None]
         padded = functional.pad(x, (columns // 2, columns // 2, rows - 1, 0))
         return functional.conv2d(padded, weight)
-
-
-class Head(nn.Module):
-    """A hidden layer and the logits of one channel's symbols.
-
-    Parameters
-    ----------
-    inputs, hidden, symbols, mode : int
-    """
-
-    def __init__(self, inputs: int, hidden: int, symbols: int, mode: int) -> None:
-        super().__init__()
-        self.layer, self.output = nn.Linear(inputs, hidden), nn.Linear(hidden, symbols)
-        self.mode = mode
-
-    def log_prob(self, hidden: Tensor, symbols: Tensor) -> Tensor:
-        """Return log P of symbols (n,) given hidden units (n, hidden); 0 for a missing one."""
-        output = self.output
-        flag = self.flag(hidden).to(output.weight.dtype)
-        is_mode = symbols == self.mode
-        log_prob = functional.logsigmoid(torch.where(is_mode, flag, -flag))
-        log_prob = log_prob.masked_fill(symbols == len(output.weight), 0.0)
-        # Most cells have the most frequent symbol: the softmax is needed for the others alone.
-        others = (~is_mode & (symbols < len(output.weight))).nonzero()[:, 0]
-        logits = self.others(hidden.index_select(0, others)).to(output.weight.dtype)
-        rest = logits.log_softmax(-1).gather(-1, symbols[others, None])[:, 0]
-        return log_prob.index_add(0, others, rest)
-
-    def units(self, x: Tensor) -> Tensor:
-        """Return the hidden units."""
-        return functional.relu(self.layer(x))
-
-    def flag(self, hidden: Tensor) -> Tensor:
-        """Return the logit of the mode against all other symbols."""
-        return hidden @ self.output.weight[self.mode] + self.output.bias[self.mode]
-
-    def others(self, hidden: Tensor) -> Tensor:
-        """Return the logits of all symbols, minus infinity for the mode."""
-        logits = self.output(hidden)
-        mask = torch.zeros(logits.shape[-1], device=logits.device)
-        mask[self.mode] = -torch.inf
-        return cast(Tensor, logits + mask)
 
 
 class CausalModule(LikelihoodModule):
@@ -203,9 +175,13 @@ class CausalModule(LikelihoodModule):
     ----------
     largest : Tensor (layers + 1 + channels,)
         Running means of the largest activation of each convolution and hidden layer.
+    grid : Tensor (2,)
+        Height and width of the images that it was last trained on, where all places are alike.
     """
 
     largest: Tensor
+    grid: Tensor
+    differences: Tensor | None
 
     def __init__(self, likelihood: Causal) -> None:
         super().__init__()
@@ -216,7 +192,10 @@ class CausalModule(LikelihoodModule):
         with torch.device("cpu"):  # constants, also where a model without values is built
             built = [alphabet.build() for alphabet in alphabets]
         self.alphabets = cast(Sequence[AlphabetModule], nn.ModuleList(built))
-        features = [alphabet.inputs.shape[1] for alphabet in built]
+        smooth = [a for a in alphabets if isinstance(a, Intensities)]
+        table = differences(smooth[0].levels) if smooth else None
+        self.register_buffer("differences", table, persistent=False)
+        features = self.inputs.features
         width, (rows, columns) = likelihood.width, (*likelihood.window, 1, 1)[:2]
         inner = rows // 2 + 1, columns // 4 * 2 + 1
         self.first, layers = None, likelihood.layers if self.places else 0
@@ -228,11 +207,17 @@ class CausalModule(LikelihoodModule):
         for convolution in convolutions:
             convolution.weight.data *= INNER
         heads = [
-            Head(width + sum(features[:c]), likelihood.hidden, alphabet.size, alphabet.mode)
+            head_of(alphabet, built[c], width + sum(features[:c]), likelihood.hidden)
             for c, alphabet in enumerate(alphabets)
         ]
         self.heads = cast(Sequence[Head], nn.ModuleList(heads))
         self.register_buffer("largest", torch.zeros(layers + 1 + len(heads)))
+        self.register_buffer("grid", torch.ones(2, dtype=torch.long))
+
+    @property
+    def inputs(self) -> Inputs:
+        """What the network sees of symbols."""
+        return Inputs([alphabet.inputs for alphabet in self.alphabets], self.differences)
 
     def symbols(self, target: Tensor) -> Tensor:
         """Return rows (B, *shape) as symbols: (B, channels, rows, columns)."""
@@ -252,25 +237,39 @@ class CausalModule(LikelihoodModule):
             return self._log_prob(parameters, target)
 
     def _log_prob(self, parameters: Tensor, target: Tensor) -> Tensor:
-        symbols = self.symbols(target)
+        symbols, inputs = self.symbols(target), self.inputs
         draws, rows = parameters.shape[:2]
-        inputs = [
-            functional.embedding(symbols[:, c], alphabet.inputs)
-            for c, alphabet in enumerate(self.alphabets)
+        if self.training and self.differences is not None:
+            self.grid.copy_(torch.tensor(symbols.shape[2:]))
+        local, expected = self._predicted(symbols)
+        seen = [
+            inputs.of(c, symbols[:, c], None if expected is None else expected[:, c])
+            for c in range(len(self.heads))
         ]
         start = parameters.flatten(0, 1)
-        start = start.reshape(*start.shape[:2], *symbols.shape[2:])
-        hidden = self._convolved(inputs, start, draws).permute(0, 2, 3, 1).flatten(0, 2)
-        found = []
+        start = start.reshape(*start.shape[:2], *(*start.shape[2:], 1, 1)[:2])
+        hidden = self._convolved(seen, local, start, draws).permute(0, 2, 3, 1).flatten(0, 2)
+        given, found = [hidden], []
         for c, (alphabet, head) in enumerate(zip(self.alphabets, self.heads, strict=True)):
-            known = [part.flatten(0, 2).repeat(draws, 1) for part in inputs[:c]]
             own = symbols[:, c].flatten().repeat(draws)
-            units = head.units(torch.cat([hidden, *known], -1))
+            units = head.units(torch.cat(given, -1))
             self._follow(len(self.inner) + 1 + c, units)
-            log_prob = head.log_prob(units, own)
+            known = None if expected is None else expected[:, c].flatten().repeat(draws)
+            log_prob = head.log_prob(units, own, known)
             widths = functional.pad(alphabet.log_widths, (0, 1))[own]
             found.append((log_prob - widths).reshape(draws, rows, *symbols.shape[2:]))
+            given.append(inputs.relative(c, seen[c], local).flatten(0, 2).repeat(draws, 1))
         return self._as_cells(found, target)
+
+    def _predicted(self, symbols: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """Return predictions (B, rows, columns, channels) and (B, channels, rows, columns).
+
+        To the second ones, what the first ones miss in the channel before is added.
+        """
+        if self.differences is None:
+            return None, None
+        local, expected = predicted(symbols, len(self.differences) // 2)
+        return local.movedim(1, -1), expected
 
     def mean(self, parameters: Tensor) -> Tensor:
         """Return the values that are chosen one after the other, each nearest to its mean.
@@ -278,50 +277,35 @@ class CausalModule(LikelihoodModule):
         They are found once for rows whose parameters are all equal.
         """
         lead = parameters.shape[: -1 - self.places]
-        rows = parameters.flatten(0, len(lead) - 1)
+        rows, nearest = parameters.flatten(0, len(lead) - 1), [head.nearest for head in self.heads]
         if bool((rows == rows[:1]).all()):
-            value = self._decoded(rows[:1], self._nearest)[0]
+            value = self._decoded(rows[:1], nearest)[0]
             return value.expand(*lead, *value.shape)
-        values = self._decoded(rows, self._nearest)
+        values = self._decoded(rows, nearest)
         return values.reshape(*lead, *values.shape[1:])
 
     def sample(self, parameters: Tensor) -> Tensor:
         """Return draws, one cell after the other."""
         lead = parameters.shape[: -1 - self.places]
-        values = self._decoded(parameters.flatten(0, len(lead) - 1), self._drawn)
+        draw = [head.sample for head in self.heads]
+        values = self._decoded(parameters.flatten(0, len(lead) - 1), draw)
         return values.reshape(*lead, *values.shape[1:])
 
-    def _decoded(self, rows: Tensor, choose: Callable[[int, Tensor], Tensor]) -> Tensor:
-        """Return the values (n, *shape) of symbols that are chosen from hidden units."""
+    def _decoded(self, rows: Tensor, choose: Sequence[Chosen]) -> Tensor:
+        """Return the values (n, *shape) of symbols that are chosen, each channel's in its way."""
         start = rows.reshape(*rows.shape[:2], *(*rows.shape[2:], 1, 1)[:2])
-        symbols = self.layers().in_order(start, len(rows), lambda c, _, units: choose(c, units))
+        height, width = start.shape[2:] if self.differences is None else self.grid.tolist()
+        symbols = self.layers().in_order(
+            start, len(rows), (height, width), lambda c, _, units, e: choose[c](units, e)
+        )
         values = [a.values[symbols[:, c]] for c, a in enumerate(self.alphabets)]
         if not self.places:
             columns = [values[0].new_zeros(len(rows), cells) for cells in self.cells]
             for i, value in zip(self.coded, values, strict=True):
                 columns[i] = value.flatten(1)
             return torch.cat(columns, 1)
-        return torch.cat(values, -1).movedim(-1, 1).reshape(len(rows), len(values), *rows.shape[2:])
-
-    def _drawn(self, channel: int, units: Tensor) -> Tensor:
-        head = self.heads[channel]
-        is_mode = head.flag(units).sigmoid().bernoulli().bool()
-        symbols = torch.full((len(units),), head.mode, device=units.device)
-        others = (~is_mode).nonzero()[:, 0]
-        if len(others):
-            logits = head.others(units[others])
-            noise = -torch.empty_like(logits).exponential_().log()
-            symbols[others] = (logits + noise).argmax(-1)
-        return symbols
-
-    def _nearest(self, channel: int, units: Tensor) -> Tensor:
-        head, alphabet = self.heads[channel], self.alphabets[channel]
-        flag, others = head.flag(units).sigmoid()[:, None], head.others(units).softmax(-1)
-        probabilities = (1 - flag) * others
-        probabilities[:, head.mode] = flag[:, 0]
-        if alphabet.values.shape[1] > 1:
-            return probabilities.argmax(-1)
-        return alphabet.symbols(probabilities @ alphabet.values)
+        shape = symbols.shape[2:][: self.places]
+        return torch.cat(values, -1).movedim(-1, 1).reshape(len(rows), len(values), *shape)
 
     def rare_weights(self) -> list[Tensor]:
         """Return the weights of the logits: most symbols are rare."""
@@ -334,7 +318,7 @@ class CausalModule(LikelihoodModule):
             convolution.weight.new_zeros(len(convolution.weight)) for convolution in convolutions
         ]
         return Layers(
-            inputs=[alphabet.inputs for alphabet in self.alphabets],
+            inputs=self.inputs,
             windows=[convolution.window for convolution in convolutions],
             convolutions=[
                 Affine(convolution.matrix(), bias.detach())
@@ -346,17 +330,33 @@ class CausalModule(LikelihoodModule):
             output=[Affine(h.output.weight.detach().T, h.output.bias.detach()) for h in self.heads],
         )
 
-    def _convolved(self, inputs: list[Tensor], start: Tensor, draws: int) -> Tensor:
+    def _convolved(
+        self, inputs: list[Tensor], local: Tensor | None, start: Tensor, draws: int
+    ) -> Tensor:
         """Return the activations that all heads see: (K · B, width, rows, columns)."""
         h = start
         if self.first is not None:
-            seen = self.first(torch.cat(inputs, -1).movedim(-1, 1))
+            seen = self._first(torch.cat(inputs, -1).movedim(-1, 1), local)
             h = h + (seen if draws == 1 else seen.repeat(draws, 1, 1, 1))
         activation = self._follow(0, functional.relu(h))
         for layer, (convolution, bias) in enumerate(zip(self.inner, self.biases, strict=True), 1):
             h = h + convolution(activation) + bias[:, None, None]
             activation = self._follow(layer, functional.relu(h))
         return activation
+
+    def _first(self, inputs: Tensor, local: Tensor | None) -> Tensor:
+        """Return the first convolution of inputs, relative to predictions where there are any."""
+        assert self.first is not None
+        if local is None:
+            return cast(Tensor, self.first(inputs))
+        seen, known = self.inputs, inputs.new_ones(1, 1, *inputs.shape[2:])
+        # Both terms are large and their difference is small: half precision does not do.
+        with torch.autocast(inputs.device.type, enabled=False):
+            total = self.first(inputs)
+            for c in range(len(self.heads)):
+                level = seen.levels_of(c, local)[:, None]
+                total = total - self.first.of(known, slice(3 * c, 3 * c + 1)) * level
+        return cast(Tensor, total)
 
     def _follow(self, layer: int, activation: Tensor) -> Tensor:
         """Return the activation; in training, its maximum goes into a running mean."""

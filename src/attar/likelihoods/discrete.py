@@ -293,6 +293,17 @@ def logistic(like: Tensor) -> Tensor:
     return one.log() - other.log()
 
 
+def log_interval(z: Tensor, half: Tensor, lowest: Tensor, highest: Tensor) -> Tensor:
+    """Return log(σ(z + h) - σ(z - h)), rearranged so that nothing cancels.
+
+    Where z is the lowest level σ(z - h) counts as 0, and where it is the highest, σ(z + h) as 1.
+    """
+    below = functional.logsigmoid(half + z).masked_fill(highest, 0)
+    above = functional.logsigmoid(half - z).masked_fill(lowest, 0)
+    within = torch.log(-torch.expm1(-2 * half)).masked_fill(lowest | highest, 0)
+    return below + above + within
+
+
 LARGEST_LOG_RATE = 30.0
 
 

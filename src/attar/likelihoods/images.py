@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from attar.errors import SettingError
 from attar.likelihoods.base import Likelihood, LikelihoodModule, Shape, image_shape
-from attar.likelihoods.discrete import logistic
+from attar.likelihoods.discrete import log_interval, logistic
 
 # A quarter of an 8-bit step: narrower logistics only make gradients steeper.
 LEAST_SCALE = 1e-3
@@ -82,11 +82,8 @@ class LogisticMixtureModule(LikelihoodModule):
         x = target.unsqueeze(-4)
         z, half = (x - means) / scales, self.step / 2 / scales
         lowest, highest = x < self.step / 2, x > 1 - self.step / 2
-        # The difference of two sigmoids, rearranged so that nothing cancels.
-        below = functional.logsigmoid(half + z).masked_fill(highest, 0)
-        above = functional.logsigmoid(half - z).masked_fill(lowest, 0)
-        within = torch.log(-torch.expm1(-2 * half)).masked_fill(lowest | highest, 0)
-        return torch.logsumexp(logits.log_softmax(-4) + below + above + within, -4)
+        within = log_interval(z, half, lowest, highest)
+        return torch.logsumexp(logits.log_softmax(-4) + within, -4)
 
     def cdf(self, parameters: Tensor, values: Tensor) -> Tensor:
         """Return Σ π_k σ((x - m_k) / s_k)."""
