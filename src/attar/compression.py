@@ -46,8 +46,9 @@ class Rate:
 
     Attributes
     ----------
-    rows, cells : int
-        A cell is a pixel's channel, or a column of a row.
+    rows : int
+    cells : float
+        Of a row, on average: a cell is a pixel's channel, or a column.
     raw_bytes, bytes, model_bytes : int
         Of the data as they are, compressed, and of the model file.
     general, general_bytes : str, int
@@ -55,7 +56,7 @@ class Rate:
     """
 
     rows: int
-    cells: int
+    cells: float
     raw_bytes: int
     bytes: int
     model_bytes: int
@@ -211,8 +212,9 @@ class Codec:
         data, raw = self.compress(X), raw_bytes(X, self.kind)
         others = {"bz2": len(bz2.compress(raw, 9)), "xz": len(lzma.compress(raw, preset=9))}
         best, size = min(others, key=others.__getitem__), len(_model_bytes(self.model))
-        rows = ArchiveReader(data).rows
-        return Rate(rows, self.cells, len(raw), len(data), size, best, others[best])
+        archive = ArchiveReader(data)
+        rows, cells = archive.rows, float(archive.schema["cells"])
+        return Rate(rows, cells, len(raw), len(data), size, best, others[best])
 
     @default_settings()
     def _write(
@@ -223,7 +225,8 @@ class Codec:
         on_rows: Callable[[int], None] | None = None,
     ) -> None:
         values, pieces = opened(X, self.kind, self._coding, self.chunk)
-        schema = {"csv": values.of_csv, "cells": self.cells, "values": values.to_json()}
+        cells = self.cells if values.mean_cells is None else values.mean_cells
+        schema = {"csv": values.of_csv, "cells": cells, "values": values.to_json()}
         model, written = _model_bytes(self.model) if with_model else b"", 0
         with ArchiveWriter(file, self.fingerprint, schema, model) as writer:
             for data, rows, mark in _in_parallel(

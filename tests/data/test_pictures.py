@@ -15,6 +15,7 @@ from PIL import ExifTags, Image
 
 from attar import AttarError, DataError, FileError, SettingError
 from attar.data import pictures as module
+from attar.data.images import Images
 from attar.data.pictures import Picture, Pictures, height_and_width, picture_writer
 from attar.data.stream import Stream
 
@@ -448,7 +449,8 @@ class TestSizes:
         folder = put(a=GREY_X, b=GREY_X.T, c=GREY_X)
         sentence = (
             f"The pictures have different sizes (2 of 5x7, such as {folder}/a.png; 1 of 7x5, such "
-            f"as {folder}/b.png): bring them to one height and width with size='5x7' (--size 5x7)."
+            f"as {folder}/b.png): bring them to one height and width with size='5x7' (--size 5x7), "
+            "or cut them into tiles with tile=64 (--tile 64)."
         )
         with pytest.raises(DataError, match=f"^{re.escape(sentence)}$"):
             Pictures(folder)
@@ -639,3 +641,38 @@ def test_what_is_no_picture_is_refused(tmp_path, shape):
     with pytest.raises(DataError, match=f"^{re.escape(sentence)}$"):
         written(tmp_path / "out", np.zeros(shape))
     assert not list(tmp_path.iterdir())
+
+
+class TestTiles:
+    WIDE = np.arange(4 * 11, dtype=np.uint8).reshape(4, 11)
+    TALL = 200 - np.arange(9 * 4, dtype=np.uint8).reshape(9, 4)
+
+    def test_cover_pictures_of_any_sizes(self, put, small_pieces):
+        folder = put(**{"a/wide": self.WIDE, "b/tall": self.TALL})
+        tiles = Pictures(folder, tile=4)
+        wide = [self.WIDE[:, x : x + 4] for x in (0, 4, 7)]
+        tall = [self.TALL[y : y + 4] for y in (0, 4, 5)]
+        expected = np.stack([*wide, *tall])
+        np.testing.assert_array_equal(np.concatenate(list(tiles)), expected)
+        np.testing.assert_array_equal(tiles.read(), expected)
+        assert tiles.names[2] == "a/wide/0_7.png"
+        assert tiles.names[3] == "b/tall/0_0.png"
+        assert tiles.labels.tolist() == ["a"] * 3 + ["b"] * 3
+        assert [name for name, _ in tiles.pictures()] == tiles.files
+        for (_, whole), picture in zip(tiles.pictures(), (self.WIDE, self.TALL), strict=True):
+            np.testing.assert_array_equal(whole, picture)
+
+    def test_are_cut_again_for_a_fitted_model(self, put):
+        folder = put(wide=self.WIDE, tall=self.TALL)
+        kind, _ = Images.of(Pictures(folder, tile=4))
+        assert kind.tiled
+        assert kind.pictures(folder).names == Pictures(folder, tile=4).names
+
+    def test_larger_than_a_picture_are_refused(self, put):
+        folder = put(wide=self.WIDE, tall=self.TALL)
+        with pytest.raises(DataError, match=r"tall.png has 9 x 4 pixels.* less than a tile of 5"):
+            Pictures(folder, tile=5)
+        with pytest.raises(SettingError, match="size= or tile=, not both"):
+            Pictures(folder, size=(4, 4), tile=4)
+        with pytest.raises(SettingError, match="1 pixel at least, not 0"):
+            Pictures(folder, tile=0)

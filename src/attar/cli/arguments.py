@@ -108,6 +108,10 @@ Size = Annotated[
     str | None,
     typer.Option(metavar="HxW", help="Resize pictures to this size, such as 64x64."),
 ]
+Tile = Annotated[
+    int | None,
+    typer.Option(min=1, help="Cut pictures of any sizes into square tiles of this side."),
+]
 Time = Annotated[
     str | None,
     typer.Option("--time", metavar="COLUMN", help="The time of each row of a series."),
@@ -187,6 +191,7 @@ def csv(
 def form(
     source: Csv | str,
     size: str | None,
+    tile: int | None,
     time: str | None,
     series: str | None,
     window: int | None,
@@ -194,10 +199,10 @@ def form(
     absent: str | None,
 ) -> Data:
     """Return the source as the options describe it: pictures, a series, ratings, or unchanged."""
-    if size is not None:
+    if size is not None or tile is not None:
         from attar.data.pictures import Pictures
 
-        return Pictures(source if isinstance(source, str) else source.path, size)
+        return Pictures(source if isinstance(source, str) else source.path, size, tile=tile)
     if any(option is not None for option in (time, series, window, stride)):
         from attar.data.series import Series
 

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from itertools import chain
 from pathlib import Path
@@ -20,6 +21,7 @@ from attar.errors import FileError, SettingError
 
 if TYPE_CHECKING:
     from attar.compression import Archive, Codec, Rate
+    from attar.data.pictures import PictureWriter
 
 # General compressors are given so much of the source at most: xz takes some 2 MB a second.
 COMPARED = 32_000_000
@@ -143,7 +145,8 @@ def _compared(
     size = path.stat().st_size if path.is_file() else length
     written = output.stat().st_size - len(archive.model or b"")
     model_bytes = model.stat().st_size
-    rate = Rate(archive.rows, codec.cells, size, written, model_bytes, best, others[best])
+    cells = float(archive.schema["cells"])
+    rate = Rate(archive.rows, cells, size, written, model_bytes, best, others[best])
     return rate, others, round(share, 6) > 1
 
 
@@ -200,6 +203,27 @@ def _bytes_writer(path: Path) -> Iterator[BinaryIO]:
         yield file
 
 
+@contextmanager
+def _pictures_writer(path: Path, names: list[str] | None) -> Iterator[arguments.RowWriter]:
+    """Yield a writer for pictures of any sizes, in a folder."""
+    from attar.data.pictures import picture_writer
+
+    with picture_writer(path, names) as writer:
+        yield _OneByOne(writer)
+
+
+@dataclass(frozen=True)
+class _OneByOne:
+    """Writes pictures of any sizes."""
+
+    writer: PictureWriter
+
+    def write(self, piece: list[Any]) -> None:
+        """Write the next pictures."""
+        for picture in piece:
+            self.writer.write(picture[None])
+
+
 def _writer(
     output: Path, archive: Archive, first: object
 ) -> AbstractContextManager[arguments.RowWriter]:
@@ -209,6 +233,13 @@ def _writer(
         if output.suffix.lower() not in CSV:
             raise FileError(f"{name} holds a CSV file, not an array: write it to .csv or .tsv.")
         return _bytes_writer(output)
+    if isinstance(first, list):
+        if output.suffix:
+            raise FileError(f"{name} holds pictures of any sizes: write them to a folder.")
+        from attar.codec.pictures import PictureValues
+
+        assert isinstance(archive.values, PictureValues)
+        return _pictures_writer(output, archive.values.names or None)
     arguments.check_output(output)
     if not output.suffix and not _is_of_pictures(first):
         raise FileError(f"Pictures in a folder cannot hold the values of {name}: write .npy.")

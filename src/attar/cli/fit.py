@@ -39,6 +39,7 @@ def fit(
     drop: arguments.Drop = None,
     ids: arguments.Ids = None,
     size: arguments.Size = None,
+    tile: arguments.Tile = None,
     time_column: arguments.Time = None,
     series: arguments.Series = None,
     window: arguments.Window = None,
@@ -90,7 +91,7 @@ def fit(
             checkpoint.unlink()
     started = time.perf_counter()
     table = arguments.csv(source, delimiter, decimal, encoding, na)
-    data = arguments.form(table, size, time_column, series, window, stride, absent)
+    data = arguments.form(table, size, tile, time_column, series, window, stride, absent)
     opened, conditional = read(data, label=condition or label), arguments.is_conditional(estimator)
     labels = arguments.condition_of(opened, condition, conditional)
     try:

@@ -77,7 +77,7 @@ def _archive(path: Path) -> dict[str, object]:
     size, model_bytes = path.stat().st_size, len(archive.model or b"")
     bits = 8 * (size - model_bytes) / max(1, archive.rows)
     try:
-        form, cells = _form(archive.schema), int(archive.schema["cells"])
+        form, cells = _form(archive.schema), round(float(archive.schema["cells"]))
     except (LookupError, TypeError, ValueError):
         raise ArchiveError(f"{path} is damaged: its schema is of another form.") from None
     return {
@@ -99,6 +99,8 @@ def _form(schema: dict[str, Any]) -> str:
     values = schema["values"]
     if schema["csv"]:
         return "CSV file, byte for byte"
+    if "names" in values:
+        return "pictures"
     if "dtype" in values:
         import numpy as np
 
@@ -129,6 +131,7 @@ def inspect(
     drop: arguments.Drop = None,
     ids: arguments.Ids = None,
     size: arguments.Size = None,
+    tile: arguments.Tile = None,
     time: arguments.Time = None,
     series: arguments.Series = None,
     window: arguments.Window = None,
@@ -151,7 +154,7 @@ def inspect(
 
     estimator = Autoencoder().set_params(**settings)
     table = arguments.csv(source, delimiter, decimal, encoding, na)
-    data = arguments.form(table, size, time, series, window, stride, absent)
+    data = arguments.form(table, size, tile, time, series, window, stride, absent)
     opened = read(data, label=condition or label)
     labels = arguments.condition_of(opened, condition, arguments.is_conditional(estimator))
     inspection = estimator.inspect(opened.data, condition=labels)

@@ -17,10 +17,12 @@ from attar.codec.coding import SymbolCoding
 from attar.codec.container import digest_of
 from attar.codec.csv_bytes import CsvLayout, CsvValues, csv_pieces
 from attar.codec.exact import exact, exact_of
+from attar.codec.pictures import PictureValues, in_pieces, pictures_of
 from attar.codec.values import Values, values_from_json, values_of
 from attar.codec.windows import SeriesValues, series_from_json, series_values
 from attar.data.columns import frames
 from attar.data.files.csv import Csv
+from attar.data.images import Images
 from attar.data.kind import Json, Kind
 from attar.data.series import Series, Windows
 from attar.data.source import Data, read
@@ -57,6 +59,11 @@ def opened(X: Data, kind: Kind, coding: SymbolCoding, rows: int) -> tuple[Values
     csv = _csv_of(X, kind)
     if csv is not None:
         return _opened_csv(csv, kind, coding, rows)
+    if isinstance(kind, Images) and (pictures := pictures_of(X, kind)) is not None:
+        names, cells, whole = pictures
+        alphabets = [one for one in coding.alphabets if one is not None]
+        mean = sum(cells) / max(1, len(cells))
+        return PictureValues(kind, alphabets, names, mean), in_pieces(whole, rows)
     data: Any = read(X, part="test", kind=kind).data
     data = data.data if isinstance(data, Series) else data
     if isinstance(data, Stream):
@@ -99,16 +106,19 @@ def values_from(kind: Kind, coding: SymbolCoding, described: Json) -> Values:
     alphabets, memories = coding.alphabets, coding.memories
     if isinstance(kind, Windows):
         return series_from_json(kind, [one for one in alphabets if one is not None], described)
+    if "names" in described and isinstance(kind, Images):
+        known = [one for one in alphabets if one is not None]
+        return PictureValues.from_json(kind, known, described)
     if "layout" in described and isinstance(kind, MixedTable):
         return CsvValues.from_json(kind, alphabets, described, memories)
     return values_from_json(kind, alphabets, described, memories)
 
 
 def part_of(data: Any, start: int, stop: int) -> Any:
-    """Return some rows of a table or an array, or some bytes."""
+    """Return some rows of a table or an array, or some pictures."""
     if isinstance(data, pd.DataFrame):
         return data.iloc[start:stop]
-    if isinstance(data, np.ndarray):
+    if isinstance(data, np.ndarray | list):
         return data[start:stop]
     return data.slice(start, stop - start)
 
@@ -132,6 +142,8 @@ def digest(rows: Any) -> bytes:
     """Return a digest of all that some rows are: values to the last bit, types, and names."""
     if isinstance(rows, bytes):
         return digest_of(rows)
+    if isinstance(rows, list):
+        return digest_of(*map(digest, rows))
     if isinstance(rows, np.ndarray):
         return digest_of(f"{rows.dtype.str}{rows.shape}".encode(), _content(exact(rows)))
     columns = _columns(frames.frame_of(rows))
@@ -156,6 +168,8 @@ def raw_bytes(X: Data, kind: Kind) -> bytes:
     if csv is not None:
         with _reading(csv.path) as file:
             return file.read()
+    if isinstance(kind, Images) and (pictures := pictures_of(X, kind)) is not None:
+        return b"".join(picture.tobytes() for picture in pictures[2])
     data: Any = read(X, part="test", kind=kind).data
     data = data.data if isinstance(data, Series) else data
     if not frames.is_table(data):

@@ -88,10 +88,13 @@ class Values(ABC):
         Of images, or the cells of a table that have an alphabet.
     of_csv : bool
         Whether the data are the bytes of a CSV file.
+    mean_cells : float or None
+        Of a row, where rows have not the same number.
     """
 
     channels: Channels
     of_csv = False
+    mean_cells: float | None = None
 
     @abstractmethod
     def encode(self, data: object) -> Encoded:

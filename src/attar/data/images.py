@@ -49,6 +49,8 @@ class Images(Kind):
     dtype : str
     resized : bool
         Whether pictures were resized to this size; :meth:`pictures` then does it again.
+    tiled : bool
+        Whether images are tiles that pictures were cut into; :meth:`pictures` then does it again.
     first : bool
         Whether channels come first: size is (channels, height, width).
     per_channel : bool
@@ -60,6 +62,7 @@ class Images(Kind):
     size: tuple[int, ...]
     dtype: str
     resized: bool = False
+    tiled: bool = False
     first: bool = False
     per_channel: bool = False
     low: tuple[float, ...] = ()
@@ -123,6 +126,7 @@ class Images(Kind):
         kind = replace(
             kind,
             resized=isinstance(pieces, Pictures) and pieces.resized,
+            tiled=isinstance(pieces, Pictures) and pieces.tile is not None,
             per_channel=_unlike(low, high),
             low=tuple(lowest.tolist()),
             high=tuple(highest.tolist()),
@@ -236,7 +240,7 @@ class Images(Kind):
     def pictures(self, folder: str | Path) -> Pictures:
         """Return a folder's pictures as the model takes them: in its mode.
 
-        They are resized if the pictures that the model was fitted on were.
+        They are resized, or cut into tiles, if the pictures that the model was fitted on were.
 
         Raises
         ------
@@ -249,7 +253,8 @@ class Images(Kind):
         height, width, *channels = self.size
         for mode in MODES.values():
             if (mode.dtype, mode.channels) == (self.dtype, tuple(channels)):
-                return Pictures(folder, (height, width) if self.resized else None, mode.name)
+                size = (height, width) if self.resized else None
+                return Pictures(folder, size, mode.name, tile=height if self.tiled else None)
         raise DataError(
             f"The model was fitted on {self.dtype} arrays of shape {self.size}, but the pictures "
             f"in {folder} hold bytes: give an array."

@@ -226,18 +226,24 @@ class Pictures(Stream):
         count as colour; 16-bit colour is read with 8 bits.
     threads : int or None
         How many threads decode, which changes only the speed; None: one for each core, at most 8.
+    tile : int or None
+        The side of square tiles: pictures may have any size from this on, and each is cut into
+        tiles, row by row, that cover it. At the right and at the bottom they may overlap.
 
     Attributes
     ----------
     rows : int
-        The number of pictures.
+        The number of pictures, or of tiles.
     shape : tuple of int
         (height, width) or (height, width, channels) of each.
     dtype : dtype
-    names : list of str
+    files : list of str
         The files' paths within the folder, with slashes.
+    names : list of str
+        The name of each row: its file, or ``picture/row_column.suffix`` of a tile.
     resized : bool
         Whether a size was given.
+    tile : int or None
 
     Raises
     ------
@@ -273,50 +279,69 @@ class Pictures(Stream):
         size: tuple[int, int] | str | None = None,
         mode: str | None = None,
         threads: int | None = None,
+        tile: int | None = None,
     ) -> None:
-        self.folder = Path(folder)
+        self.folder, self.tile = Path(folder), tile
         self.resized = size is not None
         self.threads = threads or min(8, os.cpu_count() or 1)
         target = None if size is None else height_and_width(size)
         self._pictures = _pictures_in(self.folder)
         self._mode = _mode_that_holds(self._pictures, mode)
-        self._size = target or _common_size(self._pictures)
-        self.rows = len(self._pictures)
+        self.files = [Path(p.path).relative_to(self.folder).as_posix() for p in self._pictures]
+        if tile is None:
+            self._size = target or _common_size(self._pictures)
+            self.names = self.files
+        else:
+            self._size = _tile_size(tile, target, self._pictures)
+            self.names = [
+                (name.with_suffix("") / f"{y}_{x}{name.suffix}").as_posix()
+                for name, picture in zip(
+                    map(PurePosixPath, self.files), self._pictures, strict=True
+                )
+                for y, x in _places(picture.size, tile)
+            ]
+        self.rows = len(self.names)
         self.shape = (*self._size, *self._mode.channels)
         self.dtype = np.dtype(self._mode.dtype)
         self._whole: Rows | None = None
-        self.names = [Path(p.path).relative_to(self.folder).as_posix() for p in self._pictures]
+
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        """Height and width of each file's picture."""
+        return [picture.size for picture in self._pictures]
 
     @property
     def bytes(self) -> int:
         """How much memory all pictures take."""
-        return self.rows * self._picture_bytes
+        return self.rows * self._row_bytes
 
     @property
     def labels(self) -> NDArray[np.str_] | None:
-        """The topmost subfolder of each picture: (n,).
+        """The topmost subfolder of each row's picture: (n,).
 
         None where a picture is in none, or all are in the same.
         """
-        tops = [name.partition("/")[0] for name in self.names if "/" in name]
-        return np.array(tops) if len(tops) == self.rows and len(set(tops)) > 1 else None
+        tops = [name.partition("/")[0] for name in self.files if "/" in name]
+        if len(tops) < len(self.files) or len(set(tops)) == 1:
+            return None
+        return np.repeat(tops, self._counts(self._pictures))
 
     @property
     def fingerprint(self) -> str:
         """A digest of path, shape, dtype, and every file's name, size and modification time."""
         form = f"{self.folder.resolve()} {self.shape} {self.dtype}"
         digest = hashlib.sha256(os.fsencode(form))
-        for name, picture in zip(self.names, self._pictures, strict=True):
+        for name, picture in zip(self.files, self._pictures, strict=True):
             with readable(picture.path):
                 status = os.stat(picture.path)
             digest.update(os.fsencode(f"\n{name} {status.st_size} {status.st_mtime_ns}"))
         return digest.hexdigest()
 
     def __iter__(self) -> Iterator[Rows]:
-        n = max(1, min(ROWS, PIECE // self._picture_bytes))
+        n = max(1, min(ROWS, PIECE // self._row_bytes))
         if self._whole is not None:
             return (self._whole[start : start + n] for start in range(0, self.rows, n))
-        return self._in_pieces_of(n)
+        return self._in_pieces_of(max(1, n * len(self.files) // self.rows))
 
     def read(self) -> Rows:
         """Return all pictures in one array, and keep it: later passes read no files.
@@ -327,18 +352,30 @@ class Pictures(Stream):
             If a picture cannot be read.
         """
         if self._whole is None:
-            (self._whole,) = self._in_pieces_of(self.rows)
+            (self._whole,) = self._in_pieces_of(len(self.files))
         return self._whole
 
     @property
-    def _picture_bytes(self) -> int:
+    def _row_bytes(self) -> int:
         return int(np.prod(self.shape)) * self.dtype.itemsize
 
+    def pictures(self) -> Iterator[tuple[str, Rows]]:
+        """Yield the path of each file within the folder, and its whole picture in its own size.
+
+        Raises
+        ------
+        FileError
+            If a picture cannot be read.
+        """
+        for name, picture in zip(self.files, self._pictures, strict=True):
+            yield name, picture.pixels(picture.size, self._mode.name)
+
     def _in_pieces_of(self, n: int) -> Iterator[Rows]:
+        """Yield the rows of so many pictures at once."""
         pool = ThreadPoolExecutor(self.threads)
         try:
             ahead = self._submitted(pool, 0, n)
-            for start in range(n, self.rows, n):
+            for start in range(n, len(self.files), n):
                 current, ahead = ahead, self._submitted(pool, start, n)
                 yield _result(*current)
             yield _result(*ahead)
@@ -349,13 +386,32 @@ class Pictures(Stream):
         self, pool: ThreadPoolExecutor, start: int, n: int
     ) -> tuple[Rows, list[Future[None]]]:
         pictures = self._pictures[start : start + n]
-        piece = np.empty((len(pictures), *self.shape), self.dtype)
-        parts = [slice(i, i + TASK) for i in range(0, len(piece), TASK)]
-        return piece, [pool.submit(self._fill, piece[part], pictures[part]) for part in parts]
+        ends = np.cumsum([0, *self._counts(pictures)])
+        piece = np.empty((ends[-1], *self.shape), self.dtype)
+        parts = [(i, min(i + TASK, len(pictures))) for i in range(0, len(pictures), TASK)]
+        return piece, [
+            pool.submit(self._fill, piece[ends[i] : ends[j]], pictures[i:j]) for i, j in parts
+        ]
+
+    def _counts(self, pictures: Sequence[Picture]) -> list[int]:
+        """Return the number of rows of each picture."""
+        tile = self.tile
+        return [1 if tile is None else len(_places(picture.size, tile)) for picture in pictures]
 
     def _fill(self, piece: Rows, pictures: Sequence[Picture]) -> None:
-        for i, picture in enumerate(pictures):
-            piece[i] = picture.pixels(self._size, self._mode.name)
+        rows = (row for picture in pictures for row in self._rows_of(picture))
+        for place, row in zip(piece, rows, strict=True):
+            place[...] = row
+
+    def _rows_of(self, picture: Picture) -> Iterator[Rows]:
+        """Yield a picture, or its tiles."""
+        tile, mode = self.tile, self._mode.name
+        if tile is None:
+            yield picture.pixels(self._size, mode)
+            return
+        whole = picture.pixels(picture.size, mode)
+        for y, x in _places(picture.size, tile):
+            yield whole[y : y + tile, x : x + tile]
 
 
 def _result(piece: Rows, tasks: Sequence[Future[None]]) -> Rows:
@@ -385,6 +441,37 @@ def height_and_width(size: tuple[int, int] | str) -> tuple[int, int]:
     if min(height, width) < 1:
         raise SettingError(f"A size is HEIGHTxWIDTH, such as '64x48', not {size!r}.")
     return height, width
+
+
+def _tile_size(
+    tile: int, size: tuple[int, int] | None, pictures: Sequence[Picture]
+) -> tuple[int, int]:
+    """Return the size of tiles of a side that pictures can be cut into."""
+    if size is not None:
+        raise SettingError(
+            "Pictures are resized, or cut into tiles: give size= or tile=, not both."
+        )
+    if tile < 1:
+        raise SettingError(f"A tile has a side of 1 pixel at least, not {tile}.")
+    small = next((picture for picture in pictures if min(picture.size) < tile), None)
+    if small is not None:
+        raise DataError(
+            f"{small.path} has {small.size[0]} x {small.size[1]} pixels, which is less than a tile "
+            f"of {tile} x {tile}: give a smaller tile, or leave the picture out."
+        )
+    return tile, tile
+
+
+def _places(size: tuple[int, int], tile: int) -> list[tuple[int, int]]:
+    """Return the first row and column of each tile that a picture of a size is cut into.
+
+    Examples
+    --------
+    >>> _places((4, 10), 4)
+    [(0, 0), (0, 4), (0, 6)]
+    """
+    ys, xs = ([*range(0, side - tile, tile), side - tile] for side in size)
+    return [(y, x) for y in ys for x in xs]
 
 
 def _pictures_in(folder: Path) -> list[Picture]:
@@ -433,7 +520,8 @@ def _common_size(pictures: Sequence[Picture]) -> tuple[int, int]:
     more = f"; and {len(counts) - 5} more sizes" if len(counts) > 5 else ""
     raise DataError(
         f"The pictures have different sizes ({listed}{more}): bring them to one height and width "
-        f"with size='{height}x{width}' (--size {height}x{width})."
+        f"with size='{height}x{width}' (--size {height}x{width}), or cut them into tiles with "
+        "tile=64 (--tile 64)."
     )
 
 

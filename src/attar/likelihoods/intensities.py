@@ -22,6 +22,10 @@ from attar.likelihoods.alphabets import (
 )
 
 
+# Drawings have levels of fewer bits.
+MANY = 4.0
+
+
 @dataclass(frozen=True)
 class Intensities(Alphabet, name="intensities"):
     """Levels of natural images, whose distribution is smooth and near a prediction.
@@ -147,7 +151,9 @@ def present(symbols: Tensor, levels: int) -> Tensor:
 
 
 def are_smooth(pixels: NDArray[np.integer]) -> bool:
-    """Return whether pixels are better predicted from their neighbours than by how often they are.
+    """Return whether pixels have many levels, and are near their neighbours, as of natural images.
+
+    The entropy of levels is 4 bits at least, and that of what the prediction misses is smaller.
 
     Parameters
     ----------
@@ -157,7 +163,7 @@ def are_smooth(pixels: NDArray[np.integer]) -> bool:
     levels = int(symbols.max()) + 1
     local, _ = predicted(symbols, levels)
     missed = (symbols - local).numpy() % levels
-    return _entropy(missed) < _entropy(pixels)
+    return _entropy(missed) < _entropy(pixels) >= MANY
 
 
 def _entropy(values: NDArray[np.integer]) -> float:
