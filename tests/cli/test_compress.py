@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
+from PIL import Image
 
 import attar
 from attar.codec.container import ArchiveWriter, digest_of
@@ -50,6 +51,28 @@ def folder(run, models, tmp_path):
         (tmp_path / path.name).symlink_to(path)
     np.save(tmp_path / "d.npy", DIGITS)
     return tmp_path
+
+
+def test_a_folder_of_pictures_of_any_sizes_comes_back(run, tmp_path):
+    slope = np.add.outer(np.arange(20), 2 * np.arange(30)).astype("uint8")
+    noisy = slope + np.random.default_rng(0).integers(0, 5, slope.shape, "uint8")
+    pictures = {"a": noisy, "b": noisy[:, :9].copy(), "c": noisy[3:].T.copy()}
+    for name, pixels in pictures.items():
+        Path("in").mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(f"in/{name}.webp", lossless=True)
+    assert (
+        run("fit", "in", "--tile", "8", "--recipe", "lossless", "--epochs", "1", "-qo", "p")[0] == 0
+    )
+    assert run("compress", "p", "in", "-o", "p.atz")[0] == 0
+    assert "pictures" in run("info", "p.atz")[1]
+    assert run("decompress", "p", "p.atz", "-o", "back") == (0, "", "")
+    for name, pixels in pictures.items():
+        found = np.asarray(Image.open(f"back/{name}.png"))
+        assert_array_equal(found, np.asarray(Image.open(f"in/{name}.webp")), strict=True)
+    status, _, err = run("decompress", "p", "p.atz", "-o", "back.npy")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "holds pictures of any sizes: write them to a folder" in err
+    assert not Path("back.npy").exists()
 
 
 def test_an_array_comes_back(run, folder):

@@ -14,7 +14,7 @@ from attar.codec.integer import (
     LARGEST,
     PRECISION,
     UNIT,
-    Mixture,
+    LevelRanges,
     cumulative_frequencies,
     exponentials,
     fine_sigmoids,
@@ -117,7 +117,7 @@ def test_ranges_of_levels_are_seamless_and_found(levels, components, seed, size)
     outputs = size * torch.randn(5, 3 * components, generator=generator)
     outputs = outputs.round().clamp(-EXACT, EXACT)
     expected = torch.randint(levels, (5,), generator=generator)
-    mixture = Mixture.of(outputs, expected, levels)
+    mixture = LevelRanges.of(outputs, expected, levels)
     below = mixture.below(torch.arange(levels + 1).expand(5, -1))
     assert (below[:, 0] == 0).all()
     assert (below[:, -1] == 1 << FINE).all()
@@ -138,7 +138,7 @@ def test_ranges_of_levels_are_the_probabilities_of_the_mixture(levels):
     expected = torch.randint(levels, (20,))
     symbols = (expected + torch.randint(-9, 9, (20,))).clamp(0, levels - 1)
     found = head.log_prob(outputs / 2**UNIT, symbols, expected).exp()
-    _, frequencies = Mixture.of(outputs, expected, levels).ranges(symbols)
+    _, frequencies = LevelRanges.of(outputs, expected, levels).ranges(symbols)
     found = found * (1 - levels / 2**FINE) + 1 / 2**FINE  # no level has a frequency of 0
     torch.testing.assert_close(frequencies / 2**FINE, found, rtol=0.01, atol=2e-7)
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from attar.codec.integer import (
     FINE,
     PRECISION,
-    Mixture,
+    LevelRanges,
     cumulative_frequencies,
     mode_frequency,
     on_integers,
@@ -138,9 +138,9 @@ class LogisticCoder(ChannelCoder):
 
         return decoder.pop_found(len(units), found, FINE)
 
-    def _mixture(self, units: Tensor, expected: Tensor | None) -> Mixture:
+    def _mixture(self, units: Tensor, expected: Tensor | None) -> LevelRanges:
         assert expected is not None
-        return Mixture.of(self.output(units), expected, self.levels)
+        return LevelRanges.of(self.output(units), expected, self.levels)
 
 
 def channel_coder(head: Head, output: Affine) -> ChannelCoder:

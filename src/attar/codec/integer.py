@@ -211,7 +211,7 @@ def _fine_sigmoid(z: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Mixture:
+class LevelRanges:
     """The sums of frequencies of levels, by a mixture of logistic distributions on integers.
 
     Attributes

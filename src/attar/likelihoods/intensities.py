@@ -21,7 +21,6 @@ from attar.likelihoods.alphabets import (
     evenly_spaced,
 )
 
-
 # Drawings have levels of fewer bits.
 MANY = 4.0
 
