@@ -12,7 +12,7 @@ from attar.codec.causal import CausalCoder
 from attar.codec.integer import on_integers
 from attar.codec.rans import Decoder, Encoder
 from attar.errors import ArchiveError
-from attar.likelihoods import Causal, Levels, OneHot
+from attar.likelihoods import Causal, Levels, OneHot, sequential
 from attar.likelihoods.sequential import Affine
 
 rng = np.random.default_rng(0)
@@ -44,7 +44,7 @@ def coded(request):
     nats = -float(module.log_prob(parameters, x).sum().detach())
     layers = replace(module.layers(), limits=module.largest.tolist())
     network, base = on_integers(layers, start)
-    coder = CausalCoder(network, base, tuple(head.mode for head in module.heads))
+    coder = CausalCoder(network, base)
     return coder, symbols, nats / np.log(2) / 8
 
 
@@ -120,6 +120,26 @@ def test_precision_and_the_number_of_rows_at_once_do_not_matter(coded):
     flat = sorted(map(tuple, np.concatenate(whole.taken).tolist()))
     joined = np.concatenate([one for part in parts for one in part.taken])
     assert sorted(map(tuple, joined.tolist())) == flat
+
+
+def test_what_has_seen_the_background_alone_is_computed_once(coded, monkeypatch):
+    coder, symbols, _ = coded
+    modes = np.array(coder.layers.background)[:, None, None]
+    sparse = np.where(rng.random(symbols.shape) < 0.03, symbols, modes)
+    sparse[-1] = modes
+    everything, found, computed = np.ones(symbols.shape, bool), [], []
+    add = Affine.add
+    monkeypatch.setattr(Affine, "add", lambda *args: computed.append(len(args[1])) or add(*args))
+    for most in (0.0, 0.5, 1.0):
+        monkeypatch.setattr(sequential, "DENSE", most)
+        computed.append(0)
+        found.append((encoded(coder, sparse), sum(computed)))
+        computed.clear()
+    assert len({data for data, _ in found}) == 1
+    if coder.layers.windows:
+        assert found[0][1] > found[1][1] >= found[2][1]
+    known = np.zeros_like(sparse)
+    np.testing.assert_array_equal(decoded(coder, found[0][0], known, everything), sparse)
 
 
 def test_other_bytes_are_refused_or_differ(coded):

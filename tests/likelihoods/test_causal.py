@@ -56,7 +56,8 @@ def test_the_density_is_that_of_an_evaluation_in_order(likelihood, x):
     parameters = of_all(likelihood, len(x), *x.shape[2:])
     symbols, total = module.symbols(x), torch.zeros(len(x))
 
-    def choose(channel, place, units):
+    def choose(channel, place, units, which):
+        units = units[which]
         head, own = module.heads[channel], symbols[:, channel, *place]
         logits = head.others(units).log_softmax(-1)
         flag = head.flag(units)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Self, TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +20,9 @@ from attar.model import Model
 from attar.networks.base import Reshape
 
 Symbols = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+T = TypeVar("T", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -31,13 +34,10 @@ class CausalCoder:
     layers : Layers
     start : Tensor (1, width, height, width of the map)
         What the decoder says of every row.
-    modes : tuple of int
-        The symbol of each channel that is decided first.
     """
 
     layers: Layers
     start: Tensor
-    modes: tuple[int, ...]
 
     @classmethod
     def of(cls, model: Model) -> Self:
@@ -52,62 +52,67 @@ class CausalCoder:
         assert isinstance(likelihood, CausalModule)
         layers = replace(likelihood.layers(), limits=likelihood.largest.tolist())
         network, start = on_integers(layers, _constant(model))
-        return cls(network, start, tuple(head.mode for head in likelihood.heads))
+        return cls(network, start)
 
     def on(self, device: torch.device) -> Self:
         """Return the coder on a device."""
         return replace(self, layers=self.layers.on(device), start=self.start.to(device))
 
-    def encode(self, encoder: Encoder, symbols: Symbols, coded: NDArray[np.bool_]) -> None:
+    def encode(self, encoder: Encoder, symbols: Symbols, coded: Mask) -> None:
         """Push symbols (n, channels, height, width), those alone that are to be coded."""
-        own = torch.from_numpy(np.ascontiguousarray(symbols, dtype=np.int64))
+        known, mask = _by_place(symbols), _by_place(coded)
 
-        def choose(channel: int, place: tuple[int, int], units: Tensor) -> Tensor:
-            known = own[:, channel, *place]
-            some = np.flatnonzero(coded[:, channel, *place])
-            chosen, units = known.numpy()[some], units[some]
-            is_mode, flags = chosen == self.modes[channel], self._flags(channel, units)
+        def choose(channel: int, place: tuple[int, int], units: Tensor, which: Tensor) -> Tensor:
+            own, some = known[*place, channel], np.flatnonzero(mask[*place, channel])
+            chosen, rows = own[some], which.cpu().numpy()[some]
+            is_mode = chosen == self.layers.background[channel]
+            flags = self._flags(channel, units)[rows]
             starts = np.where(is_mode, 0, flags)
             encoder.push(starts, np.where(is_mode, flags, (1 << PRECISION) - flags))
             others = np.flatnonzero(~is_mode)
             if len(others):
-                table = self._others(channel, units[others])
+                table = self._others(channel, units, rows[others])
                 places = np.arange(len(others)), chosen[others]
                 starts = table[places]
                 encoder.push(starts, table[places[0], places[1] + 1] - starts)
-            return known.to(self.start.device)
+            return torch.from_numpy(own).to(units.device)
 
-        self.layers.in_order(self.start, len(own), choose)
+        self.layers.in_order(self.start, len(symbols), choose)
 
-    def decode(self, decoder: Decoder, symbols: Symbols, coded: NDArray[np.bool_]) -> Symbols:
+    def decode(self, decoder: Decoder, symbols: Symbols, coded: Mask) -> Symbols:
         """Return symbols, those that were coded from a decoder, and the others as they are."""
-        given = torch.from_numpy(np.ascontiguousarray(symbols, dtype=np.int64))
+        given, mask = _by_place(symbols), _by_place(coded)
 
-        def choose(channel: int, place: tuple[int, int], units: Tensor) -> Tensor:
-            found = given[:, channel, *place].clone()
-            some = np.flatnonzero(coded[:, channel, *place])
-            units, flags = units[some], self._flags(channel, units[some])
+        def choose(channel: int, place: tuple[int, int], units: Tensor, which: Tensor) -> Tensor:
+            own, some = given[*place, channel].copy(), np.flatnonzero(mask[*place, channel])
+            rows = which.cpu().numpy()[some]
+            flags = self._flags(channel, units)[rows]
             ends = np.full_like(flags, 1 << PRECISION)
             popped = decoder.pop(np.stack([np.zeros_like(flags), flags, ends], 1))
-            chosen = np.full(len(some), self.modes[channel])
+            own[some] = self.layers.background[channel]
             others = np.flatnonzero(popped)
             if len(others):
-                chosen[others] = decoder.pop(self._others(channel, units[others]))
-            found[some] = torch.from_numpy(chosen)
-            return found.to(self.start.device)
+                own[some[others]] = decoder.pop(self._others(channel, units, rows[others]))
+            return torch.from_numpy(own).to(units.device)
 
-        found: Symbols = self.layers.in_order(self.start, len(given), choose).numpy()
+        found: Symbols = self.layers.in_order(self.start, len(symbols), choose).numpy()
         return found
 
-    def _flags(self, channel: int, units: Tensor) -> NDArray[np.int64]:
-        """Return the frequency of the mode in each row."""
-        logits = self.layers.output[channel].of(units, self.modes[channel])
+    def _flags(self, channel: int, units: Tensor) -> Symbols:
+        """Return the frequency of the mode for each of some units."""
+        logits = self.layers.output[channel].of(units, self.layers.background[channel])
         return mode_frequency(logits).cpu().numpy()
 
-    def _others(self, channel: int, units: Tensor) -> NDArray[np.int64]:
-        """Return the cumulative frequencies of the other symbols in each row."""
-        logits = self.layers.output[channel](units)
-        return cumulative_frequencies(logits, self.modes[channel]).cpu().numpy()
+    def _others(self, channel: int, units: Tensor, rows: Symbols) -> Symbols:
+        """Return the cumulative frequencies of the other symbols for some of the units."""
+        own = units.index_select(0, torch.from_numpy(rows).to(units.device))
+        logits = self.layers.output[channel](own)
+        return cumulative_frequencies(logits, self.layers.background[channel]).cpu().numpy()
+
+
+def _by_place(cells: NDArray[T]) -> NDArray[T]:
+    """Return cells (n, channels, height, width) in the order of coding: those of a place last."""
+    return np.ascontiguousarray(cells.transpose(2, 3, 1, 0))
 
 
 def _constant(model: Model) -> Tensor:

@@ -294,7 +294,9 @@ class CausalModule(LikelihoodModule):
     def _decoded(self, rows: Tensor, choose: Callable[[int, Tensor], Tensor]) -> Tensor:
         """Return the values (n, *shape) of symbols that are chosen from hidden units."""
         start = rows.reshape(*rows.shape[:2], *(*rows.shape[2:], 1, 1)[:2])
-        symbols = self.layers().in_order(start, len(rows), lambda c, _, units: choose(c, units))
+        symbols = self.layers().in_order(
+            start, len(rows), lambda c, _, units, which: choose(c, units[which])
+        )
         values = [a.values[symbols[:, c]] for c, a in enumerate(self.alphabets)]
         if not self.places:
             columns = [values[0].new_zeros(len(rows), cells) for cells in self.cells]
@@ -344,6 +346,7 @@ class CausalModule(LikelihoodModule):
             steps=None,
             hidden=[Affine(h.layer.weight.detach().T, h.layer.bias.detach()) for h in self.heads],
             output=[Affine(h.output.weight.detach().T, h.output.bias.detach()) for h in self.heads],
+            background=[head.mode for head in self.heads],
         )
 
     def _convolved(self, inputs: list[Tensor], start: Tensor, draws: int) -> Tensor:
