@@ -159,3 +159,9 @@ def test_impossible_windows_are_refused(window):
 def test_alphabets_that_do_not_fit_the_data_are_refused():
     with pytest.raises(SettingError, match="leave alphabets"):
         Causal((Levels(3),), ()).parameters((2,))
+
+
+def test_an_effort_is_a_size():
+    assert Causal.of_effort(3) == Causal()
+    with pytest.raises(SettingError, match="1, 2 or 3, not 4"):
+        Causal.of_effort(4)

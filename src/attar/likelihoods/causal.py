@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import cast
+from typing import Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,13 @@ from attar.likelihoods.sequential import Affine, Layers
 
 # The inner convolutions start small, so that a deep network starts as a shallow one.
 INNER = 0.3
+
+# How large a network is: a smaller one is trained and evaluated faster, and takes more bits.
+EFFORTS = {
+    1: {"width": 16, "layers": 1, "hidden": 32},
+    2: {"width": 32, "layers": 1, "hidden": 64},
+    3: {"width": 48, "layers": 2, "hidden": 128},
+}
 
 # The weight of a new batch in a running mean.
 FOLLOWED = 0.05
@@ -81,6 +88,19 @@ class Causal(Likelihood, name="causal"):
     width: int = 48
     layers: int = 2
     hidden: int = 128
+
+    @classmethod
+    def of_effort(cls, effort: int) -> Self:
+        """Return a smaller network, 1 or 2, or the default, 3.
+
+        Examples
+        --------
+        >>> Causal.of_effort(1)
+        Causal(alphabets=(), window=(5, 9), width=16, layers=1, hidden=32)
+        """
+        if effort not in EFFORTS:
+            raise SettingError(f"The effort of the likelihood 'causal' is 1, 2 or 3, not {effort}.")
+        return cls(**EFFORTS[effort])
 
     def build(self) -> LikelihoodModule:
         """Return the module; without alphabets it has one channel of 256 levels."""

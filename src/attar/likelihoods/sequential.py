@@ -157,10 +157,10 @@ class Layers:
             for block, first in context.blocks(layer, y, x):
                 seen = block if some is None else block.index_select(0, some)
                 convolution.add(total, seen, first)
-            before = h.index_select(0, which if some is None else which[some])
+            before = context.spread(h, which if some is None else which[some])
             h = convolution.rounded(total).add_(before)
             activation, which = self.activation(layer, h), context.which(some)
-            context.keep(layer + 1, y, x, activation.index_select(0, which))
+            context.keep(layer + 1, y, x, context.spread(activation, which))
         return activation, which[: context.own]
 
 
@@ -215,6 +215,10 @@ class Context:
         which = self.every.new_full((self.rows,), len(some) - 1)
         which[some] = self.every[: len(some)]
         return which
+
+    def spread(self, computed: Tensor, which: Tensor) -> Tensor:
+        """Return what was computed for each of the rows that share it."""
+        return computed if which is self.every else computed.index_select(0, which)
 
     def blocks(self, layer: int, y: int, x: int) -> Iterator[tuple[Tensor, int]]:
         """Yield what a layer sees of each row of places: (rows, inputs), and its first weight."""
