@@ -100,7 +100,7 @@ class Causal(Likelihood, name="causal"):
         """
         if effort not in EFFORTS:
             raise SettingError(f"The effort of the likelihood 'causal' is 1, 2 or 3, not {effort}.")
-        return cls(**EFFORTS[effort])
+        return cls().replace(**EFFORTS[effort])
 
     def build(self) -> LikelihoodModule:
         """Return the module; without alphabets it has one channel of 256 levels."""
