@@ -13,8 +13,9 @@ peer writes all rows in every layout that it can take; the shortest counts, and 
 ``bits`` are those of a dimension: a cell, or a pixel's channel. MB/s are of pixels (binary ones:
 eight in a byte) or CSV. ``counts`` are ideal code lengths without a coder, each column by itself.
 Contenders run one after the other, each in a fresh process. ``--minutes`` are those of attar's
-training, of each work; ``--minutes 0`` leaves attar out. attar has its defaults but for hours: one
-inner convolution and more steps. Photographs, whose sizes differ, train it in tiles of 32 x 32.
+training, of each work and each of the ``--effort``; ``--minutes 0`` leaves attar out. attar has its
+defaults but for hours: one inner convolution and more steps. ``attar-1`` is one of less effort.
+Photographs, whose sizes differ, train it in tiles of 32 x 32.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from attar.likelihoods.causal import EFFORTS
 from benchmarks._common import Rows, arguments, in_fresh_process, middle, mnist, report
 from benchmarks.contenders.compressors import PEERS, counts
 from benchmarks.contenders.layouts import LAYOUTS, equal, schema
@@ -127,17 +129,18 @@ def goal(name: str, work: Work, peers: Mapping[str, Costs]) -> float:
     return float(peers["WebP"]["bytes"]) if "WebP" in peers else np.nan
 
 
-def attar_bytes(name: str, minutes: float) -> Costs:
+def attar_bytes(name: str, minutes: float, effort: int) -> Costs:
     """Return the costs of attar's codec."""
     import attar
 
-    work = WORKS[name]()
+    work, likelihood = WORKS[name](), attar.likelihoods.Causal.of_effort(effort)
     settings: dict[str, Any] = {"max_minutes": minutes, "verbose": False}
     train = work.train
     if name == "ETTh1":
         train = attar.Series(train, time="date", window=96)
-        settings |= {"likelihood": attar.likelihoods.Causal(layers=1), "batch_size": 16}
-        settings |= {"epochs": 8}
+        likelihood = likelihood.replace(layers=1)
+        settings |= {"batch_size": 16, "epochs": 8}
+    settings["likelihood"] = likelihood
     with TemporaryDirectory() as photographs:
         if name == "photos":
             for i, photograph in enumerate(train):
@@ -199,7 +202,7 @@ def peers_bytes(name: str, layouts: tuple[str, ...], peers: list[str]) -> dict[s
     return found
 
 
-def compare(name: str, minutes: float, peers: list[str]) -> dict[str, Any]:
+def compare(name: str, minutes: float, efforts: list[int], peers: list[str]) -> dict[str, Any]:
     """Return the costs of all contenders on a work, and how attar's compare."""
     work = WORKS[name]()
     found = peers_bytes(name, work.layouts, peers)
@@ -211,8 +214,10 @@ def compare(name: str, minutes: float, peers: list[str]) -> dict[str, Any]:
         best = min(found, key=lambda peer: found[peer]["bytes"])
         result |= {"best": best, "goal_bytes": goal(name, work, found)}
     if minutes:
-        found["attar"] = in_fresh_process(attar_bytes, name, minutes)
-        if "best" in result:
+        for effort in efforts:
+            contender = "attar" if effort == max(EFFORTS) else f"attar-{effort}"
+            found[contender] = in_fresh_process(attar_bytes, name, minutes, effort)
+        if "best" in result and "attar" in found:
             size = found["attar"]["bytes"]
             result["attar_to_best"] = size / found[result["best"]]["bytes"]
             result["attar_to_goal"] = size / result["goal_bytes"]
@@ -232,11 +237,12 @@ def summary(result: Mapping[str, dict[str, Any]]) -> dict[str, float]:
 
 def main() -> None:
     names = {"work": ",".join(WORKS), "peers": ",".join([*PEERS, *COUNTS])}
-    options = arguments(__doc__, **names, minutes=40)
+    options = arguments(__doc__, **names, minutes=40, effort="3")
+    efforts = [int(effort) for effort in options.effort.split(",")]
     peers = [name for name in options.peers.split(",") if name]
     result = {}
     for name in options.work.split(","):
-        result[name] = compare(name, options.minutes, peers)
+        result[name] = compare(name, options.minutes, efforts, peers)
     table = [
         {"work": name, "": contender} | {key: found.get(key, np.nan) for key in COLUMNS}
         for name, work in result.items()

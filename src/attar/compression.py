@@ -28,8 +28,8 @@ from attar.errors import ArchiveError, DataError, SettingError
 from attar.estimator import Autoencoder, load
 from attar.isolation import default_settings, exact_products, one_thread
 
-# A chunk has about so many cells: enough for large matrix products, few enough for a cache.
-CELLS, ROWS = 1 << 20, 1 << 14
+# A chunk has about so many cells: enough for large matrix products and many lanes of the coder.
+CELLS, ROWS = 1 << 21, 1 << 14
 
 # The tensors of a fitted model that decide what a chunk decodes to.
 DECIDING = ("model.", "scaler.", "margins.", "memory.")

@@ -22,6 +22,7 @@ import attar
 from attar.codec.container import ArchiveWriter, digest_of
 from attar.compression import Codec, Rate
 from attar.data import datasets
+from attar.likelihoods.causal import EFFORTS
 
 verbs = import_module("attar.cli.compress")
 DIGITS = datasets.load("digits", "test")[0][:40]
@@ -168,11 +169,14 @@ def test_the_sum_in_words():
 
 
 def test_a_fit_without_a_code_prints_bits(run, folder):
-    words = ("fit", "d.npy", "-o", "m.attar", "--recipe", "lossless", "--epochs", 1)
-    line = run(*words)[1].splitlines()[0]
+    words = ("fit", "d.npy", "-o", "m.attar", "--epochs", 1, "--effort", 1, "--recipe")
+    line = run(*words, "lossless")[1].splitlines()[0]
     nats = json.loads(run("evaluate", "m.attar", "d.npy", "--json")[1])["nll_bound"]
     bits = nats / np.log(2)
     assert line == f"Training NLL {nats:.4g} nats per row, which are {bits:.4g} bits."
+    assert attar.load("m.attar").fitted_.likelihood.width == EFFORTS[1]["width"]
+    status, _, err = run(*words, "vae")
+    assert (status, err) == (2, "attar: --effort is for the recipe lossless, not for vae.\n")
 
 
 def test_info_prints_what_is_inside(run, folder):

@@ -11,7 +11,7 @@ import torch
 from attar.codec.causal import CausalCoder
 from attar.codec.rans import Decoder, Encoder
 from attar.errors import ArchiveError
-from attar.likelihoods import Causal, Levels, OneHot
+from attar.likelihoods import Causal, Levels, OneHot, sequential
 from attar.likelihoods.intensities import Intensities
 from attar.likelihoods.sequential import Affine, Inputs
 
@@ -123,6 +123,26 @@ def test_precision_and_the_number_of_rows_at_once_do_not_matter(coded):
     flat = sorted(map(tuple, np.concatenate(whole.taken).tolist()))
     joined = np.concatenate([one for part in parts for one in part.taken])
     assert sorted(map(tuple, joined.tolist())) == flat
+
+
+def test_what_has_seen_the_background_alone_is_computed_once(coded, monkeypatch):
+    coder, symbols, _ = coded
+    modes = np.array(coder.layers.background or [128, 128])[:, None, None]
+    sparse = np.where(rng.random(symbols.shape) < 0.03, symbols, modes)
+    sparse[-1] = modes
+    everything, found, computed = np.ones(symbols.shape, bool), [], []
+    add = Affine.add
+    monkeypatch.setattr(Affine, "add", lambda *args: computed.append(len(args[1])) or add(*args))
+    for most in (0.0, 0.5, 1.0):
+        monkeypatch.setattr(sequential, "DENSE", most)
+        computed.append(0)
+        found.append((encoded(coder, sparse), sum(computed)))
+        computed.clear()
+    assert len({data for data, _ in found}) == 1
+    if coder.layers.windows and coder.layers.background:
+        assert found[0][1] > found[1][1] >= found[2][1]
+    known = np.zeros_like(sparse)
+    np.testing.assert_array_equal(decoded(coder, found[0][0], known, everything), sparse)
 
 
 def test_other_bytes_are_refused_or_differ(coded):

@@ -59,10 +59,11 @@ def test_the_density_is_that_of_an_evaluation_in_order(likelihood, x):
     parameters = of_all(likelihood, len(x), *x.shape[2:])
     symbols, total = module.symbols(x), torch.zeros(len(x))
 
-    def choose(channel, place, units, expected):
-        own = symbols[:, channel, *place].T.flatten()
-        log_prob = module.heads[channel].log_prob(units, own, expected).detach()
-        log_prob -= module.alphabets[channel].log_widths[own]
+    def choose(cells):
+        own = symbols[:, cells.channel, *cells.places].T.flatten()
+        head = module.heads[cells.channel]
+        log_prob = head.log_prob(cells.own_units, own, cells.expected).detach()
+        log_prob -= module.alphabets[cells.channel].log_widths[own]
         total.add_(log_prob.view(-1, len(x)).sum(0))
         return own
 
@@ -158,3 +159,9 @@ def test_impossible_windows_are_refused(window):
 def test_alphabets_that_do_not_fit_the_data_are_refused():
     with pytest.raises(SettingError, match="leave alphabets"):
         Causal((Levels(3),), ()).parameters((2,))
+
+
+def test_an_effort_is_a_size():
+    assert Causal.of_effort(3) == Causal()
+    with pytest.raises(SettingError, match="1, 2 or 3, not 4"):
+        Causal.of_effort(4)

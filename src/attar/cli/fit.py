@@ -13,6 +13,7 @@ import typer
 
 from attar import names
 from attar.cli import arguments
+from attar.errors import SettingError
 
 
 def fit(
@@ -30,6 +31,14 @@ def fit(
     max_minutes: Annotated[
         float | None,
         typer.Option(help="Stop training after this time, with the schedule complete."),
+    ] = None,
+    effort: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=3,
+            help="The size of the network of the recipe lossless: 1 is the fastest, 3 the default.",
+        ),
     ] = None,
     device: arguments.Device = "auto",
     assignments: arguments.Settings = None,
@@ -79,11 +88,16 @@ def fit(
         from attar.codes import NoCode
         from attar.data.source import read
         from attar.estimator import Autoencoder
+        from attar.likelihoods import Causal
         from attar.training.checkpoints import check_checkpoint
 
     if as_json or quiet:
         settings.setdefault("verbose", False)
     estimator = Autoencoder().set_params(**settings)
+    if effort is not None:
+        if not isinstance(estimator.get_params().get("recipe__likelihood"), Causal):
+            raise SettingError(f"--effort is for the recipe lossless, not for {recipe}.")
+        estimator.set_params(recipe__likelihood=Causal.of_effort(effort))
     checkpoint = output.with_name(output.name + ".checkpoint")
     if checkpoint.exists():
         check_checkpoint(checkpoint)

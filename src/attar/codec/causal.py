@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Self, TypeVar
 
 import numpy as np
 import torch
@@ -24,15 +24,18 @@ from attar.codes.point import NoCodeModule
 from attar.errors import SettingError
 from attar.likelihoods.causal import CausalModule
 from attar.likelihoods.heads import Head, LogisticHead, SoftmaxHead
-from attar.likelihoods.sequential import Affine, Layers, Places
+from attar.likelihoods.sequential import Affine, Cells, Layers
 from attar.model import Model
 from attar.networks.base import Reshape
 
 Symbols = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+T = TypeVar("T", bound=np.generic)
 
 
 class ChannelCoder(ABC):
-    """The symbols of one channel as bytes, given hidden units and predictions."""
+    """The symbols of one channel as bytes."""
 
     output: Affine
 
@@ -41,19 +44,17 @@ class ChannelCoder(ABC):
         """Return the coder on a device."""
 
     @abstractmethod
-    def push(
-        self, encoder: Encoder, units: Tensor, expected: Tensor | None, symbols: Symbols
-    ) -> None:
-        """Push symbols (n,)."""
+    def push(self, encoder: Encoder, cells: Cells, some: Symbols, symbols: Symbols) -> None:
+        """Push the symbols (m,) of some of the cells."""
 
     @abstractmethod
-    def pop(self, decoder: Decoder, units: Tensor, expected: Tensor | None) -> Symbols:
-        """Return the symbols (n,)."""
+    def pop(self, decoder: Decoder, cells: Cells, some: Symbols) -> Symbols:
+        """Return the symbols (m,) of some of the cells."""
 
 
 @dataclass(frozen=True)
 class SoftmaxCoder(ChannelCoder):
-    """The most frequent symbol, and then one of all others.
+    """Whether a symbol is the most frequent one, and then which of the others.
 
     Attributes
     ----------
@@ -68,38 +69,39 @@ class SoftmaxCoder(ChannelCoder):
         """Return the coder on a device."""
         return replace(self, output=self.output.on(device))
 
-    def push(
-        self, encoder: Encoder, units: Tensor, expected: Tensor | None, symbols: Symbols
-    ) -> None:
-        """Push whether symbols are the most frequent one, and then others."""
-        is_mode, flags = symbols == self.mode, self._flags(units)
+    def push(self, encoder: Encoder, cells: Cells, some: Symbols, symbols: Symbols) -> None:
+        """Push symbols."""
+        rows = cells.which.cpu().numpy()[some]
+        is_mode, flags = symbols == self.mode, self._flags(cells.units)[rows]
         starts = np.where(is_mode, 0, flags)
         encoder.push(starts, np.where(is_mode, flags, (1 << PRECISION) - flags))
         others = np.flatnonzero(~is_mode)
         if len(others):
-            table = self._others(units[others])
+            table = self._others(cells.units, rows[others])
             places = np.arange(len(others)), symbols[others]
             starts = table[places]
             encoder.push(starts, table[places[0], places[1] + 1] - starts)
 
-    def pop(self, decoder: Decoder, units: Tensor, expected: Tensor | None) -> Symbols:
-        """Return the symbols."""
-        flags = self._flags(units)
+    def pop(self, decoder: Decoder, cells: Cells, some: Symbols) -> Symbols:
+        """Return symbols."""
+        rows = cells.which.cpu().numpy()[some]
+        flags = self._flags(cells.units)[rows]
         ends = np.full_like(flags, 1 << PRECISION)
         popped = decoder.pop(np.stack([np.zeros_like(flags), flags, ends], 1))
-        symbols = np.full(len(units), self.mode)
+        symbols = np.full(len(some), self.mode)
         others = np.flatnonzero(popped)
         if len(others):
-            symbols[others] = decoder.pop(self._others(units[others]))
+            symbols[others] = decoder.pop(self._others(cells.units, rows[others]))
         return symbols
 
-    def _flags(self, units: Tensor) -> NDArray[np.int64]:
-        """Return the frequency of the mode in each row."""
+    def _flags(self, units: Tensor) -> Symbols:
+        """Return the frequency of the mode for each of some units."""
         return mode_frequency(self.output.of(units, self.mode)).cpu().numpy()
 
-    def _others(self, units: Tensor) -> NDArray[np.int64]:
-        """Return the cumulative frequencies of the other symbols in each row."""
-        return cumulative_frequencies(self.output(units), self.mode).cpu().numpy()
+    def _others(self, units: Tensor, rows: Symbols) -> Symbols:
+        """Return the cumulative frequencies of the other symbols for some of the units."""
+        own = units.index_select(0, torch.from_numpy(rows).to(units.device))
+        return cumulative_frequencies(self.output(own), self.mode).cpu().numpy()
 
 
 @dataclass(frozen=True)
@@ -119,27 +121,27 @@ class LogisticCoder(ChannelCoder):
         """Return the coder on a device."""
         return replace(self, output=self.output.on(device))
 
-    def push(
-        self, encoder: Encoder, units: Tensor, expected: Tensor | None, symbols: Symbols
-    ) -> None:
+    def push(self, encoder: Encoder, cells: Cells, some: Symbols, symbols: Symbols) -> None:
         """Push levels."""
-        mixture = self._mixture(units, expected)
-        starts, frequencies = mixture.ranges(torch.from_numpy(symbols).to(units.device))
+        ranges = self._ranges(cells, some)
+        starts, frequencies = ranges.ranges(torch.from_numpy(symbols).to(cells.units.device))
         encoder.push(starts.cpu().numpy(), frequencies.cpu().numpy(), FINE)
 
-    def pop(self, decoder: Decoder, units: Tensor, expected: Tensor | None) -> Symbols:
-        """Return the levels."""
-        mixture = self._mixture(units, expected)
+    def pop(self, decoder: Decoder, cells: Cells, some: Symbols) -> Symbols:
+        """Return levels."""
+        ranges, device = self._ranges(cells, some), cells.units.device
 
         def found(slots: Symbols, rows: slice) -> tuple[Symbols, Symbols, Symbols]:
-            symbols = mixture.symbols(torch.from_numpy(slots).to(units.device), rows)
-            starts, frequencies = mixture.ranges(symbols, rows)
+            symbols = ranges.symbols(torch.from_numpy(slots).to(device), rows)
+            starts, frequencies = ranges.ranges(symbols, rows)
             return symbols.cpu().numpy(), starts.cpu().numpy(), frequencies.cpu().numpy()
 
-        return decoder.pop_found(len(units), found, FINE)
+        return decoder.pop_found(len(some), found, FINE)
 
-    def _mixture(self, units: Tensor, expected: Tensor | None) -> LevelRanges:
-        assert expected is not None
+    def _ranges(self, cells: Cells, some: Symbols) -> LevelRanges:
+        assert cells.expected is not None
+        chosen = torch.from_numpy(some).to(cells.units.device)
+        units, expected = cells.units[cells.which[chosen]], cells.expected[chosen]
         return LevelRanges.of(self.output(units), expected, self.levels)
 
 
@@ -194,34 +196,37 @@ class CausalCoder:
         start = self.start.to(device)
         return replace(self, layers=self.layers.on(device), start=start, channels=channels)
 
-    def encode(self, encoder: Encoder, symbols: Symbols, coded: NDArray[np.bool_]) -> None:
+    def encode(self, encoder: Encoder, symbols: Symbols, coded: Mask) -> None:
         """Push symbols (n, channels, height, width), those alone that are to be coded."""
-        own = np.ascontiguousarray(symbols, dtype=np.int64)
+        known, mask = _by_place(symbols), _by_place(coded)
 
-        def choose(channel: int, at: Places, units: Tensor, expected: Tensor | None) -> Tensor:
-            y, x = (places.cpu().numpy() for places in at)
-            known = own[:, channel, y, x].T.ravel()
-            some = np.flatnonzero(coded[:, channel, y, x].T)
-            of = None if expected is None else expected[some]
-            self.channels[channel].push(encoder, units[some], of, known[some])
-            return torch.from_numpy(known).to(self.start.device)
+        def choose(cells: Cells) -> Tensor:
+            y, x = (places.cpu().numpy() for places in cells.places)
+            own = known[y, x, cells.channel].ravel()
+            some = np.flatnonzero(mask[y, x, cells.channel])
+            self.channels[cells.channel].push(encoder, cells, some, own[some])
+            return torch.from_numpy(own).to(self.start.device)
 
-        self.layers.in_order(self.start, len(own), own.shape[2:], choose)
+        self.layers.in_order(self.start, len(symbols), symbols.shape[2:], choose)
 
-    def decode(self, decoder: Decoder, symbols: Symbols, coded: NDArray[np.bool_]) -> Symbols:
+    def decode(self, decoder: Decoder, symbols: Symbols, coded: Mask) -> Symbols:
         """Return symbols, those that were coded from a decoder, and the others as they are."""
-        given = np.ascontiguousarray(symbols, dtype=np.int64)
+        given, mask = _by_place(symbols), _by_place(coded)
 
-        def choose(channel: int, at: Places, units: Tensor, expected: Tensor | None) -> Tensor:
-            y, x = (places.cpu().numpy() for places in at)
-            found = given[:, channel, y, x].T.ravel()
-            some = np.flatnonzero(coded[:, channel, y, x].T)
-            of = None if expected is None else expected[some]
-            found[some] = self.channels[channel].pop(decoder, units[some], of)
-            return torch.from_numpy(found).to(self.start.device)
+        def choose(cells: Cells) -> Tensor:
+            y, x = (places.cpu().numpy() for places in cells.places)
+            own = given[y, x, cells.channel].ravel()
+            some = np.flatnonzero(mask[y, x, cells.channel])
+            own[some] = self.channels[cells.channel].pop(decoder, cells, some)
+            return torch.from_numpy(own).to(self.start.device)
 
-        order = self.layers.in_order(self.start, len(given), given.shape[2:], choose)
-        return np.asarray(order)
+        found = self.layers.in_order(self.start, len(symbols), symbols.shape[2:], choose)
+        return np.asarray(found)
+
+
+def _by_place(cells: NDArray[T]) -> NDArray[T]:
+    """Return cells (n, channels, height, width) in the order of coding: those of a place last."""
+    return np.ascontiguousarray(cells.transpose(2, 3, 1, 0))
 
 
 def _constant(model: Model) -> Tensor:

@@ -9,13 +9,17 @@ two, which are exact, and rounded. Exponentials are tables, computed in decimal 
 from __future__ import annotations
 
 import math
+import operator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from functools import cache
+from itertools import accumulate, repeat
 from typing import Self
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from attar.errors import SettingError
 from attar.likelihoods.heads import LOG_SCALES
@@ -81,7 +85,8 @@ def on_integers(layers: Layers, start: Tensor) -> tuple[Layers, Tensor]:
         output.append(Affine(logits.weight, logits.bias, 2.0 ** (UNIT - power)))
     steps = [2.0 ** (power - unit) for power in trunk]
     limits = [float(LARGEST)] * len(powers)
-    found = Layers(inputs, layers.windows, convolutions, limits, steps, hidden, output)
+    background = layers.background
+    found = Layers(inputs, layers.windows, convolutions, limits, steps, hidden, output, background)
     return found, (start.double() * 2.0**unit).round().float()
 
 
@@ -133,8 +138,9 @@ def _rounded(affine: Affine, parts: list[tuple[int, int]]) -> tuple[Affine, int]
 def exponentials() -> Tensor:
     """Return round(2^24 exp(-i / 256)) for i from 0 up to 16 nats."""
     with localcontext(prec=40):
-        values = [Decimal(-i) / (1 << UNIT) for i in range(FAR + 1)]
-        return torch.tensor([int((x.exp() * (1 << 24)).to_integral_value()) for x in values])
+        values = _powers((Decimal(-1) / (1 << UNIT)).exp(), FAR)
+        found = [float((x * (1 << 24)).to_integral_value()) for x in values]
+        return torch.tensor(found, dtype=torch.float32)
 
 
 @cache
@@ -142,13 +148,14 @@ def sigmoids() -> Tensor:
     """Return round(2^16 / (1 + exp(-i / 256))), from 1 to 2^16 - 1, for i from -16 to 16 nats."""
     total = 1 << PRECISION
     with localcontext(prec=40):
-        values = [Decimal(i) / (1 << UNIT) for i in range(-FAR, FAR + 1)]
-        return torch.tensor(
-            [
-                min(max(int((total / (1 + (-x).exp())).to_integral_value()), 1), total - 1)
-                for x in values
-            ]
-        )
+        small = _powers((Decimal(-1) / (1 << UNIT)).exp(), FAR)
+        upper = [min(int((total / (1 + x)).to_integral_value()), total - 1) for x in small]
+    return torch.tensor([*(total - one for one in upper[:0:-1]), *upper])
+
+
+def _powers(base: Decimal, most: int) -> Iterator[Decimal]:
+    """Yield powers of a number, from the zeroth on."""
+    return accumulate(repeat(base, most), operator.mul, initial=Decimal(1))
 
 
 def mode_frequency(logit: Tensor) -> Tensor:
@@ -172,15 +179,18 @@ def cumulative_frequencies(logits: Tensor, mode: int) -> Tensor:
         Each symbol has a frequency of at least 1, and the mode 0.
     """
     total, symbols = 1 << PRECISION, logits.shape[1]
-    values = logits.long()
-    values[:, mode] = -EXACT
+    values = logits.clone()
+    values[:, mode] = -torch.inf
     top, place = values.max(1, keepdim=True)
-    weights = exponentials().to(logits.device)[(top - values).clamp_max_(FAR)]
+    index = (top - values).clamp_max_(FAR).int()
+    weights = exponentials().to(logits.device).index_select(0, index.flatten()).view_as(index)
     weights[:, mode] = 0
-    frequencies = weights * (total - symbols + 1) // weights.sum(1, keepdim=True) + 1
+    # Sums are exact, and one product or quotient is rounded alike on any machine.
+    share = (total - symbols + 1) / weights.sum(1, keepdim=True, dtype=torch.double)
+    frequencies = weights.mul_(share.float()).floor_().add_(1)
     frequencies[:, mode] = 0
     frequencies.scatter_add_(1, place, total - frequencies.sum(1, keepdim=True))
-    return torch.nn.functional.pad(frequencies.cumsum(1), (1, 0))
+    return functional.pad(frequencies.cumsum(1), (1, 0)).int()
 
 
 @cache
@@ -188,18 +198,20 @@ def inverse_scales() -> Tensor:
     """Return round(2^24 exp(-i / 256)) of log-scales i / 256, from -7 to 7."""
     low, high = (int(limit) << UNIT for limit in LOG_SCALES)
     with localcontext(prec=40):
-        values = [(Decimal(-i) / (1 << UNIT)).exp() for i in range(low, high + 1)]
-        return torch.tensor([int((x * (1 << 24)).to_integral_value()) for x in values])
+        first = Decimal(-low) / (1 << UNIT)
+        values = _powers((Decimal(-1) / (1 << UNIT)).exp(), high - low)
+        found = [int((first.exp() * x * (1 << 24)).to_integral_value()) for x in values]
+        return torch.tensor(found)
 
 
 @cache
 def fine_sigmoids() -> Tensor:
     """Return round(2^24 / (1 + exp(-i / 256))) for i from -16 up to one beyond 16 nats."""
     with localcontext(prec=40):
-        values = [Decimal(-i) / (1 << UNIT) for i in range(-FAR, FAR + 2)]
-        return torch.tensor(
-            [int(((1 << FINE) / (1 + x.exp())).to_integral_value()) for x in values]
-        )
+        largest = (Decimal(FAR) / (1 << UNIT)).exp()
+        values = _powers((Decimal(-1) / (1 << UNIT)).exp(), 2 * FAR + 1)
+        found = [int(((1 << FINE) / (1 + largest * x)).to_integral_value()) for x in values]
+        return torch.tensor(found)
 
 
 def _fine_sigmoid(z: Tensor) -> Tensor:
@@ -244,7 +256,7 @@ class LevelRanges:
         """
         logits, offsets, log_scales = outputs.long().chunk(3, 1)
         top, place = logits.max(1, keepdim=True)
-        shares = exponentials().to(outputs.device)[(top - logits).clamp_max_(FAR)]
+        shares = exponentials().to(outputs.device)[(top - logits).clamp_max_(FAR)].long()
         weights = (shares << PRECISION) // shares.sum(1, keepdim=True)
         weights.scatter_add_(1, place, (1 << PRECISION) - weights.sum(1, keepdim=True))
         low, high = (int(limit) << UNIT for limit in LOG_SCALES)

@@ -121,13 +121,12 @@ class AnsCoder:
         SettingError
             If a range is empty or reaches beyond 2^precision.
         """
-        starts, frequencies = np.asarray(starts), np.asarray(frequencies)
-        _check_ranges(starts, frequencies, precision)
-        self._push(starts.astype(np.uint64), frequencies.astype(np.uint64), precision)
+        self._push(*_ranges(starts, frequencies, precision), precision)
 
     def _push(
-        self, starts: NDArray[np.uint64], frequencies: NDArray[np.uint64], precision: int
+        self, starts: NDArray[np.uint32], frequencies: NDArray[np.uint32], precision: int
     ) -> None:
+        starts, frequencies = starts.astype(np.uint64), frequencies.astype(np.uint64)
         rest = np.uint64(1 << precision) - frequencies
         shift = np.uint64(64 - precision)
         self._reserve(len(starts))
@@ -303,9 +302,7 @@ class Encoder:
         SettingError
             If a range is empty or reaches beyond 2^precision.
         """
-        starts, frequencies = np.asarray(starts), np.asarray(frequencies)
-        _check_ranges(starts, frequencies, precision)
-        self._calls.append((starts.astype(np.uint32), frequencies.astype(np.uint32), precision))
+        self._calls.append((*_ranges(starts, frequencies, precision), precision))
 
     def push_bits(self, values: Integers, bits: int) -> None:
         """Record values (n,) of so many bits each, all being equally frequent."""
@@ -322,7 +319,7 @@ class Encoder:
         """
         coder = AnsCoder(self._lanes() if lanes is None else lanes)
         for starts, frequencies, precision in reversed(self._calls):
-            coder._push(starts.astype(np.uint64), frequencies.astype(np.uint64), precision)
+            coder._push(starts, frequencies, precision)
         return coder.to_bytes()
 
     def _lanes(self) -> int:
@@ -384,11 +381,16 @@ def _check_precision(precision: int) -> None:
         raise SettingError(f"A precision of {precision} bits is not in 0 to {MAX_PRECISION}.")
 
 
-def _check_ranges(starts: Integers, frequencies: Integers, precision: int) -> None:
+def _ranges(
+    starts: Integers, frequencies: Integers, precision: int
+) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+    """Return ranges of symbols; refuse those that are empty or not within [0, 2^precision)."""
     _check_precision(precision)
+    starts, frequencies = np.asarray(starts), np.asarray(frequencies)
     if starts.shape != frequencies.shape or {starts.dtype.kind, frequencies.dtype.kind} - set("iu"):
         raise SettingError("Starts and frequencies are as many, and integers.")
-    starts, frequencies = starts.astype(np.int64), frequencies.astype(np.int64)
-    within = starts <= (1 << precision) - frequencies
-    if len(starts) and not (within.all() and starts.min() >= 0 and frequencies.min() >= 1):
+    first, size = starts.astype(np.int64), frequencies.astype(np.int64)
+    within = first <= (1 << precision) - size
+    if len(first) and not (within.all() and first.min() >= 0 and size.min() >= 1):
         raise SettingError(f"A range is empty, or not within [0, 2^{precision}).")
+    return first.astype(np.uint32), size.astype(np.uint32)

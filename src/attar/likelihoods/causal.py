@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import cast
+from typing import Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from torch.nn import functional
 from attar.errors import SettingError
 from attar.likelihoods.alphabets import Alphabet, AlphabetModule, Derived, Levels
 from attar.likelihoods.base import Likelihood, LikelihoodModule, Shape
-from attar.likelihoods.heads import Head, head_of
+from attar.likelihoods.heads import Head, SoftmaxHead, head_of
 from attar.likelihoods.intensities import Intensities, differences, predicted
 from attar.likelihoods.sequential import Affine, Inputs, Layers
 
@@ -23,6 +23,13 @@ Chosen = Callable[[Tensor, Tensor | None], Tensor]
 
 # The inner convolutions start small, so that a deep network starts as a shallow one.
 INNER = 0.3
+
+# How large a network is: a smaller one is trained and evaluated faster, and takes more bits.
+EFFORTS = {
+    1: {"width": 16, "layers": 1, "hidden": 32},
+    2: {"width": 32, "layers": 1, "hidden": 64},
+    3: {"width": 48, "layers": 2, "hidden": 128},
+}
 
 # The weight of a new batch in a running mean.
 FOLLOWED = 0.05
@@ -86,6 +93,19 @@ class Causal(Likelihood, name="causal"):
     width: int = 48
     layers: int = 2
     hidden: int = 128
+
+    @classmethod
+    def of_effort(cls, effort: int) -> Self:
+        """Return a smaller network, 1 or 2, or the default, 3.
+
+        Examples
+        --------
+        >>> Causal.of_effort(1)
+        Causal(alphabets=(), window=(5, 9), width=16, layers=1, hidden=32)
+        """
+        if effort not in EFFORTS:
+            raise SettingError(f"The effort of the likelihood 'causal' is 1, 2 or 3, not {effort}.")
+        return cls().replace(**EFFORTS[effort])
 
     def build(self) -> LikelihoodModule:
         """Return the module; without alphabets it has one channel of 256 levels."""
@@ -296,7 +316,10 @@ class CausalModule(LikelihoodModule):
         start = rows.reshape(*rows.shape[:2], *(*rows.shape[2:], 1, 1)[:2])
         height, width = start.shape[2:] if self.differences is None else self.grid.tolist()
         symbols = self.layers().in_order(
-            start, len(rows), (height, width), lambda c, _, units, e: choose[c](units, e)
+            start,
+            len(rows),
+            (height, width),
+            lambda cells: choose[cells.channel](cells.own_units, cells.expected),
         )
         values = [a.values[symbols[:, c]] for c, a in enumerate(self.alphabets)]
         if not self.places:
@@ -328,6 +351,7 @@ class CausalModule(LikelihoodModule):
             steps=None,
             hidden=[Affine(h.layer.weight.detach().T, h.layer.bias.detach()) for h in self.heads],
             output=[Affine(h.output.weight.detach().T, h.output.bias.detach()) for h in self.heads],
+            background=[head.mode for head in self.heads if isinstance(head, SoftmaxHead)],
         )
 
     def _convolved(

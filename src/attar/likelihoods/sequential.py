@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Self
 
 import torch
@@ -12,10 +13,43 @@ from torch.nn import functional
 
 from attar.likelihoods.intensities import median_edge, neighbours, present
 
-# From a channel, places (rows and columns, m each), hidden units (m · n, hidden), those of all rows
-# at the first place first, and predictions (m · n,) where there are any, to symbols (m · n,).
 Places = tuple[Tensor, Tensor]
-Choose = Callable[[int, Places, Tensor, Tensor | None], Tensor]
+
+
+@dataclass(frozen=True)
+class Cells:
+    """What is known of the cells of a channel at some places, those of all rows at a place first.
+
+    Attributes
+    ----------
+    channel : int
+    places : pair of Tensor (m,)
+        Rows and columns of the map.
+    units : Tensor (k, hidden)
+        Hidden units.
+    which : Tensor (m · n,)
+        The hidden units that each cell has.
+    expected : Tensor (m · n,) or None
+        Predictions, where there are any.
+    """
+
+    channel: int
+    places: Places
+    units: Tensor
+    which: Tensor
+    expected: Tensor | None
+
+    @property
+    def own_units(self) -> Tensor:
+        """The hidden units of each cell: (m · n, hidden)."""
+        return self.units[self.which]
+
+
+# From cells to their symbols (m · n,).
+Choose = Callable[[Cells], Tensor]
+
+# Where a larger part of the rows is to be computed, all are: copying the others costs more.
+DENSE = 0.9
 
 
 @dataclass(frozen=True)
@@ -107,7 +141,7 @@ class Affine:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return the layer of rows (n, inputs)."""
-        return self.rounded(torch.addmm(self.bias, x, self.weight))
+        return self.rounded(self.add(self.biases(len(x)), x))
 
     def on(self, device: torch.device) -> Self:
         """Return the layer on a device."""
@@ -115,11 +149,25 @@ class Affine:
 
     def of(self, x: Tensor, output: int) -> Tensor:
         """Return one output of rows (n, inputs): (n,)."""
-        return self.rounded(x @ self.weight[:, output] + self.bias[output])
+        bias, weight = self.bias[output].expand(len(x)), self.weight[:, output]
+        return self.rounded(torch.addmv(bias, x, weight, beta=self._scale, alpha=self._scale))
+
+    def biases(self, rows: int) -> Tensor:
+        """Return what sums start from: (rows, outputs)."""
+        return (self.bias * self._scale).expand(rows, -1).contiguous()
+
+    def add(self, total: Tensor, x: Tensor, first: int = 0) -> Tensor:
+        """Add inputs (n, count), the first of which has the given weight, to sums (n, outputs)."""
+        weight = self.weight[first : first + x.shape[1]]
+        return total.addmm_(x, weight, alpha=self._scale)
 
     def rounded(self, total: Tensor) -> Tensor:
-        """Return the layer of a sum that holds the bias already."""
-        return total if self.scale is None else (total * self.scale + 0.5).floor_()
+        """Return the layer of sums that are complete."""
+        return total if self.scale is None else total.round_()
+
+    @property
+    def _scale(self) -> float:
+        return 1.0 if self.scale is None else self.scale
 
 
 @dataclass(frozen=True)
@@ -140,6 +188,9 @@ class Layers:
         The powers of two that round the sums of convolutions to activations; None: no rounding.
     hidden, output : sequence of Affine
         Of each channel.
+    background : sequence of int
+        A symbol of each channel, or none. Where a row has seen nothing else at a place, it is
+        computed once for all such rows.
     """
 
     inputs: Inputs
@@ -149,6 +200,7 @@ class Layers:
     steps: Sequence[float] | None
     hidden: Sequence[Affine]
     output: Sequence[Affine]
+    background: Sequence[int]
 
     def on(self, device: torch.device) -> Self:
         """Return the network on a device."""
@@ -162,9 +214,8 @@ class Layers:
 
     def activation(self, layer: int, h: Tensor) -> Tensor:
         """Return the activation of a convolution's sum."""
-        if self.steps is not None:
-            h = (h * self.steps[layer] + 0.5).floor_()
-        return h.clamp(0.0, self.limits[layer])
+        h = h.clone() if self.steps is None else (h * self.steps[layer]).round_()
+        return h.clamp_(0.0, self.limits[layer])
 
     def units(self, channel: int, x: Tensor) -> Tensor:
         """Return the hidden units of a channel from its inputs."""
@@ -188,51 +239,134 @@ class Layers:
         choose : callable
         """
         (height, width), channels = grid, len(self.inputs.tables)
-        start = start.expand(-1, -1, height, width).permute(2, 3, 0, 1)
+        context = Context(self, start, rows, grid)
         known = torch.zeros(height * width + 1, rows, channels, dtype=torch.long)
         known = known.to(start.device)
         around = [places.to(start.device) for places in neighbours(height, width)]
-        slope = max((columns // 2 for _, columns in self.windows), default=0) + 1
-        seen = [
-            Seen(window, (rows, width, size), slope, start)
-            for window, size in zip(self.windows, self._channels(start.shape[-1]), strict=True)
-        ]
-        for y, x in waves(height, width, slope, start.device):
+        for y, x in waves(height, width, context.slope, start.device):
             place, features = y * width + x, []
             local = self.inputs.local([known[places[place]] for places in around])
-            begin = start[y, x].expand(-1, rows, -1).flatten(0, 1)
-            given = [self._trunk(seen, begin, y, x, local)]
+            trunk, which = self._trunk(context, y, x, local)
+            given = [trunk]
             for c in range(channels):
+                if c == 1:  # from here on, all rows differ
+                    given[0], which = trunk[which], torch.arange(len(which), device=which.device)
                 expected = self.inputs.expected(c, local, known[place].flatten(0, 1))
-                chosen = choose(c, (y, x), self.units(c, torch.cat(given, 1)), expected)
+                units = self.units(c, torch.cat(given, 1))
+                chosen = choose(Cells(c, (y, x), units, which, expected))
                 known[place, :, c] = chosen.view(len(place), rows)
                 features.append(self.inputs.of(c, chosen, expected))
                 given.append(self.inputs.relative(c, features[-1], local))
-            if seen:
-                seen[0].put(y, x, torch.cat(features, 1))
+            context.take(y, x, known[place], torch.cat(features, 1))
         return known[:-1].permute(1, 2, 0).reshape(rows, channels, height, width).cpu()
 
-    def _channels(self, width: int) -> list[int]:
-        return [sum(self.inputs.features), *[width] * (len(self.windows) - 1)][: len(self.windows)]
-
     def _trunk(
-        self, seen: list[Seen], start: Tensor, y: Tensor, x: Tensor, local: Tensor | None
-    ) -> Tensor:
-        """Return what all channels see at places, and keep the activations for later ones."""
-        h = start
-        if not seen:
-            return self.activation(0, h)
-        for layer, (inputs, convolution) in enumerate(zip(seen, self.convolutions, strict=True)):
-            total, begin = convolution.bias.expand(len(h), -1).clone(), 0
-            for block in inputs.blocks(y, x, present=layer > 0):
+        self, context: Context, y: Tensor, x: Tensor, local: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Return activations that all channels see at places, and which of them each cell has."""
+        h, which = context.start(y, x)
+        if not context.seen:
+            return self.activation(0, h), which
+        for layer, (seen, convolution) in enumerate(
+            zip(context.seen, self.convolutions, strict=True)
+        ):
+            some = context.distinct(layer, y, x)
+            total = convolution.biases(len(which) if some is None else len(some))
+            for block, first in seen.blocks(y, x, some, present=layer > 0):
                 block = block if layer else self.inputs.windows(block, local)
-                total.addmm_(block, convolution.weight[begin : begin + block.shape[1]])
-                begin += block.shape[1]
-            h = h + convolution.rounded(total)
-            activation = self.activation(layer, h)
-            if layer + 1 < len(seen):
-                seen[layer + 1].put(y, x, activation)
-        return activation
+                convolution.add(total, block, first)
+            before = h[which] if some is None else h[which[some]]
+            h = convolution.rounded(total).add_(before)
+            activation, which = self.activation(layer, h), context.which(some, len(y))
+            if layer + 1 < len(context.seen):
+                context.seen[layer + 1].put(y, x, activation[which])
+        return activation, context.own(which, len(y))
+
+
+class Context:
+    """What the network has seen before some places.
+
+    With a background, and where all rows start from one map, a last row has nothing but the
+    background: what is computed of it is that of every row which has seen nothing else.
+
+    Parameters
+    ----------
+    layers : Layers
+    start : Tensor (rows or 1, width, height or 1, width of the map or 1)
+    rows : int
+    grid : pair of int
+        Height and width of the map.
+    """
+
+    def __init__(self, layers: Layers, start: Tensor, rows: int, grid: tuple[int, int]) -> None:
+        windows, width = layers.windows, grid[1]
+        shared = len(start) == 1 and len(windows) > 0 and len(layers.background) > 0
+        self.rows, self.with_blank, self._start = rows, rows + shared, start.expand(-1, -1, *grid)
+        self.slope = max((columns // 2 for _, columns in windows), default=0) + 1
+        sizes = [sum(layers.inputs.features), *[start.shape[1]] * len(windows)]
+        self.seen = [
+            Seen(window, (self.with_blank, width, size), self.slope, start)
+            for window, size in zip(windows, sizes, strict=False)
+        ]
+        self._background = torch.tensor(layers.background, device=start.device)
+        if shared:
+            pairs = zip(layers.inputs.tables, layers.background, strict=True)
+            self._blank = torch.cat([table[symbol] for table, symbol in pairs])
+        # How many rows up, and columns to each side, the layers see.
+        self._up = list(accumulate(rows - 1 for rows, _ in windows))
+        self._side = list(accumulate(columns // 2 for _, columns in windows))
+        # The row of the map in which each column has last had something else than the background.
+        columns = width + 2 * max(self._side, default=0)
+        never = -1 - max(self._up, default=0)
+        self._last = torch.full((columns, rows), never, dtype=torch.int32, device=start.device)
+
+    def start(self, y: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what convolutions are added to at places, and which of it each cell has."""
+        m, n = len(y), self.with_blank
+        maps = self._start[:, :, y, x].permute(2, 0, 1).flatten(0, 1)
+        if len(maps) == m * n:
+            return maps, torch.arange(m * n, device=y.device)
+        return maps, torch.arange(m, device=y.device).repeat_interleave(n)
+
+    def distinct(self, layer: int, y: Tensor, x: Tensor) -> Tensor | None:
+        """Return the cells whose activations are to be computed; None: all."""
+        if self.with_blank == self.rows:
+            return None
+        reach = 2 * self._side[layer] + 1
+        windows = self._last.unfold(0, reach, 1)[x + self._side[-1] - self._side[layer]]
+        seen = functional.pad(windows.amax(-1) >= y[:, None] - self._up[layer], (0, 1), value=True)
+        (some,) = seen.flatten().nonzero(as_tuple=True)
+        return some if len(some) < DENSE * seen.numel() else None
+
+    def which(self, some: Tensor | None, places: int) -> Tensor:
+        """Return which of the cells that were computed each cell shares."""
+        n = places * self.with_blank
+        every = torch.arange(n, device=self._last.device)
+        if some is None:
+            return every
+        found = torch.zeros_like(every)
+        found[some] = every[: len(some)]
+        blank = found.view(places, -1)[:, -1:].expand(places, self.with_blank).flatten()
+        which = blank.clone()
+        which[some] = every[: len(some)]
+        return which
+
+    def own(self, which: Tensor, places: int) -> Tensor:
+        """Return which cells the rows themselves have."""
+        return which.view(places, -1)[:, : self.rows].flatten()
+
+    def take(self, y: Tensor, x: Tensor, symbols: Tensor, features: Tensor) -> None:
+        """Take symbols (m, rows, channels) and their features (m · rows, features) at places."""
+        if not self.seen:
+            return
+        features = features.view(len(y), self.rows, -1)
+        if self.with_blank > self.rows:
+            blank = self._blank.expand(len(y), 1, -1)
+            features = torch.cat([features, blank], 1)
+            other, columns = (symbols != self._background).any(-1), x + self._side[-1]
+            last = self._last[columns]
+            self._last[columns] = torch.where(other, y[:, None].to(last), last)
+        self.seen[0].put(y, x, features)
 
 
 class Seen:
@@ -260,19 +394,40 @@ class Seen:
         self.map = like.new_zeros(self.kept, n, padded, self.features)
 
     def put(self, y: Tensor, x: Tensor, features: Tensor) -> None:
-        """Keep the features (m · n, features) of places."""
+        """Keep the features (m, n, features), or (m · n, features), of places."""
         new = features.view(len(y), -1, self.features)
         self.map[y % self.kept, :, x + self.columns // 2] = new
 
-    def blocks(self, y: Tensor, x: Tensor, present: bool) -> Iterator[Tensor]:
-        """Yield what the window holds in each of its rows: (m · n, columns · features).
+    def blocks(
+        self, y: Tensor, x: Tensor, some: Tensor | None, present: bool
+    ) -> Iterator[tuple[Tensor, int]]:
+        """Yield what the window holds in each of its rows, and the first weight of this.
 
-        In the last one, which is that of the places themselves, it ends before or with these.
+        In the last row, which is that of the places themselves, it ends before or with these.
+
+        Parameters
+        ----------
+        y, x : Tensor (m,)
+        some : Tensor (k,) or None
+            Which of m · n cells; None: all.
+        present : bool
+
+        Yields
+        ------
+        Tensor (k, columns · features), int
         """
+        n, first = self.map.shape[1], 0
+        if some is not None:
+            place, row = some // n, some % n
+            y, x = y[place], x[place]
         for above in range(self.rows - 1, -1, -1):
             columns = self.columns if above else self.columns // 2 + present
-            if columns:
-                yield self._slices(columns)[(y - above) % self.kept, :, x].flatten(0, 1)
+            kept = (y - above) % self.kept
+            if columns and some is None:
+                yield self._slices(columns)[kept, :, x].flatten(0, 1), first
+            elif columns:
+                yield self._slices(columns)[kept, row, x], first
+            first += columns * self.features
 
     def _slices(self, columns: int) -> Tensor:
         """Return all slices of so many columns: a view (kept, n, slices, columns · features)."""
