@@ -141,8 +141,8 @@ class LogisticCoder(ChannelCoder):
     def _ranges(self, cells: Cells, some: Symbols) -> LevelRanges:
         assert cells.expected is not None
         chosen = torch.from_numpy(some).to(cells.units.device)
-        units, expected = cells.units[cells.which[chosen]], cells.expected[chosen]
-        return LevelRanges.of(self.output(units), expected, self.levels)
+        units = cells.units.index_select(0, cells.which[chosen])
+        return LevelRanges.of(self.output(units), cells.expected[chosen], self.levels)
 
 
 def channel_coder(head: Head, output: Affine) -> ChannelCoder:

@@ -195,12 +195,12 @@ class CausalModule(LikelihoodModule):
     ----------
     largest : Tensor (layers + 1 + channels,)
         Running means of the largest activation of each convolution and hidden layer.
-    grid : Tensor (2,)
+    grid : Tensor (2,) or None
         Height and width of the images that it was last trained on, where all places are alike.
     """
 
     largest: Tensor
-    grid: Tensor
+    grid: Tensor | None
     differences: Tensor | None
 
     def __init__(self, likelihood: Causal) -> None:
@@ -232,7 +232,7 @@ class CausalModule(LikelihoodModule):
         ]
         self.heads = cast(Sequence[Head], nn.ModuleList(heads))
         self.register_buffer("largest", torch.zeros(layers + 1 + len(heads)))
-        self.register_buffer("grid", torch.ones(2, dtype=torch.long))
+        self.register_buffer("grid", torch.ones(2, dtype=torch.long) if smooth else None)
 
     @property
     def inputs(self) -> Inputs:
@@ -259,7 +259,7 @@ class CausalModule(LikelihoodModule):
     def _log_prob(self, parameters: Tensor, target: Tensor) -> Tensor:
         symbols, inputs = self.symbols(target), self.inputs
         draws, rows = parameters.shape[:2]
-        if self.training and self.differences is not None:
+        if self.training and self.grid is not None:
             self.grid.copy_(torch.tensor(symbols.shape[2:]))
         local, expected = self._predicted(symbols)
         seen = [
@@ -314,7 +314,7 @@ class CausalModule(LikelihoodModule):
     def _decoded(self, rows: Tensor, choose: Sequence[Chosen]) -> Tensor:
         """Return the values (n, *shape) of symbols that are chosen, each channel's in its way."""
         start = rows.reshape(*rows.shape[:2], *(*rows.shape[2:], 1, 1)[:2])
-        height, width = start.shape[2:] if self.differences is None else self.grid.tolist()
+        height, width = start.shape[2:] if self.grid is None else self.grid.tolist()
         symbols = self.layers().in_order(
             start,
             len(rows),

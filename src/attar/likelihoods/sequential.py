@@ -42,11 +42,14 @@ class Cells:
     @property
     def own_units(self) -> Tensor:
         """The hidden units of each cell: (m · n, hidden)."""
-        return self.units[self.which]
+        return self.units.index_select(0, self.which)
 
 
 # From cells to their symbols (m · n,).
 Choose = Callable[[Cells], Tensor]
+
+# Places are evaluated one by one where there are so many rows of data.
+MANY = 256
 
 # Where a larger part of the rows is to be computed, all are: copying the others costs more.
 DENSE = 0.9
@@ -226,8 +229,8 @@ class Layers:
     def in_order(self, start: Tensor, rows: int, grid: tuple[int, int], choose: Choose) -> Tensor:
         """Return symbols that are chosen one after the other: (rows, channels, height, width).
 
-        Places that do not see each other are chosen at once: those of a line that falls from
-        right to left.
+        Of few rows, places that do not see each other are chosen at once: those of a line that
+        falls from right to left.
 
         Parameters
         ----------
@@ -250,7 +253,10 @@ class Layers:
             given = [trunk]
             for c in range(channels):
                 if c == 1:  # from here on, all rows differ
-                    given[0], which = trunk[which], torch.arange(len(which), device=which.device)
+                    given[0], which = (
+                        trunk.index_select(0, which),
+                        torch.arange(len(which), device=which.device),
+                    )
                 expected = self.inputs.expected(c, local, known[place].flatten(0, 1))
                 units = self.units(c, torch.cat(given, 1))
                 chosen = choose(Cells(c, (y, x), units, which, expected))
@@ -275,11 +281,11 @@ class Layers:
             for block, first in seen.blocks(y, x, some, present=layer > 0):
                 block = block if layer else self.inputs.windows(block, local)
                 convolution.add(total, block, first)
-            before = h[which] if some is None else h[which[some]]
+            before = spread(h, which if some is None else which[some])
             h = convolution.rounded(total).add_(before)
             activation, which = self.activation(layer, h), context.which(some, len(y))
             if layer + 1 < len(context.seen):
-                context.seen[layer + 1].put(y, x, activation[which])
+                context.seen[layer + 1].put(y, x, spread(activation, which))
         return activation, context.own(which, len(y))
 
 
@@ -302,7 +308,9 @@ class Context:
         windows, width = layers.windows, grid[1]
         shared = len(start) == 1 and len(windows) > 0 and len(layers.background) > 0
         self.rows, self.with_blank, self._start = rows, rows + shared, start.expand(-1, -1, *grid)
-        self.slope = max((columns // 2 for _, columns in windows), default=0) + 1
+        # So many rows make large products of one place: more of them are only a larger memory.
+        reach = max((columns // 2 for _, columns in windows), default=0)
+        self.slope = reach + 1 if rows < MANY else max(width, reach + 1)
         sizes = [sum(layers.inputs.features), *[start.shape[1]] * len(windows)]
         self.seen = [
             Seen(window, (self.with_blank, width, size), self.slope, start)
@@ -359,10 +367,9 @@ class Context:
         """Take symbols (m, rows, channels) and their features (m · rows, features) at places."""
         if not self.seen:
             return
-        features = features.view(len(y), self.rows, -1)
         if self.with_blank > self.rows:
-            blank = self._blank.expand(len(y), 1, -1)
-            features = torch.cat([features, blank], 1)
+            blank, own = self._blank.expand(len(y), 1, -1), features.view(len(y), self.rows, -1)
+            features = torch.cat([own, blank], 1).flatten(0, 1)
             other, columns = (symbols != self._background).any(-1), x + self._side[-1]
             last = self._last[columns]
             self._last[columns] = torch.where(other, y[:, None].to(last), last)
@@ -394,9 +401,12 @@ class Seen:
         self.map = like.new_zeros(self.kept, n, padded, self.features)
 
     def put(self, y: Tensor, x: Tensor, features: Tensor) -> None:
-        """Keep the features (m, n, features), or (m · n, features), of places."""
-        new = features.view(len(y), -1, self.features)
-        self.map[y % self.kept, :, x + self.columns // 2] = new
+        """Keep the features (m · n, features) of places."""
+        if len(y) == 1:
+            self.map[int(y) % self.kept, :, int(x) + self.columns // 2] = features
+            return
+        places = self._places(y, x + self.columns // 2).flatten()
+        self.map.view(-1, self.features).index_copy_(0, places, features.view(len(places), -1))
 
     def blocks(
         self, y: Tensor, x: Tensor, some: Tensor | None, present: bool
@@ -416,24 +426,34 @@ class Seen:
         ------
         Tensor (k, columns · features), int
         """
-        n, first = self.map.shape[1], 0
-        if some is not None:
-            place, row = some // n, some % n
-            y, x = y[place], x[place]
+        first = 0
         for above in range(self.rows - 1, -1, -1):
             columns = self.columns if above else self.columns // 2 + present
-            kept = (y - above) % self.kept
-            if columns and some is None:
-                yield self._slices(columns)[kept, :, x].flatten(0, 1), first
+            if columns and len(y) == 1 and some is None:
+                row, begin = int(y - above) % self.kept, int(x)
+                yield self.map[row, :, begin : begin + columns].flatten(1), first
             elif columns:
-                yield self._slices(columns)[kept, row, x], first
+                places = self._places(y - above, x).flatten()
+                places = places if some is None else places[some]
+                yield self._slices(columns).index_select(0, places), first
             first += columns * self.features
 
+    def _places(self, y: Tensor, x: Tensor) -> Tensor:
+        """Return where all rows of data have places in the map: (m, n)."""
+        _, n, padded, _ = self.map.shape
+        rows = torch.arange(n, device=y.device)
+        return ((y % self.kept)[:, None] * n + rows) * padded + x[:, None]
+
     def _slices(self, columns: int) -> Tensor:
-        """Return all slices of so many columns: a view (kept, n, slices, columns · features)."""
-        kept, n, padded, features = self.map.shape
-        size = kept, n, padded - columns + 1, columns * features
-        return self.map.as_strided(size, (*self.map.stride()[:2], features, 1))
+        """Return the slices of so many columns that begin at each place: a view."""
+        count = self.map.numel() // self.features - columns + 1
+        return self.map.as_strided((count, columns * self.features), (self.features, 1))
+
+
+def spread(computed: Tensor, which: Tensor) -> Tensor:
+    """Return what was computed for each of the cells that share it."""
+    # As many are the same ones, in the same order.
+    return computed if len(computed) == len(which) else computed.index_select(0, which)
 
 
 def waves(
