@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bz2
-import json
 import lzma
 import os
 import struct
@@ -11,7 +10,6 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from hashlib import blake2b
 from io import BytesIO
 from itertools import islice
 from math import ceil
@@ -30,9 +28,6 @@ from attar.isolation import default_settings, exact_products, one_thread
 
 # A chunk has about so many cells: enough for large matrix products, few enough for a cache.
 CELLS, ROWS = 1 << 20, 1 << 14
-
-# The tensors of a fitted model that decide what a chunk decodes to.
-DECIDING = ("model.", "scaler.", "margins.", "memory.")
 
 _LENGTH = struct.Struct("<I")
 
@@ -145,7 +140,7 @@ class Codec:
         fitted = model._fitted
         self.model, self.kind, self.cells = model, fitted.kind, cells_of(fitted.kind)
         self._coding = coding_of(fitted)
-        self.fingerprint = _fingerprint(model)
+        self.fingerprint = fitted.fingerprint
 
     @property
     def chunk(self) -> int:
@@ -341,18 +336,6 @@ def _in_parallel(function: Callable[[T], U], items: Iterable[T]) -> Iterator[U]:
     with one_thread(), exact_products(), ThreadPoolExecutor(workers) as pool:
         while some := list(islice(rest, workers)):
             yield from pool.map(function, some)
-
-
-def _fingerprint(model: Autoencoder) -> str:
-    """Return what identifies a model: a digest of all that decides what a chunk decodes to."""
-    described = model._fitted.to_json()
-    parts = {name: described[name] for name in ("recipe", "network", "likelihood", "kind")}
-    found = blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=16)
-    for name, tensor in sorted(model._fitted.tensors().items()):
-        if name.startswith(DECIDING):
-            found.update(name.encode())
-            found.update(tensor.cpu().contiguous().numpy().tobytes())
-    return found.hexdigest()
 
 
 def _model_bytes(model: Autoencoder) -> bytes:

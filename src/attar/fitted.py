@@ -42,7 +42,7 @@ from attar.recipe import Recipe
 from attar.records import Batch, Epoch
 from attar.sampling import Draw, Sampler
 from attar.sampling.density import fit_sampler
-from attar.storage import nested, unnested
+from attar.storage import contents_of, fingerprint, nested, unnested
 from attar.training.callbacks import Callback
 from attar.training.checkpoints import Checkpoint
 from attar.training.loop import Training
@@ -231,6 +231,11 @@ class Fitted:
             **({} if margins is None else nested("margins", margins.tensors())),
             **nested("memory", self._memory_tensors()),
         }
+
+    @property
+    def fingerprint(self) -> str:
+        """What identifies the model, in memory and in its file."""
+        return fingerprint(contents_of(self.tensors()), self.to_json())
 
     def _memory_tensors(self) -> dict[str, Tensor]:
         return {
