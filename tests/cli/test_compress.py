@@ -211,7 +211,7 @@ BAD = {
     "another model": (["decompress", "t.attar", "d.atz"], "was compressed by another model"),
     "three files": (["decompress", "d.attar", "d.atz", "d.atz"], "a model and a file, not 3"),
     "csv as array": (["decompress", "t.attar", "t.atz"], "holds a CSV file, not an array"),
-    "no compressor": (["compress", "ae.attar", "d.npy"], "This model has a"),
+    "no compressor": (["compress", "ae.attar", "d.npy"], "has the code 'point', but"),
     "another kind": (["compress", "d.attar", "t.csv"], "fitted on an array|fitted on images"),
     "another column": (["compress", "t.attar", "other.parquet"], "'b'"),
     "another shape": (["compress", "d.attar", "wide.npy"], r"\b9\b"),

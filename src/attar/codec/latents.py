@@ -13,7 +13,7 @@ from torch import Tensor
 
 from attar.codec.rans import AnsCoder
 from attar.codec.rounding import NORMAL_ERROR, VALUE_ERROR, Array, Guard
-from attar.codes import CodeModule, SymbolModule
+from attar.codes import Code, CodeModule, Gaussian, SymbolModule
 from attar.codes.gaussian import GaussianModule
 from attar.codes.ladder import LadderModule, Moments
 from attar.errors import SettingError
@@ -278,8 +278,8 @@ class SymbolLatent(Latent):
         """Do nothing: the symbols were no choice."""
 
 
-def latent_of(code: CodeModule, size: int) -> Latent:
-    """Return how the codes of a model are coded.
+def latent_of(part: Code, code: CodeModule, size: int) -> Latent:
+    """Return how the codes of a model are coded, of which the part and its module are given.
 
     Raises
     ------
@@ -291,10 +291,9 @@ def latent_of(code: CodeModule, size: int) -> Latent:
     normal = isinstance(code, GaussianModule) and isinstance(code.prior, StandardNormalModule)
     if isinstance(code, LadderModule) or (isinstance(code, GaussianModule) and normal):
         return GaussianLatent(code, size)
-    what = f"This model has a {type(code).__name__.removesuffix('Module').lower()} code"
-    if isinstance(code, GaussianModule):
-        what += f" with a {type(code.prior).__name__.removesuffix('Module').lower()} prior"
+    prior = f" with the prior {part.prior.name!r}" if isinstance(part, Gaussian) else ""
     raise SettingError(
-        f"{what}, but bits-back coding needs a Gaussian one with a standard normal prior, a ladder "
-        "or symbols: fit with recipe='vae', 'ladder' or 'fsq'."
+        f"The model has the code {part.name!r}{prior}, but compression needs a Gaussian one with a "
+        "standard normal prior, a ladder, symbols, or none: fit with recipe='lossless', which "
+        "takes the fewest bytes, or 'vae', 'ladder' or 'fsq'."
     )
