@@ -254,7 +254,7 @@ def test_discrete_codes_are_sent_in_two_parts():
 
 
 def test_models_that_do_not_compress_are_refused(numbers):
-    with pytest.raises(SettingError, match="bits-back coding needs"):
+    with pytest.raises(SettingError, match="compression needs"):
         Codec(fitted(DIGITS[:100], "ae"))
     with pytest.raises(SettingError, match="real numbers"):
         Codec(fitted(rng.normal(size=(100, 3)), "vae"))

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, TypeVar
 
 from attar.codec.coding import coding_of
 from attar.codec.container import ArchiveReader, ArchiveWriter, Chunk
-from attar.codec.forms import cells_of, digest, opened, part_of, raw_bytes, values_from
+from attar.codec.forms import digest, opened, part_of, raw_bytes, values_from
 from attar.codec.values import Values
 from attar.data.series import Windows
 from attar.data.source import Data
@@ -113,6 +113,8 @@ class Codec:
     ----------
     kind : Kind
         The form of the data.
+    window : int
+        How many rows are coded together: those of a window of series, else one.
     cells : int
         How many values a row has.
     fingerprint : str
@@ -138,7 +140,10 @@ class Codec:
     @default_settings()
     def __init__(self, model: Autoencoder) -> None:
         fitted = model._fitted
-        self.model, self.kind, self.cells = model, fitted.kind, cells_of(fitted.kind)
+        self.model, self.kind = model, fitted.kind
+        # A row is a row of the user's data: of series one point of a window.
+        self.window = self.kind.window if isinstance(self.kind, Windows) else 1
+        self.cells = self.kind.dimensions // self.window
         self._coding = coding_of(fitted)
         self.fingerprint = fitted.fingerprint
 
@@ -146,8 +151,7 @@ class Codec:
     def chunk(self) -> int:
         """How many rows are compressed at once."""
         rows = max(1, min(ROWS, CELLS // max(1, self.cells)))
-        window = self.kind.window if isinstance(self.kind, Windows) else 1
-        return max(1, rows // window) * window
+        return max(1, rows // self.window) * self.window
 
     def compress(self, X: Data) -> bytes:
         """Return data as bytes: a compressed file in memory.

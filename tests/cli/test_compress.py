@@ -152,6 +152,25 @@ def test_a_fit_without_a_code_prints_bits(run, folder):
     assert line == f"Training NLL {nats:.4g} nats per row, which are {bits:.4g} bits."
 
 
+@pytest.mark.parametrize(("model", "source", "cells"), [("d", "d.npy", 64), ("t", "t.csv", 3)])
+def test_evaluate_prints_bits_and_real_bytes(model, source, cells, run, folder):
+    found = json.loads(run("evaluate", f"{model}.attar", source, "--json")[1])
+    bits, rows, size = found["bits_per_row"], found["rows"], found["compressed_bytes"]
+    expected = {
+        "rows_of": {"d": "given", "t": "validation"}[model],
+        "rows": {"d": 40, "t": 9}[model],
+        "nll_bound": bits * np.log(2),
+        "bits_per_row": bits,
+        "bits_per_dimension": bits / cells,
+        "compressed_rows": rows,
+        "compressed_bytes": size,
+        "compressed_bits_per_dimension": 8 * size / rows / cells,
+    }
+    assert found == pytest.approx(expected)
+    if model == "d":  # beside the bits of the model there is the beginning of a file
+        assert 0 < size - rows * bits / 8 < 300
+
+
 def test_info_prints_what_is_inside(run, folder):
     run("compress", "d.attar", "d.npy", "-o", "d.atz", "--with-model")
     contents = json.loads(run("info", "d.atz", "--json")[1])
