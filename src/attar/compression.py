@@ -26,8 +26,9 @@ from attar.errors import ArchiveError, DataError, SettingError
 from attar.estimator import Autoencoder, load
 from attar.isolation import default_settings, exact_products, one_thread
 
-# A chunk has about so many cells: enough for large matrix products, few enough for a cache.
-CELLS, ROWS = 1 << 20, 1 << 14
+# A chunk has about so many cells: enough for large matrix products, few enough for a cache. Tables
+# of the frequencies of a column's symbols are of all its rows. So many chunks are coded at once.
+CELLS, ROWS, WORKERS = 1 << 20, 1 << 12, 8
 
 _LENGTH = struct.Struct("<I")
 
@@ -335,8 +336,8 @@ def open_archive(path: str | Path, model: Autoencoder | None = None) -> Archive:
 
 
 def _in_parallel(function: Callable[[T], U], items: Iterable[T]) -> Iterator[U]:
-    """Yield results in order, of as many items at once as there are cores."""
-    workers, rest = os.cpu_count() or 1, iter(items)
+    """Yield results in order, of as many items at once as there are cores, eight at most."""
+    workers, rest = min(WORKERS, os.cpu_count() or 1), iter(items)
     with one_thread(), exact_products(), ThreadPoolExecutor(workers) as pool:
         while some := list(islice(rest, workers)):
             yield from pool.map(function, some)
