@@ -142,6 +142,24 @@ def unnested(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(start): t for name, t in tensors.items() if name.startswith(start)}
 
 
+def narrowed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors in types of half the size where these hold the same numbers."""
+    import torch
+
+    half = {torch.float32: torch.float16, torch.int64: torch.int32}
+    small = {name: t.to(half[t.dtype]) for name, t in tensors.items() if t.dtype in half}
+    same = {name: t for name, t in small.items() if tensors[name].equal(t.to(tensors[name].dtype))}
+    return {**tensors, **same}
+
+
+def widened(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors of :func:`narrowed`."""
+    import torch
+
+    whole = {torch.float16: torch.float32, torch.int32: torch.int64}
+    return {name: t.to(whole.get(t.dtype, t.dtype)) for name, t in tensors.items()}
+
+
 def contents_of(tensors: Mapping[str, Tensor]) -> Contents:
     """Return the type, shape and bytes of each tensor."""
     import torch
