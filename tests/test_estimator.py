@@ -46,25 +46,25 @@ def quick(*args, **settings):
 CHECKS = """
 from sklearn.utils.estimator_checks import check_estimator
 import attar
-results = check_estimator(attar.Autoencoder({recipe!r}, epochs=3), on_fail=None, on_skip=None)
-assert all(result["status"] == "passed" for result in results), results
-print(len(results), "passed")
+for recipe in "auto", "vae":
+    results = check_estimator(attar.Autoencoder(recipe, epochs=1), on_fail=None, on_skip=None)
+    assert all(result["status"] == "passed" for result in results), results
+    print(len(results), "passed")
 """
 
 
-@pytest.mark.parametrize("recipe", ["auto", "vae"])
-def test_every_check_of_scikit_learn_passes_with_none_skipped(recipe):
+def test_every_check_of_scikit_learn_passes_with_none_skipped():
     # The array API's check is only done where SciPy was told so before it was imported.
     environment = os.environ | {"SCIPY_ARRAY_API": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", CHECKS.format(recipe=recipe)],
+        [sys.executable, "-c", CHECKS],
         capture_output=True,
         text=True,
         env=environment,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout.split()[0]) > 40
+    assert [int(line.split()[0]) > 40 for line in done.stdout.splitlines()] == [True, True]
 
 
 def own_networks(latent=4, *last):

@@ -477,7 +477,7 @@ def test_a_large_code_is_warned_of_in_one_line(run, iris):
     assert err.count("\n") == 1
 
 
-FIT = ("fit", "digits", "--epochs", "12", "--recipe", "vae", "--set", "batch_size=16")
+FIT = ("fit", "digits", "--epochs", "6", "--recipe", "vae", "--set", "batch_size=16")
 # A fit in a process of its own, which writes its checkpoint after every epoch.
 INTERRUPTED_FIT = f"""
 import sys
