@@ -153,7 +153,7 @@ def test_images_with_missing_values_are_completed():
         generator.random((300, 1, 1)) * tall[:, None] * generator.random((300, 1, 1)) + tall * 0.5
     )
     holed = with_missing(images)
-    back = quick(code_size=2, epochs=40).fit(holed).reconstruct(holed)
+    back = quick(code_size=2, epochs=20).fit(holed).reconstruct(holed)
     missing = np.isnan(holed)
     by_mean = np.nanmean(holed, 0) - images
     assert ((back - images)[missing] ** 2).mean() < 0.3 * (by_mean[missing] ** 2).mean()
@@ -175,7 +175,7 @@ def test_ones_own_network_sees_zeros_and_takes_rows_of_the_datas_shape():
 @pytest.fixture(scope="module")
 def flats():
     frame, holed = mixed_frame()
-    return quick("ae", code_size=2, epochs=40).fit(holed), frame, holed
+    return quick("ae", code_size=2, epochs=20).fit(holed), frame, holed
 
 
 def test_a_frame_of_mixed_types_with_missing_values_comes_back_in_its_own_form(flats):
@@ -244,7 +244,7 @@ def test_text_is_used_and_names_come_back_as_they_are():
 
 def test_a_stream_is_modelled_about_as_well_as_rows_in_memory():
     rows, new = structured(2000), structured(500, seed=7)
-    settings = {"code_size": 2, "epochs": 12, "batch_size": 64}
+    settings = {"code_size": 2, "epochs": 6, "batch_size": 64}
     held = quick(**settings).fit(rows)
     streamed = quick(**settings).fit(Pieces(*np.split(rows, [500, 501, 1700])))
     error, other = (ae.evaluate(new)["error"] for ae in (held, streamed))
@@ -279,7 +279,7 @@ def test_a_stream_with_missing_values_beyond_the_sample_is_fitted():
 
 def test_frames_of_mixed_types_are_streamed():
     _, holed = mixed_frame()
-    settings = {"code_size": 2, "epochs": 15, "batch_size": 32}
+    settings = {"code_size": 2, "epochs": 8, "batch_size": 32}
     held = quick(**settings).fit(holed)
     streamed = quick(**settings).fit(Pieces(holed[:100], holed[100:450], holed[450:]))
     assert streamed._fitted.kind == held._fitted.kind

@@ -198,6 +198,8 @@ def test_a_saved_model_is_the_same_one(table, tmp_path):
     table.model.save(tmp_path / "model.attar")
     again = Codec(attar.load(tmp_path / "model.attar"))
     assert again.fingerprint == table.fingerprint
+    tensors, weights = table.model.fitted_.tensors(), dict(table.model.model_.named_parameters())
+    assert {tensors[f"model.{name}"].dtype for name in weights} == {torch.float16}
     assert again.compress(TABLE[300:]) == table.compress(TABLE[300:])
 
 
@@ -254,7 +256,7 @@ def test_discrete_codes_are_sent_in_two_parts():
 
 
 def test_models_that_do_not_compress_are_refused(numbers):
-    with pytest.raises(SettingError, match="bits-back coding needs"):
+    with pytest.raises(SettingError, match="compression needs"):
         Codec(fitted(DIGITS[:100], "ae"))
     with pytest.raises(SettingError, match="real numbers"):
         Codec(fitted(rng.normal(size=(100, 3)), "vae"))

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -73,15 +74,41 @@ def test_a_model_is_described_without_its_tensors(dtype, tmp_path):
         "b": torch.tensor(4, dtype=torch.uint8),
     }
     storage.write_model(tmp_path / "m.attar", tensors, {"kind": "table"})
-    shapes, description = storage.describe_model(tmp_path / "m.attar")
+    contents, description = storage.describe_model(tmp_path / "m.attar")
+    shapes = {name: shape for name, (_, shape, _) in contents.items()}
     assert (shapes, description) == ({"a": [2, 3], "b": []}, {"kind": "table"})
     assert storage.read_model(tmp_path / "m.attar")[1] == description
+
+
+def test_numbers_that_fit_in_half_the_bytes_take_half():
+    tensors = {
+        "half": torch.tensor([0.5, -0.0, 2.0**-24, torch.inf]),
+        "single": torch.tensor([0.1, 2.0]),
+        "unknown": torch.tensor([0.5, torch.nan]),
+        "short": torch.tensor([3, -(2**31)]),
+        "long": torch.tensor([2**31]),
+    }
+    found = storage.narrowed(tensors)
+    types = [torch.float16, torch.float32, torch.float32, torch.int32, torch.int64]
+    assert [tensor.dtype for tensor in found.values()] == types
+    for name, tensor in storage.widened(found).items():
+        assert_array_equal(tensor.numpy(), tensors[name].numpy(), strict=True)
+    assert storage.widened(found)["half"][1].signbit()
 
 
 def test_saving_twice_writes_the_same_bytes(saved, tmp_path):
     attar.load(saved).save(tmp_path / "again.attar")
     assert (tmp_path / "again.attar").read_bytes() == saved.read_bytes()
-    assert storage.fingerprint(tmp_path / "again.attar") == storage.fingerprint(saved)
+
+
+def test_a_fingerprint_is_that_of_the_model_alone(saved):
+    fitted = attar.load(saved).fitted_
+    before = fitted.fingerprint
+    assert before == storage.fingerprint(*storage.describe_model(saved))
+    assert replace(fitted, history=[]).fingerprint == before
+    with torch.no_grad():
+        next(fitted.predictor.model.parameters()).view(-1)[0] += 1
+    assert fitted.fingerprint != before
 
 
 def test_a_model_can_be_fitted_again_and_pickled_after_loading(saved):

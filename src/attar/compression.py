@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bz2
-import json
 import lzma
 import os
 import struct
@@ -11,7 +10,6 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from hashlib import blake2b
 from io import BytesIO
 from itertools import islice
 from math import ceil
@@ -20,7 +18,7 @@ from typing import Any, BinaryIO, TypeVar
 
 from attar.codec.coding import coding_of
 from attar.codec.container import ArchiveReader, ArchiveWriter, Chunk
-from attar.codec.forms import cells_of, digest, opened, part_of, raw_bytes, values_from
+from attar.codec.forms import digest, opened, part_of, raw_bytes, values_from
 from attar.codec.values import Values
 from attar.data.series import Windows
 from attar.data.source import Data
@@ -29,10 +27,9 @@ from attar.estimator import Autoencoder, load
 from attar.isolation import default_settings, exact_products, one_thread
 
 # A chunk has about so many cells: enough for large matrix products and many lanes of the coder.
-CELLS, ROWS = 1 << 21, 1 << 14
-
-# The tensors of a fitted model that decide what a chunk decodes to.
-DECIDING = ("model.", "scaler.", "margins.", "memory.")
+# Tables of the frequencies of a column's symbols are of all its rows. So many chunks are coded at
+# once.
+CELLS, ROWS, WORKERS = 1 << 21, 1 << 12, 8
 
 _LENGTH = struct.Struct("<I")
 
@@ -119,6 +116,8 @@ class Codec:
     ----------
     kind : Kind
         The form of the data.
+    window : int
+        How many rows are coded together: those of a window of series, else one.
     cells : int
         How many values a row has.
     fingerprint : str
@@ -144,16 +143,18 @@ class Codec:
     @default_settings()
     def __init__(self, model: Autoencoder) -> None:
         fitted = model._fitted
-        self.model, self.kind, self.cells = model, fitted.kind, cells_of(fitted.kind)
+        self.model, self.kind = model, fitted.kind
+        # A row is a row of the user's data: of series one point of a window.
+        self.window = self.kind.window if isinstance(self.kind, Windows) else 1
+        self.cells = self.kind.dimensions // self.window
         self._coding = coding_of(fitted)
-        self.fingerprint = _fingerprint(model)
+        self.fingerprint = fitted.fingerprint
 
     @property
     def chunk(self) -> int:
         """How many rows are compressed at once."""
         rows = max(1, min(ROWS, CELLS // max(1, self.cells)))
-        window = self.kind.window if isinstance(self.kind, Windows) else 1
-        return max(1, rows // window) * window
+        return max(1, rows // self.window) * self.window
 
     def compress(self, X: Data) -> bytes:
         """Return data as bytes: a compressed file in memory.
@@ -339,23 +340,11 @@ def open_archive(path: str | Path, model: Autoencoder | None = None) -> Archive:
 
 
 def _in_parallel(function: Callable[[T], U], items: Iterable[T]) -> Iterator[U]:
-    """Yield results in order, of as many items at once as there are cores."""
-    workers, rest = os.cpu_count() or 1, iter(items)
+    """Yield results in order, of as many items at once as there are cores, eight at most."""
+    workers, rest = min(WORKERS, os.cpu_count() or 1), iter(items)
     with one_thread(), exact_products(), ThreadPoolExecutor(workers) as pool:
         while some := list(islice(rest, workers)):
             yield from pool.map(function, some)
-
-
-def _fingerprint(model: Autoencoder) -> str:
-    """Return what identifies a model: a digest of all that decides what a chunk decodes to."""
-    described = model._fitted.to_json()
-    parts = {name: described[name] for name in ("recipe", "network", "likelihood", "kind")}
-    found = blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=16)
-    for name, tensor in sorted(model._fitted.tensors().items()):
-        if name.startswith(DECIDING):
-            found.update(name.encode())
-            found.update(tensor.cpu().contiguous().numpy().tobytes())
-    return found.hexdigest()
 
 
 def _model_bytes(model: Autoencoder) -> bytes:

@@ -366,7 +366,9 @@ class Autoencoder(
         Errors are mean squared errors of prepared cells; ``pca_error`` is that of PCA with as many
         components, fitted to training rows. ``accuracy`` is the fraction of categories and booleans
         of a table that are reconstructed right. ``rate`` and ``nll_bound`` are in nats per row;
-        perplexity is relative to the codebook's size. X is read and prepared once.
+        ``bits_per_row`` is ``nll_bound`` in bits, and ``bits_per_dimension`` its share of a column
+        or cell of the data. Perplexity is relative to the codebook's size. A model without a code
+        reconstructs nothing, and has a likelihood only. X is read and prepared once.
 
         Parameters
         ----------
@@ -516,8 +518,7 @@ class Autoencoder(
     @property
     def n_features_in_(self) -> int:
         """How many columns a table has, or how many cells a row of anything else."""
-        kind = self._attributes.kind
-        return len(kind.portions) if isinstance(kind, Table) else prod(kind.shape)
+        return self._attributes.kind.dimensions
 
     @property
     def feature_names_in_(self) -> Rows:

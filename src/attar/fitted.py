@@ -42,7 +42,7 @@ from attar.recipe import Recipe
 from attar.records import Batch, Epoch
 from attar.sampling import Draw, Sampler
 from attar.sampling.density import fit_sampler
-from attar.storage import nested, unnested
+from attar.storage import contents_of, fingerprint, narrowed, nested, unnested, widened
 from attar.training.callbacks import Callback
 from attar.training.checkpoints import Checkpoint
 from attar.training.loop import Training
@@ -217,7 +217,7 @@ class Fitted:
         model, scaler = self.predictor.model.state_dict(), self.predictor.preparation.scaler
         baseline, condition = self.training_summary.baseline, self.condition_encoder
         margins, reference = self.predictor.margins, self.training_summary.reference
-        return {
+        found = {
             **nested("model", model),
             **nested("scaler", scaler.state_dict()),
             "noise": self.predictor.noise,
@@ -231,6 +231,12 @@ class Fitted:
             **({} if margins is None else nested("margins", margins.tensors())),
             **nested("memory", self._memory_tensors()),
         }
+        return narrowed(found)
+
+    @property
+    def fingerprint(self) -> str:
+        """What identifies the model, in memory and in its file."""
+        return fingerprint(contents_of(self.tensors()), self.to_json())
 
     def _memory_tensors(self) -> dict[str, Tensor]:
         return {
@@ -375,7 +381,7 @@ class Fitted:
         KeyError, TypeError, ValueError, RuntimeError
             If tensors and description don't fit together.
         """
-        described = dict(description["kind"])
+        tensors, described = widened(tensors), dict(description["kind"])
         kind = KINDS[described.pop("name")].from_json(described)
         recipe, likelihood = (
             Recipe.from_json(description["recipe"]),
@@ -592,6 +598,8 @@ def _trained(
                     raise
                 interrupted = True
     model.zero_grad(set_to_none=True)
+    if isinstance(plan.likelihood, Causal):  # half the bytes, and rows take as many as before
+        model.round_weights()
     history, best_epoch = training.progress.history, training.best_epoch
     if before is not None:
         history = [

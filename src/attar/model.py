@@ -215,6 +215,14 @@ class Model(nn.Module):
                 inputs = self._decoder_inputs(z, batch.condition)
                 fit_least_squares(decoder, inputs, outputs.flatten(1))
 
+    @torch.no_grad()
+    def round_weights(self) -> None:
+        """Round the weights to half precision, where its range holds them: files are smaller."""
+        for weight in self.parameters():
+            half = weight.half()
+            if half.isfinite().all():
+                weight.copy_(half)
+
     def _through(self, network: nn.Module, x: Tensor) -> Tensor:
         half = self.half_precision and self.training
         try:

@@ -33,6 +33,9 @@ TYPES = {
     **{f"I{bits}": f"int{bits}" for bits in (8, 16, 32, 64)},
     **{f"U{bits}": f"uint{bits}" for bits in (8, 16, 32, 64)},
 }
+# The entries of a description that a model is built from.
+BUILT_FROM = ("recipe", "network", "likelihood", "kind", "condition")
+
 # The type, shape and bytes of each tensor.
 Contents = Mapping[str, tuple[str, Sequence[int], memoryview | bytearray]]
 
@@ -49,7 +52,7 @@ def write_model(
     """
     # Copies, since tied weights share memory, which the file's format refuses.
     copies = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
-    digest = _digest(_contents(copies), description)
+    digest = _digest(contents_of(copies), description)
     write(path, copies, {"format": FORMAT, "digest": digest, "description": description})
 
 
@@ -65,11 +68,11 @@ def read_model(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """
     _check_exists(path)
     tensors, metadata = read(path)
-    return tensors, _description(path, metadata, _contents(tensors))
+    return tensors, _description(path, metadata, contents_of(tensors))
 
 
-def describe_model(path: str | Path) -> tuple[dict[str, list[int]], dict[str, Any]]:
-    """Return the shapes of a model file's tensors and its description, without torch.
+def describe_model(path: str | Path) -> tuple[Contents, dict[str, Any]]:
+    """Return the contents of a model file's tensors and its description, without torch.
 
     Raises
     ------
@@ -83,8 +86,7 @@ def describe_model(path: str | Path) -> tuple[dict[str, list[int]], dict[str, An
         name: (TYPES.get(entry["dtype"], ""), entry["shape"], entry["data"])
         for name, entry in stored.items()
     }
-    description = _description(path, metadata, contents)
-    return {name: entry["shape"] for name, entry in stored.items()}, description
+    return contents, _description(path, metadata, contents)
 
 
 def write(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
@@ -140,10 +142,44 @@ def unnested(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(start): t for name, t in tensors.items() if name.startswith(start)}
 
 
-def fingerprint(path: str | Path) -> str:
-    """Return the SHA-256 of a file, which identifies a model."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def narrowed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors in types of half the size where these hold the same numbers."""
+    import torch
+
+    half = {torch.float32: torch.float16, torch.int64: torch.int32}
+    small = {name: t.to(half[t.dtype]) for name, t in tensors.items() if t.dtype in half}
+    same = {name: t for name, t in small.items() if tensors[name].equal(t.to(tensors[name].dtype))}
+    return {**tensors, **same}
+
+
+def widened(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors of :func:`narrowed`."""
+    import torch
+
+    whole = {torch.float16: torch.float32, torch.int32: torch.int64}
+    return {name: t.to(whole.get(t.dtype, t.dtype)) for name, t in tensors.items()}
+
+
+def contents_of(tensors: Mapping[str, Tensor]) -> Contents:
+    """Return the type, shape and bytes of each tensor."""
+    import torch
+
+    return {
+        name: (
+            str(t.dtype).removeprefix("torch."),
+            t.shape,
+            t.detach().cpu().reshape(-1).view(torch.uint8).numpy().data,
+        )
+        for name, t in tensors.items()
+    }
+
+
+def fingerprint(contents: Contents, description: Mapping[str, Any]) -> str:
+    """Return what identifies a model: half a SHA-256 of its tensors and of what it is built from.
+
+    How it was made, as settings and the time of an epoch, is no part of it.
+    """
+    return _digest(contents, {name: description[name] for name in BUILT_FROM})[:32]
 
 
 @contextmanager
@@ -236,19 +272,6 @@ def _description(
     ):
         raise ModelFileError(f"{path} is damaged: its content does not match its checksum.")
     return description
-
-
-def _contents(tensors: Mapping[str, Tensor]) -> Contents:
-    import torch
-
-    return {
-        name: (
-            str(t.dtype).removeprefix("torch."),
-            t.shape,
-            t.reshape(-1).view(torch.uint8).numpy().data,
-        )
-        for name, t in tensors.items()
-    }
 
 
 def _digest(contents: Contents, description: Mapping[str, Any]) -> str:

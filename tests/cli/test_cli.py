@@ -20,7 +20,6 @@ from PIL import Image
 from sklearn.datasets import load_digits, load_iris
 
 import attar
-from attar import storage
 from attar.cli.arguments import importing
 from attar.cli.fit import comparison
 from attar.data import datasets
@@ -219,7 +218,7 @@ def test_info_prints_the_fingerprint_the_error_and_the_parts(run, digits_model):
     contents = json.loads(out)
     ae = attar.load(digits_model)
     assert status == 0
-    assert contents["fingerprint"] == storage.fingerprint(digits_model)
+    assert contents["fingerprint"] == ae.fitted_.fingerprint
     assert contents["weights"] == sum(w.numel() for w in ae.model_.parameters())
     assert contents["validation_error"] == ae.fitted_.training_summary.diagnostics.error
     status, out, _ = run("info", digits_model)
@@ -478,7 +477,7 @@ def test_a_large_code_is_warned_of_in_one_line(run, iris):
     assert err.count("\n") == 1
 
 
-FIT = ("fit", "digits", "--epochs", "12", "--recipe", "vae", "--set", "batch_size=16")
+FIT = ("fit", "digits", "--epochs", "6", "--recipe", "vae", "--set", "batch_size=16")
 # A fit in a process of its own, which writes its checkpoint after every epoch.
 INTERRUPTED_FIT = f"""
 import sys

@@ -179,11 +179,30 @@ def test_a_fit_without_a_code_prints_bits(run, folder):
     assert (status, err) == (2, "attar: --effort is for the recipe lossless, not for vae.\n")
 
 
+@pytest.mark.parametrize(("model", "source", "cells"), [("d", "d.npy", 64), ("t", "t.csv", 3)])
+def test_evaluate_prints_bits_and_real_bytes(model, source, cells, run, folder):
+    found = json.loads(run("evaluate", f"{model}.attar", source, "--json")[1])
+    bits, rows, size = found["bits_per_row"], found["rows"], found["compressed_bytes"]
+    expected = {
+        "rows_of": {"d": "given", "t": "validation"}[model],
+        "rows": {"d": 40, "t": 9}[model],
+        "nll_bound": bits * np.log(2),
+        "bits_per_row": bits,
+        "bits_per_dimension": bits / cells,
+        "compressed_rows": rows,
+        "compressed_bytes": size,
+        "compressed_bits_per_dimension": 8 * size / rows / cells,
+    }
+    assert found == pytest.approx(expected)
+    if model == "d":  # beside the bits of the model there is the beginning of a file
+        assert 0 < size - rows * bits / 8 < 300
+
+
 def test_info_prints_what_is_inside(run, folder):
     run("compress", "d.attar", "d.npy", "-o", "d.atz", "--with-model")
     contents = json.loads(run("info", "d.atz", "--json")[1])
-    model = attar.load("d.attar")
-    assert contents["fingerprint"] == Codec(model).fingerprint
+    model = json.loads(run("info", "d.attar", "--json")[1])
+    assert contents["fingerprint"] == model["fingerprint"]
     assert (contents["rows"], contents["chunks"]) == (40, 1)
     assert contents["bytes"] == os.path.getsize("d.atz")
     assert contents["model_bytes"] == os.path.getsize("d.attar")
@@ -238,7 +257,7 @@ BAD = {
     "another model": (["decompress", "t.attar", "d.atz"], "was compressed by another model"),
     "three files": (["decompress", "d.attar", "d.atz", "d.atz"], "a model and a file, not 3"),
     "csv as array": (["decompress", "t.attar", "t.atz"], "holds a CSV file, not an array"),
-    "no compressor": (["compress", "ae.attar", "d.npy"], "This model has a"),
+    "no compressor": (["compress", "ae.attar", "d.npy"], "has the code 'point', but"),
     "another kind": (["compress", "d.attar", "t.csv"], "fitted on an array|fitted on images"),
     "another column": (["compress", "t.attar", "other.parquet"], "'b'"),
     "another shape": (["compress", "d.attar", "wide.npy"], r"\b9\b"),

@@ -52,7 +52,7 @@ def vae():
 
 @pytest.fixture(scope="module")
 def codec(vae):
-    return BitsBack(vae.fitted_.predictor)
+    return BitsBack(vae.fitted_)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_rows_come_back(X, recipe, likelihood):
         code_size=8 if recipe == "fsq" else 3,
     )
     rows = raw(ae, X)[:100]
-    codec = BitsBack(ae.fitted_.predictor)
+    codec = BitsBack(ae.fitted_)
     data = codec.compress(rows)
     back = codec.decompress(data)
     assert back.dtype == rows.dtype
@@ -118,7 +118,7 @@ def test_another_machine_decodes_the_same(vae, recipe, monkeypatch):
     ae = (
         vae if recipe == "vae" else fitted(IMAGES[:100], "ladder", likelihood=LogisticMixture(2, 9))
     )
-    codec = BitsBack(ae.fitted_.predictor)
+    codec = BitsBack(ae.fitted_)
     symbols, _ = codec.levels.symbols(raw(ae, IMAGES[300:350]))
     # Errors so large that half of all frequencies are in doubt.
     for module, name, error in (
@@ -187,7 +187,7 @@ def test_no_library_rounds_a_bucket_otherwise(place, bits):
 
 def test_other_values_are_stored():
     ae = fitted(FRAME[["age", "price"]], code_size=1)
-    codec, rows = BitsBack(ae.fitted_.predictor), raw(ae, FRAME[["age", "price"]])[:40]
+    codec, rows = BitsBack(ae.fitted_), raw(ae, FRAME[["age", "price"]])[:40]
     rows[3, 0], rows[4, 1], rows[5, 1] = 1e300, -0.0, 0.1
     rows[6].view(np.int64)[0] = 0x7FF8_0000_0000_BEEF  # NaN, with a payload
     _, known = codec.levels.symbols(rows)
@@ -199,7 +199,7 @@ def test_other_values_are_stored():
 
 def test_cells_far_out_are_coded():
     ae = fitted(COUNTS[:100], likelihood="poisson", scaling="none")
-    codec = BitsBack(ae.fitted_.predictor)
+    codec = BitsBack(ae.fitted_)
     last = codec.model.decoder[0].straight
     last.bias.data += 20.0
     symbols, known = codec.levels.symbols(raw(ae, COUNTS)[:30])
@@ -228,8 +228,8 @@ def test_damage_is_found(codec, vae):
 @pytest.mark.parametrize(
     ("X", "settings", "message"),
     [
-        (IMAGES, {"recipe": "ae"}, "point code.*'vae'"),
-        (IMAGES, {"recipe": "vamp"}, "gaussian code with a vamp prior"),
+        (IMAGES, {"recipe": "ae"}, "code 'point', but .*'vae'"),
+        (IMAGES, {"recipe": "vamp"}, "code 'gaussian' with the prior 'vamp'"),
         (IMAGES / 8.0, {}, "float64.*uint8"),
         (COUNTS + RANDOM.random(COUNTS.shape), {}, "'x0' has real numbers.*leave"),
         (RANDOM.integers(0, 10**6, (60, 5)), {}, "possible values"),
@@ -241,7 +241,7 @@ def test_damage_is_found(codec, vae):
 def test_what_cannot_be_coded_is_refused(X, settings, message):
     ae = fitted(X[:60], epochs=1, **settings)
     with pytest.raises(SettingError, match=message):
-        BitsBack(ae.fitted_.predictor)
+        BitsBack(ae.fitted_)
 
 
 def test_layers_in_two_places_are_refused():
@@ -252,14 +252,14 @@ def test_layers_in_two_places_are_refused():
     )
     ae = fitted(IMAGES[:60], epochs=1, network=network, code_size=2)
     with pytest.raises(SettingError, match="two places"):
-        BitsBack(ae.fitted_.predictor)
+        BitsBack(ae.fitted_)
 
 
 def test_conditions_and_shapes_are_refused(codec):
     ae = attar.Autoencoder("conditional", epochs=1, random_state=0, verbose=False)
     ae.fit(IMAGES[:60], condition=np.arange(60) % 2)
     with pytest.raises(SettingError, match="without a condition"):
-        BitsBack(ae.fitted_.predictor)
+        BitsBack(ae.fitted_)
     with pytest.raises(DataError, match="shape"):
         codec.compress(np.zeros((2, 6, 6), "uint8"))
 

@@ -10,6 +10,7 @@ from scipy.stats import entropy
 from sklearn.decomposition import PCA
 from sklearn.metrics import r2_score
 
+import attar
 from attar.codes import Gaussian, Point, VectorQuantized
 from attar.data.kinds import kind_of, preparation
 from attar.data.scaling import MinMax, Unscaled
@@ -215,6 +216,15 @@ def test_one_pass_has_the_metrics_of_each_part(cuts):
     np.testing.assert_allclose(trace.coded.z[0].detach().numpy(), means, rtol=1e-9)
     assert found["rate"] == pytest.approx(trace.coded.rate.mean().item(), rel=1e-9)
     assert found["active_units"] == (means.var(0) > 0.01).sum()
+
+
+def test_bits_are_of_the_columns_of_the_users_table():
+    frame = pd.DataFrame({"a": list("xyz") * 20, "b": np.arange(60.0)})
+    ae = attar.Autoencoder("vae", epochs=1, random_state=0, verbose=False).fit(frame)
+    found = ae.evaluate(frame)
+    assert ae.fitted_.kind.shape == (4,)  # three indicators and a number
+    assert found["bits_per_row"] == pytest.approx(found["nll_bound"] / math.log(2))
+    assert found["bits_per_dimension"] == pytest.approx(found["bits_per_row"] / 2)
 
 
 def test_each_row_is_prepared_once(monkeypatch):

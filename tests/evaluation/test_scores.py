@@ -34,7 +34,7 @@ def gappy(request):
     for share in (0.1, 0.3)[: 1 + (request.param == 0.3)]:
         missing = generator.random(X.shape) < share
     X = np.where(missing, np.nan, X)
-    return fitted(X), X, odd, missing
+    return fitted(X, epochs=25), X, odd, missing
 
 
 def test_gaps_do_not_count_for_or_against_a_row(gappy):
@@ -80,7 +80,7 @@ def table(n=400):
 @pytest.fixture(scope="module", params=["ae", "vae", "iwae"])
 def of_table(request):
     with pytest.warns(AttarWarning, match="constant"):
-        return fitted(table(), request.param)
+        return fitted(table(), request.param, epochs=30)
 
 
 def test_an_unseen_category_costs_more_than_any_known_one(of_table):
@@ -122,25 +122,25 @@ def test_a_constant_column_of_an_array_that_differs_is_noticed(dtype):
     assert_allclose(after - before, change, atol=1e-5)
 
 
-FAR_OUT = [("float32", 1e30), ("float64", 1e155), ("float64", LARGEST), ("float64", -LARGEST)]
+FAR_OUT = [("float32", [1e30]), ("float64", [1e155, LARGEST, -LARGEST])]
 
 
-@pytest.mark.parametrize(("dtype", "value"), FAR_OUT)
+@pytest.mark.parametrize(("dtype", "values"), FAR_OUT)
 @pytest.mark.parametrize("recipe", ["ae", "vae"])
 @pytest.mark.parametrize("seen", [False, True])
-def test_a_value_far_out_is_the_oddest_and_does_not_ruin_its_column(dtype, value, recipe, seen):
+def test_values_far_out_are_the_oddest_and_do_not_ruin_their_columns(dtype, values, recipe, seen):
     X, _, _ = odd_rows()
     X = X[40:340].astype(dtype)
-    odd = X.copy()
-    odd[7, 2] = value
-    ae = fitted(odd if seen else X, recipe, epochs=80)
+    odd, places = X.copy(), np.arange(len(values))
+    odd[places + 7, places + 2] = values
+    ae = fitted(odd if seen else X, recipe, epochs=40)
     scores = ae.score_samples(odd)
     assert np.isfinite(scores).all()
-    assert np.sort(scores)[1] > scores[7] == scores.min()
+    assert set(scores.argsort()[: len(values)]) == set(places + 7)
     back = ae.reconstruct(odd)
     assert np.isfinite(back).all()
-    error = np.delete(back - X, 7, 0)[:, 2].std() / X[:, 2].std()
-    assert error < 0.15
+    error = np.delete(back - X, places + 7, 0).std(0) / X.std(0)
+    assert error[places + 2].max() < 0.15
 
 
 @pytest.mark.parametrize("likelihood", ["bernoulli", "bernoulli-probability"])

@@ -57,9 +57,15 @@ def groups():
     return alphabets, rows
 
 
+def memory_of(alphabets, rows, column):
+    coded = [alphabet.encode(rows[:, i]) for i, alphabet in enumerate(alphabets)]
+    symbols = np.stack([one for one, _ in coded], 1)
+    return Memory.of(alphabets, symbols, coded[column][1], column)
+
+
 def test_values_that_come_back_take_fewer_bits(groups):
     alphabets, rows = groups
-    memory = Memory.of(alphabets, rows[:10_000], 0)
+    memory = memory_of(alphabets, rows[:10_000], 0)
     assert [likeness.column for likeness in memory.likenesses] == [1]
     again = Memory.from_arrays(memory.to_arrays())
     plain, channels = Channels(alphabets), Channels(alphabets, (again,))
@@ -82,14 +88,14 @@ def test_no_memory_of_values_that_do_not_come_back(groups):
     alphabets, rows = groups
     fresh = rows.copy()
     fresh[:, 0] = rng.integers(0, 10**6, len(rows))
-    assert Memory.of(alphabets, fresh, 0) is None
-    assert Memory.of(alphabets, rows, 1) is None
-    assert Memory.of(alphabets, rows[:3], 0) is None
+    assert memory_of(alphabets, fresh, 0) is None
+    assert memory_of(alphabets, rows, 1) is None
+    assert memory_of(alphabets, rows[:3], 0) is None
 
 
 def test_rows_without_a_symbol_take_no_choice(groups):
     alphabets, rows = groups
-    memory = Memory.of(alphabets, rows, 0)
+    memory = memory_of(alphabets, rows, 0)
     channels = Channels(alphabets, (memory,))
     odd = np.array([[np.nan, 3], [1e12, np.nan], [rows[0, 0], np.nan], rows[1]])
     symbols, residues = channels.encode(odd)

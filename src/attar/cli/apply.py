@@ -141,9 +141,10 @@ def evaluate(
     if as_json:
         print(arguments.to_json({"rows_of": evaluation.rows_of, **metrics}))
         return
-    print(f"{'rows of':20} {evaluation.rows_of}")
+    width = max(20, *map(len, metrics))
+    print(f"{'rows of':{width}} {evaluation.rows_of}")
     for name, value in metrics.items():
-        print(f"{name:20} {value:,.6g}")
+        print(f"{name:{width}} {value:,.6g}")
 
 
 def _compressed(estimator: Autoencoder, data: Any, of_fit: bool) -> dict[str, float]:
@@ -172,7 +173,11 @@ def _compressed(estimator: Autoencoder, data: Any, of_fit: bool) -> dict[str, fl
         size = len(codec.compress(some))
     except (SettingError, DataError):
         return {}
-    return {"compressed_rows": len(some), "bytes": size, "bits_per_row": 8 * size / len(some)}
+    return {
+        "compressed_rows": len(some),
+        "compressed_bytes": size,
+        "compressed_bits_per_dimension": 8 * size / (len(some) * codec.cells),
+    }
 
 
 def report(

@@ -50,11 +50,11 @@ def _model(model: Path) -> dict[str, object]:
     """Return what a model file contains."""
     from attar import storage
 
-    shapes, description = storage.describe_model(model)
-    weights = sum(prod(shape) for name, shape in shapes.items() if name.startswith("model."))
+    contents, description = storage.describe_model(model)
+    weights = sum(prod(of[1]) for name, of in contents.items() if name.startswith("model."))
     return {
         "file": str(model),
-        "fingerprint": storage.fingerprint(model),
+        "fingerprint": storage.fingerprint(contents, description),
         "bytes": model.stat().st_size,
         "format": storage.FORMAT,
         "data": description["kind"],

@@ -75,7 +75,7 @@ from attar.codec.rounding import Guard, Marks, exact, watched
 from attar.data.kind import Rows
 from attar.data.table import Table
 from attar.errors import DataError, SettingError
-from attar.predictor import Predictor
+from attar.fitted import Fitted
 
 # A step has at most so many rows, and frequencies of AT_ONCE symbols.
 MOST_ROWS = 256
@@ -95,7 +95,8 @@ class BitsBack:
 
     Parameters
     ----------
-    predictor : Predictor
+    fitted : Fitted
+        On the CPU.
 
     Raises
     ------
@@ -108,21 +109,23 @@ class BitsBack:
     >>> import attar
     >>> images = (np.arange(64 * 16).reshape(64, 4, 4) % 7).astype("uint8")
     >>> ae = attar.Autoencoder("vae", epochs=1, random_state=0).fit(images)
-    >>> codec, rows = BitsBack(ae.fitted_.predictor), images[:, None]
+    >>> codec, rows = BitsBack(ae.fitted_), images[:, None]
     >>> bool((codec.decompress(codec.compress(rows)) == rows).all())
     True
     """
 
-    def __init__(self, predictor: Predictor) -> None:
+    def __init__(self, fitted: Fitted) -> None:
+        predictor, code = fitted.predictor, fitted.recipe.code
         if predictor.model.condition is not None:
             raise SettingError(
                 "Bits-back coding needs a model without a condition: fit with fit(X) alone."
             )
-        latent_of(predictor.model.code, predictor.code_size)  # refuses before others do
+        latent_of(code, predictor.model.code, predictor.code_size, 0)  # refuses before others do
         self.turn = Lock()  # a guard watches the layers, for one call at a time
         self.preparation, self.levels = predictor.preparation, CellLevels.of(predictor)
         self.model, self.layers = exact(predictor.model)
-        self.latent = latent_of(self.model.code, predictor.code_size)
+        self.latent = latent_of(code, self.model.code, predictor.code_size, len(self.layers))
+        self.site = len(self.layers) + self.latent.sites
         starts, kind = np.arange(self.levels.sizes.size), self.preparation.kind
         if isinstance(kind, Table):
             starts = np.array([segment.start for segment in kind.expansion.segments])
@@ -230,24 +233,22 @@ class BitsBack:
 
     def _push(self, coder: AnsCoder, symbols: Symbols, guard: Guard) -> int:
         """Put rows; return how many words there were without the bits of their codes."""
-        site = len(self.layers)
-        codes, z = self.latent.take(coder, self._features(symbols), guard, site)
+        codes, z = self.latent.take(coder, self._features(symbols), guard)
         words = coder.words
         parameters = self._parameters(z)
-        start, end = self.ranges.of(parameters, symbols, guard, site + self.latent.sites)
+        start, end = self.ranges.of(parameters, symbols, guard, self.site)
         coder.push(start.ravel(), (end - start).ravel(), PRECISION)
         self.latent.push(coder, codes)
         return words
 
     def _pop(self, coder: AnsCoder, rows: int, guard: Guard) -> Symbols:
         """Take rows."""
-        site = len(self.layers)
         codes, z = self.latent.pop(coder, rows)
         parameters = self._parameters(z)
-        table = self.ranges.table(parameters, guard, site + self.latent.sites)
+        table = self.ranges.table(parameters, guard, self.site)
         symbols = coder.pop(table.reshape(-1, table.shape[-1]), PRECISION).reshape(rows, -1)
         if self.latent.pops:
-            self.latent.give_back(coder, self._features(symbols), codes, z, guard, site)
+            self.latent.give_back(coder, self._features(symbols), guard, codes, z)
         return symbols
 
     def _features(self, symbols: Symbols) -> Tensor:

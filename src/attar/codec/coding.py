@@ -95,7 +95,7 @@ class BitsBackCoding(SymbolCoding):
     """
 
     def __init__(self, fitted: Fitted) -> None:
-        self.coder = BitsBack(fitted.on(torch.device("cpu")).predictor)
+        self.coder = BitsBack(fitted.on(torch.device("cpu")))
         levels = self.coder.levels
         images = isinstance(fitted.kind, Images)  # a channel's pixels have one alphabet
         places = [(i, 0, 0) if images else (i,) for i in range(len(levels.sizes))]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -27,7 +26,7 @@ from attar.data.kind import Json, Kind
 from attar.data.series import Series, Windows
 from attar.data.source import Data, read
 from attar.data.stream import Stream
-from attar.data.table import MixedTable, NumericTable
+from attar.data.table import MixedTable
 from attar.errors import DataError, FileError
 
 # How much of a CSV file is read to recognize its layout.
@@ -35,15 +34,6 @@ BEGINNING = 1 << 20
 
 # Files that are compressed as bytes, where the model is one of a table.
 SUFFIXES = (".csv", ".tsv", ".txt")
-
-
-def cells_of(kind: Kind) -> int:
-    """Return how many values a row of the user's has: columns, or pixels by channels."""
-    if isinstance(kind, MixedTable):
-        return len(kind.fields)
-    if isinstance(kind, NumericTable):
-        return kind.width
-    return len(kind.channels_used) if isinstance(kind, Windows) else prod(kind.shape)
 
 
 def opened(X: Data, kind: Kind, coding: SymbolCoding, rows: int) -> tuple[Values, Iterator[Any]]:

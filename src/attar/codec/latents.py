@@ -13,7 +13,7 @@ from torch import Tensor
 
 from attar.codec.rans import AnsCoder
 from attar.codec.rounding import NORMAL_ERROR, VALUE_ERROR, Array, Guard
-from attar.codes import CodeModule, SymbolModule
+from attar.codes import Code, CodeModule, Gaussian, SymbolModule
 from attar.codes.gaussian import GaussianModule
 from attar.codes.ladder import LadderModule, Moments
 from attar.errors import SettingError
@@ -132,9 +132,7 @@ class Latent(ABC):
     frequencies: int
 
     @abstractmethod
-    def take(
-        self, coder: AnsCoder, features: Tensor, guard: Guard, site: int
-    ) -> tuple[Symbols, Tensor]:
+    def take(self, coder: AnsCoder, features: Tensor, guard: Guard) -> tuple[Symbols, Tensor]:
         """Take codes by the posterior: their symbols (B, k), and the codes (B, d)."""
 
     @abstractmethod
@@ -147,37 +145,36 @@ class Latent(ABC):
 
     @abstractmethod
     def give_back(
-        self,
-        coder: AnsCoder,
-        features: Tensor,
-        symbols: Symbols,
-        z: Tensor,
-        guard: Guard,
-        site: int,
+        self, coder: AnsCoder, features: Tensor, guard: Guard, symbols: Symbols, z: Tensor
     ) -> None:
-        """Put codes back by the posterior."""
+        """Put symbols (B, k) of codes (B, d) back by the posterior."""
 
 
 class GaussianLatent(Latent):
     """Gaussian codes of one level or several, each with a prior that depends on those above.
 
     Buckets are those of (z - prior's mean) / prior's deviation.
+
+    Parameters
+    ----------
+    code : GaussianModule or LadderModule
+    size : int
+    site : int
+        The first of its sites.
     """
 
-    def __init__(self, code: GaussianModule | LadderModule, size: int) -> None:
-        self.code = code
+    def __init__(self, code: GaussianModule | LadderModule, size: int, site: int) -> None:
+        self.code, self.site = code, site
         self.sizes = code.prior.sizes if isinstance(code, LadderModule) else [size]
         self.sites = 3 * len(self.sizes)
         self.bits, self.pops = BUCKET_BITS * size, 2 * size
         self.frequencies = max(self.sizes) * (FINE + 1)
 
-    def take(
-        self, coder: AnsCoder, features: Tensor, guard: Guard, site: int
-    ) -> tuple[Symbols, Tensor]:
+    def take(self, coder: AnsCoder, features: Tensor, guard: Guard) -> tuple[Symbols, Tensor]:
         """Take the buckets of each level by its posterior."""
         z, symbols = features[:, :0], []
         for level in range(len(self.sizes)):
-            posterior, p = self._posterior(features, z, level, guard, site)
+            posterior, p = self._posterior(features, z, level, guard)
             symbols.append(posterior.pop(coder))
             z = torch.cat([z, _placed(symbols[-1], p)], 1)
         return np.concatenate(symbols, 1), z
@@ -197,19 +194,13 @@ class GaussianLatent(Latent):
         return symbols, z
 
     def give_back(
-        self,
-        coder: AnsCoder,
-        features: Tensor,
-        symbols: Symbols,
-        z: Tensor,
-        guard: Guard,
-        site: int,
+        self, coder: AnsCoder, features: Tensor, guard: Guard, symbols: Symbols, z: Tensor
     ) -> None:
         """Put the buckets of each level back, the last one first."""
         end = sum(self.sizes)
         for level in reversed(range(len(self.sizes))):
             start = end - self.sizes[level]
-            posterior, _ = self._posterior(features, z[:, :start], level, guard, site)
+            posterior, _ = self._posterior(features, z[:, :start], level, guard)
             posterior.push(coder, symbols[:, start:end])
             end = start
 
@@ -220,14 +211,14 @@ class GaussianLatent(Latent):
         return zeros, zeros
 
     def _posterior(
-        self, features: Tensor, above: Tensor, level: int, guard: Guard, site: int
+        self, features: Tensor, above: Tensor, level: int, guard: Guard
     ) -> tuple[Posterior, Moments]:
         if isinstance(self.code, LadderModule):
             q, p = self.code.posterior(features, above, level)
         else:
             q, p = moments(features), self._prior(above, level)
         mean = (q[0] - p[0]) * (-0.5 * p[1]).exp()
-        return Posterior(guard, site + 3 * level, mean, q[1] - p[1]), p
+        return Posterior(guard, self.site + 3 * level, mean, q[1] - p[1]), p
 
 
 def _placed(symbols: Symbols, p: Moments) -> Tensor:
@@ -247,9 +238,7 @@ class SymbolLatent(Latent):
         self.table[places >= sizes[:, None]] = 1 << PRECISION
         self.frequencies = self.table.size
 
-    def take(
-        self, coder: AnsCoder, features: Tensor, guard: Guard, site: int
-    ) -> tuple[Symbols, Tensor]:
+    def take(self, coder: AnsCoder, features: Tensor, guard: Guard) -> tuple[Symbols, Tensor]:
         """Return the symbols of each row."""
         symbols = self.code.symbols(self.code.point(features))
         return symbols.numpy(), self.code.vectors(symbols)
@@ -267,19 +256,21 @@ class SymbolLatent(Latent):
         return symbols, self.code.vectors(torch.from_numpy(symbols))
 
     def give_back(
-        self,
-        coder: AnsCoder,
-        features: Tensor,
-        symbols: Symbols,
-        z: Tensor,
-        guard: Guard,
-        site: int,
+        self, coder: AnsCoder, features: Tensor, guard: Guard, symbols: Symbols, z: Tensor
     ) -> None:
         """Do nothing: the symbols were no choice."""
 
 
-def latent_of(code: CodeModule, size: int) -> Latent:
+def latent_of(part: Code, code: CodeModule, size: int, site: int) -> Latent:
     """Return how the codes of a model are coded.
+
+    Parameters
+    ----------
+    part, code : Code and its module
+    size : int
+        The code size.
+    site : int
+        The first site of a guard that is free.
 
     Raises
     ------
@@ -288,13 +279,13 @@ def latent_of(code: CodeModule, size: int) -> Latent:
     """
     if isinstance(code, SymbolModule):
         return SymbolLatent(code)
-    normal = isinstance(code, GaussianModule) and isinstance(code.prior, StandardNormalModule)
-    if isinstance(code, LadderModule) or (isinstance(code, GaussianModule) and normal):
-        return GaussianLatent(code, size)
-    what = f"This model has a {type(code).__name__.removesuffix('Module').lower()} code"
-    if isinstance(code, GaussianModule):
-        what += f" with a {type(code.prior).__name__.removesuffix('Module').lower()} prior"
+    if isinstance(code, LadderModule) or (
+        isinstance(code, GaussianModule) and isinstance(code.prior, StandardNormalModule)
+    ):
+        return GaussianLatent(code, size, site)
+    prior = f" with the prior {part.prior.name!r}" if isinstance(part, Gaussian) else ""
     raise SettingError(
-        f"{what}, but bits-back coding needs a Gaussian one with a standard normal prior, a ladder "
-        "or symbols: fit with recipe='vae', 'ladder' or 'fsq'."
+        f"The model has the code {part.name!r}{prior}, but compression needs a Gaussian one with a "
+        "standard normal prior, a ladder, symbols, or none: fit with recipe='lossless', which "
+        "takes the fewest bytes, or 'vae', 'ladder' or 'fsq'."
     )

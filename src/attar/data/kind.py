@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -68,6 +69,11 @@ class Kind(ABC):
     @abstractmethod
     def shape(self) -> tuple[int, ...]:
         """The shape of one prepared row, channels first."""
+
+    @property
+    def dimensions(self) -> int:
+        """How many values of the user's a row has: columns of a table, else cells."""
+        return prod(self.shape)
 
     @classmethod
     @abstractmethod

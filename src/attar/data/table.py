@@ -51,6 +51,11 @@ class Table(Kind):
         """The cells of a raw row."""
 
     @property
+    def dimensions(self) -> int:
+        """The number of columns."""
+        return len(self.portions)
+
+    @property
     def remarks(self) -> list[tuple[str, str]]:
         """The columns that are not used as they are, and why."""
         return [(portion.name, portion.remark) for portion in self.portions if portion.remark]

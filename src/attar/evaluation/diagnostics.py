@@ -109,7 +109,7 @@ class Diagnostics:
         """Return the diagnostics with the measurements of other rows."""
         return replace(
             self,
-            error=evaluation.metrics["error"],
+            error=evaluation.metrics.get("error", math.nan),
             pca_errors=evaluation.pca_errors,
             rows_of=evaluation.rows_of,
             **_explained(evaluation.parts, evaluation.metrics["rows"]),

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from attar.codes import SymbolModule
+from attar.codes.point import NoCodeModule
 from attar.data.cells import Boolean, Category
 from attar.data.kind import Kind, Rows
 from attar.data.summary import Moments
@@ -66,10 +67,11 @@ class Evaluation:
     Attributes
     ----------
     metrics : dict of str to float
+        Of a model without a code only those of the likelihood.
     pca_errors : list of float
         Of PCA with 0, 1, 2, ... components.
     parts : list of PartMetrics
-        The columns or channels.
+        The columns or channels; none without a code.
     scores : array (n,)
         The score of each row, as of :meth:`Autoencoder.score_samples`.
     rows_of : str
@@ -120,14 +122,16 @@ def evaluate(
         If so many draws would not fit into memory.
     """
     reconstruction, similarity, coding = Reconstruction(predictor, baseline), 0.0, Coding()
-    images = len(predictor.preparation.kind.shape) == 3
+    kind, coded = predictor.preparation.kind, not isinstance(predictor.model.code, NoCodeModule)
+    images = len(kind.shape) == 3
     scores: list[Rows] = []
     first, noise = _first_noise(predictor.model), fixed_noise(predictor.model, draws)
     for conditioned, piece in pieces:
         found: list[Rows] = []
         for model, rows, batch in conditioned.batches(piece):
-            prepared, decoded = reconstruction.add(model, rows, batch)
-            if images:
+            if coded:
+                prepared, decoded = reconstruction.add(model, rows, batch)
+            if coded and images:
                 channels_last = np.moveaxis(prepared, 1, -1), np.moveaxis(decoded, 1, -1)
                 similarity += len(rows) * ssim(*channels_last)
             if provides & {"density", "symbols"}:
@@ -138,15 +142,19 @@ def evaluate(
         scores.append(np.concatenate(found) - surcharge)
     joined = np.concatenate(scores)
     nats = -float(joined.mean())
-    metrics = reconstruction.metrics() | coding.metrics()
+    metrics = {"rows": float(len(joined))}
+    if coded:
+        metrics = reconstruction.metrics() | coding.metrics()
     if images and "psnr" in metrics:
         metrics["ssim"] = similarity / reconstruction.rows
     if density:
-        cells = math.prod(predictor.preparation.kind.shape)
-        metrics |= {"nll_bound": nats, "bits_per_dimension": bits_per_dimension(nats, cells)}
+        metrics["nll_bound"] = nats
+        metrics["bits_per_row"] = bits_per_dimension(nats, 1)
+        metrics["bits_per_dimension"] = bits_per_dimension(nats, kind.dimensions)
     else:
         metrics |= {"distortion": nats}
-    return Evaluation(metrics, reconstruction.pca_errors, reconstruction.parts, joined)
+    parts = reconstruction.parts if coded else []
+    return Evaluation(metrics, reconstruction.pca_errors, parts, joined)
 
 
 def _first_noise(model: Model) -> Tensor:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isqrt
+from operator import itemgetter
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import entr
 
 from attar.likelihoods.alphabets import Alphabet, Array, Integers, OneHot, Residues
 
@@ -33,6 +35,10 @@ EIGHTH, REACH = 8, 80
 # 2^(i / 8) in units of 2^-24: integers, alike on every machine.
 ROOTS = [isqrt(isqrt(isqrt(2**i << 192))) for i in range(EIGHTH)]
 WEIGHTS = np.array([ROOTS[i % 8] << i // 8 >> 20 for i in range(2 * REACH + 1)], np.int64)
+
+# So many columns are compared, those that tell most of this many pairs of rows with one value, and
+# so many eighths of a bit.
+COMPARED, PAIRS, TELLING = 6, 1 << 13, 0.5
 
 # Distances of ordered symbols beyond this count as this.
 FARTHEST = 31
@@ -86,9 +92,9 @@ class Memory:
     >>> rng = np.random.default_rng(0)
     >>> prices = rng.integers(0, 2**20, 300)[rng.integers(0, 300, 5000)]
     >>> alphabet = Decimals(tuple(range(0, 2**20, 2**15)), (15,) * 32)
-    >>> memory = Memory.of([alphabet], prices[:4000, None].astype(float), 0)
-    >>> symbols, residues = alphabet.encode(prices[4000:].astype(float))
-    >>> bits = memory.cost(symbols[:, None], residues, alphabet.residue_bits) / 1000
+    >>> symbols, residues = alphabet.encode(prices.astype(float))
+    >>> memory = Memory.of([alphabet], symbols[:4000, None], residues[:4000], 0)
+    >>> bits = memory.cost(symbols[4000:, None], residues[4000:], alphabet.residue_bits) / 1000
     >>> bool(2.5 < bits < 4)  # not 15: each interval has about 10 prices
     True
     """
@@ -101,72 +107,58 @@ class Memory:
     likenesses: tuple[Likeness, ...]
 
     @classmethod
-    def of(cls, alphabets: Sequence[Alphabet], rows: Array, column: int) -> Memory | None:
+    def of(
+        cls, alphabets: Sequence[Alphabet], symbols: Integers, residues: Residues, column: int
+    ) -> Memory | None:
         """Return the memory of a column; None where it does not pay.
 
         Parameters
         ----------
         alphabets : sequence of Alphabet
-        rows : array (n, columns)
-            Training rows.
+        symbols : int array (n, columns)
+            Of training rows.
+        residues : array (n,)
+            Of the column.
         column : int
         """
-        coded = [alphabet.encode(rows[:, i]) for i, alphabet in enumerate(alphabets)]
-        symbols = np.stack([one for one, _ in coded], 1)
-        residues = coded[column][1]
-        bits = np.append(alphabets[column].residue_bits, 0)
-        known = bits[symbols[:, column]] > 0
-        symbols, residues = symbols[known], residues[known]
-        judges = np.arange(len(symbols)) % HELD_OUT == 0
-        if judges.sum() < 2:
+        bits, own = np.append(alphabets[column].residue_bits, 0), symbols[:, column]
+        kept = np.flatnonzero((bits[own] > 0) & (np.bincount(own)[own] <= MOST))
+        if not len(kept):
             return None
-        told, asked = symbols[~judges], symbols[judges][:JUDGES]
-        values, wanted = residues[~judges], residues[judges][:JUDGES]
-        pairs = _pairs(told[:, column], values)
-        seen = np.isin(_keys(asked[:, column], wanted), _keys(told[:, column], values)).mean()
-        if not len(pairs) or not seen > 0:
+        order = kept[np.lexsort((residues[kept], own[kept]))]
+        # Rows of one value have a number.
+        changed = (np.diff(own[order]) != 0) | (np.diff(residues[order]) != 0)
+        value = np.zeros(len(own), np.int64)
+        value[order[1:]] = changed.cumsum()
+        told, asked = order[~np.isin(order, kept[::HELD_OUT])], kept[::HELD_OUT][:JUDGES]
+        known = np.bincount(value[told], minlength=len(kept))[value[asked]] > 0
+        seen, plain = float(known.mean()), bits[own[asked]]
+        # Where other columns told which value comes back, it would remain whether one does.
+        least = float(entr([seen, 1 - seen]).sum() / np.log(2))
+        worth = WORTH * len(own) / len(kept)
+        if (plain * known).mean() - least < worth:
             return None
-        share = int(np.clip((1 - seen) / max(seen, 0.01) * 256, 1, 1 << 14))
+        others = int(np.clip((1 - seen) / max(seen, 0.01) * 256, 1, 1 << 14))
+        new, wanted = symbols[asked], residues[asked]
 
-        def made(some: Integers, these: Residues, likenesses: Sequence[Likeness]) -> Memory:
-            return cls._sorted(column, share, some, these, tuple(likenesses))
+        def made(rows: Integers, likenesses: Sequence[Likeness]) -> Memory:
+            context = symbols[:, [likeness.column for likeness in likenesses]][rows]
+            return cls(column, others, own[rows], residues[rows], context, tuple(likenesses))
 
         def cost(likenesses: Sequence[Likeness]) -> float:
-            return made(told, values, likenesses).cost(asked, wanted, bits)
+            return made(told, likenesses).cost(new, wanted, bits)
 
-        plain = float(bits[asked[:, column]].sum())
+        same = np.flatnonzero(np.diff(value[told]) == 0)
+        same = same[:: max(1, len(same) // PAIRS)]
         chosen: list[Likeness] = []
-        candidates = {
-            i: _likeness(i, alphabets[i], told, pairs)
-            for i in range(len(alphabets))
-            if i != column and alphabets[i].size > 1
-        }
         best = cost(chosen)
-        while candidates:
-            costs = {i: cost([*chosen, likeness]) for i, likeness in candidates.items()}
-            first = min(costs, key=costs.__getitem__)
-            if costs[first] > best * (1 - GAIN):
-                break
-            best = costs[first]
-            chosen.append(candidates.pop(first))
-        saved = (plain - best) / len(asked) * known.mean()
-        return made(symbols, residues, chosen) if saved >= WORTH else None
-
-    @classmethod
-    def _sorted(
-        cls,
-        column: int,
-        others: int,
-        symbols: Integers,
-        residues: Residues,
-        likenesses: tuple[Likeness, ...],
-    ) -> Memory:
-        counts = np.bincount(symbols[:, column])
-        kept = np.flatnonzero(counts[symbols[:, column]] <= MOST)
-        order = kept[np.lexsort((residues[kept], symbols[kept, column]))]
-        context = symbols[order][:, [likeness.column for likeness in likenesses]]
-        own = symbols[order, column]
-        return cls(column, others, own, residues[order], context, likenesses)
+        for likeness in _telling(alphabets, symbols, told[[same, same + 1]], column):
+            with_it = cost([*chosen, likeness])
+            if with_it < best * (1 - GAIN):
+                best = with_it
+                chosen.append(likeness)
+        saved = plain.mean() - best / len(asked)
+        return made(order, chosen) if saved >= worth else None
 
     def to_arrays(self) -> dict[str, NDArray[np.integer]]:
         """Return all that it holds."""
@@ -265,8 +257,10 @@ class Memory:
 def memories_of(alphabets: Sequence[Alphabet], rows: Array) -> tuple[Memory, ...]:
     """Return the memories of those columns (n, columns) of raw rows that it pays for."""
     rows = rows[-MOST_ROWS:].astype(np.float64)
+    coded = [alphabet.encode(rows[:, i]) for i, alphabet in enumerate(alphabets)]
+    symbols = np.stack([one for one, _ in coded]).T
     wide = [i for i, alphabet in enumerate(alphabets) if alphabet.residue_bits.any()]
-    found = [Memory.of(alphabets, rows, column) for column in wide]
+    found = [Memory.of(alphabets, symbols, coded[column][1], column) for column in wide]
     return tuple(memory for memory in found if memory is not None)
 
 
@@ -275,35 +269,45 @@ def _narrow(values: NDArray[np.integer]) -> NDArray[np.integer]:
     return values.astype(np.min_scalar_type(int(values.max(initial=0))))
 
 
-def _keys(symbols: Integers, residues: Residues) -> NDArray[np.void]:
-    keys = np.zeros(len(symbols), [("symbol", np.int64), ("residue", np.uint64)])
-    keys["symbol"], keys["residue"] = symbols, residues
-    return keys
+def _telling(
+    alphabets: Sequence[Alphabet], symbols: Integers, pairs: Integers, column: int
+) -> list[Likeness]:
+    """Return how much likelier rows share a value by other columns, the most telling ones first.
+
+    Parameters
+    ----------
+    alphabets : sequence of Alphabet
+    symbols : int array (n, columns)
+    pairs : int array (2, m)
+        Rows of one value.
+    column : int
+    """
+    if not pairs.size:
+        return []
+    found: list[tuple[float, Likeness]] = []
+    for i, alphabet in enumerate(alphabets):
+        if i != column and alphabet.size > 1:
+            likeness = _likeness(i, alphabet, symbols[:, i], pairs)
+            first, second = symbols[:, i][pairs]
+            found.append((float(likeness.compared(first, second).mean()), likeness))
+    found.sort(key=itemgetter(0), reverse=True)
+    return [likeness for told, likeness in found[:COMPARED] if told >= TELLING]
 
 
-def _pairs(symbols: Integers, residues: Residues) -> Integers:
-    """Return the places of pairs of rows with one value: (pairs, 2)."""
-    order = np.lexsort((residues, symbols))
-    keys = _keys(symbols, residues)[order]
-    same = np.flatnonzero(keys[1:] == keys[:-1])
-    return np.stack([order[same], order[same + 1]], 1)
-
-
-def _likeness(column: int, alphabet: Alphabet, symbols: Integers, pairs: Integers) -> Likeness:
+def _likeness(column: int, alphabet: Alphabet, own: Integers, pairs: Integers) -> Likeness:
     """Return how much likelier pairs are than any two rows, by their symbols in a column."""
-    own = symbols[:, column]
     frequency = np.bincount(own, minlength=alphabet.size + 1) + 0.5
     frequency /= frequency.sum()
-    first, second = own[pairs].T
+    first, second = own[pairs]
     if isinstance(alphabet, OneHot) or alphabet.size <= 2:
         chance = float((frequency**2).sum())
         same = (float((first == second).mean()) - chance) / max(1 - chance, 1e-9)
         same = min(max(same, 0.0), 0.98)
         ratios = np.stack([same / frequency + 1 - same, np.full(len(frequency), 1 - same)], 1)
     else:
-        apart = np.abs(np.arange(alphabet.size + 1)[:, None] - np.arange(alphabet.size + 1))
-        joint = frequency[:, None] * frequency
-        expected = np.bincount(apart.clip(max=FARTHEST).ravel(), joint.ravel(), FARTHEST + 1)
+        near = [2 * float(frequency[d:] @ frequency[:-d]) for d in range(1, FARTHEST)]
+        near = [float(frequency @ frequency), *near]
+        expected = np.array([*near, 1 - sum(near) if len(frequency) > FARTHEST else 0.0])
         counts = np.bincount(np.abs(first - second).clip(max=FARTHEST), minlength=FARTHEST + 1)
         found = (counts + 4 * expected) / (counts.sum() + 4)
         ratios = np.tile(found / np.maximum(expected, 1e-9), (alphabet.size + 1, 1))
