@@ -98,11 +98,12 @@ class Inputs:
 
     def windows(self, block: Tensor, local: Tensor | None) -> Tensor:
         """Return blocks (n, places · features) relative to predictions (n, channels)."""
-        if local is not None:
-            levels = torch.stack([self.levels_of(c, local) for c in range(len(self.tables))], -1)
-            value, present, _ = block.view(len(block), -1, len(self.tables), 3).unbind(-1)
-            value -= levels[:, None] * (present > 0)
-        return block
+        if local is None:
+            return block
+        levels = torch.stack([self.levels_of(c, local) for c in range(len(self.tables))], -1)
+        value, present, rest = block.view(len(block), -1, len(self.tables), 3).unbind(-1)
+        relative = value - levels[:, None] * (present > 0)
+        return torch.stack([relative, present, rest], -1).flatten(1)
 
     def levels_of(self, channel: int, local: Tensor) -> Tensor:
         """Return the first feature (...) of predictions (..., channels)."""
