@@ -173,3 +173,7 @@ def test_frequencies_are_the_probabilities():
     masked = logits.double() / 2**UNIT
     masked[:, 2] = -torch.inf
     assert (frequencies - masked.softmax(1)).abs().max() < 1e-3
+
+
+def test_a_mode_without_others_has_all():
+    assert cumulative_frequencies(torch.zeros(2, 1), 0).tolist() == [[0, 1 << PRECISION]] * 2

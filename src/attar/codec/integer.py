@@ -180,7 +180,7 @@ def cumulative_frequencies(logits: Tensor, mode: int) -> Tensor:
     """
     total, symbols = 1 << PRECISION, logits.shape[1]
     values = logits.clone()
-    values[:, mode] = -torch.inf
+    values[:, mode] = -2 * EXACT
     top, place = values.max(1, keepdim=True)
     index = (top - values).clamp_max_(FAR).int()
     weights = exponentials().to(logits.device).index_select(0, index.flatten()).view_as(index)

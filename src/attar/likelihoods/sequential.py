@@ -136,7 +136,8 @@ class Affine:
     weight : Tensor (inputs, outputs)
     bias : Tensor (outputs,)
     scale : float or None
-        A power of two that the sum is multiplied by before it is rounded; None: neither.
+        A power of two that all terms of the sum are multiplied by, which is exact, before it is
+        rounded; None: neither.
     """
 
     weight: Tensor
