@@ -31,10 +31,12 @@ if TYPE_CHECKING:
     from attar.estimator import Autoencoder, load
     from attar.recipe import Recipe
     from attar.reporting import report
+    from attar.tasks.anomalies import AnomalyDetector
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AnomalyDetector",
     "Archive",
     "ArchiveError",
     "AttarError",
@@ -60,6 +62,7 @@ __all__ = [
 
 # What needs torch is imported when it is first asked for: `import attar` takes no time.
 _LAZY = {
+    "AnomalyDetector": "attar.tasks.anomalies:AnomalyDetector",
     "Archive": "attar.compression:Archive",
     "Autoencoder": "attar.estimator:Autoencoder",
     "Codec": "attar.compression:Codec",

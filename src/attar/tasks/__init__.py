@@ -1,0 +1,1 @@
+"""Tasks: estimators for a purpose, on attar's data."""

@@ -1,0 +1,433 @@
+"""AnomalyDetector: how odd rows are, calibrated and explained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from scipy import stats
+from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.utils import Tags, check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from attar import storage
+from attar.checks import positive_integer
+from attar.data.images import Images
+from attar.data.kind import Rows, warn_of_unused
+from attar.data.kinds import KINDS, form_of, kind_of, restored
+from attar.data.preparation import DensePreparation
+from attar.data.scaling import Scaler
+from attar.data.source import Data, read, without_infinities
+from attar.data.table import Table
+from attar.errors import DataError, ModelFileError, SettingError, warn
+from attar.isolation import default_settings
+from attar.tasks.calibration import alarm_interval, discoveries, pvalues
+from attar.tasks.densities import Outlyingness
+from attar.tasks.features import Features
+
+Array = NDArray[np.float64]
+Auto = Literal["auto"]
+
+# At most so many rows are looked up and described by mixtures.
+ROWS = 10_000
+
+# Fewer rows say nothing of what is usual.
+FEWEST = 10
+
+# An interval of what was expected holds so much of its probability.
+INTERVAL = 0.9
+
+
+@dataclass(frozen=True)
+class Drift:
+    """Whether rows come from where those of the fit came.
+
+    Attributes
+    ----------
+    pvalue : float
+        Of the hypothesis that they do: the smallest p-value of scores and columns, times their
+        number.
+    columns : DataFrame
+        For the scores and each column: the Kolmogorov-Smirnov ``statistic``, and its ``pvalue``.
+    """
+
+    pvalue: float
+    columns: pd.DataFrame
+
+    def __bool__(self) -> bool:
+        return self.pvalue < 0.01
+
+
+class AnomalyDetector(OutlierMixin, BaseEstimator):
+    """Finds odd rows: tables with missing cells and columns of any type, and images.
+
+    How odd a row is, is the mean of -log p in nats over three scores, where p is the share of rows
+    of the fit that have at least this score, none of which it was fitted on: the distance to the
+    nearest neighbours, and the densities of two Gaussian mixtures. Each is fitted on all rows, and
+    again without the oddest 5% and 20%, so that odd rows in X do not pass for usual ones. Images
+    are described by the edges in their regions.
+
+    Parameters
+    ----------
+    contamination : float or "auto", default "auto"
+        The share of odd rows in X, in (0, 0.5], which :meth:`predict` then finds there. Auto: it
+        finds rows whose p-value is at most ``false_alarms``.
+    false_alarms : float, default 0.01
+        The share of usual rows that are taken for odd ones, where contamination is "auto".
+    columns : mapping, default None
+        What columns of a table are; as of :class:`attar.Autoencoder`.
+    infinite_as_missing : bool, default False
+    random_state : int, RandomState or None, default None
+
+    Attributes
+    ----------
+    offset_ : float
+        ``decision_function`` is ``score_samples - offset_``, negative for odd rows.
+    alarm_interval_ : pair of float
+        Between which limits the share of false alarms is with 95% confidence, given the number of
+        rows that it was calibrated on.
+    n_features_in_ : int
+    feature_names_in_ : array of str
+
+    Examples
+    --------
+    >>> import attar
+    >>> from sklearn.datasets import load_iris
+    >>> X = load_iris().data
+    >>> detector = attar.AnomalyDetector(random_state=0).fit(X)
+    >>> detector.predict([[5.0, 3.4, 1.5, 0.2], [9.0, 0.5, 1.5, 2.5]])
+    array([ 1, -1])
+
+    References
+    ----------
+    Ramaswamy, Rastogi and Shim, "Efficient algorithms for mining outliers from large data sets",
+    SIGMOD 2000. Vovk, Gammerman and Shafer, "Algorithmic learning in a random world", Springer
+    2005.
+    """
+
+    def __init__(
+        self,
+        contamination: float | Auto = "auto",
+        *,
+        false_alarms: float = 0.01,
+        columns: Mapping[str, str] | None = None,
+        infinite_as_missing: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.contamination, self.false_alarms = contamination, false_alarms
+        self.columns, self.infinite_as_missing = columns, infinite_as_missing
+        self.random_state = random_state
+
+    @default_settings()
+    def fit(self, X: Data, y: object = None) -> Self:
+        """Learn what is usual in X.
+
+        Parameters
+        ----------
+        X : table, array, path, or name of a data set
+            At least 10 rows. Of more than 10,000, a random sample is used.
+        y : ignored
+
+        Raises
+        ------
+        DataError
+            If the rows are too few, all alike, or of a kind that has no detector.
+        SettingError
+            If a setting is out of range.
+        """
+        self._check()
+        data: Any = read(X, "train").data
+        data = without_infinities(data) if self.infinite_as_missing else data
+        kind_ = kind_of(data)
+        if not issubclass(kind_, Table | Images):
+            raise DataError(
+                f"AnomalyDetector takes tables and images, not {kind_.name}: give a table, with a "
+                "row for each moment."
+            )
+        kind, summary = form_of(data, self.columns)
+        warn_of_unused(kind)
+        if summary.rows < FEWEST:
+            raise DataError(
+                f"X has {summary.rows} sample(s), and AnomalyDetector needs {FEWEST} at least to "
+                "learn what is usual."
+            )
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        chosen = np.random.default_rng(seed).permutation(len(summary.sample))[:ROWS]
+        self.features_ = Features.fit(kind, summary)
+        rows = self.features_.of(summary.sample[np.sort(chosen)])
+        if (rows == rows[0]).all():
+            raise DataError("All rows of X are alike: there is nothing to tell them apart by.")
+        self.outlyingness_ = Outlyingness.fit(rows, self.features_.one_unit, seed)
+        self.alarm_interval_ = alarm_interval(self.false_alarms, len(rows))
+        if self.contamination == "auto":
+            own = np.sort(self.outlyingness_.own)[::-1]
+            rank = int(np.floor(self.false_alarms * (len(own) + 1) + 1e-9))
+            # Rows beyond have a p-value of at most this; of too few rows none has.
+            self.offset_ = -own[rank - 1] if rank else -np.inf
+            if not rank:
+                warn(
+                    f"False alarms of {self.false_alarms:g} need "
+                    f"{int(np.ceil(1 / self.false_alarms)) - 1} rows at least, and X has "
+                    f"{len(rows)}: no row is odd enough; give more rows, or more false_alarms."
+                )
+        else:
+            self.offset_ = np.percentile(self.score_samples(X), 100 * self.contamination)
+        return self
+
+    @default_settings()
+    def score_samples(self, X: Data) -> Array:
+        """Return how usual rows are: minus the mean of -log p, in nats (n,).
+
+        Raises
+        ------
+        DataError
+            If X is not of the form that was fitted.
+        """
+        fitted = self._fitted
+        found = []
+        for rows, changed in fitted._pieces(X):
+            odd = fitted.outlyingness_.score(fitted.features_.of(rows))
+            if changed is not None:  # a column that was constant is as odd as can be told
+                odd = odd + changed * np.log(len(fitted.outlyingness_.own) + 1)
+            found.append(-odd)
+        return np.concatenate(found)
+
+    def decision_function(self, X: Data) -> Array:
+        """Return ``score_samples(X) - offset_``: negative for odd rows."""
+        return self.score_samples(X) - self._fitted.offset_
+
+    def predict(self, X: Data) -> NDArray[np.int64]:
+        """Return -1 for odd rows, and 1 for all others."""
+        return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def predict_pvalues(self, X: Data) -> Array:
+        """Return the conformal p-value of each row: the share of usual rows that are as odd.
+
+        Of rows that come from where X came, a share of α has a p-value of at most α.
+        """
+        return pvalues(self._fitted.outlyingness_.own, -self.score_samples(X))
+
+    def discoveries(self, X: Data, rate: float = 0.05) -> NDArray[np.bool_]:
+        """Return which rows are odd, at a false discovery rate (Benjamini and Hochberg)."""
+        if not 0 < rate < 1:
+            raise SettingError(f"A false discovery rate is in (0, 1), not {rate}.")
+        return discoveries(self.predict_pvalues(X), rate)
+
+    @default_settings()
+    def explain(self, X: Data, most: int = 3) -> pd.DataFrame:
+        """Return which columns make rows of a table odd, and what was expected there.
+
+        Parameters
+        ----------
+        X : table or array
+        most : int
+            The number of columns for each row.
+
+        Returns
+        -------
+        DataFrame
+            ``row``, ``column``, ``nats`` (how unlikely the column is, given all others of the row,
+            beyond a usual one), ``value``, ``expected``, ``low`` and ``high`` (an interval of 90%);
+            the last three only of numbers.
+
+        Raises
+        ------
+        DataError
+            If X is no table.
+        """
+        kind = self._fitted.features_.kind
+        if not isinstance(kind, Table):
+            raise DataError(f"Columns of {kind.name} have no names: explain takes tables.")
+        parts, start = [], 0
+        for rows, _ in self._pieces(X):
+            parts.append(self._explained(rows, start, positive_integer("most", most)))
+            start += len(rows)
+        return pd.concat(parts, ignore_index=True)
+
+    @default_settings()
+    def drift(self, X: Data) -> Drift:
+        """Return whether rows come from where those of the fit came.
+
+        The scores and each feature are compared by two-sample Kolmogorov-Smirnov tests.
+
+        Parameters
+        ----------
+        X : table or array
+            New rows.
+        """
+        fitted = self._fitted
+        rows = np.concatenate([fitted.features_.of(rows) for rows, _ in fitted._pieces(X)])
+        before, own = fitted.outlyingness_.rows, fitted.outlyingness_.own
+        tests = {"(scores)": stats.ks_2samp(own, fitted.outlyingness_.score(rows))}
+        for name, at in fitted.features_.columns:
+            pairs = zip(before[:, at].T, rows[:, at].T, strict=True)
+            found = [stats.ks_2samp(*pair) for pair in pairs]
+            tests[name] = min(found, key=lambda test: test.pvalue)
+        table = pd.DataFrame(
+            {
+                "column": list(tests),
+                "statistic": [test.statistic for test in tests.values()],
+                "pvalue": [test.pvalue for test in tests.values()],
+            }
+        )
+        smallest = float(min(1.0, table["pvalue"].min() * rows.shape[1]))
+        return Drift(smallest, table.sort_values("pvalue", ignore_index=True))
+
+    def save(self, path: str | Path) -> None:
+        """Write the detector to a file, from which :meth:`load` restores it.
+
+        Raises
+        ------
+        FileError
+            If the place cannot be written to.
+        """
+        fitted = self._fitted
+        kind = fitted.features_.kind
+        scaler = fitted.features_.preparation.scaler.state_dict()
+        settings = {
+            name: value
+            for name, value in self.get_params(deep=False).items()
+            if name != "random_state"
+        }
+        description = {
+            "task": "anomalies",
+            "settings": settings,
+            "kind": {"name": kind.name, **kind.to_json()},
+            "offset": float(fitted.offset_),
+            "alarm_interval": list(fitted.alarm_interval_),
+        }
+        tensors = {
+            **storage.nested("scaler", scaler),
+            **storage.nested("outlyingness", fitted.outlyingness_.tensors()),
+            "fill": torch.from_numpy(fitted.features_.fill),
+        }
+        storage.write_model(path, tensors, description)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Return the detector that :meth:`save` wrote, with equal scores.
+
+        Raises
+        ------
+        FileError
+            If there is no such file.
+        ModelFileError
+            If it is damaged, or holds no detector.
+        """
+        tensors, description = storage.read_model(path)
+        if description.get("task") != "anomalies":
+            raise ModelFileError(f"{path} holds no AnomalyDetector: open it with attar.load.")
+        try:
+            described = dict(description["kind"])
+            kind = KINDS[described.pop("name")].from_json(described)
+            scaler = Scaler.restored(storage.unnested("scaler", tensors))
+            prepared = restored(kind, scaler)
+            assert isinstance(prepared, DensePreparation)
+            detector = cls(**description["settings"])
+            detector.features_ = Features(prepared, tensors["fill"].numpy())
+            detector.outlyingness_ = Outlyingness.restored(
+                storage.unnested("outlyingness", tensors)
+            )
+            detector.offset_ = float(description["offset"])
+            low, high = description["alarm_interval"]
+            detector.alarm_interval_ = low, high
+        except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise ModelFileError(
+                f"{path} describes a detector that cannot be built: {reason}"
+            ) from None
+        return detector
+
+    @property
+    def n_features_in_(self) -> int:
+        """How many values a row has."""
+        return self._attributes.features_.kind.dimensions
+
+    @property
+    def feature_names_in_(self) -> Rows:
+        """The names of a table's columns."""
+        kind = self._attributes.features_.kind
+        names = getattr(kind, "names", None)
+        if names is None:
+            raise AttributeError("The rows have no column names.")
+        return np.array(names, object)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
+    @property
+    def _fitted(self) -> Self:
+        check_is_fitted(self, "outlyingness_")
+        return self
+
+    @property
+    def _attributes(self) -> Self:
+        """The fitted detector, for attributes that must not exist before (scikit-learn's rule)."""
+        if "outlyingness_" not in vars(self):
+            raise AttributeError(f"This {type(self).__name__} is not fitted yet.")
+        return self
+
+    def _check(self) -> None:
+        """Refuse settings that are out of range."""
+        share = self.contamination
+        if share != "auto" and not (isinstance(share, int | float) and 0 < share <= 0.5):
+            raise SettingError(f"contamination is 'auto' or a share in (0, 0.5], not {share!r}.")
+        if not 0 < self.false_alarms < 1:
+            raise SettingError(f"false_alarms is a share in (0, 1), not {self.false_alarms!r}.")
+
+    def _pieces(self, X: Data) -> Iterator[tuple[Rows, NDArray[np.intp] | None]]:
+        """Yield raw rows, and in how many columns that were constant each differs."""
+        kind = self.features_.kind
+        data: Any = read(X, "test", kind=kind).data
+        if not kind.accepts(kind_of(data)):
+            raise DataError(kind.refusal(np.shape(data), kind_of(data)))
+        data = without_infinities(data) if self.infinite_as_missing else data
+        for piece in kind.pieces(data):
+            rows = kind.rows(piece)
+            if not len(rows):
+                raise DataError("Found array with 0 sample(s): give at least one row.")
+            yield rows, kind.changed(piece)
+
+    def _explained(self, rows: Rows, start: int, most: int) -> pd.DataFrame:
+        """Return the columns of raw rows that are least likely, given all others."""
+        features, columns = self.features_, self.features_.columns
+        x = features.of(rows)
+        nats, expected, deviation = self.outlyingness_.explain(x, [at for _, at in columns])
+        order = np.argsort(-nats, axis=1)[:, :most]
+        at = np.arange(len(rows))[:, None]
+        reach = stats.norm.ppf((1 + INTERVAL) / 2) * deviation
+        raw = [
+            features.preparation.raw(torch.from_numpy(part))
+            for part in (expected, expected - reach, expected + reach)
+        ]
+        kind = features.kind
+        assert isinstance(kind, Table)
+        restored_ = [kind.restore(part) for part in (rows, *raw)]
+        names = np.array([name for name, _ in columns], object)
+        found = pd.DataFrame(
+            {
+                "row": np.repeat(np.arange(start, start + len(rows)), order.shape[1]),
+                "column": names[order].ravel(),
+                "nats": nats[at, order].ravel(),
+            }
+        )
+        for title, frame in zip(("value", "expected", "low", "high"), restored_, strict=True):
+            found[title] = _cells(frame, names, order)
+        return found
+
+
+def _cells(frame: Any, names: Rows, order: NDArray[np.intp]) -> list[Any]:
+    """Return some cells of each row of a table."""
+    if isinstance(frame, np.ndarray):
+        places = [int(str(name)[1:]) for name in names]
+        return [frame[i, places[c]] for i, row in enumerate(order) for c in row]
+    columns = [frame[name].to_numpy() for name in names]
+    return [columns[c][i] for i, row in enumerate(order) for c in row]

@@ -1,0 +1,462 @@
+"""How odd rows of numbers are: the distance to their neighbours, and Gaussian mixtures."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import logsumexp
+from scipy.stats import norm
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture
+from sklearn.neighbors import NearestNeighbors
+from torch import Tensor
+
+from attar.storage import nested, unnested
+from attar.tasks.calibration import surprise
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+# Rows within this distance are one row twice.
+SAME = 1e-6
+
+# More features than these are described by their principal components, and what these leave.
+WIDE = 64
+
+# The mean distance to so many neighbours, of a list that is searched once.
+NEAREST, SEARCHED = 5, 60
+
+# The order in which rows are left out is by the mean distance to so many.
+FARTHER = 50
+
+# Mixtures of so many components, fitted in so many parts of the rows and steps.
+COMPONENTS, FOLDS, STEPS = (5, 20), 3, 10
+
+# What is added to variances of standardized features.
+RIDGE = 1e-2
+
+# So many rows say what is usual of columns given the others.
+USUAL = 1000
+
+# The shares of the oddest rows that are left out in turn.
+TRIMS = (0.0, 0.05, 0.2)
+
+
+class Neighbours:
+    """The mean distance of rows to the nearest rows of the fit that are kept.
+
+    A row of the fit is no neighbour of itself.
+
+    Parameters
+    ----------
+    rows : array (n, features)
+    """
+
+    def __init__(self, rows: Array) -> None:
+        self.rows = rows
+        self._search = NearestNeighbors(n_neighbors=min(SEARCHED + 1, len(rows))).fit(rows)
+
+    def near(self, rows: Array) -> tuple[Array, NDArray[np.intp]]:
+        """Return distances to, and places of, the nearest rows: (n, searched)."""
+        distances, places = self._search.kneighbors(rows)
+        own = distances[:, 0] <= SAME * (1 + np.linalg.norm(rows, axis=1))
+        shift = own[:, None] + np.arange(distances.shape[1] - 1)
+        at = np.arange(len(rows))[:, None]
+        return np.asarray(distances[at, shift]), np.asarray(places[at, shift])
+
+    def distance(
+        self, rows: Array, near: tuple[Array, NDArray[np.intp]], kept: Mask, nearest: int = NEAREST
+    ) -> Array:
+        """Return the mean distance to the nearest kept rows."""
+        distances, places = near
+        nearest = max(1, min(nearest, int(kept.sum()) - 1, distances.shape[1]))
+        if kept.all():
+            return np.asarray(distances[:, :nearest].mean(1))
+        among = kept[places]
+        rank = among.cumsum(1)
+        total = (distances * (among & (rank <= nearest))).sum(1) / nearest
+        few = np.flatnonzero(rank[:, -1] < nearest)
+        if len(few):  # a dense clump of rows that are not kept fills the list
+            others = NearestNeighbors(n_neighbors=nearest + 1).fit(self.rows[kept])
+            found = others.kneighbors(rows[few])[0]
+            own = found[:, 0] <= SAME * (1 + np.linalg.norm(rows[few], axis=1))
+            total[few] = np.where(own, found[:, 1:].mean(1), found[:, :-1].mean(1))
+        return np.asarray(total)
+
+
+@dataclass(frozen=True)
+class Standardized:
+    """Features in units of their standard deviation among some rows; many as principal components.
+
+    Attributes
+    ----------
+    mean, scale : array (features,)
+    components : array (features, WIDE) or None
+    rest : float
+        The mean variance of what the components leave.
+    """
+
+    mean: Array
+    scale: Array
+    components: Array | None
+    rest: float
+
+    @classmethod
+    def of(cls, rows: Array, one_unit: bool) -> Self:
+        """Return those of some rows, whose features may share one unit."""
+        mean, scale = rows.mean(0), rows.std(0)
+        usual = np.sqrt(np.mean(scale**2)) or 1.0
+        scale = np.full_like(scale, usual) if one_unit else np.where(scale > 1e-9, scale, usual)
+        if rows.shape[1] <= WIDE:
+            return cls(mean, scale, None, 1.0)
+        x = (rows - mean) / scale
+        values, vectors = np.linalg.eigh(x.T @ x / len(x))
+        return cls(mean, scale, vectors[:, : -WIDE - 1 : -1], values[:-WIDE].mean() + RIDGE)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return all that :meth:`restored` needs."""
+        found = {"mean": self.mean, "scale": self.scale, "rest": np.array(self.rest)}
+        if self.components is not None:
+            found["components"] = np.ascontiguousarray(self.components)
+        return {name: torch.from_numpy(array) for name, array in found.items()}
+
+    @classmethod
+    def restored(cls, tensors: Mapping[str, Tensor]) -> Self:
+        """Return what :meth:`tensors` described."""
+        components = tensors.get("components")
+        mean, scale = tensors["mean"].numpy(), tensors["scale"].numpy()
+        return cls(
+            mean, scale, None if components is None else components.numpy(), float(tensors["rest"])
+        )
+
+    def __call__(self, rows: Array) -> tuple[Array, Array]:
+        """Return features of rows, and minus the log-density of what these leave, to a constant."""
+        x = (rows - self.mean) / self.scale
+        if self.components is None:
+            return x, np.zeros(len(x))
+        codes = x @ self.components
+        left = np.maximum((x**2).sum(1) - (codes**2).sum(1), 0)
+        return codes, left / (2 * self.rest)
+
+
+class Mixture:
+    """A Gaussian mixture with full covariances.
+
+    Parameters
+    ----------
+    mixture : GaussianMixture
+        Fitted.
+    """
+
+    def __init__(self, mixture: GaussianMixture) -> None:
+        self.mixture = mixture
+
+    @classmethod
+    def fit(cls, rows: Array, components: int, seed: int) -> Self:
+        """Return a mixture of so many components, or one for each 20 rows where they are few."""
+        mixture = GaussianMixture(
+            n_components=max(1, min(components, len(rows) // 20)),
+            reg_covar=RIDGE,
+            max_iter=STEPS,
+            random_state=seed,
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            return cls(mixture.fit(rows))
+
+    @classmethod
+    def restored(cls, tensors: Mapping[str, Tensor]) -> Self:
+        """Return the mixture of :meth:`tensors`."""
+        mixture = GaussianMixture(len(tensors["weights"]))
+        for name, tensor in tensors.items():
+            setattr(mixture, f"{name}_", tensor.numpy())
+        return cls(mixture)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return weights, means and the roots of inverse covariances."""
+        names = "weights", "means", "precisions_cholesky"
+        return {name: torch.from_numpy(getattr(self.mixture, f"{name}_")) for name in names}
+
+    def nats(self, rows: Array) -> Array:
+        """Return minus the log-density."""
+        return -np.asarray(self.mixture.score_samples(rows))
+
+    def conditionals(self, rows: Array, blocks: list[slice]) -> tuple[Array, Array, Array]:
+        """Return what the other features of a row say of each block of features.
+
+        With K the inverse covariance of a component and δ = x - μ, a block b has, given the rest,
+        the mean x_b - K_bb⁻¹ (K δ)_b and the covariance K_bb⁻¹. Components are weighted by what the
+        other features say of them.
+
+        Returns
+        -------
+        array (n, blocks)
+            -log p(block | rest).
+        array (n, features), array (n, features)
+            The expected values, and their standard deviations.
+        """
+        mixture, n = self.mixture, len(rows)
+        joint = mixture._estimate_weighted_log_prob(rows)
+        nats = np.empty((len(blocks), n))
+        expected, deviation = np.empty_like(rows), np.empty_like(rows)
+        precisions = [root @ root.T for root in mixture.precisions_cholesky_]
+        shifts = [
+            (rows - mean) @ inverse
+            for mean, inverse in zip(mixture.means_, precisions, strict=True)
+        ]
+        for i, block in enumerate(blocks):
+            logs, means, variances = [], [], []
+            for c, inverse in enumerate(precisions):
+                own, shift = inverse[block, block], shifts[c][:, block]
+                covariance = np.linalg.inv(own)
+                missed = shift @ covariance
+                _, determinant = np.linalg.slogdet(own)
+                size = len(own) * np.log(2 * np.pi)
+                logs.append(0.5 * (determinant - size - (missed * shift).sum(1)))
+                means.append(rows[:, block] - missed)
+                variances.append(np.diag(covariance))
+            log = np.array(logs)
+            weights = joint.T - log
+            weights -= logsumexp(weights, 0)
+            nats[i] = -logsumexp(weights + log, 0)
+            share, mean = np.exp(weights)[..., None], np.array(means)
+            expected[:, block] = (share * mean).sum(0)
+            second = (share * (mean**2 + np.array(variances)[:, None])).sum(0)
+            deviation[:, block] = np.sqrt(np.maximum(second - expected[:, block] ** 2, 1e-12))
+        return nats.T, expected, deviation
+
+
+@dataclass(frozen=True)
+class Level:
+    """What some of the rows, those that are kept, say of others.
+
+    Attributes
+    ----------
+    kept : array of bool (n,)
+    standardized : Standardized
+    mixtures : list of list of Mixture
+        For each part of the rows, fitted on the others: one for each number of components.
+    known : list of array (kept,)
+        Scores of kept rows, which none was fitted on: distances, and -log p of each number of
+        components.
+    """
+
+    kept: Mask
+    standardized: Standardized
+    mixtures: list[list[Mixture]]
+    known: list[Array]
+
+    @classmethod
+    def of(
+        cls,
+        x: Array,
+        left: Array,
+        kept: Mask,
+        parts: NDArray[np.intp],
+        standardized: Standardized,
+        distances: Array,
+        seed: int,
+    ) -> tuple[Self, Array]:
+        """Return what kept rows say, and -log p of all rows: (components, n).
+
+        Parameters
+        ----------
+        x, left : array
+            The standardized rows, and what their principal components leave.
+        kept : array of bool (n,)
+        parts : array of int (n,)
+            The part of each row: it has no say in its own score.
+        standardized : Standardized
+        distances : array (n,)
+        seed : int
+        """
+        nats, count, mixtures = np.zeros((len(COMPONENTS), len(x))), np.zeros(len(x)), []
+        for part in range(FOLDS):
+            own = kept & (parts != part)
+            mixtures.append([Mixture.fit(x[own], c, seed + part) for c in COMPONENTS])
+            others = (parts == part) | ~kept
+            count[others] += 1
+            nats[:, others] += [one.nats(x[others]) for one in mixtures[-1]]
+        nats = nats / count + left
+        known = [distances[kept], *(scores[kept] for scores in nats)]
+        return cls(kept, standardized, mixtures, known), nats
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return all that :meth:`restored` needs."""
+        own = {"kept": self.kept, "known": np.array(self.known)}
+        found = {name: torch.from_numpy(array) for name, array in own.items()}
+        found |= nested("standardized", self.standardized.tensors())
+        for part, mixtures in enumerate(self.mixtures):
+            for i, mixture in enumerate(mixtures):
+                found |= nested(f"mixtures.{part}.{i}", mixture.tensors())
+        return found
+
+    @classmethod
+    def restored(cls, tensors: Mapping[str, Tensor]) -> Self:
+        """Return the level of :meth:`tensors`."""
+        mixtures = [
+            [
+                Mixture.restored(unnested(f"mixtures.{part}.{i}", tensors))
+                for i in range(len(COMPONENTS))
+            ]
+            for part in range(FOLDS)
+        ]
+        standardized = Standardized.restored(unnested("standardized", tensors))
+        known = list(tensors["known"].numpy())
+        return cls(tensors["kept"].numpy(), standardized, mixtures, known)
+
+    def nats(self, rows: Array) -> list[Array]:
+        """Return -log p of other rows: (n,) for each number of components."""
+        x, left = self.standardized(rows)
+        parts = zip(*self.mixtures, strict=True)
+        return [left + np.mean([one.nats(x) for one in mixtures], axis=0) for mixtures in parts]
+
+    def added(self, scores: list[Array]) -> Array:
+        """Return the mean of calibrated scores."""
+        pairs = zip(self.known, scores, strict=True)
+        return np.asarray(np.mean([surprise(own, new) for own, new in pairs], axis=0))
+
+    def conditionals(self, rows: Array, columns: list[slice]) -> tuple[Array, Array, Array]:
+        """Return -log p(column | rest) to a constant, expected values, and their deviations."""
+        scale, mean = self.standardized.scale, self.standardized.mean
+        components = self.standardized.components
+        if components is not None:
+            x = (rows - mean) / scale
+            expected, deviation = x @ components @ components.T, self.standardized.rest**0.5
+            missed = (x - expected) ** 2 / (2 * self.standardized.rest)
+            nats = np.stack([missed[:, at].sum(1) for at in columns], 1)
+            return nats, expected * scale + mean, np.broadcast_to(deviation * scale, x.shape)
+        x, _ = self.standardized(rows)
+        found = [m.conditionals(x, columns) for part in self.mixtures for m in part]
+        nats, expected, deviation = (np.mean(each, axis=0) for each in zip(*found, strict=True))
+        return nats, expected * scale + mean, deviation * scale
+
+
+@dataclass(frozen=True)
+class Outlyingness:
+    """How odd rows of numbers are, by neighbours and mixtures that add up.
+
+    Both are fitted on all rows, and again without the oddest 5% and 20%, so that odd rows among
+    those of the fit do not become usual ones. Each score becomes the logarithm of its tail
+    probability among rows that it was not fitted on; the mean of these is the result.
+
+    Attributes
+    ----------
+    rows : array (n, features)
+        Those of the fit.
+    middle, spread : array (features,)
+        What rows are scaled by before distances are measured.
+    levels : list of Level
+    own : array (n,)
+        How odd the rows of the fit are.
+
+    Examples
+    --------
+    >>> rows = np.random.default_rng(0).normal(size=(300, 2))
+    >>> found = Outlyingness.fit(rows).score(np.array([[0.0, 0.0], [6.0, -6.0]]))
+    >>> bool(found[0] < 2 < found[1])
+    True
+    """
+
+    rows: Array
+    middle: Array
+    spread: Array
+    levels: list[Level]
+    own: Array
+
+    @classmethod
+    def fit(cls, rows: Array, one_unit: bool = False, seed: int = 0) -> Self:
+        """Return how odd rows are, by rows of which some may be odd.
+
+        Parameters
+        ----------
+        rows : array (n, features)
+        one_unit : bool
+            Whether features share one unit, as pixels do.
+        seed : int
+        """
+        middle, spread = np.median(rows, axis=0), _spread(rows, one_unit)
+        neighbours = Neighbours((rows - middle) / spread)
+        near = neighbours.near(neighbours.rows)
+        parts = np.random.default_rng(seed).permutation(len(rows)) % FOLDS
+        levels, own, order = [], [], np.arange(len(rows))
+        for trim in TRIMS:
+            kept = np.zeros(len(rows), bool)
+            kept[order[: max(2, round(len(rows) * (1 - trim)))]] = True
+            distances = neighbours.distance(neighbours.rows, near, kept)
+            standardized = Standardized.of(rows[kept], one_unit)
+            level, nats = Level.of(*standardized(rows), kept, parts, standardized, distances, seed)
+            levels.append(level)
+            own.append(level.added([distances, *nats]))
+            if not trim:
+                far = neighbours.distance(neighbours.rows, near, kept, FARTHER)
+                order = np.argsort(surprise(far, far) + surprise(nats[0], nats[0]))
+        return cls(rows, middle, spread, levels, np.mean(own, axis=0))
+
+    @cached_property
+    def _neighbours(self) -> Neighbours:
+        return Neighbours((self.rows - self.middle) / self.spread)
+
+    def score(self, rows: Array) -> Array:
+        """Return how odd rows are, in nats: (n,)."""
+        scaled = (rows - self.middle) / self.spread
+        near, found = self._neighbours.near(scaled), []
+        for level in self.levels:
+            distances = self._neighbours.distance(scaled, near, level.kept)
+            found.append(level.added([distances, *level.nats(rows)]))
+        return np.asarray(np.mean(found, axis=0))
+
+    def explain(self, rows: Array, columns: list[slice]) -> tuple[Array, Array, Array]:
+        """Return what the other features of each row say of the features of its columns.
+
+        By the mixtures that were fitted without the oddest rows; of many features by what their
+        principal components leave.
+
+        Returns
+        -------
+        array (n, columns)
+            How unlikely the features of a column are, in nats beyond those of a usual row.
+        array (n, features), array (n, features)
+            The expected values, and their standard deviations.
+        """
+        level = self.levels[-1]
+        nats, expected, deviation = level.conditionals(rows, columns)
+        usual = np.median(level.conditionals(self.rows[level.kept][:USUAL], columns)[0], axis=0)
+        return nats - usual, expected, deviation
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return all that :meth:`restored` needs."""
+        own = {"rows": self.rows, "middle": self.middle, "spread": self.spread, "own": self.own}
+        found = {name: torch.from_numpy(array) for name, array in own.items()}
+        for i, level in enumerate(self.levels):
+            found |= nested(f"levels.{i}", level.tensors())
+        return found
+
+    @classmethod
+    def restored(cls, tensors: Mapping[str, Tensor]) -> Self:
+        """Return the outlyingness of :meth:`tensors`."""
+        levels = [Level.restored(unnested(f"levels.{i}", tensors)) for i in range(len(TRIMS))]
+        rows, middle, spread, own = (
+            tensors[name].numpy() for name in ("rows", "middle", "spread", "own")
+        )
+        return cls(rows, middle, spread, levels, own)
+
+
+def _spread(rows: Array, one_unit: bool) -> Array:
+    """Return the interquartile range of features, as that of a normal distribution of variance 1.
+
+    Where it is 0, it is the standard deviation; features that share a unit have one.
+    """
+    deviation = rows.std(0)
+    if one_unit:
+        return np.full_like(deviation, np.sqrt(np.mean(deviation**2)) or 1.0)
+    low, high = np.percentile(rows, [25, 75], axis=0)
+    spread = (high - low) / np.diff(norm.ppf([0.25, 0.75]))
+    return np.where(spread > 1e-9, spread, np.where(deviation > 1e-9, deviation, 1.0))
