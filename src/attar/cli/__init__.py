@@ -11,6 +11,7 @@ import warnings
 import typer
 
 from attar import __version__
+from attar.cli.anomalies import score
 from attar.cli.apply import encode, evaluate, reconstruct, report, sample
 from attar.cli.compress import compress, decompress
 from attar.cli.fit import fit
@@ -25,7 +26,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 VERBS = (
-    *(fit, inspect, encode, reconstruct, sample, evaluate, report),
+    *(fit, inspect, encode, reconstruct, sample, evaluate, score, report),
     *(compress, decompress, info, recipes),
 )
 for verb in VERBS:

@@ -13,6 +13,7 @@ import typer
 
 from attar import names
 from attar.cli import arguments
+from attar.cli.anomalies import fit_detector
 from attar.errors import SettingError
 
 
@@ -31,6 +32,10 @@ def fit(
     max_minutes: Annotated[
         float | None,
         typer.Option(help="Stop training after this time, with the schedule complete."),
+    ] = None,
+    purpose: Annotated[
+        str | None,
+        typer.Option("--for", metavar="TASK", help="anomalies: a detector of odd rows, to score."),
     ] = None,
     effort: Annotated[
         int | None,
@@ -71,6 +76,24 @@ def fit(
     as_json: arguments.Json = False,
 ) -> None:
     """Train a model on data, and print its error beside PCA's."""
+    if purpose is not None:
+        if purpose != "anomalies":
+            raise SettingError(f"--for takes anomalies, not {purpose!r}.")
+        given: dict[str, object] = {
+            **{"recipe": recipe != "auto", "code-size": code_size != "auto"},
+            **{"epochs": epochs != "auto", "max-minutes": max_minutes, "effort": effort},
+            **{"condition": condition, "report": report, "resume": resume},
+        }
+        for name in (name for name, value in given.items() if value):
+            raise SettingError(
+                f"--{name} is of an autoencoder, not of --for anomalies: leave it out."
+            )
+        table = arguments.csv(source, delimiter, decimal, encoding, na)
+        data = arguments.form(table, size, tile, time_column, series, window, stride, absent)
+        settings = arguments.settings(assignments or []) | {"random_state": seed}
+        settings |= arguments.columns(columns, drop, ids, label)
+        fit_detector(data, output, settings, label, quiet, as_json)
+        return
     named = [f"recipe={recipe}", f"code_size={code_size}", f"epochs={epochs}"]
     options = {"random_state": seed, "max_minutes": max_minutes, "device": device}
     settings = {**options, **arguments.settings([*named, *(assignments or [])])}

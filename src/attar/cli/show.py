@@ -51,6 +51,17 @@ def _model(model: Path) -> dict[str, object]:
     from attar import storage
 
     contents, description = storage.describe_model(model)
+    if "task" in description:
+        return {
+            "file": str(model),
+            "bytes": model.stat().st_size,
+            "format": storage.FORMAT,
+            "task": description["task"],
+            "data": description["kind"],
+            "settings": description["settings"],
+            "rows": contents["outlyingness.rows"][1][0],
+            "alarm_interval": description["alarm_interval"],
+        }
     weights = sum(prod(of[1]) for name, of in contents.items() if name.startswith("model."))
     return {
         "file": str(model),

@@ -27,6 +27,7 @@ from attar.data.source import Data, read, without_infinities
 from attar.data.table import Table
 from attar.errors import DataError, ModelFileError, SettingError, warn
 from attar.isolation import default_settings
+from attar.plan import check_rows
 from attar.tasks.calibration import alarm_interval, discoveries, pvalues
 from attar.tasks.densities import Outlyingness
 from attar.tasks.features import Features
@@ -152,6 +153,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
             )
         kind, summary = form_of(data, self.columns)
         warn_of_unused(kind)
+        check_rows(summary.rows, kind.shape)
         if summary.rows < FEWEST:
             raise DataError(
                 f"X has {summary.rows} sample(s), and AnomalyDetector needs {FEWEST} at least to "
@@ -232,9 +234,9 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         Returns
         -------
         DataFrame
-            ``row``, ``column``, ``nats`` (how unlikely the column is, given all others of the row,
-            beyond a usual one), ``value``, ``expected``, ``low`` and ``high`` (an interval of 90%);
-            the last three only of numbers.
+            ``row``, ``column``, ``nats`` (how unlikely the column is, given the others of the row,
+            beyond what it is in a usual one), ``value``, ``expected``, and ``low`` and ``high``, an
+            interval of 90%; of categories these three are the most likely one.
 
         Raises
         ------
@@ -399,29 +401,20 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
     def _explained(self, rows: Rows, start: int, most: int) -> pd.DataFrame:
         """Return the columns of raw rows that are least likely, given all others."""
         features, columns = self.features_, self.features_.columns
-        x = features.of(rows)
-        nats, expected, deviation = self.outlyingness_.explain(x, [at for _, at in columns])
-        order = np.argsort(-nats, axis=1)[:, :most]
-        at = np.arange(len(rows))[:, None]
-        reach = stats.norm.ppf((1 + INTERVAL) / 2) * deviation
-        raw = [
-            features.preparation.raw(torch.from_numpy(part))
-            for part in (expected, expected - reach, expected + reach)
-        ]
-        kind = features.kind
-        assert isinstance(kind, Table)
-        restored_ = [kind.restore(part) for part in (rows, *raw)]
-        names = np.array([name for name, _ in columns], object)
-        found = pd.DataFrame(
-            {
-                "row": np.repeat(np.arange(start, start + len(rows)), order.shape[1]),
-                "column": names[order].ravel(),
-                "nats": nats[at, order].ravel(),
-            }
-        )
-        for title, frame in zip(("value", "expected", "low", "high"), restored_, strict=True):
-            found[title] = _cells(frame, names, order)
-        return found
+        found = self.outlyingness_.explain(features.of(rows), [at for _, at in columns], most)
+        reach = stats.norm.ppf((1 + INTERVAL) / 2) * found.deviation
+        kind, names = features.kind, np.array([name for name, _ in columns], object)
+        ends = found.expected, found.expected - reach, found.expected + reach
+        raw = [rows, *(features.preparation.raw(torch.from_numpy(part)) for part in ends)]
+        places, width = found.columns, found.columns.shape[1]
+        table: dict[str, Any] = {
+            "row": np.repeat(np.arange(start, start + len(rows)), width),
+            "column": names[places].ravel(),
+            "nats": found.nats.ravel(),
+        }
+        for title, part in zip(("value", "expected", "low", "high"), raw, strict=True):
+            table[title] = _cells(kind.restore(part), names, places)
+        return pd.DataFrame(table)
 
 
 def _cells(frame: Any, names: Rows, order: NDArray[np.intp]) -> list[Any]:

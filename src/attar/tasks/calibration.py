@@ -38,12 +38,17 @@ def pvalues(calibration: Array, scores: Array) -> Array:
 def surprise(calibration: Array, scores: Array) -> Array:
     """Return -log p of scores, in nats, so that scores of different units add up.
 
+    Beyond the largest calibration score c, where p says no more, it grows with the logarithm of
+    1 + (s - c) / (c - median).
+
     Examples
     --------
-    >>> surprise(np.arange(9.0), np.array([8.0, 9.0])).round(2).tolist()
-    [1.61, 2.3]
+    >>> surprise(np.arange(9.0), np.array([8.0, 9.0, 12.0])).round(2).tolist()
+    [1.61, 2.53, 3.0]
     """
-    return -np.log(pvalues(calibration, scores))
+    largest, middle = calibration.max(), np.median(calibration)
+    beyond = np.maximum(scores - largest, 0) / (largest - middle if largest > middle else 1.0)
+    return np.asarray(np.log1p(beyond) - np.log(pvalues(calibration, scores)))
 
 
 def discoveries(p: Array, rate: float) -> NDArray[np.bool_]:

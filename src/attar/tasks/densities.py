@@ -340,6 +340,26 @@ class Level:
 
 
 @dataclass(frozen=True)
+class Explanation:
+    """Which columns make rows odd, and what was expected there.
+
+    Attributes
+    ----------
+    columns : array of int (n, most)
+        The least likely first.
+    nats : array (n, most)
+        How unlikely each is, beyond what it is in a usual row.
+    expected, deviation : array (n, features)
+        The features of these columns, given all others.
+    """
+
+    columns: NDArray[np.intp]
+    nats: Array
+    expected: Array
+    deviation: Array
+
+
+@dataclass(frozen=True)
 class Outlyingness:
     """How odd rows of numbers are, by neighbours and mixtures that add up.
 
@@ -413,23 +433,41 @@ class Outlyingness:
             found.append(level.added([distances, *level.nats(rows)]))
         return np.asarray(np.mean(found, axis=0))
 
-    def explain(self, rows: Array, columns: list[slice]) -> tuple[Array, Array, Array]:
-        """Return what the other features of each row say of the features of its columns.
+    def explain(self, rows: Array, columns: list[slice], most: int) -> Explanation:
+        """Return which columns the other ones of each row make least likely.
 
         By the mixtures that were fitted without the oddest rows; of many features by what their
-        principal components leave.
+        principal components leave. The least likely column is replaced by what was expected there
+        before the next one is looked for, so that it makes no other one look odd.
 
-        Returns
-        -------
-        array (n, columns)
-            How unlikely the features of a column are, in nats beyond those of a usual row.
-        array (n, features), array (n, features)
-            The expected values, and their standard deviations.
+        Parameters
+        ----------
+        rows : array (n, features)
+        columns : list of slice
+            The features of each column.
+        most : int
+            How many columns of each row are found.
         """
-        level = self.levels[-1]
-        nats, expected, deviation = level.conditionals(rows, columns)
+        level, most = self.levels[-1], min(most, len(columns))
         usual = np.median(level.conditionals(self.rows[level.kept][:USUAL], columns)[0], axis=0)
-        return nats - usual, expected, deviation
+        widths = [at.stop - at.start for at in columns]
+        column_of, every = np.repeat(np.arange(len(columns)), widths), np.arange(len(rows))
+        mended, found = rows.copy(), np.empty((len(rows), most), np.intp)
+        for k in range(most):
+            nats, expected, _ = level.conditionals(mended, columns)
+            nats -= usual
+            np.put_along_axis(nats, found[:, :k], -np.inf, 1)
+            found[:, k] = nats.argmax(1)
+            mended = np.where(column_of == found[:, k, None], expected, mended)
+        chosen: Array = np.empty(found.shape)
+        expected, deviation = mended, np.zeros(rows.shape)
+        for k in range(most):
+            own = column_of == found[:, k, None]
+            nats, mean, spread = level.conditionals(np.where(own, rows, mended), columns)
+            chosen[:, k] = (nats - usual)[every, found[:, k]]
+            expected, deviation = np.where(own, mean, expected), np.where(own, spread, deviation)
+        order, at = np.argsort(-chosen, axis=1), every[:, None]
+        return Explanation(found[at, order], chosen[at, order], expected, deviation)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all that :meth:`restored` needs."""

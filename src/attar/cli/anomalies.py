@@ -1,0 +1,150 @@
+"""Odd rows: fit --for anomalies, and the verb score."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from attar.cli import arguments
+from attar.errors import FileError, SettingError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from attar.data.source import Data
+    from attar.estimator import Autoencoder
+    from attar.tasks.anomalies import AnomalyDetector
+
+
+def fit_detector(
+    data: Data,
+    output: Path,
+    settings: dict[str, Any],
+    label: str | None,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Fit a detector of odd rows, and print what it promises."""
+    from attar.storage import check_writable
+
+    check_writable(output)
+    with arguments.importing():
+        from attar.data.source import read
+        from attar.tasks.anomalies import AnomalyDetector
+
+    try:
+        detector = AnomalyDetector().set_params(**settings)
+    except ValueError:
+        known = ", ".join(AnomalyDetector().get_params())
+        raise SettingError(
+            f"The settings of --for anomalies are {known}, and not all of {', '.join(settings)}."
+        ) from None
+    started = time.perf_counter()
+    detector.fit(read(data, label=label).data)
+    seconds = time.perf_counter() - started
+    detector.save(output)
+    low, high = detector.alarm_interval_
+    if as_json:
+        result = {"model": str(output), "seconds": seconds, "alarm_interval": [low, high]}
+        print(arguments.to_json(result))
+    elif not quiet:
+        words = (
+            f"Of usual rows {low:.2%} to {high:.2%} are flagged (95% confidence)."
+            if detector.contamination == "auto"
+            else f"Of the rows of the fit {detector.contamination:.2%} are flagged."
+        )
+        print(words, f"Fitted in {seconds:.1f} s: {output}.", sep="\n")
+
+
+def score(
+    model: arguments.Model,
+    source: arguments.Source,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT",
+            help="The scores: .csv, .parquet, .feather, ...",
+            show_default=False,
+        ),
+    ],
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Also name the columns that make each row odd.")
+    ] = False,
+    label: arguments.Label = None,
+    delimiter: arguments.Delimiter = None,
+    decimal: arguments.Decimal = None,
+    encoding: arguments.Encoding = None,
+    na: arguments.Na = None,
+    device: arguments.Device = "cpu",
+) -> None:
+    """Write how odd each row is; large files are processed piece by piece."""
+    from attar import storage
+    from attar.data.files.tabular import STREAMS
+
+    if not output.name.endswith(tuple(STREAMS)):
+        raise FileError(f"Scores are a table: write {output.name} as .csv, .parquet or .feather.")
+    arguments.check_output(output)
+    arguments.check_separate(output, source)
+    _, description = storage.describe_model(model)
+    with arguments.importing():
+        from attar.data.source import has_column, read, with_label
+        from attar.estimator import load
+        from attar.tasks.anomalies import AnomalyDetector
+
+    rows = arguments.csv(source, delimiter, decimal, encoding, na)
+    if "task" in description:
+        detector = AnomalyDetector.load(model)
+        kind = detector.features_.kind
+        opened = with_label(read(rows, part="test", kind=kind), label)
+        tables = _of_detector(detector, kind.pieces(opened.data), explain)
+    else:
+        if explain:
+            raise SettingError("--explain is for models of fit --for anomalies.")
+        estimator = load(model, device=device)
+        kind, column = estimator.fitted_.kind, label or estimator.fitted_.label
+        opened = read(rows, part="test", kind=kind)
+        if label is not None or (column is not None and has_column(opened.data, column)):
+            opened = with_label(opened, column)
+        tables = _of_model(estimator, kind.pieces(opened.data))
+    first = next(tables)
+    with arguments.writer(output, list(first.columns)) as writer:
+        writer.write(first)
+        for table in tables:
+            writer.write(table)
+
+
+def _of_detector(
+    detector: AnomalyDetector, pieces: Iterable[Any], explain: bool
+) -> Iterator[pd.DataFrame]:
+    """Yield score, p-value and flag of rows, and the columns that make them odd."""
+    import pandas as pd
+
+    from attar.tasks.calibration import pvalues
+
+    for piece in pieces:
+        odd = -detector.score_samples(piece)
+        found: dict[str, Any] = {"score": odd, "pvalue": pvalues(detector.outlyingness_.own, odd)}
+        found |= {"flag": -odd < detector.offset_}
+        if explain:
+            why = detector.explain(piece)
+            places = why.groupby("row").cumcount()
+            for i in range(int(places.max()) + 1):
+                part = why[places == i]
+                for name in ("column", "nats", "value", "expected"):
+                    texts = part[name] if name in ("column", "nats") else part[name].map(str)
+                    found[f"{name}_{i + 1}"] = texts.to_numpy()
+        yield pd.DataFrame(found)
+
+
+def _of_model(estimator: Autoencoder, pieces: Iterable[Any]) -> Iterator[pd.DataFrame]:
+    """Yield the log-likelihood of rows."""
+    import pandas as pd
+
+    for piece in pieces:
+        yield pd.DataFrame({"log_likelihood": estimator.score_samples(piece)})
