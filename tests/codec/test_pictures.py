@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from PIL import Image
 
 import attar
 from attar.codec import pictures as module
+from attar.codec.integer import LARGEST, on_integers
 from attar.codec.literals import LiteralWriter
 from attar.codec.pictures import PictureValues, in_pieces
 from attar.data.images import Images
@@ -116,6 +119,19 @@ def test_predictions_are_those_of_the_median_edge_detector():
         assert local[n, c, i, j] == guess
         missed = x[n, c - 1, i, j] - local[n, c - 1, i, j] if c else 0
         assert expected[n, c, i, j] == np.clip(guess + missed, 0, 255)
+
+
+@pytest.mark.parametrize("levels", [256, 1 << 16])
+def test_differences_of_levels_keep_within_the_bounds_of_sums(levels):
+    module = Causal((Intensities(levels),), (3, 5), 4, 1, 8).build()
+    layers = replace(module.layers(), limits=[1.0] * 3)
+    network, _ = on_integers(layers, torch.zeros(1, 4, 1, 1))
+    (table,), seen = network.inputs.tables, network.inputs.differences
+    assert table[:-1, 0].max() - table[:-1, 0].min() <= LARGEST
+    assert (table[:-1, 1] > 0).all()
+    assert (table[-1] == 0).all()
+    assert seen.abs().max() <= LARGEST
+    assert (seen.sign() == torch.arange(-(levels - 1), levels + 1).sign()).all()
 
 
 def test_natural_images_are_smooth_and_drawings_are_not():

@@ -109,11 +109,21 @@ class Inputs:
         """Return the first feature (...) of predictions (..., channels)."""
         return self.tables[channel][local[..., channel], 0]
 
-    def local(self, near: Sequence[Tensor]) -> Tensor | None:
-        """Return predictions (n, channels) from the symbols of neighbours, where there are any."""
+    def local(self, known: Tensor, around: Sequence[Tensor], place: Tensor) -> Tensor | None:
+        """Return predictions (m · n, channels) from neighbours, where there are any.
+
+        Parameters
+        ----------
+        known : Tensor (places, n, channels)
+            Symbols.
+        around : sequence of Tensor (places,)
+            Where the neighbours of each place are.
+        place : Tensor (m,)
+        """
         if self.differences is None:
             return None
-        return median_edge(*(present(symbols.flatten(0, 1), self._levels) for symbols in near))
+        near = (present(known[places[place]], self._levels) for places in around)
+        return median_edge(*near).flatten(0, 1)
 
     def expected(self, channel: int, local: Tensor | None, before: Tensor) -> Tensor | None:
         """Return predictions (n,) of a channel, given the symbols (n, c) of the channels before."""
@@ -250,15 +260,13 @@ class Layers:
         around = [places.to(start.device) for places in neighbours(height, width)]
         for y, x in waves(height, width, context.slope, start.device):
             place, features = y * width + x, []
-            local = self.inputs.local([known[places[place]] for places in around])
+            local = self.inputs.local(known, around, place)
             trunk, which = self._trunk(context, y, x, local)
             given = [trunk]
             for c in range(channels):
                 if c == 1:  # from here on, all rows differ
-                    given[0], which = (
-                        trunk.index_select(0, which),
-                        torch.arange(len(which), device=which.device),
-                    )
+                    given[0] = trunk.index_select(0, which)
+                    which = torch.arange(len(which), device=which.device)
                 expected = self.inputs.expected(c, local, known[place].flatten(0, 1))
                 units = self.units(c, torch.cat(given, 1))
                 chosen = choose(Cells(c, (y, x), units, which, expected))
@@ -342,23 +350,23 @@ class Context:
         """Return the cells whose activations are to be computed; None: all."""
         if self.with_blank == self.rows:
             return None
-        reach = 2 * self._side[layer] + 1
-        windows = self._last.unfold(0, reach, 1)[x + self._side[-1] - self._side[layer]]
-        seen = functional.pad(windows.amax(-1) >= y[:, None] - self._up[layer], (0, 1), value=True)
+        first = x + self._side[-1] - self._side[layer]
+        last = torch.stack(
+            [self._last[i : i + 2 * self._side[layer] + 1].amax(0) for i in first.tolist()]
+        )
+        seen = functional.pad(last >= y[:, None] - self._up[layer], (0, 1), value=True)
         (some,) = seen.flatten().nonzero(as_tuple=True)
         return some if len(some) < DENSE * seen.numel() else None
 
     def which(self, some: Tensor | None, places: int) -> Tensor:
         """Return which of the cells that were computed each cell shares."""
-        n = places * self.with_blank
-        every = torch.arange(n, device=self._last.device)
+        every = torch.arange(places * self.with_blank, device=self._last.device)
         if some is None:
             return every
-        found = torch.zeros_like(every)
-        found[some] = every[: len(some)]
-        blank = found.view(places, -1)[:, -1:].expand(places, self.with_blank).flatten()
-        which = blank.clone()
-        which[some] = every[: len(some)]
+        computed, n = every[: len(some)], self.with_blank
+        blanks = computed[some % n == n - 1]
+        which = blanks.repeat_interleave(n) if places > 1 else blanks.expand(n).clone()
+        which[some] = computed
         return which
 
     def own(self, which: Tensor, places: int) -> Tensor:
@@ -407,8 +415,10 @@ class Seen:
         if len(y) == 1:
             self.map[int(y) % self.kept, :, int(x) + self.columns // 2] = features
             return
-        places = self._places(y, x + self.columns // 2).flatten()
-        self.map.view(-1, self.features).index_copy_(0, places, features.view(len(places), -1))
+        _, n, padded, _ = self.map.shape
+        rows = torch.arange(n, device=y.device)
+        places = ((y % self.kept)[:, None] * n + rows) * padded + (x + self.columns // 2)[:, None]
+        self.map.view(-1, self.features).index_copy_(0, places.flatten(), features)
 
     def blocks(
         self, y: Tensor, x: Tensor, some: Tensor | None, present: bool
@@ -428,23 +438,21 @@ class Seen:
         ------
         Tensor (k, columns · features), int
         """
-        first = 0
+        first, (_, n, padded, _) = 0, self.map.shape
+        whole = len(y) == 1 and some is None
+        cells = torch.arange(len(y) * n, device=y.device) if some is None else some
+        place = cells // n
+        begins, rows = cells % n * padded + x[place], y[place]
         for above in range(self.rows - 1, -1, -1):
             columns = self.columns if above else self.columns // 2 + present
-            if columns and len(y) == 1 and some is None:
+            inside = columns and int(y[-1]) >= above  # else all is above the map, and nothing
+            if inside and whole:
                 row, begin = int(y - above) % self.kept, int(x)
                 yield self.map[row, :, begin : begin + columns].flatten(1), first
-            elif columns:
-                places = self._places(y - above, x).flatten()
-                places = places if some is None else places[some]
+            elif inside:
+                places = (rows - above) % self.kept * (n * padded) + begins
                 yield self._slices(columns).index_select(0, places), first
             first += columns * self.features
-
-    def _places(self, y: Tensor, x: Tensor) -> Tensor:
-        """Return where all rows of data have places in the map: (m, n)."""
-        _, n, padded, _ = self.map.shape
-        rows = torch.arange(n, device=y.device)
-        return ((y % self.kept)[:, None] * n + rows) * padded + x[:, None]
 
     def _slices(self, columns: int) -> Tensor:
         """Return the slices of so many columns that begin at each place: a view."""
