@@ -3,9 +3,9 @@
 - ``tables``: those of ADBench, at most ``--rows`` rows each, with odd and other rows in proportion
   (of the odd ones at least 10). ``contaminated``: 70% of all rows to train, odd ones too, the
   others to test. ``clean``: half of the normal rows to train, all others to test. A contender that
-  fails on a table, or gives scores that are NaN, is named with its error, and has no figure there;
-  ``attar_there`` is attar's mean over the tables that the contender has. ``won``: tables where
-  none is better, of means over seeds.
+  fails on a table, or whose scores are NaN or all alike, is named with its error, and has no figure
+  there; ``attar_there`` is attar's mean over the tables that the contender has. ``won``: tables
+  where none is better, of means over seeds.
 - ``pictures``: each digit of MNIST in turn, 1,000 training pictures of it, and all 10,000 test
   pictures, beside the error of principal components and the distance to neighbours of pixels.
 - ``robustness``: 0, 2, 5, 10 and 20% odd rows among the training rows, of which at most 1,500 are
@@ -22,10 +22,11 @@ so that the benchmark can be run in pieces.
 from __future__ import annotations
 
 import json
+import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ import pandas as pd
 from scipy.stats import rankdata
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from benchmarks._common import Rows, arguments, in_fresh_process, report, show
+from benchmarks._common import Rows, arguments, in_fresh_process, machine, show
 from benchmarks.contenders.detectors import PYOD, neighbours, pca, scores
 from benchmarks.defaults import folder
 
@@ -61,12 +62,13 @@ Run = dict[str, Any]
 
 @dataclass(frozen=True)
 class Task:
-    """What a contender is run on."""
+    """What a contender is run on: data of at most so many rows."""
 
     part: str
     data: str
     seed: int
     contender: str
+    rows: int
 
 
 def tables() -> dict[str, Path]:
@@ -130,14 +132,14 @@ def measured(task: Task, run: Callable[[], Rows], odd: Rows) -> Run:
     return asdict(task) | {"auroc": float(auroc), "aupr": float(aupr), "seconds": seconds}
 
 
-def table_run(task: Task, most: int) -> Run:
+def table_run(task: Task) -> Run:
     """Return the run of a contender on a table."""
     name, protocol = task.data.split("/")
-    train, test, odd = parts(tables()[name], protocol, most, task.seed)
+    train, test, odd = parts(tables()[name], protocol, task.rows, task.seed)
     return measured(task, lambda: scores(task.contender, train, test, task.seed), odd)
 
 
-def robust_run(task: Task, most: int) -> Run:
+def robust_run(task: Task) -> Run:
     """Return the run of a contender on a table with so many odd rows among the training rows."""
     name, percent = task.data.split("/")
     found = with_odd(tables()[name], int(percent), task.seed)
@@ -147,7 +149,7 @@ def robust_run(task: Task, most: int) -> Run:
     return measured(task, lambda: scores(task.contender, train, test, task.seed), odd)
 
 
-def picture_run(task: Task, most: int) -> Run:
+def picture_run(task: Task) -> Run:
     """Return the run of a contender on pictures of a digit."""
     from attar.data.source import read
 
@@ -204,7 +206,7 @@ MADE: dict[str, Callable[[np.random.Generator, int], Any]] = {
 }
 
 
-def alarm_run(task: Task, most: int) -> Run:
+def alarm_run(task: Task) -> Run:
     """Return the share of fresh rows that a detector flags, and the interval that it promised."""
     from attar import AnomalyDetector
 
@@ -220,7 +222,7 @@ def alarm_run(task: Task, most: int) -> Run:
     return asdict(task) | {"share": share, "low": low, "high": high, "seconds": seconds}
 
 
-RUNS: dict[str, Callable[[Task, int], Run]] = {
+RUNS: dict[str, Callable[[Task], Run]] = {
     "tables": table_run,
     "pictures": picture_run,
     "robustness": robust_run,
@@ -228,7 +230,7 @@ RUNS: dict[str, Callable[[Task, int], Run]] = {
 }
 
 
-def run_all(tasks: list[Task], most: int, file: str) -> list[Run]:
+def run_all(tasks: list[Task], file: str) -> list[Run]:
     """Return the runs of one contender, each printed as soon as it ends."""
     warnings.simplefilter("ignore")
     if tasks[0].part == "tables":  # imports what is needed
@@ -236,39 +238,40 @@ def run_all(tasks: list[Task], most: int, file: str) -> list[Run]:
         scores(tasks[0].contender, rng.normal(size=(300, 4)), rng.normal(size=(9, 4)), 0)
     found = []
     for task in tasks:
-        run = RUNS[task.part](task, most)
+        run = RUNS[task.part](task)
         found.append(run)
-        print(json.dumps(run), flush=True)
+        print(json.dumps(run), file=sys.stderr, flush=True)
         if file:
             with open(file, "a", encoding="utf-8") as lines:
                 lines.write(json.dumps(run) + "\n")
     return found
 
 
-def all_tasks(part: str, names: list[str], peers: list[str], seeds: int) -> Iterator[list[Task]]:
+def all_tasks(
+    part: str, names: list[str], peers: list[str], seeds: int, rows: int
+) -> Iterator[list[Task]]:
     """Yield the tasks of each contender of a part."""
-    if part == "tables":
-        for contender in ("attar", *peers):
-            data = [f"{name}/{protocol}" for name in names for protocol in PROTOCOLS]
-            yield [Task(part, d, seed, contender) for seed in range(seeds) for d in data]
-    elif part == "robustness":
-        for contender in ("attar", *(name for name in ROBUST if name in peers)):
-            data = [f"{name}/{percent}" for name in names for percent in SHARES]
-            yield [Task(part, d, seed, contender) for seed in range(seeds) for d in data]
-    elif part == "pictures":
-        for contender in ("attar", *PIXELS):
-            yield [Task(part, str(d), s, contender) for s in range(seeds) for d in range(10)]
-    else:
-        many = [Task(part, f"{name}/10000", s, "attar") for s in range(seeds) for name in MADE]
-        few = [Task(part, f"{name}/500", 100 + s, "attar") for s in range(SETS) for name in MADE]
-        yield many + few
+    digits, sets = [str(digit) for digit in range(10)], range(100, 100 + SETS)
+    data, contenders = {
+        "tables": ([f"{name}/{protocol}" for name in names for protocol in PROTOCOLS], peers),
+        "pictures": (digits, list(PIXELS)),
+        "robustness": (
+            [f"{name}/{percent}" for name in names for percent in SHARES],
+            [name for name in ROBUST if name in peers],
+        ),
+        "alarms": ([f"{name}/10000" for name in MADE], []),
+    }[part]
+    for contender in ("attar", *contenders):
+        yield [Task(part, one, seed, contender, rows) for seed in range(seeds) for one in data]
+    if part == "alarms":
+        yield [Task(part, f"{name}/500", seed, "attar", rows) for seed in sets for name in MADE]
 
 
 def ranked(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Return means over seeds: data by contenders, NaN where one has failed."""
     means = runs.pivot_table(metric, "data", "contender", "mean")
-    names = ["attar", *(name for name in (*PYOD, *PIXELS) if name in means)]
-    return means[list(dict.fromkeys(name for name in names if name in means))]
+    names = dict.fromkeys(["attar", *PYOD, *PIXELS])
+    return means[[name for name in names if name in means]]
 
 
 def summary(runs: pd.DataFrame) -> pd.DataFrame:
@@ -294,10 +297,9 @@ def summary(runs: pd.DataFrame) -> pd.DataFrame:
 def robustness(runs: pd.DataFrame) -> pd.DataFrame:
     """Return mean AUROC by contender and percentage of odd rows."""
     runs = runs[runs["auroc"].notna()]
-    split = runs["data"].str.split("/", expand=True)
-    percent = split[1].astype(int).rename("% odd")
-    table = runs.pivot_table("auroc", percent, "contender", "mean").reset_index()
-    return table.assign(tables=split[0].nunique())
+    name, percent = (runs["data"].str.split("/").str[i] for i in (0, 1))
+    table = runs.pivot_table("auroc", percent.astype(int).rename("% odd"), "contender", "mean")
+    return table.reset_index().assign(tables=name.nunique())
 
 
 def alarms(runs: pd.DataFrame) -> pd.DataFrame:
@@ -346,9 +348,13 @@ def results(runs: list[Run], only_json: bool) -> dict[str, Any]:
     return found
 
 
-def selected(tasks: list[Task], known: Mapping[Task, Run]) -> list[Task]:
-    """Return the tasks that have not been run."""
-    return [task for task in tasks if task not in known]
+def known_runs(file: str, rows: int) -> dict[Task, Run]:
+    """Return the runs that a file holds, with so many rows of tables at most."""
+    if not file or not Path(file).exists():
+        return {}
+    runs = [json.loads(line) for line in Path(file).read_text("utf-8").splitlines()]
+    names = [field.name for field in fields(Task)]
+    return {Task(**{name: run[name] for name in names}): run for run in runs if run["rows"] == rows}
 
 
 def main() -> None:
@@ -356,19 +362,15 @@ def main() -> None:
     options = arguments(__doc__, seeds=3, rows=10_000, parts=",".join(RUNS), runs="", **names)
     chosen = [name for name in options.tables.split(",") if name]
     peers = [name for name in options.peers.split(",") if name]
-    known: dict[Task, Run] = {}
-    if options.runs and Path(options.runs).exists():
-        for line in Path(options.runs).read_text("utf-8").splitlines():
-            run = json.loads(line)
-            known[Task(*(run[key] for key in ("part", "data", "seed", "contender")))] = run
+    runs = known_runs(options.runs, options.rows)
     for part in options.parts.split(","):
-        for tasks in all_tasks(part, chosen, peers, options.seeds):
-            new = selected(tasks, known)
+        for tasks in all_tasks(part, chosen, peers, options.seeds, options.rows):
+            new = [task for task in tasks if task not in runs]
             if new:
-                found = in_fresh_process(run_all, new, options.rows, options.runs)
-                known |= dict(zip(new, found, strict=True))
-    result = results(list(known.values()), options.json)
-    report(result, [], options.json, "pyod", "scikit-learn")
+                found = in_fresh_process(run_all, new, options.runs)
+                runs |= dict(zip(new, found, strict=True))
+    result = results(list(runs.values()), options.json)
+    print(json.dumps({**result, "machine": machine("pyod", "scikit-learn")}))
 
 
 if __name__ == "__main__":

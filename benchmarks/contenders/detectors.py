@@ -76,10 +76,18 @@ def neighbours(train: Rows, test: Rows, seed: int, number: int) -> Rows:
 
 
 def scores(name: str, train: Rows, test: Rows, seed: int) -> Rows:
-    """Return how odd a contender finds test rows; finite ones, else an error says how many."""
+    """Return how odd a contender finds test rows.
+
+    Raises
+    ------
+    ValueError
+        If it does not rank them: scores are NaN, or all alike. Infinite ones have a rank.
+    """
     found = attar(train, test, seed) if name == "attar" else pyod(name, train, test, seed)
     found = np.asarray(found, np.float64)
     unknown = int(np.isnan(found).sum())
     if unknown:
         raise ValueError(f"{unknown} of {len(found)} scores are NaN")
+    if (found == found[0]).all():
+        raise ValueError(f"all scores are {found[0]:g}")
     return found
