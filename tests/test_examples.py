@@ -9,13 +9,13 @@ import pytest
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
-def run(name: str, epochs: int) -> Any:
+def run(name: str, **settings: object) -> Any:
     spec = importlib.util.spec_from_file_location(f"examples_{name}", EXAMPLES / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.main(epochs=epochs)
+    return module.main(**settings)
 
 
 def test_digits_are_reconstructed_better_than_by_pca():
@@ -36,6 +36,13 @@ def test_denoising_removes_most_of_the_noise():
 
 def test_anomalies_rank_above_normal_rows():
     assert run("anomalies", epochs=20) > 0.9
+
+
+def test_malignant_rows_are_odd_among_benign_ones(tmp_path):
+    found = run("odd_rows", picture=tmp_path / "odd_rows.png")
+    assert found["auc"] > 0.9
+    assert found["false_alarms"] < 0.08
+    assert (tmp_path / "odd_rows.png").stat().st_size > 10_000
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
