@@ -8,6 +8,7 @@ import attar
 
 def test_the_public_names_are_these():
     assert attar.__all__ == [
+        "AnomalyDetector",
         "Archive",
         "ArchiveError",
         "AttarError",

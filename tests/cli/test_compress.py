@@ -66,7 +66,7 @@ def test_a_folder_of_pictures_of_any_sizes_comes_back(run, tmp_path):
     )
     assert run("compress", "p", "in", "-o", "p.atz")[0] == 0
     assert "pictures" in run("info", "p.atz")[1]
-    assert run("decompress", "p", "p.atz", "-o", "back") == (0, "", "")
+    assert run("decompress", "p", "p.atz", "-o", "back")[:2] == (0, "")
     for name in pictures:
         found = np.asarray(Image.open(f"back/{name}.png"))
         assert_array_equal(found, np.asarray(Image.open(f"in/{name}.webp")), strict=True)

@@ -17,6 +17,8 @@ from attar.likelihoods.sequential import Affine, Inputs
 
 rng = np.random.default_rng(0)
 
+LANES = 16
+
 LIKELIHOODS = {
     "table": (Causal((OneHot(3), Levels(40, 2), OneHot(2, 1)), (), 8, 2, 16), (1, 1)),
     "images": (Causal((Levels(3), Levels(300, 3)), (3, 5), 8, 2, 16), (4, 6)),
@@ -72,7 +74,7 @@ def encoded(coder, symbols, mask=None):
     encoder = Encoder()
     mask = np.ones(symbols.shape, bool) if mask is None else mask
     coder.encode(encoder, symbols, mask)
-    return encoder.finish(lanes=4)
+    return encoder.finish(LANES)
 
 
 def decoded(coder, data, known, mask):
@@ -88,7 +90,7 @@ def test_symbols_come_back_at_the_length_that_the_model_says(coded):
     everything = np.ones(symbols.shape, bool)
     found = decoded(coder, data, np.zeros_like(symbols), everything)
     np.testing.assert_array_equal(found, symbols)
-    assert abs(len(data) - expected) < 0.01 * expected + 4 * 8 + 2
+    assert abs(len(data) - expected) < 0.01 * expected + LANES * 8 + 2
 
 
 def test_cells_that_are_known_take_nothing(coded):
@@ -98,7 +100,7 @@ def test_cells_that_are_known_take_nothing(coded):
     found = decoded(coder, data, np.where(mask, 0, symbols), mask)
     np.testing.assert_array_equal(found, symbols)
     assert len(data) < len(encoded(coder, symbols))
-    assert len(encoded(coder, symbols, np.zeros(symbols.shape, bool))) == 2 + 4 * 8
+    assert len(encoded(coder, symbols, np.zeros(symbols.shape, bool))) == 2 + LANES * 8
 
 
 def test_precision_and_the_number_of_rows_at_once_do_not_matter(coded):

@@ -42,7 +42,7 @@ def model(request, tmp_path_factory):
     for i in range(6):
         Image.fromarray(smooth(24, 32 + i, *channels, dtype=dtype)).save(folder / f"{i}.png")
     tiles = attar.Pictures(folder, tile=8)
-    ae = attar.Autoencoder("lossless", epochs=2, random_state=0, verbose=False, likelihood=SMALL)
+    ae = attar.Autoencoder("lossless", epochs=1, random_state=0, verbose=False, likelihood=SMALL)
     sizes = [(30, 20), (30, 20), (9, 40), (1, 1), (2, 3)]
     return ae.fit(tiles), [smooth(*size, *channels, dtype=dtype) for size in sizes]
 

@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.mixture import GaussianMixture
 
 from attar.tasks import densities
-from attar.tasks.densities import Mixture, Neighbours, Outlyingness, Standardized
+from attar.tasks.densities import Gaussians, Neighbours, Outlyingness, Standardized
 
 rng = np.random.default_rng(0)
 
@@ -49,7 +49,7 @@ def test_conditionals_are_joint_densities_over_marginal_ones():
     )
     rows = rng.normal(size=(5, 4))
     blocks = [slice(0, 1), slice(1, 3), slice(3, 4)]
-    nats, expected, deviation = Mixture(gaussian).conditionals(rows, blocks)
+    nats, expected, deviation = Gaussians(gaussian).conditionals(rows, blocks)
 
     def density(x, at):
         parts = [

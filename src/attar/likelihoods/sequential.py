@@ -254,6 +254,8 @@ class Layers:
         choose : callable
         """
         (height, width), channels = grid, len(self.inputs.tables)
+        if not rows:
+            return torch.zeros(0, channels, height, width, dtype=torch.long)
         context = Context(self, start, rows, grid)
         known = torch.zeros(height * width + 1, rows, channels, dtype=torch.long)
         known = known.to(start.device)

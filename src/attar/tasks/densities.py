@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 from scipy.stats import norm
+from sklearn import config_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import NearestNeighbors
@@ -146,7 +147,7 @@ class Standardized:
         return codes, left / (2 * self.rest)
 
 
-class Mixture:
+class Gaussians:
     """A Gaussian mixture with full covariances.
 
     Parameters
@@ -167,7 +168,8 @@ class Mixture:
             max_iter=STEPS,
             random_state=seed,
         )
-        with warnings.catch_warnings():
+        # Where arrays may be of any library, scikit-learn's own start is not available.
+        with warnings.catch_warnings(), config_context(array_api_dispatch=False):
             warnings.simplefilter("ignore", ConvergenceWarning)
             return cls(mixture.fit(rows))
 
@@ -241,7 +243,7 @@ class Level:
     ----------
     kept : array of bool (n,)
     standardized : Standardized
-    mixtures : list of list of Mixture
+    mixtures : list of list of Gaussians
         For each part of the rows, fitted on the others: one for each number of components.
     known : list of array (kept,)
         Scores of kept rows, which none was fitted on: distances, and -log p of each number of
@@ -250,7 +252,7 @@ class Level:
 
     kept: Mask
     standardized: Standardized
-    mixtures: list[list[Mixture]]
+    mixtures: list[list[Gaussians]]
     known: list[Array]
 
     @classmethod
@@ -280,7 +282,7 @@ class Level:
         nats, count, mixtures = np.zeros((len(COMPONENTS), len(x))), np.zeros(len(x)), []
         for part in range(FOLDS):
             own = kept & (parts != part)
-            mixtures.append([Mixture.fit(x[own], c, seed + part) for c in COMPONENTS])
+            mixtures.append([Gaussians.fit(x[own], c, seed + part) for c in COMPONENTS])
             others = (parts == part) | ~kept
             count[others] += 1
             nats[:, others] += [one.nats(x[others]) for one in mixtures[-1]]
@@ -303,7 +305,7 @@ class Level:
         """Return the level of :meth:`tensors`."""
         mixtures = [
             [
-                Mixture.restored(unnested(f"mixtures.{part}.{i}", tensors))
+                Gaussians.restored(unnested(f"mixtures.{part}.{i}", tensors))
                 for i in range(len(COMPONENTS))
             ]
             for part in range(FOLDS)

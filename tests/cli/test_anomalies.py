@@ -1,0 +1,78 @@
+"""Odd rows by the command line."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import attar
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Write a table with an odd row, the last, and return its path."""
+    rng = np.random.default_rng(0)
+    length = rng.normal(10, 2, 300)
+    frame = pd.DataFrame({"length": length, "weight": 3 * length + rng.normal(0, 0.3, 300)})
+    frame["colour"] = rng.choice(["red", "blue"], 300)
+    frame.loc[299] = [10.0, 60.0, "red"]
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    return frame
+
+
+def test_rows_are_scored_and_explained(run, table):
+    status, out, err = run("fit", "t.csv", "--for", "anomalies", "-o", "a.attar")
+    assert (status, err) == (0, "")
+    assert "are flagged (95% confidence)" in out
+    assert run("score", "a.attar", "t.csv", "-o", "s.csv", "--explain") == (0, "", "")
+    found = pd.read_csv("s.csv")
+    assert list(found.columns[:3]) == ["score", "pvalue", "flag"]
+    assert len(found) == 300
+    assert found["score"].idxmax() == 299
+    assert found["flag"][299]
+    assert found["column_1"][299] in ("length", "weight")
+    assert {"nats_3", "value_3", "expected_3"} < set(found.columns)
+    detector = attar.AnomalyDetector.load("a.attar")
+    np.testing.assert_allclose(found["score"], -detector.score_samples(table))
+    assert run("score", "a.attar", "t.csv", "-o", "s.parquet") == (0, "", "")
+    pd.testing.assert_frame_equal(pd.read_parquet("s.parquet"), found.iloc[:, :3])
+    assert "anomalies" in run("info", "a.attar")[1]
+
+
+def test_rows_are_scored_by_an_autoencoder_too(run, table):
+    settings = {"epochs": 1, "random_state": 0, "verbose": False}
+    attar.Autoencoder("vae", **settings).fit(table).save("v.attar")
+    assert run("score", "v.attar", "t.csv", "-o", "s.csv")[0] == 0
+    assert pd.read_csv("s.csv")["log_likelihood"].notna().all()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["fit", "t.csv", "--for", "odd", "-o", "b.attar"], "takes anomalies, not 'odd'"),
+        (
+            ["fit", "t.csv", "--for", "anomalies", "--epochs", "3", "-o", "b.attar"],
+            "--epochs is of",
+        ),
+        (
+            ["fit", "t.csv", "--for", "anomalies", "--set", "contamination=2", "-o", "b.attar"],
+            r"a share in (0, 0.5], not 2",
+        ),
+        (
+            ["fit", "t.csv", "--for", "anomalies", "--set", "odd=2", "-o", "b.attar"],
+            "not all of odd",
+        ),
+        (["encode", "a.attar", "t.csv", "-o", "b.csv"], "attar.AnomalyDetector.load"),
+        (["score", "a.attar", "t.csv", "-o", "b.npy"], "Scores are a table"),
+        (["score", "a.attar", "u.csv", "-o", "b.csv"], "'weight'"),
+    ],
+)
+def test_mistakes_are_answered_in_one_sentence(run, table, tmp_path, words, sentence):
+    table.drop(columns="weight").to_csv("u.csv", index=False)
+    if "a.attar" in words:
+        attar.AnomalyDetector(random_state=0).fit(table).save("a.attar")
+    status, out, err = run(*words)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert sentence in err
+    assert not list(tmp_path.glob("b.*"))
