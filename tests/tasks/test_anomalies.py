@@ -82,6 +82,15 @@ def test_a_file_holds_the_detector(detector, tmp_path):
         attar.load(tmp_path / "a.attar")
 
 
+def test_pyods_words_say_the_same(detector):
+    pyod, new = detector.as_pyod(), people(50, 7)
+    np.testing.assert_array_equal(pyod.decision_function(new), -detector.score_samples(new))
+    np.testing.assert_array_equal(pyod.predict(new) == 1, detector.predict(new) == -1)
+    np.testing.assert_array_equal(pyod.predict_proba(new)[:, 0], detector.predict_pvalues(new))
+    assert pyod.labels_.sum() == int(0.05 * (N + 1)) - 1  # the limit itself is one of the scores
+    assert len(pyod.decision_scores_) == N
+
+
 def test_drift_names_the_column_that_moved(detector):
     assert not detector.drift(people(500, 5))
     moved = people(500, 6).assign(job="cook")

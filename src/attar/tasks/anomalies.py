@@ -281,6 +281,10 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         smallest = float(min(1.0, table["pvalue"].min() * rows.shape[1]))
         return Drift(smallest, table.sort_values("pvalue", ignore_index=True))
 
+    def as_pyod(self) -> PyodDetector:
+        """Return the fitted detector with the attributes and methods of PyOD's."""
+        return PyodDetector(self._fitted)
+
     def save(self, path: str | Path) -> None:
         """Write the detector to a file, from which :meth:`load` restores it.
 
@@ -415,6 +419,46 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         for title, part in zip(("value", "expected", "low", "high"), raw, strict=True):
             table[title] = _cells(kind.restore(part), names, places)
         return pd.DataFrame(table)
+
+
+@dataclass(frozen=True)
+class PyodDetector:
+    """A fitted detector as PyOD's tools take it: larger scores are odder, and labels are 0 and 1.
+
+    Attributes
+    ----------
+    detector : AnomalyDetector
+    """
+
+    detector: AnomalyDetector
+
+    @property
+    def decision_scores_(self) -> Array:
+        """How odd the rows of the fit are, of which at most 10,000 were used."""
+        return self.detector.outlyingness_.own
+
+    @property
+    def threshold_(self) -> float:
+        """The score beyond which a row is odd."""
+        return -float(self.detector.offset_)
+
+    @property
+    def labels_(self) -> NDArray[np.int64]:
+        """Which of these rows are odd: 0 or 1."""
+        return np.asarray(self.decision_scores_ > self.threshold_).astype(np.int64)
+
+    def decision_function(self, X: Data) -> Array:
+        """Return how odd rows are, in nats."""
+        return -self.detector.score_samples(X)
+
+    def predict(self, X: Data) -> NDArray[np.int64]:
+        """Return 1 for odd rows, and 0 for all others."""
+        return (self.detector.predict(X) < 0).astype(np.int64)
+
+    def predict_proba(self, X: Data) -> Array:
+        """Return p and 1 - p for each row, where p is its p-value: (n, 2)."""
+        p = self.detector.predict_pvalues(X)
+        return np.stack([p, 1 - p], 1)
 
 
 def _cells(frame: Any, names: Rows, order: NDArray[np.intp]) -> list[Any]:
