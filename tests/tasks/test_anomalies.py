@@ -66,6 +66,13 @@ def test_odd_cells_are_found_and_explained(detector):
         assert pay["low"].item() < 2500 < pay["high"].item()
 
 
+def test_a_row_without_known_cells_is_told(detector):
+    new = people(3, 8)
+    new.loc[1] = [np.nan, np.nan, None, np.nan]
+    with pytest.warns(attar.AttarWarning, match="1 of 3 rows have no known cell"):
+        detector.score_samples(new)
+
+
 def test_contamination_is_the_share_of_the_fit_that_is_flagged():
     X = people(N, 3).drop(columns="floor")
     found = attar.AnomalyDetector(0.07, random_state=0).fit_predict(X)

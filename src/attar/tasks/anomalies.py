@@ -148,8 +148,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         kind_ = kind_of(data)
         if not issubclass(kind_, Table | Images):
             raise DataError(
-                f"AnomalyDetector takes tables and images, not {kind_.name}: give a table, with a "
-                "row for each moment."
+                f"AnomalyDetector takes tables and images, not {kind_.name}: give a table or an "
+                "array of numbers."
             )
         kind, summary = form_of(data, self.columns)
         warn_of_unused(kind)
@@ -400,6 +400,12 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
             rows = kind.rows(piece)
             if not len(rows):
                 raise DataError("Found array with 0 sample(s): give at least one row.")
+            empty = np.isnan(rows.reshape(len(rows), -1)).all(1).sum() if rows.size else 0
+            if empty:
+                warn(
+                    f"{empty:,} of {len(rows):,} rows have no known cell, which makes them as "
+                    "usual as can be: leave them out."
+                )
             yield rows, kind.changed(piece)
 
     def _explained(self, rows: Rows, start: int, most: int) -> pd.DataFrame:
