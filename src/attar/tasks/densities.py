@@ -43,6 +43,9 @@ COMPONENTS, FOLDS, STEPS = (5, 20), 3, 10
 # What is added to variances of standardized features.
 RIDGE = 1e-2
 
+# So many rows are scored at once: the lists of their neighbours take memory.
+AT_ONCE = 1 << 14
+
 # So many rows say what is usual of columns given the others.
 USUAL = 1000
 
@@ -428,6 +431,10 @@ class Outlyingness:
 
     def score(self, rows: Array) -> Array:
         """Return how odd rows are, in nats: (n,)."""
+        starts = range(0, len(rows), AT_ONCE)
+        return np.concatenate([self._score(rows[i : i + AT_ONCE]) for i in starts])
+
+    def _score(self, rows: Array) -> Array:
         scaled = (rows - self.middle) / self.spread
         near, found = self._neighbours.near(scaled), []
         for level in self.levels:
