@@ -66,7 +66,7 @@ def memory_of(alphabets, rows, column):
 def test_values_that_come_back_take_fewer_bits(groups):
     alphabets, rows = groups
     memory = memory_of(alphabets, rows[:10_000], 0)
-    assert [likeness.column for likeness in memory.likenesses] == [1]
+    assert [similarity.column for similarity in memory.similarities] == [1]
     again = Memory.from_arrays(memory.to_arrays())
     plain, channels = Channels(alphabets), Channels(alphabets, (again,))
     symbols, residues = channels.encode(rows[10_000:])

@@ -34,14 +34,21 @@ Mask = NDArray[np.bool_]
 T = TypeVar("T", bound=np.generic)
 
 
+@dataclass(frozen=True)
 class ChannelCoder(ABC):
-    """The symbols of one channel as bytes."""
+    """The symbols of one channel as bytes.
+
+    Attributes
+    ----------
+    output : Affine
+        Of the channel's head.
+    """
 
     output: Affine
 
-    @abstractmethod
     def on(self, device: torch.device) -> Self:
         """Return the coder on a device."""
+        return replace(self, output=self.output.on(device))
 
     @abstractmethod
     def push(self, encoder: Encoder, cells: Cells, some: Symbols, symbols: Symbols) -> None:
@@ -58,16 +65,10 @@ class SoftmaxCoder(ChannelCoder):
 
     Attributes
     ----------
-    output : Affine
     mode : int
     """
 
-    output: Affine
     mode: int
-
-    def on(self, device: torch.device) -> Self:
-        """Return the coder on a device."""
-        return replace(self, output=self.output.on(device))
 
     def push(self, encoder: Encoder, cells: Cells, some: Symbols, symbols: Symbols) -> None:
         """Push symbols."""
@@ -110,16 +111,10 @@ class LogisticCoder(ChannelCoder):
 
     Attributes
     ----------
-    output : Affine
     levels : int
     """
 
-    output: Affine
     levels: int
-
-    def on(self, device: torch.device) -> Self:
-        """Return the coder on a device."""
-        return replace(self, output=self.output.on(device))
 
     def push(self, encoder: Encoder, cells: Cells, some: Symbols, symbols: Symbols) -> None:
         """Push levels."""

@@ -38,14 +38,14 @@ WEIGHTS = np.array([ROOTS[i % 8] << i // 8 >> 20 for i in range(2 * REACH + 1)],
 
 # So many columns are compared, those that tell most of this many pairs of rows with one value, and
 # so many eighths of a bit.
-COMPARED, PAIRS, TELLING = 6, 1 << 13, 0.5
+COMPARED, PAIRS, INFORMATIVE = 6, 1 << 13, 0.5
 
 # Distances of ordered symbols beyond this count as this.
 FARTHEST = 31
 
 
 @dataclass(frozen=True)
-class Likeness:
+class Similarity:
     """How much likelier two rows share a rare value, by their symbols in another column.
 
     Parameters
@@ -84,7 +84,7 @@ class Memory:
     residues : array (rows,)
     context : int array (rows, columns)
         The symbols in the columns that are compared.
-    likenesses : tuple of Likeness
+    similarities : tuple of Similarity
 
     Examples
     --------
@@ -104,7 +104,7 @@ class Memory:
     symbols: Integers
     residues: Residues
     context: Integers
-    likenesses: tuple[Likeness, ...]
+    similarities: tuple[Similarity, ...]
 
     @classmethod
     def of(
@@ -130,45 +130,48 @@ class Memory:
         changed = (np.diff(own[order]) != 0) | (np.diff(residues[order]) != 0)
         value = np.zeros(len(own), np.int64)
         value[order[1:]] = changed.cumsum()
-        told, asked = order[~np.isin(order, kept[::HELD_OUT])], kept[::HELD_OUT][:JUDGES]
-        known = np.bincount(value[told], minlength=len(kept))[value[asked]] > 0
-        seen, plain = float(known.mean()), bits[own[asked]]
-        # Where other columns told which value comes back, it would remain whether one does.
+        fitted, held_out = order[~np.isin(order, kept[::HELD_OUT])], kept[::HELD_OUT][:JUDGES]
+        known = np.bincount(value[fitted], minlength=len(kept))[value[held_out]] > 0
+        seen, plain = float(known.mean()), bits[own[held_out]]
+        # If other columns determined which value is repeated, only whether one is would be coded.
         least = float(entr([seen, 1 - seen]).sum() / np.log(2))
         worth = WORTH * len(own) / len(kept)
         if (plain * known).mean() - least < worth:
             return None
         others = int(np.clip((1 - seen) / max(seen, 0.01) * 256, 1, 1 << 14))
-        new, wanted = symbols[asked], residues[asked]
+        new, wanted = symbols[held_out], residues[held_out]
 
-        def made(rows: Integers, likenesses: Sequence[Likeness]) -> Memory:
-            context = symbols[:, [likeness.column for likeness in likenesses]][rows]
-            return cls(column, others, own[rows], residues[rows], context, tuple(likenesses))
+        def made(rows: Integers, similarities: Sequence[Similarity]) -> Memory:
+            context = symbols[:, [similarity.column for similarity in similarities]][rows]
+            return cls(column, others, own[rows], residues[rows], context, tuple(similarities))
 
-        def cost(likenesses: Sequence[Likeness]) -> float:
-            return made(told, likenesses).cost(new, wanted, bits)
+        def cost(similarities: Sequence[Similarity]) -> float:
+            return made(fitted, similarities).cost(new, wanted, bits)
 
-        same = np.flatnonzero(np.diff(value[told]) == 0)
+        same = np.flatnonzero(np.diff(value[fitted]) == 0)
         same = same[:: max(1, len(same) // PAIRS)]
-        chosen: list[Likeness] = []
+        chosen: list[Similarity] = []
         best = cost(chosen)
-        for likeness in _telling(alphabets, symbols, told[[same, same + 1]], column):
-            with_it = cost([*chosen, likeness])
+        for similarity in _informative(alphabets, symbols, fitted[[same, same + 1]], column):
+            with_it = cost([*chosen, similarity])
             if with_it < best * (1 - GAIN):
                 best = with_it
-                chosen.append(likeness)
-        saved = plain.mean() - best / len(asked)
+                chosen.append(similarity)
+        saved = plain.mean() - best / len(held_out)
         return made(order, chosen) if saved >= worth else None
 
     def to_arrays(self) -> dict[str, NDArray[np.integer]]:
         """Return all that it holds."""
-        columns = [likeness.column for likeness in self.likenesses]
+        columns = [similarity.column for similarity in self.similarities]
         return {
             "head": np.array([self.column, self.others, *columns], np.int32),
             "symbols": _narrow(self.symbols),
             "residues": _narrow(self.residues),
             "context": _narrow(self.context),
-            **{f"weights{i}": one.weights.astype(np.int8) for i, one in enumerate(self.likenesses)},
+            **{
+                f"weights{i}": one.weights.astype(np.int8)
+                for i, one in enumerate(self.similarities)
+            },
         }
 
     @classmethod
@@ -182,7 +185,7 @@ class Memory:
             arrays["symbols"].astype(np.int64),
             arrays["residues"].astype(np.uint64),
             arrays["context"].astype(np.int64),
-            tuple(map(Likeness, columns, weights)),
+            tuple(map(Similarity, columns, weights)),
         )
 
     def blocks(self, symbols: Integers) -> Iterator[tuple[Integers, Integers, Residues]]:
@@ -214,8 +217,10 @@ class Memory:
         there = index < stops[:, None]
         index = np.minimum(index, stops[:, None] - 1)
         logarithm = np.zeros(index.shape, np.int64)
-        for i, likeness in enumerate(self.likenesses):
-            logarithm += likeness.compared(symbols[:, [likeness.column]], self.context[index, i])
+        for i, similarity in enumerate(self.similarities):
+            logarithm += similarity.compared(
+                symbols[:, [similarity.column]], self.context[index, i]
+            )
         weights = np.where(there, WEIGHTS[logarithm.clip(-REACH, REACH) + REACH], 0)
         # Rows of one value are neighbours: the first of them has the weight of all.
         values = self.residues[index]
@@ -269,10 +274,10 @@ def _narrow(values: NDArray[np.integer]) -> NDArray[np.integer]:
     return values.astype(np.min_scalar_type(int(values.max(initial=0))))
 
 
-def _telling(
+def _informative(
     alphabets: Sequence[Alphabet], symbols: Integers, pairs: Integers, column: int
-) -> list[Likeness]:
-    """Return how much likelier rows share a value by other columns, the most telling ones first.
+) -> list[Similarity]:
+    """Return how much likelier rows share a value by other columns, most informative first.
 
     Parameters
     ----------
@@ -284,17 +289,17 @@ def _telling(
     """
     if not pairs.size:
         return []
-    found: list[tuple[float, Likeness]] = []
+    found: list[tuple[float, Similarity]] = []
     for i, alphabet in enumerate(alphabets):
         if i != column and alphabet.size > 1:
-            likeness = _likeness(i, alphabet, symbols[:, i], pairs)
+            similarity = _similarity(i, alphabet, symbols[:, i], pairs)
             first, second = symbols[:, i][pairs]
-            found.append((float(likeness.compared(first, second).mean()), likeness))
+            found.append((float(similarity.compared(first, second).mean()), similarity))
     found.sort(key=itemgetter(0), reverse=True)
-    return [likeness for told, likeness in found[:COMPARED] if told >= TELLING]
+    return [similarity for gain, similarity in found[:COMPARED] if gain >= INFORMATIVE]
 
 
-def _likeness(column: int, alphabet: Alphabet, own: Integers, pairs: Integers) -> Likeness:
+def _similarity(column: int, alphabet: Alphabet, own: Integers, pairs: Integers) -> Similarity:
     """Return how much likelier pairs are than any two rows, by their symbols in a column."""
     frequency = np.bincount(own, minlength=alphabet.size + 1) + 0.5
     frequency /= frequency.sum()
@@ -313,4 +318,4 @@ def _likeness(column: int, alphabet: Alphabet, own: Integers, pairs: Integers) -
         ratios = np.tile(found / np.maximum(expected, 1e-9), (alphabet.size + 1, 1))
         ratios[:, expected <= 0] = 1
     logarithm = np.rint(EIGHTH * np.log2(ratios)).clip(-REACH, REACH)
-    return Likeness(column, logarithm.astype(np.int64))
+    return Similarity(column, logarithm.astype(np.int64))

@@ -195,7 +195,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         found = []
         for rows, changed in fitted._pieces(X):
             odd = fitted.outlyingness_.score(fitted.features_.of(rows))
-            if changed is not None:  # a column that was constant is as odd as can be told
+            if changed is not None:  # for a changed constant column, the smallest p-value
                 odd = odd + changed * np.log(len(fitted.outlyingness_.own) + 1)
             found.append(-odd)
         return np.concatenate(found)
