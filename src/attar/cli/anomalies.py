@@ -100,9 +100,8 @@ def score(
     rows = arguments.csv(source, delimiter, decimal, encoding, na)
     if "task" in description:
         detector = AnomalyDetector.load(model)
-        kind = detector.features_.kind
-        opened = with_label(read(rows, part="test", kind=kind), label)
-        tables = _of_detector(detector, kind.pieces(opened.data), explain)
+        opened = read(rows, "test", label) if label else rows
+        tables = _of_detector(detector, detector.pieces(opened), explain)
     else:
         if explain:
             raise SettingError("--explain is for models of fit --for anomalies.")
@@ -125,11 +124,9 @@ def _of_detector(
     """Yield score, p-value and flag of rows, and the columns that make them odd."""
     import pandas as pd
 
-    from attar.tasks.calibration import pvalues
-
     for piece in pieces:
         odd = -detector.score_samples(piece)
-        found: dict[str, Any] = {"score": odd, "pvalue": pvalues(detector.outlyingness_.own, odd)}
+        found: dict[str, Any] = {"score": odd, "pvalue": detector.scorer_.pvalues(odd)}
         found |= {"flag": -odd < detector.offset_}
         if explain:
             why = detector.explain(piece)

@@ -57,9 +57,9 @@ def _model(model: Path) -> dict[str, object]:
             "bytes": model.stat().st_size,
             "format": storage.FORMAT,
             "task": description["task"],
-            "data": description["kind"],
+            "data": description["scored"],
             "settings": description["settings"],
-            "rows": contents["outlyingness.rows"][1][0],
+            "rows": description["rows"],
             "alarm_interval": description["alarm_interval"],
         }
     weights = sum(prod(of[1]) for name, of in contents.items() if name.startswith("model."))
@@ -68,7 +68,7 @@ def _model(model: Path) -> dict[str, object]:
         "fingerprint": storage.fingerprint(contents, description),
         "bytes": model.stat().st_size,
         "format": storage.FORMAT,
-        "data": description["kind"],
+        "data": description["scored"],
         "recipe": description["recipe"],
         "network": description["network"],
         "likelihood": description["likelihood"],

@@ -9,9 +9,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
-from scipy import stats
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
@@ -19,30 +17,18 @@ from sklearn.utils.validation import check_is_fitted
 from attar import storage
 from attar.checks import positive_integer
 from attar.data.images import Images
-from attar.data.kind import Rows, warn_of_unused
-from attar.data.kinds import KINDS, form_of, kind_of, restored
-from attar.data.preparation import DensePreparation
-from attar.data.scaling import Scaler
-from attar.data.source import Data, read, without_infinities
+from attar.data.kinds import kind_of
+from attar.data.source import Data, Source, read, without_infinities
 from attar.data.table import Table
-from attar.errors import DataError, ModelFileError, SettingError, warn
+from attar.errors import DataError, ModelFileError, SettingError
 from attar.isolation import default_settings
-from attar.plan import check_rows
-from attar.tasks.calibration import alarm_interval, discoveries, pvalues
-from attar.tasks.densities import Outlyingness
-from attar.tasks.features import Features
+from attar.tasks.calibration import discoveries
+from attar.tasks.rows import RowScorer
+from attar.tasks.scorer import Array, Scorer
 
-Array = NDArray[np.float64]
 Auto = Literal["auto"]
 
-# At most so many rows are looked up and described by mixtures.
-ROWS = 10_000
-
-# Fewer rows say nothing of what is usual.
-FEWEST = 10
-
-# An interval of what was expected holds so much of its probability.
-INTERVAL = 0.9
+SCORERS: dict[str, type[Scorer]] = {scorer.name: scorer for scorer in (RowScorer,)}
 
 
 @dataclass(frozen=True)
@@ -145,39 +131,17 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         self._check()
         data: Any = read(X, "train").data
         data = without_infinities(data) if self.infinite_as_missing else data
-        kind_ = kind_of(data)
-        if not issubclass(kind_, Table | Images):
+        kind = kind_of(data)
+        if not issubclass(kind, Table | Images):
             raise DataError(
-                f"AnomalyDetector takes tables and images, not {kind_.name}: give a table or an "
+                f"AnomalyDetector takes tables and images, not {kind.name}: give a table or an "
                 "array of numbers."
             )
-        kind, summary = form_of(data, self.columns)
-        warn_of_unused(kind)
-        check_rows(summary.rows, kind.shape)
-        if summary.rows < FEWEST:
-            raise DataError(
-                f"X has {summary.rows} sample(s), and AnomalyDetector needs {FEWEST} at least to "
-                "learn what is usual."
-            )
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        chosen = np.random.default_rng(seed).permutation(len(summary.sample))[:ROWS]
-        self.features_ = Features.fit(kind, summary)
-        rows = self.features_.of(summary.sample[np.sort(chosen)])
-        if (rows == rows[0]).all():
-            raise DataError("All rows of X are alike: there is nothing to tell them apart by.")
-        self.outlyingness_ = Outlyingness.fit(rows, self.features_.one_unit, seed)
-        self.alarm_interval_ = alarm_interval(self.false_alarms, len(rows))
+        self.scorer_: Scorer = RowScorer.fit(data, self.columns, seed)
+        self.alarm_interval_ = self.scorer_.interval(self.false_alarms)
         if self.contamination == "auto":
-            own = np.sort(self.outlyingness_.own)[::-1]
-            rank = int(np.floor(self.false_alarms * (len(own) + 1) + 1e-9))
-            # Rows beyond have a p-value of at most this; of too few rows none has.
-            self.offset_ = -own[rank - 1] if rank else -np.inf
-            if not rank:
-                warn(
-                    f"False alarms of {self.false_alarms:g} need "
-                    f"{int(np.ceil(1 / self.false_alarms)) - 1} rows at least, and X has "
-                    f"{len(rows)}: no row is odd enough; give more rows, or more false_alarms."
-                )
+            self.offset_ = -self.scorer_.limit(self.false_alarms)
         else:
             self.offset_ = np.percentile(self.score_samples(X), 100 * self.contamination)
         return self
@@ -191,14 +155,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         DataError
             If X is not of the form that was fitted.
         """
-        fitted = self._fitted
-        found = []
-        for rows, changed in fitted._pieces(X):
-            odd = fitted.outlyingness_.score(fitted.features_.of(rows))
-            if changed is not None:  # for a changed constant column, the smallest p-value
-                odd = odd + changed * np.log(len(fitted.outlyingness_.own) + 1)
-            found.append(-odd)
-        return np.concatenate(found)
+        scorer = self._fitted.scorer_
+        return -np.concatenate([scorer.score(piece) for piece in self.pieces(X)])
 
     def decision_function(self, X: Data) -> Array:
         """Return ``score_samples(X) - offset_``: negative for odd rows."""
@@ -213,7 +171,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
 
         Of rows that come from where X came, a share of α has a p-value of at most α.
         """
-        return pvalues(self._fitted.outlyingness_.own, -self.score_samples(X))
+        return self._fitted.scorer_.pvalues(-self.score_samples(X))
 
     def discoveries(self, X: Data, rate: float = 0.05) -> NDArray[np.bool_]:
         """Return which rows are odd, at a false discovery rate (Benjamini and Hochberg)."""
@@ -243,13 +201,10 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         DataError
             If X is no table.
         """
-        kind = self._fitted.features_.kind
-        if not isinstance(kind, Table):
-            raise DataError(f"Columns of {kind.name} have no names: explain takes tables.")
-        parts, start = [], 0
-        for rows, _ in self._pieces(X):
-            parts.append(self._explained(rows, start, positive_integer("most", most)))
-            start += len(rows)
+        scorer, parts, start = self._fitted.scorer_, [], 0
+        for piece in self.pieces(X):
+            parts.append(scorer.explain(piece, start, positive_integer("most", most)))
+            start = int(parts[-1]["row"].iloc[-1]) + 1
         return pd.concat(parts, ignore_index=True)
 
     @default_settings()
@@ -263,14 +218,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         X : table or array
             New rows.
         """
-        fitted = self._fitted
-        rows = np.concatenate([fitted.features_.of(rows) for rows, _ in fitted._pieces(X)])
-        before, own = fitted.outlyingness_.rows, fitted.outlyingness_.own
-        tests = {"(scores)": stats.ks_2samp(own, fitted.outlyingness_.score(rows))}
-        for name, at in fitted.features_.columns:
-            pairs = zip(before[:, at].T, rows[:, at].T, strict=True)
-            found = [stats.ks_2samp(*pair) for pair in pairs]
-            tests[name] = min(found, key=lambda test: test.pvalue)
+        tests, made = self._fitted.scorer_.tests(self.pieces(X))
         table = pd.DataFrame(
             {
                 "column": list(tests),
@@ -278,7 +226,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
                 "pvalue": [test.pvalue for test in tests.values()],
             }
         )
-        smallest = float(min(1.0, table["pvalue"].min() * rows.shape[1]))
+        smallest = float(min(1.0, table["pvalue"].min() * made))
         return Drift(smallest, table.sort_values("pvalue", ignore_index=True))
 
     def as_pyod(self) -> PyodDetector:
@@ -293,27 +241,18 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         FileError
             If the place cannot be written to.
         """
-        fitted = self._fitted
-        kind = fitted.features_.kind
-        scaler = fitted.features_.preparation.scaler.state_dict()
-        settings = {
-            name: value
-            for name, value in self.get_params(deep=False).items()
-            if name != "random_state"
-        }
+        fitted, settings = self._fitted, self.get_params(deep=False)
+        del settings["random_state"]
         description = {
             "task": "anomalies",
             "settings": settings,
-            "kind": {"name": kind.name, **kind.to_json()},
+            "scorer": fitted.scorer_.name,
+            "scored": fitted.scorer_.to_json(),
+            "rows": len(fitted.scorer_.own),
             "offset": float(fitted.offset_),
             "alarm_interval": list(fitted.alarm_interval_),
         }
-        tensors = {
-            **storage.nested("scaler", scaler),
-            **storage.nested("outlyingness", fitted.outlyingness_.tensors()),
-            "fill": torch.from_numpy(fitted.features_.fill),
-        }
-        storage.write_model(path, tensors, description)
+        storage.write_model(path, fitted.scorer_.tensors(), description)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -330,16 +269,9 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         if description.get("task") != "anomalies":
             raise ModelFileError(f"{path} holds no AnomalyDetector: open it with attar.load.")
         try:
-            described = dict(description["kind"])
-            kind = KINDS[described.pop("name")].from_json(described)
-            scaler = Scaler.restored(storage.unnested("scaler", tensors))
-            prepared = restored(kind, scaler)
-            assert isinstance(prepared, DensePreparation)
             detector = cls(**description["settings"])
-            detector.features_ = Features(prepared, tensors["fill"].numpy())
-            detector.outlyingness_ = Outlyingness.restored(
-                storage.unnested("outlyingness", tensors)
-            )
+            scorer = SCORERS[description["scorer"]]
+            detector.scorer_ = scorer.restored(tensors, description["scored"])
             detector.offset_ = float(description["offset"])
             low, high = description["alarm_interval"]
             detector.alarm_interval_ = low, high
@@ -350,16 +282,19 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
             ) from None
         return detector
 
+    def pieces(self, X: Data | Source) -> Iterator[Any]:
+        """Yield X as the user has it, from wherever it is, in pieces that fit into memory."""
+        return self._fitted.scorer_.pieces(X, self.infinite_as_missing)
+
     @property
     def n_features_in_(self) -> int:
         """How many values a row has."""
-        return self._attributes.features_.kind.dimensions
+        return self._attributes.scorer_.dimensions
 
     @property
-    def feature_names_in_(self) -> Rows:
+    def feature_names_in_(self) -> NDArray[np.object_]:
         """The names of a table's columns."""
-        kind = self._attributes.features_.kind
-        names = getattr(kind, "names", None)
+        names = self._attributes.scorer_.columns
         if names is None:
             raise AttributeError("The rows have no column names.")
         return np.array(names, object)
@@ -371,13 +306,13 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
 
     @property
     def _fitted(self) -> Self:
-        check_is_fitted(self, "outlyingness_")
+        check_is_fitted(self, "scorer_")
         return self
 
     @property
     def _attributes(self) -> Self:
         """The fitted detector, for attributes that must not exist before (scikit-learn's rule)."""
-        if "outlyingness_" not in vars(self):
+        if "scorer_" not in vars(self):
             raise AttributeError(f"This {type(self).__name__} is not fitted yet.")
         return self
 
@@ -388,43 +323,6 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
             raise SettingError(f"contamination is 'auto' or a share in (0, 0.5], not {share!r}.")
         if not 0 < self.false_alarms < 1:
             raise SettingError(f"false_alarms is a share in (0, 1), not {self.false_alarms!r}.")
-
-    def _pieces(self, X: Data) -> Iterator[tuple[Rows, NDArray[np.intp] | None]]:
-        """Yield raw rows, and in how many columns that were constant each differs."""
-        kind = self.features_.kind
-        data: Any = read(X, "test", kind=kind).data
-        if not kind.accepts(kind_of(data)):
-            raise DataError(kind.refusal(np.shape(data), kind_of(data)))
-        data = without_infinities(data) if self.infinite_as_missing else data
-        for piece in kind.pieces(data):
-            rows = kind.rows(piece)
-            if not len(rows):
-                raise DataError("Found array with 0 sample(s): give at least one row.")
-            empty = np.isnan(rows.reshape(len(rows), -1)).all(1).sum() if rows.size else 0
-            if empty:
-                warn(
-                    f"{empty:,} of {len(rows):,} rows have no known cell, which makes them as "
-                    "usual as can be: leave them out."
-                )
-            yield rows, kind.changed(piece)
-
-    def _explained(self, rows: Rows, start: int, most: int) -> pd.DataFrame:
-        """Return the columns of raw rows that are least likely, given all others."""
-        features, columns = self.features_, self.features_.columns
-        found = self.outlyingness_.explain(features.of(rows), [at for _, at in columns], most)
-        reach = stats.norm.ppf((1 + INTERVAL) / 2) * found.deviation
-        kind, names = features.kind, np.array([name for name, _ in columns], object)
-        ends = found.expected, found.expected - reach, found.expected + reach
-        raw = [rows, *(features.preparation.raw(torch.from_numpy(part)) for part in ends)]
-        places, width = found.columns, found.columns.shape[1]
-        table: dict[str, Any] = {
-            "row": np.repeat(np.arange(start, start + len(rows)), width),
-            "column": names[places].ravel(),
-            "nats": found.nats.ravel(),
-        }
-        for title, part in zip(("value", "expected", "low", "high"), raw, strict=True):
-            table[title] = _cells(kind.restore(part), names, places)
-        return pd.DataFrame(table)
 
 
 @dataclass(frozen=True)
@@ -441,7 +339,7 @@ class PyodDetector:
     @property
     def decision_scores_(self) -> Array:
         """How odd the rows of the fit are, of which at most 10,000 were used."""
-        return self.detector.outlyingness_.own
+        return self.detector.scorer_.own
 
     @property
     def threshold_(self) -> float:
@@ -465,12 +363,3 @@ class PyodDetector:
         """Return p and 1 - p for each row, where p is its p-value: (n, 2)."""
         p = self.detector.predict_pvalues(X)
         return np.stack([p, 1 - p], 1)
-
-
-def _cells(frame: Any, names: Rows, order: NDArray[np.intp]) -> list[Any]:
-    """Return some cells of each row of a table."""
-    if isinstance(frame, np.ndarray):
-        places = [int(str(name)[1:]) for name in names]
-        return [frame[i, places[c]] for i, row in enumerate(order) for c in row]
-    columns = [frame[name].to_numpy() for name in names]
-    return [columns[c][i] for i, row in enumerate(order) for c in row]

@@ -1,0 +1,202 @@
+"""RowScorer: rows of a table and images, each compared with those of the fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from scipy import stats
+from torch import Tensor
+
+from attar import storage
+from attar.data.kind import Json, Rows, warn_of_unused
+from attar.data.kinds import KINDS, form_of, kind_of, restored
+from attar.data.preparation import DensePreparation
+from attar.data.scaling import Scaler
+from attar.data.source import Data, Source, read, without_infinities
+from attar.data.table import Table
+from attar.errors import DataError, warn
+from attar.plan import check_rows
+from attar.tasks.calibration import alarm_interval, pvalues
+from attar.tasks.densities import Outlyingness
+from attar.tasks.features import Features
+from attar.tasks.scorer import Array, Scorer, Test
+
+# At most so many rows are looked up and described by mixtures.
+ROWS = 10_000
+
+# Fewer rows say nothing of what is usual.
+FEWEST = 10
+
+# An interval of what was expected holds so much of its probability.
+INTERVAL = 0.9
+
+
+@dataclass(frozen=True)
+class RowScorer(Scorer):
+    """What is usual in rows of a table or images.
+
+    Attributes
+    ----------
+    features : Features
+    outlyingness : Outlyingness
+    """
+
+    features: Features
+    outlyingness: Outlyingness
+
+    name = "rows"
+
+    @classmethod
+    def fit(cls, data: Any, columns: Mapping[str, str] | None, seed: int) -> Self:
+        """Return what is usual in rows, of which at most 10,000 are used."""
+        kind, summary = form_of(data, columns)
+        warn_of_unused(kind)
+        check_rows(summary.rows, kind.shape)
+        if summary.rows < FEWEST:
+            raise DataError(
+                f"X has {summary.rows} sample(s), and AnomalyDetector needs {FEWEST} at least to "
+                "learn what is usual."
+            )
+        chosen = np.random.default_rng(seed).permutation(len(summary.sample))[:ROWS]
+        features = Features.fit(kind, summary)
+        rows = features.of(summary.sample[np.sort(chosen)])
+        if (rows == rows[0]).all():
+            raise DataError("All rows of X are alike: there is nothing to tell them apart by.")
+        return cls(features, Outlyingness.fit(rows, features.one_unit, seed))
+
+    @property
+    def own(self) -> Array:  # type: ignore[override]
+        """How odd the rows of the fit are."""
+        return self.outlyingness.own
+
+    @property
+    def dimensions(self) -> int:
+        """Columns of a table, else cells."""
+        return self.features.kind.dimensions
+
+    @property
+    def columns(self) -> list[str] | None:
+        """The columns of a table that has names."""
+        names: list[str] | None = getattr(self.features.kind, "names", None)
+        return names
+
+    def pieces(self, X: Data | Source, infinite_as_missing: bool) -> Iterator[Any]:
+        """Yield tables or images that fit into memory."""
+        kind = self.features.kind
+        data: Any = read(X, "test", kind=kind).data
+        if not kind.accepts(kind_of(data)):
+            raise DataError(kind.refusal(np.shape(data), kind_of(data)))
+        yield from kind.pieces(without_infinities(data) if infinite_as_missing else data)
+
+    def score(self, piece: Any) -> Array:
+        """Return the outlyingness of rows; more of those that change a constant column."""
+        odd = self.outlyingness.score(self.features.of(self._rows(piece)))
+        changed = self.features.kind.changed(piece)
+        # For a changed constant column, the smallest p-value.
+        return odd if changed is None else odd + changed * np.log(len(self.own) + 1)
+
+    def pvalues(self, scores: Array) -> Array:
+        """Return conformal p-values."""
+        return pvalues(self.own, scores)
+
+    def limit(self, false_alarms: float) -> float:
+        """Return the score beyond which p-values are at most a share."""
+        own = np.sort(self.own)[::-1]
+        rank = int(np.floor(false_alarms * (len(own) + 1) + 1e-9))
+        if rank:
+            return float(own[rank - 1])
+        warn(
+            f"False alarms of {false_alarms:g} need {int(np.ceil(1 / false_alarms)) - 1} rows at "
+            f"least, and X has {len(own)}: no row is odd enough; give more rows, or more "
+            "false_alarms."
+        )
+        return np.inf
+
+    def interval(self, false_alarms: float) -> tuple[float, float]:
+        """Return what conformal p-values of so many rows promise."""
+        return alarm_interval(false_alarms, len(self.own))
+
+    def explain(self, piece: Any, start: int, most: int) -> pd.DataFrame:
+        """Return the columns that the others of each row make least likely."""
+        features, kind = self.features, self.features.kind
+        if not isinstance(kind, Table):
+            raise DataError(f"Columns of {kind.name} have no names: explain takes tables.")
+        rows, columns = self._rows(piece), features.columns
+        found = self.outlyingness.explain(features.of(rows), [at for _, at in columns], most)
+        reach = stats.norm.ppf((1 + INTERVAL) / 2) * found.deviation
+        ends = found.expected, found.expected - reach, found.expected + reach
+        raw = [rows, *(features.preparation.raw(torch.from_numpy(part)) for part in ends)]
+        names = np.array([name for name, _ in columns], object)
+        places, width = found.columns, found.columns.shape[1]
+        table: dict[str, Any] = {
+            "row": np.repeat(np.arange(start, start + len(rows)), width),
+            "column": names[places].ravel(),
+            "nats": found.nats.ravel(),
+        }
+        for title, part in zip(("value", "expected", "low", "high"), raw, strict=True):
+            table[title] = _cells(kind.restore(part), names, places)
+        return pd.DataFrame(table)
+
+    def tests(self, pieces: Iterator[Any]) -> tuple[dict[str, Test], int]:
+        """Return Kolmogorov-Smirnov tests of the scores and of each feature."""
+        rows = np.concatenate([self.features.of(self._rows(piece)) for piece in pieces])
+        before = self.outlyingness.rows
+        tests = {"(scores)": _same(self.own, self.outlyingness.score(rows))}
+        for name, at in self.features.columns:
+            pairs = zip(before[:, at].T, rows[:, at].T, strict=True)
+            tests[name] = min((_same(*pair) for pair in pairs), key=lambda test: test.pvalue)
+        return tests, rows.shape[1]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the scaler, the outlyingness, and what stands for missing values."""
+        return {
+            **storage.nested("scaler", self.features.preparation.scaler.state_dict()),
+            **storage.nested("outlyingness", self.outlyingness.tensors()),
+            "fill": torch.from_numpy(self.features.fill),
+        }
+
+    def to_json(self) -> Json:
+        """Return the form of the data."""
+        return {"kind": self.features.kind.name, "form": self.features.kind.to_json()}
+
+    @classmethod
+    def restored(cls, tensors: Mapping[str, Tensor], description: Json) -> Self:
+        """Return what :meth:`tensors` and :meth:`to_json` described."""
+        kind = KINDS[description["kind"]].from_json(description["form"])
+        prepared = restored(kind, Scaler.restored(storage.unnested("scaler", tensors)))
+        assert isinstance(prepared, DensePreparation)
+        outlyingness = Outlyingness.restored(storage.unnested("outlyingness", tensors))
+        return cls(Features(prepared, tensors["fill"].numpy()), outlyingness)
+
+    def _rows(self, piece: Any) -> Rows:
+        """Return raw rows, with a warning of those that have no known cell."""
+        rows = self.features.kind.rows(piece)
+        if not len(rows):
+            raise DataError("Found array with 0 sample(s): give at least one row.")
+        empty = np.isnan(rows.reshape(len(rows), -1)).all(1).sum() if rows.size else 0
+        if empty:
+            warn(
+                f"{empty:,} of {len(rows):,} rows have no known cell, which makes them as "
+                "usual as can be: leave them out."
+            )
+        return rows
+
+
+def _same(before: Array, after: Array) -> Test:
+    found = stats.ks_2samp(before, after)
+    return Test(float(found.statistic), float(found.pvalue))
+
+
+def _cells(frame: Any, names: Rows, order: NDArray[np.intp]) -> list[Any]:
+    """Return some cells of each row of a table."""
+    if isinstance(frame, np.ndarray):
+        places = [int(str(name)[1:]) for name in names]
+        return [frame[i, places[c]] for i, row in enumerate(order) for c in row]
+    columns = [frame[name].to_numpy() for name in names]
+    return [columns[c][i] for i, row in enumerate(order) for c in row]

@@ -1,0 +1,109 @@
+"""The base of scorers: what was learnt of usual data of a kind, and how odd others are."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from torch import Tensor
+
+from attar.data.kind import Json
+from attar.data.source import Data, Source
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Test:
+    """A two-sample test: whether new values come from where old ones came.
+
+    Attributes
+    ----------
+    statistic, pvalue : float
+    """
+
+    statistic: float
+    pvalue: float
+
+
+class Scorer(ABC):
+    """What was learnt of usual data of a kind."""
+
+    # The name in files.
+    name: ClassVar[str]
+
+    # How odd the data of the fit are, each scored as if it were new.
+    own: Array
+
+    @classmethod
+    @abstractmethod
+    def fit(cls, data: Any, columns: Mapping[str, str] | None, seed: int) -> Self:
+        """Return what is usual in data.
+
+        Raises
+        ------
+        DataError
+            If they are too few, or all alike.
+        """
+
+    @property
+    @abstractmethod
+    def dimensions(self) -> int:
+        """How many values a row has."""
+
+    @property
+    @abstractmethod
+    def columns(self) -> list[str] | None:
+        """The names of these values, where they have some."""
+
+    @abstractmethod
+    def pieces(self, X: Data | Source, infinite_as_missing: bool) -> Iterator[Any]:
+        """Yield data as the user has them, from wherever they are, in pieces that fit into memory.
+
+        Raises
+        ------
+        DataError
+            If they are not of the form that was fitted.
+        """
+
+    @abstractmethod
+    def score(self, piece: Any) -> Array:
+        """Return how odd rows are, in nats (n,)."""
+
+    @abstractmethod
+    def pvalues(self, scores: Array) -> Array:
+        """Return the share of usual rows with at least these scores."""
+
+    @abstractmethod
+    def limit(self, false_alarms: float) -> float:
+        """Return the score from which p-values are at most a share; infinity where none are."""
+
+    @abstractmethod
+    def interval(self, false_alarms: float) -> tuple[float, float]:
+        """Return between which limits the share of false alarms is, with 95% confidence."""
+
+    @abstractmethod
+    def explain(self, piece: Any, start: int, most: int) -> pd.DataFrame:
+        """Return the columns that make rows odd, the rows numbered from a start."""
+
+    @abstractmethod
+    def tests(self, pieces: Iterator[Any]) -> tuple[dict[str, Test], int]:
+        """Return tests of scores and columns against those of the fit, and how many were made."""
+
+    @abstractmethod
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the numbers that :meth:`restored` needs."""
+
+    @abstractmethod
+    def to_json(self) -> Json:
+        """Return all else that :meth:`restored` needs."""
+
+    @classmethod
+    @abstractmethod
+    def restored(cls, tensors: Mapping[str, Tensor], description: Json) -> Self:
+        """Return what :meth:`tensors` and :meth:`to_json` described."""
