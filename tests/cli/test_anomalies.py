@@ -47,6 +47,25 @@ def test_rows_are_scored_by_an_autoencoder_too(run, table):
     assert pd.read_csv("s.csv")["log_likelihood"].notna().all()
 
 
+def test_steps_of_a_series_are_scored_and_explained(run):
+    times = pd.date_range("2024-01-01", periods=400, freq="h")
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"at": times, "load": rng.normal(size=400), "wind": rng.normal(size=400)})
+    frame.loc[350:352, "wind"] += 9
+    frame[:200].to_csv("old.csv", index=False)
+    frame[200:].to_csv("new.csv", index=False)
+    words = ("--time", "at", "--for", "anomalies", "--set", "span=5")
+    status, out, err = run("fit", "old.csv", *words, "-o", "a.attar")
+    assert (status, err) == (0, "")
+    assert run("score", "a.attar", "new.csv", "-o", "s.csv", "--explain") == (0, "", "")
+    found = pd.read_csv("s.csv")
+    assert len(found) == 200
+    assert found["score"].idxmax() in range(145, 156)
+    assert found["flag"][150]
+    assert found["column_1"][150] == "wind"
+    assert "series" in run("info", "a.attar")[1]
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

@@ -123,12 +123,6 @@ def test_an_unknown_digit_is_odd():
         ({"false_alarms": 1.0}, np.eye(20), SettingError, "false_alarms"),
         ({}, np.eye(5), DataError, "5 sample"),
         ({}, np.ones((20, 2)), DataError, "alike"),
-        (
-            {},
-            attar.Series(np.arange(40.0)[:, None], window=8),
-            DataError,
-            "takes tables and images",
-        ),
     ],
 )
 @pytest.mark.filterwarnings("ignore::attar.AttarWarning")

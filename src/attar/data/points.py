@@ -38,6 +38,8 @@ class Points:
         The times as the user has them, under the names of the user's rows.
     names : Index
         The names of the series.
+    earliest : float
+        The earliest time: in seconds since 1970 for dates, in the user's own unit for numbers.
     """
 
     values: Rows
@@ -45,6 +47,7 @@ class Points:
     codes: Integers
     labels: pd.Series
     names: pd.Index
+    earliest: float = 0.0
 
     @cached_property
     def order(self) -> Integers:
@@ -290,7 +293,7 @@ class LongTable(SeriesForm):
         if not channels:
             raise DataError("The table has no column besides those of times and series.")
         dtypes = tuple(str(_numeric(named[name], name).dtype) for name in channels)
-        return cls(channels, dtypes, time, series, _times(named, time)[1])
+        return cls(channels, dtypes, time, series, _times(named, time)[2])
 
     @property
     def channels(self) -> tuple[Name, ...]:
@@ -314,7 +317,7 @@ class LongTable(SeriesForm):
         columns = [_numeric(frame[name], name) for name in self.columns]
         dtype = precision(_numpy_dtype(column.dtype) for column in columns)
         values = np.column_stack([c.to_numpy(dtype, na_value=np.nan) for c in columns])
-        times, clock = _times(frame, self.time)
+        times, earliest, clock = _times(frame, self.time)
         if clock != self.clock:
             raise DataError(
                 f"The times of the series are {clock}, but the model was fitted on {self.clock}."
@@ -322,7 +325,7 @@ class LongTable(SeriesForm):
         codes, names = self._codes(frame)
         if clock == "rows":
             times = frame.groupby(codes).cumcount().to_numpy().astype(np.float64)
-        return Points(values, times, codes, _labels(frame, self.time), names)
+        return Points(values, times, codes, _labels(frame, self.time), names, earliest)
 
     def with_values(
         self, data: TableOrArray, values: Rows, channels: Sequence[int]
@@ -420,15 +423,15 @@ def _labels(frame: pd.DataFrame, time: Name | None) -> pd.Series:
     return frame.index.to_series() if time is None else frame[time]
 
 
-def _times(frame: pd.DataFrame, time: Name | None) -> tuple[Array, str]:
-    """Return times since the earliest, and what they are: dates, numbers or rows."""
+def _times(frame: pd.DataFrame, time: Name | None) -> tuple[Array, float, str]:
+    """Return times since the earliest, this one, and what they are: dates, numbers or rows."""
     labels = _labels(frame, time)
     column = labels.infer_objects()
     if isinstance(column.dtype, pd.PeriodDtype):
         column = column.dt.to_timestamp()
     kind = column.dtype.kind
     if time is None and kind not in "mM":
-        return np.zeros(len(column)), "rows"
+        return np.zeros(len(column)), 0.0, "rows"
     if kind in "iuf":
         times, clock = column.replace([np.inf, -np.inf], np.nan), "numbers"
     else:
@@ -441,10 +444,12 @@ def _times(frame: pd.DataFrame, time: Name | None) -> tuple[Array, str]:
             f"{where} holds {what} in row {labels.index[place]}: write dates like "
             "2024-01-31 12:00, or numbers."
         )
-    since = times - times.min()
+    since, earliest = times - times.min(), times.min()
     if clock == "dates":
         since = since.dt.total_seconds()
-    return since.to_numpy(np.float64), clock
+        epoch = pd.Timestamp(0, tz="UTC") if times.dtype.kind == "M" else pd.Timedelta(0)
+        earliest = (earliest - epoch).total_seconds()
+    return since.to_numpy(np.float64), float(earliest), clock
 
 
 def _dates(column: pd.Series) -> pd.Series:

@@ -289,15 +289,9 @@ class Windows(Kind):
         SettingError
             If the stride is larger than the window.
         """
-        data, options = _joined(pieces)
-        form: SeriesForm
-        if isinstance(data, pd.DataFrame):
-            form = LongTable.of(data, options.time, options.series)
-        elif options.time is not None or options.series is not None:
-            raise DataError("An array has no columns: leave time and series out.")
-        else:
-            form = Stack.of(data)
-        points = _points(form, data)
+        data, options = joined(pieces)
+        form = form_of_series(data, options)
+        points = finite_points(form, data)
         channels_used = np.flatnonzero(~np.isnan(points.values).all(0))
         if not len(channels_used):
             raise DataError("The series have no values: all of their points are missing.")
@@ -310,7 +304,7 @@ class Windows(Kind):
                 f"stride={stride} would leave out steps between windows of {window}: make it "
                 "smaller."
             )
-        typical = _typical(points.values[:, channels_used], points.codes)
+        typical = typical_series(points.values[:, channels_used], points.codes)
         step = points.typical_step()
         kind = cls(form, int(window), int(stride), step, tuple(channels_used.tolist()), typical)
         rows = kind._cut(points)
@@ -336,12 +330,12 @@ class Windows(Kind):
             With the columns that were fitted. A table may have a column ``series`` too where there
             was one series only.
         """
-        return self._cut(_points(self.form, self._checked(data)))
+        return self._cut(finite_points(self.form, self._checked(data)))
 
     def passthrough(self, data: object) -> Passthrough:
         """Return the series, their layout, and the means and deviations of their points."""
         table = self._checked(data)
-        points = _points(self.form, table)
+        points = finite_points(self.form, table)
         return Passthrough(table, self._layout(points), *self._means_and_deviations(points))
 
     def index(self, data: object) -> pd.DataFrame:
@@ -350,7 +344,7 @@ class Windows(Kind):
         The columns are that of series, where there is one, ``start`` and ``end``. An array's series
         and steps are numbered from 0.
         """
-        points = _points(self.form, self._checked(data))
+        points = finite_points(self.form, self._checked(data))
         first, last = self._layout(points).ends()
         times = points.labels
         index = pd.DataFrame({"start": times.iloc[first].array, "end": times.iloc[last].array})
@@ -361,7 +355,7 @@ class Windows(Kind):
 
     def extents(self, data: object) -> Integers:
         """Return the steps of the first and of the last point within each window: (n, 2)."""
-        return self._layout(_points(self.form, self._checked(data))).extents()
+        return self._layout(finite_points(self.form, self._checked(data))).extents()
 
     def restore(self, rows: Rows, passthrough: Passthrough | None = None) -> TableOrArray:
         """Return series with the mean of all windows at each of their points.
@@ -385,7 +379,7 @@ class Windows(Kind):
 
     def joined(self, parts: Sequence[object]) -> TableOrArray:
         """Return tables or arrays concatenated."""
-        return _joined(parts)[0]
+        return joined(parts)[0]
 
     def scaling(self, summary: Summary) -> Scaling:
         """Return standardization."""
@@ -466,7 +460,7 @@ class Windows(Kind):
 
     def _checked(self, data: object) -> TableOrArray:
         """Return data as a DataFrame or an array, if its options are those that were fitted."""
-        table, options = _joined([data])
+        table, options = joined([data])
         fitted: dict[str, object] = {"window": self.window, "stride": self.stride}
         if isinstance(self.form, LongTable):
             fitted |= {"time": self.form.time, "series": self.form.series}
@@ -506,7 +500,22 @@ class Windows(Kind):
         return mean, deviation
 
 
-def _joined(parts: Iterable[object]) -> tuple[TableOrArray, Series]:
+def form_of_series(data: TableOrArray, options: Series) -> SeriesForm:
+    """Return the form in which the user has series.
+
+    Raises
+    ------
+    DataError
+        If times or channels cannot be read.
+    """
+    if isinstance(data, pd.DataFrame):
+        return LongTable.of(data, options.time, options.series)
+    if options.time is not None or options.series is not None:
+        raise DataError("An array has no columns: leave time and series out.")
+    return Stack.of(data)
+
+
+def joined(parts: Iterable[object]) -> tuple[TableOrArray, Series]:
     """Return pieces of series, in any form, as one table or array, and the first's options."""
     parts = list(parts)
     given = [part.data if isinstance(part, Series) else part for part in parts]
@@ -535,13 +544,20 @@ def _table_or_array(data: object) -> TableOrArray:
         ) from None
 
 
-def _points(form: SeriesForm, data: TableOrArray) -> Points:
+def finite_points(form: SeriesForm, data: TableOrArray) -> Points:
+    """Return the points of series.
+
+    Raises
+    ------
+    DataError
+        If they are of another form, or infinite.
+    """
     points = form.points(data)
     require_finite(points.values, lambda place: form.describe(place[0]))
     return points
 
 
-def _typical(values: Rows, codes: Integers) -> tuple[tuple[float, float] | None, ...]:
+def typical_series(values: Rows, codes: Integers) -> tuple[tuple[float, float] | None, ...]:
     """Return the median mean and deviation of series, for channels whose means differ."""
     frame = pd.DataFrame(values.astype(np.float64))
     series = frame.groupby(codes)

@@ -18,17 +18,23 @@ from attar import storage
 from attar.checks import positive_integer
 from attar.data.images import Images
 from attar.data.kinds import kind_of
+from attar.data.series import Windows
 from attar.data.source import Data, Source, read, without_infinities
 from attar.data.table import Table
 from attar.errors import DataError, ModelFileError, SettingError
 from attar.isolation import default_settings
 from attar.tasks.calibration import discoveries
+from attar.tasks.moments import SeriesScorer
 from attar.tasks.rows import RowScorer
 from attar.tasks.scorer import Array, Scorer
 
 Auto = Literal["auto"]
 
-SCORERS: dict[str, type[Scorer]] = {scorer.name: scorer for scorer in (RowScorer,)}
+OF_KIND: dict[str, type[Scorer]] = {
+    **{Table.name: RowScorer, Images.name: RowScorer},
+    Windows.name: SeriesScorer,
+}
+SCORERS = {scorer.name: scorer for scorer in OF_KIND.values()}
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,9 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         finds rows whose p-value is at most ``false_alarms``.
     false_alarms : float, default 0.01
         The share of usual rows that are taken for odd ones, where contamination is "auto".
+    span : int, default 50
+        The steps of a series over which evidence is gathered: what
+        is so many steps away counts less by a factor of e. With fewer, scores are more local.
     columns : mapping, default None
         What columns of a table are; as of :class:`attar.Autoencoder`.
     infinite_as_missing : bool, default False
@@ -103,12 +112,13 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         contamination: float | Auto = "auto",
         *,
         false_alarms: float = 0.01,
+        span: int = 50,
         columns: Mapping[str, str] | None = None,
         infinite_as_missing: bool = False,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.contamination, self.false_alarms = contamination, false_alarms
-        self.columns, self.infinite_as_missing = columns, infinite_as_missing
+        self.span, self.columns, self.infinite_as_missing = span, columns, infinite_as_missing
         self.random_state = random_state
 
     @default_settings()
@@ -131,14 +141,14 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         self._check()
         data: Any = read(X, "train").data
         data = without_infinities(data) if self.infinite_as_missing else data
-        kind = kind_of(data)
-        if not issubclass(kind, Table | Images):
+        kind = kind_of(data).name
+        if kind not in OF_KIND:
             raise DataError(
-                f"AnomalyDetector takes tables and images, not {kind.name}: give a table or an "
+                f"AnomalyDetector takes tables, images and series, not {kind}: give a table or an "
                 "array of numbers."
             )
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        self.scorer_: Scorer = RowScorer.fit(data, self.columns, seed)
+        self.scorer_: Scorer = OF_KIND[kind].fit(data, self.columns, self.span, seed)
         self.alarm_interval_ = self.scorer_.interval(self.false_alarms)
         if self.contamination == "auto":
             self.offset_ = -self.scorer_.limit(self.false_alarms)
@@ -157,6 +167,32 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         """
         scorer = self._fitted.scorer_
         return -np.concatenate([scorer.score(piece) for piece in self.pieces(X)])
+
+    @default_settings()
+    def score_next(self, row: Any, time: Any = None, series: Any = None) -> float:
+        """Return how usual the next step of a series is, given all before, and learn it.
+
+        In constant time and memory. Alarm where it is below ``offset_``. The score is that of
+        ``score_samples``, log p, but without what comes later.
+
+        Parameters
+        ----------
+        row : array (channels,), mapping or Series
+            The channels; NaN where one is missing.
+        time : date or number, default None
+            Where the series has times. None: the usual interval after the last step.
+        series : str, default None
+            The name of the series, where there are several.
+
+        Raises
+        ------
+        DataError
+            If the detector was not fitted on series, or the row isn't one of theirs.
+        """
+        scorer = self._fitted.scorer_
+        if not isinstance(scorer, SeriesScorer):
+            raise DataError("score_next is for series: score_samples scores rows of a table.")
+        return -scorer.next(row, time, series)
 
     def decision_function(self, X: Data) -> Array:
         """Return ``score_samples(X) - offset_``: negative for odd rows."""
@@ -246,8 +282,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         description = {
             "task": "anomalies",
             "settings": settings,
-            "scorer": fitted.scorer_.name,
-            "scored": fitted.scorer_.to_json(),
+            "scorer": {"name": fitted.scorer_.name, **fitted.scorer_.to_json()},
             "rows": len(fitted.scorer_.own),
             "offset": float(fitted.offset_),
             "alarm_interval": list(fitted.alarm_interval_),
@@ -270,8 +305,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
             raise ModelFileError(f"{path} holds no AnomalyDetector: open it with attar.load.")
         try:
             detector = cls(**description["settings"])
-            scorer = SCORERS[description["scorer"]]
-            detector.scorer_ = scorer.restored(tensors, description["scored"])
+            scorer = SCORERS[description["scorer"]["name"]]
+            detector.scorer_ = scorer.restored(tensors, description["scorer"])
             detector.offset_ = float(description["offset"])
             low, high = description["alarm_interval"]
             detector.alarm_interval_ = low, high

@@ -25,7 +25,7 @@ from attar.plan import check_rows
 from attar.tasks.calibration import alarm_interval, pvalues
 from attar.tasks.densities import Outlyingness
 from attar.tasks.features import Features
-from attar.tasks.scorer import Array, Scorer, Test
+from attar.tasks.scorer import Array, Scorer, Test, same
 
 # At most so many rows are looked up and described by mixtures.
 ROWS = 10_000
@@ -53,7 +53,7 @@ class RowScorer(Scorer):
     name = "rows"
 
     @classmethod
-    def fit(cls, data: Any, columns: Mapping[str, str] | None, seed: int) -> Self:
+    def fit(cls, data: Any, columns: Mapping[str, str] | None, span: int, seed: int) -> Self:
         """Return what is usual in rows, of which at most 10,000 are used."""
         kind, summary = form_of(data, columns)
         warn_of_unused(kind)
@@ -147,10 +147,10 @@ class RowScorer(Scorer):
         """Return Kolmogorov-Smirnov tests of the scores and of each feature."""
         rows = np.concatenate([self.features.of(self._rows(piece)) for piece in pieces])
         before = self.outlyingness.rows
-        tests = {"(scores)": _same(self.own, self.outlyingness.score(rows))}
+        tests = {"(scores)": same(self.own, self.outlyingness.score(rows))}
         for name, at in self.features.columns:
             pairs = zip(before[:, at].T, rows[:, at].T, strict=True)
-            tests[name] = min((_same(*pair) for pair in pairs), key=lambda test: test.pvalue)
+            tests[name] = min((same(*pair) for pair in pairs), key=lambda test: test.pvalue)
         return tests, rows.shape[1]
 
     def tensors(self) -> dict[str, Tensor]:
@@ -186,11 +186,6 @@ class RowScorer(Scorer):
                 "usual as can be: leave them out."
             )
         return rows
-
-
-def _same(before: Array, after: Array) -> Test:
-    found = stats.ks_2samp(before, after)
-    return Test(float(found.statistic), float(found.pvalue))
 
 
 def _cells(frame: Any, names: Rows, order: NDArray[np.intp]) -> list[Any]:

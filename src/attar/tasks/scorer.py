@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import stats
 from torch import Tensor
 
 from attar.data.kind import Json
@@ -31,6 +32,12 @@ class Test:
     pvalue: float
 
 
+def same(before: Array, after: Array) -> Test:
+    """Return the Kolmogorov-Smirnov test of two samples."""
+    found = stats.ks_2samp(before, after)
+    return Test(float(found.statistic), float(found.pvalue))
+
+
 class Scorer(ABC):
     """What was learnt of usual data of a kind."""
 
@@ -42,7 +49,7 @@ class Scorer(ABC):
 
     @classmethod
     @abstractmethod
-    def fit(cls, data: Any, columns: Mapping[str, str] | None, seed: int) -> Self:
+    def fit(cls, data: Any, columns: Mapping[str, str] | None, span: int, seed: int) -> Self:
         """Return what is usual in data.
 
         Raises
