@@ -45,6 +45,14 @@ def test_malignant_rows_are_odd_among_benign_ones(tmp_path):
     assert (tmp_path / "odd_rows.png").stat().st_size > 10_000
 
 
+@pytest.mark.filterwarnings("ignore:The step at:attar.AttarWarning")
+def test_what_engineers_know_is_flagged(tmp_path, data_folder):
+    found = run("odd_moments", picture=tmp_path / "odd_moments.png", folder=data_folder)
+    assert found["found"] > 0.7
+    assert found["else"] < 0.06
+    assert (tmp_path / "odd_moments.png").stat().st_size > 10_000
+
+
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_a_keras_network_is_trained_on_digits():
     pytest.importorskip("keras")

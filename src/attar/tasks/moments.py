@@ -403,7 +403,7 @@ class SeriesScorer(Scorer):
         else:
             seconds = float(time)
         if seconds < last.time:
-            raise DataError(f"The step at {time} comes before the last one: give steps by time.")
+            warn(f"The step at {time} comes before the last one: it is scored as the next one.")
         return seconds
 
 
