@@ -40,6 +40,17 @@ def test_rows_are_scored_and_explained(run, table):
     assert "anomalies" in run("info", "a.attar")[1]
 
 
+def test_the_column_of_labels_is_left_out_where_a_file_has_it(run, table):
+    marked = table.assign(note=np.where(table.index == 299, "attack", "fine"))
+    marked.to_csv("m.csv", index=False)
+    words = ("fit", "m.csv", "--for", "anomalies", "--quiet", "-o", "a.attar")
+    assert run(*words, "--label", "note") == (0, "", "")
+    for rows in ("t.csv", "m.csv"):
+        assert run("score", "a.attar", rows, "-o", f"{rows}.parquet") == (0, "", "")
+    found = [pd.read_parquet(f"{rows}.csv.parquet") for rows in "tm"]
+    pd.testing.assert_frame_equal(*found)
+
+
 def test_rows_are_scored_by_an_autoencoder_too(run, table):
     settings = {"epochs": 1, "random_state": 0, "verbose": False}
     attar.Autoencoder("vae", **settings).fit(table).save("v.attar")

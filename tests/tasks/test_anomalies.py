@@ -138,6 +138,11 @@ def test_what_cannot_be_is_refused_in_one_sentence(settings, X, error, words):
     assert "\n" not in str(raised.value)
 
 
+def test_another_number_of_columns_is_told(detector):
+    with pytest.raises(DataError, match="X has 3 features, but attar is expecting 4 features"):
+        detector.predict(np.zeros((2, 3)))
+
+
 def test_too_few_rows_for_the_false_alarms_are_told():
     with pytest.warns(attar.AttarWarning, match="need 99 rows at least, and X has 60"):
         found = attar.AnomalyDetector(random_state=0).fit(rng.normal(size=(60, 2)))

@@ -76,6 +76,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
     ----------
     offset_ : float
         ``decision_function`` is ``score_samples - offset_``, negative for odd rows.
+    label_ : str or None
+        The column that ``attar fit --label`` left out, and ``attar score`` then does.
     alarm_interval_ : pair of float
         Between which limits the share of false alarms is with 95% confidence, given the number of
         rows that it was calibrated on.
@@ -139,6 +141,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
             )
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         self.scorer_: Scorer = RowScorer.fit(data, self.columns, seed)
+        self.label_: str | None = None
         self.alarm_interval_ = self.scorer_.interval(self.false_alarms)
         if self.contamination == "auto":
             self.offset_ = -self.scorer_.limit(self.false_alarms)
@@ -250,6 +253,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
             "scored": fitted.scorer_.to_json(),
             "rows": len(fitted.scorer_.own),
             "offset": float(fitted.offset_),
+            "label": fitted.label_,
             "alarm_interval": list(fitted.alarm_interval_),
         }
         storage.write_model(path, fitted.scorer_.tensors(), description)
@@ -273,6 +277,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
             scorer = SCORERS[description["scorer"]]
             detector.scorer_ = scorer.restored(tensors, description["scored"])
             detector.offset_ = float(description["offset"])
+            detector.label_ = description["label"]
             low, high = description["alarm_interval"]
             detector.alarm_interval_ = low, high
         except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:

@@ -407,7 +407,7 @@ class Outlyingness:
             Whether features share one unit, as pixels do.
         seed : int
         """
-        middle, spread = np.median(rows, axis=0), _spread(rows, one_unit)
+        middle, spread = np.median(rows, axis=0), spread_of(rows, one_unit)
         neighbours = Neighbours((rows - middle) / spread)
         near = neighbours.near(neighbours.rows)
         parts = np.random.default_rng(seed).permutation(len(rows)) % FOLDS
@@ -496,7 +496,7 @@ class Outlyingness:
         return cls(rows, middle, spread, levels, own)
 
 
-def _spread(rows: Array, one_unit: bool) -> Array:
+def spread_of(rows: Array, one_unit: bool = False) -> Array:
     """Return the interquartile range of features, as that of a normal distribution of variance 1.
 
     Where it is 0, it is the standard deviation; features that share a unit have one.

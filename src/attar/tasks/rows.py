@@ -25,6 +25,7 @@ from attar.plan import check_rows
 from attar.tasks.calibration import alarm_interval, pvalues
 from attar.tasks.densities import Outlyingness
 from attar.tasks.features import Features
+from attar.tasks.labels import warn_of_labels
 from attar.tasks.scorer import Array, Scorer, Test
 
 # At most so many rows are looked up and described by mixtures.
@@ -65,9 +66,12 @@ class RowScorer(Scorer):
             )
         chosen = np.random.default_rng(seed).permutation(len(summary.sample))[:ROWS]
         features = Features.fit(kind, summary)
-        rows = features.of(summary.sample[np.sort(chosen)])
+        raw = summary.sample[np.sort(chosen)]
+        rows = features.of(raw)
         if (rows == rows[0]).all():
             raise DataError("All rows of X are alike: there is nothing to tell them apart by.")
+        if isinstance(kind, Table):
+            warn_of_labels(kind, raw, rows)
         return cls(features, Outlyingness.fit(rows, features.one_unit, seed))
 
     @property
