@@ -136,6 +136,19 @@ def test_the_column_that_was_changed_is_named_and_its_value_expected():
     assert (np.diff(explanation.nats, axis=1) <= 0).all()
 
 
+def test_nats_of_columns_are_tail_probabilities_of_usual_rows():
+    found = Outlyingness.fit(correlated(900, 8))
+    columns = [slice(i, i + 1) for i in range(4)]
+    worst = found.explain(correlated(3000, 9), columns, 1).nats[:, 0]
+    shares = [(worst >= -np.log(p)).mean() for p in (0.1, 0.05, 0.02)]
+    np.testing.assert_allclose(shares, [0.1, 0.05, 0.02], atol=0.02)
+    far = correlated(5, 10)
+    far[:, 3] += [0, 1e1, 1e2, 1e3, 1e6]
+    worst = found.explain(far, columns, 1).nats[:, 0]
+    assert (np.diff(worst) > 0).all()
+    assert worst[-1] < 40
+
+
 def test_it_is_restored_with_equal_scores(monkeypatch):
     rows, new = correlated(200, 6), correlated(30, 7)
     found = Outlyingness.fit(rows)

@@ -195,9 +195,9 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         Returns
         -------
         DataFrame
-            ``row``, ``column``, ``nats`` (how unlikely the column is, given the others of the row,
-            beyond what it is in a usual one), ``value``, ``expected``, and ``low`` and ``high``, an
-            interval of 90%; of categories these three are the most likely one.
+            ``row``, ``column``, ``nats`` (-log of the share of rows of the fit in which some column
+            is as unlikely, given the others of its row), ``value``, ``expected``, and ``low`` and
+            ``high``, an interval of 90%; of categories these three are the most likely one.
 
         Raises
         ------

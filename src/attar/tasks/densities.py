@@ -353,7 +353,7 @@ class Explanation:
     columns : array of int (n, most)
         The least likely first.
     nats : array (n, most)
-        How unlikely each is, beyond what it is in a usual row.
+        -log of the share of rows of the fit in which some column is as unlikely, as of a score.
     expected, deviation : array (n, features)
         The features of these columns, given all others.
     """
@@ -458,7 +458,8 @@ class Outlyingness:
             How many columns of each row are found.
         """
         level, most = self.levels[-1], min(most, len(columns))
-        usual = np.median(level.conditionals(self.rows[level.kept][:USUAL], columns)[0], axis=0)
+        known = level.conditionals(self.rows[:: -(-len(self.rows) // USUAL)], columns)[0]
+        usual = np.median(known, axis=0)
         widths = [at.stop - at.start for at in columns]
         column_of, every = np.repeat(np.arange(len(columns)), widths), np.arange(len(rows))
         mended, found = rows.copy(), np.empty((len(rows), most), np.intp)
@@ -476,7 +477,8 @@ class Outlyingness:
             chosen[:, k] = (nats - usual)[every, found[:, k]]
             expected, deviation = np.where(own, mean, expected), np.where(own, spread, deviation)
         order, at = np.argsort(-chosen, axis=1), every[:, None]
-        return Explanation(found[at, order], chosen[at, order], expected, deviation)
+        nats = surprise((known - usual).max(1), chosen[at, order])
+        return Explanation(found[at, order], nats, expected, deviation)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all that :meth:`restored` needs."""
