@@ -51,6 +51,20 @@ def surprise(calibration: Array, scores: Array) -> Array:
     return np.asarray(np.log1p(beyond) - np.log(pvalues(calibration, scores)))
 
 
+def own_surprise(scores: Array) -> Array:
+    """Return the surprise of each score, calibrated by all others.
+
+    Examples
+    --------
+    >>> own_surprise(np.array([0.0, 1.0, 2.0, 3.0])).round(2).tolist()
+    [0.0, 0.29, 0.69, 2.08]
+    """
+    at_least = len(scores) - np.searchsorted(np.sort(scores), scores, "left")
+    found, top = np.asarray(np.log(len(scores) / at_least)), scores.argmax()
+    found[top] = surprise(np.delete(scores, top), scores[[top]])[0]
+    return found
+
+
 def discoveries(p: Array, rate: float) -> NDArray[np.bool_]:
     """Return which p-values to reject so that the expected share of false ones is at most a rate.
 

@@ -20,7 +20,7 @@ from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
 from attar.storage import nested, unnested
-from attar.tasks.calibration import surprise
+from attar.tasks.calibration import own_surprise, surprise
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -328,6 +328,12 @@ class Level:
         pairs = zip(self.known, scores, strict=True)
         return np.asarray(np.mean([surprise(own, new) for own, new in pairs], axis=0))
 
+    def own(self, scores: list[Array]) -> Array:
+        """Return the mean of calibrated scores of the rows of the fit, none by itself."""
+        found = self.added(scores)
+        found[self.kept] = np.mean([own_surprise(known) for known in self.known], axis=0)
+        return found
+
     def conditionals(self, rows: Array, columns: list[slice]) -> tuple[Array, Array, Array]:
         """Return -log p(column | rest) to a constant, expected values, and their deviations."""
         scale, mean = self.standardized.scale, self.standardized.mean
@@ -419,7 +425,7 @@ class Outlyingness:
             standardized = Standardized.of(rows[kept], one_unit)
             level, nats = Level.of(*standardized(rows), kept, parts, standardized, distances, seed)
             levels.append(level)
-            own.append(level.added([distances, *nats]))
+            own.append(level.own([distances, *nats]))
             if not trim:
                 far = neighbours.distance(neighbours.rows, near, kept, FARTHER)
                 order = np.argsort(surprise(far, far) + surprise(nats[0], nats[0]))
