@@ -24,12 +24,12 @@ def correlated(n, seed):
 
 
 @pytest.mark.parametrize("kept_share", [1.0, 0.7, 0.1])
-def test_distances_are_those_to_the_kept_rows_but_the_row_itself(kept_share, monkeypatch):
-    monkeypatch.setattr(densities, "SEARCHED", 12)
-    rows, new = rng.normal(size=(80, 3)), rng.normal(size=(9, 3))
+@pytest.mark.parametrize("features", [3, 12])
+def test_distances_are_those_to_the_kept_rows_but_the_row_itself(kept_share, features):
+    rows, new = rng.normal(size=(80, features)), rng.normal(size=(9, features))
     kept = rng.random(80) < kept_share
     kept[:8] = True
-    neighbours = Neighbours(rows)
+    neighbours = Neighbours(rows, 12)
     near = neighbours.near(rows)
     own = cdist(rows, rows)
     np.fill_diagonal(own, np.inf)

@@ -31,11 +31,14 @@ SAME = 1e-6
 # More features than these are described by their principal components, and what these leave.
 WIDE = 64
 
-# The mean distance to so many neighbours, of a list that is searched once.
-NEAREST, SEARCHED = 5, 60
+# The mean distance to so many neighbours, of a list that is searched once: also of rows not kept.
+NEAREST, SEARCHED = 5, 16
 
 # The order in which rows are left out is by the mean distance to so many.
 FARTHER = 50
+
+# Of more features, all distances are computed: no tree finds the nearest rows faster.
+TREE = 8
 
 # Mixtures of so many components, fitted in so many parts of the rows and steps.
 COMPONENTS, FOLDS, STEPS = (5, 20), 3, 10
@@ -61,17 +64,22 @@ class Neighbours:
     Parameters
     ----------
     rows : array (n, features)
+    searched : int
+        How many neighbours of a row are found at once.
     """
 
-    def __init__(self, rows: Array) -> None:
+    def __init__(self, rows: Array, searched: int = SEARCHED) -> None:
         self.rows = rows
-        self._search = NearestNeighbors(n_neighbors=min(SEARCHED + 1, len(rows))).fit(rows)
+        self._search = NearestNeighbors(
+            n_neighbors=min(searched + 1, len(rows)),
+            algorithm="kd_tree" if rows.shape[1] <= TREE else "brute",
+        ).fit(rows)
 
     def near(self, rows: Array) -> tuple[Array, NDArray[np.intp]]:
         """Return distances to, and places of, the nearest rows: (n, searched)."""
         distances, places = self._search.kneighbors(rows)
-        own = distances[:, 0] <= SAME * (1 + np.linalg.norm(rows, axis=1))
-        shift = own[:, None] + np.arange(distances.shape[1] - 1)
+        distances[distances <= SAME * (1 + np.linalg.norm(rows, axis=1, keepdims=True))] = 0
+        shift = (distances[:, :1] == 0) + np.arange(distances.shape[1] - 1)
         at = np.arange(len(rows))[:, None]
         return np.asarray(distances[at, shift]), np.asarray(places[at, shift])
 
@@ -87,11 +95,8 @@ class Neighbours:
         rank = among.cumsum(1)
         total = (distances * (among & (rank <= nearest))).sum(1) / nearest
         few = np.flatnonzero(rank[:, -1] < nearest)
-        if len(few):  # a dense clump of rows that are not kept fills the list
-            others = NearestNeighbors(n_neighbors=nearest + 1).fit(self.rows[kept])
-            found = others.kneighbors(rows[few])[0]
-            own = found[:, 0] <= SAME * (1 + np.linalg.norm(rows[few], axis=1))
-            total[few] = np.where(own, found[:, 1:].mean(1), found[:, :-1].mean(1))
+        if len(few):  # rows that are not kept fill the list
+            total[few] = Neighbours(self.rows[kept], nearest).near(rows[few])[0].mean(1)
         return np.asarray(total)
 
 
@@ -414,7 +419,7 @@ class Outlyingness:
         seed : int
         """
         middle, spread = np.median(rows, axis=0), spread_of(rows, one_unit)
-        neighbours = Neighbours((rows - middle) / spread)
+        neighbours = Neighbours((rows - middle) / spread, FARTHER)
         near = neighbours.near(neighbours.rows)
         parts = np.random.default_rng(seed).permutation(len(rows)) % FOLDS
         levels, own, order = [], [], np.arange(len(rows))

@@ -63,7 +63,7 @@ def _odd(features: Array, rare: Rows) -> bool:
     rare, features = rare[::step], features[::step]
     if not features.shape[1] or not rare.any() or rare.all():
         return False
-    neighbours = Neighbours(features / spread_of(features))
+    neighbours = Neighbours(features / spread_of(features), FARTHER)
     near, every = neighbours.near(neighbours.rows), np.ones(len(features), bool)
     distances = neighbours.distance(neighbours.rows, near, every, FARTHER)
     test = mannwhitneyu(distances[rare], distances[~rare], alternative="greater")
