@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
 
 import attar
 from attar.data import datasets
 from attar.errors import DataError, ModelFileError, SettingError
+from attar.tasks import rows
 
 N = 400
 rng = np.random.default_rng(0)
@@ -104,6 +106,42 @@ def test_drift_names_the_column_that_moved(detector):
     drift = detector.drift(moved)
     assert drift
     assert drift.columns["column"][0] == "job"
+
+
+def moved(n, seed, by):
+    """Return numbers of which some go together, around another place."""
+    x = np.random.default_rng(seed).normal(by, 1, (n, 3))
+    x[:, 2] += x[:, 0]
+    return x
+
+
+def test_after_drift_false_alarms_return_to_what_was_asked(monkeypatch):
+    monkeypatch.setattr(rows, "ROWS", 400)
+    settings = {"random_state": 0, "false_alarms": 0.05}
+    before = attar.AnomalyDetector(**settings).partial_fit(moved(400, 0, 0))
+    after = attar.AnomalyDetector(**settings).fit(moved(400, 0, 0))
+    new = moved(2000, 3, 2.5)
+    np.testing.assert_array_equal(before.score_samples(new), after.score_samples(new))
+    after.partial_fit(moved(3000, 2, 2.5))
+    low, high = after.alarm_interval_
+    assert low < (after.predict(new) == -1).mean() < high
+    assert (before.predict(new) == -1).mean() > 0.5
+    assert before.drift(new)
+    assert not after.drift(new)
+
+
+def test_the_sample_forgets_by_half_in_so_many_rows(monkeypatch):
+    monkeypatch.setattr(rows, "ROWS", 300)
+    detector = attar.AnomalyDetector(random_state=0).fit(moved(250, 0, 0))
+    for seed, n in ((1, 150), (2, 100)):
+        detector.partial_fit(moved(n, seed, 100 * seed))
+    features = detector.scorer_.outlyingness.rows
+    raw = detector.scorer_.features.preparation.raw(torch.from_numpy(features))
+    counts = np.bincount(np.round(raw[:, 1] / 100).astype(int))
+    # 50 of the new rows fill the sample; each of the others spares a row with 299 chances of 300.
+    spared = (1 - 1 / 300) ** np.array([200, 100])
+    expected = [250 * spared[0], 300 * (spared[1] - spared[0] * 250 / 300), 300 * (1 - spared[1])]
+    np.testing.assert_allclose(counts, expected, atol=3 * np.sqrt(300) / 2)
 
 
 def test_an_unknown_digit_is_odd():

@@ -139,14 +139,40 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
                 f"AnomalyDetector takes tables and images, not {kind.name}: give a table or an "
                 "array of numbers."
             )
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        self.scorer_: Scorer = RowScorer.fit(data, self.columns, seed)
+        self.scorer_: Scorer = RowScorer.fit(data, self.columns, self._seed)
         self.label_: str | None = None
-        self.alarm_interval_ = self.scorer_.interval(self.false_alarms)
-        if self.contamination == "auto":
-            self.offset_ = -self.scorer_.limit(self.false_alarms)
-        else:
-            self.offset_ = np.percentile(self.score_samples(X), 100 * self.contamination)
+        self._set_limit(X)
+        return self
+
+    @default_settings()
+    def partial_fit(self, X: Data, y: object = None) -> Self:
+        """Learn what is usual in new rows too, and forget what was usual long ago.
+
+        The detector keeps a sample of at most 10,000 rows. Where it is full, each new row takes the
+        place of one of them, any of which is as likely: of a row half of the chance to be there is
+        left after 6,931 others. All else is then fitted anew to the sample, which takes as long as
+        :meth:`fit`, so that rows are best given many at a time. Rows that are flagged are learnt as
+        all others are; leave out those that you know to be odd.
+
+        The first call is :meth:`fit`; types, categories and scales of columns stay those of it.
+
+        Parameters
+        ----------
+        X : table, array, path, or name of a data set
+        y : ignored
+
+        Raises
+        ------
+        DataError
+            If X is not of the form that was fitted.
+        SettingError
+            If a setting is out of range.
+        """
+        if "scorer_" not in vars(self):
+            return self.fit(X)
+        self._check()
+        self.scorer_ = self.scorer_.updated(self.pieces(X), self._seed)
+        self._set_limit(X)
         return self
 
     @default_settings()
@@ -320,6 +346,18 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         if "scorer_" not in vars(self):
             raise AttributeError(f"This {type(self).__name__} is not fitted yet.")
         return self
+
+    @property
+    def _seed(self) -> int:
+        return int(check_random_state(self.random_state).randint(2**31 - 1))
+
+    def _set_limit(self, X: Data) -> None:
+        """Choose the score beyond which rows are odd, by the rows of X or false alarms."""
+        self.alarm_interval_ = self.scorer_.interval(self.false_alarms)
+        if self.contamination == "auto":
+            self.offset_ = -self.scorer_.limit(self.false_alarms)
+        else:
+            self.offset_ = np.percentile(self.score_samples(X), 100 * self.contamination)
 
     def _check(self) -> None:
         """Refuse settings that are out of range."""

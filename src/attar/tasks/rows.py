@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -46,10 +46,13 @@ class RowScorer(Scorer):
     ----------
     features : Features
     outlyingness : Outlyingness
+    seen : int
+        How many rows it was fitted on, or updated with.
     """
 
     features: Features
     outlyingness: Outlyingness
+    seen: int
 
     name = "rows"
 
@@ -72,7 +75,21 @@ class RowScorer(Scorer):
             raise DataError("All rows of X are alike: there is nothing to tell them apart by.")
         if isinstance(kind, Table):
             warn_of_labels(kind, raw, rows)
-        return cls(features, Outlyingness.fit(rows, features.one_unit, seed))
+        return cls(features, Outlyingness.fit(rows, features.one_unit, seed), summary.rows)
+
+    def updated(self, pieces: Iterator[Any], seed: int) -> Self:
+        """Return what is usual in a sample of which each new row takes the place of any other."""
+        rng = np.random.default_rng((seed, self.seen))
+        rows, seen = self.outlyingness.rows, self.seen
+        for piece in pieces:
+            self.features.kind.changed(piece)
+            new = self.features.of(self._rows(piece))
+            seen += len(new)
+            room = max(0, ROWS - len(rows))
+            rows, new = np.concatenate([rows, new[:room]]), new[room:]
+            rows[rng.integers(0, len(rows), len(new))] = new
+        outlyingness = Outlyingness.fit(rows, self.features.one_unit, seed)
+        return replace(self, outlyingness=outlyingness, seen=seen)
 
     @property
     def own(self) -> Array:  # type: ignore[override]
@@ -167,7 +184,8 @@ class RowScorer(Scorer):
 
     def to_json(self) -> Json:
         """Return the form of the data."""
-        return {"kind": self.features.kind.name, "form": self.features.kind.to_json()}
+        kind = self.features.kind
+        return {"kind": kind.name, "form": kind.to_json(), "seen": self.seen}
 
     @classmethod
     def restored(cls, tensors: Mapping[str, Tensor], description: Json) -> Self:
@@ -176,7 +194,8 @@ class RowScorer(Scorer):
         prepared = restored(kind, Scaler.restored(storage.unnested("scaler", tensors)))
         assert isinstance(prepared, DensePreparation)
         outlyingness = Outlyingness.restored(storage.unnested("outlyingness", tensors))
-        return cls(Features(prepared, tensors["fill"].numpy()), outlyingness)
+        features = Features(prepared, tensors["fill"].numpy())
+        return cls(features, outlyingness, description["seen"])
 
     def _rows(self, piece: Any) -> Rows:
         """Return raw rows, with a warning of those that have no known cell."""

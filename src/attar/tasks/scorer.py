@@ -51,6 +51,10 @@ class Scorer(ABC):
             If they are too few, or all alike.
         """
 
+    @abstractmethod
+    def updated(self, pieces: Iterator[Any], seed: int) -> Self:
+        """Return what is usual in recent data: new pieces, and ever less of those of before."""
+
     @property
     @abstractmethod
     def dimensions(self) -> int:
