@@ -74,6 +74,10 @@ def test_rows_are_scored_by_an_autoencoder_too(run, table):
             ["fit", "t.csv", "--for", "anomalies", "--set", "odd=2", "-o", "b.attar"],
             "not all of odd",
         ),
+        (
+            ["fit", "t.csv", "--for", "anomalies", "--recipe", "vea", "-o", "b.attar"],
+            "no recipe named 'vea'",
+        ),
         (["encode", "a.attar", "t.csv", "-o", "b.csv"], "attar.AnomalyDetector.load"),
         (["score", "a.attar", "t.csv", "-o", "b.npy"], "Scores are a table"),
         (["score", "a.attar", "u.csv", "-o", "b.csv"], "'weight'"),

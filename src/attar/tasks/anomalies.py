@@ -22,6 +22,9 @@ from attar.data.source import Data, Source, read, without_infinities
 from attar.data.table import Table
 from attar.errors import DataError, ModelFileError, SettingError
 from attar.isolation import default_settings
+from attar.parts import Part
+from attar.recipe import Recipe
+from attar.recipes import resolve
 from attar.tasks.calibration import discoveries
 from attar.tasks.rows import RowScorer
 from attar.tasks.scorer import Array, Scorer
@@ -67,6 +70,10 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         finds rows whose p-value is at most ``false_alarms``.
     false_alarms : float, default 0.01
         The share of usual rows that are taken for odd ones, where contamination is "auto".
+    recipe : str or Recipe, default None
+        Of autoencoders, three of which are fitted on other thirds of X without the oddest 5%. The
+        log-likelihood of a row, and the distance of its code to the nearest codes, then are two
+        further scores.
     columns : mapping, default None
         What columns of a table are; as of :class:`attar.Autoencoder`.
     infinite_as_missing : bool, default False
@@ -105,12 +112,14 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         contamination: float | Auto = "auto",
         *,
         false_alarms: float = 0.01,
+        recipe: str | Recipe | None = None,
         columns: Mapping[str, str] | None = None,
         infinite_as_missing: bool = False,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.contamination, self.false_alarms = contamination, false_alarms
-        self.columns, self.infinite_as_missing = columns, infinite_as_missing
+        self.recipe, self.columns = recipe, columns
+        self.infinite_as_missing = infinite_as_missing
         self.random_state = random_state
 
     @default_settings()
@@ -139,7 +148,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
                 f"AnomalyDetector takes tables and images, not {kind.name}: give a table or an "
                 "array of numbers."
             )
-        self.scorer_: Scorer = RowScorer.fit(data, self.columns, self._seed)
+        self.scorer_: Scorer = RowScorer.fit(data, self.columns, self._seed, self.recipe)
         self.label_: str | None = None
         self._set_limit(X)
         return self
@@ -168,6 +177,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         SettingError
             If a setting is out of range.
         """
+        if self.recipe is not None:
+            raise SettingError("partial_fit fits no autoencoders: leave recipe out.")
         if "scorer_" not in vars(self):
             return self.fit(X)
         self._check()
@@ -272,6 +283,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         """
         fitted, settings = self._fitted, self.get_params(deep=False)
         del settings["random_state"]
+        if isinstance(self.recipe, Recipe):
+            settings["recipe"] = self.recipe.to_json()
         description = {
             "task": "anomalies",
             "settings": settings,
@@ -299,7 +312,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         if description.get("task") != "anomalies":
             raise ModelFileError(f"{path} holds no AnomalyDetector: open it with attar.load.")
         try:
-            detector = cls(**description["settings"])
+            settings = description["settings"]
+            detector = cls(**{**settings, "recipe": Part.parsed(settings["recipe"])})
             scorer = SCORERS[description["scorer"]]
             detector.scorer_ = scorer.restored(tensors, description["scored"])
             detector.offset_ = float(description["offset"])
@@ -366,6 +380,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
             raise SettingError(f"contamination is 'auto' or a share in (0, 0.5], not {share!r}.")
         if not 0 < self.false_alarms < 1:
             raise SettingError(f"false_alarms is a share in (0, 1), not {self.false_alarms!r}.")
+        if self.recipe is not None:
+            resolve(self.recipe)
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,12 @@ from attar.data.source import Data, Source, read, without_infinities
 from attar.data.table import Table
 from attar.errors import DataError, warn
 from attar.plan import check_rows
+from attar.recipe import Recipe
 from attar.tasks.calibration import alarm_interval, pvalues
 from attar.tasks.densities import Outlyingness
 from attar.tasks.features import Features
 from attar.tasks.labels import warn_of_labels
+from attar.tasks.members import Members
 from attar.tasks.scorer import Array, Scorer, Test
 
 # At most so many rows are looked up and described by mixtures.
@@ -48,16 +50,25 @@ class RowScorer(Scorer):
     outlyingness : Outlyingness
     seen : int
         How many rows it was fitted on, or updated with.
+    members : Members or None
+        Autoencoders, where they were asked for.
     """
 
     features: Features
     outlyingness: Outlyingness
     seen: int
+    members: Members | None = None
 
     name = "rows"
 
     @classmethod
-    def fit(cls, data: Any, columns: Mapping[str, str] | None, seed: int) -> Self:
+    def fit(
+        cls,
+        data: Any,
+        columns: Mapping[str, str] | None,
+        seed: int,
+        recipe: str | Recipe | None = None,
+    ) -> Self:
         """Return what is usual in rows, of which at most 10,000 are used."""
         kind, summary = form_of(data, columns)
         warn_of_unused(kind)
@@ -75,7 +86,11 @@ class RowScorer(Scorer):
             raise DataError("All rows of X are alike: there is nothing to tell them apart by.")
         if isinstance(kind, Table):
             warn_of_labels(kind, raw, rows)
-        return cls(features, Outlyingness.fit(rows, features.one_unit, seed), summary.rows)
+        found = cls(features, Outlyingness.fit(rows, features.one_unit, seed), summary.rows)
+        if recipe is None:
+            return found
+        members = Members.fit(recipe, columns, lambda at: kind.restore(raw[at]), found.own, seed)
+        return replace(found, members=members)
 
     def updated(self, pieces: Iterator[Any], seed: int) -> Self:
         """Return what is usual in a sample of which each new row takes the place of any other."""
@@ -94,7 +109,8 @@ class RowScorer(Scorer):
     @property
     def own(self) -> Array:  # type: ignore[override]
         """How odd the rows of the fit are."""
-        return self.outlyingness.own
+        own = self.outlyingness.own
+        return own if self.members is None else self.members.own(own)
 
     @property
     def dimensions(self) -> int:
@@ -117,7 +133,10 @@ class RowScorer(Scorer):
 
     def score(self, piece: Any) -> Array:
         """Return the outlyingness of rows; more of those that change a constant column."""
-        odd = self.outlyingness.score(self.features.of(self._rows(piece)))
+        rows = self._rows(piece)
+        odd = self.outlyingness.score(self.features.of(rows))
+        if self.members is not None:  # which see used columns only, as in the fit
+            odd = self.members.score(odd, self.features.kind.restore(rows))
         changed = self.features.kind.changed(piece)
         # For a changed constant column, the smallest p-value.
         return odd if changed is None else odd + changed * np.log(len(self.own) + 1)
@@ -168,7 +187,7 @@ class RowScorer(Scorer):
         """Return Kolmogorov-Smirnov tests of the scores and of each feature."""
         rows = np.concatenate([self.features.of(self._rows(piece)) for piece in pieces])
         before = self.outlyingness.rows
-        tests = {"(scores)": _same(self.own, self.outlyingness.score(rows))}
+        tests = {"(scores)": _same(self.outlyingness.own, self.outlyingness.score(rows))}
         for name, at in self.features.columns:
             pairs = zip(before[:, at].T, rows[:, at].T, strict=True)
             tests[name] = min((_same(*pair) for pair in pairs), key=lambda test: test.pvalue)
@@ -180,12 +199,15 @@ class RowScorer(Scorer):
             **storage.nested("scaler", self.features.preparation.scaler.state_dict()),
             **storage.nested("outlyingness", self.outlyingness.tensors()),
             "fill": torch.from_numpy(self.features.fill),
+            **({} if self.members is None else storage.nested("members", self.members.tensors())),
         }
 
     def to_json(self) -> Json:
         """Return the form of the data."""
         kind = self.features.kind
-        return {"kind": kind.name, "form": kind.to_json(), "seen": self.seen}
+        members = None if self.members is None else self.members.to_json()
+        form = {"kind": kind.name, "form": kind.to_json()}
+        return {**form, "seen": self.seen, "members": members}
 
     @classmethod
     def restored(cls, tensors: Mapping[str, Tensor], description: Json) -> Self:
@@ -195,7 +217,11 @@ class RowScorer(Scorer):
         assert isinstance(prepared, DensePreparation)
         outlyingness = Outlyingness.restored(storage.unnested("outlyingness", tensors))
         features = Features(prepared, tensors["fill"].numpy())
-        return cls(features, outlyingness, description["seen"])
+        found = cls(features, outlyingness, description["seen"])
+        if description["members"] is None:
+            return found
+        own = storage.unnested("members", tensors)
+        return replace(found, members=Members.restored(own, description["members"]))
 
     def _rows(self, piece: Any) -> Rows:
         """Return raw rows, with a warning of those that have no known cell."""

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from attar.data.kind import Json
 from attar.data.source import Data, Source
+from attar.recipe import Recipe
 
 Array = NDArray[np.float64]
 
@@ -42,8 +43,14 @@ class Scorer(ABC):
 
     @classmethod
     @abstractmethod
-    def fit(cls, data: Any, columns: Mapping[str, str] | None, seed: int) -> Self:
-        """Return what is usual in data.
+    def fit(
+        cls,
+        data: Any,
+        columns: Mapping[str, str] | None,
+        seed: int,
+        recipe: str | Recipe | None = None,
+    ) -> Self:
+        """Return what is usual in data, by autoencoders too where a recipe is given.
 
         Raises
         ------
