@@ -51,6 +51,18 @@ def test_the_column_of_labels_is_left_out_where_a_file_has_it(run, table):
     pd.testing.assert_frame_equal(*found)
 
 
+def test_images_are_explained_by_the_places_of_regions(run):
+    images = np.random.default_rng(0).normal(100, 9, (120, 6, 6))
+    images[-1, 4, 1] = 400
+    np.save("i.npy", images)
+    assert run("fit", "i.npy", "--for", "anomalies", "-o", "i.attar")[0] == 0
+    assert run("score", "i.attar", "i.npy", "-o", "s.csv", "--explain") == (0, "", "")
+    last = pd.read_csv("s.csv").iloc[-1]
+    assert abs(last["y_1"] - 4) + abs(last["x_1"] - 1) <= 2
+    assert last["nats_1"] > last["nats_2"]
+    assert last["value_1"] > last["expected_1"]
+
+
 def test_rows_are_scored_by_an_autoencoder_too(run, table):
     settings = {"epochs": 1, "random_state": 0, "verbose": False}
     attar.Autoencoder("vae", **settings).fit(table).save("v.attar")

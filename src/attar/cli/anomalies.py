@@ -76,7 +76,8 @@ def score(
         ),
     ],
     explain: Annotated[
-        bool, typer.Option("--explain", help="Also name the columns that make each row odd.")
+        bool,
+        typer.Option("--explain", help="Also say what makes each row odd."),
     ] = False,
     label: arguments.Label = None,
     delimiter: arguments.Delimiter = None,
@@ -141,10 +142,10 @@ def _of_detector(
             why = detector.explain(piece)
             places = why.groupby("row").cumcount()
             for i in range(int(places.max()) + 1):
-                part = why[places == i]
-                for name in ("column", "nats", "value", "expected"):
-                    texts = part[name] if name in ("column", "nats") else part[name].map(str)
-                    found[f"{name}_{i + 1}"] = texts.to_numpy()
+                part = why[places == i].drop(columns=["row", "low", "high"])
+                for name, column in part.items():
+                    mixed = column.map(str) if column.dtype == object else column
+                    found[f"{name}_{i + 1}"] = mixed.to_numpy()
         yield pd.DataFrame(found)
 
 

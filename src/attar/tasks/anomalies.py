@@ -27,7 +27,7 @@ from attar.recipe import Recipe
 from attar.recipes import resolve
 from attar.tasks.calibration import discoveries
 from attar.tasks.rows import RowScorer
-from attar.tasks.scorer import Array, Scorer
+from attar.tasks.scorer import AnomalyMaps, Array, Scorer
 
 Auto = Literal["auto"]
 
@@ -221,31 +221,43 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
 
     @default_settings()
     def explain(self, X: Data, most: int = 3) -> pd.DataFrame:
-        """Return which columns make rows of a table odd, and what was expected there.
+        """Return which columns of a table, or regions of images, make rows odd.
 
         Parameters
         ----------
-        X : table or array
+        X : table, array or images
         most : int
-            The number of columns for each row.
+            The number of columns, or regions, for each row.
 
         Returns
         -------
         DataFrame
             ``row``, ``column``, ``nats`` (-log of the share of rows of the fit in which some column
             is as unlikely, given the others of its row), ``value``, ``expected``, and ``low`` and
-            ``high``, an interval of 90%; of categories these three are the most likely one.
-
-        Raises
-        ------
-        DataError
-            If X is no table.
+            ``high``, an interval of 90%; of categories these three are the most likely one. Of
+            images ``y`` and ``x`` are the middle of a region, a quarter of the sides large, and the
+            values are means of its pixels.
         """
         scorer, parts, start = self._fitted.scorer_, [], 0
         for piece in self.pieces(X):
             parts.append(scorer.explain(piece, start, positive_integer("most", most)))
             start = int(parts[-1]["row"].iloc[-1]) + 1
         return pd.concat(parts, ignore_index=True)
+
+    @default_settings()
+    def anomaly_maps(self, X: Data) -> AnomalyMaps:
+        """Return where images are odd: nats (n, height, width), and what was expected there.
+
+        Raises
+        ------
+        DataError
+            If X holds no images.
+        """
+        found = [self._fitted.scorer_.maps(piece) for piece in self.pieces(X)]
+        return AnomalyMaps(
+            np.concatenate([part.nats for part in found]),
+            np.concatenate([part.expected for part in found]),
+        )
 
     @default_settings()
     def drift(self, X: Data) -> Drift:

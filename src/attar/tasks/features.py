@@ -66,11 +66,14 @@ class Features:
 
     def of(self, rows: Rows) -> Array:
         """Return the features of raw rows (n, *cells): (n, features)."""
+        filled = self.filled(rows)
+        return edges(filled) if isinstance(self.kind, Images) else filled.reshape(len(filled), -1)
+
+    def filled(self, rows: Rows) -> Array:
+        """Return prepared rows (n, *shape), with the median where a value is missing."""
         prepared = self._prepared(rows)
         filled = np.where(np.isnan(prepared), self.fill, prepared)
-        if not isinstance(self.kind, Images):
-            return filled
-        return edges(filled.reshape(len(filled), *self.kind.shape))
+        return np.asarray(filled.reshape(len(filled), *self.kind.shape))
 
     def _prepared(self, rows: Rows) -> Array:
         scaled = self.preparation.scaled(rows, torch.float64, far=True)

@@ -14,6 +14,7 @@ from scipy import stats
 from torch import Tensor
 
 from attar import storage
+from attar.data.images import Images
 from attar.data.kind import Json, Rows, warn_of_unused
 from attar.data.kinds import KINDS, form_of, kind_of, restored
 from attar.data.preparation import DensePreparation
@@ -28,7 +29,8 @@ from attar.tasks.densities import Outlyingness
 from attar.tasks.features import Features
 from attar.tasks.labels import warn_of_labels
 from attar.tasks.members import Members
-from attar.tasks.scorer import Array, Scorer, Test
+from attar.tasks.regions import Regions
+from attar.tasks.scorer import AnomalyMaps, Array, Scorer, Test
 
 # At most so many rows are looked up and described by mixtures.
 ROWS = 10_000
@@ -38,6 +40,9 @@ FEWEST = 10
 
 # An interval of what was expected holds so much of its probability.
 INTERVAL = 0.9
+
+# So many images are explained at once.
+AT_ONCE = 1 << 12
 
 
 @dataclass(frozen=True)
@@ -52,12 +57,15 @@ class RowScorer(Scorer):
         How many rows it was fitted on, or updated with.
     members : Members or None
         Autoencoders, where they were asked for.
+    regions : Regions or None
+        Of images.
     """
 
     features: Features
     outlyingness: Outlyingness
     seen: int
     members: Members | None = None
+    regions: Regions | None = None
 
     name = "rows"
 
@@ -87,6 +95,9 @@ class RowScorer(Scorer):
         if isinstance(kind, Table):
             warn_of_labels(kind, raw, rows)
         found = cls(features, Outlyingness.fit(rows, features.one_unit, seed), summary.rows)
+        if isinstance(kind, Images):
+            usual = raw[found.outlyingness.levels[-1].kept]
+            found = replace(found, regions=Regions.fit(features.filled(usual)))
         if recipe is None:
             return found
         members = Members.fit(recipe, columns, lambda at: kind.restore(raw[at]), found.own, seed)
@@ -163,11 +174,18 @@ class RowScorer(Scorer):
         return alarm_interval(false_alarms, len(self.own))
 
     def explain(self, piece: Any, start: int, most: int) -> pd.DataFrame:
-        """Return the columns that the others of each row make least likely."""
-        features, kind = self.features, self.features.kind
-        if not isinstance(kind, Table):
-            raise DataError(f"Columns of {kind.name} have no names: explain takes tables.")
-        rows, columns = self._rows(piece), features.columns
+        """Return the columns, or regions, that the others of each row make least likely."""
+        rows = self._rows(piece)
+        if self.regions is None:
+            return self._columns(rows, start, most)
+        parts = [
+            self._regions(self.regions, rows[i : i + AT_ONCE], start + i, most)
+            for i in range(0, len(rows), AT_ONCE)
+        ]
+        return pd.concat(parts, ignore_index=True)
+
+    def _columns(self, rows: Rows, start: int, most: int) -> pd.DataFrame:
+        features, columns = self.features, self.features.columns
         found = self.outlyingness.explain(features.of(rows), [at for _, at in columns], most)
         reach = stats.norm.ppf((1 + INTERVAL) / 2) * found.deviation
         ends = found.expected, found.expected - reach, found.expected + reach
@@ -180,8 +198,31 @@ class RowScorer(Scorer):
             "nats": found.nats.ravel(),
         }
         for title, part in zip(("value", "expected", "low", "high"), raw, strict=True):
-            table[title] = _cells(kind.restore(part), names, places)
+            table[title] = _cells(features.kind.restore(part), names, places)
         return pd.DataFrame(table)
+
+    def _regions(self, regions: Regions, rows: Rows, start: int, most: int) -> pd.DataFrame:
+        found = regions.least_likely(self.features.filled(rows), most)
+        reach = stats.norm.ppf((1 + INTERVAL) / 2) * found.deviation
+        ends = found.value, found.expected, found.expected - reach, found.expected + reach
+        table: dict[str, Any] = {
+            "row": np.repeat(np.arange(start, start + len(rows)), found.y.shape[1]),
+            "y": found.y.ravel(),
+            "x": found.x.ravel(),
+            "nats": found.nats.ravel(),
+        }
+        for title, part in zip(("value", "expected", "low", "high"), ends, strict=True):
+            prepared = torch.from_numpy(part.reshape(-1, part.shape[2], 1, 1))
+            table[title] = self.features.preparation.raw(prepared).mean((1, 2, 3))
+        return pd.DataFrame(table)
+
+    def maps(self, piece: Any) -> AnomalyMaps:
+        """Return where images are odd."""
+        if self.regions is None:
+            return super().maps(piece)
+        nats, expected = self.regions.maps(self.features.filled(self._rows(piece)))
+        raw = self.features.preparation.raw(torch.from_numpy(expected))
+        return AnomalyMaps(nats, self.features.kind.restore(raw))
 
     def tests(self, pieces: Iterator[Any]) -> tuple[dict[str, Test], int]:
         """Return Kolmogorov-Smirnov tests of the scores and of each feature."""
@@ -195,7 +236,9 @@ class RowScorer(Scorer):
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the scaler, the outlyingness, and what stands for missing values."""
+        regions = {} if self.regions is None else self.regions.tensors()
         return {
+            **storage.nested("regions", regions),
             **storage.nested("scaler", self.features.preparation.scaler.state_dict()),
             **storage.nested("outlyingness", self.outlyingness.tensors()),
             "fill": torch.from_numpy(self.features.fill),
@@ -217,7 +260,13 @@ class RowScorer(Scorer):
         assert isinstance(prepared, DensePreparation)
         outlyingness = Outlyingness.restored(storage.unnested("outlyingness", tensors))
         features = Features(prepared, tensors["fill"].numpy())
-        found = cls(features, outlyingness, description["seen"])
+        regions = storage.unnested("regions", tensors)
+        found = cls(
+            features,
+            outlyingness,
+            description["seen"],
+            regions=Regions.restored(regions) if regions else None,
+        )
         if description["members"] is None:
             return found
         own = storage.unnested("members", tensors)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from attar.data.kind import Json
 from attar.data.source import Data, Source
+from attar.errors import DataError
 from attar.recipe import Recipe
 
 Array = NDArray[np.float64]
@@ -30,6 +31,23 @@ class Test:
 
     statistic: float
     pvalue: float
+
+
+@dataclass(frozen=True)
+class AnomalyMaps:
+    """Where images are odd.
+
+    Attributes
+    ----------
+    nats : array (n, height, width)
+        How unlikely the region around each pixel is, given the rest of the image, beyond what it is
+        in a usual one.
+    expected : array
+        The images as the user has them: each pixel, given those that are not of its region.
+    """
+
+    nats: Array
+    expected: NDArray[Any]
 
 
 class Scorer(ABC):
@@ -100,7 +118,17 @@ class Scorer(ABC):
 
     @abstractmethod
     def explain(self, piece: Any, start: int, most: int) -> pd.DataFrame:
-        """Return the columns that make rows odd, the rows numbered from a start."""
+        """Return what makes rows odd, the rows numbered from a start."""
+
+    def maps(self, piece: Any) -> AnomalyMaps:
+        """Return where images are odd.
+
+        Raises
+        ------
+        DataError
+            If they are no images.
+        """
+        raise DataError("Only images have maps: explain says what makes other rows odd.")
 
     @abstractmethod
     def tests(self, pieces: Iterator[Any]) -> tuple[dict[str, Test], int]:
