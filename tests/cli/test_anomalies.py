@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -38,6 +40,8 @@ def test_rows_are_scored_and_explained(run, table):
     assert run("score", "a.attar", "t.csv", "-o", "s.parquet") == (0, "", "")
     pd.testing.assert_frame_equal(pd.read_parquet("s.parquet"), found.iloc[:, :3])
     assert "anomalies" in run("info", "a.attar")[1]
+    assert run("report", "a.attar", "t.csv", "-o", "page.html") == (0, "", "")
+    assert "Oddest rows" in Path("page.html").read_text("utf-8")
 
 
 def test_the_column_of_labels_is_left_out_where_a_file_has_it(run, table):

@@ -85,6 +85,9 @@ def test_large_colour_images_have_maps_of_their_size():
         detector = attar.AnomalyDetector(random_state=0).fit(images[1:])
     spoilt = images[:1].copy()
     spoilt[0, 40:55, 10:20, 0] += 80
+    assert set(detector.drift(images[1:]).columns["column"]) == {
+        *("(scores)", "edges", "channel 0", "channel 1", "channel 2")
+    }
     maps = detector.anomaly_maps(spoilt)
     assert maps.nats.shape == (1, 70, 45)
     assert maps.expected.shape == spoilt.shape
