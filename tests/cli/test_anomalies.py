@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
 
 import attar
 
@@ -65,6 +66,21 @@ def test_images_are_explained_by_the_places_of_regions(run):
     assert abs(last["y_1"] - 4) + abs(last["x_1"] - 1) <= 2
     assert last["nats_1"] > last["nats_2"]
     assert last["value_1"] > last["expected_1"]
+
+
+def test_counts_are_scored_and_explained(run):
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(0.2 + rng.random(40), (200, 40))
+    counts[-1, 5] = 50
+    sparse.save_npz("c.npz", sparse.csr_matrix(counts))
+    assert run("fit", "c.npz", "--for", "anomalies", "-o", "c.attar")[0] == 0
+    for name in ("s.csv", "s.parquet"):
+        assert run("score", "c.attar", "c.npz", "-o", name, "--explain") == (0, "", "")
+    last = pd.read_parquet("s.parquet").iloc[-1]
+    assert (last["column_1"], last["value_1"]) == (5, 50)
+    assert pd.read_csv("s.csv")["score"].idxmax() == 199
+    assert run("report", "c.attar", "c.npz", "-o", "page.html") == (0, "", "")
+    assert "column 5 = 50" in Path("page.html").read_text("utf-8")
 
 
 def test_rows_are_scored_by_an_autoencoder_too(run, table):

@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
 
 import attar
 from attar.errors import SettingError
@@ -92,6 +93,20 @@ def test_an_odd_image_has_a_map_with_its_spoilt_pixels(page):
     pixels = heat(nats)
     assert pixels[np.unravel_index(nats.argmax(), nats.shape)][3] == 255
     assert not pixels[nats <= 0][:, 3].any()
+
+
+def test_an_odd_row_of_counts_has_its_unlikely_cells_listed(page):
+    counts = np.random.default_rng(0).poisson(np.linspace(0.1, 2, 30), (150, 30))
+    detector = attar.AnomalyDetector(random_state=0, false_alarms=0.05).fit(
+        sparse.csr_array(counts)
+    )
+    counts[4, 1] = 20
+    tree = page(detector, sparse.csr_array(counts[:50]))
+    table = next(e for e in tree.iter("div") if e.get("aria-label") == "Oddest rows")
+    first = list(table.iter("tr"))[1]
+    assert words(first).startswith("row 4")
+    assert "column 1 = 20, expected 0." in words(first)
+    assert "sparse rows of 30 columns" in words(tree)
 
 
 def test_bars_are_shares_and_flagged_ones_are_beyond_the_limit():

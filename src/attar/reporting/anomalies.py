@@ -11,10 +11,12 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
 from attar.data.images import Images
 from attar.data.kind import Kind
 from attar.data.source import Data, Source, read
+from attar.data.sparse import SparseMatrix
 from attar.data.table import Table
 from attar.errors import AttarWarning
 from attar.reporting import svg
@@ -38,11 +40,12 @@ from attar.reporting.selection import names_of, short_times
 from attar.reporting.tables import MOST_COLUMNS, fields_of
 from attar.tasks.anomalies import AnomalyDetector, Drift
 from attar.tasks.calibration import discoveries
+from attar.tasks.counts import CountScorer
 from attar.tasks.rows import RowScorer
 from attar.tasks.scorer import Array
 
-# Rows that are shown, cells of each that are marked, and columns of which is said how they moved.
-ODDEST, MARKED, MOVED = 12, 3, 12
+# Rows that are shown, cells of each that are marked or listed, and columns that are shown to move.
+ODDEST, MARKED, LISTED, MOVED = 12, 3, 4, 12
 
 # The rate of false discoveries, and the p-value from which on columns have moved.
 RATE, UNLIKELY = 0.05, 0.01
@@ -106,11 +109,13 @@ class OddRows:
         start, parts = 0, []
         for piece in detector.pieces(source.data):
             rows = kind.rows(piece)
-            own = (places >= start) & (places < start + len(rows))
+            own = (places >= start) & (places < start + rows.shape[0])
             parts.append((np.flatnonzero(own), rows[places[own] - start]))
-            start += len(rows)
+            start += rows.shape[0]
         order = np.argsort(np.concatenate([own for own, _ in parts]))
-        rows = np.concatenate([part for _, part in parts])[order]
+        joined = [part for _, part in parts]
+        stacked = sparse.vstack(joined) if sparse.issparse(joined[0]) else np.concatenate(joined)
+        rows = stacked[order]
         names = names_of(kind, source.data, places)
         return cls(
             names, scores[places], detector.scorer_.pvalues(scores[places]), kind.restore(rows)
@@ -203,6 +208,43 @@ class OddImageDisplay(AnomalyDisplay):
         return [captioned(tag("div", *columns, class_=f"pictures{shades.size}"), words)]
 
 
+class OddCountsDisplay(AnomalyDisplay):
+    """Rows of sparse matrices, with their least likely cells."""
+
+    kind: SparseMatrix
+
+    def __init__(self, detector: AnomalyDetector, kind: SparseMatrix) -> None:
+        self.detector, self.kind = detector, kind
+
+    @property
+    def title(self) -> str:
+        """The number of columns."""
+        return f"sparse rows of {counted(self.kind.width, 'column')}"
+
+    def oddest(self, source: Source, scores: Array) -> list[Element]:
+        """Return a table of the least likely cells of each row."""
+        odd = OddRows.of(self.detector, self.kind, source, scores)
+        why = self.detector.explain(odd.data, LISTED).dropna()
+        rows = [tag("tr", tag("td"), *(head(x, "col") for x in ("score", "p-value", "unlikely")))]
+        for i, (name, *figures) in enumerate(zip(odd.names, odd.scores, odd.pvalues, strict=True)):
+            own = why[why["row"] == i]
+            least = [
+                f"column {column} = {number(value)}, expected {number(float(f'{expected:.2g}'))} "
+                f"({number(float(f'{nats:.2g}'))}\N{NO-BREAK SPACE}nats)"
+                for column, value, expected, nats in zip(
+                    own["column"], own["value"], own["expected"], own["nats"], strict=True
+                )
+            ]
+            numbers = (tag("td", number(float(f"{x:.3g}"))) for x in figures)
+            cells = tag("td", *(tag("span", text) for text in least), class_="least")
+            rows.append(tag("tr", head(name, "row"), *numbers, cells))
+        words = (
+            "The highest scores, in nats, and the stored cells that are least likely in a row with "
+            "so many: by -log of the probability of at least this much."
+        )
+        return [captioned(scrolling(tag("table", *rows), "oddest", "Oddest rows"), words)]
+
+
 def display_of(detector: AnomalyDetector) -> AnomalyDisplay:
     """Return the display of what a detector was fitted on."""
     scorer = detector.scorer_
@@ -212,6 +254,8 @@ def display_of(detector: AnomalyDetector) -> AnomalyDisplay:
                 return OddTableDisplay(detector, kind)
             case Images() as kind:
                 return OddImageDisplay(detector, kind)
+    if isinstance(scorer, CountScorer):
+        return OddCountsDisplay(detector, scorer.kind)
     raise TypeError(f"There is no display of {type(scorer).__name__}.")
 
 

@@ -19,6 +19,7 @@ from attar.checks import positive_integer
 from attar.data.images import Images
 from attar.data.kinds import kind_of
 from attar.data.source import Data, Source, read, without_infinities
+from attar.data.sparse import SparseMatrix
 from attar.data.table import Table
 from attar.errors import DataError, ModelFileError, SettingError
 from attar.isolation import default_settings
@@ -26,12 +27,13 @@ from attar.parts import Part
 from attar.recipe import Recipe
 from attar.recipes import resolve
 from attar.tasks.calibration import discoveries
+from attar.tasks.counts import CountScorer
 from attar.tasks.rows import RowScorer
 from attar.tasks.scorer import AnomalyMaps, Array, Scorer
 
 Auto = Literal["auto"]
 
-SCORERS: dict[str, type[Scorer]] = {scorer.name: scorer for scorer in (RowScorer,)}
+SCORERS: dict[str, type[Scorer]] = {scorer.name: scorer for scorer in (RowScorer, CountScorer)}
 
 
 @dataclass(frozen=True)
@@ -55,13 +57,14 @@ class Drift:
 
 
 class AnomalyDetector(OutlierMixin, BaseEstimator):
-    """Finds odd rows: tables with missing cells and columns of any type, and images.
+    """Finds odd rows: of tables with missing cells and columns of any type, images, or counts.
 
     How odd a row is, is the mean of -log p in nats over three scores, where p is the share of rows
     of the fit that have at least this score, none of which it was fitted on: the distance to the
     nearest neighbours, and the densities of two Gaussian mixtures. Each is fitted on all rows, and
     again without the oddest 5% and 20%, so that odd rows in X do not pass for usual ones. Images
-    are described by the edges in their regions.
+    are described by the edges in their regions. Of sparse matrices of counts, the three scores are
+    the similarity to the nearest rows, how unlikely cells are, and the sum of a row.
 
     Parameters
     ----------
@@ -143,12 +146,13 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         data: Any = read(X, "train").data
         data = without_infinities(data) if self.infinite_as_missing else data
         kind = kind_of(data)
-        if not issubclass(kind, Table | Images):
+        if not issubclass(kind, Table | Images | SparseMatrix):
             raise DataError(
                 f"AnomalyDetector takes tables and images, not {kind.name}: give a table or an "
                 "array of numbers."
             )
-        self.scorer_: Scorer = RowScorer.fit(data, self.columns, self._seed, self.recipe)
+        scorer = CountScorer if issubclass(kind, SparseMatrix) else RowScorer
+        self.scorer_: Scorer = scorer.fit(data, self.columns, self._seed, self.recipe)
         self.label_: str | None = None
         self._set_limit(X)
         return self
@@ -221,11 +225,11 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
 
     @default_settings()
     def explain(self, X: Data, most: int = 3) -> pd.DataFrame:
-        """Return which columns of a table, or regions of images, make rows odd.
+        """Return which columns, or regions of images, make rows odd.
 
         Parameters
         ----------
-        X : table, array or images
+        X : table, array, images or sparse matrix
         most : int
             The number of columns, or regions, for each row.
 
@@ -236,7 +240,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
             is as unlikely, given the others of its row), ``value``, ``expected``, and ``low`` and
             ``high``, an interval of 90%; of categories these three are the most likely one. Of
             images ``y`` and ``x`` are the middle of a region, a quarter of the sides large, and the
-            values are means of its pixels.
+            values are means of its pixels. Of sparse matrices, columns are numbers, and only stored
+            cells are looked at; where a row has fewer, the rest is missing.
         """
         scorer, parts, start = self._fitted.scorer_, [], 0
         for piece in self.pieces(X):
@@ -263,7 +268,9 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
     def drift(self, X: Data) -> Drift:
         """Return whether rows come from where those of the fit came.
 
-        The scores and each feature are compared by two-sample Kolmogorov-Smirnov tests.
+        The scores and each feature are compared by two-sample Kolmogorov-Smirnov tests; of sparse
+        matrices, how many rows have each column by binomial tests, and the 100 columns that moved
+        most are told.
 
         Parameters
         ----------
@@ -359,6 +366,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
+        tags.input_tags.sparse = True
         return tags
 
     @property

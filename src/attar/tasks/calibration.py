@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from attar.errors import warn
+
 Array = NDArray[np.float64]
 
 
@@ -63,6 +65,25 @@ def own_surprise(scores: Array) -> Array:
     found, top = np.asarray(np.log(len(scores) / at_least)), scores.argmax()
     found[top] = surprise(np.delete(scores, top), scores[[top]])[0]
     return found
+
+
+def limit(calibration: Array, false_alarms: float) -> float:
+    """Return the score beyond which p-values are at most a share; infinity, and a warning, if none.
+
+    Examples
+    --------
+    >>> limit(np.arange(99.0), 0.02)
+    97.0
+    """
+    rank = int(np.floor(false_alarms * (len(calibration) + 1) + 1e-9))
+    if rank:
+        return float(np.sort(calibration)[-rank])
+    warn(
+        f"False alarms of {false_alarms:g} need {int(np.ceil(1 / false_alarms)) - 1} rows at "
+        f"least, and X has {len(calibration)}: no row is odd enough; give more rows, or more "
+        "false_alarms."
+    )
+    return np.inf
 
 
 def discoveries(p: Array, rate: float) -> NDArray[np.bool_]:

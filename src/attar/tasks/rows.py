@@ -24,7 +24,7 @@ from attar.data.table import Table
 from attar.errors import DataError, warn
 from attar.plan import check_rows
 from attar.recipe import Recipe
-from attar.tasks.calibration import alarm_interval, pvalues
+from attar.tasks.calibration import alarm_interval, limit, pvalues
 from attar.tasks.densities import Outlyingness
 from attar.tasks.features import Features
 from attar.tasks.labels import warn_of_labels
@@ -158,16 +158,7 @@ class RowScorer(Scorer):
 
     def limit(self, false_alarms: float) -> float:
         """Return the score beyond which p-values are at most a share."""
-        own = np.sort(self.own)[::-1]
-        rank = int(np.floor(false_alarms * (len(own) + 1) + 1e-9))
-        if rank:
-            return float(own[rank - 1])
-        warn(
-            f"False alarms of {false_alarms:g} need {int(np.ceil(1 / false_alarms)) - 1} rows at "
-            f"least, and X has {len(own)}: no row is odd enough; give more rows, or more "
-            "false_alarms."
-        )
-        return np.inf
+        return limit(self.own, false_alarms)
 
     def interval(self, false_alarms: float) -> tuple[float, float]:
         """Return what conformal p-values of so many rows promise."""
