@@ -157,3 +157,16 @@ def test_it_is_restored_with_equal_scores(monkeypatch):
     whole = found.score(new)
     monkeypatch.setattr(densities, "AT_ONCE", 7)
     np.testing.assert_allclose(found.score(new), whole, rtol=1e-9)
+
+
+def test_a_cell_far_out_is_the_least_likely_of_many():
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(600, 5)) @ rng.normal(size=(5, 80)) + rng.normal(0, 0.5, (600, 80))
+    model = Outlyingness.fit(rows[:500])
+    new, columns = rows[500:].copy(), rng.integers(0, 80, 100)
+    new[np.arange(100), columns] += 6 * rows.std(0)[columns]
+    found = model.explain(new, [slice(i, i + 1) for i in range(80)], 2)
+    assert (found.columns[:, 0] == columns).mean() > 0.95
+    at = np.arange(100), columns
+    missed = np.abs(found.expected[at] - rows[500:][at]) / found.deviation[at]
+    assert (missed < 1.645).mean() == pytest.approx(0.9, abs=0.08)

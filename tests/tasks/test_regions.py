@@ -18,8 +18,8 @@ def test_maps_are_conditionals_of_the_gaussian():
     images = rng.normal(size=(200, 2, 1, 1)) * rng.normal(size=(2, 6, 7))
     images += rng.normal(0, 0.3, images.shape)
     model = Regions.fit(images)
-    W, p = model.factors, images[0].size
-    covariance = np.linalg.inv((np.eye(p) - W @ W.T) / model.noise)
+    W, p = model.principal.factors, images[0].size
+    covariance = np.linalg.inv((np.eye(p) - W @ W.T) / model.principal.noise)
     joint = multivariate_normal(model.mean.ravel(), covariance)
     nats, expected = model._conditionals(images[:3])
     at, block = 3 * 7 + 4, model._blocks[3 * 7 + 4]

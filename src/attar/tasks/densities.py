@@ -21,6 +21,7 @@ from torch import Tensor
 
 from attar.storage import nested, unnested
 from attar.tasks.calibration import own_surprise, surprise
+from attar.tasks.principal import Principal
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -108,6 +109,8 @@ class Standardized:
     ----------
     mean, scale : array (features,)
     components : array (features, WIDE) or None
+    variances : array (WIDE,)
+        Of the components.
     rest : float
         The mean variance of what the components leave.
     """
@@ -115,6 +118,7 @@ class Standardized:
     mean: Array
     scale: Array
     components: Array | None
+    variances: Array
     rest: float
 
     @classmethod
@@ -124,26 +128,28 @@ class Standardized:
         usual = np.sqrt(np.mean(scale**2)) or 1.0
         scale = np.full_like(scale, usual) if one_unit else np.where(scale > 1e-9, scale, usual)
         if rows.shape[1] <= WIDE:
-            return cls(mean, scale, None, 1.0)
+            return cls(mean, scale, None, np.zeros(0), 1.0)
         x = (rows - mean) / scale
         values, vectors = np.linalg.eigh(x.T @ x / len(x))
-        return cls(mean, scale, vectors[:, : -WIDE - 1 : -1], values[:-WIDE].mean() + RIDGE)
+        components, variances = vectors[:, : -WIDE - 1 : -1], values[: -WIDE - 1 : -1].copy()
+        return cls(mean, scale, components, variances, values[:-WIDE].mean() + RIDGE)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all that :meth:`restored` needs."""
         found = {"mean": self.mean, "scale": self.scale, "rest": np.array(self.rest)}
         if self.components is not None:
             found["components"] = np.ascontiguousarray(self.components)
+            found["variances"] = self.variances
         return {name: torch.from_numpy(array) for name, array in found.items()}
 
     @classmethod
     def restored(cls, tensors: Mapping[str, Tensor]) -> Self:
         """Return what :meth:`tensors` described."""
-        components = tensors.get("components")
-        mean, scale = tensors["mean"].numpy(), tensors["scale"].numpy()
-        return cls(
-            mean, scale, None if components is None else components.numpy(), float(tensors["rest"])
-        )
+        mean, scale, rest = tensors["mean"].numpy(), tensors["scale"].numpy(), tensors["rest"]
+        if "components" not in tensors:
+            return cls(mean, scale, None, np.zeros(0), float(rest))
+        components, variances = tensors["components"].numpy(), tensors["variances"].numpy()
+        return cls(mean, scale, components, variances, float(rest))
 
     def __call__(self, rows: Array) -> tuple[Array, Array]:
         """Return features of rows, and minus the log-density of what these leave, to a constant."""
@@ -344,11 +350,16 @@ class Level:
         scale, mean = self.standardized.scale, self.standardized.mean
         components = self.standardized.components
         if components is not None:
-            x = (rows - mean) / scale
-            expected, deviation = x @ components @ components.T, self.standardized.rest**0.5
-            missed = (x - expected) ** 2 / (2 * self.standardized.rest)
-            nats = np.stack([missed[:, at].sum(1) for at in columns], 1)
-            return nats, expected * scale + mean, np.broadcast_to(deviation * scale, x.shape)
+            x, rest = (rows - mean) / scale, self.standardized.rest
+            principal = Principal.of(components, self.standardized.variances, rest)
+            shift, expected, deviation = principal.shift(x), x.copy(), np.empty_like(x)
+            nats = np.empty((len(x), len(columns)))
+            for i, at in enumerate(columns):
+                missed, covariance = principal.missed(shift[:, at], at)
+                nats[:, i] = (shift[:, at] * missed).sum(1) / 2
+                expected[:, at] -= missed
+                deviation[:, at] = np.sqrt(np.diag(covariance))
+            return nats, expected * scale + mean, deviation * scale
         x, _ = self.standardized(rows)
         found = [m.conditionals(x, columns) for part in self.mixtures for m in part]
         nats, expected, deviation = (np.mean(each, axis=0) for each in zip(*found, strict=True))
@@ -456,9 +467,10 @@ class Outlyingness:
     def explain(self, rows: Array, columns: list[slice], most: int) -> Explanation:
         """Return which columns the other ones of each row make least likely.
 
-        By the mixtures that were fitted without the oddest rows; of many features by what their
-        principal components leave. The least likely column is replaced by what was expected there
-        before the next one is looked for, so that it makes no other one look odd.
+        By the mixtures that were fitted without the oddest rows; of many features by their
+        principal components and the noise that these leave. The least likely column is replaced by
+        what was expected there before the next one is looked for, so that it makes no other one
+        look odd.
 
         Parameters
         ----------

@@ -14,6 +14,8 @@ from sklearn.decomposition import PCA
 from torch import Tensor
 from torch.nn import functional
 
+from attar.tasks.principal import Principal
+
 Array = NDArray[np.float64]
 Places = NDArray[np.intp]
 
@@ -57,20 +59,14 @@ class Found:
 class Regions:
     """What an image says of each of its regions.
 
-    Pixels have the distribution of probabilistic principal components, x ~ N(μ, V Λ Vᵀ + ψ I). With
-    K the inverse covariance and δ = x - μ, a region b has, given all other pixels, the mean
-    x_b - K_bb⁻¹ (K δ)_b and the covariance K_bb⁻¹.
-
     Attributes
     ----------
     size : tuple of int
         Height and width of the images.
     mean : array (channels, rows, columns)
         Of images reduced to at most 32 pixels a side.
-    factors : array (pixels, components)
-        W = V (1 - ψ / λ)^½, so that K = (I - W Wᵀ) / ψ.
-    noise : float
-        ψ.
+    principal : Principal
+        Of their pixels.
     usual : float
         -log p of a region of a usual image, to a constant.
 
@@ -83,17 +79,11 @@ class Regions:
     >>> y, x = np.unravel_index(maps[0].argmax(), (8, 8))
     >>> bool(abs(y - 2) <= 1 and abs(x - 5) <= 1)
     True
-
-    References
-    ----------
-    Tipping and Bishop, "Probabilistic principal component analysis", Journal of the Royal
-    Statistical Society B 1999.
     """
 
     size: tuple[int, int]
     mean: Array
-    factors: Array
-    noise: float
+    principal: Principal
     usual: float
 
     @classmethod
@@ -107,28 +97,34 @@ class Regions:
         size = (images.shape[2], images.shape[3])
         small = _reduced(images)
         # What components leave, and what is usual, is told by images that they were not fitted on.
-        half, held = _principal(small[::2]), small[1::2]
+        half, held = _components(small[::2]), small[1::2]
         delta = (held - half.mean_.reshape(held.shape[1:])).reshape(len(held), -1)
         left = (delta**2).sum() - ((delta @ half.components_.T) ** 2).sum()
         noise = max(left / delta.size + RIDGE * delta.var(), LEAST)
         tried, model = (
-            cls(size, *_factors(found, small.shape[1:], noise), noise, 0.0)
-            for found in (half, _principal(small))
+            cls(
+                size,
+                found.mean_.reshape(small.shape[1:]),
+                Principal.of(found.components_.T, found.explained_variance_, noise),
+                0.0,
+            )
+            for found in (half, _components(small))
         )
         return replace(model, usual=float(np.median(tried._conditionals(held[:USUAL])[0])))
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all that :meth:`restored` needs."""
-        names = "size", "mean", "factors", "noise", "usual"
-        return {name: torch.from_numpy(np.array(getattr(self, name))) for name in names}
+        found = {"size": self.size, "mean": self.mean, "usual": self.usual}
+        found |= {"factors": self.principal.factors, "noise": self.principal.noise}
+        return {name: torch.from_numpy(np.array(value)) for name, value in found.items()}
 
     @classmethod
     def restored(cls, tensors: Mapping[str, Tensor]) -> Self:
         """Return what :meth:`tensors` described."""
         height, width = tensors["size"].tolist()
         noise, usual = (float(tensors[name]) for name in ("noise", "usual"))
-        mean, factors = tensors["mean"].numpy(), tensors["factors"].numpy()
-        return cls((height, width), mean, factors, noise, usual)
+        principal = Principal(tensors["factors"].numpy(), noise)
+        return cls((height, width), tensors["mean"].numpy(), principal, usual)
 
     def maps(self, images: Array) -> tuple[Array, Array]:
         """Return how unlikely the region around each pixel is, and what was expected there.
@@ -165,7 +161,7 @@ class Regions:
             shift = self._shift(mended)
             for middle in np.unique(at[:, k]):
                 own, block = np.flatnonzero(at[:, k] == middle), self._blocks[middle]
-                missed, covariance = self._missed(shift[np.ix_(own, block)], block)
+                missed, covariance = self.principal.missed(shift[np.ix_(own, block)], block)
                 before, shape = mended[np.ix_(own, block)], (len(own), channels, -1)
                 value[own, k] = before.reshape(shape).mean(2)
                 expected[own, k] = (before - missed).reshape(shape).mean(2)
@@ -202,18 +198,7 @@ class Regions:
 
     def _shift(self, rows: Array) -> Array:
         """Return K δ of reduced images (n, pixels)."""
-        delta = rows - self.mean.ravel()
-        return np.asarray((delta - delta @ self.factors @ self.factors.T) / self.noise)
-
-    def _missed(self, shift: Array, block: Places) -> tuple[Array, Array]:
-        """Return x - E(x | rest) of a region from its K δ, and the covariance K_bb⁻¹.
-
-        K_bb⁻¹ = ψ (I + W_b (I - W_bᵀ W_b)⁻¹ W_bᵀ).
-        """
-        factors = self.factors[block]
-        inner = np.linalg.inv(np.eye(factors.shape[1]) - factors.T @ factors)
-        covariance = self.noise * (np.eye(len(block)) + factors @ inner @ factors.T)
-        return shift @ covariance, covariance
+        return self.principal.shift(rows - self.mean.ravel())
 
     def _conditionals(self, small: Array) -> tuple[Array, Array]:
         """Return -log p(region | rest) of reduced images, to a constant, and expected pixels."""
@@ -222,7 +207,7 @@ class Regions:
         nats = np.empty((n, rows * columns))
         for middle, block in enumerate(self._blocks):
             own = shift[:, block]
-            missed, _ = self._missed(own, block)
+            missed, _ = self.principal.missed(own, block)
             nats[:, middle] = (own * missed).sum(1) / 2
             at = np.flatnonzero(block % (rows * columns) == middle)
             expected[:, :, middle] -= missed[:, at]
@@ -238,16 +223,10 @@ class Regions:
         return np.asarray(large.numpy())
 
 
-def _principal(small: Array) -> PCA:
+def _components(small: Array) -> PCA:
     rows = small.reshape(len(small), -1)
     most = max(1, min(COMPONENTS, rows.shape[1] - 1, len(rows) // 2))
     return PCA(most, random_state=0).fit(rows)
-
-
-def _factors(found: PCA, shape: tuple[int, ...], noise: float) -> tuple[Array, Array]:
-    """Return the mean image, and V (1 - ψ / λ)^½."""
-    share = 1 - noise / np.maximum(found.explained_variance_, noise)
-    return found.mean_.reshape(shape), found.components_.T * share**0.5
 
 
 def _reduced(images: Array) -> Array:
