@@ -18,7 +18,7 @@ from attar.data.kind import Kind
 from attar.data.source import Data, Source, read
 from attar.data.sparse import SparseMatrix
 from attar.data.table import Table
-from attar.errors import AttarWarning
+from attar.errors import AttarWarning, DataError
 from attar.reporting import svg
 from attar.reporting.html import (
     MISSING,
@@ -50,8 +50,8 @@ ODDEST, MARKED, LISTED, MOVED = 12, 3, 4, 12
 # The rate of false discoveries, and the p-value from which on columns have moved.
 RATE, UNLIKELY = 0.05, 0.01
 
-# The least strength of a mark.
-FAINTEST = 0.3
+# Cells of fewer nats are not marked; the least strength of a mark.
+UNUSUAL, FAINTEST = 3.0, 0.3
 
 
 class AnomalyDisplay(ABC):
@@ -142,7 +142,7 @@ class OddTableDisplay(AnomalyDisplay):
         total = why[why["nats"] > 0].groupby("column")["nats"].sum()
         shown = list(total.nlargest(MOST_COLUMNS).index)
         most = why.groupby("row")["nats"].transform("max")
-        why = why[(why["nats"] > 0) & (why["nats"] > NOTABLE * most)]
+        why = why[why["nats"] > np.maximum(NOTABLE * most, UNUSUAL)]
         rows, fields = self.kind.rows(odd.data), {field.name: field for field in self.fields}
         texts = {name: fields[name].texts(rows) for name in shown}
         marks = {(why_row.row, why_row.column): why_row for why_row in why.itertuples()}
@@ -203,7 +203,7 @@ class OddImageDisplay(AnomalyDisplay):
         words = (
             "The highest scores. Below each image is what was expected of each pixel, given those "
             "that are not around it, and a map of how unlikely the region around each pixel is: "
-            "the darker, the less likely within this image."
+            "the redder, the less likely within this image."
         )
         return [captioned(tag("div", *columns, class_=f"pictures{shades.size}"), words)]
 
@@ -256,7 +256,7 @@ def display_of(detector: AnomalyDetector) -> AnomalyDisplay:
                 return OddImageDisplay(detector, kind)
     if isinstance(scorer, CountScorer):
         return OddCountsDisplay(detector, scorer.kind)
-    raise TypeError(f"There is no display of {type(scorer).__name__}.")
+    raise DataError(f"There is no report on detectors of {scorer.name}: use score and explain.")
 
 
 def anomaly_page(detector: AnomalyDetector, data: Data | Source) -> tuple[str, Element]:

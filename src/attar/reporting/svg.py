@@ -368,7 +368,7 @@ def score_tails(scores: Rows, usual: Rows, limit: float) -> Element:
     decades = range(least, 1, -(least // 6) if least < -6 else 1)
     ticks = tuple((float(k), f"{10.0 ** (k + 2):g}%") for k in decades)
     axes = Axes(
-        Scale.around([*usual, *scores], "score, nats"),
+        Scale.around([f([f(usual), f(scores)]) for f in (np.min, np.max)], "score, nats"),
         Scale(least, 0.12, "share with at least this score", ticks),
     )
     curves = []
