@@ -428,7 +428,7 @@ def test_wrong_data_at_transform_is_refused(digits):
     with pytest.raises(attar.DataError, match="fitted on images, but X is a table"):
         images.transform(np.zeros((2, 64)))
     table = quick().fit(load_iris().data)
-    with pytest.raises(attar.DataError, match="X has 3 features, but Autoencoder is expecting 4"):
+    with pytest.raises(attar.DataError, match="X has 3 features, but attar is expecting 4"):
         table.transform(np.zeros((2, 3)))
     with pytest.raises(attar.DataError, match=r"Codes are numbers of shape \(n, "):
         table.inverse_transform(np.zeros((2, 99)))

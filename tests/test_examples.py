@@ -38,6 +38,13 @@ def test_anomalies_rank_above_normal_rows():
     assert run("anomalies", epochs=20) > 0.9
 
 
+def test_spoilt_pictures_are_found_where_they_are(tmp_path):
+    found = run("odd_pictures", picture=tmp_path / "odd_pictures.png")
+    assert found["within"] > 0.7
+    assert found["auc"] > 0.9
+    assert (tmp_path / "odd_pictures.png").exists()
+
+
 def test_malignant_rows_are_odd_among_benign_ones(tmp_path):
     found = run("odd_rows", picture=tmp_path / "odd_rows.png")
     assert found["auc"] > 0.9

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
 
 import attar
 
@@ -38,6 +41,46 @@ def test_rows_are_scored_and_explained(run, table):
     assert run("score", "a.attar", "t.csv", "-o", "s.parquet") == (0, "", "")
     pd.testing.assert_frame_equal(pd.read_parquet("s.parquet"), found.iloc[:, :3])
     assert "anomalies" in run("info", "a.attar")[1]
+    assert run("report", "a.attar", "t.csv", "-o", "page.html") == (0, "", "")
+    assert "Oddest rows" in Path("page.html").read_text("utf-8")
+
+
+def test_the_column_of_labels_is_left_out_where_a_file_has_it(run, table):
+    marked = table.assign(note=np.where(table.index == 299, "attack", "fine"))
+    marked.to_csv("m.csv", index=False)
+    words = ("fit", "m.csv", "--for", "anomalies", "--quiet", "-o", "a.attar")
+    assert run(*words, "--label", "note") == (0, "", "")
+    for rows in ("t.csv", "m.csv"):
+        assert run("score", "a.attar", rows, "-o", f"{rows}.parquet") == (0, "", "")
+    found = [pd.read_parquet(f"{rows}.csv.parquet") for rows in "tm"]
+    pd.testing.assert_frame_equal(*found)
+
+
+def test_images_are_explained_by_the_places_of_regions(run):
+    images = np.random.default_rng(0).normal(100, 9, (120, 6, 6))
+    images[-1, 4, 1] = 400
+    np.save("i.npy", images)
+    assert run("fit", "i.npy", "--for", "anomalies", "-o", "i.attar")[0] == 0
+    assert run("score", "i.attar", "i.npy", "-o", "s.csv", "--explain") == (0, "", "")
+    last = pd.read_csv("s.csv").iloc[-1]
+    assert abs(last["y_1"] - 4) + abs(last["x_1"] - 1) <= 2
+    assert last["nats_1"] > last["nats_2"]
+    assert last["value_1"] > last["expected_1"]
+
+
+def test_counts_are_scored_and_explained(run):
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(0.2 + rng.random(40), (200, 40))
+    counts[-1, 5] = 50
+    sparse.save_npz("c.npz", sparse.csr_matrix(counts))
+    assert run("fit", "c.npz", "--for", "anomalies", "-o", "c.attar")[0] == 0
+    for name in ("s.csv", "s.parquet"):
+        assert run("score", "c.attar", "c.npz", "-o", name, "--explain") == (0, "", "")
+    last = pd.read_parquet("s.parquet").iloc[-1]
+    assert (last["column_1"], last["value_1"]) == (5, 50)
+    assert pd.read_csv("s.csv")["score"].idxmax() == 199
+    assert run("report", "c.attar", "c.npz", "-o", "page.html") == (0, "", "")
+    assert "column 5 = 50" in Path("page.html").read_text("utf-8")
 
 
 def test_rows_are_scored_by_an_autoencoder_too(run, table):
@@ -55,7 +98,7 @@ def test_steps_of_a_series_are_scored_and_explained(run):
     frame[:200].to_csv("old.csv", index=False)
     frame[200:].to_csv("new.csv", index=False)
     words = ("--time", "at", "--for", "anomalies", "--set", "span=5")
-    status, out, err = run("fit", "old.csv", *words, "-o", "a.attar")
+    status, _, err = run("fit", "old.csv", *words, "-o", "a.attar")
     assert (status, err) == (0, "")
     assert run("score", "a.attar", "new.csv", "-o", "s.csv", "--explain") == (0, "", "")
     found = pd.read_csv("s.csv")
@@ -81,6 +124,10 @@ def test_steps_of_a_series_are_scored_and_explained(run):
         (
             ["fit", "t.csv", "--for", "anomalies", "--set", "odd=2", "-o", "b.attar"],
             "not all of odd",
+        ),
+        (
+            ["fit", "t.csv", "--for", "anomalies", "--recipe", "vea", "-o", "b.attar"],
+            "no recipe named 'vea'",
         ),
         (["encode", "a.attar", "t.csv", "-o", "b.csv"], "attar.AnomalyDetector.load"),
         (["score", "a.attar", "t.csv", "-o", "b.npy"], "Scores are a table"),

@@ -81,7 +81,7 @@ def test_a_scaling_that_moves_zeros_is_refused():
 
 def test_bad_matrices_are_refused():
     kind, _ = SparseMatrix.of([counts()])
-    with pytest.raises(DataError, match="X has 5 features, but Autoencoder is expecting 12"):
+    with pytest.raises(DataError, match="X has 5 features, but attar is expecting 12"):
         kind.rows(counts(width=5))
     broken = counts().astype(float)
     broken.data[2] = np.nan

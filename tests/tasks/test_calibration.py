@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from attar.tasks.calibration import alarm_interval, discoveries, pvalues, surprise
+from attar.tasks.calibration import alarm_interval, discoveries, own_surprise, pvalues, surprise
 
 # Benjamini and Hochberg 1995, section 3.2: four of fifteen are rejected at 0.05.
 PUBLISHED = [0.0001, 0.0004, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298, 0.0344, 0.0459, 0.3240]
@@ -33,6 +33,13 @@ def test_pvalues_count_scores_that_are_at_least_as_large():
         np.testing.assert_allclose(found, [1.0, 0.8, 0.4, 0.4, 0.2])
     found = surprise(np.arange(99.0), np.array([98.0, 98.001, 147.0]))
     np.testing.assert_allclose(found, [np.log(50), np.log(100), np.log(200)], rtol=1e-4)
+
+
+@given(st.lists(st.integers(0, 9), min_size=2, max_size=9))
+def test_no_row_calibrates_its_own_score(scores):
+    values = np.array(scores, float)
+    others = [surprise(np.delete(values, i), values[[i]])[0] for i in range(len(values))]
+    np.testing.assert_allclose(own_surprise(values), others)
 
 
 def test_discoveries_are_those_of_the_published_example():

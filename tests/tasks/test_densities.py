@@ -24,12 +24,12 @@ def correlated(n, seed):
 
 
 @pytest.mark.parametrize("kept_share", [1.0, 0.7, 0.1])
-def test_distances_are_those_to_the_kept_rows_but_the_row_itself(kept_share, monkeypatch):
-    monkeypatch.setattr(densities, "SEARCHED", 12)
-    rows, new = rng.normal(size=(80, 3)), rng.normal(size=(9, 3))
+@pytest.mark.parametrize("features", [3, 12])
+def test_distances_are_those_to_the_kept_rows_but_the_row_itself(kept_share, features):
+    rows, new = rng.normal(size=(80, features)), rng.normal(size=(9, features))
     kept = rng.random(80) < kept_share
     kept[:8] = True
-    neighbours = Neighbours(rows)
+    neighbours = Neighbours(rows, 12)
     near = neighbours.near(rows)
     own = cdist(rows, rows)
     np.fill_diagonal(own, np.inf)
@@ -136,6 +136,19 @@ def test_the_column_that_was_changed_is_named_and_its_value_expected():
     assert (np.diff(explanation.nats, axis=1) <= 0).all()
 
 
+def test_nats_of_columns_are_tail_probabilities_of_usual_rows():
+    found = Outlyingness.fit(correlated(900, 8))
+    columns = [slice(i, i + 1) for i in range(4)]
+    worst = found.explain(correlated(3000, 9), columns, 1).nats[:, 0]
+    shares = [(worst >= -np.log(p)).mean() for p in (0.1, 0.05, 0.02)]
+    np.testing.assert_allclose(shares, [0.1, 0.05, 0.02], atol=0.02)
+    far = correlated(5, 10)
+    far[:, 3] += [0, 1e1, 1e2, 1e3, 1e6]
+    worst = found.explain(far, columns, 1).nats[:, 0]
+    assert (np.diff(worst) > 0).all()
+    assert worst[-1] < 40
+
+
 def test_it_is_restored_with_equal_scores(monkeypatch):
     rows, new = correlated(200, 6), correlated(30, 7)
     found = Outlyingness.fit(rows)
@@ -144,3 +157,16 @@ def test_it_is_restored_with_equal_scores(monkeypatch):
     whole = found.score(new)
     monkeypatch.setattr(densities, "AT_ONCE", 7)
     np.testing.assert_allclose(found.score(new), whole, rtol=1e-9)
+
+
+def test_a_cell_far_out_is_the_least_likely_of_many():
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(600, 5)) @ rng.normal(size=(5, 80)) + rng.normal(0, 0.5, (600, 80))
+    model = Outlyingness.fit(rows[:500])
+    new, columns = rows[500:].copy(), rng.integers(0, 80, 100)
+    new[np.arange(100), columns] += 6 * rows.std(0)[columns]
+    found = model.explain(new, [slice(i, i + 1) for i in range(80)], 2)
+    assert (found.columns[:, 0] == columns).mean() > 0.95
+    at = np.arange(100), columns
+    missed = np.abs(found.expected[at] - rows[500:][at]) / found.deviation[at]
+    assert (missed < 1.645).mean() == pytest.approx(0.9, abs=0.08)

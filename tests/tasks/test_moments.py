@@ -104,6 +104,15 @@ def test_what_comes_later_has_no_say_in_a_step(detector, tmp_path):
     assert a == b
 
 
+def test_further_steps_are_learnt_as_those_that_were_scored(detector, tmp_path):
+    online, again = copy_of(detector, tmp_path), copy_of(detector, tmp_path)
+    for row in NEW[:60].itertuples():
+        online.score_next([row.load, row.temperature], row.at)
+    again.partial_fit(NEW[:60])
+    np.testing.assert_array_equal(again.score_samples(NEW[60:]), online.score_samples(NEW[60:]))
+    assert again.score_next([1.0, 2.0]) == online.score_next([1.0, 2.0])
+
+
 def test_missing_steps_and_channels_are_not_odd(detector):
     holes = NEW.copy()
     holes.loc[100:110, ["load", "temperature"]] = np.nan

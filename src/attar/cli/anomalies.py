@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from attar.data.source import Data
+    from attar.data.source import Source as Opened
     from attar.estimator import Autoencoder
     from attar.tasks.anomalies import AnomalyDetector
 
@@ -45,6 +46,7 @@ def fit_detector(
         ) from None
     started = time.perf_counter()
     detector.fit(read(data, label=label).data)
+    detector.label_ = label
     seconds = time.perf_counter() - started
     detector.save(output)
     low, high = detector.alarm_interval_
@@ -74,7 +76,8 @@ def score(
         ),
     ],
     explain: Annotated[
-        bool, typer.Option("--explain", help="Also name the columns that make each row odd.")
+        bool,
+        typer.Option("--explain", help="Also say what makes each row odd."),
     ] = False,
     label: arguments.Label = None,
     delimiter: arguments.Delimiter = None,
@@ -93,29 +96,36 @@ def score(
     arguments.check_separate(output, source)
     _, description = storage.describe_model(model)
     with arguments.importing():
-        from attar.data.source import has_column, read, with_label
+        from attar.data.source import read
         from attar.estimator import load
         from attar.tasks.anomalies import AnomalyDetector
 
     rows = arguments.csv(source, delimiter, decimal, encoding, na)
     if "task" in description:
         detector = AnomalyDetector.load(model)
-        opened = read(rows, "test", label) if label else rows
+        opened = _opened(read(rows, "test"), label, detector.label_)
         tables = _of_detector(detector, detector.pieces(opened), explain)
     else:
         if explain:
             raise SettingError("--explain is for models of fit --for anomalies.")
         estimator = load(model, device=device)
-        kind, column = estimator.fitted_.kind, label or estimator.fitted_.label
-        opened = read(rows, part="test", kind=kind)
-        if label is not None or (column is not None and has_column(opened.data, column)):
-            opened = with_label(opened, column)
+        kind = estimator.fitted_.kind
+        opened = _opened(read(rows, "test", kind=kind), label, estimator.fitted_.label)
         tables = _of_model(estimator, kind.pieces(opened.data))
     first = next(tables)
     with arguments.writer(output, list(first.columns)) as writer:
         writer.write(first)
         for table in tables:
             writer.write(table)
+
+
+def _opened(source: Opened, label: str | None, of_fit: str | None) -> Opened:
+    """Return a source without its column of labels, by default that of the fit, if it has it."""
+    from attar.data.source import has_column, with_label
+
+    if label is None and of_fit is not None and has_column(source.data, of_fit):
+        label = of_fit
+    return with_label(source, label)
 
 
 def _of_detector(
@@ -132,10 +142,10 @@ def _of_detector(
             why = detector.explain(piece)
             places = why.groupby("row").cumcount()
             for i in range(int(places.max()) + 1):
-                part = why[places == i]
-                for name in ("column", "nats", "value", "expected"):
-                    texts = part[name] if name in ("column", "nats") else part[name].map(str)
-                    found[f"{name}_{i + 1}"] = texts.to_numpy()
+                part = why[places == i].drop(columns=["row", "low", "high"])
+                for name, column in part.items():
+                    mixed = column.map(str) if column.dtype == object else column
+                    found[f"{name}_{i + 1}"] = mixed.to_numpy()
         yield pd.DataFrame(found)
 
 

@@ -202,14 +202,22 @@ def report(
     device: arguments.Device = "cpu",
 ) -> None:
     """Write an HTML report about a model on rows; of the data of the fit, on validation rows."""
-    from attar.storage import check_writable
+    from attar import storage
 
-    check_writable(output)
+    storage.check_writable(output)
+    _, description = storage.describe_model(model)
     with arguments.importing():
         from attar.data.source import read
         from attar.reporting import report as write_report
+        from attar.tasks.anomalies import AnomalyDetector
 
     rows = arguments.csv(source, delimiter, decimal, encoding, na)
+    if "task" in description:
+        if condition is not None or colours is not None:
+            raise SettingError("--condition and --labels are for models of an autoencoder.")
+        opened = read(rows, part="test", label=label) if label else rows
+        write_report(AnomalyDetector.load(model), opened, output)
+        return
     estimator, opened, labels = _open(model, device, rows, label, condition)
     groups = opened.labels if colours is None else read(colours).data
     write_report(estimator, opened, output, labels=groups, condition=labels)

@@ -80,8 +80,8 @@ def fit(
         if purpose != "anomalies":
             raise SettingError(f"--for takes anomalies, not {purpose!r}.")
         given: dict[str, object] = {
-            **{"recipe": recipe != "auto", "code-size": code_size != "auto"},
-            **{"epochs": epochs != "auto", "max-minutes": max_minutes, "effort": effort},
+            **{"code-size": code_size != "auto", "epochs": epochs != "auto"},
+            **{"max-minutes": max_minutes, "effort": effort},
             **{"condition": condition, "report": report, "resume": resume},
         }
         for name in (name for name, value in given.items() if value):
@@ -92,6 +92,7 @@ def fit(
         data = arguments.form(table, size, tile, time_column, series, window, stride, absent)
         settings = arguments.settings(assignments or []) | {"random_state": seed}
         settings |= arguments.columns(columns, drop, ids, label)
+        settings |= {} if recipe == "auto" else {"recipe": recipe}
         fit_detector(data, output, settings, label, quiet, as_json)
         return
     named = [f"recipe={recipe}", f"code_size={code_size}", f"epochs={epochs}"]

@@ -68,7 +68,7 @@ def _model(model: Path) -> dict[str, object]:
         "fingerprint": storage.fingerprint(contents, description),
         "bytes": model.stat().st_size,
         "format": storage.FORMAT,
-        "data": description["scorer"],
+        "data": description["kind"],
         "recipe": description["recipe"],
         "network": description["network"],
         "likelihood": description["likelihood"],

@@ -15,6 +15,7 @@ from scipy import sparse
 from torch import Tensor
 
 from attar.data.batches import Holding
+from attar.data.columns.frames import misfit
 from attar.data.kind import Json, Kind, Portion, Rows, back_to, require_finite
 from attar.data.preparation import Preparation
 from attar.data.scaling import Scaling, Standard, Unscaled
@@ -157,10 +158,7 @@ class SparseMatrix(Kind):
             )
         rows = _csr(data)
         if rows.shape[1] != self.width:
-            raise DataError(
-                f"X has {rows.shape[1]} features, but Autoencoder is expecting {self.width} "
-                "features as input."
-            )
+            raise misfit(rows.shape, self.width)
         if np.isnan(rows.data).any():
             raise DataError("The sparse matrix has missing values (NaN): leave them out of it.")
         return rows

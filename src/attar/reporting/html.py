@@ -63,6 +63,11 @@ def captioned(element: Element, *words: Element | str) -> Element:
     return tag("figure", element, tag("figcaption", *words))
 
 
+def section(heading: str, *children: Element) -> Element:
+    """Return a section of the page."""
+    return tag("section", tag("h2", heading), *children)
+
+
 def legend(entries: Sequence[tuple[str, str]], name: str = "legend") -> Element:
     """Return a legend of colours, from (tone, meaning)."""
     items = (tag("li", tag("i", class_=tone), meaning) for tone, meaning in entries)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
 from xml.etree.ElementTree import Element
 
 import numpy as np
@@ -26,22 +28,63 @@ BRIGHTER, DARKER = (205, 62, 96), (58, 124, 196)
 Bytes = NDArray[np.uint8]
 
 
-class ImageDisplay(Display):
-    """Images, with the smallest value of all rows as black and the largest as white.
+@dataclass(frozen=True)
+class Shades:
+    """Images as bytes, with the smallest value of all rows as black and the largest as white.
 
     Images with transparency keep their values. Missing pixels are transparent.
+
+    Attributes
+    ----------
+    kind : Images
+    low, high : float
     """
+
+    kind: Images
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, kind: Images, rows: Rows) -> Self:
+        """Return the shades of raw rows (n, channels, height, width)."""
+        found = cls(kind, 0.0, 255.0)
+        if found.clear or np.isnan(rows).all():
+            return found
+        return cls(kind, float(np.nanmin(rows)), float(np.nanmax(rows)))
+
+    @property
+    def clear(self) -> bool:
+        """Whether images have transparency."""
+        return self.kind.shape[0] == 4 and self.kind.dtype == "uint8"
+
+    @property
+    def size(self) -> str:
+        """The class of large images."""
+        return " large" if max(self.kind.shape[1:]) >= LARGE else ""
+
+    def brightness(self, row: Rows) -> NDArray[np.float64]:
+        """Return an image, 0 where it is black and 1 where it is white."""
+        return (row.astype(np.float64) - self.low) / ((self.high - self.low) or 1.0)
+
+    def bytes(self, row: Rows) -> Bytes:
+        """Return an image as gray (height, width) or colour (height, width, 3 or 4) bytes."""
+        image = self.brightness(row)
+        coloured = len(image) == 3 or self.clear
+        pixels = image.transpose(1, 2, 0) if coloured else image.mean(0)
+        missing = np.isnan(pixels)
+        values = np.rint(255 * np.where(missing, 0, pixels).clip(0, 1)).astype(np.uint8)
+        return _with_alpha(values, missing) if missing.any() else values
+
+
+class ImageDisplay(Display):
+    """Images, originals beside reconstructions."""
 
     row = "image"
     compared, sampled = 12, 24
 
     def __init__(self, kind: Images, examples: Examples) -> None:
-        self.kind = kind
+        self.kind, self.shades = kind, Shades.of(kind, examples.rows)
         self.channels, self.height, self.width = kind.shape
-        self.clear = self.channels == 4 and kind.dtype == "uint8"
-        self.low, self.high = 0.0, 255.0
-        if not self.clear and not np.isnan(examples.rows).all():
-            self.low, self.high = float(np.nanmin(examples.rows)), float(np.nanmax(examples.rows))
 
     @property
     def title(self) -> str:
@@ -60,15 +103,15 @@ class ImageDisplay(Display):
         """Return originals above reconstructions above differences, a column for each image."""
         reconstructed = self._rounded(examples.reconstructed)
         differences = [
-            np.nan_to_num(self._brightness(other) - self._brightness(row))
+            np.nan_to_num(self.shades.brightness(other) - self.shades.brightness(row))
             for row, other in zip(examples.rows, reconstructed, strict=True)
         ]
         largest = max(float(np.abs(difference).max()) for difference in differences) or 1.0
         columns = [
             tag(
                 "div",
-                picture(self._bytes(row), f"{name}, original", COMPARED_SIDE),
-                picture(self._bytes(other), f"{name}, reconstructed", COMPARED_SIDE),
+                picture(self.shades.bytes(row), f"{name}, original", COMPARED_SIDE),
+                picture(self.shades.bytes(other), f"{name}, reconstructed", COMPARED_SIDE),
                 picture(_signed(difference / largest), f"{name}, difference", COMPARED_SIDE),
                 tag("span", name, title=name),
             )
@@ -80,19 +123,19 @@ class ImageDisplay(Display):
             f"Originals, reconstructions and differences, {order}. Differences are red where the "
             "reconstruction is too bright and blue where it is too dark."
         )
-        return [captioned(tag("div", *columns, class_=f"pictures{self._size}"), caption)]
+        return [captioned(tag("div", *columns, class_=f"pictures{self.shades.size}"), caption)]
 
     def originals(self, rows: Rows, names: Sequence[str]) -> list[Element]:
         """Return a picture for each row."""
         columns = [
             tag(
                 "div",
-                picture(self._bytes(row), name, COMPARED_SIDE),
+                picture(self.shades.bytes(row), name, COMPARED_SIDE),
                 tag("span", name, title=name),
             )
             for row, name in zip(rows, names, strict=True)
         ]
-        return [tag("div", *columns, class_=f"pictures{self._size}")]
+        return [tag("div", *columns, class_=f"pictures{self.shades.size}")]
 
     def interpolations(self, interpolations: Sequence[Interpolation]) -> list[Element]:
         """Return a strip of pictures for each interpolation."""
@@ -103,7 +146,9 @@ class ImageDisplay(Display):
                 tag(
                     "div",
                     *(
-                        picture(self._bytes(row), f"step {step} from {line.start} to {line.end}")
+                        picture(
+                            self.shades.bytes(row), f"step {step} from {line.start} to {line.end}"
+                        )
                         for step, row in enumerate(self._rounded(line.rows))
                     ),
                 ),
@@ -113,35 +158,20 @@ class ImageDisplay(Display):
             for line in interpolations
         ]
         caption = "Decoded interpolations between the codes of two images."
-        return [captioned(tag("div", *strips, class_=f"strips{self._size}"), caption)]
+        return [captioned(tag("div", *strips, class_=f"strips{self.shades.size}"), caption)]
 
     def samples(self, rows: Rows, drawn: bool = True) -> list[Element]:
         """Return a picture for each sample."""
         pictures = [
-            picture(self._bytes(row), f"sample {i}") for i, row in enumerate(self._rounded(rows))
+            picture(self.shades.bytes(row), f"sample {i}")
+            for i, row in enumerate(self._rounded(rows))
         ]
         caption = f"Images {'drawn from the model' if drawn else 'decoded from random codes'}."
-        return [captioned(tag("div", *pictures, class_=f"samples{self._size}"), caption)]
-
-    @property
-    def _size(self) -> str:
-        return " large" if max(self.height, self.width) >= LARGE else ""
+        return [captioned(tag("div", *pictures, class_=f"samples{self.shades.size}"), caption)]
 
     def _rounded(self, rows: Rows) -> Rows:
         """Return raw rows with the precision of the images' dtype."""
         return self.kind.rows(self.kind.restore(rows))
-
-    def _bytes(self, row: Rows) -> Bytes:
-        """Return an image as gray (height, width) or colour (height, width, 3 or 4) bytes."""
-        image = self._brightness(row)
-        coloured = self.channels == 3 or self.clear
-        pixels = image.transpose(1, 2, 0) if coloured else image.mean(0)
-        missing = np.isnan(pixels)
-        values = np.rint(255 * np.where(missing, 0, pixels).clip(0, 1)).astype(np.uint8)
-        return _with_alpha(values, missing) if missing.any() else values
-
-    def _brightness(self, row: Rows) -> NDArray[np.float64]:
-        return (row.astype(np.float64) - self.low) / ((self.high - self.low) or 1.0)
 
 
 def _with_alpha(values: Bytes, missing: NDArray[np.bool_]) -> Bytes:
@@ -156,6 +186,14 @@ def _signed(difference: NDArray[np.float64]) -> Bytes:
     size = np.sqrt(np.square(difference).mean(0))
     sign = np.where(difference.mean(0)[..., None] > 0, BRIGHTER, DARKER)
     return np.asarray(np.dstack([sign, np.rint(255 * size)]), np.uint8)
+
+
+def heat(nats: NDArray[np.float64]) -> Bytes:
+    """Return a map (height, width) as RGBA, opaque where it is largest, clear from 0 down."""
+    share = np.maximum(nats, 0) / max(float(nats.max()), 1e-9)
+    return np.asarray(
+        np.dstack([np.full((*nats.shape, 3), BRIGHTER), np.rint(255 * share)]), np.uint8
+    )
 
 
 def picture(pixels: Bytes, description: str, most: int = MOST_SIDE) -> Element:

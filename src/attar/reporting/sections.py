@@ -22,6 +22,7 @@ from attar.data.source import Data, Source, read, without_infinities
 from attar.data.sparse import SparseMatrix
 from attar.data.stream import evenly_spaced
 from attar.data.table import Table
+from attar.errors import SettingError
 from attar.evaluation.diagnostics import Finding, size_errors
 from attar.evaluation.evaluate import Evaluation, PartMetrics
 from attar.fitted import MONITORED_ROWS, Fitted
@@ -30,10 +31,11 @@ from attar.likelihoods import Causal
 from attar.predictor import Predictor
 from attar.recipes import TABLE
 from attar.reporting import svg
+from attar.reporting.anomalies import anomaly_page
 from attar.reporting.colours import best_explained
 from attar.reporting.compressed import compressed_table
 from attar.reporting.display import Display, Examples, Interpolation, decode
-from attar.reporting.html import captioned, legend, number, tag
+from attar.reporting.html import captioned, legend, number, section, tag
 from attar.reporting.images import ImageDisplay
 from attar.reporting.measured import (
     columns_table,
@@ -58,6 +60,7 @@ from attar.reporting.series import SeriesDisplay, step_times
 from attar.reporting.sparse import SparseDisplay
 from attar.reporting.tables import TableDisplay
 from attar.storage import written_whole
+from attar.tasks.anomalies import AnomalyDetector
 
 if TYPE_CHECKING:
     from attar.estimator import Autoencoder
@@ -84,7 +87,7 @@ METRICS: dict[str, tuple[Callable[[float], str], str]] = {
 
 @default_settings()
 def report(
-    estimator: Autoencoder,
+    estimator: Autoencoder | AnomalyDetector,
     data: Data | Source,
     path: str | Path,
     labels: Data | None = None,
@@ -94,10 +97,10 @@ def report(
 
     Parameters
     ----------
-    estimator : Autoencoder
+    estimator : Autoencoder or AnomalyDetector
     data : table, array, sparse matrix, Series, Stream, path, or name of a data set
-        Rows to evaluate. Of the data of the fit, the validation rows are; any others, all. Plots
-        are of a sample where there are many.
+        Rows to evaluate. Of the data of the fit of an autoencoder, the validation rows are; any
+        others, all. Plots are of a sample where there are many.
     path : path
     labels : array (n,) or None
         Labels that determine the colours; None takes those of the data, if any.
@@ -108,6 +111,8 @@ def report(
     ------
     DataError
         If the data is not of the form that was fitted, or there is not one label per row.
+    SettingError
+        If an AnomalyDetector gets labels or a condition.
     FileError
         If the page cannot be written.
 
@@ -122,6 +127,11 @@ def report(
     >>> "Comparison with PCA" in page
     True
     """
+    if isinstance(estimator, AnomalyDetector):
+        if labels is not None or condition is not None:
+            raise SettingError("A detector's report has no labels or condition: leave them out.")
+        _write(*anomaly_page(estimator, data), Path(path))
+        return
     preparation = estimator.fitted_.predictor.preparation
     kind = preparation.kind
     source = read(data, part="test", kind=kind)
@@ -144,8 +154,23 @@ def report(
     predictor = estimator.fitted_.conditioned(condition, n).at(places)
     drawn = None if times is None else times[places]
     page = _page(estimator, predictor, rows, drawn, colouring, evaluation, scores, places)
+    _write(*page, Path(path))
+
+
+def _write(title: str, main: Element, path: Path) -> None:
+    """Write the page with this title and content."""
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name="color-scheme", content="light dark"),
+        tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
+        tag("title", f"attar: {title}"),
+        tag("style", files("attar.reporting").joinpath("page.css").read_text("utf-8")),
+    )
+    page = tag("html", head, tag("body", main), lang="en")
     text = "<!doctype html>\n" + tostring(page, encoding="unicode", method="html") + "\n"
-    with written_whole(Path(path)) as beside:
+    with written_whole(path) as beside:
         beside.write_text(text, "utf-8", errors="xmlcharrefreplace")
 
 
@@ -158,7 +183,8 @@ def _page(
     evaluation: Evaluation,
     scores: Rows,
     places: Rows,
-) -> Element:
+) -> tuple[str, Element]:
+    """Return the title and the content of the page of an autoencoder."""
     fitted = estimator.fitted_
     summary, metrics = fitted.training_summary, evaluation.metrics
     sizes = summary.diagnostics.size_errors
@@ -206,16 +232,7 @@ def _page(
         _samples(display, fitted, predictor, len(chosen)),
         _settings(fitted),
     )
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name="color-scheme", content="light dark"),
-        tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
-        tag("title", f"attar: {title}"),
-        tag("style", files("attar.reporting").joinpath("page.css").read_text("utf-8")),
-    )
-    return tag("html", head, tag("body", main), lang="en")
+    return title, main
 
 
 def _display(kind: Kind, examples: Examples) -> Display:
@@ -280,22 +297,22 @@ def _diagnosis(
         tag("li", tag("p", finding.problem), tag("p", finding.advice), class_=finding.name)
         for finding in findings
     ]
-    section = _section("Diagnostics", tag("ul", *items, class_="findings"))
+    found = section("Diagnostics", tag("ul", *items, class_="findings"))
     if _has_code(fitted):
         words = f"Errors are those of the {which(evaluation, row)} of this report."
         if evaluation.rows is None:
             words += (
                 " The importance of latent dimensions and the loss curves are those of the fit."
             )
-        section.append(tag("p", words, class_="after"))
-    return section
+        found.append(tag("p", words, class_="after"))
+    return found
 
 
 def _compression(estimator: Autoencoder, rows: Rows, row: str) -> list[Element]:
     """Return what the rows take, compressed, where the likelihood is one for compression."""
     if not isinstance(estimator.fitted_.likelihood, Causal):
         return []
-    return [_section("Lossless compression", compressed_table(estimator, rows, row))]
+    return [section("Lossless compression", compressed_table(estimator, rows, row))]
 
 
 def _reconstructions(display: Display, examples: Examples, colouring: Colouring) -> Element:
@@ -304,14 +321,14 @@ def _reconstructions(display: Display, examples: Examples, colouring: Colouring)
     places = ranked[evenly_spaced(len(ranked), display.compared)]
     names = colouring.at(places).names
     order = "from the lowest error to the highest"
-    return _section("Reconstructions", *display.reconstructions(examples.at(places), names, order))
+    return section("Reconstructions", *display.reconstructions(examples.at(places), names, order))
 
 
 def _columns(kind: Kind, parts: Sequence[PartMetrics]) -> list[Element]:
     """Return how well each column is reconstructed; nothing where there is one."""
     if len(parts) < 2:
         return []
-    return [_section(f"Explained variance of each {kind.part}", columns_table(kind, parts))]
+    return [section(f"Explained variance of each {kind.part}", columns_table(kind, parts))]
 
 
 def _oddest_rows(
@@ -336,7 +353,7 @@ def _oddest_rows(
         cells = partial(display.cell, examples, expected=_has_code(fitted))
         deficits = fitted.training_summary.reference.deficits(predictor, rows)
         shown.append(oddest_table(fitted.kind, cells, names, scores, deficits, median))
-    return _section(f"Oddest {display.row}s", *shown)
+    return section(f"Oddest {display.row}s", *shown)
 
 
 def _latent_space(display: Display, examples: Examples, colouring: Colouring) -> Element:
@@ -351,7 +368,7 @@ def _latent_space(display: Display, examples: Examples, colouring: Colouring) ->
     entries = colouring.legend
     texts = [meaning for _, meaning in entries] if colouring.categorical else []
     name = "legend" if colouring.categorical else "legend scale"
-    return _section(
+    return section(
         "Latent space",
         captioned(
             svg.code_map(points, colouring.groups, colouring.tones, texts, x, y),
@@ -367,7 +384,7 @@ def _importance(growth: Rows, rows: str) -> Element:
     caption = f"Increase of the MSE of {rows} when a latent dimension is fixed at its mean."
     if len(growth) > svg.MOST_BARS:
         caption += f" The {svg.MOST_BARS} most important of {len(growth)} dimensions."
-    return _section(
+    return section(
         "Importance of each latent dimension", captioned(svg.importance(growth), caption)
     )
 
@@ -382,7 +399,7 @@ def _comparison(
     caption = f"MSE {number(error)} with {counted(size, 'latent dimension')}; PCA needs {enough}."
     if size_errors:
         caption += " The code is ordered: the curve is the MSE with its first k dimensions."
-    return _section(
+    return section(
         "Comparison with PCA",
         captioned(
             svg.error_by_size(pca_errors, size, error, size_errors),
@@ -400,7 +417,7 @@ def _loss_curves(fitted: Fitted, row: str) -> Element:
     loss = f"{'validation' if validation else 'training'} loss"
     if len(fitted.training_summary.measured.places) > MONITORED_ROWS:
         loss += f" of {MONITORED_ROWS:,} {row}s"
-    return _section(
+    return section(
         "Loss curves",
         captioned(
             svg.loss_curves(history, best),
@@ -433,7 +450,7 @@ def _interpolations(
         )
         for a, b in interpolation_ends(colouring.groups, along, INTERPOLATIONS)
     ]
-    return [_section("Latent interpolation", *display.interpolations(found))] if found else []
+    return [section("Latent interpolation", *display.interpolations(found))] if found else []
 
 
 def _samples(display: Display, fitted: Fitted, predictor: Predictor, rows: int) -> Element:
@@ -442,7 +459,7 @@ def _samples(display: Display, fitted: Fitted, predictor: Predictor, rows: int) 
     drawn = predictor.at(np.resize(evenly_spaced(rows, display.sampled), display.sampled))
     noisy = fitted.kind.noisy or fitted.likelihood.joint
     samples = fitted.draw(drawn, codes, None, 0) if noisy else decode(drawn, codes)[0]
-    return _section("Generated samples", *display.samples(samples, noisy))
+    return section("Generated samples", *display.samples(samples, noisy))
 
 
 def _settings(fitted: Fitted) -> Element:
@@ -464,12 +481,8 @@ def _settings(fitted: Fitted) -> Element:
         else "."
     )
     citations = [row.citation for row in TABLE.values() if row.recipe == fitted.recipe]
-    return _section(
+    return section(
         "Settings chosen from the data",
         tag("table", *lines, class_="choices"),
         *(tag("p", text, class_="after") for text in [errors] * _has_code(fitted) + citations),
     )
-
-
-def _section(heading: str, *children: Element) -> Element:
-    return tag("section", tag("h2", heading), *children)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, floor, log10
 from xml.etree.ElementTree import Element
 
 import numpy as np
@@ -24,6 +24,9 @@ TICK_SIZE, BAR_SIZE, PLACE_SIZE = 15.0, 12.5, 18.0
 
 # Bars, and the rows of their names with the gap from a name to the next.
 MOST_BARS, ROWS_OF_NAMES, GAP = 64, 3, 4
+
+# Bars of a histogram.
+BINS = 40
 
 MOST_LETTERS = 14
 
@@ -317,3 +320,67 @@ def importance(growth: Rows) -> Element:
         names=names,
         bottom=BOTTOM + BAR_SIZE * 1.1 * (rows - 1),
     )
+
+
+def score_histogram(scores: Rows, usual: Rows, limit: float) -> Element:
+    """Return the distribution of scores as bars, and that of usual ones as a line.
+
+    Parameters
+    ----------
+    scores, usual : array (n,), array (m,)
+    limit : float
+        Scores beyond it are flagged; infinity where none are.
+    """
+    both = np.concatenate([scores, usual])
+    low, high = float(both.min()), float(both.max())
+    edges = np.linspace(low, high if high > low else low + 1, BINS + 1)
+    if low < limit < high:  # a bar is all flagged or not at all
+        edges += limit - edges[np.abs(edges - limit).argmin()]
+        edges = np.concatenate(
+            [edges[:1] - np.diff(edges[:2]), edges, edges[-1:] + np.diff(edges[:2])]
+        )
+    shares, known = (np.histogram(x, edges)[0] / len(x) for x in (scores, usual))
+    axes = Axes(
+        Scale.over(float(edges[0]), float(edges[-1]), "score, nats"),
+        Scale.over(0, 1.05 * 100 * float(max(shares.max(), known.max())), "share, %"),
+    )
+    marks = []
+    for left, right, share in zip(edges[:-1], edges[1:], 100 * shares, strict=True):
+        if share:
+            (x, y), (end, _) = axes.at(left, share), axes.at(right, share)
+            tone = "first" if (left + right) / 2 > limit else "second"
+            # The smallest share can be seen.
+            height = max(HEIGHT - y, 1.5)
+            shape = {"x": x + 0.5, "y": HEIGHT - height, "width": end - x - 1, "height": height}
+            marks.append(tag("rect", class_=f"bar {tone}", **shape))
+    marks.append(axes.line(np.repeat(edges, 2)[1:-1], np.repeat(100 * known, 2), "line faint"))
+    return axes.figure(
+        f"Scores of {len(scores)} rows, {int((scores > limit).sum())} of them beyond the limit.",
+        *marks,
+        *_limit(axes, limit),
+    )
+
+
+def score_tails(scores: Rows, usual: Rows, limit: float) -> Element:
+    """Return the share of rows with at least each score, on a logarithmic scale."""
+    ends = [(np.sort(x), 1 - np.arange(len(x)) / len(x)) for x in (usual, scores)]
+    least = floor(log10(min(share[-1] for _, share in ends)) - 1e-9)
+    decades = range(least, 1, -(least // 6) if least < -6 else 1)
+    ticks = tuple((float(k), f"{10.0 ** (k + 2):g}%") for k in decades)
+    axes = Axes(
+        Scale.around([f([f(usual), f(scores)]) for f in (np.min, np.max)], "score, nats"),
+        Scale(least, 0.12, "share with at least this score", ticks),
+    )
+    curves = []
+    for (values, share), tone in zip(ends, ("line faint", "line second"), strict=True):
+        some = np.unique(np.geomspace(1, len(values), MOST_POINTS).astype(np.intp)) - 1
+        at = len(values) - 1 - some[::-1]
+        curves.append(axes.line(values[at], np.log10(share[at]), tone))
+    return axes.figure("The share of rows with at least each score.", *curves, *_limit(axes, limit))
+
+
+def _limit(axes: Axes, limit: float) -> list[Element]:
+    """Return a line at a limit, where it is within the axes."""
+    if not axes.x.low < limit < axes.x.high:
+        return []
+    return [axes.line([limit] * 2, [axes.y.low, axes.y.high], "line faint dashed")]

@@ -20,19 +20,26 @@ from attar.data.images import Images
 from attar.data.kinds import kind_of
 from attar.data.series import Windows
 from attar.data.source import Data, Source, read, without_infinities
+from attar.data.sparse import SparseMatrix
 from attar.data.table import Table
 from attar.errors import DataError, ModelFileError, SettingError
 from attar.isolation import default_settings
+from attar.parts import Part
+from attar.recipe import Recipe
+from attar.recipes import resolve
 from attar.tasks.calibration import discoveries
+from attar.tasks.counts import CountScorer
 from attar.tasks.moments import SeriesScorer
 from attar.tasks.rows import RowScorer
-from attar.tasks.scorer import Array, Scorer
+from attar.tasks.scorer import AnomalyMaps, Array, Scorer, Settings
 
 Auto = Literal["auto"]
 
 OF_KIND: dict[str, type[Scorer]] = {
-    **{Table.name: RowScorer, Images.name: RowScorer},
+    Table.name: RowScorer,
+    Images.name: RowScorer,
     Windows.name: SeriesScorer,
+    SparseMatrix.name: CountScorer,
 }
 SCORERS = {scorer.name: scorer for scorer in OF_KIND.values()}
 
@@ -58,13 +65,14 @@ class Drift:
 
 
 class AnomalyDetector(OutlierMixin, BaseEstimator):
-    """Finds odd rows: tables with missing cells and columns of any type, and images.
+    """Finds odd rows: of tables with missing cells and columns of any type, images, or counts.
 
     How odd a row is, is the mean of -log p in nats over three scores, where p is the share of rows
     of the fit that have at least this score, none of which it was fitted on: the distance to the
     nearest neighbours, and the densities of two Gaussian mixtures. Each is fitted on all rows, and
     again without the oddest 5% and 20%, so that odd rows in X do not pass for usual ones. Images
-    are described by the edges in their regions.
+    are described by the edges in their regions. Of sparse matrices of counts, the three scores are
+    the similarity to the nearest rows, how unlikely cells are, and the sum of a row.
 
     Parameters
     ----------
@@ -74,8 +82,12 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
     false_alarms : float, default 0.01
         The share of usual rows that are taken for odd ones, where contamination is "auto".
     span : int, default 50
-        The steps of a series over which evidence is gathered: what
-        is so many steps away counts less by a factor of e. With fewer, scores are more local.
+        The steps of a series over which evidence is gathered: what is so many steps away counts
+        less by a factor of e. With fewer, scores are more local.
+    recipe : str or Recipe, default None
+        Of autoencoders, three of which are fitted on other thirds of X without the oddest 5%. The
+        log-likelihood of a row, and the distance of its code to the nearest codes, then are two
+        further scores.
     columns : mapping, default None
         What columns of a table are; as of :class:`attar.Autoencoder`.
     infinite_as_missing : bool, default False
@@ -85,6 +97,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
     ----------
     offset_ : float
         ``decision_function`` is ``score_samples - offset_``, negative for odd rows.
+    label_ : str or None
+        The column that ``attar fit --label`` left out, and ``attar score`` then does.
     alarm_interval_ : pair of float
         Between which limits the share of false alarms is with 95% confidence, given the number of
         rows that it was calibrated on.
@@ -113,12 +127,14 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         *,
         false_alarms: float = 0.01,
         span: int = 50,
+        recipe: str | Recipe | None = None,
         columns: Mapping[str, str] | None = None,
         infinite_as_missing: bool = False,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.contamination, self.false_alarms = contamination, false_alarms
-        self.span, self.columns, self.infinite_as_missing = span, columns, infinite_as_missing
+        self.recipe, self.span, self.columns = recipe, span, columns
+        self.infinite_as_missing = infinite_as_missing
         self.random_state = random_state
 
     @default_settings()
@@ -147,13 +163,43 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
                 f"AnomalyDetector takes tables, images and series, not {kind}: give a table or an "
                 "array of numbers."
             )
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        self.scorer_: Scorer = OF_KIND[kind].fit(data, self.columns, self.span, seed)
-        self.alarm_interval_ = self.scorer_.interval(self.false_alarms)
-        if self.contamination == "auto":
-            self.offset_ = -self.scorer_.limit(self.false_alarms)
-        else:
-            self.offset_ = np.percentile(self.score_samples(X), 100 * self.contamination)
+        fixed = Settings(self.columns, self.recipe, self.span, self._seed)
+        self.scorer_: Scorer = OF_KIND[kind].fit(data, fixed)
+        self.label_: str | None = None
+        self._set_limit(X)
+        return self
+
+    @default_settings()
+    def partial_fit(self, X: Data, y: object = None) -> Self:
+        """Learn what is usual in new rows too, and forget what was usual long ago.
+
+        The detector keeps a sample of at most 10,000 rows. Where it is full, each new row takes the
+        place of one of them, any of which is as likely: of a row half of the chance to be there is
+        left after 6,931 others. All else is then fitted anew to the sample, which takes as long as
+        :meth:`fit`, so that rows are best given many at a time. Rows that are flagged are learnt as
+        all others are; leave out those that you know to be odd.
+
+        The first call is :meth:`fit`; types, categories and scales of columns stay those of it.
+
+        Parameters
+        ----------
+        X : table, array, path, or name of a data set
+        y : ignored
+
+        Raises
+        ------
+        DataError
+            If X is not of the form that was fitted.
+        SettingError
+            If a setting is out of range.
+        """
+        if self.recipe is not None:
+            raise SettingError("partial_fit fits no autoencoders: leave recipe out.")
+        if "scorer_" not in vars(self):
+            return self.fit(X)
+        self._check()
+        self.scorer_ = self.scorer_.updated(self.pieces(X), self._seed)
+        self._set_limit(X)
         return self
 
     @default_settings()
@@ -217,25 +263,23 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
 
     @default_settings()
     def explain(self, X: Data, most: int = 3) -> pd.DataFrame:
-        """Return which columns make rows of a table odd, and what was expected there.
+        """Return which columns, or regions of images, make rows odd.
 
         Parameters
         ----------
-        X : table or array
+        X : table, array, images or sparse matrix
         most : int
-            The number of columns for each row.
+            The number of columns, or regions, for each row.
 
         Returns
         -------
         DataFrame
-            ``row``, ``column``, ``nats`` (how unlikely the column is, given the others of the row,
-            beyond what it is in a usual one), ``value``, ``expected``, and ``low`` and ``high``, an
-            interval of 90%; of categories these three are the most likely one.
-
-        Raises
-        ------
-        DataError
-            If X is no table.
+            ``row``, ``column``, ``nats`` (-log of the share of rows of the fit in which some column
+            is as unlikely, given the others of its row), ``value``, ``expected``, and ``low`` and
+            ``high``, an interval of 90%; of categories these three are the most likely one. Of
+            images ``y`` and ``x`` are the middle of a region, a quarter of the sides large, and the
+            values are means of its pixels. Of sparse matrices, columns are numbers, and only stored
+            cells are looked at; where a row has fewer, the rest is missing.
         """
         scorer, parts, start = self._fitted.scorer_, [], 0
         for piece in self.pieces(X):
@@ -244,10 +288,27 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         return pd.concat(parts, ignore_index=True)
 
     @default_settings()
+    def anomaly_maps(self, X: Data) -> AnomalyMaps:
+        """Return where images are odd: nats (n, height, width), and what was expected there.
+
+        Raises
+        ------
+        DataError
+            If X holds no images.
+        """
+        found = [self._fitted.scorer_.maps(piece) for piece in self.pieces(X)]
+        return AnomalyMaps(
+            np.concatenate([part.nats for part in found]),
+            np.concatenate([part.expected for part in found]),
+        )
+
+    @default_settings()
     def drift(self, X: Data) -> Drift:
         """Return whether rows come from where those of the fit came.
 
-        The scores and each feature are compared by two-sample Kolmogorov-Smirnov tests.
+        The scores and each feature are compared by two-sample Kolmogorov-Smirnov tests; of sparse
+        matrices, how many rows have each column by binomial tests, and the 100 columns that moved
+        most are told.
 
         Parameters
         ----------
@@ -279,12 +340,15 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         """
         fitted, settings = self._fitted, self.get_params(deep=False)
         del settings["random_state"]
+        if isinstance(self.recipe, Recipe):
+            settings["recipe"] = self.recipe.to_json()
         description = {
             "task": "anomalies",
             "settings": settings,
             "scorer": {"name": fitted.scorer_.name, **fitted.scorer_.to_json()},
             "rows": len(fitted.scorer_.own),
             "offset": float(fitted.offset_),
+            "label": fitted.label_,
             "alarm_interval": list(fitted.alarm_interval_),
         }
         storage.write_model(path, fitted.scorer_.tensors(), description)
@@ -304,10 +368,12 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         if description.get("task") != "anomalies":
             raise ModelFileError(f"{path} holds no AnomalyDetector: open it with attar.load.")
         try:
-            detector = cls(**description["settings"])
+            settings = description["settings"]
+            detector = cls(**{**settings, "recipe": Part.parsed(settings["recipe"])})
             scorer = SCORERS[description["scorer"]["name"]]
             detector.scorer_ = scorer.restored(tensors, description["scorer"])
             detector.offset_ = float(description["offset"])
+            detector.label_ = description["label"]
             low, high = description["alarm_interval"]
             detector.alarm_interval_ = low, high
         except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
@@ -337,6 +403,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
+        tags.input_tags.sparse = True
         return tags
 
     @property
@@ -351,6 +418,18 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
             raise AttributeError(f"This {type(self).__name__} is not fitted yet.")
         return self
 
+    @property
+    def _seed(self) -> int:
+        return int(check_random_state(self.random_state).randint(2**31 - 1))
+
+    def _set_limit(self, X: Data) -> None:
+        """Choose the score beyond which rows are odd, by the rows of X or false alarms."""
+        self.alarm_interval_ = self.scorer_.interval(self.false_alarms)
+        if self.contamination == "auto":
+            self.offset_ = -self.scorer_.limit(self.false_alarms)
+        else:
+            self.offset_ = np.percentile(self.score_samples(X), 100 * self.contamination)
+
     def _check(self) -> None:
         """Refuse settings that are out of range."""
         share = self.contamination
@@ -358,6 +437,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
             raise SettingError(f"contamination is 'auto' or a share in (0, 0.5], not {share!r}.")
         if not 0 < self.false_alarms < 1:
             raise SettingError(f"false_alarms is a share in (0, 1), not {self.false_alarms!r}.")
+        if self.recipe is not None:
+            resolve(self.recipe)
 
 
 @dataclass(frozen=True)

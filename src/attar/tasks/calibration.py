@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from scipy import stats
 from torch import Tensor
 
+from attar.errors import warn
+
 Array = NDArray[np.float64]
 
 
@@ -54,6 +56,39 @@ def surprise(calibration: Array, scores: Array) -> Array:
     largest, middle = calibration.max(), np.median(calibration)
     beyond = np.maximum(scores - largest, 0) / (largest - middle if largest > middle else 1.0)
     return np.asarray(np.log1p(beyond) - np.log(pvalues(calibration, scores)))
+
+
+def own_surprise(scores: Array) -> Array:
+    """Return the surprise of each score, calibrated by all others.
+
+    Examples
+    --------
+    >>> own_surprise(np.array([0.0, 1.0, 2.0, 3.0])).round(2).tolist()
+    [0.0, 0.29, 0.69, 2.08]
+    """
+    at_least = len(scores) - np.searchsorted(np.sort(scores), scores, "left")
+    found, top = np.asarray(np.log(len(scores) / at_least)), scores.argmax()
+    found[top] = surprise(np.delete(scores, top), scores[[top]])[0]
+    return found
+
+
+def limit(calibration: Array, false_alarms: float) -> float:
+    """Return the score beyond which p-values are at most a share; infinity, and a warning, if none.
+
+    Examples
+    --------
+    >>> limit(np.arange(99.0), 0.02)
+    97.0
+    """
+    rank = int(np.floor(false_alarms * (len(calibration) + 1) + 1e-9))
+    if rank:
+        return float(np.sort(calibration)[-rank])
+    warn(
+        f"False alarms of {false_alarms:g} need {int(np.ceil(1 / false_alarms)) - 1} rows at "
+        f"least, and X has {len(calibration)}: no row is odd enough; give more rows, or more "
+        "false_alarms."
+    )
+    return np.inf
 
 
 def discoveries(p: Array, rate: float) -> NDArray[np.bool_]:

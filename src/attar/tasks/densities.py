@@ -20,7 +20,8 @@ from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
 from attar.storage import nested, unnested
-from attar.tasks.calibration import surprise
+from attar.tasks.calibration import own_surprise, surprise
+from attar.tasks.principal import Principal
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -31,11 +32,14 @@ SAME = 1e-6
 # More features than these are described by their principal components, and what these leave.
 WIDE = 64
 
-# The mean distance to so many neighbours, of a list that is searched once.
-NEAREST, SEARCHED = 5, 60
+# The mean distance to so many neighbours, of a list that is searched once: also of rows not kept.
+NEAREST, SEARCHED = 5, 16
 
 # The order in which rows are left out is by the mean distance to so many.
 FARTHER = 50
+
+# Of more features, all distances are computed: no tree finds the nearest rows faster.
+TREE = 8
 
 # Mixtures of so many components, fitted in so many parts of the rows and steps.
 COMPONENTS, FOLDS, STEPS = (5, 20), 3, 10
@@ -61,17 +65,22 @@ class Neighbours:
     Parameters
     ----------
     rows : array (n, features)
+    searched : int
+        How many neighbours of a row are found at once.
     """
 
-    def __init__(self, rows: Array) -> None:
+    def __init__(self, rows: Array, searched: int = SEARCHED) -> None:
         self.rows = rows
-        self._search = NearestNeighbors(n_neighbors=min(SEARCHED + 1, len(rows))).fit(rows)
+        self._search = NearestNeighbors(
+            n_neighbors=min(searched + 1, len(rows)),
+            algorithm="kd_tree" if rows.shape[1] <= TREE else "brute",
+        ).fit(rows)
 
     def near(self, rows: Array) -> tuple[Array, NDArray[np.intp]]:
         """Return distances to, and places of, the nearest rows: (n, searched)."""
         distances, places = self._search.kneighbors(rows)
-        own = distances[:, 0] <= SAME * (1 + np.linalg.norm(rows, axis=1))
-        shift = own[:, None] + np.arange(distances.shape[1] - 1)
+        distances[distances <= SAME * (1 + np.linalg.norm(rows, axis=1, keepdims=True))] = 0
+        shift = (distances[:, :1] == 0) + np.arange(distances.shape[1] - 1)
         at = np.arange(len(rows))[:, None]
         return np.asarray(distances[at, shift]), np.asarray(places[at, shift])
 
@@ -87,11 +96,8 @@ class Neighbours:
         rank = among.cumsum(1)
         total = (distances * (among & (rank <= nearest))).sum(1) / nearest
         few = np.flatnonzero(rank[:, -1] < nearest)
-        if len(few):  # a dense clump of rows that are not kept fills the list
-            others = NearestNeighbors(n_neighbors=nearest + 1).fit(self.rows[kept])
-            found = others.kneighbors(rows[few])[0]
-            own = found[:, 0] <= SAME * (1 + np.linalg.norm(rows[few], axis=1))
-            total[few] = np.where(own, found[:, 1:].mean(1), found[:, :-1].mean(1))
+        if len(few):  # rows that are not kept fill the list
+            total[few] = Neighbours(self.rows[kept], nearest).near(rows[few])[0].mean(1)
         return np.asarray(total)
 
 
@@ -103,6 +109,8 @@ class Standardized:
     ----------
     mean, scale : array (features,)
     components : array (features, WIDE) or None
+    variances : array (WIDE,)
+        Of the components.
     rest : float
         The mean variance of what the components leave.
     """
@@ -110,6 +118,7 @@ class Standardized:
     mean: Array
     scale: Array
     components: Array | None
+    variances: Array
     rest: float
 
     @classmethod
@@ -119,26 +128,28 @@ class Standardized:
         usual = np.sqrt(np.mean(scale**2)) or 1.0
         scale = np.full_like(scale, usual) if one_unit else np.where(scale > 1e-9, scale, usual)
         if rows.shape[1] <= WIDE:
-            return cls(mean, scale, None, 1.0)
+            return cls(mean, scale, None, np.zeros(0), 1.0)
         x = (rows - mean) / scale
         values, vectors = np.linalg.eigh(x.T @ x / len(x))
-        return cls(mean, scale, vectors[:, : -WIDE - 1 : -1], values[:-WIDE].mean() + RIDGE)
+        components, variances = vectors[:, : -WIDE - 1 : -1], values[: -WIDE - 1 : -1].copy()
+        return cls(mean, scale, components, variances, values[:-WIDE].mean() + RIDGE)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all that :meth:`restored` needs."""
         found = {"mean": self.mean, "scale": self.scale, "rest": np.array(self.rest)}
         if self.components is not None:
             found["components"] = np.ascontiguousarray(self.components)
+            found["variances"] = self.variances
         return {name: torch.from_numpy(array) for name, array in found.items()}
 
     @classmethod
     def restored(cls, tensors: Mapping[str, Tensor]) -> Self:
         """Return what :meth:`tensors` described."""
-        components = tensors.get("components")
-        mean, scale = tensors["mean"].numpy(), tensors["scale"].numpy()
-        return cls(
-            mean, scale, None if components is None else components.numpy(), float(tensors["rest"])
-        )
+        mean, scale, rest = tensors["mean"].numpy(), tensors["scale"].numpy(), tensors["rest"]
+        if "components" not in tensors:
+            return cls(mean, scale, None, np.zeros(0), float(rest))
+        components, variances = tensors["components"].numpy(), tensors["variances"].numpy()
+        return cls(mean, scale, components, variances, float(rest))
 
     def __call__(self, rows: Array) -> tuple[Array, Array]:
         """Return features of rows, and minus the log-density of what these leave, to a constant."""
@@ -328,16 +339,27 @@ class Level:
         pairs = zip(self.known, scores, strict=True)
         return np.asarray(np.mean([surprise(own, new) for own, new in pairs], axis=0))
 
+    def own(self, scores: list[Array]) -> Array:
+        """Return the mean of calibrated scores of the rows of the fit, none by itself."""
+        found = self.added(scores)
+        found[self.kept] = np.mean([own_surprise(known) for known in self.known], axis=0)
+        return found
+
     def conditionals(self, rows: Array, columns: list[slice]) -> tuple[Array, Array, Array]:
         """Return -log p(column | rest) to a constant, expected values, and their deviations."""
         scale, mean = self.standardized.scale, self.standardized.mean
         components = self.standardized.components
         if components is not None:
-            x = (rows - mean) / scale
-            expected, deviation = x @ components @ components.T, self.standardized.rest**0.5
-            missed = (x - expected) ** 2 / (2 * self.standardized.rest)
-            nats = np.stack([missed[:, at].sum(1) for at in columns], 1)
-            return nats, expected * scale + mean, np.broadcast_to(deviation * scale, x.shape)
+            x, rest = (rows - mean) / scale, self.standardized.rest
+            principal = Principal.of(components, self.standardized.variances, rest)
+            shift, expected, deviation = principal.shift(x), x.copy(), np.empty_like(x)
+            nats = np.empty((len(x), len(columns)))
+            for i, at in enumerate(columns):
+                missed, covariance = principal.missed(shift[:, at], at)
+                nats[:, i] = (shift[:, at] * missed).sum(1) / 2
+                expected[:, at] -= missed
+                deviation[:, at] = np.sqrt(np.diag(covariance))
+            return nats, expected * scale + mean, deviation * scale
         x, _ = self.standardized(rows)
         found = [m.conditionals(x, columns) for part in self.mixtures for m in part]
         nats, expected, deviation = (np.mean(each, axis=0) for each in zip(*found, strict=True))
@@ -353,7 +375,7 @@ class Explanation:
     columns : array of int (n, most)
         The least likely first.
     nats : array (n, most)
-        How unlikely each is, beyond what it is in a usual row.
+        -log of the share of rows of the fit in which some column is as unlikely, as of a score.
     expected, deviation : array (n, features)
         The features of these columns, given all others.
     """
@@ -407,8 +429,8 @@ class Outlyingness:
             Whether features share one unit, as pixels do.
         seed : int
         """
-        middle, spread = np.median(rows, axis=0), _spread(rows, one_unit)
-        neighbours = Neighbours((rows - middle) / spread)
+        middle, spread = np.median(rows, axis=0), spread_of(rows, one_unit)
+        neighbours = Neighbours((rows - middle) / spread, FARTHER)
         near = neighbours.near(neighbours.rows)
         parts = np.random.default_rng(seed).permutation(len(rows)) % FOLDS
         levels, own, order = [], [], np.arange(len(rows))
@@ -419,7 +441,7 @@ class Outlyingness:
             standardized = Standardized.of(rows[kept], one_unit)
             level, nats = Level.of(*standardized(rows), kept, parts, standardized, distances, seed)
             levels.append(level)
-            own.append(level.added([distances, *nats]))
+            own.append(level.own([distances, *nats]))
             if not trim:
                 far = neighbours.distance(neighbours.rows, near, kept, FARTHER)
                 order = np.argsort(surprise(far, far) + surprise(nats[0], nats[0]))
@@ -445,9 +467,10 @@ class Outlyingness:
     def explain(self, rows: Array, columns: list[slice], most: int) -> Explanation:
         """Return which columns the other ones of each row make least likely.
 
-        By the mixtures that were fitted without the oddest rows; of many features by what their
-        principal components leave. The least likely column is replaced by what was expected there
-        before the next one is looked for, so that it makes no other one look odd.
+        By the mixtures that were fitted without the oddest rows; of many features by their
+        principal components and the noise that these leave. The least likely column is replaced by
+        what was expected there before the next one is looked for, so that it makes no other one
+        look odd.
 
         Parameters
         ----------
@@ -458,7 +481,8 @@ class Outlyingness:
             How many columns of each row are found.
         """
         level, most = self.levels[-1], min(most, len(columns))
-        usual = np.median(level.conditionals(self.rows[level.kept][:USUAL], columns)[0], axis=0)
+        known = level.conditionals(self.rows[:: -(-len(self.rows) // USUAL)], columns)[0]
+        usual = np.median(known, axis=0)
         widths = [at.stop - at.start for at in columns]
         column_of, every = np.repeat(np.arange(len(columns)), widths), np.arange(len(rows))
         mended, found = rows.copy(), np.empty((len(rows), most), np.intp)
@@ -476,7 +500,8 @@ class Outlyingness:
             chosen[:, k] = (nats - usual)[every, found[:, k]]
             expected, deviation = np.where(own, mean, expected), np.where(own, spread, deviation)
         order, at = np.argsort(-chosen, axis=1), every[:, None]
-        return Explanation(found[at, order], chosen[at, order], expected, deviation)
+        nats = surprise((known - usual).max(1), chosen[at, order])
+        return Explanation(found[at, order], nats, expected, deviation)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all that :meth:`restored` needs."""
@@ -496,7 +521,7 @@ class Outlyingness:
         return cls(rows, middle, spread, levels, own)
 
 
-def _spread(rows: Array, one_unit: bool) -> Array:
+def spread_of(rows: Array, one_unit: bool = False) -> Array:
     """Return the interquartile range of features, as that of a normal distribution of variance 1.
 
     Where it is 0, it is the standard deviation; features that share a unit have one.

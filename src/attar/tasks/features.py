@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -61,16 +62,28 @@ class Features:
 
     @property
     def columns(self) -> list[tuple[str, slice]]:
-        """The columns of a table, and their features."""
-        return self.kind.parts
+        """The columns of a table, or the edges and channels of images, and their features."""
+        kind = self.kind
+        if not isinstance(kind, Images):
+            return kind.parts
+        places = prod(min(side, PLACES) for side in kind.shape[1:])
+        names = kind.channel_names if kind.shape[0] > 1 else []
+        own = [
+            slice((DIRECTIONS + i) * places, (DIRECTIONS + i + 1) * places)
+            for i in range(len(names))
+        ]
+        return [("edges", slice(0, DIRECTIONS * places)), *zip(names, own, strict=True)]
 
     def of(self, rows: Rows) -> Array:
         """Return the features of raw rows (n, *cells): (n, features)."""
+        filled = self.filled(rows)
+        return edges(filled) if isinstance(self.kind, Images) else filled.reshape(len(filled), -1)
+
+    def filled(self, rows: Rows) -> Array:
+        """Return prepared rows (n, *shape), with the median where a value is missing."""
         prepared = self._prepared(rows)
         filled = np.where(np.isnan(prepared), self.fill, prepared)
-        if not isinstance(self.kind, Images):
-            return filled
-        return edges(filled.reshape(len(filled), *self.kind.shape))
+        return np.asarray(filled.reshape(len(filled), *self.kind.shape))
 
     def _prepared(self, rows: Rows) -> Array:
         scaled = self.preparation.scaled(rows, torch.float64, far=True)

@@ -23,7 +23,7 @@ from attar.errors import DataError, SettingError, unknown, warn
 from attar.storage import nested, unnested
 from attar.tasks.calibration import RunningTails
 from attar.tasks.online import OnlineSeries
-from attar.tasks.scorer import Array, Scorer, Test, same
+from attar.tasks.scorer import Array, Scorer, Settings, Test, same
 from attar.tasks.steps import Last, OneSeries, SeriesScales, calendar, places_of_series
 
 # Steps of the longest window that is compared, at most a third of a series. Fewer steps in all say
@@ -107,10 +107,12 @@ class SeriesScorer(Scorer):
     name = "series"
 
     @classmethod
-    def fit(cls, data: Any, columns: Mapping[str, str] | None, span: int, seed: int) -> Self:
+    def fit(cls, data: Any, settings: Settings) -> Self:
         """Return what is usual in the steps of series."""
-        if columns:
-            raise SettingError("columns is for tables, and the data are series: leave it out.")
+        for name in ("columns", "recipe"):
+            if getattr(settings, name):
+                raise SettingError(f"{name} is for tables, and the data are series: leave it out.")
+        span = settings.span
         table, options = joined([data])
         form = form_of_series(table, options)
         points = finite_points(form, table)
@@ -130,7 +132,7 @@ class SeriesScorer(Scorer):
             [calendar(form, part.times) for part in parts],
             missing,
             window,
-            seed,
+            settings.seed,
         )
         each = np.split(nats, np.cumsum([len(part.rows) for part in parts])[:-1])
         lasts, all_, before, usual = [], [], [], _usual(nats)
@@ -164,6 +166,28 @@ class SeriesScorer(Scorer):
             errors[:: -(-len(values) // ERRORS)],
             _digest(points),
         )
+
+    def updated(self, pieces: Iterator[TableOrArray], seed: int) -> Self:
+        """Return what is usual after further steps, which go on from those before.
+
+        Raises
+        ------
+        DataError
+            If there is a series that the fit did not have.
+        """
+        found = deepcopy(self)
+        for piece in pieces:
+            points = finite_points(self.form, piece)
+            for code, part in found._series(points):
+                if code is None:
+                    name = points.names[points.codes[part.places[0]]]
+                    raise DataError(f"The fit had no series {name!r}: fit the detector anew.")
+                last = found.lasts[code]
+                rows = last.then(part.rows)
+                trace = found._trace(found.online, rows, part)
+                last.recent, last.time = rows[-found.online.before :], float(part.times[-1])
+                _from_before(trace.nats, _quick(found.span), last)
+        return found
 
     @property
     def dimensions(self) -> int:
@@ -324,23 +348,27 @@ class SeriesScorer(Scorer):
 
         A series of the fit goes on from its end; no other series has a say.
         """
-        values = points.values[:, self.used].astype(np.float64)
-        for name, places in zip(points.names, places_of_series(points), strict=True):
-            code = self._continued(str(name), len(points.names))
-            scale = self.scales.of_new(values[places]) if code is None else self.scales.at(code)
-            part = OneSeries.of(points, values, places, *scale)
+        for code, part in self._series(points):
             past, row = _past(self.usual, _quick(self.span)), np.nan_to_num(part.rows[0])
             last = Last.before(row, self.online.before, past, float(part.times[0]))
             if code is not None and _digest(points) != self.digest:
                 if self._clock != "rows" and part.times[0] <= self.lasts[code].time:
                     warn(
                         "X begins before the series of the fit ended, at "
-                        f"{points.labels.iloc[places[0]]}: steps that were learnt look more usual "
-                        "than they are."
+                        f"{points.labels.iloc[part.places[0]]}: steps that were learnt look more "
+                        "usual than they are."
                     )
                 else:
                     last = self.lasts[code]
             yield part, self._trace(deepcopy(self.online), last.then(part.rows), part)
+
+    def _series(self, points: Points) -> Iterator[tuple[int | None, OneSeries]]:
+        """Yield each series of some points, and the number of that of the fit that it goes on."""
+        values = points.values[:, self.used].astype(np.float64)
+        for name, places in zip(points.names, places_of_series(points), strict=True):
+            code = self._continued(str(name), len(points.names))
+            scale = self.scales.of_new(values[places]) if code is None else self.scales.at(code)
+            yield code, OneSeries.of(points, values, places, *scale)
 
     def _trace(self, online: OnlineSeries, rows: Array, part: OneSeries) -> Unlikeliness:
         """Return how unlikely the last steps of some rows are."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -14,6 +14,7 @@ from scipy import stats
 from torch import Tensor
 
 from attar import storage
+from attar.data.images import Images
 from attar.data.kind import Json, Rows, warn_of_unused
 from attar.data.kinds import KINDS, form_of, kind_of, restored
 from attar.data.preparation import DensePreparation
@@ -22,10 +23,13 @@ from attar.data.source import Data, Source, read, without_infinities
 from attar.data.table import Table
 from attar.errors import DataError, warn
 from attar.plan import check_rows
-from attar.tasks.calibration import alarm_interval, pvalues
+from attar.tasks.calibration import alarm_interval, limit, pvalues
 from attar.tasks.densities import Outlyingness
 from attar.tasks.features import Features
-from attar.tasks.scorer import Array, Scorer, Test, same
+from attar.tasks.labels import warn_of_labels
+from attar.tasks.members import Members
+from attar.tasks.regions import Regions
+from attar.tasks.scorer import AnomalyMaps, Array, Scorer, Settings, Test, same
 
 # At most so many rows are looked up and described by mixtures.
 ROWS = 10_000
@@ -36,6 +40,9 @@ FEWEST = 10
 # An interval of what was expected holds so much of its probability.
 INTERVAL = 0.9
 
+# So many images are explained at once.
+AT_ONCE = 1 << 12
+
 
 @dataclass(frozen=True)
 class RowScorer(Scorer):
@@ -45,17 +52,26 @@ class RowScorer(Scorer):
     ----------
     features : Features
     outlyingness : Outlyingness
+    seen : int
+        How many rows it was fitted on, or updated with.
+    members : Members or None
+        Autoencoders, where they were asked for.
+    regions : Regions or None
+        Of images.
     """
 
     features: Features
     outlyingness: Outlyingness
+    seen: int
+    members: Members | None = None
+    regions: Regions | None = None
 
     name = "rows"
 
     @classmethod
-    def fit(cls, data: Any, columns: Mapping[str, str] | None, span: int, seed: int) -> Self:
+    def fit(cls, data: Any, settings: Settings) -> Self:
         """Return what is usual in rows, of which at most 10,000 are used."""
-        kind, summary = form_of(data, columns)
+        kind, summary = form_of(data, settings.columns)
         warn_of_unused(kind)
         check_rows(summary.rows, kind.shape)
         if summary.rows < FEWEST:
@@ -63,17 +79,43 @@ class RowScorer(Scorer):
                 f"X has {summary.rows} sample(s), and AnomalyDetector needs {FEWEST} at least to "
                 "learn what is usual."
             )
-        chosen = np.random.default_rng(seed).permutation(len(summary.sample))[:ROWS]
+        chosen = np.random.default_rng(settings.seed).permutation(len(summary.sample))[:ROWS]
         features = Features.fit(kind, summary)
-        rows = features.of(summary.sample[np.sort(chosen)])
+        raw = summary.sample[np.sort(chosen)]
+        rows = features.of(raw)
         if (rows == rows[0]).all():
             raise DataError("All rows of X are alike: there is nothing to tell them apart by.")
-        return cls(features, Outlyingness.fit(rows, features.one_unit, seed))
+        if isinstance(kind, Table):
+            warn_of_labels(kind, raw, rows)
+        outlyingness = Outlyingness.fit(rows, features.one_unit, settings.seed)
+        found = cls(features, outlyingness, summary.rows)
+        if isinstance(kind, Images):
+            usual = raw[found.outlyingness.levels[-1].kept]
+            found = replace(found, regions=Regions.fit(features.filled(usual)))
+        if settings.recipe is None:
+            return found
+        members = Members.fit(settings, lambda at: kind.restore(raw[at]), found.own)
+        return replace(found, members=members)
+
+    def updated(self, pieces: Iterator[Any], seed: int) -> Self:
+        """Return what is usual in a sample of which each new row takes the place of any other."""
+        rng = np.random.default_rng((seed, self.seen))
+        rows, seen = self.outlyingness.rows, self.seen
+        for piece in pieces:
+            self.features.kind.changed(piece)
+            new = self.features.of(self._rows(piece))
+            seen += len(new)
+            room = max(0, ROWS - len(rows))
+            rows, new = np.concatenate([rows, new[:room]]), new[room:]
+            rows[rng.integers(0, len(rows), len(new))] = new
+        outlyingness = Outlyingness.fit(rows, self.features.one_unit, seed)
+        return replace(self, outlyingness=outlyingness, seen=seen)
 
     @property
     def own(self) -> Array:  # type: ignore[override]
         """How odd the rows of the fit are."""
-        return self.outlyingness.own
+        own = self.outlyingness.own
+        return own if self.members is None else self.members.own(own)
 
     @property
     def dimensions(self) -> int:
@@ -96,7 +138,10 @@ class RowScorer(Scorer):
 
     def score(self, piece: Any) -> Array:
         """Return the outlyingness of rows; more of those that change a constant column."""
-        odd = self.outlyingness.score(self.features.of(self._rows(piece)))
+        rows = self._rows(piece)
+        odd = self.outlyingness.score(self.features.of(rows))
+        if self.members is not None:  # which see used columns only, as in the fit
+            odd = self.members.score(odd, self.features.kind.restore(rows))
         changed = self.features.kind.changed(piece)
         # For a changed constant column, the smallest p-value.
         return odd if changed is None else odd + changed * np.log(len(self.own) + 1)
@@ -107,27 +152,25 @@ class RowScorer(Scorer):
 
     def limit(self, false_alarms: float) -> float:
         """Return the score beyond which p-values are at most a share."""
-        own = np.sort(self.own)[::-1]
-        rank = int(np.floor(false_alarms * (len(own) + 1) + 1e-9))
-        if rank:
-            return float(own[rank - 1])
-        warn(
-            f"False alarms of {false_alarms:g} need {int(np.ceil(1 / false_alarms)) - 1} rows at "
-            f"least, and X has {len(own)}: no row is odd enough; give more rows, or more "
-            "false_alarms."
-        )
-        return np.inf
+        return limit(self.own, false_alarms)
 
     def interval(self, false_alarms: float) -> tuple[float, float]:
         """Return what conformal p-values of so many rows promise."""
         return alarm_interval(false_alarms, len(self.own))
 
     def explain(self, piece: Any, start: int, most: int) -> pd.DataFrame:
-        """Return the columns that the others of each row make least likely."""
-        features, kind = self.features, self.features.kind
-        if not isinstance(kind, Table):
-            raise DataError(f"Columns of {kind.name} have no names: explain takes tables.")
-        rows, columns = self._rows(piece), features.columns
+        """Return the columns, or regions, that the others of each row make least likely."""
+        rows = self._rows(piece)
+        if self.regions is None:
+            return self._columns(rows, start, most)
+        parts = [
+            self._regions(self.regions, rows[i : i + AT_ONCE], start + i, most)
+            for i in range(0, len(rows), AT_ONCE)
+        ]
+        return pd.concat(parts, ignore_index=True)
+
+    def _columns(self, rows: Rows, start: int, most: int) -> pd.DataFrame:
+        features, columns = self.features, self.features.columns
         found = self.outlyingness.explain(features.of(rows), [at for _, at in columns], most)
         reach = stats.norm.ppf((1 + INTERVAL) / 2) * found.deviation
         ends = found.expected, found.expected - reach, found.expected + reach
@@ -140,14 +183,37 @@ class RowScorer(Scorer):
             "nats": found.nats.ravel(),
         }
         for title, part in zip(("value", "expected", "low", "high"), raw, strict=True):
-            table[title] = _cells(kind.restore(part), names, places)
+            table[title] = _cells(features.kind.restore(part), names, places)
         return pd.DataFrame(table)
+
+    def _regions(self, regions: Regions, rows: Rows, start: int, most: int) -> pd.DataFrame:
+        found = regions.least_likely(self.features.filled(rows), most)
+        reach = stats.norm.ppf((1 + INTERVAL) / 2) * found.deviation
+        ends = found.value, found.expected, found.expected - reach, found.expected + reach
+        table: dict[str, Any] = {
+            "row": np.repeat(np.arange(start, start + len(rows)), found.y.shape[1]),
+            "y": found.y.ravel(),
+            "x": found.x.ravel(),
+            "nats": found.nats.ravel(),
+        }
+        for title, part in zip(("value", "expected", "low", "high"), ends, strict=True):
+            prepared = torch.from_numpy(part.reshape(-1, part.shape[2], 1, 1))
+            table[title] = self.features.preparation.raw(prepared).mean((1, 2, 3))
+        return pd.DataFrame(table)
+
+    def maps(self, piece: Any) -> AnomalyMaps:
+        """Return where images are odd."""
+        if self.regions is None:
+            return super().maps(piece)
+        nats, expected = self.regions.maps(self.features.filled(self._rows(piece)))
+        raw = self.features.preparation.raw(torch.from_numpy(expected))
+        return AnomalyMaps(nats, self.features.kind.restore(raw))
 
     def tests(self, pieces: Iterator[Any]) -> tuple[dict[str, Test], int]:
         """Return Kolmogorov-Smirnov tests of the scores and of each feature."""
         rows = np.concatenate([self.features.of(self._rows(piece)) for piece in pieces])
         before = self.outlyingness.rows
-        tests = {"(scores)": same(self.own, self.outlyingness.score(rows))}
+        tests = {"(scores)": same(self.outlyingness.own, self.outlyingness.score(rows))}
         for name, at in self.features.columns:
             pairs = zip(before[:, at].T, rows[:, at].T, strict=True)
             tests[name] = min((same(*pair) for pair in pairs), key=lambda test: test.pvalue)
@@ -155,15 +221,21 @@ class RowScorer(Scorer):
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the scaler, the outlyingness, and what stands for missing values."""
+        regions = {} if self.regions is None else self.regions.tensors()
         return {
+            **storage.nested("regions", regions),
             **storage.nested("scaler", self.features.preparation.scaler.state_dict()),
             **storage.nested("outlyingness", self.outlyingness.tensors()),
             "fill": torch.from_numpy(self.features.fill),
+            **({} if self.members is None else storage.nested("members", self.members.tensors())),
         }
 
     def to_json(self) -> Json:
         """Return the form of the data."""
-        return {"kind": self.features.kind.name, "form": self.features.kind.to_json()}
+        kind = self.features.kind
+        members = None if self.members is None else self.members.to_json()
+        form = {"kind": kind.name, "form": kind.to_json()}
+        return {**form, "seen": self.seen, "members": members}
 
     @classmethod
     def restored(cls, tensors: Mapping[str, Tensor], description: Json) -> Self:
@@ -172,7 +244,18 @@ class RowScorer(Scorer):
         prepared = restored(kind, Scaler.restored(storage.unnested("scaler", tensors)))
         assert isinstance(prepared, DensePreparation)
         outlyingness = Outlyingness.restored(storage.unnested("outlyingness", tensors))
-        return cls(Features(prepared, tensors["fill"].numpy()), outlyingness)
+        features = Features(prepared, tensors["fill"].numpy())
+        regions = storage.unnested("regions", tensors)
+        found = cls(
+            features,
+            outlyingness,
+            description["seen"],
+            regions=Regions.restored(regions) if regions else None,
+        )
+        if description["members"] is None:
+            return found
+        own = storage.unnested("members", tensors)
+        return replace(found, members=Members.restored(own, description["members"]))
 
     def _rows(self, piece: Any) -> Rows:
         """Return raw rows, with a warning of those that have no known cell."""

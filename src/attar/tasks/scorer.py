@@ -15,8 +15,31 @@ from torch import Tensor
 
 from attar.data.kind import Json
 from attar.data.source import Data, Source
+from attar.errors import DataError
+from attar.recipe import Recipe
 
 Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a scorer is fitted with.
+
+    Attributes
+    ----------
+    columns : mapping or None
+        What columns of a table are.
+    recipe : str, Recipe or None
+        Of autoencoders whose scores are added.
+    span : int
+        The steps of a series over which evidence is gathered.
+    seed : int
+    """
+
+    columns: Mapping[str, str] | None
+    recipe: str | Recipe | None
+    span: int
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -38,6 +61,23 @@ def same(before: Array, after: Array) -> Test:
     return Test(float(found.statistic), float(found.pvalue))
 
 
+@dataclass(frozen=True)
+class AnomalyMaps:
+    """Where images are odd.
+
+    Attributes
+    ----------
+    nats : array (n, height, width)
+        How unlikely the region around each pixel is, given the rest of the image, beyond what it is
+        in a usual one.
+    expected : array
+        The images as the user has them: each pixel, given those that are not of its region.
+    """
+
+    nats: Array
+    expected: NDArray[Any]
+
+
 class Scorer(ABC):
     """What was learnt of usual data of a kind."""
 
@@ -49,7 +89,7 @@ class Scorer(ABC):
 
     @classmethod
     @abstractmethod
-    def fit(cls, data: Any, columns: Mapping[str, str] | None, span: int, seed: int) -> Self:
+    def fit(cls, data: Any, settings: Settings) -> Self:
         """Return what is usual in data.
 
         Raises
@@ -57,6 +97,10 @@ class Scorer(ABC):
         DataError
             If they are too few, or all alike.
         """
+
+    @abstractmethod
+    def updated(self, pieces: Iterator[Any], seed: int) -> Self:
+        """Return what is usual in recent data: new pieces, and ever less of those of before."""
 
     @property
     @abstractmethod
@@ -96,7 +140,17 @@ class Scorer(ABC):
 
     @abstractmethod
     def explain(self, piece: Any, start: int, most: int) -> pd.DataFrame:
-        """Return the columns that make rows odd, the rows numbered from a start."""
+        """Return what makes rows odd, the rows numbered from a start."""
+
+    def maps(self, piece: Any) -> AnomalyMaps:
+        """Return where images are odd.
+
+        Raises
+        ------
+        DataError
+            If they are no images.
+        """
+        raise DataError("Only images have maps: explain says what makes other rows odd.")
 
     @abstractmethod
     def tests(self, pieces: Iterator[Any]) -> tuple[dict[str, Test], int]:

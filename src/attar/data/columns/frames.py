@@ -195,9 +195,7 @@ def misfit(shape: tuple[int, ...], width: int) -> DataError:
     """Return the error for an array that has not the right number of columns."""
     # The wording of scikit-learn, which its checks require.
     given = shape[1] if len(shape) == 2 else shape
-    return DataError(
-        f"X has {given} features, but Autoencoder is expecting {width} features as input."
-    )
+    return DataError(f"X has {given} features, but attar is expecting {width} features as input.")
 
 
 def _side_by_side(data: object) -> Rows:

@@ -1,0 +1,419 @@
+"""The page of a detector: scores and their limit, the oddest rows, and columns that moved."""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+from xml.etree.ElementTree import Element
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from attar.data.images import Images
+from attar.data.kind import Kind
+from attar.data.source import Data, Source, read
+from attar.data.sparse import SparseMatrix
+from attar.data.table import Table
+from attar.errors import AttarWarning, DataError
+from attar.reporting import svg
+from attar.reporting.html import (
+    MISSING,
+    captioned,
+    head,
+    headed,
+    legend,
+    lines,
+    number,
+    scrolling,
+    section,
+    tag,
+    tint,
+    toned,
+)
+from attar.reporting.images import COMPARED_SIDE, Shades, heat, picture
+from attar.reporting.measured import NOTABLE, counted, percent
+from attar.reporting.selection import names_of, short_times
+from attar.reporting.tables import MOST_COLUMNS, fields_of
+from attar.tasks.anomalies import AnomalyDetector, Drift
+from attar.tasks.calibration import discoveries
+from attar.tasks.counts import CountScorer
+from attar.tasks.rows import RowScorer
+from attar.tasks.scorer import Array
+
+# Rows that are shown, cells of each that are marked or listed, and columns that are shown to move.
+ODDEST, MARKED, LISTED, MOVED = 12, 3, 4, 12
+
+# The rate of false discoveries, and the p-value from which on columns have moved.
+RATE, UNLIKELY = 0.05, 0.01
+
+# Cells of fewer nats are not marked; the least strength of a mark.
+UNUSUAL, FAINTEST = 3.0, 0.3
+
+
+class AnomalyDisplay(ABC):
+    """The look of what is odd in data of one kind.
+
+    Attributes
+    ----------
+    row : str
+        What one row is called.
+    kind : Kind or None
+        The form of the data that are opened.
+    """
+
+    row: ClassVar[str] = "row"
+    kind: Kind | None
+
+    @property
+    @abstractmethod
+    def title(self) -> str:
+        """What the data are, in words."""
+
+    @abstractmethod
+    def oddest(self, source: Source, scores: Array) -> list[Element]:
+        """Return the oddest rows, and what makes them odd.
+
+        Parameters
+        ----------
+        source : Source
+        scores : array (n,)
+            How odd each row is, in nats.
+        """
+
+
+@dataclass(frozen=True)
+class OddRows:
+    """The oddest rows of some data, the oddest first.
+
+    Attributes
+    ----------
+    names : list of str (n,)
+    scores, pvalues : array (n,)
+    data : table or array (n, ...)
+        In the user's own form.
+    """
+
+    names: list[str]
+    scores: Array
+    pvalues: Array
+    data: Any
+
+    @classmethod
+    def of(cls, detector: AnomalyDetector, kind: Kind, source: Source, scores: Array) -> OddRows:
+        """Return the oddest rows of a source, which is read again."""
+        places = np.argsort(-scores, kind="stable")[:ODDEST]
+        start, parts = 0, []
+        for piece in detector.pieces(source.data):
+            rows = kind.rows(piece)
+            own = (places >= start) & (places < start + rows.shape[0])
+            parts.append((np.flatnonzero(own), rows[places[own] - start]))
+            start += rows.shape[0]
+        order = np.argsort(np.concatenate([own for own, _ in parts]))
+        joined = [part for _, part in parts]
+        stacked = sparse.vstack(joined) if sparse.issparse(joined[0]) else np.concatenate(joined)
+        rows = stacked[order]
+        names = names_of(kind, source.data, places)
+        return cls(
+            names, scores[places], detector.scorer_.pvalues(scores[places]), kind.restore(rows)
+        )
+
+
+class OddTableDisplay(AnomalyDisplay):
+    """Rows of tables, with their least likely cells marked."""
+
+    kind: Table
+
+    def __init__(self, detector: AnomalyDetector, kind: Table) -> None:
+        self.detector, self.kind, self.fields = detector, kind, fields_of(kind)
+
+    @property
+    def title(self) -> str:
+        """The number of columns."""
+        return f"rows of {counted(len(self.fields), 'column')}"
+
+    def oddest(self, source: Source, scores: Array) -> list[Element]:
+        """Return a table of the columns in which most is odd."""
+        odd = OddRows.of(self.detector, self.kind, source, scores)
+        why = self.detector.explain(odd.data, MARKED)
+        total = why[why["nats"] > 0].groupby("column")["nats"].sum()
+        shown = list(total.nlargest(MOST_COLUMNS).index)
+        most = why.groupby("row")["nats"].transform("max")
+        why = why[why["nats"] > np.maximum(NOTABLE * most, UNUSUAL)]
+        rows, fields = self.kind.rows(odd.data), {field.name: field for field in self.fields}
+        texts = {name: fields[name].texts(rows) for name in shown}
+        marks = {(why_row.row, why_row.column): why_row for why_row in why.itertuples()}
+        largest = float(why["nats"].max()) if len(why) else 1.0
+        body = []
+        for i, (name, score, p) in enumerate(zip(odd.names, odd.scores, odd.pvalues, strict=True)):
+            cells = [
+                _marked(text[i], marks.get((i, column)), largest) for column, text in texts.items()
+            ]
+            numbers = (tag("td", number(float(f"{x:.3g}"))) for x in (score, p))
+            body.append(tag("tr", head(name, "row"), *numbers, *cells))
+        words = (
+            "The highest scores, in nats. Marked cells are the least likely ones of their row, "
+            "given its other cells: red above what was expected, blue below, amber for another "
+            "category, the stronger the less likely. Below each is the interval that holds with "
+            "90%, or the most likely category."
+        )
+        if len(total) > len(shown):
+            words += f" The {len(shown)} columns in which most is odd."
+        table = headed(["score", "p-value", *texts], body)
+        return [captioned(scrolling(table, "compared", "Oddest rows"), words)]
+
+
+class OddImageDisplay(AnomalyDisplay):
+    """Images, with a map of where they are odd."""
+
+    row = "image"
+    kind: Images
+
+    def __init__(self, detector: AnomalyDetector, kind: Images) -> None:
+        self.detector, self.kind = detector, kind
+
+    @property
+    def title(self) -> str:
+        """Height and width."""
+        _, height, width = self.kind.shape
+        return f"images of {height} × {width} pixels"
+
+    def oddest(self, source: Source, scores: Array) -> list[Element]:
+        """Return each image above what was expected and its map."""
+        odd = OddRows.of(self.detector, self.kind, source, scores)
+        maps = self.detector.anomaly_maps(odd.data)
+        rows, expected = self.kind.rows(odd.data), self.kind.rows(maps.expected)
+        shades = Shades.of(self.kind, rows)
+        columns = [
+            tag(
+                "div",
+                picture(shades.bytes(row), f"{name}, original", COMPARED_SIDE),
+                picture(shades.bytes(other), f"{name}, expected", COMPARED_SIDE),
+                picture(heat(nats), f"{name}, where it is odd", COMPARED_SIDE),
+                tag("span", name, title=name),
+                tag("span", f"{number(float(f'{score:.3g}'))} nats"),
+            )
+            for row, other, nats, name, score in zip(
+                rows, expected, maps.nats, odd.names, odd.scores, strict=True
+            )
+        ]
+        words = (
+            "The highest scores. Below each image is what was expected of each pixel, given those "
+            "that are not around it, and a map of how unlikely the region around each pixel is: "
+            "the redder, the less likely within this image."
+        )
+        return [captioned(tag("div", *columns, class_=f"pictures{shades.size}"), words)]
+
+
+class OddCountsDisplay(AnomalyDisplay):
+    """Rows of sparse matrices, with their least likely cells."""
+
+    kind: SparseMatrix
+
+    def __init__(self, detector: AnomalyDetector, kind: SparseMatrix) -> None:
+        self.detector, self.kind = detector, kind
+
+    @property
+    def title(self) -> str:
+        """The number of columns."""
+        return f"sparse rows of {counted(self.kind.width, 'column')}"
+
+    def oddest(self, source: Source, scores: Array) -> list[Element]:
+        """Return a table of the least likely cells of each row."""
+        odd = OddRows.of(self.detector, self.kind, source, scores)
+        why = self.detector.explain(odd.data, LISTED).dropna()
+        rows = [tag("tr", tag("td"), *(head(x, "col") for x in ("score", "p-value", "unlikely")))]
+        for i, (name, *figures) in enumerate(zip(odd.names, odd.scores, odd.pvalues, strict=True)):
+            own = why[why["row"] == i]
+            least = [
+                f"column {column} = {number(value)}, expected {number(float(f'{expected:.2g}'))} "
+                f"({number(float(f'{nats:.2g}'))}\N{NO-BREAK SPACE}nats)"
+                for column, value, expected, nats in zip(
+                    own["column"], own["value"], own["expected"], own["nats"], strict=True
+                )
+            ]
+            numbers = (tag("td", number(float(f"{x:.3g}"))) for x in figures)
+            cells = tag("td", *(tag("span", text) for text in least), class_="least")
+            rows.append(tag("tr", head(name, "row"), *numbers, cells))
+        words = (
+            "The highest scores, in nats, and the stored cells that are least likely in a row with "
+            "so many: by -log of the probability of at least this much."
+        )
+        return [captioned(scrolling(tag("table", *rows), "oddest", "Oddest rows"), words)]
+
+
+def display_of(detector: AnomalyDetector) -> AnomalyDisplay:
+    """Return the display of what a detector was fitted on."""
+    scorer = detector.scorer_
+    if isinstance(scorer, RowScorer):
+        match scorer.features.kind:
+            case Table() as kind:
+                return OddTableDisplay(detector, kind)
+            case Images() as kind:
+                return OddImageDisplay(detector, kind)
+    if isinstance(scorer, CountScorer):
+        return OddCountsDisplay(detector, scorer.kind)
+    raise DataError(f"There is no report on detectors of {scorer.name}: use score and explain.")
+
+
+def anomaly_page(detector: AnomalyDetector, data: Data | Source) -> tuple[str, Element]:
+    """Return the title and the content of the page of a detector on rows."""
+    display = display_of(detector)
+    source = read(data, "test", kind=display.kind)
+    scores = -detector.score_samples(source.data)
+    with warnings.catch_warnings():  # all was said when the rows were first read
+        warnings.simplefilter("ignore", AttarWarning)
+        drift = detector.drift(source.data)
+        oddest = display.oddest(source, scores)
+    title = f"odd {display.title}"
+    main = tag(
+        "main",
+        _header(title, detector, scores, drift, display.row),
+        _findings(detector, scores, drift, display.row),
+        _scores(detector, scores, display.row),
+        section(f"Oddest {display.row}s", *oddest),
+        _drift(drift),
+    )
+    return title, main
+
+
+def _flagged(detector: AnomalyDetector, scores: Array) -> int:
+    return int((-scores < detector.offset_).sum())
+
+
+def _header(
+    title: str, detector: AnomalyDetector, scores: Array, drift: Drift, row: str
+) -> Element:
+    """Return the title, and the figures."""
+    flagged, found = _flagged(detector, scores), detector.scorer_.pvalues(scores)
+    values = [(percent(flagged / len(scores)), f"flagged: {flagged:,} {row}s")]
+    if detector.contamination == "auto":
+        low, high = detector.alarm_interval_
+        values.append((f"{100 * low:.2g}–{100 * high:.2g}%", f"of usual {row}s would be flagged"))
+    values += [
+        (f"{discoveries(found, RATE).sum():,}", f"odd at a false discovery rate of {RATE:.0%}"),
+        (number(float(f"{scores.max():.3g}")), "highest score, nats"),
+        (number(float(f"{drift.pvalue:.2g}")), "p-value of drift"),
+    ]
+    metrics = (tag("div", tag("dt", label), tag("dd", value)) for value, label in values)
+    return tag(
+        "header",
+        tag("p", f"attar report on {counted(len(scores), row)}", class_="eyebrow"),
+        tag("h1", title),
+        tag(
+            "p",
+            f"A score is the mean of −log p in nats, where p is the share of usual {row}s that are "
+            f"as odd; the detector was calibrated on {counted(len(detector.scorer_.own), row)}.",
+        ),
+        tag("dl", *metrics, class_="metrics"),
+    )
+
+
+def _findings(detector: AnomalyDetector, scores: Array, drift: Drift, row: str) -> Element:
+    """Return what is unlike what was promised."""
+    found = []
+    share, high = _flagged(detector, scores) / len(scores), detector.alarm_interval_[1]
+    # What chance adds to the promise with so many rows.
+    room = 2 * (high * (1 - high) / len(scores)) ** 0.5
+    if detector.contamination == "auto" and share > high + room:
+        found.append(
+            (
+                f"{percent(share)} of the {row}s are flagged, and of usual ones {high:.2%} would "
+                f"be at most.",
+                f"Look at the oddest {row}s below: they are odd, or the data have moved.",
+            )
+        )
+    if drift:
+        low = drift.columns["pvalue"] * len(drift.columns) < UNLIKELY
+        moved = [str(name).strip("()") for name in drift.columns["column"][low]]
+        named = ", ".join(moved[:3]) + (f" and {len(moved) - 3:,} more" if moved[3:] else "")
+        found.append(
+            (
+                f"these {row}s do not come from where those of the fit came: {named} moved.",
+                "Fit a new detector where this is the new usual, as its promises do not hold.",
+            )
+        )
+    items = [tag("li", tag("p", problem), tag("p", advice)) for problem, advice in found]
+    usual = f"as many {row}s are flagged as usual ones would be, and no column has moved."
+    items = items or [tag("li", tag("p", usual), class_="no-problems")]
+    return section("Findings", tag("ul", *items, class_="findings"))
+
+
+def _scores(detector: AnomalyDetector, scores: Array, row: str) -> Element:
+    """Return the distribution of scores beside that of usual rows, and their tails."""
+    limit, usual = -float(detector.offset_), detector.scorer_.own
+    tones = [("second", f"these {row}s"), ("faint", f"usual {row}s, those of the fit")]
+    if np.isfinite(limit):
+        tones.insert(1, ("first", "flagged"))
+        words = f"Scores beyond {number(float(f'{limit:.3g}'))} nats are flagged."
+    else:
+        words = f"No score is flagged: the fit had too few {row}s."
+    tails = (
+        f"The share of {row}s with at least a score. Where these {row}s are above usual ones, "
+        "there are more odd ones than chance has."
+    )
+    curves, names = svg.score_tails(scores, usual, limit), [tones[0], tones[-1]]
+    return tag(
+        "div",
+        section(
+            "Scores", captioned(svg.score_histogram(scores, usual, limit), legend(tones), words)
+        ),
+        section("Tail of the scores", captioned(curves, legend(names), tails)),
+        class_="pair",
+    )
+
+
+def _drift(drift: Drift) -> Element:
+    """Return a table of the columns that moved most."""
+    shown = drift.columns.head(MOVED)
+    titles = ("column", "", "distance", "p-value")
+    rows = [tag("tr", *(head(title, "col") for title in titles))]
+    for name, statistic, p in shown.itertuples(index=False):
+        bar = tag("td", tag("i", style=f"--share:{statistic:.4f}"), class_="share")
+        numbers = (tag("td", text) for text in (percent(statistic), number(float(f"{p:.2g}"))))
+        rows.append(tag("tr", head(str(name), "row"), bar, *numbers))
+    words = (
+        "The distance of Kolmogorov and Smirnov between these rows and those of the fit, on one "
+        "scale from 0 to 100%: by how much the shares of rows below a value differ at most. Where "
+        f"nothing moved, the smallest of {counted(len(drift.columns), 'p-value')} is seldom below "
+        f"{number(float(f'{UNLIKELY / len(drift.columns):.1g}'))}."
+    )
+    if len(drift.columns) > MOVED:
+        words += f" The {MOVED} that moved most."
+    return section("Drift", captioned(scrolling(tag("table", *rows), "parts", "Drift"), words))
+
+
+def _marked(text: str, why: Any, largest: float) -> Element:
+    """Return a cell, marked where it is unlikely."""
+    if why is None:
+        return lines(tag("span", text, title=text))
+    strength = FAINTEST + (1 - FAINTEST) * min(1.0, why.nats / largest)
+    if pd.isna(why.value) or isinstance(why.value, str | bool | np.bool_):
+        style, words = toned("another", 0.7 * strength), _texts([why.expected])[0]
+    else:
+        style = tint(strength if why.value > why.expected else -strength)
+        words = " to ".join(dict.fromkeys(_texts([why.low, why.high])))
+    return lines(
+        tag("span", text, title=f"{text}, {why.nats:.1f} nats", class_="differs", style=style),
+        tag("span", words, title=words),
+    )
+
+
+def _texts(values: Sequence[Any]) -> list[str]:
+    """Return values of the user's as text."""
+    texts = []
+    for value in values:
+        if pd.isna(value):
+            texts.append(MISSING)
+        elif isinstance(value, int | float | np.number) and not isinstance(value, bool | np.bool_):
+            texts.append(number(float(f"{value:.4g}")))
+        elif isinstance(value, np.datetime64):
+            texts.append(str(pd.Timestamp(value)))
+        elif isinstance(value, np.timedelta64):
+            texts.append(str(pd.Timedelta(value)))
+        else:
+            texts.append(str(value))
+    return short_times(texts)
