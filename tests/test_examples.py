@@ -54,10 +54,10 @@ def test_malignant_rows_are_odd_among_benign_ones(tmp_path):
 
 @pytest.mark.filterwarnings("ignore:The step at:attar.AttarWarning")
 def test_what_engineers_know_is_flagged(tmp_path, data_folder):
-    found = run("odd_moments", picture=tmp_path / "odd_moments.png", folder=data_folder)
-    assert found["found"] > 0.7
-    assert found["else"] < 0.06
-    assert (tmp_path / "odd_moments.png").stat().st_size > 10_000
+    found = run("odd_moments", picture=tmp_path / "moments.png", folder=data_folder, every=6)
+    assert found["found"] > 0.3
+    assert found["else"] < 0.01
+    assert (tmp_path / "moments.png").stat().st_size > 10_000
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

@@ -130,3 +130,25 @@ def test_bars_are_shares_and_flagged_ones_are_beyond_the_limit():
 def test_labels_are_refused(detector, tmp_path):
     with pytest.raises(SettingError, match="no labels or condition"):
         attar.report(detector, rows(20, 6), tmp_path / "p.html", labels=np.zeros(20))
+
+
+def test_odd_moments_are_drawn_with_what_was_expected():
+    rng = np.random.default_rng(0)
+    times = pd.date_range("2024-01-01", periods=1200, freq="h")
+    frame = pd.DataFrame({"at": times, "load": np.sin(np.arange(1200) / 4)})
+    frame["load"] += 0.1 * rng.normal(size=1200)
+    frame.loc[900:905, "load"] += 3
+    detector = attar.AnomalyDetector(random_state=0).fit(attar.Series(frame[:600], time="at"))
+    tree = page(detector, frame[600:].reset_index(drop=True))
+    assert "600 steps" in words(tree)
+    grids = [e for e in tree.iter("div") if e.get("aria-label") in ("All steps", "Oddest moments")]
+    assert [len(list(grid.iter("svg"))) for grid in grids] == [2, 2 * 3]
+    assert "2024-02-07" in words(next(grids[1].iter("tr")))
+    # What is marked are the flagged steps, of all and around the oddest one.
+    marked = next(grids[0].iter("svg"))
+    share = sum(float(e.get("width")) for e in marked.iter("rect")) / svg.CHART_WIDTH
+    flagged = (detector.predict(frame[600:]) == -1).mean()
+    assert 0 < flagged < 0.3
+    assert share == pytest.approx(flagged, abs=0.02)
+    value = list(grids[1].iter("svg"))[3]
+    assert [e.get("class") for e in value.iter("path")][-2:] == ["line faint", "line first"]

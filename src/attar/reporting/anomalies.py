@@ -11,14 +11,17 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import sparse
 
 from attar.data.images import Images
 from attar.data.kind import Kind
+from attar.data.points import Points
+from attar.data.series import finite_points
 from attar.data.source import Data, Source, read
 from attar.data.sparse import SparseMatrix
 from attar.data.table import Table
-from attar.errors import AttarWarning, DataError
+from attar.errors import AttarWarning
 from attar.reporting import svg
 from attar.reporting.html import (
     MISSING,
@@ -37,15 +40,22 @@ from attar.reporting.html import (
 from attar.reporting.images import COMPARED_SIDE, Shades, heat, picture
 from attar.reporting.measured import NOTABLE, counted, percent
 from attar.reporting.selection import names_of, short_times
+from attar.reporting.series import MOST_CHANNELS
+from attar.reporting.svg import chart
 from attar.reporting.tables import MOST_COLUMNS, fields_of
 from attar.tasks.anomalies import AnomalyDetector, Drift
 from attar.tasks.calibration import discoveries
 from attar.tasks.counts import CountScorer
+from attar.tasks.moments import SeriesScorer
 from attar.tasks.rows import RowScorer
 from attar.tasks.scorer import Array
+from attar.tasks.steps import places_of_series
 
 # Rows that are shown, cells of each that are marked or listed, and columns that are shown to move.
 ODDEST, MARKED, LISTED, MOVED = 12, 3, 4, 12
+
+# Moments of series that are shown, and steps on both sides of each.
+MOMENTS, AROUND = 6, 100
 
 # The rate of false discoveries, and the p-value from which on columns have moved.
 RATE, UNLIKELY = 0.05, 0.01
@@ -61,11 +71,14 @@ class AnomalyDisplay(ABC):
     ----------
     row : str
         What one row is called.
+    compared : str
+        What of rows is compared with those of the fit, where it is not their values.
     kind : Kind or None
         The form of the data that are opened.
     """
 
     row: ClassVar[str] = "row"
+    compared: ClassVar[str] = ""
     kind: Kind | None
 
     @property
@@ -245,6 +258,105 @@ class OddCountsDisplay(AnomalyDisplay):
         return [captioned(scrolling(tag("table", *rows), "oddest", "Oddest rows"), words)]
 
 
+class OddSeriesDisplay(AnomalyDisplay):
+    """Moments of series, each with what was before and after."""
+
+    row, compared = "step", " errors of forecasts of"
+    kind = None
+
+    def __init__(self, detector: AnomalyDetector, scorer: SeriesScorer) -> None:
+        self.detector, self.scorer = detector, scorer
+
+    @property
+    def title(self) -> str:
+        """The number of channels."""
+        return f"steps of series with {counted(len(self.scorer.used), 'channel')}"
+
+    def oddest(self, source: Source, scores: Array) -> list[Element]:
+        """Return charts of values, forecasts and scores around each moment."""
+        piece = next(self.detector.pieces(source.data))
+        points = finite_points(self.scorer.form, piece)
+        why = self.detector.explain(source.data, len(self.scorer.used))
+        expected = why.pivot_table("expected", "row", "column", dropna=False)
+        names = [self.scorer.columns[channel] for channel in self.scorer.used]
+        total = why.groupby("column")["nats"].sum().reindex(names)
+        shown = [names[i] for i in sorted(np.argsort(-total.to_numpy())[:MOST_CHANNELS])]
+        moments = _moments(points, scores)
+        flagged = -scores < self.detector.offset_
+        heads = [str(points.labels.iloc[steps[middle]]) for steps, middle in moments]
+        lines = {"score in nats": [scores]}
+        for name in shown:
+            values = points.values[:, self.scorer.used[names.index(name)]]
+            lines[name] = [expected[name].reindex(range(len(values))).to_numpy(), values]
+        steps = max(places_of_series(points), key=lambda own: scores[own].max())
+        whole = [(steps, int(scores[steps].argmax()))]
+        over = [self._line(name, each[-1:], whole, flagged) for name, each in lines.items()]
+        around = [self._line(name, each, moments, flagged) for name, each in lines.items()]
+        words = (
+            f"Above, {counted(len(steps), 'step')}; below, the highest scores, each in the middle "
+            f"of {2 * AROUND + 1} steps. Flagged steps are marked. The charts of a channel have "
+            "one scale."
+        )
+        if len(shown) < len(names):
+            words += f" The {len(shown)} of {len(names)} channels whose forecasts were missed most."
+        tones = legend([("first", "value"), ("faint", "forecast from the steps before")])
+        ends = (str(points.labels.iloc[i]) for i in (steps[0], steps[-1]))
+        grids = (
+            scrolling(headed([" to ".join(ends)], over), "charts", "All steps"),
+            scrolling(headed(short_times(heads), around), "charts", "Oddest moments"),
+        )
+        return [captioned(tag("div", tones, *grids), words)]
+
+    def _line(
+        self,
+        name: str,
+        lines: list[Array],
+        moments: list[tuple[NDArray[np.intp], int]],
+        flagged: NDArray[np.bool_],
+    ) -> Element:
+        """Return the charts of a channel, whose last line is what happened."""
+        places = np.concatenate([steps for steps, _ in moments])
+        low, high = float(np.nanmin(lines[-1][places])), float(np.nanmax(lines[-1][places]))
+        tones = ["faint", "first"][-len(lines) :]
+        charts = [
+            chart(
+                [
+                    (tone, np.clip(line[steps], low, high))
+                    for tone, line in zip(tones, lines, strict=True)
+                ],
+                low,
+                high,
+                f"{name} around step {steps[middle]}.",
+                [middle / max(len(steps) - 1, 1)],
+                flagged[steps],
+            )
+            for steps, middle in moments
+        ]
+        ends = tag("small", f"{number(low)} to {number(high)}")
+        title = tag("th", tag("span", name, title=name), ends, scope="row")
+        return tag("tr", title, *(tag("td", drawn) for drawn in charts))
+
+
+def _moments(points: Points, scores: Array) -> list[tuple[NDArray[np.intp], int]]:
+    """Return the numbers of the steps around each of the oddest, and its place among them."""
+    found: list[tuple[NDArray[np.intp], int]] = []
+    series = places_of_series(points)
+    where = np.concatenate([np.full(len(own), i) for i, own in enumerate(series)])
+    within = np.concatenate([np.arange(len(own)) for own in series])
+    order = np.argsort(-scores[np.concatenate(series)], kind="stable")
+    taken = np.zeros(len(order), bool)
+    for at in order:
+        if len(found) == MOMENTS:
+            break
+        if taken[at]:
+            continue
+        own = series[where[at]]
+        start, stop = max(0, within[at] - AROUND), min(len(own), within[at] + AROUND + 1)
+        found.append((own[start:stop], int(within[at] - start)))
+        taken |= (where == where[at]) & (np.abs(within - within[at]) <= 2 * AROUND)
+    return found
+
+
 def display_of(detector: AnomalyDetector) -> AnomalyDisplay:
     """Return the display of what a detector was fitted on."""
     scorer = detector.scorer_
@@ -256,14 +368,15 @@ def display_of(detector: AnomalyDetector) -> AnomalyDisplay:
                 return OddImageDisplay(detector, kind)
     if isinstance(scorer, CountScorer):
         return OddCountsDisplay(detector, scorer.kind)
-    raise DataError(f"There is no report on detectors of {scorer.name}: use score and explain.")
+    assert isinstance(scorer, SeriesScorer)
+    return OddSeriesDisplay(detector, scorer)
 
 
 def anomaly_page(detector: AnomalyDetector, data: Data | Source) -> tuple[str, Element]:
     """Return the title and the content of the page of a detector on rows."""
     display = display_of(detector)
     source = read(data, "test", kind=display.kind)
-    scores = -detector.score_samples(source.data)
+    scores = -detector.score_samples(source.data).ravel()
     with warnings.catch_warnings():  # all was said when the rows were first read
         warnings.simplefilter("ignore", AttarWarning)
         drift = detector.drift(source.data)
@@ -275,7 +388,7 @@ def anomaly_page(detector: AnomalyDetector, data: Data | Source) -> tuple[str, E
         _findings(detector, scores, drift, display.row),
         _scores(detector, scores, display.row),
         section(f"Oddest {display.row}s", *oddest),
-        _drift(drift),
+        _drift(drift, display.row, display.compared),
     )
     return title, main
 
@@ -292,7 +405,7 @@ def _header(
     values = [(percent(flagged / len(scores)), f"flagged: {flagged:,} {row}s")]
     if detector.contamination == "auto":
         low, high = detector.alarm_interval_
-        values.append((f"{100 * low:.2g}–{100 * high:.2g}%", f"of usual {row}s would be flagged"))
+        values.append((f"{_ratio(low)}–{_ratio(high)}%", f"of usual {row}s would be flagged"))
     values += [
         (f"{discoveries(found, RATE).sum():,}", f"odd at a false discovery rate of {RATE:.0%}"),
         (number(float(f"{scores.max():.3g}")), "highest score, nats"),
@@ -310,6 +423,11 @@ def _header(
         ),
         tag("dl", *metrics, class_="metrics"),
     )
+
+
+def _ratio(share: float) -> str:
+    """Return a share in percent, with two digits."""
+    return f"{round(100 * share, 3):.2g}"
 
 
 def _findings(detector: AnomalyDetector, scores: Array, drift: Drift, row: str) -> Element:
@@ -366,7 +484,7 @@ def _scores(detector: AnomalyDetector, scores: Array, row: str) -> Element:
     )
 
 
-def _drift(drift: Drift) -> Element:
+def _drift(drift: Drift, row: str, compared: str) -> Element:
     """Return a table of the columns that moved most."""
     shown = drift.columns.head(MOVED)
     titles = ("column", "", "distance", "p-value")
@@ -376,9 +494,10 @@ def _drift(drift: Drift) -> Element:
         numbers = (tag("td", text) for text in (percent(statistic), number(float(f"{p:.2g}"))))
         rows.append(tag("tr", head(str(name), "row"), bar, *numbers))
     words = (
-        "The distance of Kolmogorov and Smirnov between these rows and those of the fit, on one "
-        "scale from 0 to 100%: by how much the shares of rows below a value differ at most. Where "
-        f"nothing moved, the smallest of {counted(len(drift.columns), 'p-value')} is seldom below "
+        f"The distance of Kolmogorov and Smirnov between{compared} these {row}s and those of the "
+        f"fit, on one scale from 0 to 100%: by how much the shares of {row}s below a value differ "
+        f"at most. Where nothing moved, the smallest of {counted(len(drift.columns), 'p-value')} "
+        "is seldom below "
         f"{number(float(f'{UNLIKELY / len(drift.columns):.1g}'))}."
     )
     if len(drift.columns) > MOVED:

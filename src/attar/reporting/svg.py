@@ -112,6 +112,7 @@ def chart(
     high: float,
     description: str,
     ticks: Iterable[float] = (),
+    marked: NDArray[np.bool_] | None = None,
 ) -> Element:
     """Return the chart of lines (tone, values) from low to high, broken where values are NaN.
 
@@ -123,12 +124,16 @@ def chart(
     description : str
     ticks : iterable of float
         Positions from 0 (the first value) to 1 (the last).
+    marked : array of bool (n,) or None
+        Where the background is marked.
     """
     lines = list(lines)
+    marks = [] if marked is None else _gaps(marked)
     gaps = _gaps(np.isnan(np.asarray(lines[0][1], np.float64)))
     return tag(
         "svg",
         *(tag("rect", x=x, y=0, width=w, height=CHART_HEIGHT, class_="gap") for x, w in gaps),
+        *(tag("rect", x=x, y=0, width=w, height=CHART_HEIGHT, class_="mark") for x, w in marks),
         *(tag("path", d=f"M{across(s):.1f} 0V{CHART_HEIGHT}", class_="grid tick") for s in ticks),
         *(tag("path", d=_path(values, low, high), class_=f"line {tone}") for tone, values in lines),
         viewBox=f"0 0 {CHART_WIDTH} {CHART_HEIGHT}",
