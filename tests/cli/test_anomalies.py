@@ -54,6 +54,8 @@ def test_the_column_of_labels_is_left_out_where_a_file_has_it(run, table):
         assert run("score", "a.attar", rows, "-o", f"{rows}.parquet") == (0, "", "")
     found = [pd.read_parquet(f"{rows}.csv.parquet") for rows in "tm"]
     pd.testing.assert_frame_equal(*found)
+    assert run("report", "a.attar", "m.csv", "-o", "page.html") == (0, "", "")
+    assert "rows of 3 columns" in Path("page.html").read_text("utf-8")
 
 
 def test_images_are_explained_by_the_places_of_regions(run):

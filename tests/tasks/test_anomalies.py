@@ -168,6 +168,13 @@ def test_what_cannot_be_is_refused_in_one_sentence(settings, X, error, words):
     assert "\n" not in str(raised.value)
 
 
+def test_a_label_among_the_columns_is_told():
+    X = people(60, 9).drop(columns="floor").assign(is_fraud=np.arange(60) % 9 == 0)
+    with pytest.warns(attar.AttarWarning, match="Column 'is_fraud' seems to be a label") as told:
+        attar.AnomalyDetector(false_alarms=0.05, random_state=0).fit(X)
+    assert len(told) == 1
+
+
 def test_another_number_of_columns_is_told(detector):
     with pytest.raises(DataError, match="X has 3 features, but attar is expecting 4 features"):
         detector.predict(np.zeros((2, 3)))

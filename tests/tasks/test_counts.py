@@ -65,6 +65,8 @@ def test_what_was_planted_is_explained_and_longer_rows_are_odd(detector):
     assert (first["column"], first["value"]) == (7, 60)
     assert first["low"] <= first["expected"] + 1
     assert first["high"] < 60
+    assert first["nats"] > np.log(600)  # no row of the fit has a cell as unlikely
+    assert np.median(why["nats"][why["row"] != 2]) < 2
     long = documents(50, 5, size=200)
     assert (detector.predict_pvalues(long) < 0.1).mean() > 0.8
 

@@ -75,6 +75,7 @@ def test_intervals_hold_what_they_promise(digits):
     # These are the least likely regions of each: fewer than 90% are within.
     within = (why["value"] >= why["low"]) & (why["value"] <= why["high"])
     assert within.mean() > 0.6
+    assert 0.3 < (why["nats"] < np.log(2)).mean() < 0.9  # as of half of the usual ones
 
 
 def test_large_colour_images_have_maps_of_their_size():

@@ -103,14 +103,14 @@ def score(
     rows = arguments.csv(source, delimiter, decimal, encoding, na)
     if "task" in description:
         detector = AnomalyDetector.load(model)
-        opened = _opened(read(rows, "test"), label, detector.label_)
+        opened = without_labels(read(rows, "test"), label, detector.label_)
         tables = _of_detector(detector, detector.pieces(opened), explain)
     else:
         if explain:
             raise SettingError("--explain is for models of fit --for anomalies.")
         estimator = load(model, device=device)
         kind = estimator.fitted_.kind
-        opened = _opened(read(rows, "test", kind=kind), label, estimator.fitted_.label)
+        opened = without_labels(read(rows, "test", kind=kind), label, estimator.fitted_.label)
         tables = _of_model(estimator, kind.pieces(opened.data))
     first = next(tables)
     with arguments.writer(output, list(first.columns)) as writer:
@@ -119,7 +119,7 @@ def score(
             writer.write(table)
 
 
-def _opened(source: Opened, label: str | None, of_fit: str | None) -> Opened:
+def without_labels(source: Opened, label: str | None, of_fit: str | None) -> Opened:
     """Return a source without its column of labels, by default that of the fit, if it has it."""
     from attar.data.source import has_column, with_label
 

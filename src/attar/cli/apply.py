@@ -10,6 +10,7 @@ import typer
 
 from attar import names
 from attar.cli import arguments
+from attar.cli.anomalies import without_labels
 from attar.errors import DataError, SettingError, unknown
 
 if TYPE_CHECKING:
@@ -215,8 +216,8 @@ def report(
     if "task" in description:
         if condition is not None or colours is not None:
             raise SettingError("--condition and --labels are for models of an autoencoder.")
-        opened = read(rows, part="test", label=label) if label else rows
-        write_report(AnomalyDetector.load(model), opened, output)
+        detector = AnomalyDetector.load(model)
+        write_report(detector, without_labels(read(rows, "test"), label, detector.label_), output)
         return
     estimator, opened, labels = _open(model, device, rows, label, condition)
     groups = opened.labels if colours is None else read(colours).data

@@ -252,8 +252,8 @@ class OddCountsDisplay(AnomalyDisplay):
             cells = tag("td", *(tag("span", text) for text in least), class_="least")
             rows.append(tag("tr", head(name, "row"), *numbers, cells))
         words = (
-            "The highest scores, in nats, and the stored cells that are least likely in a row with "
-            "so many: by -log of the probability of at least this much."
+            "The highest scores, and the stored cells that are least likely in a row with so many: "
+            "in nats, -log of the share of usual rows in which some cell is as unlikely."
         )
         return [captioned(scrolling(tag("table", *rows), "oddest", "Oddest rows"), words)]
 

@@ -179,7 +179,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         :meth:`fit`, so that rows are best given many at a time. Rows that are flagged are learnt as
         all others are; leave out those that you know to be odd.
 
-        The first call is :meth:`fit`; types, categories and scales of columns stay those of it.
+        The first call is :meth:`fit`; types, categories and scales of columns, and maps of images,
+        stay those of it.
 
         Parameters
         ----------

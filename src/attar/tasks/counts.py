@@ -298,7 +298,10 @@ class CountScorer(Scorer):
         expected = present[first] / (1 - geometric)
         place = row[first] * most + rank[rank < most]
         table = pd.DataFrame({"row": np.repeat(np.arange(start, start + n), most)})
-        columns = {"nats": nats[first], "value": smallest * counts.data[first]}
+        columns = {
+            "nats": surprise(self._least_likely, nats[first]),
+            "value": smallest * counts.data[first],
+        }
         columns |= {"expected": smallest * expected}
         columns |= {"low": smallest * ends[0], "high": smallest * ends[1]}
         table["column"] = pd.Series(column, place).reindex(table.index).astype("Int64")
@@ -363,6 +366,14 @@ class CountScorer(Scorer):
         if not rows.shape[0]:
             raise DataError("Found array with 0 sample(s): give at least one row.")
         return _counts(self.kind, rows)
+
+    @cached_property
+    def _least_likely(self) -> Array:
+        """How unlikely the least likely cell of each row of the fit is."""
+        level = self.levels[-1]
+        nats = level.cells.nats(self.counts, level.kept.astype(np.float64))
+        cells = sparse.csr_array((nats, self.counts.indices, self.counts.indptr))
+        return np.asarray(cells.max(axis=1).toarray().ravel(), np.float64)
 
     @cached_property
     def _rows(self) -> NDArray[np.intp]:

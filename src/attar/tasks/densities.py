@@ -47,8 +47,8 @@ COMPONENTS, FOLDS, STEPS = (5, 20), 3, 10
 # What is added to variances of standardized features.
 RIDGE = 1e-2
 
-# So many rows are scored at once: the lists of their neighbours take memory.
-AT_ONCE = 1 << 14
+# So many rows are scored, or explained, at once: neighbours and what components say take memory.
+AT_ONCE, EXPLAINED = 1 << 14, 1 << 12
 
 # So many rows say what is usual of columns given the others.
 USUAL = 1000
@@ -480,9 +480,15 @@ class Outlyingness:
         most : int
             How many columns of each row are found.
         """
-        level, most = self.levels[-1], min(most, len(columns))
-        known = level.conditionals(self.rows[:: -(-len(self.rows) // USUAL)], columns)[0]
-        usual = np.median(known, axis=0)
+        step = -(-len(self.rows) // USUAL)
+        known = self.levels[-1].conditionals(self.rows[::step], columns)[0]
+        starts = range(0, len(rows), EXPLAINED)
+        found = [self._explain(rows[i : i + EXPLAINED], columns, most, known) for i in starts]
+        parts = zip(*(vars(part).values() for part in found), strict=True)
+        return Explanation(*map(np.concatenate, parts))
+
+    def _explain(self, rows: Array, columns: list[slice], most: int, known: Array) -> Explanation:
+        level, usual, most = self.levels[-1], np.median(known, axis=0), min(most, len(columns))
         widths = [at.stop - at.start for at in columns]
         column_of, every = np.repeat(np.arange(len(columns)), widths), np.arange(len(rows))
         mended, found = rows.copy(), np.empty((len(rows), most), np.intp)

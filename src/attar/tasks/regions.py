@@ -14,6 +14,7 @@ from sklearn.decomposition import PCA
 from torch import Tensor
 from torch.nn import functional
 
+from attar.tasks.calibration import surprise
 from attar.tasks.principal import Principal
 
 Array = NDArray[np.float64]
@@ -42,7 +43,7 @@ class Found:
     y, x : array of int (n, most)
         The middle of each region.
     nats : array (n, most)
-        How unlikely it is, beyond what it is in a usual image.
+        -log of the share of usual images in which some region is as unlikely.
     value, expected, deviation : array (n, most, channels)
         The mean of its pixels; the expected one, given the rest of the image, and its deviation.
     """
@@ -69,6 +70,8 @@ class Regions:
         Of their pixels.
     usual : float
         -log p of a region of a usual image, to a constant.
+    known : array
+        What is beyond that in the least likely region of usual images.
 
     Examples
     --------
@@ -85,6 +88,7 @@ class Regions:
     mean: Array
     principal: Principal
     usual: float
+    known: Array
 
     @classmethod
     def fit(cls, images: Array) -> Self:
@@ -107,14 +111,17 @@ class Regions:
                 found.mean_.reshape(small.shape[1:]),
                 Principal.of(found.components_.T, found.explained_variance_, noise),
                 0.0,
+                np.zeros(0),
             )
             for found in (half, _components(small))
         )
-        return replace(model, usual=float(np.median(tried._conditionals(held[:USUAL])[0])))
+        nats = tried._conditionals(held[:USUAL])[0]
+        usual = float(np.median(nats))
+        return replace(model, usual=usual, known=nats.max((1, 2)) - usual)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all that :meth:`restored` needs."""
-        found = {"size": self.size, "mean": self.mean, "usual": self.usual}
+        found = {"size": self.size, "mean": self.mean, "usual": self.usual, "known": self.known}
         found |= {"factors": self.principal.factors, "noise": self.principal.noise}
         return {name: torch.from_numpy(np.array(value)) for name, value in found.items()}
 
@@ -124,7 +131,8 @@ class Regions:
         height, width = tensors["size"].tolist()
         noise, usual = (float(tensors[name]) for name in ("noise", "usual"))
         principal = Principal(tensors["factors"].numpy(), noise)
-        return cls((height, width), tensors["mean"].numpy(), principal, usual)
+        mean, known = tensors["mean"].numpy(), tensors["known"].numpy()
+        return cls((height, width), mean, principal, usual, known)
 
     def maps(self, images: Array) -> tuple[Array, Array]:
         """Return how unlikely the region around each pixel is, and what was expected there.
@@ -176,9 +184,8 @@ class Regions:
             )
         )
         order = np.arange(n)[:, None], np.argsort(-nats, axis=1)
-        return Found(
-            y[order], x[order], nats[order], value[order], expected[order], deviation[order]
-        )
+        nats = surprise(self.known, nats[order])
+        return Found(y[order], x[order], nats, value[order], expected[order], deviation[order])
 
     @cached_property
     def _blocks(self) -> list[Places]:
