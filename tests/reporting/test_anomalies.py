@@ -132,7 +132,7 @@ def test_labels_are_refused(detector, tmp_path):
         attar.report(detector, rows(20, 6), tmp_path / "p.html", labels=np.zeros(20))
 
 
-def test_odd_moments_are_drawn_with_what_was_expected():
+def test_odd_moments_are_drawn_with_what_was_expected(page):
     rng = np.random.default_rng(0)
     times = pd.date_range("2024-01-01", periods=1200, freq="h")
     frame = pd.DataFrame({"at": times, "load": np.sin(np.arange(1200) / 4)})

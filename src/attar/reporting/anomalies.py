@@ -284,10 +284,11 @@ class OddSeriesDisplay(AnomalyDisplay):
         moments = _moments(points, scores)
         flagged = -scores < self.detector.offset_
         heads = [str(points.labels.iloc[steps[middle]]) for steps, middle in moments]
-        lines = {"score in nats": [scores]}
+        lines = {}
         for name in shown:
             values = points.values[:, self.scorer.used[names.index(name)]]
             lines[name] = [expected[name].reindex(range(len(values))).to_numpy(), values]
+        lines["score in nats"] = [scores.round(3)]
         steps = max(places_of_series(points), key=lambda own: scores[own].max())
         whole = [(steps, int(scores[steps].argmax()))]
         over = [self._line(name, each[-1:], whole, flagged) for name, each in lines.items()]
@@ -300,9 +301,11 @@ class OddSeriesDisplay(AnomalyDisplay):
         if len(shown) < len(names):
             words += f" The {len(shown)} of {len(names)} channels whose forecasts were missed most."
         tones = legend([("first", "value"), ("faint", "forecast from the steps before")])
-        ends = (str(points.labels.iloc[i]) for i in (steps[0], steps[-1]))
+        ends = short_times([str(points.labels.iloc[i]) for i in (steps[0], steps[-1])])
+        all_ = headed([" to ".join(ends)], over)
+        all_.set("class", "whole")
         grids = (
-            scrolling(headed([" to ".join(ends)], over), "charts", "All steps"),
+            scrolling(all_, "charts", "All steps"),
             scrolling(headed(short_times(heads), around), "charts", "Oddest moments"),
         )
         return [captioned(tag("div", tones, *grids), words)]
