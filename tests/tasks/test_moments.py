@@ -143,7 +143,7 @@ def test_series_of_unlike_levels_are_scored_by_their_own(detector):
         found.score_next([0.0, 1.0], series="c")
 
 
-def test_arrays_of_series_are_scored_in_their_shape():
+def test_arrays_of_series_are_scored_in_their_shape(tmp_path):
     rng = np.random.default_rng(0)
     beats = np.sin(np.arange(40) / 3) + 0.1 * rng.normal(size=(60, 40))
     found = attar.AnomalyDetector(random_state=0).fit(attar.Series(beats[:50]))
@@ -153,6 +153,7 @@ def test_arrays_of_series_are_scored_in_their_shape():
     assert scores.shape == new.shape
     assert scores.min(1).argmin() == 3
     assert found.discoveries(new, 0.1).shape == new.shape
+    attar.report(found, new, tmp_path / "page.html")
 
 
 def test_a_new_level_of_errors_is_drift(detector):
@@ -222,5 +223,7 @@ def test_mistakes_with_a_fitted_detector_are_told(detector, tmp_path):
     rows = attar.AnomalyDetector(random_state=0, false_alarms=0.1).fit(np.eye(30)[:, :3] * 1.0)
     with pytest.raises(DataError, match="score_next is for series"):
         rows.score_next([1.0, 2.0, 3.0])
+    with pytest.raises(SettingError, match="span"):
+        attar.AnomalyDetector(span=0).fit(attar.Series(OLD, time="at"))
     with pytest.raises(SettingError, match="columns is for tables"):
         attar.AnomalyDetector(columns={"load": "number"}).fit(attar.Series(OLD, time="at"))

@@ -422,7 +422,7 @@ def _header(
         tag(
             "p",
             f"A score is the mean of −log p in nats, where p is the share of usual {row}s that are "
-            f"as odd; the detector was calibrated on {counted(len(detector.scorer_.own), row)}.",
+            f"as odd; the detector was calibrated on {counted(detector.scorer_.own.size, row)}.",
         ),
         tag("dl", *metrics, class_="metrics"),
     )
@@ -465,7 +465,7 @@ def _findings(detector: AnomalyDetector, scores: Array, drift: Drift, row: str) 
 
 def _scores(detector: AnomalyDetector, scores: Array, row: str) -> Element:
     """Return the distribution of scores beside that of usual rows, and their tails."""
-    limit, usual = -float(detector.offset_), detector.scorer_.own
+    limit, usual = -float(detector.offset_), detector.scorer_.own.ravel()
     tones = [("second", f"these {row}s"), ("faint", f"usual {row}s, those of the fit")]
     if np.isfinite(limit):
         tones.insert(1, ("first", "flagged"))

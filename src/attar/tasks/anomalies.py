@@ -65,7 +65,7 @@ class Drift:
 
 
 class AnomalyDetector(OutlierMixin, BaseEstimator):
-    """Finds odd rows: of tables with missing cells and columns of any type, images, or counts.
+    """Finds odd rows of tables, images or counts, and odd steps of series.
 
     How odd a row is, is the mean of -log p in nats over three scores, where p is the share of rows
     of the fit that have at least this score, none of which it was fitted on: the distance to the
@@ -73,6 +73,9 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
     again without the oddest 5% and 20%, so that odd rows in X do not pass for usual ones. Images
     are described by the edges in their regions. Of sparse matrices of counts, the three scores are
     the similarity to the nearest rows, how unlikely cells are, and the sum of a row.
+
+    A step of a series is compared with all before it, by nearest windows of the past and by
+    forecasts, which learn on; its score is log p of the evidence of near steps.
 
     Parameters
     ----------
@@ -143,8 +146,9 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : table, array, path, or name of a data set
-            At least 10 rows. Of more than 10,000, a random sample is used.
+        X : table, array, sparse matrix, Series, path, or name of a data set
+            At least 10 rows, of which a random sample is used where they are more than 10,000; or
+            30 steps of series.
         y : ignored
 
         Raises
@@ -207,6 +211,9 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
     def score_samples(self, X: Data) -> Array:
         """Return how usual rows are: minus the mean of -log p, in nats (n,).
 
+        Steps of series that begin after those of the fit go on from these, and other series anew.
+        Those of an array have its shape (series, steps).
+
         Raises
         ------
         DataError
@@ -252,7 +259,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
     def predict_pvalues(self, X: Data) -> Array:
         """Return the conformal p-value of each row: the share of usual rows that are as odd.
 
-        Of rows that come from where X came, a share of α has a p-value of at most α.
+        Of rows that come from where X came, a share of α has a p-value of at most α. Steps of
+        series depend on each other: theirs are estimates.
         """
         return self._fitted.scorer_.pvalues(-self.score_samples(X))
 
@@ -307,9 +315,9 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
     def drift(self, X: Data) -> Drift:
         """Return whether rows come from where those of the fit came.
 
-        The scores and each feature are compared by two-sample Kolmogorov-Smirnov tests; of sparse
-        matrices, how many rows have each column by binomial tests, and the 100 columns that moved
-        most are told.
+        The scores and each feature are compared by two-sample Kolmogorov-Smirnov tests, of series
+        the errors of forecasts. Of sparse matrices, how many rows have each column is compared by
+        binomial tests, and the 100 columns that moved most are told.
 
         Parameters
         ----------
@@ -347,7 +355,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
             "task": "anomalies",
             "settings": settings,
             "scorer": {"name": fitted.scorer_.name, **fitted.scorer_.to_json()},
-            "rows": len(fitted.scorer_.own),
+            "rows": fitted.scorer_.own.size,
             "offset": float(fitted.offset_),
             "label": fitted.label_,
             "alarm_interval": list(fitted.alarm_interval_),
@@ -438,6 +446,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
             raise SettingError(f"contamination is 'auto' or a share in (0, 0.5], not {share!r}.")
         if not 0 < self.false_alarms < 1:
             raise SettingError(f"false_alarms is a share in (0, 1), not {self.false_alarms!r}.")
+        positive_integer("span", self.span)
         if self.recipe is not None:
             resolve(self.recipe)
 

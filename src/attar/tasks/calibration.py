@@ -104,7 +104,7 @@ def discoveries(p: Array, rate: float) -> NDArray[np.bool_]:
     Benjamini and Hochberg, "Controlling the false discovery rate", Journal of the Royal Statistical
     Society B 1995.
     """
-    return np.asarray(stats.false_discovery_control(p) <= rate)
+    return np.asarray(stats.false_discovery_control(p, axis=None) <= rate).reshape(p.shape)
 
 
 def alarm_interval(rate: float, calibrated: int, confidence: float = 0.95) -> tuple[float, float]:
