@@ -58,7 +58,7 @@ def _model(model: Path) -> dict[str, object]:
             "format": storage.FORMAT,
             "task": description["task"],
             "data": description["scorer"],
-            "settings": description["settings"],
+            "settings": {"name": "AnomalyDetector", **description["settings"]},
             "rows": description["rows"],
             "alarm_interval": description["alarm_interval"],
         }

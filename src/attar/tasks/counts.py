@@ -21,7 +21,7 @@ from attar.data.sparse import SparseMatrix
 from attar.errors import DataError, SettingError
 from attar.plan import check_rows
 from attar.storage import nested, unnested
-from attar.tasks.calibration import alarm_interval, limit, own_surprise, pvalues, surprise
+from attar.tasks.calibration import own_surprise, surprise
 from attar.tasks.densities import TRIMS
 from attar.tasks.rows import FEWEST, INTERVAL, ROWS
 from attar.tasks.scorer import Array, Scorer, Settings, Test
@@ -264,18 +264,6 @@ class CountScorer(Scorer):
                 each.append(level.added(level.scores(some, nearest(similar, level.kept), own)))
             found.append(np.mean(each, axis=0))
         return np.concatenate(found)
-
-    def pvalues(self, scores: Array) -> Array:
-        """Return conformal p-values."""
-        return pvalues(self.own, scores)
-
-    def limit(self, false_alarms: float) -> float:
-        """Return the score beyond which p-values are at most a share."""
-        return limit(self.own, false_alarms)
-
-    def interval(self, false_alarms: float) -> tuple[float, float]:
-        """Return what conformal p-values of so many rows promise."""
-        return alarm_interval(false_alarms, len(self.own))
 
     def explain(self, piece: Any, start: int, most: int) -> pd.DataFrame:
         """Return the least likely stored cells of each row; missing where it has fewer."""

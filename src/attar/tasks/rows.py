@@ -23,7 +23,6 @@ from attar.data.source import Data, Source, read, without_infinities
 from attar.data.table import Table
 from attar.errors import DataError, warn
 from attar.plan import check_rows
-from attar.tasks.calibration import alarm_interval, limit, pvalues
 from attar.tasks.densities import Outlyingness
 from attar.tasks.features import Features
 from attar.tasks.labels import warn_of_labels
@@ -145,18 +144,6 @@ class RowScorer(Scorer):
         changed = self.features.kind.changed(piece)
         # For a changed constant column, the smallest p-value.
         return odd if changed is None else odd + changed * np.log(len(self.own) + 1)
-
-    def pvalues(self, scores: Array) -> Array:
-        """Return conformal p-values."""
-        return pvalues(self.own, scores)
-
-    def limit(self, false_alarms: float) -> float:
-        """Return the score beyond which p-values are at most a share."""
-        return limit(self.own, false_alarms)
-
-    def interval(self, false_alarms: float) -> tuple[float, float]:
-        """Return what conformal p-values of so many rows promise."""
-        return alarm_interval(false_alarms, len(self.own))
 
     def explain(self, piece: Any, start: int, most: int) -> pd.DataFrame:
         """Return the columns, or regions, that the others of each row make least likely."""

@@ -17,6 +17,7 @@ from attar.data.kind import Json
 from attar.data.source import Data, Source
 from attar.errors import DataError
 from attar.recipe import Recipe
+from attar.tasks.calibration import alarm_interval, limit, pvalues
 
 Array = NDArray[np.float64]
 
@@ -126,17 +127,17 @@ class Scorer(ABC):
     def score(self, piece: Any) -> Array:
         """Return how odd rows are, in nats (n,)."""
 
-    @abstractmethod
     def pvalues(self, scores: Array) -> Array:
-        """Return the share of usual rows with at least these scores."""
+        """Return conformal p-values: the share of usual rows with at least these scores."""
+        return pvalues(self.own, scores)
 
-    @abstractmethod
     def limit(self, false_alarms: float) -> float:
         """Return the score from which p-values are at most a share; infinity where none are."""
+        return limit(self.own, false_alarms)
 
-    @abstractmethod
     def interval(self, false_alarms: float) -> tuple[float, float]:
         """Return between which limits the share of false alarms is, with 95% confidence."""
+        return alarm_interval(false_alarms, len(self.own))
 
     @abstractmethod
     def explain(self, piece: Any, start: int, most: int) -> pd.DataFrame:
