@@ -34,6 +34,13 @@ def test_denoising_removes_most_of_the_noise():
     assert after < 0.5 * before
 
 
+def test_a_photograph_loses_noise(tmp_path):
+    path = tmp_path / "clean.png"
+    before, after = run("clean_picture", picture=path, tiles=4000, epochs=25)
+    assert after > before + 2
+    assert path.stat().st_size > 10_000
+
+
 def test_anomalies_rank_above_normal_rows():
     assert run("anomalies", epochs=20) > 0.9
 

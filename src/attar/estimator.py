@@ -29,6 +29,7 @@ from attar.data.source import Data, Source, read, without_infinities
 from attar.data.summary import Summary
 from attar.data.table import Table
 from attar.data.training_data import training_data_of
+from attar.denoising import Denoising
 from attar.errors import DataError, ModelFileError, SettingError
 from attar.evaluation.diagnostics import Finding, diagnose
 from attar.evaluation.evaluate import Evaluation, evaluate
@@ -56,13 +57,7 @@ Auto = Literal["auto"]
 MOST_CELLS = 1 << 28
 
 
-class Autoencoder(
-    LatentSpace,
-    Recommender,
-    TransformerMixin,
-    DensityMixin,
-    Parameters,
-):
+class Autoencoder(LatentSpace, Recommender, Denoising, TransformerMixin, DensityMixin, Parameters):
     """An autoencoder of tables, images, series and sparse matrices, as a scikit-learn estimator.
 
     Every setting that is ``"auto"`` is chosen from the data; ``choices_`` says what and why.

@@ -28,12 +28,13 @@ from attar.choices import (
 )
 from attar.codes import NoCode
 from attar.conditions import Joined
-from attar.corruptions import Corruption
+from attar.corruptions import Corruption, GaussianNoise
 from attar.data.condition_encoder import ConditionEncoder
 from attar.data.kind import Kind, Rows
 from attar.data.kinds import preparation as preparation_of
 from attar.data.preparation import Preparation
 from attar.data.scaling import Between, MinMax, Scaling
+from attar.data.series import Windows
 from attar.data.summary import Summary
 from attar.data.training_data import most_rows
 from attar.errors import DataError, SettingError, first_line, unknown, warn
@@ -329,6 +330,9 @@ class Planner:
                 return features * least // recipe.code.width(least), "the output of the encoder"
             if isinstance(recipe.code, NoCode):
                 return 1, "there is no code"
+            parts = isinstance(self.kind, Windows) or getattr(self.kind, "tiled", False)
+            if parts and isinstance(recipe.corruption, GaussianNoise):
+                return recipe.code.nearest_size(prepared[0].size), "noise, not size, is the limit"
             size, reason = choose_code_size(self.kind, prepared)
             return recipe.code.nearest_size(size), reason
 

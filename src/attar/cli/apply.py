@@ -59,6 +59,10 @@ def reconstruct(
     model: arguments.Model,
     source: arguments.Source,
     output: arguments.Rows,
+    denoise: Annotated[
+        bool,
+        typer.Option("--denoise", help="Remove noise, from pictures of any size by their tiles."),
+    ] = False,
     label: arguments.Label = None,
     condition: arguments.Condition = None,
     delimiter: arguments.Delimiter = None,
@@ -75,11 +79,30 @@ def reconstruct(
     rows = arguments.csv(source, delimiter, decimal, encoding, na)
     estimator, opened, labels = _open(model, device, rows, label, condition)
     data, preparation = opened.data, estimator.fitted_.predictor.preparation
+    if denoise:
+        if labels is not None:
+            raise SettingError("--denoise takes no condition: leave it out, or --denoise.")
+        _denoised(estimator, data, output)
+        return
     pictures = data.names if isinstance(data, Pictures) else None
     white = None if pictures else preparation.brightest
     with arguments.writer(output, preparation.kind.feature_names(), white, pictures) as writer:
         for piece in _pieces(estimator, data):
             writer.write(estimator.reconstruct(piece, condition=labels))
+
+
+def _denoised(estimator: Autoencoder, data: Any, output: Path) -> None:
+    """Write data without noise: pictures one by one in their own sizes, all else in pieces."""
+    from attar.data.pictures import Pictures
+
+    preparation = estimator.fitted_.predictor.preparation
+    whole = isinstance(data, Pictures)
+    pieces = ([picture] for _, picture in data.pictures()) if whole else _pieces(estimator, data)
+    names_, white = (data.files, None) if whole else (None, preparation.brightest)
+    with arguments.writer(output, preparation.kind.feature_names(), white, names_) as writer:
+        for piece in pieces:
+            clean = estimator.denoise(cast("Any", piece))
+            writer.write(clean[0][None] if whole else clean)
 
 
 def sample(
