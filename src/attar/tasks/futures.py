@@ -16,6 +16,7 @@ from attar.errors import DataError, warn
 from attar.storage import nested, unnested
 from attar.tasks.ahead import Explained
 from attar.tasks.conformal import AdaptiveQuantiles
+from attar.tasks.correction import Correction
 from attar.tasks.histories import on_lines
 from attar.tasks.linear import HISTORIES, LinearForecaster, Shape, WindowMoments
 
@@ -165,6 +166,8 @@ class FutureModel:
     ----------
     shape : Shape
     forecaster : LinearForecaster
+    correction : Correction or None
+        None where a network does not help.
     explained : Explained or None
         None where nothing that is known ahead helps.
     with_calendar : bool
@@ -176,6 +179,7 @@ class FutureModel:
 
     shape: Shape
     forecaster: LinearForecaster
+    correction: Correction | None
     explained: Explained | None
     with_calendar: bool
     quantiles: AdaptiveQuantiles
@@ -191,7 +195,7 @@ class FutureModel:
         cuts = Cuts.of([len(part.rows) for part in parts], horizon, history)
         known = [~np.isnan(part.rows) for part in parts]
         explained, with_calendar = None, False
-        filled = [on_lines(part.rows) for part in parts]
+        filled = filled_best = [on_lines(part.rows) for part in parts]
         best = base = Solved.of(filled, known, cuts)
         common = LinearForecaster.of(
             base.train, Shape(base.shape.history, base.shape.penalty, np.inf)
@@ -207,10 +211,15 @@ class FutureModel:
             ]
             solved = Solved.of(rest, known, cuts)
             if solved.error < HELPS * best.error:
-                best, explained, with_calendar = solved, effect, calendar
+                best, explained, with_calendar, filled_best = solved, effect, calendar, rest
+        linear = LinearForecaster.of(best.train, best.shape)
+        correction = Correction.fit(
+            _cut(filled_best, cuts.train), _cut(filled_best, cuts.held_out), linear
+        )
         before = cls(
             best.shape,
-            LinearForecaster.of(best.train, best.shape),
+            linear,
+            correction,
             explained,
             with_calendar,
             AdaptiveQuantiles(np.zeros((1, horizon, parts[0].rows.shape[1]))),
@@ -227,6 +236,7 @@ class FutureModel:
         return cls(
             best.shape,
             LinearForecaster.of(whole, best.shape),
+            correction,
             explained,
             with_calendar,
             AdaptiveQuantiles.of(errors),
@@ -257,6 +267,8 @@ class FutureModel:
             effect = self.explained.of_known(part.ahead(self.with_calendar))
         rows = self._filled(part.rows - effect[:steps])
         found = self.forecaster.rolling(rows, origins)
+        if self.correction is not None:
+            found += self.correction.rolling(rows, origins)
         return np.asarray(found + effect[origins[:, None] + np.arange(horizon)])
 
     def errors(self, part: Past, origins: Integers) -> Array:
@@ -278,6 +290,7 @@ class FutureModel:
         return {
             **nested("weights", weights),
             **nested("explained", {} if self.explained is None else self.explained.tensors()),
+            **nested("correction", {} if self.correction is None else self.correction.tensors()),
             **nested("quantiles", self.quantiles.tensors()),
         }
 
@@ -292,7 +305,7 @@ class FutureModel:
     def restored(cls, tensors: Mapping[str, Tensor], description: Json) -> Self:
         """Return what :meth:`tensors` and :meth:`to_json` described."""
         weights, explained = unnested("weights", tensors), unnested("explained", tensors)
-        others = description["others"]
+        correction, others = unnested("correction", tensors), description["others"]
         return cls(
             Shape(
                 description["history"],
@@ -300,6 +313,7 @@ class FutureModel:
                 np.inf if others is None else float(others),
             ),
             LinearForecaster([weights[str(i)].numpy() for i in range(len(weights))]),
+            Correction.restored(correction) if correction else None,
             Explained.restored(explained) if explained else None,
             description["with_calendar"],
             AdaptiveQuantiles.restored(unnested("quantiles", tensors)),
