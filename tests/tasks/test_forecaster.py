@@ -274,6 +274,11 @@ def test_bad_times_and_horizons_are_named(fitted):
         attar.Forecaster(H).fit(series(empty))
 
 
+def test_a_past_that_was_learnt_is_warned_of(fitted):
+    with pytest.warns(attar.AttarWarning, match="X ends before the series of the fit did, at 2024"):
+        fitted.predict(table(500))
+
+
 def test_a_channel_that_never_changes_stays_and_one_without_values_is_missing():
     frame = table().assign(heat=7.0, none=np.nan)
     found = attar.Forecaster(H).fit(series(frame)).predict()

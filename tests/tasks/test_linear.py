@@ -47,6 +47,14 @@ def test_weights_solve_the_penalized_least_squares_of_windows(parts, moments, hi
     assert_allclose(moments.error(weights[None]), error)
 
 
+def test_many_channels_are_summed_at_once(parts, moments, monkeypatch):
+    monkeypatch.setattr("attar.tasks.linear.CHANNELS", 1)
+    known = [part > -np.inf for part in parts]
+    found = WindowMoments.of(parts, known, HISTORY, HORIZON)
+    assert_allclose(found.products, moments.summed().products)
+    assert found.count == moments.count
+
+
 def test_one_decomposition_gives_the_weights_of_all_penalties(moments):
     for penalty, weights in _path(moments.summed(), 5):
         assert_allclose(weights, Shape(5, penalty, np.inf).solve(moments), rtol=1e-6, atol=1e-8)

@@ -68,6 +68,7 @@ class Forecaster(BaseEstimator):
     step. All channels and series share the weights, to which those of a channel are drawn. The
     length of the history, the penalty, this, and whether the calendar helps, are judged on the last
     quarter of each series, from whose errors intervals are made; then all steps are learnt from.
+    A small masked autoencoder corrects the forecasts, if it does so on each part of that quarter.
 
     Intervals go on learning: where X has steps that the fit did not have, their outcomes move the
     levels (adaptive conformal inference). The weights do not: fit again to learn these.
@@ -537,6 +538,11 @@ class Forecaster(BaseEstimator):
         if other and same and self._clock_is_known:
             end = self._ends[self._names.index(name)]
             new = int(np.searchsorted(history.times, end, side="right"))
+            if history.times[-1] < end:
+                warn(
+                    f"X ends before the series of the fit did, at {history.last}: what comes next "
+                    "was learnt, and is harder to forecast than it seems."
+                )
         elif other:
             new = min(len(history.rows) // 2, self.history_)
         after = self.clock_.after(history.last, self.horizon_) if self._clock_is_known else []

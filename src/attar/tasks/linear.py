@@ -24,8 +24,8 @@ QUIET = 0.25
 PENALTIES = tuple(10.0**power for power in np.arange(-5, 2.1, 0.5))
 OTHERS = (np.inf, 3.0, 0.3)
 
-# Channels that may have weights of their own.
-CHANNELS = 32
+# So many channels may have weights of their own: more are summed, as memory grows with them.
+CHANNELS = 16
 
 # A window counts by this power of the share of it that is known.
 KNOWN = 4
@@ -70,7 +70,9 @@ class WindowMoments:
         history, horizon : int
         """
         channels, length = parts[0].shape[1], history + horizon
-        products, squares = np.zeros((channels, history, length)), np.zeros(channels)
+        places = np.arange(channels) if channels <= CHANNELS else np.zeros(channels, np.intp)
+        products = np.zeros((places[-1] + 1, history, length))
+        squares = np.zeros(len(products))
         total = sum(max(0, len(part) - length + 1) for part in parts) * channels
         stride, count = -(-max(1, total) // MOST), 0.0
         for part, is_known in zip(parts, known, strict=True):
@@ -86,8 +88,8 @@ class WindowMoments:
                     counts = share[some, channel] ** KNOWN
                     weights *= counts
                     weighted = weights[:, None] * rows
-                    products[channel] += rows[:, :history].T @ weighted
-                    squares[channel] += (rows[:, history:] * weighted[:, history:]).sum()
+                    products[places[channel]] += rows[:, :history].T @ weighted
+                    squares[places[channel]] += (rows[:, history:] * weighted[:, history:]).sum()
                     count += float(counts.sum())
         return cls(products, squares, count)
 
@@ -156,7 +158,7 @@ class Shape:
         }
         history, penalty = min(errors, key=errors.__getitem__)
         least, found = errors[history, penalty], cls(history, penalty, np.inf)
-        for others in OTHERS[1:] if 1 < len(train.squares) <= CHANNELS else ():
+        for others in OTHERS[1:] if len(train.squares) > 1 else ():
             for more in (penalty, 10**0.5 * penalty):
                 shape = cls(history, more, others)
                 error = held_out.error(shape.solve(train))
