@@ -46,6 +46,7 @@ def test_rows_go_on_in_time_with_columns_for_each_interval(run, table):
 
 
 def test_columns_that_are_known_ahead_are_in_the_rows_to_come(run, table):
+    table[:290].to_csv("t.csv", index=False)
     assert run(*FIT, "--horizon", "4", "--known", "price", "--json")[0] == 0
     status, _, err = run("forecast", "f.attar", "t.csv", "-o", "n.csv")
     assert (status, "known ahead is missing for 4 of 4 steps" in err) == (2, True)

@@ -9,6 +9,7 @@ from typing import Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter1d
 from torch import Tensor
 
 Array = NDArray[np.float64]
@@ -16,8 +17,10 @@ Array = NDArray[np.float64]
 # How much a level moves with each outcome, and how many errors are kept.
 RATE, KEPT = 0.005, 500
 
-# A level so far below 0 or above 1 doubles the reach of the most extreme error.
-DOUBLES = 0.1
+# A level that far below 0 or above 1 doubles the reach of the most extreme error; how far a level
+# goes there, which a burst of misses must not widen for long; and which share of the horizon is
+# near a step.
+DOUBLES, BEYOND, NEAR = 0.1, 0.2, 12
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,8 @@ class AdaptiveQuantiles:
 
     A quantile of level t is that of held-out errors at a level of its own, which starts at t. With
     each outcome it moves by ``RATE`` times (t - 1 if the outcome was below the quantile, else t):
-    whatever a series does, in the long run a share t of outcomes is below.
+    whatever a series does, in the long run a share t of outcomes is below, unless errors become
+    four times as large as the most extreme one held out.
 
     Attributes
     ----------
@@ -64,7 +68,7 @@ class AdaptiveQuantiles:
         array (n + 1, levels, horizon, channels)
             The last is that of the origin after all of them.
         """
-        ordered, horizon = np.sort(self.errors, axis=0), errors.shape[1]
+        ordered, horizon = self._ordered(), errors.shape[1]
         at = np.broadcast_to(levels[:, None, None], (len(levels), *errors.shape[1:])).copy()
         found = np.empty((len(errors) + 1, *at.shape))
         for origin in range(len(found)):
@@ -74,7 +78,8 @@ class AdaptiveQuantiles:
                 error = errors[before, steps]
                 below = error <= found[before, :, steps].swapaxes(0, 1)
                 move = np.where(np.isnan(error), 0.0, levels[:, None, None] - below)
-                at[:, steps] += RATE * move
+                at[:, steps] += RATE * _smooth(move, horizon)
+                np.clip(at, -BEYOND, 1 + BEYOND, out=at)
             found[origin] = _at(ordered, at)
         return found
 
@@ -92,13 +97,15 @@ class AdaptiveQuantiles:
         -------
         array (count, horizon, channels)
         """
-        usual = _at(
-            np.sort(self.errors, axis=0), np.broadcast_to(levels[:, None, None], quantiles.shape)
-        )
+        usual = _at(self._ordered(), np.broadcast_to(levels[:, None, None], quantiles.shape))
         middle, width = usual.mean(0), usual[1] - usual[0]
         ratio = np.divide(quantiles[1] - quantiles[0], width, np.ones_like(width), where=width > 0)
         drawn = np.random.default_rng(seed).integers(len(self.errors), size=count)
         return np.asarray((self.errors[drawn] - middle) * ratio + quantiles.mean(0))
+
+    def _ordered(self) -> Array:
+        """Return errors by size, those of near steps of the horizon averaged: few are in a tail."""
+        return _smooth(np.sort(self.errors, axis=0), self.errors.shape[1])
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the errors, in single precision."""
@@ -108,6 +115,11 @@ class AdaptiveQuantiles:
     def restored(cls, tensors: Mapping[str, Tensor]) -> Self:
         """Return what :meth:`tensors` described."""
         return cls(tensors["errors"].numpy().astype(np.float64))
+
+
+def _smooth(values: Array, horizon: int) -> Array:
+    """Return the mean of near steps (..., steps, channels): of a ``NEAR``th of a horizon."""
+    return np.asarray(uniform_filter1d(values, 1 + horizon // NEAR, axis=1, mode="nearest"))
 
 
 def _at(ordered: Array, levels: Array) -> Array:
