@@ -67,6 +67,13 @@ def test_what_engineers_know_is_flagged(tmp_path, data_folder):
     assert (tmp_path / "moments.png").stat().st_size > 10_000
 
 
+def test_the_next_days_are_forecast_with_intervals_that_hold(tmp_path, data_folder):
+    found = run("next_days", picture=tmp_path / "next_days.png", folder=data_folder)
+    assert found["better"] > 0.4
+    assert abs(found["coverage"] - 0.9) < 0.02
+    assert (tmp_path / "next_days.png").stat().st_size > 10_000
+
+
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_a_keras_network_is_trained_on_digits():
     pytest.importorskip("keras")

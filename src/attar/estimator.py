@@ -621,10 +621,7 @@ def load(
     """
     place = device_of(device)
     tensors, description = storage.read_model(path)
-    if "task" in description:
-        raise ModelFileError(
-            f"{path} holds no Autoencoder: open it with attar.AnomalyDetector.load."
-        )
+    storage.check_task(path, description, None)
     if description.get("network", "") is None and network is None:
         raise SettingError(
             f"{path} was fitted with a custom network: load it with network=(encoder, decoder)."

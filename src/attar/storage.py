@@ -33,6 +33,8 @@ TYPES = {
     **{f"I{bits}": f"int{bits}" for bits in (8, 16, 32, 64)},
     **{f"U{bits}": f"uint{bits}" for bits in (8, 16, 32, 64)},
 }
+# What holds a model that is made for a task: its class, and the verb that uses it.
+TASKS = {"anomalies": ("AnomalyDetector", "score"), "future": ("Forecaster", "forecast")}
 # The entries of a description that a model is built from.
 BUILT_FROM = ("recipe", "network", "likelihood", "kind", "condition")
 
@@ -69,6 +71,23 @@ def read_model(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     _check_exists(path)
     tensors, metadata = read(path)
     return tensors, _description(path, metadata, contents_of(tensors))
+
+
+def check_task(path: str | Path, description: Mapping[str, Any], wanted: str | None) -> None:
+    """Refuse a model file that is for another task; None is an autoencoder's.
+
+    Raises
+    ------
+    ModelFileError
+        That says what opens it.
+    """
+    task = description.get("task")
+    if task == wanted:
+        return
+    name, verb = TASKS.get(str(task), ("", ""))
+    opened = f"attar.{name}.load, or attar {verb}" if name else "attar.load"
+    other = TASKS[wanted][0] if wanted in TASKS else "Autoencoder"
+    raise ModelFileError(f"{path} holds no {other}: open it with {opened}.")
 
 
 def describe_model(path: str | Path) -> tuple[Contents, dict[str, Any]]:

@@ -14,7 +14,9 @@ import typer
 from attar import names
 from attar.cli import arguments
 from attar.cli.anomalies import fit_detector
+from attar.cli.forecast import fit_forecaster
 from attar.errors import SettingError
+from attar.storage import TASKS
 
 
 def fit(
@@ -35,7 +37,22 @@ def fit(
     ] = None,
     purpose: Annotated[
         str | None,
-        typer.Option("--for", metavar="TASK", help="anomalies: a detector of odd rows, to score."),
+        typer.Option(
+            "--for",
+            metavar="TASK",
+            help="anomalies: a detector of odd rows, to score; future: of series, to forecast.",
+        ),
+    ] = None,
+    horizon: Annotated[
+        int | None,
+        typer.Option(min=1, help="The steps that --for future forecasts; 96 by default."),
+    ] = None,
+    known: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="A column that is known ahead, such as prices; may be repeated.",
+        ),
     ] = None,
     effort: Annotated[
         int | None,
@@ -76,9 +93,12 @@ def fit(
     as_json: arguments.Json = False,
 ) -> None:
     """Train a model on data, and print its error beside PCA's."""
+    for name in (n for n, value in {"horizon": horizon, "known": known}.items() if value):
+        if purpose != "future":
+            raise SettingError(f"--{name} is of --for future: leave it out.")
     if purpose is not None:
-        if purpose != "anomalies":
-            raise SettingError(f"--for takes anomalies, not {purpose!r}.")
+        if purpose not in TASKS:
+            raise SettingError(f"--for takes {' or '.join(TASKS)}, not {purpose!r}.")
         given: dict[str, object] = {
             **{"code-size": code_size != "auto", "epochs": epochs != "auto"},
             **{"max-minutes": max_minutes, "effort": effort},
@@ -86,11 +106,18 @@ def fit(
         }
         for name in (name for name, value in given.items() if value):
             raise SettingError(
-                f"--{name} is of an autoencoder, not of --for anomalies: leave it out."
+                f"--{name} is of an autoencoder, not of --for {purpose}: leave it out."
             )
         table = arguments.csv(source, delimiter, decimal, encoding, na)
         data = arguments.form(table, size, tile, time_column, series, window, stride, absent)
         settings = arguments.settings(assignments or []) | {"random_state": seed}
+        if purpose == "future":
+            of_tables = {"column": columns, "drop": drop, "id": ids, "label": label}
+            for name in (n for n, value in of_tables.items() if value):
+                raise SettingError(f"--{name} is of tables, not of --for future: leave it out.")
+            settings |= {"horizon": horizon, "known": known or []}
+            fit_forecaster(data, output, settings, quiet, as_json)
+            return
         settings |= arguments.columns(columns, drop, ids, label)
         settings |= {} if recipe == "auto" else {"recipe": recipe}
         fit_detector(data, output, settings, label, quiet, as_json)

@@ -19,6 +19,18 @@ if TYPE_CHECKING:
     from attar.inspection import ColumnChoice, Inspection
 
 
+# What `attar info` shows of a model that is made for a task, and where its description has it.
+SHOWN = {
+    "anomalies": {
+        "data": "scorer",
+        "settings": "settings",
+        "rows": "rows",
+        "alarm_interval": "alarm_interval",
+    },
+    "future": {"data": "form", "horizon": "horizon", "model": "model"},
+}
+
+
 def info(
     file: Annotated[
         Path,
@@ -57,10 +69,8 @@ def _model(model: Path) -> dict[str, object]:
             "bytes": model.stat().st_size,
             "format": storage.FORMAT,
             "task": description["task"],
-            "data": description["scorer"],
-            "settings": {"name": "AnomalyDetector", **description["settings"]},
-            "rows": description["rows"],
-            "alarm_interval": description["alarm_interval"],
+            "settings": {"name": storage.TASKS[description["task"]][0], **description["settings"]},
+            **{name: description[key] for name, key in SHOWN[description["task"]].items()},
         }
     weights = sum(prod(of[1]) for name, of in contents.items() if name.startswith("model."))
     return {

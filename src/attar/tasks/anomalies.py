@@ -374,8 +374,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
             If it is damaged, or holds no detector.
         """
         tensors, description = storage.read_model(path)
-        if description.get("task") != "anomalies":
-            raise ModelFileError(f"{path} holds no AnomalyDetector: open it with attar.load.")
+        storage.check_task(path, description, "anomalies")
         try:
             settings = description["settings"]
             detector = cls(**{**settings, "recipe": Part.parsed(settings["recipe"])})

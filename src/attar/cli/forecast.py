@@ -1,0 +1,96 @@
+"""The future of series: fit --for future, and the verb forecast."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from attar.cli import arguments
+from attar.errors import FileError, SettingError
+
+if TYPE_CHECKING:
+    from attar.data.source import Data
+
+
+def fit_forecaster(
+    data: Data, output: Path, settings: dict[str, Any], quiet: bool, as_json: bool
+) -> None:
+    """Fit a forecaster, and print how good it is on held-out steps."""
+    from attar.storage import check_writable
+
+    check_writable(output)
+    with arguments.importing():
+        from attar.tasks.forecaster import Forecaster
+
+    try:
+        forecaster = Forecaster().set_params(**settings)
+    except ValueError:
+        known = ", ".join(Forecaster().get_params())
+        raise SettingError(
+            f"The settings of --for future are {known}, and not all of {', '.join(settings)}."
+        ) from None
+    started = time.perf_counter()
+    forecaster.fit(data)
+    seconds = time.perf_counter() - started
+    forecaster.save(output)
+    steps, history = forecaster.horizon_, forecaster.history_
+    error = forecaster.model_.held_out_error
+    if as_json:
+        result = {"model": str(output), "seconds": seconds, "horizon": steps, "history": history}
+        print(arguments.to_json({**result, "error": error}))
+    elif not quiet:
+        print(
+            f"Held-out MSE {error:.3g}, in variances of the series, of {steps} steps forecast from "
+            f"{history}.",
+            f"Fitted in {seconds:.1f} s: {output}.",
+            sep="\n",
+        )
+
+
+def forecast(
+    model: arguments.Model,
+    source: arguments.Source,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT",
+            help="The steps that come: .csv, .parquet, .feather, ...",
+            show_default=False,
+        ),
+    ],
+    horizon: Annotated[
+        int | None, typer.Option(min=1, help="So many steps; by default all of the fit.")
+    ] = None,
+    coverage: Annotated[
+        float, typer.Option(help="The share of outcomes that intervals hold.")
+    ] = 0.9,
+    delimiter: arguments.Delimiter = None,
+    decimal: arguments.Decimal = None,
+    encoding: arguments.Encoding = None,
+    na: arguments.Na = None,
+) -> None:
+    """Write what comes after the last rows of series, with intervals."""
+    from attar.data.files.tabular import STREAMS
+
+    if not output.name.endswith(tuple(STREAMS)):
+        raise FileError(f"Forecasts are a table: write {output.name} as .csv or .parquet.")
+    arguments.check_output(output)
+    arguments.check_separate(output, source)
+    with arguments.importing():
+        import pandas as pd
+
+        from attar.tasks.forecaster import Forecaster
+
+    forecaster = Forecaster.load(model)
+    rows = arguments.csv(source, delimiter, decimal, encoding, na)
+    found = forecaster.predict_interval(rows, coverage, horizon)
+    if not isinstance(found, pd.DataFrame):
+        raise FileError(f"{model} forecasts arrays, not tables: use attar.Forecaster.load.")
+    found = found.rename(columns=str)
+    with arguments.writer(output, list(found.columns)) as writer:
+        writer.write(found)
