@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from attar.recipe import Recipe
     from attar.reporting import report
     from attar.tasks.anomalies import AnomalyDetector
+    from attar.tasks.imputer import Imputer
 
 __version__ = "0.1.0"
 
@@ -46,6 +47,7 @@ __all__ = [
     "Csv",
     "DataError",
     "FileError",
+    "Imputer",
     "ModelFileError",
     "Pictures",
     "Rate",
@@ -67,6 +69,7 @@ _LAZY = {
     "Autoencoder": "attar.estimator:Autoencoder",
     "Codec": "attar.compression:Codec",
     "Csv": "attar.data.files.csv:Csv",
+    "Imputer": "attar.tasks.imputer:Imputer",
     "Pictures": "attar.data.pictures:Pictures",
     "Rate": "attar.compression:Rate",
     "Recipe": "attar.recipe:Recipe",

@@ -17,7 +17,7 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Generator
 
-from attar import storage
+from attar import names, storage
 from attar.checks import positive_integer
 from attar.corruptions import Corruption
 from attar.data.arrays import native
@@ -627,9 +627,8 @@ def load(
     place = device_of(device)
     tensors, description = storage.read_model(path)
     if "task" in description:
-        raise ModelFileError(
-            f"{path} holds no Autoencoder: open it with attar.AnomalyDetector.load."
-        )
+        other = names.TASKS.get(description["task"], "AnomalyDetector")
+        raise ModelFileError(f"{path} holds no Autoencoder: open it with attar.{other}.load.")
     if description.get("network", "") is None and network is None:
         raise SettingError(
             f"{path} was fitted with a custom network: load it with network=(encoder, decoder)."

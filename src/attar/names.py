@@ -22,6 +22,9 @@ LIKELIHOODS = (
     *("gaussian", "huber", "laplace", "learned-gaussian", "logistic-mixture", "mixed", "ms-ssim"),
     *("multinomial", "poisson", "student-t"),
 )
+# What a fit is for, and the estimator.
+TASKS = {"anomalies": "AnomalyDetector", "gaps": "Imputer"}
+
 SAMPLERS = (
     *("autoregressive", "flow", "kernel-density", "manifold", "mixture", "prior", "two-stage"),
 )

@@ -15,6 +15,7 @@ from attar.cli.anomalies import score
 from attar.cli.apply import encode, evaluate, reconstruct, report, sample
 from attar.cli.compress import compress, decompress
 from attar.cli.fit import fit
+from attar.cli.gaps import impute
 from attar.cli.show import info, inspect, recipes
 from attar.errors import AttarError, AttarWarning
 
@@ -26,7 +27,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 VERBS = (
-    *(fit, inspect, encode, reconstruct, sample, evaluate, score, report),
+    *(fit, inspect, encode, reconstruct, sample, evaluate, score, impute, report),
     *(compress, decompress, info, recipes),
 )
 for verb in VERBS:

@@ -14,6 +14,7 @@ import typer
 from attar import names
 from attar.cli import arguments
 from attar.cli.anomalies import fit_detector
+from attar.cli.gaps import fit_imputer
 from attar.errors import SettingError
 
 
@@ -35,7 +36,11 @@ def fit(
     ] = None,
     purpose: Annotated[
         str | None,
-        typer.Option("--for", metavar="TASK", help="anomalies: a detector of odd rows, to score."),
+        typer.Option(
+            "--for",
+            metavar="TASK",
+            help="anomalies: a detector of odd rows, to score; gaps: an imputer, to impute.",
+        ),
     ] = None,
     effort: Annotated[
         int | None,
@@ -77,8 +82,8 @@ def fit(
 ) -> None:
     """Train a model on data, and print its error beside PCA's."""
     if purpose is not None:
-        if purpose != "anomalies":
-            raise SettingError(f"--for takes anomalies, not {purpose!r}.")
+        if purpose not in names.TASKS:
+            raise SettingError(f"--for takes {' or '.join(names.TASKS)}, not {purpose!r}.")
         given: dict[str, object] = {
             **{"code-size": code_size != "auto", "epochs": epochs != "auto"},
             **{"max-minutes": max_minutes, "effort": effort},
@@ -86,14 +91,17 @@ def fit(
         }
         for name in (name for name, value in given.items() if value):
             raise SettingError(
-                f"--{name} is of an autoencoder, not of --for anomalies: leave it out."
+                f"--{name} is of an autoencoder, not of --for {purpose}: leave it out."
             )
         table = arguments.csv(source, delimiter, decimal, encoding, na)
         data = arguments.form(table, size, tile, time_column, series, window, stride, absent)
         settings = arguments.settings(assignments or []) | {"random_state": seed}
         settings |= arguments.columns(columns, drop, ids, label)
         settings |= {} if recipe == "auto" else {"recipe": recipe}
-        fit_detector(data, output, settings, label, quiet, as_json)
+        if purpose == "gaps":
+            fit_imputer(data, output, settings, label, quiet, as_json)
+        else:
+            fit_detector(data, output, settings, label, quiet, as_json)
         return
     named = [f"recipe={recipe}", f"code_size={code_size}", f"epochs={epochs}"]
     options = {"random_state": seed, "max_minutes": max_minutes, "device": device}

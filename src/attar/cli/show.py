@@ -57,10 +57,10 @@ def _model(model: Path) -> dict[str, object]:
             "bytes": model.stat().st_size,
             "format": storage.FORMAT,
             "task": description["task"],
-            "data": description["scorer"],
+            "data": description.get("scorer", description.get("form")),
             "settings": description["settings"],
             "rows": description["rows"],
-            "alarm_interval": description["alarm_interval"],
+            **{name: description[name] for name in ("alarm_interval",) if name in description},
         }
     weights = sum(prod(of[1]) for name, of in contents.items() if name.startswith("model."))
     return {
