@@ -49,6 +49,7 @@ import attar
 for estimator in (
     attar.Autoencoder(epochs=1), attar.Autoencoder("vae", epochs=1), attar.AnomalyDetector(),
     attar.Forecaster(),
+    attar.Imputer(),
 ):
     results = check_estimator(estimator, on_fail=None, on_skip=None)
     assert all(result["status"] == "passed" for result in results), results
@@ -67,7 +68,7 @@ def test_every_check_of_scikit_learn_passes_with_none_skipped():
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert [int(line.split()[0]) >= 40 for line in done.stdout.splitlines()] == [True] * 4
+    assert [int(line.split()[0]) >= 40 for line in done.stdout.splitlines()] == [True] * 5
 
 
 def own_networks(latent=4, *last):

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from attar.reporting import report
     from attar.tasks.anomalies import AnomalyDetector
     from attar.tasks.forecaster import Forecaster
+    from attar.tasks.imputer import Imputer
 
 __version__ = "0.1.0"
 
@@ -48,6 +49,7 @@ __all__ = [
     "DataError",
     "FileError",
     "Forecaster",
+    "Imputer",
     "ModelFileError",
     "Pictures",
     "Rate",
@@ -70,6 +72,7 @@ _LAZY = {
     "Codec": "attar.compression:Codec",
     "Csv": "attar.data.files.csv:Csv",
     "Forecaster": "attar.tasks.forecaster:Forecaster",
+    "Imputer": "attar.tasks.imputer:Imputer",
     "Pictures": "attar.data.pictures:Pictures",
     "Rate": "attar.compression:Rate",
     "Recipe": "attar.recipe:Recipe",

@@ -34,7 +34,11 @@ TYPES = {
     **{f"U{bits}": f"uint{bits}" for bits in (8, 16, 32, 64)},
 }
 # What holds a model that is made for a task: its class, and the verb that uses it.
-TASKS = {"anomalies": ("AnomalyDetector", "score"), "future": ("Forecaster", "forecast")}
+TASKS = {
+    "anomalies": ("AnomalyDetector", "score"),
+    "gaps": ("Imputer", "impute"),
+    "future": ("Forecaster", "forecast"),
+}
 # The entries of a description that a model is built from.
 BUILT_FROM = ("recipe", "network", "likelihood", "kind", "condition")
 

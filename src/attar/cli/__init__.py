@@ -16,6 +16,7 @@ from attar.cli.apply import encode, evaluate, reconstruct, report, sample
 from attar.cli.compress import compress, decompress
 from attar.cli.fit import fit
 from attar.cli.forecast import forecast
+from attar.cli.gaps import impute
 from attar.cli.show import info, inspect, recipes
 from attar.errors import AttarError, AttarWarning
 
@@ -27,7 +28,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 VERBS = (
-    *(fit, inspect, encode, reconstruct, sample, evaluate, score, forecast, report),
+    *(fit, inspect, encode, reconstruct, sample, evaluate, score, impute, forecast, report),
     *(compress, decompress, info, recipes),
 )
 for verb in VERBS:

@@ -15,6 +15,7 @@ from attar import names
 from attar.cli import arguments
 from attar.cli.anomalies import fit_detector
 from attar.cli.forecast import fit_forecaster
+from attar.cli.gaps import fit_imputer
 from attar.errors import SettingError
 from attar.storage import TASKS
 
@@ -40,7 +41,8 @@ def fit(
         typer.Option(
             "--for",
             metavar="TASK",
-            help="anomalies: a detector of odd rows, to score; future: of series, to forecast.",
+            help="anomalies: a detector of odd rows, to score; gaps: an imputer, to impute; "
+            "future: of series, to forecast.",
         ),
     ] = None,
     horizon: Annotated[
@@ -120,7 +122,10 @@ def fit(
             return
         settings |= arguments.columns(columns, drop, ids, label)
         settings |= {} if recipe == "auto" else {"recipe": recipe}
-        fit_detector(data, output, settings, label, quiet, as_json)
+        if purpose == "gaps":
+            fit_imputer(data, output, settings, label, quiet, as_json)
+        else:
+            fit_detector(data, output, settings, label, quiet, as_json)
         return
     named = [f"recipe={recipe}", f"code_size={code_size}", f"epochs={epochs}"]
     options = {"random_state": seed, "max_minutes": max_minutes, "device": device}

@@ -27,6 +27,7 @@ SHOWN = {
         "rows": "rows",
         "alarm_interval": "alarm_interval",
     },
+    "gaps": {"data": "form", "rows": "rows"},
     "future": {"data": "form", "horizon": "horizon", "model": "model"},
 }
 

@@ -1,0 +1,116 @@
+"""Missing cells: fit --for gaps, and the verb impute."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from attar.cli import arguments
+from attar.errors import FileError, SettingError
+
+if TYPE_CHECKING:
+    from attar.data.source import Data
+    from attar.data.source import Source as Opened
+    from attar.tasks.imputer import Imputer
+
+
+def fit_imputer(
+    data: Data,
+    output: Path,
+    settings: dict[str, Any],
+    label: str | None,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Fit what fills missing cells, and print its errors of hidden ones."""
+    from attar.storage import check_writable
+
+    check_writable(output)
+    with arguments.importing():
+        from attar.data.source import read
+        from attar.tasks.imputer import Imputer
+
+    if label is not None:
+        raise SettingError(f"--label is not of --for gaps: --drop {label} leaves the column out.")
+    try:
+        imputer = Imputer().set_params(**settings)
+    except ValueError:
+        known = ", ".join(Imputer().get_params())
+        raise SettingError(
+            f"The settings of --for gaps are {known}, and not all of {', '.join(settings)}."
+        ) from None
+    started = time.perf_counter()
+    imputer.fit(read(data).data)
+    seconds = time.perf_counter() - started
+    imputer.save(output)
+    errors = imputer.errors_
+    if as_json:
+        result = {"model": str(output), "seconds": seconds, "errors": errors.to_dict("records")}
+        print(arguments.to_json(result))
+    elif not quiet:
+        print("Errors of hidden cells (numbers: in standard deviations; levels: share of wrong):")
+        width = max(map(len, map(str, errors["column"])))
+        for column, error, share in errors.itertuples(index=False):
+            print(f"  {column!s:{width}}  {error:.3f}  {share:.1%} missing")
+        print(f"Fitted in {seconds:.1f} s: {output}.")
+
+
+def impute(
+    model: arguments.Model,
+    source: arguments.Source,
+    output: arguments.Rows,
+    uncertainty: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="TABLE", help="Also write each filled cell and how sure it is: .csv, .parquet."
+        ),
+    ] = None,
+    delimiter: arguments.Delimiter = None,
+    decimal: arguments.Decimal = None,
+    encoding: arguments.Encoding = None,
+    na: arguments.Na = None,
+) -> None:
+    """Write rows with their missing cells filled; of a CSV file, all others are the same bytes."""
+    for path in (output, uncertainty):
+        if path is not None:
+            arguments.check_output(path)
+            if not path.suffix:
+                raise FileError(f"{path} has no suffix: filled rows are a table, such as .csv.")
+    with arguments.importing():
+        from attar.data.source import read
+        from attar.storage import written_whole
+        from attar.tasks.gaps import mended_csv
+        from attar.tasks.imputer import Imputer
+
+    imputer = Imputer.load(model)
+    table = imputer.completion_.space.table
+    opened = read(arguments.csv(source, delimiter, decimal, encoding, na), "test", kind=table)
+    if uncertainty is not None:
+        unsure = imputer.uncertainty(opened)
+        unsure[["value", "low", "high"]] = unsure[["value", "low", "high"]].map(_text)
+        with arguments.writer(uncertainty, list(unsure.columns)) as writer:
+            writer.write(unsure)
+    if source.lower().endswith(".csv") and output.suffix.lower() == ".csv":
+        before: Any = table.joined(list(imputer.pieces(opened)))
+        content = Path(source).read_bytes()
+        filled = mended_csv(table, content, before, imputer.transform(before), delimiter, encoding)
+        if filled is not None:
+            with written_whole(output) as path:
+                path.write_bytes(filled)
+            return
+    with arguments.writer(output, [str(name) for name in table.names or ()]) as writer:
+        for piece in _filled(imputer, opened):
+            writer.write(piece)
+
+
+def _filled(imputer: Imputer, opened: Opened) -> Iterator[Any]:
+    for piece in imputer.pieces(opened):
+        yield imputer.transform(piece)
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)

@@ -1,0 +1,318 @@
+"""Completion: incomplete rows of a table filled by all that was learnt of others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from attar import storage
+from attar.data.kind import Json
+from attar.recipe import Recipe
+from attar.tasks.expectation import Expectation
+from attar.tasks.filled import Filled, Regressions, columns_of, linear_in, regressed
+from attar.tasks.lookup import Known, Lookup, probable
+from attar.tasks.spaces import Space
+
+# Estimates are looked up again so often.
+PASSES = 3
+
+# Rows in which cells are hidden, from so many rows on a part of them that nothing else is fitted
+# on; of each column such a share at least.
+HELD, MANY, HIDDEN, FOLDS = 4096, 1000, 0.05, 5
+
+# Rows are looked up in so many at most, and in as many features of them in all.
+ROWS, FEATURES, FEWEST = 20_000, 1 << 22, 1000
+
+# Quantiles of errors; how often draws of all columns are made anew, by so many rows, of which so
+# many or more count for a cell.
+QUANTILES, SWEEPS, DRAWN, DONORS = 201, 5, 4000, 100
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What fills incomplete rows.
+
+    Attributes
+    ----------
+    space : Space
+    keys : Known
+        Rows of the fit.
+    linear : Regressions
+    lookup : Lookup
+    errors : Tensor (quantiles, columns)
+        Of hidden cells, in deviations of those that they were looked up in.
+    scores : Tensor (columns,)
+        Of hidden cells: root mean squared error in standard deviations, or the share of levels that
+        were right.
+    autoencoder : Expectation or None
+    """
+
+    space: Space
+    keys: Known
+    linear: Regressions
+    lookup: Lookup
+    errors: Tensor
+    scores: Tensor
+    autoencoder: Expectation | None = None
+
+    @classmethod
+    def fit(cls, space: Space, values: Tensor, recipe: str | Recipe | None, seed: int) -> Self:
+        """Return what fills rows like these.
+
+        Parameters
+        ----------
+        space : Space
+        values : Tensor (n, features)
+            NaN where one is missing.
+        recipe : str, Recipe or None
+            Of an autoencoder, where there are enough rows for one.
+        seed : int
+        """
+        generator = torch.Generator().manual_seed(seed)
+        most = min(ROWS, max(FEWEST, FEATURES // max(1, values.shape[1])))
+        values = values[torch.randperm(len(values), generator=generator)[:most]]
+        held, own = _held(len(values), generator)
+        hidden = _hidden(space, values, own, generator)
+        autoencoder = None
+        if recipe is not None and len(values) >= MANY and len(space.segments) > 1:
+            autoencoder = Expectation.fit(space, values[~held], recipe, seed)
+        experts = _Experts(space, values, hidden, own, autoencoder)
+        mean = values.nanmean(0).nan_to_num()
+        estimates, of_hidden = mean.expand_as(values), mean.expand_as(hidden)
+        lookup: Lookup | None = None
+        for _ in range(PASSES):
+            rows, queries = _filled(space, values, estimates), _filled(space, hidden, of_hidden)
+            linear, known, expected = experts(rows, queries, held)
+            lookup = lookup or Lookup.start(rows, len(expected), space.numeric)
+            lookup = lookup.fitted(queries, own, values[own], expected, known, seed)
+            estimates = lookup(rows, known.expected, known)[0]
+            of_hidden, deviations = lookup(queries, expected, known, own)
+        assert lookup is not None
+        rows = _filled(space, values, estimates)
+        linear, known, _ = experts(rows, queries, held)
+        errors, scores = _measured(space, values[own], hidden, of_hidden, deviations)
+        return cls(space, known, linear, lookup, errors, scores, autoencoder)
+
+    def __call__(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Return values (n, features) without gaps, and deviations of what was missing, else 0."""
+        estimates = self._mean.expand_as(values)
+        deviations = torch.zeros_like(values)
+        if not values.isnan().any():
+            return values, deviations
+        extra = [] if self.autoencoder is None else [self.autoencoder(self.space, values)]
+        for _ in range(PASSES):
+            rows = _filled(self.space, values, estimates)
+            expected = torch.stack([self.linear(rows), *extra])
+            estimates, deviations = self.lookup(rows, expected, self.keys)
+        return torch.where(values.isnan(), estimates, values), deviations
+
+    def limits(self, values: Tensor, deviations: Tensor, level: float) -> tuple[Tensor, Tensor]:
+        """Return between which limits values lie with a probability: of numbers, else 0 and 1."""
+        grid = torch.linspace(0, 1, QUANTILES)
+        ends = []
+        for share in ((1 - level) / 2, (1 + level) / 2):
+            place = int((grid - share).abs().argmin())
+            ends.append(values + deviations * self.errors[place, columns_of(self.space.segments)])
+        return ends[0], ends[1]
+
+    def drawn(self, values: Tensor, number: int, seed: int) -> list[Tensor]:
+        """Return values without gaps: draws of what is missing, number times.
+
+        By chained equations: each column in turn is a linear function of all others, fitted on
+        rows with random weights (the Bayesian bootstrap), and what it leaves in a row that is
+        alike, which is drawn by the weights of the lookup.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        start = self(values)[0]
+        return [self._drawn(values, start, generator) for _ in range(number)]
+
+    def _drawn(self, missing: Tensor, start: Tensor, generator: torch.Generator) -> Tensor:
+        space, known = self.space, self.keys.rows.known
+        some = torch.randperm(len(known), generator=generator)[:DRAWN]
+        gaps = known[some] == 0
+        keys = space.values(space.raw(self.keys.values))[some]
+        first = torch.stack([missing[:, at.start] for at in space.segments], 1)
+        both, wanted = torch.cat([keys, start]), torch.cat([gaps, first.isnan()])
+        weights = torch.empty(len(some)).exponential_(generator=generator)
+        sure = torch.ones(wanted.shape)
+        changing = [j for j in range(len(space.segments)) if wanted[:, j].any()]
+        for _ in range(SWEEPS if len(changing) > 1 else 1):
+            for j in changing:
+                at, rows = space.segments[j], torch.nonzero(wanted[:, j])[:, 0]
+                whole = Filled(space.features(both), sure, space.segments)
+                near = torch.nonzero(~gaps[:, j])[:, 0]
+                donors = whole.at(near)
+                coefficients = regressed(donors, both[near], j, weights[near])
+                rest = both[near, at] - linear_in(donors, j, coefficients)
+                measured = self.lookup.measure(j, donors)
+                for own in torch.split(rows, DRAWN):
+                    of = whole.at(own)
+                    expected = linear_in(of, j, coefficients)
+                    alike = several(self.lookup.weights(j, of, measured)) * weights[near]
+                    if space.numeric[j]:
+                        donor = torch.multinomial(alike, 1, generator=generator)[:, 0]
+                        both[own, at] = expected + rest[donor]
+                    else:
+                        mean = expected + alike / alike.sum(1, keepdim=True) @ rest
+                        both[own, at] = _level(probable(mean), generator)
+        return torch.where(missing.isnan(), both[len(some) :], missing)
+
+    @property
+    def _mean(self) -> Tensor:
+        keys = self.keys
+        known = keys.rows.known[:, keys.rows.column]
+        return (keys.values * known).sum(0) / known.sum(0).clamp_min(1)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return all but the scaler."""
+        of_autoencoder = {} if self.autoencoder is None else self.autoencoder.tensors()
+        return {
+            **storage.nested("space", self.space.tensors()),
+            **storage.nested("linear", self.linear.tensors()),
+            **storage.nested("lookup", self.lookup.tensors()),
+            **storage.nested("autoencoder", of_autoencoder),
+            **{"features": self.keys.rows.features, "known": self.keys.rows.known},
+            **{"values": self.keys.values, "expected": self.keys.expected},
+            **{"errors": self.errors, "scores": self.scores},
+        }
+
+    def to_json(self) -> Json:
+        """Return what the autoencoder is."""
+        return {"autoencoder": None if self.autoencoder is None else self.autoencoder.to_json()}
+
+    @classmethod
+    def restored(cls, space: Space, tensors: Mapping[str, Tensor], description: Json) -> Self:
+        """Return the completion of :meth:`tensors` and :meth:`to_json`."""
+        rows = Filled(tensors["features"], tensors["known"], space.segments)
+        autoencoder = None
+        if description["autoencoder"] is not None:
+            own = storage.unnested("autoencoder", tensors)
+            autoencoder = Expectation.restored(own, description["autoencoder"])
+        return cls(
+            space,
+            Known(rows, tensors["values"], tensors["expected"]),
+            Regressions.restored(storage.unnested("linear", tensors)),
+            Lookup.restored(storage.unnested("lookup", tensors)),
+            tensors["errors"],
+            tensors["scores"],
+            autoencoder,
+        )
+
+
+class _Experts:
+    """What other models expect of rows of the fit, and of such rows with hidden cells.
+
+    None of them was fitted on the rows whose cells are hidden.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        values: Tensor,
+        hidden: Tensor,
+        own: Tensor,
+        autoencoder: Expectation | None,
+    ) -> None:
+        self.values, self.own = values, own
+        self.of_rows, self.of_hidden = [], []
+        if autoencoder is not None:
+            self.of_rows = [autoencoder(space, values, each=True)]
+            self.of_hidden = [autoencoder(space, hidden)]
+
+    def __call__(
+        self, rows: Filled, queries: Filled, held: Tensor
+    ) -> tuple[Regressions, Known, Tensor]:
+        """Return linear functions, all rows with what is expected of them, and that of queries."""
+        values = self.values.nan_to_num()
+        linear = Regressions.fit(rows, values)
+        known = Known(rows, values, torch.stack([linear(rows), *self.of_rows]))
+        if held.any():
+            crossed = Regressions.fit(rows.at(~held), values[~held])(queries)
+        else:
+            crossed = torch.empty_like(queries.features)
+            fold = torch.arange(len(values)) % FOLDS
+            for part in range(FOLDS):
+                others, new = fold != part, fold[self.own] == part
+                crossed[new] = Regressions.fit(rows.at(others), values[others])(queries.at(new))
+        return linear, known, torch.stack([crossed, *self.of_hidden])
+
+
+def _held(rows: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Return which rows others are fitted without, and those in which cells are hidden."""
+    held = torch.zeros(rows, dtype=torch.bool)
+    order = torch.randperm(rows, generator=generator)
+    if rows < MANY:
+        return held, order.repeat(-(-MANY // rows))[:MANY]
+    own = order[: min(HELD, rows // 4)]
+    held[own] = True
+    return held, own
+
+
+def _hidden(space: Space, values: Tensor, own: Tensor, generator: torch.Generator) -> Tensor:
+    """Return rows without the cells that other rows lack, and at random without a few more."""
+    missing = torch.stack([values[:, at.start].isnan() for at in space.segments], 1)
+    others = missing[torch.randint(len(values), (len(own),), generator=generator)]
+    rate = (HIDDEN - missing.float().mean(0)).clamp_min(0)
+    more = torch.rand(len(own), len(rate), generator=generator) < rate
+    gaps = (others | more)[:, columns_of(space.segments)]
+    return values[own].masked_fill(gaps, torch.nan)
+
+
+def _filled(space: Space, values: Tensor, estimates: Tensor) -> Filled:
+    known = torch.stack([~values[:, at.start].isnan() for at in space.segments], 1)
+    whole = torch.where(values.isnan(), estimates, values)
+    return Filled(space.features(whole), known.float(), space.segments)
+
+
+def _measured(
+    space: Space, values: Tensor, hidden: Tensor, estimates: Tensor, deviations: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return quantiles of errors of hidden cells, and scores, column by column."""
+    grid = torch.linspace(0, 1, QUANTILES)
+    errors = torch.zeros(QUANTILES, len(space.segments))
+    scores = torch.full((len(space.segments),), torch.nan)
+    for j, at in enumerate(space.segments):
+        own = hidden[:, at.start].isnan() & ~values[:, at.start].isnan()
+        if not own.any():
+            continue
+        truth, found = values[own, at], estimates[own, at]
+        if space.numeric[j]:
+            error = truth[:, 0] - found[:, 0]
+            scores[j] = error.square().mean().sqrt()
+            errors[:, j] = torch.quantile(error / deviations[own, at.start].clamp_min(1e-6), grid)
+        elif truth.shape[1] == 1:
+            scores[j] = ((found > 0.5) == (truth > 0.5)).float().mean()
+        else:
+            scores[j] = (found.argmax(1) == truth.argmax(1)).float().mean()
+    return errors, scores
+
+
+def several(weights: Tensor) -> Tensor:
+    """Return weights (n, keys), flatter where they are those of few keys.
+
+    Draws from a few rows would vary too little.
+
+    Examples
+    --------
+    >>> several(torch.tensor([[0.4, *[0.003] * 200]])).square().sum() < 0.01
+    tensor(True)
+    """
+    found = torch.full_like(weights, 1 / weights.shape[1])
+    for power in (0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0):
+        flat = weights**power
+        flat = flat / flat.sum(1, keepdim=True)
+        enough = flat.square().sum(1, keepdim=True) <= 1 / DONORS
+        found = torch.where(enough, flat, found)
+    return found
+
+
+def _level(probabilities: Tensor, generator: torch.Generator) -> Tensor:
+    """Return levels drawn by their probabilities, one-hot."""
+    if probabilities.shape[1] == 1:
+        return torch.bernoulli(probabilities, generator=generator)
+    level = torch.multinomial(probabilities, 1, generator=generator)[:, 0]
+    return torch.nn.functional.one_hot(level, probabilities.shape[1]).to(probabilities.dtype)

@@ -1,0 +1,140 @@
+"""Filled: rows whose missing cells are estimates, and what is expected linearly of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Self
+
+import torch
+from torch import Tensor
+
+# Ridge, as a share of the number of rows.
+RIDGE = 1e-3
+
+
+@dataclass(frozen=True)
+class Filled:
+    """Rows whose missing cells are filled by estimates.
+
+    Attributes
+    ----------
+    features : Tensor (n, features)
+        What rows are compared by.
+    known : Tensor (n, columns)
+        1 for a known cell, else 0.
+    segments : tuple of slice
+        The features of each column.
+    """
+
+    features: Tensor
+    known: Tensor
+    segments: tuple[slice, ...]
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    def at(self, rows: Tensor) -> Filled:
+        """Return some of the rows."""
+        return replace(self, features=self.features[rows], known=self.known[rows])
+
+    @cached_property
+    def column(self) -> Tensor:
+        """The column of each feature."""
+        return columns_of(self.segments)
+
+    @cached_property
+    def squares(self) -> Tensor:
+        """The squared length of each column's features: (n, columns)."""
+        none = self.features.new_zeros(self.known.shape)
+        return none.index_add(1, self.column, self.features**2)
+
+
+def columns_of(segments: tuple[slice, ...]) -> Tensor:
+    """Return the column of each feature.
+
+    Examples
+    --------
+    >>> columns_of((slice(0, 1), slice(1, 3))).tolist()
+    [0, 1, 1]
+    """
+    widths = torch.tensor([at.stop - at.start for at in segments])
+    return torch.repeat_interleave(torch.arange(len(widths)), widths)
+
+
+@dataclass(frozen=True)
+class Regressions:
+    """The values of each column as linear functions of the features of all others.
+
+    Attributes
+    ----------
+    coefficients : Tensor (1 + features, features)
+
+    Examples
+    --------
+    >>> x = torch.linspace(-1, 1, 50)[:, None]
+    >>> segments = (slice(0, 1), slice(1, 2))
+    >>> rows = Filled(torch.cat([x, 3 * x + 1], 1), torch.ones(50, 2), segments)
+    >>> regressions = Regressions.fit(rows, rows.features)
+    >>> bool((regressions(rows) - rows.features).abs().max() < 0.02)
+    True
+    """
+
+    coefficients: Tensor
+
+    @classmethod
+    def fit(cls, rows: Filled, values: Tensor) -> Self:
+        """Return ridge regressions, each on the rows where its column is known.
+
+        Parameters
+        ----------
+        rows : Filled
+        values : Tensor (n, features)
+        """
+        found = values.new_zeros(rows.features.shape[1] + 1, values.shape[1])
+        for j, at in enumerate(rows.segments):
+            others = _others(found.shape[0], at)
+            found[others, at] = regressed(rows, values, j, rows.known[:, j])
+        return cls(found)
+
+    def __call__(self, rows: Filled) -> Tensor:
+        """Return what is expected of each value, given the other columns: (n, features)."""
+        return _with_one(rows.features) @ self.coefficients
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the coefficients."""
+        return {"coefficients": self.coefficients}
+
+    @classmethod
+    def restored(cls, tensors: Mapping[str, Tensor]) -> Self:
+        """Return the functions of :meth:`tensors`."""
+        return cls(tensors["coefficients"])
+
+
+def regressed(rows: Filled, values: Tensor, j: int, weights: Tensor) -> Tensor:
+    """Return the coefficients of the other columns' features, and of 1, for column j."""
+    at, x = rows.segments[j], _with_one(rows.features)
+    own = torch.nonzero(weights)[:, 0]
+    x, y, w = x[own][:, _others(x.shape[1], at)].double(), values[own, at].double(), weights[own]
+    weighted = x * w.double()[:, None]
+    ridge = torch.full((x.shape[1],), RIDGE * float(w.sum()) + 1e-9, dtype=x.dtype)
+    ridge[0] = 1e-9
+    found: Tensor = torch.linalg.solve(weighted.T @ x + torch.diag(ridge), weighted.T @ y)
+    return found.to(values.dtype)
+
+
+def linear_in(rows: Filled, j: int, coefficients: Tensor) -> Tensor:
+    """Return what coefficients of :func:`regressed` expect of column j: (n, width)."""
+    x = _with_one(rows.features)
+    return x[:, _others(x.shape[1], rows.segments[j])] @ coefficients
+
+
+def _others(width: int, at: slice) -> Tensor:
+    others = torch.ones(width, dtype=torch.bool)
+    others[at.start + 1 : at.stop + 1] = False
+    return others
+
+
+def _with_one(features: Tensor) -> Tensor:
+    return torch.cat([features.new_ones(len(features), 1), features], 1)

@@ -1,0 +1,226 @@
+"""Lookup: a cell's value by rows that are alike, each column with a measure of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from attar.tasks.filled import Filled
+
+# What counts of an estimated cell at first; at which distance of random rows others are alike.
+TRUST, REACH = 0.3, 0.08
+
+# Steps of a fit, for so many columns and cells of each, which are looked up in so many rows.
+STEPS, COLUMNS, CELLS, KEYS, RATE = 100, 16, 128, 1024, 0.1
+
+# So many rows are compared with all others at once. A probability is no less than this.
+AT_ONCE, LEAST = 64, 1e-3
+
+
+@dataclass(frozen=True)
+class Known:
+    """Values of rows that cells are looked up in, and what other models expect of them.
+
+    Attributes
+    ----------
+    rows : Filled
+    values : Tensor (n, features)
+    expected : Tensor (models, n, features)
+    """
+
+    rows: Filled
+    values: Tensor
+    expected: Tensor
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """Values of cells as weighted means of those of other rows, whose weights are learned.
+
+    Column j of a row x is sum_b s_jb b(x) + sum_k w_k (y_k - sum_b s_jb b(k)): what other models b
+    expect, each with a share s, and what they leave in rows k. The weight w_k is
+    softmax(-d_j(x, k)), where d_j sums over columns i the squared distance times a_ji, times t_ji
+    if one of both cells is an estimate, and adds a_ji c_ji if that of k is. All of a, t, c and s
+    are learned on hidden cells.
+
+    Attributes
+    ----------
+    reach, trust, caution : Tensor (columns, columns)
+        log a; the logit of t; log c.
+    shares : Tensor (columns, models)
+        s.
+    numeric : tuple of bool
+        Whether a column holds numbers, else probabilities.
+    """
+
+    reach: Tensor
+    trust: Tensor
+    caution: Tensor
+    shares: Tensor
+    numeric: tuple[bool, ...]
+
+    @classmethod
+    def start(cls, rows: Filled, models: int, numeric: tuple[bool, ...]) -> Self:
+        """Return a lookup of which nothing is learned yet."""
+        columns, some = len(numeric), rows.features[:KEYS]
+        spread = 2 * some.var(0, correction=0)
+        distance = spread.new_zeros(columns).index_add_(0, rows.column, spread)
+        reach = -(distance.clamp_min(1e-9) * columns * REACH).log()
+        square = columns, columns
+        return cls(
+            reach.repeat(columns, 1).fill_diagonal_(-20.0),
+            torch.full(square, TRUST).logit(),
+            torch.full(square, -3.0),
+            torch.full((columns, models), 0.5 / models),
+            numeric,
+        )
+
+    def fitted(
+        self, rows: Filled, own: Tensor, values: Tensor, expected: Tensor, keys: Known, seed: int
+    ) -> Self:
+        """Return the lookup that brings back hidden cells best.
+
+        Parameters
+        ----------
+        rows : Filled
+            Where hidden cells pass for missing.
+        own : Tensor (n,)
+            Which of the keys each row is, where nothing is hidden.
+        values : Tensor (n, features)
+            NaN where a cell was missing before any was hidden.
+        expected : Tensor (models, n, features)
+            By other models that were not fitted on these rows.
+        keys : Known
+        seed : int
+        """
+        generator = torch.Generator().manual_seed(seed)
+        first = torch.stack([values[:, at.start] for at in rows.segments], 1)
+        hidden = ~first.isnan() & (rows.known == 0)
+        cells = [torch.nonzero(hidden[:, j])[:, 0] for j in range(len(self.numeric))]
+        able = torch.tensor([j for j, found in enumerate(cells) if len(found)])
+        learned = {name: getattr(self, name).clone().requires_grad_() for name in _LEARNED}
+        found = replace(self, **learned)
+        steps = min(STEPS, len(keys.rows) // 2) * -(-len(able) // COLUMNS)
+        optimizer = torch.optim.Adam(list(learned.values()), lr=RATE)
+        for step in range(steps):
+            some = torch.randperm(len(keys.rows), generator=generator)[:KEYS]
+            losses = []
+            for j in able[torch.randperm(len(able), generator=generator)[:COLUMNS]].tolist():
+                at, near = rows.segments[j], some[keys.rows.known[some, j] > 0]
+                row = cells[j][torch.randint(len(cells[j]), (CELLS,), generator=generator)]
+                measured = found._measured(j, keys, near)
+                itself = own[row][:, None] == near
+                mean, _ = found._mean(j, rows.at(row), expected[:, row, at], measured, itself)
+                loss = _loss(mean, values[row, at], self.numeric[j])
+                losses.append(loss / loss.detach().clamp_min(1e-12))
+            optimizer.param_groups[0]["lr"] = RATE * (1 - step / steps)
+            optimizer.zero_grad()
+            torch.autograd.backward(torch.stack(losses).sum())
+            optimizer.step()
+        return replace(self, **{name: part.detach() for name, part in learned.items()})
+
+    @torch.no_grad()
+    def __call__(
+        self, rows: Filled, expected: Tensor, keys: Known, own: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return values of missing cells and their deviations: both (n, features), else 0.
+
+        Parameters
+        ----------
+        rows : Filled
+        expected : Tensor (models, n, features)
+        keys : Known
+        own : Tensor (n,) or None
+            Which of the keys each row is, that it is not looked up in.
+        """
+        mean, deviation = torch.zeros_like(rows.features), torch.zeros_like(rows.features)
+        for j, at in enumerate(rows.segments):
+            near = torch.nonzero(keys.rows.known[:, j])[:, 0]
+            measured = self._measured(j, keys, near)
+            for row in torch.split(torch.nonzero(rows.known[:, j] == 0)[:, 0], AT_ONCE):
+                itself = None if own is None else own[row][:, None] == near
+                mean[row, at], deviation[row, at] = self._mean(
+                    j, rows.at(row), expected[:, row, at], measured, itself
+                )
+        return mean, deviation
+
+    def weights(self, j: int, rows: Filled, near: Tensor, itself: Tensor | None = None) -> Tensor:
+        """Return the weights of measured rows for column j: (n, keys), each row of sum 1."""
+        sure = self._sure(j, rows) * self.reach[j].exp()
+        x = rows.features * sure[:, rows.column]
+        distance = torch.cat([sure * rows.squares, x, sure, sure], 1) @ near.T
+        if itself is not None:
+            distance = distance.masked_fill(itself, 1e9)
+        return torch.softmax(-distance, 1)
+
+    def measure(self, j: int, keys: Filled) -> Tensor:
+        """Return rows as :meth:`weights` compares them for column j."""
+        sure = self._sure(j, keys)
+        y = -2 * keys.features * sure[:, keys.column]
+        doubt = (1 - keys.known) * self.caution[j].exp()
+        return torch.cat([sure, y, sure * keys.squares, doubt], 1)
+
+    def _sure(self, j: int, rows: Filled) -> Tensor:
+        return rows.known + (1 - rows.known) * torch.sigmoid(self.trust[j])
+
+    def _measured(self, j: int, keys: Known, near: Tensor) -> tuple[Tensor, Tensor]:
+        """Return rows as they are compared, and what other models leave of column j in them."""
+        at = keys.rows.segments[j]
+        expected = torch.einsum("b,bnf->nf", self.shares[j], keys.expected[:, near, at])
+        return self.measure(j, keys.rows.at(near)), keys.values[near, at] - expected
+
+    def _mean(
+        self,
+        j: int,
+        rows: Filled,
+        expected: Tensor,
+        measured: tuple[Tensor, Tensor],
+        itself: Tensor | None,
+    ) -> tuple[Tensor, Tensor]:
+        """Return values of column j and their deviations: (n, width)."""
+        near, rest = measured
+        moments = self.weights(j, rows, near, itself) @ torch.cat([rest, rest**2], 1)
+        offset, square = moments.chunk(2, 1)
+        mean = offset + torch.einsum("b,bnf->nf", self.shares[j], expected)
+        deviation = (square - offset**2).clamp_min(1e-12).sqrt()
+        return (mean if self.numeric[j] else probable(mean)), deviation
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return all that was learned."""
+        learned = {name: getattr(self, name) for name in _LEARNED}
+        return {**learned, "numeric": torch.tensor(self.numeric)}
+
+    @classmethod
+    def restored(cls, tensors: Mapping[str, Tensor]) -> Self:
+        """Return the lookup of :meth:`tensors`."""
+        learned = {name: tensors[name] for name in _LEARNED}
+        return cls(**learned, numeric=tuple(tensors["numeric"].tolist()))
+
+
+_LEARNED = ("reach", "trust", "caution", "shares")
+
+
+def probable(values: Tensor) -> Tensor:
+    """Return values (n, levels) as probabilities; of one level, that of a yes.
+
+    Examples
+    --------
+    >>> probable(torch.tensor([[1.5, -0.5, 0.5]])).round(decimals=2).tolist()
+    [[0.75, 0.0, 0.25]]
+    """
+    if values.shape[1] == 1:
+        return values.clamp(LEAST, 1 - LEAST)
+    positive = values.clamp_min(LEAST)
+    return positive / positive.sum(1, keepdim=True)
+
+
+def _loss(mean: Tensor, values: Tensor, numeric: bool) -> Tensor:
+    if numeric:
+        return (mean - values).square().sum(1).mean()
+    if mean.shape[1] == 1:
+        return torch.nn.functional.binary_cross_entropy(mean, values)
+    return -(mean.log() * values).sum(1).mean()

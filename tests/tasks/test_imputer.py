@@ -1,0 +1,183 @@
+"""Imputer fills gaps with what is true, leaves all else as it is, and says how sure it is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+
+import attar
+from attar.errors import DataError, ModelFileError, SettingError
+
+N = 400
+
+
+def flats(n=N, seed=0):
+    rng = np.random.default_rng(seed)
+    size, town = rng.uniform(20, 150, n).round(1), rng.integers(0, 3, n)
+    return pd.DataFrame(
+        {
+            "size": size,
+            "rooms": (size // 25).astype(int),
+            "town": np.array(["Bonn", "Hof", "Kiel"])[town],
+            "large": size > 85,
+            "day": pd.Timestamp("2024-01-01") + pd.to_timedelta(size.astype(int), unit="D"),
+            "rent": size * (8 + 4 * town) + rng.normal(0, 20, n),
+        },
+        index=pd.Index(np.arange(n) * 2, name="flat"),
+    )
+
+
+def holes_in(frame, share=0.15, seed=1):
+    hidden = np.random.default_rng(seed).random(frame.shape) < share
+    holes = frame.convert_dtypes().mask(hidden)
+    return holes.astype({"town": "category"}), hidden
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    holes, hidden = holes_in(flats())
+    return attar.Imputer(random_state=0).fit(holes), holes, hidden
+
+
+def test_known_cells_dtypes_and_index_stay_and_no_gap_is_left(fitted):
+    imputer, holes, hidden = fitted
+    filled = imputer.transform(holes)
+    pd.testing.assert_series_equal(filled.dtypes, holes.dtypes)
+    pd.testing.assert_index_equal(filled.index, holes.index)
+    assert not filled.isna().to_numpy().any()
+    pd.testing.assert_frame_equal(filled.mask(hidden), holes.mask(hidden))
+    assert holes.isna().to_numpy().sum() == hidden.sum()  # X itself is not touched
+
+
+def test_filled_cells_are_near_the_truth(fitted):
+    imputer, _, _ = fitted
+    new = flats(seed=7)
+    holes, hidden = holes_in(new, seed=8)
+    filled = imputer.transform(holes)
+    gap = dict(zip(new.columns, hidden.T, strict=True))
+    error = {c: (filled[c] - new[c])[gap[c]].astype(float) for c in ("size", "rooms", "rent")}
+    assert error["size"].std() < 0.3 * new["size"].std()
+    assert error["rent"].std() < 0.4 * new["rent"].std()
+    assert (filled["town"].astype(str) == new["town"])[gap["town"]].mean() > 0.6
+    assert (filled["large"] == new["large"])[gap["large"]].mean() > 0.9
+    days = (filled["day"] - new["day"])[gap["day"]].dt.days.abs()
+    assert days.median() <= 4
+    assert imputer.errors_["share"].between(0.1, 0.2).all()
+    assert imputer.errors_["error"].between(0, 0.5).all()
+
+
+def test_intervals_have_their_probability(fitted):
+    imputer, _, _ = fitted
+    new = flats(4000, seed=9).drop(columns=["day"]).assign(day=pd.NaT)[flats(2).columns]
+    holes, _ = holes_in(new.astype({"day": "datetime64[us]"}), seed=10)
+    found = imputer.uncertainty(holes)
+    assert found["row"].is_monotonic_increasing
+    numbers = found[found["column"] == "rent"]
+    truth = new["rent"].to_numpy()[numbers["row"]]
+    inside = (numbers["low"].astype(float) <= truth) & (truth <= numbers["high"].astype(float))
+    assert 0.8 < inside.mean() < 0.97
+    towns = found[found["column"] == "town"]
+    right = towns["value"].to_numpy() == new["town"].to_numpy()[towns["row"]]
+    assert abs(right.mean() - towns["probability"].mean()) < 0.12
+    assert (numbers["probability"] == 0.9).all()
+    assert towns["low"].isna().all()
+
+
+def test_a_file_fills_alike(fitted, tmp_path):
+    imputer, holes, _ = fitted
+    imputer.save(tmp_path / "g.attar")
+    again = attar.Imputer.load(tmp_path / "g.attar")
+    pd.testing.assert_frame_equal(again.transform(holes), imputer.transform(holes))
+    pd.testing.assert_frame_equal(again.errors_, imputer.errors_)
+    for one, other in zip(again.impute_many(holes, 2), imputer.impute_many(holes, 2), strict=True):
+        pd.testing.assert_frame_equal(one, other)
+    with pytest.raises(ModelFileError, match=r"open it with attar\.Imputer\.load"):
+        attar.load(tmp_path / "g.attar")
+    with pytest.raises(ModelFileError, match="no AnomalyDetector"):
+        attar.AnomalyDetector.load(tmp_path / "g.attar")
+    attar.AnomalyDetector().fit(np.random.default_rng(0).normal(size=(120, 2))).save(tmp_path / "a")
+    with pytest.raises(ModelFileError, match="holds no Imputer"):
+        attar.Imputer.load(tmp_path / "a")
+
+
+@pytest.mark.parametrize("form", [pl.from_pandas, pa.Table.from_pandas])
+def test_tables_of_other_libraries_come_back_as_they_are(form):
+    frame = flats(60).reset_index(drop=True)
+    hidden = np.random.default_rng(0).random(frame.shape) < 0.1
+    holes = form(frame.astype({"rooms": "Int64", "large": "boolean"}).mask(hidden))
+    filled = attar.Imputer(random_state=0).fit_transform(holes)
+    assert type(filled) is type(holes)
+    assert filled.schema == holes.schema
+    before, after = (x.to_arrow() if hasattr(x, "to_arrow") else x for x in (holes, filled))
+    for one, other in zip(before.columns, after.columns, strict=True):
+        assert other.null_count == 0
+        pairs = zip(one.to_pylist(), other.to_pylist(), strict=True)
+        assert all(a == b for a, b in pairs if a is not None)
+
+
+def test_arrays_keep_their_dtype_and_bits():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 1))
+    X = np.concatenate([x, 2 * x, x + rng.normal(0, 0.1, (200, 1))], 1).astype(np.float32)
+    holes = np.where(rng.random(X.shape) < 0.1, np.float32(np.nan), X)
+    filled = attar.Imputer(random_state=0).fit_transform(holes)
+    assert filled.dtype == np.float32
+    known = ~np.isnan(holes)
+    np.testing.assert_array_equal(filled[known], holes[known])
+    assert np.abs(filled - X)[~known].mean() < 0.25
+
+
+def test_what_cannot_be_filled_is_said():
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    with pytest.warns(attar.AttarWarning, match="no missing cell that was learned: a copy"):
+        filled = attar.Imputer(random_state=0).fit_transform(X)
+    np.testing.assert_array_equal(filled, X)
+    assert filled is not X
+    X[:, 1] = np.nan
+    X[3, 0] = np.nan
+    with pytest.warns(attar.AttarWarning, match="'x1' is not used, as all of its values are miss"):
+        filled = attar.Imputer(random_state=0).fit_transform(X)
+    assert np.isnan(filled).sum(0).tolist() == [0, 40, 0]
+    with pytest.raises(DataError, match="takes tables, not images"):
+        attar.Imputer().fit(np.zeros((20, 8, 8)))
+
+
+def test_settings_out_of_range_are_refused(fitted):
+    imputer, holes, _ = fitted
+    with pytest.raises(SettingError, match="level of an interval"):
+        imputer.uncertainty(holes, level=1.0)
+    with pytest.raises(SettingError, match="n_imputations"):
+        imputer.impute_many(holes, 0)
+    with pytest.raises(SettingError, match="recipe"):
+        attar.Imputer("denosing").fit(holes)
+
+
+def test_pooled_estimates_are_rubins():
+    found = attar.Imputer.pool([[1.0, 2.0], [3.0, 2.0]], [[1.0, 4.0], [2.0, 4.0]])
+    np.testing.assert_allclose(found.estimate, [2, 2])
+    np.testing.assert_allclose(found.error**2, [1.5 + 1.5 * 2, 4])
+    np.testing.assert_allclose(found.degrees, [(1 + 1.5 / 3) ** 2, np.inf])
+    low, high = found.interval()
+    np.testing.assert_allclose((high - low)[1], 2 * 1.959964 * 2, rtol=1e-6)
+    with pytest.raises(SettingError, match="two or more imputations"):
+        attar.Imputer.pool([1.0], [1.0])
+
+
+def test_draws_keep_slope_and_noise_where_gaps_depend_on_another_column():
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=600)
+    y = 1 + 2 * x + rng.normal(size=600)
+    holes = np.stack([x, np.where(rng.random(600) < 1 / (1 + np.exp(-2 * x)), np.nan, y)], 1)
+    imputer = attar.Imputer(random_state=0).fit(holes)
+    gap, slopes, noise = np.isnan(holes[:, 1]), [], []
+    for drawn in imputer.impute_many(holes, 6):
+        slope, start = np.polyfit(drawn[gap, 0], drawn[gap, 1], 1)
+        slopes.append(slope)
+        noise.append(np.std(drawn[gap, 1] - start - slope * drawn[gap, 0]))
+    assert abs(np.mean(slopes) - 2) < 0.2
+    assert abs(np.mean(noise) - 1) < 0.15
+    expected = imputer.transform(holes)[gap, 1]
+    assert np.std(expected - 1 - 2 * x[gap]) < 0.5  # while a mean has no noise
