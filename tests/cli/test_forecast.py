@@ -65,7 +65,7 @@ def test_columns_that_are_known_ahead_are_in_the_rows_to_come(run, table):
         ((*FIT, "--epochs", "3"), "--epochs is of an autoencoder, not of --for future"),
         ((*FIT, "--set", "nothing=1"), "The settings of --for future are"),
         (("fit", "t.csv", "--horizon", "3", "-o", "f.attar"), "--horizon is of --for future"),
-        (("fit", "t.csv", "--for", "past", "-o", "f.attar"), "--for takes anomalies or future"),
+        (("fit", "t.csv", "--for", "past", "-o", "f.attar"), "--for takes anomalies, gaps, future"),
     ],
 )
 def test_bad_words_are_answered_in_one_sentence(run, table, words, message):

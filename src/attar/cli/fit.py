@@ -100,7 +100,7 @@ def fit(
             raise SettingError(f"--{name} is of --for future: leave it out.")
     if purpose is not None:
         if purpose not in TASKS:
-            raise SettingError(f"--for takes {' or '.join(TASKS)}, not {purpose!r}.")
+            raise SettingError(f"--for takes {', '.join(TASKS)}, not {purpose!r}.")
         given: dict[str, object] = {
             **{"code-size": code_size != "auto", "epochs": epochs != "auto"},
             **{"max-minutes": max_minutes, "effort": effort},
