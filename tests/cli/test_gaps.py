@@ -98,7 +98,7 @@ def test_info_and_json_tell_of_it(folder):
 
 def test_what_does_not_belong_is_refused_in_a_sentence(folder):
     fit = ("fit", folder / "holes.csv", "--for")
-    assert "anomalies or gaps" in str(invoke(*fit, "gap", "-o", "x").exception)
+    assert "anomalies, gaps, future" in str(invoke(*fit, "gap", "-o", "x").exception)
     refused = invoke(*fit, "gaps", "-o", folder / "x", "--label", "town").exception
     assert isinstance(refused, SettingError)
     assert "--drop town" in str(refused)
