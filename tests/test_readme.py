@@ -22,7 +22,10 @@ def blocks(page, language):
 
 PROGRAMS = [
     pytest.param(block, id=f"{page}-{i}")
-    for page in ("README.md", "docs/anomalies.md", "docs/compression.md", "docs/recipes.md")
+    for page in (
+        *("README.md", "docs/anomalies.md", "docs/compression.md", "docs/forecasting.md"),
+        "docs/recipes.md",
+    )
     for i, block in enumerate(blocks(page, "python"))
     # The expressions of docs/recipes.md import nothing; test_recipes_page.py evaluates them.
     if page != "docs/recipes.md" or "import" in block
