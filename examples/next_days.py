@@ -58,7 +58,7 @@ def main(
 
     # What comes after the hours that were seen: the intervals have learnt from them.
     fan = forecaster.predict_quantiles(seen, quantiles=(0.05, 0.25, 0.75, 0.95))
-    print(fan.head(3).round(2).to_string(index=False))
+    print(fan.head(3).to_string(index=False, float_format="{:.2f}".format))
     draw(seen[-168:], fan, frame[LEARNT + LATER :][:HORIZON], picture)
     return {"better": float(better), "coverage": float(np.nanmean(test.covered))}
 

@@ -23,10 +23,8 @@ def blocks(page, language):
 PROGRAMS = [
     pytest.param(block, id=f"{page}-{i}")
     for page in (
-        "README.md",
-        "docs/anomalies.md",
-        "docs/compression.md",
-        "docs/denoising.md",
+        *("README.md", "docs/anomalies.md", "docs/compression.md", "docs/denoising.md"),
+        "docs/forecasting.md",
         "docs/recipes.md",
     )
     for i, block in enumerate(blocks(page, "python"))

@@ -114,7 +114,10 @@ def test_steps_of_a_series_are_scored_and_explained(run):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["fit", "t.csv", "--for", "odd", "-o", "b.attar"], "takes anomalies, gaps, future, not 'odd'"),
+        (
+            ["fit", "t.csv", "--for", "odd", "-o", "b.attar"],
+            "takes anomalies, gaps, future, not 'odd'",
+        ),
         (
             ["fit", "t.csv", "--for", "anomalies", "--epochs", "3", "-o", "b.attar"],
             "--epochs is of",

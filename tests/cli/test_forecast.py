@@ -61,7 +61,8 @@ def test_columns_that_are_known_ahead_are_in_the_rows_to_come(run, table):
     ("words", "message"),
     [
         ((*FIT, "--horizon", "400"), "horizon of 400 steps is longer than the series"),
-        ((*FIT, "--label", "price"), "--label is of tables, not of --for future"),
+        ((*FIT, "--label", "price"), "--label is not of --for future: leave it out"),
+        ((*FIT, "--window", "3"), "--window is not of --for future: leave it out"),
         ((*FIT, "--epochs", "3"), "--epochs is of an autoencoder, not of --for future"),
         ((*FIT, "--set", "nothing=1"), "The settings of --for future are"),
         (("fit", "t.csv", "--horizon", "3", "-o", "f.attar"), "--horizon is of --for future"),

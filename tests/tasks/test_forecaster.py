@@ -269,6 +269,10 @@ def test_bad_times_and_horizons_are_named(fitted):
         fitted.backtest(frame)
     with pytest.raises(SettingError, match="coverage is a share"):
         fitted.predict_interval(coverage=90)
+    with pytest.raises(SettingError, match=r"of autoencoders: give Forecaster\(history"):
+        attar.Forecaster(H).fit(attar.Series(frame, time="time", window=48))
+    with pytest.raises(DataError, match="future is for tables"):
+        fitted.predict(np.ones((2, N)), future=np.ones((2, H)))
     empty = frame.assign(load=np.nan, heat=np.nan)
     with pytest.raises(DataError, match="no values to forecast"):
         attar.Forecaster(H).fit(series(empty))

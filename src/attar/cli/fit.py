@@ -114,9 +114,13 @@ def fit(
         data = arguments.form(table, size, tile, time_column, series, window, stride, absent)
         settings = arguments.settings(assignments or []) | {"random_state": seed}
         if purpose == "future":
-            of_tables = {"column": columns, "drop": drop, "id": ids, "label": label}
-            for name in (n for n, value in of_tables.items() if value):
-                raise SettingError(f"--{name} is of tables, not of --for future: leave it out.")
+            others: dict[str, object] = {
+                **{"column": columns, "drop": drop, "id": ids, "label": label, "size": size},
+                **{"tile": tile, "window": window, "stride": stride, "absent": absent},
+                "recipe": recipe != "auto",
+            }
+            for name in (n for n, value in others.items() if value):
+                raise SettingError(f"--{name} is not of --for future: leave it out.")
             settings |= {"horizon": horizon, "known": known or []}
             fit_forecaster(data, output, settings, quiet, as_json)
             return

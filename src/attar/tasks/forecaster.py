@@ -151,6 +151,11 @@ class Forecaster(BaseEstimator):
             if getattr(self, name) is not None:
                 positive_integer(name, getattr(self, name), "None or ")
         table, options = _opened(X, fewest=2)
+        if options.window is not None or options.stride is not None:
+            raise SettingError(
+                "window and stride of attar.Series are of autoencoders: give "
+                "Forecaster(history=...)."
+            )
         form = form_of_series(table, options)
         points = finite_points(form, table)
         for column in self.known:
@@ -588,6 +593,8 @@ def _opened(X: Data, future: Data | None = None, fewest: int = 1) -> tuple[Table
     data: Any = read(X, "train").data
     if future is None:
         return joined([data])
+    if not isinstance(joined([data])[0], pd.DataFrame):
+        raise DataError("future is for tables: in arrays, steps without other values are ahead.")
     later: Any = read(future, "test").data
     return joined([data, later])
 
