@@ -22,7 +22,8 @@ def blocks(page, language):
 
 PROGRAMS = [
     pytest.param(block, id=f"{page}-{i}")
-    for page in ("README.md", "docs/anomalies.md", "docs/compression.md", "docs/recipes.md")
+    pages = "anomalies", "compression", "imputation", "recipes"
+    for page in ("README.md", *(f"docs/{name}.md" for name in pages))
     for i, block in enumerate(blocks(page, "python"))
     # The expressions of docs/recipes.md import nothing; test_recipes_page.py evaluates them.
     if page != "docs/recipes.md" or "import" in block

@@ -114,7 +114,7 @@ def test_steps_of_a_series_are_scored_and_explained(run):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["fit", "t.csv", "--for", "odd", "-o", "b.attar"], "takes anomalies, not 'odd'"),
+        (["fit", "t.csv", "--for", "odd", "-o", "b.attar"], "takes anomalies or gaps, not 'odd'"),
         (
             ["fit", "t.csv", "--for", "anomalies", "--epochs", "3", "-o", "b.attar"],
             "--epochs is of",
