@@ -20,10 +20,13 @@ def blocks(page, language):
     return [block for name, block in found if name == language]
 
 
+PAGES = (
+    "README.md",
+    *(f"docs/{name}.md" for name in ("anomalies", "compression", "imputation", "recipes")),
+)
 PROGRAMS = [
     pytest.param(block, id=f"{page}-{i}")
-    pages = "anomalies", "compression", "imputation", "recipes"
-    for page in ("README.md", *(f"docs/{name}.md" for name in pages))
+    for page in PAGES
     for i, block in enumerate(blocks(page, "python"))
     # The expressions of docs/recipes.md import nothing; test_recipes_page.py evaluates them.
     if page != "docs/recipes.md" or "import" in block
