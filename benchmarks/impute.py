@@ -236,10 +236,8 @@ def main() -> None:
                     if imputer is not None:
                         found["coverage"] = coverage(imputer, holes, truth)
                     words = "  ".join(f"{key} {value:.4f}" for key, value in found.items())
-                    print(
-                        f"{name} {how} {share} seed {seed}  {contender:20}  {words}  {seconds:.0f} s",
-                        flush=True,
-                    )
+                    place = f"{name} {how} {share} seed {seed}"
+                    print(f"{place}  {contender:20}  {words}  {seconds:.0f} s", flush=True)
 
 
 if __name__ == "__main__":

@@ -69,6 +69,15 @@ def test_filled_cells_are_near_the_truth(fitted):
     assert imputer.errors_["error"].between(0, 0.5).all()
 
 
+def test_a_column_without_any_value_in_new_rows_is_filled_in_the_dtype_of_the_fit(fitted):
+    imputer, holes, _ = fitted
+    new = holes.head(5).assign(town=np.nan, rent=None)
+    filled = imputer.transform(new)
+    assert filled["town"].isin(["Bonn", "Hof", "Kiel"]).all()
+    assert filled["rent"].dtype == holes["rent"].dtype
+    assert not filled.isna().to_numpy().any()
+
+
 def test_intervals_have_their_probability(fitted):
     imputer, _, _ = fitted
     new = flats(4000, seed=9).drop(columns=["day"]).assign(day=pd.NaT)[flats(2).columns]
