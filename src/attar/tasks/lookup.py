@@ -15,7 +15,7 @@ from attar.tasks.filled import Filled
 TRUST, REACH = 0.3, 0.08
 
 # Steps of a fit, for so many columns and cells of each, which are looked up in so many rows.
-STEPS, COLUMNS, CELLS, KEYS, RATE = 100, 16, 128, 1024, 0.1
+STEPS, COLUMNS, CELLS, KEYS, RATE = 80, 16, 32, 4096, 0.1
 
 # Cells by which each of so many stages of a column is judged; how much flatter weights are that are
 # alike.
