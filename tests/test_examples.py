@@ -59,6 +59,13 @@ def test_malignant_rows_are_odd_among_benign_ones(tmp_path):
     assert (tmp_path / "odd_rows.png").stat().st_size > 10_000
 
 
+def test_filled_cells_are_nearer_to_the_truth_than_means(tmp_path):
+    found = run("filled_gaps", picture=tmp_path / "filled_gaps.png")
+    assert found["error"] < 0.85 * found["mean"]
+    assert found["coverage"] > 0.75
+    assert (tmp_path / "filled_gaps.png").stat().st_size > 10_000
+
+
 @pytest.mark.filterwarnings("ignore:The step at:attar.AttarWarning")
 def test_what_engineers_know_is_flagged(tmp_path, data_folder):
     found = run("odd_moments", picture=tmp_path / "moments.png", folder=data_folder, every=6)

@@ -20,13 +20,14 @@ def blocks(page, language):
     return [block for name, block in found if name == language]
 
 
+PAGES = (
+    "README.md",
+    *(f"docs/{name}.md" for name in ("anomalies", "compression", "denoising", "forecasting")),
+    *("docs/imputation.md", "docs/recipes.md"),
+)
 PROGRAMS = [
     pytest.param(block, id=f"{page}-{i}")
-    for page in (
-        *("README.md", "docs/anomalies.md", "docs/compression.md", "docs/denoising.md"),
-        "docs/forecasting.md",
-        "docs/recipes.md",
-    )
+    for page in PAGES
     for i, block in enumerate(blocks(page, "python"))
     # The expressions of docs/recipes.md import nothing; test_recipes_page.py evaluates them.
     if page != "docs/recipes.md" or "import" in block

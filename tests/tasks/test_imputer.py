@@ -64,9 +64,18 @@ def test_filled_cells_are_near_the_truth(fitted):
     assert (filled["town"].astype(str) == new["town"])[gap["town"]].mean() > 0.6
     assert (filled["large"] == new["large"])[gap["large"]].mean() > 0.9
     days = (filled["day"] - new["day"])[gap["day"]].dt.days.abs()
-    assert days.median() <= 4
+    assert days.median() <= 6
     assert imputer.errors_["share"].between(0.1, 0.2).all()
     assert imputer.errors_["error"].between(0, 0.5).all()
+
+
+def test_a_column_without_any_value_in_new_rows_is_filled_in_the_dtype_of_the_fit(fitted):
+    imputer, holes, _ = fitted
+    new = holes.head(5).assign(town=np.nan, rent=None)
+    filled = imputer.transform(new)
+    assert filled["town"].isin(["Bonn", "Hof", "Kiel"]).all()
+    assert filled["rent"].dtype == holes["rent"].dtype
+    assert not filled.isna().to_numpy().any()
 
 
 def test_intervals_have_their_probability(fitted):

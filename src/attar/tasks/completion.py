@@ -84,17 +84,19 @@ class Completion:
         mean = values.nanmean(0).nan_to_num()
         estimates, of_hidden = mean.expand_as(values), mean.expand_as(hidden)
         lookup: Lookup | None = None
+        tests = own % 3 == 0
         for _ in range(PASSES):
             rows, queries = _filled(space, values, estimates), _filled(space, hidden, of_hidden)
             linear, known, expected = experts(rows, queries, held)
             lookup = lookup or Lookup.start(rows, len(expected), space.numeric)
-            lookup = lookup.fitted(queries, own, values[own], expected, known, seed)
+            lookup = lookup.fitted(queries, own, tests, values[own], expected, known, seed)
             estimates = lookup(rows, known.expected, known)[0]
             of_hidden, deviations = lookup(queries, expected, known, own)
         assert lookup is not None
         rows = _filled(space, values, estimates)
         linear, known, _ = experts(rows, queries, held)
-        errors, scores = _measured(space, values[own], hidden, of_hidden, deviations)
+        parts = values[own], hidden, of_hidden, deviations
+        errors, scores = _measured(space, *(part[tests] for part in parts))
         return cls(space, known, linear, lookup, errors, scores, autoencoder)
 
     def __call__(self, values: Tensor) -> tuple[Tensor, Tensor]:
@@ -226,7 +228,7 @@ class _Experts:
     def __call__(
         self, rows: Filled, queries: Filled, held: Tensor
     ) -> tuple[Regressions, Known, Tensor]:
-        """Return linear functions, all rows with what is expected of them, and that of queries."""
+        """Return regressions, all rows with what is expected of them, and that of queries."""
         values = self.values.nan_to_num()
         linear = Regressions.fit(rows, values)
         known = Known(rows, values, torch.stack([linear(rows), *self.of_rows]))

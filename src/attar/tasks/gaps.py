@@ -89,7 +89,7 @@ def _mended_frame(
         column, gap = frame.iloc[:, i], gaps.get(str(label), np.zeros(len(frame), bool))
         if gap.any():
             values = pd.Series(filled[str(label)].array, column.index)
-            column = column.copy()
+            column = values if gap.all() else column.copy()
             column[gap] = values[gap].to_numpy() if column.dtype == object else values[gap]
         columns.append(column)
     return pd.concat(columns, axis=1).set_axis(frame.columns, axis=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -15,7 +15,11 @@ from attar.tasks.filled import Filled
 TRUST, REACH = 0.3, 0.08
 
 # Steps of a fit, for so many columns and cells of each, which are looked up in so many rows.
-STEPS, COLUMNS, CELLS, KEYS, RATE = 100, 16, 128, 1024, 0.1
+STEPS, COLUMNS, CELLS, KEYS, RATE = 80, 16, 32, 4096, 0.1
+
+# Cells by which each of so many stages of a column is judged; how much flatter weights are that are
+# alike.
+TESTS, CHOICES, FLAT = 512, 6, 5.0
 
 # So many rows are compared with all others at once. A probability is no less than this.
 AT_ONCE, LEAST = 64, 1e-3
@@ -80,8 +84,15 @@ class Lookup:
         )
 
     def fitted(
-        self, rows: Filled, own: Tensor, values: Tensor, expected: Tensor, keys: Known, seed: int
-    ) -> Self:
+        self,
+        rows: Filled,
+        own: Tensor,
+        held: Tensor,
+        values: Tensor,
+        expected: Tensor,
+        keys: Known,
+        seed: int,
+    ) -> Lookup:
         """Return the lookup that brings back hidden cells best.
 
         Parameters
@@ -90,6 +101,8 @@ class Lookup:
             Where hidden cells pass for missing.
         own : Tensor (n,)
             Which of the keys each row is, where nothing is hidden.
+        held : bool Tensor (n,)
+            Rows that choose when each column has learned enough.
         values : Tensor (n, features)
             NaN where a cell was missing before any was hidden.
         expected : Tensor (models, n, features)
@@ -100,28 +113,45 @@ class Lookup:
         generator = torch.Generator().manual_seed(seed)
         first = torch.stack([values[:, at.start] for at in rows.segments], 1)
         hidden = ~first.isnan() & (rows.known == 0)
-        cells = [torch.nonzero(hidden[:, j])[:, 0] for j in range(len(self.numeric))]
-        able = torch.tensor([j for j, found in enumerate(cells) if len(found)])
+        cells = [torch.nonzero(of & ~held)[:, 0] for of in hidden.T]
+        tests = [torch.nonzero(of & held)[:TESTS, 0] for of in hidden.T]
+        both = zip(cells, tests, strict=True)
+        able = torch.tensor([j for j, (a, b) in enumerate(both) if len(a) and len(b)])
         learned = {name: getattr(self, name).clone().requires_grad_() for name in _LEARNED}
-        found = replace(self, **learned)
+        found, best = replace(self, **learned), _Best(self)
         steps = min(STEPS, len(keys.rows) // 2) * -(-len(able) // COLUMNS)
         optimizer = torch.optim.Adam(list(learned.values()), lr=RATE)
+        some = torch.randperm(len(keys.rows), generator=generator)[:KEYS]
+
+        def loss(lookup: Lookup, j: int, row: Tensor) -> Tensor:
+            at, near = rows.segments[j], some[keys.rows.known[some, j] > 0]
+            measured, itself = lookup._measured(j, keys, near), own[row][:, None] == near
+            mean, _ = lookup._mean(j, rows.at(row), expected[:, row, at], measured, itself)
+            return _loss(mean, values[row, at], self.numeric[j])
+
+        for simple in self._simple():
+            best.add(simple, able, lambda lookup, j: loss(lookup, j, tests[j]))
         for step in range(steps):
+            if step % (steps // CHOICES + 1) == 0:
+                best.add(found, able, lambda lookup, j: loss(lookup, j, tests[j]))
             some = torch.randperm(len(keys.rows), generator=generator)[:KEYS]
             losses = []
             for j in able[torch.randperm(len(able), generator=generator)[:COLUMNS]].tolist():
-                at, near = rows.segments[j], some[keys.rows.known[some, j] > 0]
                 row = cells[j][torch.randint(len(cells[j]), (CELLS,), generator=generator)]
-                measured = found._measured(j, keys, near)
-                itself = own[row][:, None] == near
-                mean, _ = found._mean(j, rows.at(row), expected[:, row, at], measured, itself)
-                loss = _loss(mean, values[row, at], self.numeric[j])
-                losses.append(loss / loss.detach().clamp_min(1e-12))
+                own_loss = loss(found, j, row)
+                losses.append(own_loss / own_loss.detach().clamp_min(1e-12))
             optimizer.param_groups[0]["lr"] = RATE * (1 - step / steps)
             optimizer.zero_grad()
             torch.autograd.backward(torch.stack(losses).sum())
             optimizer.step()
-        return replace(self, **{name: part.detach() for name, part in learned.items()})
+        best.add(found, able, lambda lookup, j: loss(lookup, j, tests[j]))
+        return best.lookup
+
+    def _simple(self) -> list[Lookup]:
+        """Return lookups of which nothing is learned: means, and what other models expect."""
+        flat, models = self.reach - FLAT, self.shares.shape[1]
+        means = replace(self, reach=flat, shares=torch.zeros_like(self.shares))
+        return [means, replace(means, shares=torch.full_like(self.shares, 1 / models))]
 
     @torch.no_grad()
     def __call__(
@@ -199,6 +229,28 @@ class Lookup:
         """Return the lookup of :meth:`tensors`."""
         learned = {name: tensors[name] for name in _LEARNED}
         return cls(**learned, numeric=tuple(tensors["numeric"].tolist()))
+
+
+class _Best:
+    """The lookup whose columns are each the best of several.
+
+    Attributes
+    ----------
+    lookup : Lookup
+    """
+
+    def __init__(self, start: Lookup) -> None:
+        self.lookup = replace(start, **{name: getattr(start, name).clone() for name in _LEARNED})
+        self._losses = [float("inf")] * len(start.numeric)
+
+    @torch.no_grad()
+    def add(self, other: Lookup, columns: Tensor, loss: Callable[[Lookup, int], Tensor]) -> None:
+        """Take over those columns of another lookup whose loss is smaller."""
+        for j in columns.tolist():
+            if (value := float(loss(other, j))) < self._losses[j]:
+                self._losses[j] = value
+                for name in _LEARNED:
+                    getattr(self.lookup, name)[j] = getattr(other, name)[j]
 
 
 _LEARNED = ("reach", "trust", "caution", "shares")
