@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from attar.estimator import Autoencoder, load
     from attar.recipe import Recipe
     from attar.reporting import report
-    from attar.tasks.anomalies import AnomalyDetector
-    from attar.tasks.forecaster import Forecaster
-    from attar.tasks.imputer import Imputer
+    from attar.tasks.anomalies.detector import AnomalyDetector
+    from attar.tasks.future.forecaster import Forecaster
+    from attar.tasks.gaps.imputer import Imputer
 
 __version__ = "0.1.0"
 
@@ -66,13 +66,13 @@ __all__ = [
 
 # What needs torch is imported when it is first asked for: `import attar` takes no time.
 _LAZY = {
-    "AnomalyDetector": "attar.tasks.anomalies:AnomalyDetector",
+    "AnomalyDetector": "attar.tasks.anomalies.detector:AnomalyDetector",
     "Archive": "attar.compression:Archive",
     "Autoencoder": "attar.estimator:Autoencoder",
     "Codec": "attar.compression:Codec",
     "Csv": "attar.data.files.csv:Csv",
-    "Forecaster": "attar.tasks.forecaster:Forecaster",
-    "Imputer": "attar.tasks.imputer:Imputer",
+    "Forecaster": "attar.tasks.future.forecaster:Forecaster",
+    "Imputer": "attar.tasks.gaps.imputer:Imputer",
     "Pictures": "attar.data.pictures:Pictures",
     "Rate": "attar.compression:Rate",
     "Recipe": "attar.recipe:Recipe",

@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 import attar
 from attar.data import datasets
 from attar.errors import DataError, ModelFileError, SettingError
-from attar.tasks import rows
+from attar.tasks.anomalies import rows
 
 N = 400
 rng = np.random.default_rng(0)

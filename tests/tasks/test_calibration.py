@@ -10,7 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from attar.tasks.calibration import alarm_interval, discoveries, own_surprise, pvalues, surprise
+from attar.tasks.anomalies.calibration import (
+    alarm_interval,
+    discoveries,
+    own_surprise,
+    pvalues,
+    surprise,
+)
 
 # Benjamini and Hochberg 1995, section 3.2: four of fifteen are rejected at 0.05.
 PUBLISHED = [0.0001, 0.0004, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298, 0.0344, 0.0459, 0.3240]

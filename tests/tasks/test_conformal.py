@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from attar.tasks.conformal import RATE, AdaptiveQuantiles
+from attar.tasks.future.conformal import RATE, AdaptiveQuantiles
 
 LEVELS = np.array([0.05, 0.95])
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from attar.tasks.correction import Correction
-from attar.tasks.linear import LinearForecaster, Shape, WindowMoments
+from attar.tasks.future.correction import Correction
+from attar.tasks.future.linear import LinearForecaster, Shape, WindowMoments
 
 WIDTH, HORIZON = 24, 6
 

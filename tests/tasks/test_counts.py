@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 import attar
 from attar.errors import DataError, SettingError
-from attar.tasks.counts import SHRINKAGE, UNSEEN, StoredCells
+from attar.tasks.anomalies.counts import SHRINKAGE, UNSEEN, StoredCells
 
 COLUMNS = 400
 

@@ -9,8 +9,8 @@ from scipy.stats import multivariate_normal
 from sklearn.metrics import roc_auc_score
 from sklearn.mixture import GaussianMixture
 
-from attar.tasks import densities
-from attar.tasks.densities import Gaussians, Neighbours, Outlyingness, Standardized
+from attar.tasks.anomalies import densities
+from attar.tasks.anomalies.densities import Gaussians, Neighbours, Outlyingness, Standardized
 
 rng = np.random.default_rng(0)
 

@@ -11,8 +11,8 @@ from sklearn.datasets import load_breast_cancer
 
 from attar.data.kinds import form_of
 from attar.errors import AttarWarning
-from attar.tasks.features import Features
-from attar.tasks.labels import warn_of_labels
+from attar.tasks.anomalies.features import Features
+from attar.tasks.anomalies.labels import warn_of_labels
 
 X, TARGET = load_breast_cancer(return_X_y=True, as_frame=True)
 X, ODD = X[TARGET == 1], TARGET[TARGET == 1] == 0

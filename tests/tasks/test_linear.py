@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from attar.tasks.ahead import Explained
-from attar.tasks.linear import QUIET, LinearForecaster, Shape, WindowMoments, _path, decay
+from attar.tasks.future.ahead import Explained
+from attar.tasks.future.linear import QUIET, LinearForecaster, Shape, WindowMoments, _path, decay
 
 HISTORY, HORIZON = 8, 3
 
@@ -48,7 +48,7 @@ def test_weights_solve_the_penalized_least_squares_of_windows(parts, moments, hi
 
 
 def test_many_channels_are_summed_at_once(parts, moments, monkeypatch):
-    monkeypatch.setattr("attar.tasks.linear.CHANNELS", 1)
+    monkeypatch.setattr("attar.tasks.future.linear.CHANNELS", 1)
     known = [part > -np.inf for part in parts]
     found = WindowMoments.of(parts, known, HISTORY, HORIZON)
     assert_allclose(found.products, moments.summed().products)

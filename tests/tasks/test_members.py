@@ -12,8 +12,8 @@ from sklearn.base import clone
 
 import attar
 from attar.errors import SettingError
-from attar.tasks import members
-from attar.tasks.calibration import pvalues, surprise
+from attar.tasks.anomalies import members
+from attar.tasks.anomalies.calibration import pvalues, surprise
 
 
 def ring(n, seed):

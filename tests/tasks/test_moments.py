@@ -10,7 +10,7 @@ import pytest
 
 import attar
 from attar.errors import DataError, SettingError
-from attar.tasks.moments import _from_all, _from_before
+from attar.tasks.anomalies.moments import _from_all, _from_before
 from attar.tasks.steps import Last
 
 TIMES = pd.date_range("2024-01-01", periods=1400, freq="30min")

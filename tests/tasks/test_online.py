@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from attar.tasks import online
-from attar.tasks.calibration import RunningTails
-from attar.tasks.online import LinearForecast, NearestWindows, OnlineSeries
+from attar.tasks.anomalies import online
+from attar.tasks.anomalies.calibration import RunningTails
+from attar.tasks.anomalies.online import LinearForecast, NearestWindows, OnlineSeries
 
 rng = np.random.default_rng(0)
 

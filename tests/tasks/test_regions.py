@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 import attar
 from attar.data import datasets
 from attar.errors import DataError
-from attar.tasks.regions import SIDE, Regions
+from attar.tasks.anomalies.regions import SIDE, Regions
 
 
 def test_maps_are_conditionals_of_the_gaussian():

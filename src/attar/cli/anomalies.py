@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from attar.data.source import Data
     from attar.data.source import Source as Opened
     from attar.estimator import Autoencoder
-    from attar.tasks.anomalies import AnomalyDetector
+    from attar.tasks.anomalies.detector import AnomalyDetector
 
 
 def fit_detector(
@@ -35,7 +35,7 @@ def fit_detector(
     check_writable(output)
     with arguments.importing():
         from attar.data.source import read
-        from attar.tasks.anomalies import AnomalyDetector
+        from attar.tasks.anomalies.detector import AnomalyDetector
 
     try:
         detector = AnomalyDetector().set_params(**settings)
@@ -98,7 +98,7 @@ def score(
     with arguments.importing():
         from attar.data.source import read
         from attar.estimator import load
-        from attar.tasks.anomalies import AnomalyDetector
+        from attar.tasks.anomalies.detector import AnomalyDetector
 
     rows = arguments.csv(source, delimiter, decimal, encoding, na)
     if "task" in description:

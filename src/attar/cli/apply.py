@@ -233,7 +233,7 @@ def report(
     with arguments.importing():
         from attar.data.source import read
         from attar.reporting import report as write_report
-        from attar.tasks.anomalies import AnomalyDetector
+        from attar.tasks.anomalies.detector import AnomalyDetector
 
     rows = arguments.csv(source, delimiter, decimal, encoding, na)
     if "task" in description:

@@ -23,7 +23,7 @@ def fit_forecaster(
 
     check_writable(output)
     with arguments.importing():
-        from attar.tasks.forecaster import Forecaster
+        from attar.tasks.future.forecaster import Forecaster
 
     try:
         forecaster = Forecaster().set_params(**settings)
@@ -84,7 +84,7 @@ def forecast(
     with arguments.importing():
         import pandas as pd
 
-        from attar.tasks.forecaster import Forecaster
+        from attar.tasks.future.forecaster import Forecaster
 
     forecaster = Forecaster.load(model)
     rows = arguments.csv(source, delimiter, decimal, encoding, na)

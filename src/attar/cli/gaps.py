@@ -15,7 +15,7 @@ from attar.errors import FileError, SettingError
 if TYPE_CHECKING:
     from attar.data.source import Data
     from attar.data.source import Source as Opened
-    from attar.tasks.imputer import Imputer
+    from attar.tasks.gaps.imputer import Imputer
 
 
 def fit_imputer(
@@ -32,7 +32,7 @@ def fit_imputer(
     check_writable(output)
     with arguments.importing():
         from attar.data.source import read
-        from attar.tasks.imputer import Imputer
+        from attar.tasks.gaps.imputer import Imputer
 
     if label is not None:
         raise SettingError(f"--label is not of --for gaps: --drop {label} leaves the column out.")
@@ -83,8 +83,8 @@ def impute(
     with arguments.importing():
         from attar.data.source import read
         from attar.storage import written_whole
-        from attar.tasks.gaps import mended_csv
-        from attar.tasks.imputer import Imputer
+        from attar.tasks.gaps.cells import mended_csv
+        from attar.tasks.gaps.imputer import Imputer
 
     imputer = Imputer.load(model)
     table = imputer.completion_.space.table

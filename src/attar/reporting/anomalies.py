@@ -43,12 +43,12 @@ from attar.reporting.selection import names_of, short_times
 from attar.reporting.series import MOST_CHANNELS
 from attar.reporting.svg import chart
 from attar.reporting.tables import MOST_COLUMNS, fields_of
-from attar.tasks.anomalies import AnomalyDetector, Drift
-from attar.tasks.calibration import discoveries
-from attar.tasks.counts import CountScorer
-from attar.tasks.moments import SeriesScorer
-from attar.tasks.rows import RowScorer
-from attar.tasks.scorer import Array
+from attar.tasks.anomalies.calibration import discoveries
+from attar.tasks.anomalies.counts import CountScorer
+from attar.tasks.anomalies.detector import AnomalyDetector, Drift
+from attar.tasks.anomalies.moments import SeriesScorer
+from attar.tasks.anomalies.rows import RowScorer
+from attar.tasks.anomalies.scorer import Array
 from attar.tasks.steps import places_of_series
 
 # Rows that are shown, cells of each that are marked or listed, and columns that are shown to move.

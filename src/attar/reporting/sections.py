@@ -60,7 +60,7 @@ from attar.reporting.series import SeriesDisplay, step_times
 from attar.reporting.sparse import SparseDisplay
 from attar.reporting.tables import TableDisplay
 from attar.storage import written_whole
-from attar.tasks.anomalies import AnomalyDetector
+from attar.tasks.anomalies.detector import AnomalyDetector
 
 if TYPE_CHECKING:
     from attar.estimator import Autoencoder

@@ -23,12 +23,12 @@ from attar.data.source import Data, Source, read, without_infinities
 from attar.data.table import Table
 from attar.errors import DataError, warn
 from attar.plan import check_rows
-from attar.tasks.densities import Outlyingness
-from attar.tasks.features import Features
-from attar.tasks.labels import warn_of_labels
-from attar.tasks.members import Members
-from attar.tasks.regions import Regions
-from attar.tasks.scorer import AnomalyMaps, Array, Scorer, Settings, Test, same
+from attar.tasks.anomalies.densities import Outlyingness
+from attar.tasks.anomalies.features import Features
+from attar.tasks.anomalies.labels import warn_of_labels
+from attar.tasks.anomalies.members import Members
+from attar.tasks.anomalies.regions import Regions
+from attar.tasks.anomalies.scorer import AnomalyMaps, Array, Scorer, Settings, Test, same
 
 # At most so many rows are looked up and described by mixtures.
 ROWS = 10_000

@@ -17,7 +17,7 @@ from attar.data.kind import Json
 from attar.data.source import Data, Source
 from attar.errors import DataError
 from attar.recipe import Recipe
-from attar.tasks.calibration import alarm_interval, limit, pvalues
+from attar.tasks.anomalies.calibration import alarm_interval, limit, pvalues
 
 Array = NDArray[np.float64]
 

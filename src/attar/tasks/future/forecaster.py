@@ -25,10 +25,10 @@ from attar.data.source import Data, read
 from attar.errors import DataError, ModelFileError, SettingError, first_line, unknown, warn
 from attar.isolation import default_settings
 from attar.storage import nested, unnested
-from attar.tasks.backtest import Backtest
-from attar.tasks.futures import FutureModel, Past
-from attar.tasks.histories import Clock, History, histories, known_of_times, seconds
-from attar.tasks.outlook import Outlook, as_array, as_table
+from attar.tasks.future.backtest import Backtest
+from attar.tasks.future.futures import FutureModel, Past
+from attar.tasks.future.histories import Clock, History, histories, known_of_times, seconds
+from attar.tasks.future.outlook import Outlook, as_array, as_table
 from attar.tasks.steps import SeriesScales
 
 Array = NDArray[np.float64]

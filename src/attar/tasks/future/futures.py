@@ -14,11 +14,11 @@ from torch import Tensor
 from attar.data.kind import Json
 from attar.errors import DataError, warn
 from attar.storage import nested, unnested
-from attar.tasks.ahead import Explained
-from attar.tasks.conformal import AdaptiveQuantiles
-from attar.tasks.correction import Correction
-from attar.tasks.histories import on_lines
-from attar.tasks.linear import HISTORIES, LinearForecaster, Shape, WindowMoments
+from attar.tasks.future.ahead import Explained
+from attar.tasks.future.conformal import AdaptiveQuantiles
+from attar.tasks.future.correction import Correction
+from attar.tasks.future.histories import on_lines
+from attar.tasks.future.linear import HISTORIES, LinearForecaster, Shape, WindowMoments
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.intp]

@@ -12,7 +12,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from attar.tasks.linear import AT_ONCE, QUIET, LinearForecaster
+from attar.tasks.future.linear import AT_ONCE, QUIET, LinearForecaster
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.intp]

@@ -27,11 +27,11 @@ from attar.isolation import default_settings
 from attar.parts import Part
 from attar.recipe import Recipe
 from attar.recipes import resolve
-from attar.tasks.calibration import discoveries
-from attar.tasks.counts import CountScorer
-from attar.tasks.moments import SeriesScorer
-from attar.tasks.rows import RowScorer
-from attar.tasks.scorer import AnomalyMaps, Array, Scorer, Settings
+from attar.tasks.anomalies.calibration import discoveries
+from attar.tasks.anomalies.counts import CountScorer
+from attar.tasks.anomalies.moments import SeriesScorer
+from attar.tasks.anomalies.rows import RowScorer
+from attar.tasks.anomalies.scorer import AnomalyMaps, Array, Scorer, Settings
 
 Auto = Literal["auto"]
 

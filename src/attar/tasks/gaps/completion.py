@@ -12,10 +12,10 @@ from torch import Tensor
 from attar import storage
 from attar.data.kind import Json
 from attar.recipe import Recipe
-from attar.tasks.expectation import Expectation
-from attar.tasks.filled import Filled, Regressions, columns_of, linear_in, regressed
-from attar.tasks.lookup import Known, Lookup, probable
-from attar.tasks.spaces import Space
+from attar.tasks.gaps.expectation import Expectation
+from attar.tasks.gaps.filled import Filled, Regressions, columns_of, linear_in, regressed
+from attar.tasks.gaps.lookup import Known, Lookup, probable
+from attar.tasks.gaps.spaces import Space
 
 # Estimates are looked up again so often.
 PASSES = 3

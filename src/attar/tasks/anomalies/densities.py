@@ -20,8 +20,8 @@ from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
 from attar.storage import nested, unnested
-from attar.tasks.calibration import own_surprise, surprise
-from attar.tasks.principal import Principal
+from attar.tasks.anomalies.calibration import own_surprise, surprise
+from attar.tasks.anomalies.principal import Principal
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from attar.tasks.linear import LinearForecaster
+from attar.tasks.future.linear import LinearForecaster
 
 Array = NDArray[np.float64]
 

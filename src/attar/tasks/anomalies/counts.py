@@ -21,10 +21,10 @@ from attar.data.sparse import SparseMatrix
 from attar.errors import DataError, SettingError
 from attar.plan import check_rows
 from attar.storage import nested, unnested
-from attar.tasks.calibration import own_surprise, surprise
-from attar.tasks.densities import TRIMS
-from attar.tasks.rows import FEWEST, INTERVAL, ROWS
-from attar.tasks.scorer import Array, Scorer, Settings, Test
+from attar.tasks.anomalies.calibration import own_surprise, surprise
+from attar.tasks.anomalies.densities import TRIMS
+from attar.tasks.anomalies.rows import FEWEST, INTERVAL, ROWS
+from attar.tasks.anomalies.scorer import Array, Scorer, Settings, Test
 
 Mask = NDArray[np.bool_]
 

@@ -20,7 +20,7 @@ from attar.errors import AttarWarning
 from attar.estimator import Autoencoder
 from attar.fitted import Fitted
 from attar.recipe import Recipe
-from attar.tasks.spaces import Space
+from attar.tasks.gaps.spaces import Space
 
 # The code's size at most. Of rows without gaps, such a share of cells is hidden.
 CODE_SIZE, HIDDEN = 64, 0.1

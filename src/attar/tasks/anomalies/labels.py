@@ -8,7 +8,7 @@ from scipy.stats import mannwhitneyu
 from attar.data.kind import Rows
 from attar.data.table import Table
 from attar.errors import warn
-from attar.tasks.densities import FARTHER, Array, Neighbours, spread_of
+from attar.tasks.anomalies.densities import FARTHER, Array, Neighbours, spread_of
 
 # What columns of labels are called, in small letters, without "is", spaces and other signs.
 NAMES = {"abnormal", "anomalous", "anomaly", "class", "fraud", "fraudulent", "groundtruth"}

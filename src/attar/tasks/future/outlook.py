@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pandas.api.extensions import ExtensionArray
 
 from attar.data.points import LongTable, Name, Stack
-from attar.tasks.histories import History
+from attar.tasks.future.histories import History
 
 Array = NDArray[np.float64]
 

@@ -14,8 +14,8 @@ from sklearn.decomposition import PCA
 from torch import Tensor
 from torch.nn import functional
 
-from attar.tasks.calibration import surprise
-from attar.tasks.principal import Principal
+from attar.tasks.anomalies.calibration import surprise
+from attar.tasks.anomalies.principal import Principal
 
 Array = NDArray[np.float64]
 Places = NDArray[np.intp]

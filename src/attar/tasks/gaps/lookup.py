@@ -9,7 +9,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from attar.tasks.filled import Filled
+from attar.tasks.gaps.filled import Filled
 
 # What counts of an estimated cell at first; at which distance of random rows others are alike.
 TRUST, REACH = 0.3, 0.08

@@ -29,10 +29,10 @@ from attar.parts import Part
 from attar.plan import check_rows
 from attar.recipe import Recipe
 from attar.recipes import resolve
-from attar.tasks.completion import Completion
-from attar.tasks.gaps import gaps_of, mended, used
-from attar.tasks.pooling import Pooled, pool
-from attar.tasks.spaces import Space
+from attar.tasks.gaps.cells import gaps_of, mended, used
+from attar.tasks.gaps.completion import Completion
+from attar.tasks.gaps.pooling import Pooled, pool
+from attar.tasks.gaps.spaces import Space
 from attar.training.runtime import memory_kept
 
 Array = NDArray[np.float64]

@@ -21,9 +21,9 @@ from attar.data.series import FORMS, finite_points, form_of_series, joined
 from attar.data.source import Data, Source, read, without_infinities
 from attar.errors import DataError, SettingError, unknown, warn
 from attar.storage import nested, unnested
-from attar.tasks.calibration import RunningTails
-from attar.tasks.online import OnlineSeries
-from attar.tasks.scorer import Array, Scorer, Settings, Test, same
+from attar.tasks.anomalies.calibration import RunningTails
+from attar.tasks.anomalies.online import OnlineSeries
+from attar.tasks.anomalies.scorer import Array, Scorer, Settings, Test, same
 from attar.tasks.steps import Last, OneSeries, SeriesScales, calendar, places_of_series
 
 # Steps of the longest window that is compared, at most a third of a series. Fewer steps in all say
@@ -49,7 +49,7 @@ class Unlikeliness:
     nats : array (steps, views)
         NaN where all channels are missing.
     channels, expected, reach : array (steps, channels)
-        As of :class:`attar.tasks.online.Step`; NaN where the channel is missing.
+        As of :class:`attar.tasks.anomalies.online.Step`; NaN where the channel is missing.
     """
 
     nats: Array

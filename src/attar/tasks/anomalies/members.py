@@ -19,9 +19,9 @@ from attar.errors import AttarWarning
 from attar.estimator import Autoencoder
 from attar.fitted import Fitted
 from attar.storage import nested, unnested
-from attar.tasks.calibration import own_surprise, surprise
-from attar.tasks.densities import COMPONENTS, FOLDS, NEAREST, Array, Neighbours
-from attar.tasks.scorer import Settings
+from attar.tasks.anomalies.calibration import own_surprise, surprise
+from attar.tasks.anomalies.densities import COMPONENTS, FOLDS, NEAREST, Array, Neighbours
+from attar.tasks.anomalies.scorer import Settings
 
 # The oddest rows of the fit that no member learns.
 ODDEST = 0.05

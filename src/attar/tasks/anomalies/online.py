@@ -15,7 +15,7 @@ from torch import Tensor
 
 from attar.data.kind import Json
 from attar.storage import nested, unnested
-from attar.tasks.calibration import RunningTails
+from attar.tasks.anomalies.calibration import RunningTails
 
 Array = NDArray[np.float64]
 

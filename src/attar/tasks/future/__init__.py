@@ -1,0 +1,1 @@
+"""What comes next in series: Forecaster, its linear model, and intervals."""

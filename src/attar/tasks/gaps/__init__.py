@@ -1,0 +1,1 @@
+"""Missing cells: Imputer, and what it looks up and expects."""
