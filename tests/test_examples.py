@@ -36,8 +36,8 @@ def test_denoising_removes_most_of_the_noise():
 
 def test_a_photograph_loses_noise(tmp_path):
     path = tmp_path / "clean.png"
-    before, after = run("clean_picture", picture=path, tiles=4000, epochs=25)
-    assert after > before + 2
+    before, after = run("clean_picture", picture=path, tiles=1500, epochs=25)
+    assert after > before + 1
     assert path.stat().st_size > 10_000
 
 
