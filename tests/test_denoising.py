@@ -66,6 +66,8 @@ def test_lists_folders_and_pictures_of_the_size_of_a_tile(tiles, tmp_path):
         tiles.denoise(np.zeros((1, 5, 9, 3), np.uint8))
     with pytest.raises(DataError, match="other channels"):
         tiles.denoise([np.zeros((9, 9), np.uint8)])
+    with pytest.raises(DataError, match="other channels"):
+        tiles.denoise([np.zeros((9, 9, 4), np.uint8)])
 
 
 def test_more_noise_than_in_training_is_told(tiles):
