@@ -30,7 +30,7 @@ from attar.data.summary import Summary
 from attar.data.table import Table
 from attar.data.training_data import training_data_of
 from attar.denoising import Denoising
-from attar.errors import DataError, ModelFileError, SettingError
+from attar.errors import DataError, SettingError
 from attar.evaluation.diagnostics import Finding, diagnose
 from attar.evaluation.evaluate import Evaluation, evaluate
 from attar.evaluation.scores import log_likelihoods
@@ -626,14 +626,11 @@ def load(
         raise SettingError(
             f"{path} was fitted with a custom network: load it with network=(encoder, decoder)."
         )
-    try:
+    with storage.restoring(path):
         settings = {name: Part.parsed(value) for name, value in description["settings"].items()}
         estimator = Autoencoder().set_params(**settings)
         custom = None if network is None else CustomNetwork.of(network)
         fitted = Fitted.restored(tensors, description, custom)
-    except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise ModelFileError(f"{path} describes a model that cannot be built: {reason}") from None
     if network is not None:
         estimator.network = network
     settings = estimator.get_params(deep=False)

@@ -94,6 +94,22 @@ def check_task(path: str | Path, description: Mapping[str, Any], wanted: str | N
     raise ModelFileError(f"{path} holds no {other}: open it with {opened}.")
 
 
+@contextmanager
+def restoring(path: str | Path) -> Iterator[None]:
+    """Refuse a description that no model can be built from.
+
+    Raises
+    ------
+    ModelFileError
+        That says why.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ModelFileError(f"{path} describes a model that cannot be built: {reason}") from None
+
+
 def describe_model(path: str | Path) -> tuple[Contents, dict[str, Any]]:
     """Return the contents of a model file's tensors and its description, without torch.
 

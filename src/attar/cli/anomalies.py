@@ -37,13 +37,8 @@ def fit_detector(
         from attar.data.source import read
         from attar.tasks.anomalies.detector import AnomalyDetector
 
-    try:
-        detector = AnomalyDetector().set_params(**settings)
-    except ValueError:
-        known = ", ".join(AnomalyDetector().get_params())
-        raise SettingError(
-            f"The settings of --for anomalies are {known}, and not all of {', '.join(settings)}."
-        ) from None
+    detector = AnomalyDetector()
+    arguments.with_settings(detector, settings, "anomalies")
     started = time.perf_counter()
     detector.fit(read(data, label=label).data)
     detector.label_ = label

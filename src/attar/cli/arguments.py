@@ -188,6 +188,23 @@ def csv(
     return Csv(source, delimiter, decimal, encoding, na or ())
 
 
+def with_settings(estimator: Settable, settings: Mapping[str, Any], purpose: str) -> None:
+    """Set the settings of an estimator that is made for a purpose.
+
+    Raises
+    ------
+    SettingError
+        If it has no such settings.
+    """
+    try:
+        estimator.set_params(**settings)
+    except ValueError:
+        known = ", ".join(estimator.get_params())
+        raise SettingError(
+            f"The settings of --for {purpose} are {known}, and not all of {', '.join(settings)}."
+        ) from None
+
+
 def form(
     source: Csv | str,
     size: str | None,
@@ -295,6 +312,16 @@ def to_json(metrics: Mapping[str, object]) -> str:
     return json.dumps(
         {k: None if isinstance(v, float) and not isfinite(v) else v for k, v in metrics.items()}
     )
+
+
+class Settable(Protocol):
+    """An estimator of scikit-learn's."""
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the settings."""
+
+    def set_params(self, **settings: Any) -> object:
+        """Change settings."""
 
 
 class RowWriter(Protocol):

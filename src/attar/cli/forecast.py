@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from attar.cli import arguments
-from attar.errors import FileError, SettingError
+from attar.errors import FileError
 
 if TYPE_CHECKING:
     from attar.data.source import Data
@@ -25,13 +25,8 @@ def fit_forecaster(
     with arguments.importing():
         from attar.tasks.future.forecaster import Forecaster
 
-    try:
-        forecaster = Forecaster().set_params(**settings)
-    except ValueError:
-        known = ", ".join(Forecaster().get_params())
-        raise SettingError(
-            f"The settings of --for future are {known}, and not all of {', '.join(settings)}."
-        ) from None
+    forecaster = Forecaster()
+    arguments.with_settings(forecaster, settings, "future")
     started = time.perf_counter()
     forecaster.fit(data)
     seconds = time.perf_counter() - started

@@ -36,13 +36,8 @@ def fit_imputer(
 
     if label is not None:
         raise SettingError(f"--label is not of --for gaps: --drop {label} leaves the column out.")
-    try:
-        imputer = Imputer().set_params(**settings)
-    except ValueError:
-        known = ", ".join(Imputer().get_params())
-        raise SettingError(
-            f"The settings of --for gaps are {known}, and not all of {', '.join(settings)}."
-        ) from None
+    imputer = Imputer()
+    arguments.with_settings(imputer, settings, "gaps")
     started = time.perf_counter()
     imputer.fit(read(data).data)
     seconds = time.perf_counter() - started

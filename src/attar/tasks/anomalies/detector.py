@@ -22,7 +22,7 @@ from attar.data.series import Windows
 from attar.data.source import Data, Source, read, without_infinities
 from attar.data.sparse import SparseMatrix
 from attar.data.table import Table
-from attar.errors import DataError, ModelFileError, SettingError
+from attar.errors import DataError, SettingError
 from attar.isolation import default_settings
 from attar.parts import Part
 from attar.recipe import Recipe
@@ -375,7 +375,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         """
         tensors, description = storage.read_model(path)
         storage.check_task(path, description, "anomalies")
-        try:
+        with storage.restoring(path):
             settings = description["settings"]
             detector = cls(**{**settings, "recipe": Part.parsed(settings["recipe"])})
             scorer = SCORERS[description["scorer"]["name"]]
@@ -384,11 +384,6 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
             detector.label_ = description["label"]
             low, high = description["alarm_interval"]
             detector.alarm_interval_ = low, high
-        except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-            reason = str(error).strip().partition("\n")[0]
-            raise ModelFileError(
-                f"{path} describes a detector that cannot be built: {reason}"
-            ) from None
         return detector
 
     def pieces(self, X: Data | Source) -> Iterator[Any]:

@@ -22,7 +22,7 @@ from attar.checks import positive_integer
 from attar.data.points import LongTable, Name, Points, Stack, TableOrArray
 from attar.data.series import FORMS, Series, finite_points, form_of_series, joined
 from attar.data.source import Data, read
-from attar.errors import DataError, ModelFileError, SettingError, first_line, unknown, warn
+from attar.errors import DataError, SettingError, first_line, unknown, warn
 from attar.isolation import default_settings
 from attar.storage import nested, unnested
 from attar.tasks.future.backtest import Backtest
@@ -300,9 +300,10 @@ class Forecaster(BaseEstimator):
         ]
         if isinstance(self.form_, Stack):
             return np.stack(tables)
-        for i, table in enumerate(tables):
-            table.insert(0, "path", i)  # type: ignore[union-attr]
-        return pd.concat(tables)  # type: ignore[arg-type]
+        frames = [pd.DataFrame(table) for table in tables]
+        for i, frame in enumerate(frames):
+            frame.insert(0, "path", i)
+        return pd.concat(frames)
 
     @default_settings()
     def backtest(self, X: Data, coverage: float = 0.9, stride: int = 1) -> Backtest:
@@ -400,7 +401,7 @@ class Forecaster(BaseEstimator):
         """
         tensors, of = storage.read_model(path)
         storage.check_task(path, of, "future")
-        try:
+        with storage.restoring(path):
             found = cls(**of["settings"] | {"known": tuple(of["settings"]["known"])})
             form = dict(of["form"])
             found.form_ = FORMS[form.pop("name")].from_json(form)
@@ -411,11 +412,6 @@ class Forecaster(BaseEstimator):
             found._width, found._situations = of["width"], None
             found.scales_ = SeriesScales(*(np.array(each) for each in of["scales"]))
             found.model_ = FutureModel.restored(unnested("model", tensors), of["model"])
-        except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-            reason = str(error).strip().partition("\n")[0]
-            raise ModelFileError(
-                f"{path} describes a forecaster that cannot be built: {reason}"
-            ) from None
         return found
 
     @property

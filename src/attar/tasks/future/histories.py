@@ -238,9 +238,9 @@ def seconds(labels: Sequence[object]) -> Array:
     if isinstance(labels[0], int | float):
         return np.array(labels, np.float64)
     if isinstance(labels[0], pd.Timedelta):
-        return np.array([label.total_seconds() for label in labels])  # type: ignore[attr-defined]
-    if isinstance(labels[0], pd.Period):
-        labels = [label.to_timestamp() for label in labels]  # type: ignore[attr-defined]
+        durations = [label for label in labels if isinstance(label, pd.Timedelta)]
+        return np.array([label.total_seconds() for label in durations])
+    labels = [label.to_timestamp() if isinstance(label, pd.Period) else label for label in labels]
     return np.array([pd.Timestamp(label).timestamp() for label in labels])  # type: ignore[arg-type]
 
 

@@ -23,7 +23,7 @@ from attar.data.preparation import DensePreparation
 from attar.data.scaling import Scaler
 from attar.data.source import Data, Source, read, without_infinities
 from attar.data.table import Table
-from attar.errors import DataError, ModelFileError, SettingError, warn
+from attar.errors import DataError, SettingError, warn
 from attar.isolation import default_settings, one_thread
 from attar.parts import Part
 from attar.plan import check_rows
@@ -266,7 +266,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         """
         tensors, description = storage.read_model(path)
         storage.check_task(path, description, "gaps")
-        try:
+        with storage.restoring(path):
             settings = description["settings"]
             imputer = cls(**{**settings, "recipe": Part.parsed(settings["recipe"])})
             table = Table.from_json(description["form"]["columns"])
@@ -279,11 +279,6 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             imputer.margins_ = Margins.restored(storage.unnested("margins", tensors), table)
             imputer.missing_ = tensors["missing"].numpy()
             imputer._seed = int(description["seed"])
-        except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-            reason = str(error).strip().partition("\n")[0]
-            raise ModelFileError(
-                f"{path} describes an imputer that cannot be built: {reason}"
-            ) from None
         return imputer
 
     def pieces(self, X: Data | Source) -> Iterator[Any]:
