@@ -348,10 +348,11 @@ class SeriesScorer(Scorer):
 
         A series of the fit goes on from its end; no other series has a say.
         """
+        new = _digest(points) != self.digest
         for code, part in self._series(points):
             past, row = _past(self.usual, _quick(self.span)), np.nan_to_num(part.rows[0])
             last = Last.before(row, self.online.before, past, float(part.times[0]))
-            if code is not None and _digest(points) != self.digest:
+            if code is not None and new:
                 if self._clock != "rows" and part.times[0] <= self.lasts[code].time:
                     warn(
                         "X begins before the series of the fit ended, at "
