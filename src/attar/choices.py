@@ -16,7 +16,8 @@ from attar.data.series import Windows
 from attar.data.sparse import SparseMatrix
 from attar.data.summary import Summary, with_means
 from attar.data.table import Table
-from attar.errors import DataError, warn
+from attar.error_bounds import error_bounds
+from attar.errors import DataError, SettingError, warn
 from attar.likelihoods import (
     Alphabet,
     Bernoulli,
@@ -275,9 +276,13 @@ def choose_alphabets(likelihood: Causal, preparation: Preparation, summary: Summ
     ------
     DataError
         If the data are of a kind that has none, or pixels are of another type.
+    SettingError
+        If there is an error bound for what are no numbers.
     """
     kind, sample = preparation.kind, summary.sample
     if isinstance(kind, Images):
+        if likelihood.error_bound or likelihood.error_bounds:
+            raise SettingError("Error bounds are for numbers of tables and series, not for images.")
         levels, pixels = levels_of(kind), sample.astype(np.int64)
         if levels > 256 or (levels == 256 and are_smooth(pixels)):
             return likelihood.replace(alphabets=(Intensities(levels),) * kind.shape[0])
@@ -294,9 +299,12 @@ def choose_alphabets(likelihood: Causal, preparation: Preparation, summary: Summ
     shifts, scales = (
         np.broadcast_to(x.numpy().ravel(), sample.shape[1]) for x in (scaler.shift, scaler.scale)
     )
+    bounds = error_bounds(likelihood, kind, kind.columns(sample))
     if isinstance(kind, Windows):
         columns = enumerate(kind.columns(sample).T)
-        channels = [alphabet_of(x, float(shifts[i]), float(scales[i])) for i, x in columns]
+        channels = [
+            alphabet_of(x, float(shifts[i]), float(scales[i]), bound=bounds[i]) for i, x in columns
+        ]
         steps = max(2, min(SEEN, kind.window))
         return likelihood.replace(alphabets=tuple(channels), window=(steps,))
     alphabets: list[Alphabet] = []
@@ -311,7 +319,8 @@ def choose_alphabets(likelihood: Causal, preparation: Preparation, summary: Summ
             case Phase():
                 alphabets.append(Derived(len(cell.features)))
             case _:
-                alphabets.append(alphabet_of(sample[:, i], float(shifts[i]), float(scales[i])))
+                known = sample[:, i], float(shifts[i]), float(scales[i])
+                alphabets.append(alphabet_of(*known, bound=bounds[i]))
     return likelihood.replace(alphabets=tuple(alphabets), window=())
 
 

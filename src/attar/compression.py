@@ -1,4 +1,4 @@
-"""Lossless compression by a fitted model: data as bytes, and the very same data back."""
+"""Compression by a fitted model: data as bytes, and back, the very same or within error bounds."""
 
 from __future__ import annotations
 
@@ -95,7 +95,10 @@ class Rate:
 
 
 class Codec:
-    """Lossless compression of data by a fitted model; decompressed data are bit-exact.
+    """Compression of data by a fitted model; decompressed data are bit-exact.
+
+    Of a likelihood with error bounds, ``Causal(error_bound=0.01)``, numbers are not, but come back within
+    these; all else is exact.
 
     ::
 
@@ -228,6 +231,8 @@ class Codec:
         values, pieces = opened(X, self.kind, self._coding, self.chunk)
         cells = self.cells if values.mean_cells is None else values.mean_cells
         schema = {"csv": values.of_csv, "cells": cells, "values": values.to_json()}
+        if values.bounds:
+            schema["error_bounds"] = values.bounds
         model, written = _model_bytes(self.model) if with_model else b"", 0
         with ArchiveWriter(file, self.fingerprint, schema, model) as writer:
             for data, rows, mark in _in_parallel(
@@ -244,6 +249,9 @@ class Codec:
         found = values.encode(piece)
         coded = self._coding.encode(values.channels, found.symbols, found.residues)
         head = _LENGTH.pack(len(found.literals)) + found.literals
+        if values.bounds:  # what comes back is not the piece itself
+            opened = values.opened(found.rows, found.literals)
+            piece = values.decode(found.symbols, found.residues, opened)
         return head + coded, found.rows, digest(piece)
 
     @default_settings()

@@ -33,6 +33,7 @@ from attar.evaluation.diagnostics import Diagnostics, TrainingSummary
 from attar.evaluation.scores import ScoreReference
 from attar.isolation import one_thread, seeded
 from attar.likelihoods import Causal, Likelihood
+from attar.likelihoods.lattices import near
 from attar.likelihoods.memory import Memory, memories_of
 from attar.model import Model
 from attar.networks import CustomNetwork, Network
@@ -538,7 +539,9 @@ def _memories(plan: Plan, training_data: TrainingData) -> tuple[Memory, ...]:
     if not isinstance(likelihood, Causal) or not isinstance(kind, Table):
         return ()
     coded, rows = likelihood.coded, training_data.rows[training_data.train_index]
-    return memories_of([likelihood.channels[i] for i in coded], rows[:, coded])
+    alphabets = [likelihood.channels[i] for i in coded]
+    columns = [near(rows[:, i], one.bound) for i, one in zip(coded, alphabets, strict=True)]
+    return memories_of(alphabets, np.column_stack(columns))
 
 
 def _memory(tensors: Mapping[str, Tensor]) -> Memory:

@@ -49,7 +49,7 @@ def compress(
     device: arguments.Device = "cpu",
     as_json: arguments.Json = False,
 ) -> None:
-    """Compress data without loss, and print the sum beside bz2 and xz."""
+    """Compress data, by default without loss, and print the sum beside bz2 and xz."""
     _check_output(output, model, Path(source))
     with arguments.importing():
         from attar.compression import Codec
@@ -64,7 +64,7 @@ def compress(
         file = {"file": str(output), "seconds": seconds, "with_model": with_model}
         print(arguments.to_json(file | rate.to_json() | {"general_estimated": estimated}))
         return
-    print(*_words(rate, others, estimated), sep="\n")
+    print(*_words(rate, others, estimated), *_bounds(output), sep="\n")
     print(f"Compressed in {seconds:.1f} s: {output}{', with its model' if with_model else ''}.")
 
 
@@ -90,7 +90,7 @@ def decompress(
     ],
     device: arguments.Device = "cpu",
 ) -> None:
-    """Decompress a file: exactly the data that were compressed."""
+    """Decompress a file: exactly the data that were compressed, or within error bounds."""
     if len(files) > 2:
         raise SettingError(f"attar decompress takes a model and a file, not {len(files)} files.")
     *models, file = files
@@ -166,6 +166,16 @@ def _words(rate: Rate, others: dict[str, int], estimated: bool) -> Iterator[str]
     else:
         rows = f"{rate.pays_from:,} rows"
         yield f"{model}: model and data together take less than {general} from {rows} on."
+
+
+def _bounds(path: Path) -> Iterator[str]:
+    """Yield how near numbers come back, where they do not come back as they are."""
+    from attar.codec.container import ArchiveReader
+
+    bounds = ArchiveReader(path).schema.get("error_bounds")
+    if bounds:
+        named = ", ".join(f"{name} ±{bound:.4g}" for name, bound in bounds.items())
+        yield f"Numbers come back within their error bounds: {named}; all else as it is."
 
 
 class _Lines:

@@ -64,6 +64,14 @@ def fit(
             help="The size of the network of the recipe lossless: 1 is the fastest, 3 the default.",
         ),
     ] = None,
+    error: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[COLUMN=]BOUND",
+            help="Near-lossless compression: how far numbers may be from those that come back, as "
+            "a share of each column's range, or of one column in its own units; may be repeated.",
+        ),
+    ] = None,
     device: arguments.Device = "auto",
     assignments: arguments.Settings = None,
     label: arguments.Label = None,
@@ -103,7 +111,7 @@ def fit(
             raise SettingError(f"--for takes {', '.join(TASKS)}, not {purpose!r}.")
         given: dict[str, object] = {
             **{"code-size": code_size != "auto", "epochs": epochs != "auto"},
-            **{"max-minutes": max_minutes, "effort": effort},
+            **{"max-minutes": max_minutes, "effort": effort, "error": error},
             **{"condition": condition, "report": report, "resume": resume},
         }
         for name in (name for name, value in given.items() if value):
@@ -154,10 +162,12 @@ def fit(
     if as_json or quiet:
         settings.setdefault("verbose", False)
     estimator = Autoencoder().set_params(**settings)
-    if effort is not None:
+    for name in (n for n, value in {"effort": effort, "error": error}.items() if value):
         if not isinstance(estimator.get_params().get("recipe__likelihood"), Causal):
-            raise SettingError(f"--effort is for the recipe lossless, not for {recipe}.")
-        estimator.set_params(recipe__likelihood=Causal.of_effort(effort))
+            raise SettingError(f"--{name} is for the recipe lossless, not for {recipe}.")
+    if effort or error:
+        causal = Causal.of_effort(effort or 3).replace(**_error_bounds(error or []))
+        estimator.set_params(recipe__likelihood=causal)
     checkpoint = output.with_name(output.name + ".checkpoint")
     if checkpoint.exists():
         check_checkpoint(checkpoint)
@@ -218,3 +228,23 @@ def likelihood(part: str, metrics: dict[str, float]) -> str:
     """Return the log-likelihood of a model without a code, in words."""
     nats = metrics["nll_bound"]
     return f"{part.capitalize()} NLL {nats:.4g} nats per row, which are {nats / log(2):.4g} bits."
+
+
+def _error_bounds(texts: list[str]) -> dict[str, object]:
+    """Return the settings of a causal likelihood that texts such as 0.01 and price=0.5 say."""
+    error, errors = 0.0, {}
+    for text in texts:
+        name, _, value = text.rpartition("=")
+        try:
+            bound = float(value)
+        except ValueError:
+            raise SettingError(f"--error takes 0.01 or COLUMN=0.5, not {text!r}.") from None
+        if not 0 < bound < float("inf"):
+            raise SettingError(
+                f"--error {text} is no bound above 0: leave it out, and data come back as they are."
+            )
+        if name:
+            errors[name] = bound
+        else:
+            error = bound
+    return {"error_bound": error, "error_bounds": tuple(errors.items())}

@@ -113,6 +113,7 @@ def _archive(path: Path) -> dict[str, object]:
         "bits_per_row": round(bits, 4),
         "bits_per_dimension": round(bits / max(1, cells), 4),
         "chunks": len(archive),
+        **{key: archive.schema[key] for key in ("error_bounds",) if key in archive.schema},
     }
 
 

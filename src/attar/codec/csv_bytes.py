@@ -14,15 +14,17 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from attar.codec.literals import LiteralReader, LiteralWriter, damaged, refusing
-from attar.codec.styles import MOST_DECIMALS, CellStyle, style_of, unquoted
+from attar.codec.styles import MOST_DECIMALS, WHOLE, CellStyle, style_of, unquoted
 from attar.codec.values import (
     Encoded,
     Opened,
     TableCells,
     Values,
     read_differing,
+    within,
     write_differing,
 )
+from attar.data.columns.arrow import floats
 from attar.data.columns.frames import in_order
 from attar.data.files.csv import DELIMITERS, MARKS
 from attar.data.kind import Json
@@ -236,6 +238,11 @@ class CsvValues(Values):
         rows = Lines.of(text.removeprefix(layout.head), layout)
         return cls(kind, alphabets, layout, values._styles(rows), memories)
 
+    @property
+    def bounds(self) -> dict[str, float]:
+        """The error bounds of columns that have one."""
+        return self.cells.bounds
+
     def encode(self, data: object) -> Encoded:
         """Return a piece as symbols, residues and literals."""
         assert isinstance(data, bytes)
@@ -259,8 +266,13 @@ class CsvValues(Values):
         for i in range(hidden.shape[1]):
             writer.places(hidden[:, i])
         written = self._written(self.channels.decode(symbols, residues), styles)
-        for raw, known in zip(lines.columns, written, strict=True):
-            write_differing(writer, _objects(raw), _objects(known))
+        for column, style, raw, known in zip(
+            self._columns, styles, lines.columns, written, strict=True
+        ):
+            bound, near = self.bounds.get(column.name), None
+            if bound is not None:
+                near = within(*(floats(style.read(column, each)) for each in (raw, known)), bound)
+            write_differing(writer, _objects(raw), _objects(known), near)
         return Encoded(len(symbols), symbols, residues, writer.finish())
 
     def opened(self, n: int, literals: bytes) -> Opened:
@@ -323,7 +335,12 @@ class CsvValues(Values):
 
     def _styles(self, lines: Lines) -> list[CellStyle]:
         known = zip(self._columns, lines.columns, self.styles, strict=True)
-        return [style_of(column, raw, self.layout.delimiter, usual) for column, raw, usual in known]
+        styles = [style_of(one, raw, self.layout.delimiter, usual) for one, raw, usual in known]
+        # Numbers within an error bound have other decimals than those of the file.
+        return [
+            replace(style, decimals=WHOLE) if column.name in self.bounds else style
+            for column, style in zip(self._columns, styles, strict=True)
+        ]
 
     def _written(self, rows: Array, styles: Sequence[CellStyle]) -> list[Texts]:
         """Return the cells of the file that follow from rows of coded cells alone."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attar.likelihoods.alphabets import Alphabet, Array, Integers, Residues
+from attar.likelihoods.lattices import near
 from attar.likelihoods.memory import PRECISION, Memory
 
 Mask = NDArray[np.bool_]
@@ -66,13 +67,19 @@ class Channels:
         """Return symbols (n, channels, *grid), and the residues of those that have bits: (m,).
 
         The symbol is the size of the alphabet where a cell has none. Residues are in the order of
-        the array of symbols.
+        the array of symbols. Of an alphabet with a bound, they are those of a number so near.
         """
         symbols = np.empty(rows.shape, np.int64)
         residues = np.zeros(rows.shape, np.uint64)
         for i, alphabet in enumerate(self.alphabets):
-            symbols[:, i], residues[:, i] = alphabet.encode(np.ascontiguousarray(rows[:, i]))
+            raw = near(np.ascontiguousarray(rows[:, i]), alphabet.bound)
+            symbols[:, i], residues[:, i] = alphabet.encode(raw)
         return symbols, self.kept(symbols, residues)
+
+    @property
+    def bounds(self) -> list[float]:
+        """How far numbers may be from those that come back, of each channel."""
+        return [alphabet.bound for alphabet in self.alphabets]
 
     def decode(self, symbols: Integers, residues: Residues) -> Array:
         """Return raw rows (n, channels, *grid), NaN where a cell has no symbol."""

@@ -20,12 +20,14 @@ from attar.codec.indices import read_index, write_index
 from attar.codec.literals import LiteralReader, LiteralWriter, damaged, refusing
 from attar.codec.symbols import Channels, Mask
 from attar.data.columns import frames
+from attar.data.columns.arrow import floats, to_arrow
 from attar.data.columns.base import Column
 from attar.data.images import Images
 from attar.data.kind import Json, Kind, back_to
 from attar.data.table import MixedTable, NumericTable
 from attar.errors import DataError
 from attar.likelihoods.alphabets import Alphabet, Array, Integers, Residues
+from attar.likelihoods.lattices import EXACT
 from attar.likelihoods.memory import Memory
 
 
@@ -80,7 +82,8 @@ class Values(ABC):
 
     A symbol is one that the model has a probability of, and a residue says which it is of the
     values that share a symbol. What these two do not restore to the last bit is a literal: so the
-    data come back, whatever they are, and whatever the alphabets.
+    data come back, whatever they are, and whatever the alphabets. Of a channel with an error bound,
+    numbers that come back within the bound are no literals either.
 
     Attributes
     ----------
@@ -95,6 +98,11 @@ class Values(ABC):
     channels: Channels
     of_csv = False
     mean_cells: float | None = None
+
+    @property
+    def bounds(self) -> dict[str, float]:
+        """The error bounds of columns that have one."""
+        return {}
 
     @abstractmethod
     def encode(self, data: object) -> Encoded:
@@ -185,8 +193,10 @@ class ArrayValues(Values):
         for i in range(hidden.shape[1]):
             writer.places(hidden[:, i].ravel())
         known, cells = exact(restored), exact(array)
-        for place in self._parts(array.shape):
-            write_differing(writer, cells[place].ravel(), known[place].ravel())
+        for i, place in enumerate(self._parts(array.shape)):
+            bound = self.bounds.get(f"x{i}")
+            near = None if bound is None else within(array[place], restored[place], bound)
+            write_differing(writer, cells[place].ravel(), known[place].ravel(), near)
         return Encoded(len(symbols), symbols, residues, writer.finish())
 
     def opened(self, n: int, literals: bytes) -> Opened:
@@ -261,6 +271,14 @@ class ArrayValues(Values):
             return [...]
         return [(slice(None), i) for i in range(shape[1])]
 
+    @property
+    def bounds(self) -> dict[str, float]:
+        """The error bounds of columns that have one: of x0, x1, ..."""
+        if isinstance(self.kind, Images):
+            return {}
+        pairs = zip(self.kind.cells, self.channels.bounds, strict=True)
+        return {cell.name: bound for cell, bound in pairs if bound}
+
 
 class TableCells:
     """The cells of a table that have an alphabet, and the columns that follow from them.
@@ -272,6 +290,11 @@ class TableCells:
         Of each cell of the kind.
     memories : sequence of Memory
         Of cells that have an alphabet, counted among these.
+
+    Attributes
+    ----------
+    bounds : dict
+        The error bounds of columns that have one.
     """
 
     def __init__(
@@ -284,6 +307,9 @@ class TableCells:
         known = tuple(one for one in alphabets if one is not None)
         self.channels = Channels(known, tuple(memories))
         self._coded = [i for i, one in enumerate(alphabets) if one is not None]
+        owners = [column.name for column in kind.fields for _ in column.cells]
+        bounds = zip((owners[i] for i in self._coded), self.channels.bounds, strict=True)
+        self.bounds = {name: bound for name, bound in bounds if bound}
 
     def rows(self, table: Mapping[str, pa.ChunkedArray], n: int) -> Array:
         """Return n rows of coded cells; NaN where a value is none of its column's."""
@@ -340,6 +366,11 @@ class TableValues(Values):
         self.cells = TableCells(kind, alphabets, memories)
         self.channels = self.cells.channels
 
+    @property
+    def bounds(self) -> dict[str, float]:
+        """The error bounds of columns that have one."""
+        return self.cells.bounds
+
     def encode(self, data: object) -> Encoded:
         """Return a table as symbols, residues and literals."""
         frame = frames.frame_of(data)
@@ -359,7 +390,10 @@ class TableValues(Values):
         restored = self._restored(self.channels.decode(symbols, residues), format_)
         for i, known in enumerate(restored):
             cells = _exact(_column(frame, i), format_.names[i])
-            write_differing(writer, cells, exact_of(known))
+            bound, near = self.bounds.get(str(format_.names[i])), None
+            if bound is not None:
+                near = within(_numbers(_column(frame, i)), _numbers(known), bound)
+            write_differing(writer, cells, exact_of(known), near)
         return Encoded(len(symbols), symbols, residues, writer.finish())
 
     def opened(self, n: int, literals: bytes) -> Opened:
@@ -518,9 +552,33 @@ def _closed(format_: frames.FrameFormat, array: pa.Array, n: int) -> frames.Fram
         return format_.close({name: pa.nulls(n)}, None)
 
 
-def write_differing(writer: LiteralWriter, cells: Exact, known: Exact) -> None:
-    """Add those cells that differ from what is known."""
+def _numbers(column: AnyColumn) -> NDArray[np.float64]:
+    if isinstance(column, pd.Series):
+        return floats(pa.chunked_array([to_arrow("", column)]))
+    return floats(column)
+
+
+def within(values: NDArray[Any], known: NDArray[Any], bound: float) -> Mask:
+    """Return which values are known as numbers within an error bound.
+
+    Examples
+    --------
+    >>> within(np.array([1.0, 2.0, np.nan]), np.array([1.1, 2.3, 0.0]), 0.2).tolist()
+    [True, False, False]
+    """
+    exact_integers = values.dtype.kind not in "iu" or np.abs(values.astype(np.float64)) < EXACT
+    with np.errstate(invalid="ignore"):
+        near = np.abs(values.astype(np.float64) - known.astype(np.float64)) <= bound
+    return np.asarray(near & exact_integers)
+
+
+def write_differing(
+    writer: LiteralWriter, cells: Exact, known: Exact, near: Mask | None = None
+) -> None:
+    """Add those cells that differ from what is known, and are not near enough."""
     differs = np.asarray(cells != known)
+    if near is not None:
+        differs &= ~near
     writer.places(differs)
     if differs.any():
         write_cells(writer, cells[differs])

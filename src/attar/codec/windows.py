@@ -58,6 +58,11 @@ class SeriesValues(Values):
         self.points, self.window = points, window
         self.channels, self.of_csv = points.channels, points.of_csv
 
+    @property
+    def bounds(self) -> dict[str, float]:
+        """The error bounds of channels that have one."""
+        return self.points.bounds
+
     def encode(self, data: object) -> Encoded:
         """Return rows as windows of symbols, residues and literals."""
         encoded = self.points.encode(data)

@@ -64,9 +64,12 @@ class Alphabet(Part):
     ----------
     mode : int
         The symbol that is asked for first: the most frequent one.
+    bound : float
+        How far a value may be from the one that comes back; 0 in lossless compression.
     """
 
     mode: int
+    bound: float = 0.0
 
     @property
     @abstractmethod

@@ -67,6 +67,11 @@ class Causal(Likelihood, name="causal"):
         The number of inner convolutions; their windows have half the sides.
     hidden : int
         The units of the hidden layer of each channel.
+    error_bound : float
+        How far numbers of tables and series may be from those that come back, as a share of the
+        range of their column: 0 in lossless compression.
+    error_bounds : tuple of (str, float)
+        The same for single columns, by name and in their own units.
 
     Examples
     --------
@@ -93,6 +98,8 @@ class Causal(Likelihood, name="causal"):
     width: int = 48
     layers: int = 2
     hidden: int = 128
+    error_bound: float = 0.0
+    error_bounds: tuple[tuple[str, float], ...] = ()
 
     @classmethod
     def of_effort(cls, effort: int) -> Self:
@@ -111,6 +118,7 @@ class Causal(Likelihood, name="causal"):
         """Return the module; without alphabets it has one channel of 256 levels."""
         for setting in ("width", "hidden"):
             self.positive_integer(setting)
+        self.non_negative("error_bound")
         smooth = {alphabet for alphabet in self.channels if isinstance(alphabet, Intensities)}
         if smooth and (len(smooth) > 1 or len(self.window) < 2 or {*self.channels} != smooth):
             raise SettingError("Alphabets of intensities are for images, alike in all channels.")

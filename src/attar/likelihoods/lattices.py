@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
+from math import floor, log10
 from typing import TypeAlias
 
 import numpy as np
@@ -42,6 +43,9 @@ HATS = 16
 # Integers beyond this have no double of their own.
 EXACT = 2.0**53
 
+# What rounding of numbers near the middle of two multiples needs, as a share of their distance.
+ROOM = 1e-9
+
 # Prepared values are at most so large.
 LARGEST = 1e30
 FARTHEST = np.finfo(np.float64).max
@@ -59,6 +63,8 @@ class Distinct(Alphabet, name="distinct"):
         Prepared values are (raw - shift) / scale.
     mode : int
         The most frequent symbol.
+    bound : float
+        How far a value may be from the one that comes back.
 
     Examples
     --------
@@ -71,6 +77,7 @@ class Distinct(Alphabet, name="distinct"):
     shift: float = 0.0
     scale: float = 1.0
     mode: int = 0
+    bound: float = 0.0
 
     @property
     def size(self) -> int:
@@ -114,6 +121,8 @@ class Lattice(Alphabet):
         Prepared values are (raw - shift) / scale.
     mode : int
         The most frequent symbol.
+    bound : float
+        How far a value may be from the one that comes back.
     """
 
     lows: tuple[int, ...] = (0,)
@@ -123,6 +132,7 @@ class Lattice(Alphabet):
     shift: float = 0.0
     scale: float = 1.0
     mode: int = 0
+    bound: float = 0.0
 
     @property
     def size(self) -> int:
@@ -259,7 +269,40 @@ def _flipped(patterns: np.ndarray) -> np.ndarray:
 Way: TypeAlias = Callable[[Array, int], Alphabet | None]
 
 
-def alphabet_of(values: Array, shift: float = 0.0, scale: float = 1.0, size: int = 256) -> Alphabet:
+def near(values: Array, bound: float) -> Array:
+    """Return numbers at most ``bound`` from values: multiples of nearly twice the bound.
+
+    The step has three digits, so that these are short decimal numbers. What no multiple is near
+    enough to, such as an infinity, is returned as it is.
+
+    Parameters
+    ----------
+    values : array
+    bound : float
+        0: values are returned as they are.
+
+    Examples
+    --------
+    >>> near(np.array([3.14159, -0.001, np.inf]), 0.05).tolist()
+    [3.0969, 0.0, inf]
+    """
+    if not bound:
+        return values
+    # Halves of whole numbers are exact; in the middle of other multiples rounding needs room.
+    width = 2 * bound if (2 * bound).is_integer() else 2 * bound * (1 - ROOM)
+    exponent = floor(log10(width)) - 2
+    step, decimals = floor(width * 10.0**-exponent * (1 + ROOM / 10)), -exponent
+    while decimals > 0 and step % 10 == 0:
+        step, decimals = step // 10, decimals - 1
+    lattice = Decimals(decimals=max(0, decimals), step=step * 10 ** max(0, -decimals))
+    found = lattice.numbers(lattice.points(values))
+    with np.errstate(invalid="ignore"):
+        return np.where(np.abs(found - values) <= bound, found, values)
+
+
+def alphabet_of(
+    values: Array, shift: float = 0.0, scale: float = 1.0, size: int = 256, bound: float = 0.0
+) -> Alphabet:
     """Return the alphabet that takes the fewest bits for a column of numbers.
 
     It is chosen by values held out, each symbol as probable as it is frequent.
@@ -272,6 +315,8 @@ def alphabet_of(values: Array, shift: float = 0.0, scale: float = 1.0, size: int
         Prepared values are (raw - shift) / scale.
     size : int
         The largest number of intervals.
+    bound : float
+        How far a value may be from the one that comes back.
 
     Examples
     --------
@@ -281,9 +326,9 @@ def alphabet_of(values: Array, shift: float = 0.0, scale: float = 1.0, size: int
     ('decimals', 2, True)
     """
     known = np.asarray(values, np.float64)
-    known = known[np.isfinite(known)]
+    known = near(known[np.isfinite(known)], bound)
     if not len(known):
-        return Distinct((0.0,), shift, scale)
+        return Distinct((0.0,), shift, scale, bound=bound)
     judges = np.arange(len(known)) % HELD_OUT == HELD_OUT - 1
     some = known[~judges]
     ways: tuple[Way, ...] = (_distinct, _decimal, _pattern)
@@ -291,7 +336,7 @@ def alphabet_of(values: Array, shift: float = 0.0, scale: float = 1.0, size: int
     chosen = ways[int(np.argmin(costs))](known, size) or _pattern(known, size)
     symbols = chosen.encode(known)[0]
     mode = int(np.bincount(symbols, minlength=chosen.size)[: chosen.size].argmax())
-    return chosen.replace(mode=mode, shift=float(shift), scale=float(scale))
+    return chosen.replace(mode=mode, shift=float(shift), scale=float(scale), bound=float(bound))
 
 
 def _distinct(values: Array, size: int) -> Alphabet | None:
