@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+import attar
 from attar import names
 from attar.cli import arguments
 from attar.cli.anomalies import without_labels
@@ -233,14 +234,15 @@ def report(
     with arguments.importing():
         from attar.data.source import read
         from attar.reporting import report as write_report
-        from attar.tasks.anomalies.detector import AnomalyDetector
 
     rows = arguments.csv(source, delimiter, decimal, encoding, na)
     if "task" in description:
         if condition is not None or colours is not None:
             raise SettingError("--condition and --labels are for models of an autoencoder.")
-        detector = AnomalyDetector.load(model)
-        write_report(detector, without_labels(read(rows, "test"), label, detector.label_), output)
+        name, _ = storage.TASKS[description["task"]]
+        fitted = getattr(attar, name).load(model)
+        of_fit = getattr(fitted, "label_", None)
+        write_report(fitted, without_labels(read(rows, "test"), label, of_fit), output)
         return
     estimator, opened, labels = _open(model, device, rows, label, condition)
     groups = opened.labels if colours is None else read(colours).data

@@ -35,6 +35,8 @@ from attar.reporting.anomalies import anomaly_page
 from attar.reporting.colours import best_explained
 from attar.reporting.compressed import compressed_table
 from attar.reporting.display import Display, Examples, Interpolation, decode
+from attar.reporting.future import forecast_page
+from attar.reporting.gaps import imputation_page
 from attar.reporting.html import captioned, legend, number, section, tag
 from attar.reporting.images import ImageDisplay
 from attar.reporting.measured import (
@@ -61,6 +63,8 @@ from attar.reporting.sparse import SparseDisplay
 from attar.reporting.tables import TableDisplay
 from attar.storage import written_whole
 from attar.tasks.anomalies.detector import AnomalyDetector
+from attar.tasks.future.forecaster import Forecaster
+from attar.tasks.gaps.imputer import Imputer
 
 if TYPE_CHECKING:
     from attar.estimator import Autoencoder
@@ -87,7 +91,7 @@ METRICS: dict[str, tuple[Callable[[float], str], str]] = {
 
 @default_settings()
 def report(
-    estimator: Autoencoder | AnomalyDetector,
+    estimator: Autoencoder | AnomalyDetector | Imputer | Forecaster,
     data: Data | Source,
     path: str | Path,
     labels: Data | None = None,
@@ -97,7 +101,7 @@ def report(
 
     Parameters
     ----------
-    estimator : Autoencoder or AnomalyDetector
+    estimator : Autoencoder, AnomalyDetector, Imputer or Forecaster
     data : table, array, sparse matrix, Series, Stream, path, or name of a data set
         Rows to evaluate. Of the data of the fit of an autoencoder, the validation rows are; any
         others, all. Plots are of a sample where there are many.
@@ -112,7 +116,7 @@ def report(
     DataError
         If the data is not of the form that was fitted, or there is not one label per row.
     SettingError
-        If an AnomalyDetector gets labels or a condition.
+        If an estimator other than Autoencoder gets labels or a condition.
     FileError
         If the page cannot be written.
 
@@ -127,10 +131,13 @@ def report(
     >>> "Comparison with PCA" in page
     True
     """
-    if isinstance(estimator, AnomalyDetector):
+    if isinstance(estimator, AnomalyDetector | Imputer | Forecaster):
         if labels is not None or condition is not None:
-            raise SettingError("A detector's report has no labels or condition: leave them out.")
-        _write(*anomaly_page(estimator, data), Path(path))
+            raise SettingError(
+                f"The report of {type(estimator).__name__} has no labels or condition: leave them "
+                "out."
+            )
+        _write(*_task_page(estimator, data), Path(path))
         return
     preparation = estimator.fitted_.predictor.preparation
     kind = preparation.kind
@@ -155,6 +162,18 @@ def report(
     drawn = None if times is None else times[places]
     page = _page(estimator, predictor, rows, drawn, colouring, evaluation, scores, places)
     _write(*page, Path(path))
+
+
+def _task_page(
+    estimator: AnomalyDetector | Imputer | Forecaster, data: Data | Source
+) -> tuple[str, Element]:
+    match estimator:
+        case AnomalyDetector():
+            return anomaly_page(estimator, data)
+        case Imputer():
+            return imputation_page(estimator, data)
+        case Forecaster():
+            return forecast_page(estimator, data)
 
 
 def _write(title: str, main: Element, path: Path) -> None:

@@ -218,7 +218,7 @@ class Forecaster(BaseEstimator):
         SettingError
             If the horizon is longer than that of the fit.
         """
-        return self._assembled(self._outlooks(X, horizon, future, ()))
+        return self._assembled(self.outlooks(X, (), horizon, future))
 
     @default_settings()
     def predict_quantiles(
@@ -236,7 +236,7 @@ class Forecaster(BaseEstimator):
             After each channel of a table there are columns such as ``load_0.05``. An array has the
             quantiles, without the forecast, as its last axis.
         """
-        return self._assembled(self._outlooks(X, horizon, future, _levels(quantiles)))
+        return self._assembled(self.outlooks(X, _levels(quantiles), horizon, future))
 
     def predict_interval(
         self,
@@ -285,7 +285,7 @@ class Forecaster(BaseEstimator):
         """
         levels, seed = _tails(0.9), check_random_state(self.random_state).randint(2**31 - 1)
         positive_integer("count", count)
-        outlooks = self._outlooks(X, horizon, future, levels)
+        outlooks = self.outlooks(X, levels, horizon, future)
         steps = outlooks[0].forecast.shape[0]
         draw = partial(self.model_.quantiles.paths, levels=np.array(levels))
         paths = [
@@ -339,7 +339,7 @@ class Forecaster(BaseEstimator):
             outcomes = one.past.rows[origins[:, None] + np.arange(self.model_.horizon)]
             parts.append(
                 Backtest(
-                    [str(self.form_.channels[i]) for i in self._forecast],
+                    self.channels_,
                     np.full(len(origins), str(one.history.name), object)[some],
                     one.history.times[origins][some],
                     one.centre + one.scale * outcomes[some],
@@ -420,6 +420,12 @@ class Forecaster(BaseEstimator):
         return self._attributes.model_.shape.history
 
     @property
+    def channels_(self) -> list[str]:
+        """The names of the channels that are forecast."""
+        fitted = self._attributes
+        return [str(fitted.form_.channels[i]) for i in fitted._forecast]
+
+    @property
     def n_features_in_(self) -> int:
         """The steps of an array of series, or the columns of a table."""
         return int(self._attributes._width)
@@ -449,14 +455,14 @@ class Forecaster(BaseEstimator):
             raise AttributeError(f"This {type(self).__name__} is not fitted yet.")
         return self
 
-    def _outlooks(
+    def outlooks(
         self,
         X: Data | None,
-        horizon: int | None,
-        future: Data | None,
-        levels: Sequence[float],
+        levels: Sequence[float] = (),
+        horizon: int | None = None,
+        future: Data | None = None,
     ) -> list[Outlook]:
-        """Return forecasts of all series, in the user's units."""
+        """Return forecasts of all series, with quantiles of these levels, in the user's units."""
         fitted = self._fitted
         steps = fitted.horizon_ if horizon is None else positive_integer("horizon", horizon)
         if steps > fitted.horizon_:
