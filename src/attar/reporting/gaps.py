@@ -45,21 +45,24 @@ LEVEL = 0.9
 
 def imputation_page(imputer: Imputer, data: Data | Source) -> tuple[str, Element]:
     """Return the title and the content of the page of an imputer on data."""
-    kind = imputer.kind_
+    kind = imputer.model_.kind
+    assert isinstance(kind, Table)
     source = read(data, "test", kind=kind)
     with warnings.catch_warnings():  # all was said when the rows were first read
         warnings.simplefilter("ignore", AttarWarning)
         found = imputer.uncertainty(source, LEVEL)
-        total = sum(len(kind.rows(piece)) for piece in imputer.pieces(source.data))
+        total = sum(map(imputer.model_.size, imputer.pieces(source.data)))
         errors = _errors(imputer, found, total)
-        rows = [_rows(imputer, kind, source, found), *_distributions(kind, imputer, source)]
+        imputed = []
+        if len(found):
+            imputed = [_rows(imputer, kind, source, found), *_distributions(kind, imputer, source)]
     title = f"missing values of {counted(len(errors), 'column')}"
     main = tag(
         "main",
         _header(title, found, errors, total),
         _findings(errors),
         section("Error of each column", _table(errors)),
-        *(rows if len(found) else []),
+        *imputed,
     )
     return title, main
 
@@ -73,7 +76,7 @@ def _errors(imputer: Imputer, found: pd.DataFrame, total: int) -> pd.DataFrame:
 
 def _header(title: str, found: pd.DataFrame, errors: pd.DataFrame, total: int) -> Element:
     """Return the title, and the figures."""
-    numeric = errors["numeric"]
+    numeric = errors["measure"] == "RMSE"
     values = [
         (f"{len(found):,}", f"missing values, {percent(errors['here'].mean())} of all"),
         (f"{found['row'].nunique():,}", f"rows of {total:,} with missing values"),
@@ -134,7 +137,7 @@ def _table(errors: pd.DataFrame) -> Element:
     rows = [tag("tr", *(head(title, "col") for title in titles))]
     for one in shown.head(MOST_PARTS).itertuples():
         bar = tag("td", tag("i", style=f"--share:{min(one.relative, 1):.4f}"), class_="share")
-        error = f"{number(float(f'{one.error:.3g}'))} sd" if one.numeric else percent(one.error)
+        error = f"{number(float(f'{one.error:.3g}'))} sd" if one.measure == "RMSE" else percent(one.error)
         texts = (percent(one.relative), error, percent(one.here), percent(one.share))
         rows.append(tag("tr", head(str(one.column), "row"), bar, *(tag("td", x) for x in texts)))
     words = (

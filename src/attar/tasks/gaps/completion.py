@@ -164,6 +164,19 @@ class Completion:
         return torch.where(missing.isnan(), both[len(some) :], missing)
 
     @property
+    def baseline(self) -> Tensor:
+        """Errors of the mean, or of the most frequent level, of each column: as 1 - scores."""
+        known, found = self.keys.rows.known, []
+        for j, at in enumerate(self.space.segments):
+            own = self.keys.values[known[:, j] > 0, at]
+            if self.space.numeric[j]:
+                found.append(own.std(correction=0))
+            else:
+                levels = own.mean(0)
+                found.append(1 - (levels if len(levels) > 1 else torch.cat([levels, 1 - levels])).max())
+        return torch.stack(found)
+
+    @property
     def _mean(self) -> Tensor:
         keys = self.keys
         known = keys.rows.known[:, keys.rows.column]

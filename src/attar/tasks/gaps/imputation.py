@@ -76,7 +76,15 @@ class ImputationModel(ABC):
     @property
     @abstractmethod
     def errors(self) -> pd.DataFrame:
-        """For each column its ``error`` on hidden cells, and the ``share`` that was missing."""
+        """A row for each column.
+
+        Returns
+        -------
+        DataFrame
+            ``column``, ``measure`` ("RMSE" in standard deviations, or "error rate" of levels), the
+            ``error`` of hidden cells, that of the mean or the most frequent level as the
+            ``baseline``, and the ``share`` of cells that was missing in the fit.
+        """
 
     @abstractmethod
     def filled(self, piece: Any) -> tuple[Any, int]:

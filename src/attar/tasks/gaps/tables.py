@@ -77,9 +77,16 @@ class TableImputation(ImputationModel):
     def errors(self) -> pd.DataFrame:
         """Of numbers the root mean squared error, of levels the share of wrong ones."""
         scores = self.completion.scores.double().numpy()
-        error = np.where(np.array(self.completion.space.numeric), scores, 1 - scores)
-        names = [name for name, _ in self.kind.parts]
-        return pd.DataFrame({"column": names, "error": error, "share": self.missing})
+        numeric = np.array(self.completion.space.numeric)
+        return pd.DataFrame(
+            {
+                "column": [name for name, _ in self.kind.parts],
+                "measure": np.where(numeric, "RMSE", "error rate"),
+                "error": np.where(numeric, scores, 1 - scores),
+                "baseline": self.completion.baseline.double().numpy(),
+                "share": self.missing,
+            }
+        )
 
     def filled(self, piece: Any) -> tuple[Any, int]:
         """Return rows filled by expected numbers and the most likely levels."""
