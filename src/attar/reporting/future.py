@@ -19,7 +19,6 @@ from attar.reporting import svg
 from attar.reporting.html import captioned, head, headed, legend, number, scrolling, section, tag
 from attar.reporting.measured import counted, percent
 from attar.reporting.scale import Scale
-from attar.reporting.selection import short_times
 from attar.tasks.future.backtest import Backtest
 from attar.tasks.future.forecaster import Forecaster
 from attar.tasks.future.histories import seconds
@@ -68,7 +67,7 @@ class Tested:
     def by_step(self, forecast: Array) -> Array:
         """Return the root mean squared error of each step ahead, in deviations of the channels."""
         squares = np.square((self.found.actual - forecast) / np.nanstd(self.found.actual, (0, 1)))
-        return np.sqrt(np.nanmean(squares, (0, 2)))
+        return np.asarray(np.sqrt(np.nanmean(squares, (0, 2))))
 
     @property
     def errors(self) -> tuple[Array, Array]:
@@ -177,7 +176,8 @@ def _fans(forecaster: Forecaster, outlooks: Sequence[Outlook], names: Sequence[s
     if len(pairs) > MOST_FANS:
         words += f" The first {MOST_FANS} of {len(pairs):,} channels of all series."
     tones = legend([("second", "series"), ("first", "forecast")])
-    return section("Forecasts", captioned(tag("div", tones, tag("div", *figures, class_="pair")), words))
+    charts = tag("div", tones, tag("div", *figures, class_="pair"))
+    return section("Forecasts", captioned(charts, words))
 
 
 def _fan(forecaster: Forecaster, one: Outlook, channel: int, name: str) -> Element:
@@ -192,9 +192,9 @@ def _fan(forecaster: Forecaster, one: Outlook, channel: int, name: str) -> Eleme
     quantiles = one.quantiles()[:, :, channel]
     bands = list(zip(quantiles[::2], quantiles[1::2], strict=True))
     if isinstance(forecaster.form_, LongTable) and forecaster.form_.clock == "dates":
-        ends = (np.datetime64(int(1e6 * time), "us") for time in (past[0], after[-1]))
+        start, end = np.array([past[0], after[-1]]).astype("datetime64[s]")
         zone = " in UTC" if getattr(history.dtype, "tz", None) is not None else ""
-        scale, unit = Scale.over_times(*ends, f"time{zone}", 5), DAY
+        scale, unit = Scale.over_times(start, end, f"time{zone}", 5), float(DAY)
     else:
         scale, unit = Scale.over(float(past[0]), float(after[-1]), "step"), 1.0
     return svg.fan(
@@ -216,16 +216,14 @@ def _backtest(tested: Tested, names: Sequence[str]) -> list[Element]:
         words += f" The {CHANNELS} of {len(names)} channels with the largest standardized errors."
     tones = legend([("second", "outcome"), ("first", "forecast and interval")])
     charts = scrolling(headed(titles, rows), "charts", "Backtest")
-    curves = svg.errors_by_step(error, naive)
     caption = "Root mean squared error, in standard deviations of the outcomes of a channel."
+    lines = legend([("first", "forecast"), ("faint", "last value")])
+    curves = captioned(svg.errors_by_step(error, naive), lines, caption)
     return [
         section("Backtest", captioned(tag("div", tones, charts), words)),
         tag(
             "div",
-            section(
-                "Error of each step ahead",
-                captioned(curves, legend([("first", "forecast"), ("faint", "last value")]), caption),
-            ),
+            section("Error of each step ahead", curves),
             section("Channels", _scores(found)),
             class_="pair",
         ),
@@ -286,6 +284,4 @@ def _model(forecaster: Forecaster) -> Element:
         for name, value, reason in chosen
     ]
     words = "Each was chosen by the error on the last quarter of each series of the fit."
-    return section(
-        "Model", tag("table", *lines, class_="choices"), tag("p", words, class_="after")
-    )
+    return section("Model", tag("table", *lines, class_="choices"), tag("p", words, class_="after"))

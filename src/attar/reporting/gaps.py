@@ -135,11 +135,12 @@ def _table(errors: pd.DataFrame) -> Element:
     shown = errors.assign(relative=relative).sort_values("relative", ascending=False)
     titles = ("column", "", "of the baseline", "error", "missing here", "in the fit")
     rows = [tag("tr", *(head(title, "col") for title in titles))]
-    for one in shown.head(MOST_PARTS).itertuples():
-        bar = tag("td", tag("i", style=f"--share:{min(one.relative, 1):.4f}"), class_="share")
-        error = f"{number(float(f'{one.error:.3g}'))} sd" if one.measure == "RMSE" else percent(one.error)
-        texts = (percent(one.relative), error, percent(one.here), percent(one.share))
-        rows.append(tag("tr", head(str(one.column), "row"), bar, *(tag("td", x) for x in texts)))
+    columns = ["column", "measure", "relative", "error", "here", "share"]
+    for name, measure, share, error, here, of_fit in shown.head(MOST_PARTS)[columns].to_numpy():
+        bar = tag("td", tag("i", style=f"--share:{min(share, 1):.4f}"), class_="share")
+        of_column = f"{number(float(f'{error:.3g}'))} sd" if measure == "RMSE" else percent(error)
+        texts = (percent(share), of_column, percent(here), percent(of_fit))
+        rows.append(tag("tr", head(str(name), "row"), bar, *(tag("td", x) for x in texts)))
     words = (
         "The error of known values that were hidden: root mean squared, in standard deviations of "
         "the column (sd), or the share of wrong categories; and its part of that of the baseline, "

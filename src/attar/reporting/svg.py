@@ -197,9 +197,7 @@ def _area(below: Rows, above: Rows, low: float, high: float) -> str:
         x = np.concatenate([places[start:stop], places[start:stop][::-1]])
         values = np.concatenate([above[start:stop], below[start:stop][::-1]])
         down = ROOM + (CHART_HEIGHT - 2 * ROOM) * (1 - (values - low) / ((high - low) or 1.0))
-        parts.append(
-            "M" + "L".join(f"{a:.1f} {b:.1f}" for a, b in zip(x, down, strict=True)) + "Z"
-        )
+        parts.append("M" + "L".join(f"{a:.1f} {b:.1f}" for a, b in zip(x, down, strict=True)) + "Z")
     return "".join(parts)
 
 

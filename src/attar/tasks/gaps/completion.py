@@ -171,9 +171,10 @@ class Completion:
             own = self.keys.values[known[:, j] > 0, at]
             if self.space.numeric[j]:
                 found.append(own.std(correction=0))
-            else:
-                levels = own.mean(0)
-                found.append(1 - (levels if len(levels) > 1 else torch.cat([levels, 1 - levels])).max())
+                continue
+            shares = own.mean(0)
+            shares = shares if len(shares) > 1 else torch.cat([shares, 1 - shares])
+            found.append(1 - shares.max())
         return torch.stack(found)
 
     @property
