@@ -17,8 +17,8 @@ from attar.storage import nested, unnested
 from attar.tasks.future.ahead import Explained
 from attar.tasks.future.conformal import AdaptiveQuantiles
 from attar.tasks.future.correction import Correction
-from attar.tasks.future.histories import on_lines
 from attar.tasks.future.linear import HISTORIES, LinearForecaster, Shape, WindowMoments
+from attar.tasks.steps import on_lines
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.intp]

@@ -244,12 +244,6 @@ def seconds(labels: Sequence[object]) -> Array:
     return np.array([pd.Timestamp(label).timestamp() for label in labels])  # type: ignore[arg-type]
 
 
-def on_lines(rows: Array) -> Array:
-    """Return rows whose gaps are on straight lines; at both ends the nearest value goes on."""
-    lines = pd.DataFrame(rows).interpolate(limit_direction="both")
-    return lines.fillna(0.0).to_numpy(copy=True)
-
-
 def _series(points: Points, code: int) -> str:
     return f"The series {points.names[code]}" if len(points.names) > 1 else "The series"
 

@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from attar import storage
 from attar.checks import positive_integer
 from attar.data.kinds import kind_of
+from attar.data.series import Windows
 from attar.data.source import Data, Source, read, without_infinities
 from attar.data.table import Table
 from attar.errors import DataError, SettingError, warn
@@ -25,10 +26,14 @@ from attar.recipe import Recipe
 from attar.recipes import resolve
 from attar.tasks.gaps.imputation import ImputationModel, ImputationSettings
 from attar.tasks.gaps.pooling import Pooled, pool
+from attar.tasks.gaps.series import SeriesImputation
 from attar.tasks.gaps.tables import TableImputation
 from attar.training.runtime import memory_kept
 
-OF_KIND: dict[str, type[ImputationModel]] = {Table.name: TableImputation}
+OF_KIND: dict[str, type[ImputationModel]] = {
+    Table.name: TableImputation,
+    Windows.name: SeriesImputation,
+}
 
 
 class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
