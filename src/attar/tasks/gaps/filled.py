@@ -112,15 +112,28 @@ class Regressions:
         return cls(tensors["coefficients"])
 
 
-def regressed(rows: Filled, values: Tensor, j: int, weights: Tensor) -> Tensor:
-    """Return the coefficients of the other columns' features, and of 1, for column j."""
+def regressed(
+    rows: Filled, values: Tensor, j: int, weights: Tensor, ridge: float = RIDGE
+) -> Tensor:
+    """Return the coefficients of the other columns' features, and of 1, for column j.
+
+    Parameters
+    ----------
+    rows : Filled
+    values : Tensor (n, features)
+    j : int
+    weights : Tensor (n,)
+        Of rows in the sum of squared errors.
+    ridge : float
+        The penalty of squared coefficients, as a share of the sum of weights.
+    """
     at, x = rows.segments[j], _with_one(rows.features)
     own = torch.nonzero(weights)[:, 0]
     x, y, w = x[own][:, _others(x.shape[1], at)].double(), values[own, at].double(), weights[own]
     weighted = x * w.double()[:, None]
-    ridge = torch.full((x.shape[1],), RIDGE * float(w.sum()) + 1e-9, dtype=x.dtype)
-    ridge[0] = 1e-9
-    found: Tensor = torch.linalg.solve(weighted.T @ x + torch.diag(ridge), weighted.T @ y)
+    penalty = torch.full((x.shape[1],), ridge * float(w.sum()) + 1e-9, dtype=x.dtype)
+    penalty[0] = 1e-9
+    found: Tensor = torch.linalg.solve(weighted.T @ x + torch.diag(penalty), weighted.T @ y)
     return found.to(values.dtype)
 
 
