@@ -77,27 +77,29 @@ def impute(
                 raise FileError(f"{path} has no suffix: filled rows are a table, such as .csv.")
     with arguments.importing():
         from attar.data.source import read
+        from attar.data.table import MixedTable, Table
         from attar.storage import written_whole
         from attar.tasks.gaps.cells import mended_csv
         from attar.tasks.gaps.imputer import Imputer
 
     imputer = Imputer.load(model)
-    table = imputer.completion_.space.table
-    opened = read(arguments.csv(source, delimiter, decimal, encoding, na), "test", kind=table)
+    kind = imputer.model_.kind
+    opened = read(arguments.csv(source, delimiter, decimal, encoding, na), "test", kind=kind)
     if uncertainty is not None:
         unsure = imputer.uncertainty(opened)
         unsure[["value", "low", "high"]] = unsure[["value", "low", "high"]].map(_text)
         with arguments.writer(uncertainty, list(unsure.columns)) as writer:
             writer.write(unsure)
     if source.lower().endswith(".csv") and output.suffix.lower() == ".csv":
-        before: Any = table.joined(list(imputer.pieces(opened)))
+        before: Any = kind.joined(list(imputer.pieces(opened)))
         content = Path(source).read_bytes()
+        table = kind if isinstance(kind, Table) else MixedTable.fit([before])[0]
         filled = mended_csv(table, content, before, imputer.transform(before), delimiter, encoding)
         if filled is not None:
             with written_whole(output) as path:
                 path.write_bytes(filled)
             return
-    with arguments.writer(output, [str(name) for name in table.names or ()]) as writer:
+    with arguments.writer(output, [str(name) for name in imputer.model_.columns or ()]) as writer:
         for piece in _filled(imputer, opened):
             writer.write(piece)
 

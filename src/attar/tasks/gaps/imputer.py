@@ -8,7 +8,6 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils import Tags, check_random_state
@@ -16,26 +15,20 @@ from sklearn.utils.validation import check_is_fitted
 
 from attar import storage
 from attar.checks import positive_integer
-from attar.data.kind import Rows, warn_of_unused
-from attar.data.kinds import form_of, kind_of, restored
-from attar.data.margins import Margins
-from attar.data.preparation import DensePreparation
-from attar.data.scaling import Scaler
+from attar.data.kinds import kind_of
 from attar.data.source import Data, Source, read, without_infinities
 from attar.data.table import Table
 from attar.errors import DataError, SettingError, warn
 from attar.isolation import default_settings, one_thread
 from attar.parts import Part
-from attar.plan import check_rows
 from attar.recipe import Recipe
 from attar.recipes import resolve
-from attar.tasks.gaps.cells import gaps_of, mended, used
-from attar.tasks.gaps.completion import Completion
+from attar.tasks.gaps.imputation import ImputationModel, ImputationSettings
 from attar.tasks.gaps.pooling import Pooled, pool
-from attar.tasks.gaps.spaces import Space
+from attar.tasks.gaps.tables import TableImputation
 from attar.training.runtime import memory_kept
 
-Array = NDArray[np.float64]
+OF_KIND: dict[str, type[ImputationModel]] = {Table.name: TableImputation}
 
 
 class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
@@ -116,20 +109,14 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             resolve(self.recipe)
         data: Any = read(X, "train").data
         data = without_infinities(data) if self.infinite_as_missing else data
-        kind, summary = form_of(data, self.columns)
-        if not isinstance(kind, Table):
+        kind = kind_of(data).name
+        if kind not in OF_KIND:
             raise DataError(
-                f"Imputer takes tables, not {kind.name} data: give a table or an array of rows."
+                f"Imputer takes tables, not {kind} data: give a table or an array of rows."
             )
-        warn_of_unused(kind)
-        check_rows(summary.rows, kind.shape)
-        space = Space.fit(kind, summary)
-        values = space.values(summary.sample)
         self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        self.margins_ = Margins.of(summary.sample, kind)
-        self.completion_ = Completion.fit(space, values, self.recipe, self._seed)
-        missing = values[:, [at.start for at in space.segments]].isnan().double().mean(0)
-        self.missing_: Array = missing.numpy()
+        fixed = ImputationSettings(self.columns, self.recipe, self._seed)
+        self.model_: ImputationModel = OF_KIND[kind].fit(data, fixed)
         return self
 
     @default_settings()
@@ -146,15 +133,10 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         DataError
             If X is not of the form that was fitted.
         """
-        fitted, found, gaps = self._fitted, [], 0
-        for piece in self.pieces(X):
-            rows = self._rows(piece)
-            missing = gaps_of(fitted._table, rows)
-            gaps += missing.sum()
-            found.append(mended(fitted._table, piece, fitted._filled(rows), missing))
-        if not gaps:
+        found = [self.model_.filled(piece) for piece in self.pieces(X)]
+        if not sum(gaps for _, gaps in found):
             warn("X has no missing cell that was learned: a copy is returned.")
-        return fitted._joined(found)
+        return self._joined([filled for filled, _ in found])
 
     @default_settings()
     @one_thread()
@@ -175,15 +157,12 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         DataError
             If X is not of the form that was fitted.
         """
-        number, fitted = positive_integer("n_imputations", n_imputations), self._fitted
-        space, found = fitted.completion_.space, []
-        for i, piece in enumerate(self.pieces(X)):
-            rows = self._rows(piece)
-            missing, values = gaps_of(fitted._table, rows), space.values(rows)
-            drawn = fitted.completion_.drawn(values, number, fitted._seed + i)
-            raw = [fitted.margins_.possible(space.raw(one)) for one in drawn]
-            found.append([mended(fitted._table, piece, one, missing) for one in raw])
-        return [fitted._joined(list(parts)) for parts in zip(*found, strict=True)]
+        number = positive_integer("n_imputations", n_imputations)
+        found = [
+            self.model_.drawn(piece, number, self._seed + i)
+            for i, piece in enumerate(self.pieces(X))
+        ]
+        return [self._joined(list(parts)) for parts in zip(*found, strict=True)]
 
     @default_settings()
     @one_thread()
@@ -207,9 +186,9 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             raise SettingError(f"The level of an interval is in (0, 1), not {level}.")
         parts, start = [], 0
         for piece in self.pieces(X):
-            rows = self._rows(piece)
-            parts.append(self._uncertain(rows, level, start))
-            start += len(rows)
+            part = self.model_.uncertainty(piece, level)
+            parts.append(part.assign(row=part["row"] + start))
+            start += self.model_.size(piece)
         return pd.concat(parts, ignore_index=True)
 
     @staticmethod
@@ -235,23 +214,14 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         del settings["random_state"]
         if isinstance(self.recipe, Recipe):
             settings["recipe"] = self.recipe.to_json()
-        table = fitted._table
-        scaler = fitted.completion_.space.preparation.scaler
-        tensors = {
-            **storage.nested("completion", fitted.completion_.tensors()),
-            **storage.nested("margins", fitted.margins_.tensors()),
-            **storage.nested("scaler", scaler.state_dict()),
-            "missing": torch.from_numpy(fitted.missing_),
-        }
         description = {
             "task": "gaps",
             "settings": settings,
-            "form": {"name": table.name, "columns": table.to_json()},
-            "completion": fitted.completion_.to_json(),
-            "rows": len(fitted.completion_.keys.rows),
+            "form": {"name": fitted.model_.name, **fitted.model_.to_json()},
+            "rows": fitted.model_.rows,
             "seed": fitted._seed,
         }
-        storage.write_model(path, tensors, description)
+        storage.write_model(path, fitted.model_.tensors(), description)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -269,45 +239,33 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         with storage.restoring(path):
             settings = description["settings"]
             imputer = cls(**{**settings, "recipe": Part.parsed(settings["recipe"])})
-            table = Table.from_json(description["form"]["columns"])
-            prepared = restored(table, Scaler.restored(storage.unnested("scaler", tensors)))
-            assert isinstance(prepared, DensePreparation)
-            assert isinstance(table, Table)
-            own = storage.unnested("completion", tensors)
-            space = Space.restored(prepared, table, storage.unnested("space", own))
-            imputer.completion_ = Completion.restored(space, own, description["completion"])
-            imputer.margins_ = Margins.restored(storage.unnested("margins", tensors), table)
-            imputer.missing_ = tensors["missing"].numpy()
+            model = {one.name: one for one in OF_KIND.values()}[description["form"]["name"]]
+            imputer.model_ = model.restored(tensors, description["form"])
             imputer._seed = int(description["seed"])
         return imputer
 
     def pieces(self, X: Data | Source) -> Iterator[Any]:
         """Yield X as the user has it, from wherever it is, in pieces that fit into memory."""
-        table = self._fitted._table
-        data: Any = read(X, "test", kind=table).data
-        if not table.accepts(kind_of(data)):
-            raise DataError(table.refusal(np.shape(data), kind_of(data)))
-        yield from table.pieces(without_infinities(data) if self.infinite_as_missing else data)
+        kind = self._fitted.model_.kind
+        data: Any = read(X, "test", kind=kind).data
+        if not kind.accepts(kind_of(data)):
+            raise DataError(kind.refusal(np.shape(data), kind_of(data)))
+        yield from kind.pieces(without_infinities(data) if self.infinite_as_missing else data)
 
     @property
     def errors_(self) -> pd.DataFrame:
         """The error of hidden cells, and the share of missing ones, column by column."""
-        completion = self._attributes.completion_
-        scores = completion.scores.double().numpy()
-        numeric = np.array(completion.space.numeric)
-        names = [name for name, _ in completion.space.table.parts]
-        error = np.where(numeric, scores, 1 - scores)
-        return pd.DataFrame({"column": names, "error": error, "share": self.missing_})
+        return self._attributes.model_.errors
 
     @property
     def n_features_in_(self) -> int:
         """How many columns there are."""
-        return self._attributes._table.dimensions
+        return self._attributes.model_.dimensions
 
     @property
     def feature_names_in_(self) -> NDArray[np.object_]:
         """The names of a table's columns."""
-        names = self._attributes._table.names
+        names = self._attributes.model_.columns
         if names is None:
             raise AttributeError("The rows have no column names.")
         return np.array(names, object)
@@ -317,59 +275,17 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         tags.input_tags.allow_nan = True
         return tags
 
-    def _rows(self, piece: Any) -> Rows:
-        rows = self._fitted._table.rows(piece)
-        if not len(rows):
-            raise DataError("Found array with 0 sample(s): give at least one row.")
-        return rows
-
-    def _filled(self, rows: Rows) -> Rows:
-        """Return raw rows without gaps."""
-        space = self.completion_.space
-        return self.margins_.possible(space.raw(self.completion_(space.values(rows))[0]))
-
-    def _uncertain(self, rows: Rows, level: float, start: int) -> pd.DataFrame:
-        completion, table = self._fitted.completion_, self._fitted._table
-        space, missing = completion.space, gaps_of(table, rows)
-        values, deviations = completion(space.values(rows))
-        ends = values, *completion.limits(values, deviations, level)
-        frames = [table.restore(self.margins_.possible(space.raw(end))) for end in ends]
-        parts = []
-        for j, ((name, at), numeric) in enumerate(zip(table.parts, space.numeric, strict=True)):
-            own = np.flatnonzero(missing[:, j])
-            value, low, high = (_column(table, frame, name, at.start)[own] for frame in frames)
-            found = values[own][:, at].double().numpy()
-            sure = np.maximum(found, 1 - found)[:, 0] if found.shape[1] == 1 else found.max(1)
-            part = pd.DataFrame({"row": own + start, "column": name})
-            part["value"] = value.astype(object)
-            part["low"] = low.astype(object) if numeric else None
-            part["high"] = high.astype(object) if numeric else None
-            part["probability"] = level if numeric else sure
-            parts.append(part)
-        return pd.concat(parts).sort_values("row", kind="stable", ignore_index=True)
-
     def _joined(self, parts: list[Any]) -> Any:
-        return parts[0] if len(parts) == 1 else self._table.joined(parts)
-
-    @property
-    def _table(self) -> Table:
-        return self.completion_.space.table
+        return parts[0] if len(parts) == 1 else self.model_.kind.joined(parts)
 
     @property
     def _fitted(self) -> Self:
-        check_is_fitted(self, "completion_")
+        check_is_fitted(self, "model_")
         return self
 
     @property
     def _attributes(self) -> Self:
         """The fitted imputer, for attributes that must not exist before (scikit-learn's rule)."""
-        if "completion_" not in vars(self):
+        if "model_" not in vars(self):
             raise AttributeError(f"This {type(self).__name__} is not fitted yet.")
         return self
-
-
-def _column(table: Table, frame: Any, name: str, place: int) -> Rows:
-    """Return a column of a restored table."""
-    if isinstance(frame, np.ndarray):
-        return np.asarray(frame[:, used(table)[place][0]])
-    return np.asarray(frame[name].to_numpy())
