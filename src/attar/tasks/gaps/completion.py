@@ -13,8 +13,9 @@ from attar import storage
 from attar.data.kind import Json
 from attar.recipe import Recipe
 from attar.tasks.gaps.expectation import Expectation
-from attar.tasks.gaps.filled import Filled, Regressions, columns_of, linear_in, regressed
-from attar.tasks.gaps.lookup import Known, Lookup, probable
+from attar.tasks.gaps.filled import Filled, Regressions, columns_of, linear_in, posterior, regressed
+from attar.tasks.gaps.lookup import Known, Lookup, probable, tilted
+from attar.tasks.gaps.self_masking import self_masking
 from attar.tasks.gaps.spaces import Space
 
 # Estimates are looked up again so often.
@@ -30,7 +31,7 @@ ROWS, FEATURES, FEWEST = 20_000, 1 << 22, 1000
 # Quantiles of errors; how often draws of all columns are made anew, by so many rows, of which so
 # many or more count for a cell.
 QUANTILES, SWEEPS, DRAWN, DONORS = 201, 10, 4000, 100
-LEAST_RIDGE, LOCAL, SURE = 1e-5, 1000, 2.0
+LOCAL, SURE = 1000, 2.0
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,14 @@ class Completion:
     autoencoder: Expectation | None = None
 
     @classmethod
-    def fit(cls, space: Space, values: Tensor, recipe: str | Recipe | None, seed: int) -> Self:
+    def fit(
+        cls,
+        space: Space,
+        values: Tensor,
+        recipe: str | Recipe | None,
+        seed: int,
+        mask_model: bool = False,
+    ) -> Self:
         """Return what fills rows like these.
 
         Parameters
@@ -72,6 +80,8 @@ class Completion:
         recipe : str, Recipe or None
             Of an autoencoder, where there are enough rows for one.
         seed : int
+        mask_model : bool
+            Whether cells may be missing because of their value.
         """
         generator = torch.Generator().manual_seed(seed)
         most = min(ROWS, max(FEWEST, FEATURES // max(1, values.shape[1])))
@@ -94,8 +104,12 @@ class Completion:
             estimates = lookup(rows, known.expected, known)[0]
             of_hidden, deviations = lookup(queries, expected, known, own)
         assert lookup is not None
-        rows = _filled(space, values, estimates)
-        linear, known, _ = experts(rows, queries, held)
+        for again in range(1 + mask_model):
+            rows = _filled(space, values, estimates)
+            linear, known, _ = experts(rows, queries, held)
+            if mask_model and not again:
+                lookup = self_masking(lookup, rows, known, seed)
+                estimates = lookup(rows, known.expected, known)[0]
         parts = values[own], hidden, of_hidden, deviations
         errors, scores = _measured(space, *(part[tests] for part in parts))
         return cls(space, known, linear, lookup, errors, scores, autoencoder)
@@ -125,10 +139,14 @@ class Completion:
     def drawn(self, values: Tensor, number: int, seed: int) -> list[Tensor]:
         """Return values without gaps: draws of what is missing, number times.
 
-        By chained equations: each column in turn is a linear function of all others, fitted on
-        rows with random weights (the Bayesian bootstrap) each time, and a residual of one of these
-        rows. It is drawn from all of them or, where that is likelier on the rows themselves, from
-        those that are alike, by the weights of the lookup.
+        By chained equations: of each column in turn, Bayesian linear regression on all others, and
+        a residual of one of its rows. It is drawn from all of them or, where that is likelier on
+        the rows themselves, from those that are alike, by the weights of the lookup.
+
+        References
+        ----------
+        van Buuren and Groothuis-Oudshoorn, "mice: multivariate imputation by chained equations in
+        R", Journal of Statistical Software 45, 2011.
         """
         generator = torch.Generator().manual_seed(seed)
         start = self(values)[0]
@@ -150,20 +168,22 @@ class Completion:
             for j in changing:
                 at, rows = space.segments[j], torch.nonzero(wanted[:, j])[:, 0]
                 whole, near = Filled(features, sure, space.segments), torch.nonzero(~gaps[:, j])[:, 0]
-                donors = whole.at(near)
+                donors, tilt = whole.at(near), self.lookup.tilts[at]
+                coefficients, rest = posterior(donors, both[near], j, generator)
+                # The Bayesian bootstrap of rows that are alike.
                 weights = torch.empty(len(near)).exponential_(generator=generator)
-                coefficients = regressed(donors, both[near], j, weights, LEAST_RIDGE)
-                rest = both[near, at] - linear_in(donors, j, coefficients)
-                rest -= (weights @ rest) / weights.sum()
                 for own in torch.split(rows, DRAWN):
                     of = whole.at(own)
-                    alike = self._alike(j, of, donors) * weights if local[j] else weights[None]
+                    alike = torch.ones(1, len(near))
+                    if local[j]:
+                        alike = self._alike(j, of, donors) * weights
                     expected = linear_in(of, j, coefficients)
                     if space.numeric[j]:
+                        alike = tilted(alike, rest @ tilt)
                         both[own, at] = expected + rest[_donors(alike, len(own), generator)]
                     else:
                         mean = expected + alike / alike.sum(1, keepdim=True) @ rest
-                        both[own, at] = _level(probable(mean), generator)
+                        both[own, at] = _level(probable(mean, tilt), generator)
                 features[rows] = space.features(both[rows])
         return torch.where(missing.isnan(), both[len(some) :], missing)
 
@@ -177,8 +197,8 @@ class Completion:
             return True
         some = torch.nonzero(rows.known[:, j])[:LOCAL, 0]
         donors, values = replace(rows.at(some), known=torch.ones_like(rows.known[some])), self.keys.values[some]
-        weights = torch.ones(len(some))
-        rest = values[:, at] - linear_in(donors, j, regressed(donors, values, j, weights, LEAST_RIDGE))
+        coefficients = regressed(donors, values, j, torch.ones(len(some)))
+        rest = (values[:, at] - linear_in(donors, j, coefficients))[:, :1]
         alike = self._alike(j, donors, donors)
         alike.fill_diagonal_(0.0)
         mean, square = (alike / alike.sum(1, keepdim=True) @ torch.cat([rest, rest**2], 1)).T
