@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from attar.data.source import Source as Opened
     from attar.tasks.gaps.imputer import Imputer
 
+# The column that numbers imputations.
+IMPUTATION = "imputation"
+
 
 def fit_imputer(
     data: Data,
@@ -64,6 +67,15 @@ def impute(
             metavar="TABLE", help="Also write each filled cell and how sure it is: .csv, .parquet."
         ),
     ] = None,
+    draws: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Write N imputations by draws instead, each with a number from 1 in a first column"
+            ' "imputation": one long table, as of mice.',
+        ),
+    ] = None,
     delimiter: arguments.Delimiter = None,
     decimal: arguments.Decimal = None,
     encoding: arguments.Encoding = None,
@@ -90,6 +102,9 @@ def impute(
         unsure[["value", "low", "high"]] = unsure[["value", "low", "high"]].map(_text)
         with arguments.writer(uncertainty, list(unsure.columns)) as writer:
             writer.write(unsure)
+    if draws is not None:
+        _write_draws(imputer, opened, output, draws)
+        return
     if source.lower().endswith(".csv") and output.suffix.lower() == ".csv":
         before: Any = kind.joined(list(imputer.pieces(opened)))
         content = Path(source).read_bytes()
@@ -107,6 +122,19 @@ def impute(
 def _filled(imputer: Imputer, opened: Opened) -> Iterator[Any]:
     for piece in imputer.pieces(opened):
         yield imputer.transform(piece)
+
+
+def _write_draws(imputer: Imputer, opened: Opened, output: Path, number: int) -> None:
+    import pandas as pd
+
+    if IMPUTATION in (names := [str(name) for name in imputer.model_.columns or ()]):
+        raise SettingError(f"--draws adds a column {IMPUTATION!r}, which the rows have: rename it.")
+    with arguments.writer(output, [IMPUTATION, *names]) as writer:
+        for piece in imputer.pieces(opened):
+            for i, drawn in enumerate(imputer.impute_many(piece, number), 1):
+                frame = pd.DataFrame(drawn)
+                frame.insert(0, IMPUTATION, i)
+                writer.write(frame)
 
 
 def _text(value: object) -> str | None:

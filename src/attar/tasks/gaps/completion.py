@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import torch
@@ -13,8 +13,9 @@ from attar import storage
 from attar.data.kind import Json
 from attar.recipe import Recipe
 from attar.tasks.gaps.expectation import Expectation
-from attar.tasks.gaps.filled import Filled, Regressions, columns_of, linear_in, regressed
-from attar.tasks.gaps.lookup import Known, Lookup, probable
+from attar.tasks.gaps.filled import Filled, Regressions, columns_of, linear_in, posterior, regressed
+from attar.tasks.gaps.lookup import Known, Lookup, probable, tilted
+from attar.tasks.gaps.self_masking import self_masking
 from attar.tasks.gaps.spaces import Space
 
 # Estimates are looked up again so often.
@@ -29,7 +30,8 @@ ROWS, FEATURES, FEWEST = 20_000, 1 << 22, 1000
 
 # Quantiles of errors; how often draws of all columns are made anew, by so many rows, of which so
 # many or more count for a cell.
-QUANTILES, SWEEPS, DRAWN, DONORS = 201, 5, 4000, 100
+QUANTILES, SWEEPS, DRAWN, DONORS = 201, 10, 4000, 100
+LOCAL, SURE = 1000, 2.0
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,14 @@ class Completion:
     autoencoder: Expectation | None = None
 
     @classmethod
-    def fit(cls, space: Space, values: Tensor, recipe: str | Recipe | None, seed: int) -> Self:
+    def fit(
+        cls,
+        space: Space,
+        values: Tensor,
+        recipe: str | Recipe | None,
+        seed: int,
+        mask_model: bool = False,
+    ) -> Self:
         """Return what fills rows like these.
 
         Parameters
@@ -71,6 +80,8 @@ class Completion:
         recipe : str, Recipe or None
             Of an autoencoder, where there are enough rows for one.
         seed : int
+        mask_model : bool
+            Whether cells may be missing because of their value.
         """
         generator = torch.Generator().manual_seed(seed)
         most = min(ROWS, max(FEWEST, FEATURES // max(1, values.shape[1])))
@@ -93,8 +104,12 @@ class Completion:
             estimates = lookup(rows, known.expected, known)[0]
             of_hidden, deviations = lookup(queries, expected, known, own)
         assert lookup is not None
-        rows = _filled(space, values, estimates)
-        linear, known, _ = experts(rows, queries, held)
+        for again in range(1 + mask_model):
+            rows = _filled(space, values, estimates)
+            linear, known, _ = experts(rows, queries, held)
+            if mask_model and not again:
+                lookup = self_masking(lookup, rows, known, seed)
+                estimates = lookup(rows, known.expected, known)[0]
         parts = values[own], hidden, of_hidden, deviations
         errors, scores = _measured(space, *(part[tests] for part in parts))
         return cls(space, known, linear, lookup, errors, scores, autoencoder)
@@ -124,44 +139,71 @@ class Completion:
     def drawn(self, values: Tensor, number: int, seed: int) -> list[Tensor]:
         """Return values without gaps: draws of what is missing, number times.
 
-        By chained equations: each column in turn is a linear function of all others, fitted on
-        rows with random weights (the Bayesian bootstrap), and what it leaves in a row that is
-        alike, which is drawn by the weights of the lookup.
+        By chained equations: of each column in turn, Bayesian linear regression on all others, and
+        a residual of one of its rows. It is drawn from all of them or, where that is likelier on
+        the rows themselves, from those that are alike, by the weights of the lookup.
+
+        References
+        ----------
+        van Buuren and Groothuis-Oudshoorn, "mice: multivariate imputation by chained equations in
+        R", Journal of Statistical Software 45, 2011.
         """
         generator = torch.Generator().manual_seed(seed)
         start = self(values)[0]
-        return [self._drawn(values, start, generator) for _ in range(number)]
+        local = [self._local(j) for j in range(len(self.space.segments))]
+        return [self._drawn(values, start, local, generator) for _ in range(number)]
 
-    def _drawn(self, missing: Tensor, start: Tensor, generator: torch.Generator) -> Tensor:
+    def _drawn(
+        self, missing: Tensor, start: Tensor, local: list[bool], generator: torch.Generator
+    ) -> Tensor:
         space, known = self.space, self.keys.rows.known
         some = torch.randperm(len(known), generator=generator)[:DRAWN]
         gaps = known[some] == 0
         keys = space.values(space.raw(self.keys.values))[some]
         first = torch.stack([missing[:, at.start] for at in space.segments], 1)
         both, wanted = torch.cat([keys, start]), torch.cat([gaps, first.isnan()])
-        weights = torch.empty(len(some)).exponential_(generator=generator)
-        sure = torch.ones(wanted.shape)
+        features, sure = space.features(both), torch.ones(wanted.shape)
         changing = [j for j in range(len(space.segments)) if wanted[:, j].any()]
         for _ in range(SWEEPS if len(changing) > 1 else 1):
             for j in changing:
                 at, rows = space.segments[j], torch.nonzero(wanted[:, j])[:, 0]
-                whole = Filled(space.features(both), sure, space.segments)
-                near = torch.nonzero(~gaps[:, j])[:, 0]
-                donors = whole.at(near)
-                coefficients = regressed(donors, both[near], j, weights[near])
-                rest = both[near, at] - linear_in(donors, j, coefficients)
-                measured = self.lookup.measure(j, donors)
+                whole, near = Filled(features, sure, space.segments), torch.nonzero(~gaps[:, j])[:, 0]
+                donors, tilt = whole.at(near), self.lookup.tilts[at]
+                coefficients, rest = posterior(donors, both[near], j, generator)
+                # The Bayesian bootstrap of rows that are alike.
+                weights = torch.empty(len(near)).exponential_(generator=generator)
                 for own in torch.split(rows, DRAWN):
                     of = whole.at(own)
+                    alike = torch.ones(1, len(near))
+                    if local[j]:
+                        alike = self._alike(j, of, donors) * weights
                     expected = linear_in(of, j, coefficients)
-                    alike = several(self.lookup.weights(j, of, measured)) * weights[near]
                     if space.numeric[j]:
-                        donor = torch.multinomial(alike, 1, generator=generator)[:, 0]
-                        both[own, at] = expected + rest[donor]
+                        alike = tilted(alike, rest @ tilt)
+                        both[own, at] = expected + rest[_donors(alike, len(own), generator)]
                     else:
                         mean = expected + alike / alike.sum(1, keepdim=True) @ rest
-                        both[own, at] = _level(probable(mean), generator)
+                        both[own, at] = _level(probable(mean, tilt), generator)
+                features[rows] = space.features(both[rows])
         return torch.where(missing.isnan(), both[len(some) :], missing)
+
+    def _alike(self, j: int, rows: Filled, donors: Filled) -> Tensor:
+        return several(self.lookup.weights(j, rows, self.lookup.measure(j, donors)))
+
+    def _local(self, j: int) -> bool:
+        """Return whether residuals of a column are likelier by those of rows that are alike."""
+        at, rows = self.space.segments[j], self.keys.rows
+        if not self.space.numeric[j]:
+            return True
+        some = torch.nonzero(rows.known[:, j])[:LOCAL, 0]
+        donors, values = replace(rows.at(some), known=torch.ones_like(rows.known[some])), self.keys.values[some]
+        coefficients = regressed(donors, values, j, torch.ones(len(some)))
+        rest = (values[:, at] - linear_in(donors, j, coefficients))[:, :1]
+        alike = self._alike(j, donors, donors)
+        alike.fill_diagonal_(0.0)
+        mean, square = (alike / alike.sum(1, keepdim=True) @ torch.cat([rest, rest**2], 1)).T
+        gain = _normal(rest[:, 0], mean, square - mean**2) - _normal(rest[:, 0], 0 * mean, rest.var())
+        return bool(gain.mean() > SURE * gain.std() / len(gain) ** 0.5)
 
     @property
     def baseline(self) -> Tensor:
@@ -324,6 +366,19 @@ def several(weights: Tensor) -> Tensor:
         enough = flat.square().sum(1, keepdim=True) <= 1 / DONORS
         found = torch.where(enough, flat, found)
     return found
+
+
+def _donors(weights: Tensor, number: int, generator: torch.Generator) -> Tensor:
+    """Return a key drawn by each row of weights (number or 1, keys)."""
+    total = weights.cumsum(1)
+    place = torch.rand(number, 1, generator=generator) * total[:, -1:]
+    return torch.searchsorted(total.expand(number, -1).contiguous(), place)[:, 0].clamp_max(weights.shape[1]-1)
+
+
+def _normal(values: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+    """Return the log-density of a normal distribution, but for a constant."""
+    variance = variance.clamp_min(1e-12)
+    return -0.5 * ((values - mean) ** 2 / variance + variance.log())
 
 
 def _level(probabilities: Tensor, generator: torch.Generator) -> Tensor:

@@ -29,11 +29,14 @@ class ImputationSettings:
     recipe : str, Recipe or None
         Of the autoencoder.
     seed : int
+    mask_model : bool
+        Whether cells may be missing because of their value.
     """
 
     columns: Mapping[str, str] | None
     recipe: str | Recipe | None
     seed: int
+    mask_model: bool
 
 
 class ImputationModel(ABC):

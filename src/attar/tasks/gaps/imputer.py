@@ -53,6 +53,11 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     columns : mapping, default None
         What columns of a table are; as of :class:`attar.Autoencoder`.
     infinite_as_missing : bool, default False
+    mask_model : bool, default False
+        Whether cells may be missing because of their value, so that those of the larger numbers, or of
+        some levels, are missing more often. The log-odds of a cell are linear in its own value
+        (self-masking); this is not used for columns whose gaps a logistic regression on the other
+        columns explains better. With one other column both are the same, and self-masking is assumed.
     random_state : int, RandomState or None, default None
 
     Attributes
@@ -88,10 +93,12 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         *,
         columns: Mapping[str, str] | None = None,
         infinite_as_missing: bool = False,
+        mask_model: bool = False,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.recipe, self.columns = recipe, columns
-        self.infinite_as_missing, self.random_state = infinite_as_missing, random_state
+        self.infinite_as_missing, self.mask_model = infinite_as_missing, mask_model
+        self.random_state = random_state
 
     @default_settings()
     @one_thread()
@@ -120,7 +127,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
                 f"Imputer takes tables, not {kind} data: give a table or an array of rows."
             )
         self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        fixed = ImputationSettings(self.columns, self.recipe, self._seed)
+        fixed = ImputationSettings(self.columns, self.recipe, self._seed, self.mask_model)
         self.model_: ImputationModel = OF_KIND[kind].fit(data, fixed)
         return self
 

@@ -55,7 +55,9 @@ class TableImputation(ImputationModel):
         space = Space.fit(table, summary)
         values = space.values(summary.sample)
         missing = values[:, [at.start for at in space.segments]].isnan().double().mean(0)
-        completion = Completion.fit(space, values, settings.recipe, settings.seed)
+        completion = Completion.fit(
+            space, values, settings.recipe, settings.seed, settings.mask_model
+        )
         return cls(completion, Margins.of(summary.sample, table), missing.numpy())
 
     @property
