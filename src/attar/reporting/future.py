@@ -187,11 +187,12 @@ def _fan(forecaster: Forecaster, one: Outlook, channel: int, name: str) -> Eleme
     after = (
         np.asarray(seconds(one.times), np.float64)
         if one.times
-        else history.times[-1] + forecaster.clock_.step * np.arange(1, steps + 1)
+        else history.times[-1] + forecaster.series_.clock.step * np.arange(1, steps + 1)
     )
     quantiles = one.quantiles()[:, :, channel]
     bands = list(zip(quantiles[::2], quantiles[1::2], strict=True))
-    if isinstance(forecaster.form_, LongTable) and forecaster.form_.clock == "dates":
+    form = forecaster.series_.form
+    if isinstance(form, LongTable) and form.clock == "dates":
         start, end = np.array([past[0], after[-1]]).astype("datetime64[s]")
         zone = " in UTC" if getattr(history.dtype, "tz", None) is not None else ""
         scale, unit = Scale.over_times(start, end, f"time{zone}", 5), float(DAY)
@@ -271,11 +272,11 @@ def _scores(found: Backtest) -> Element:
 
 def _model(forecaster: Forecaster) -> Element:
     """Return what was chosen on held-out steps."""
-    model = forecaster.model_
-    own = "one for all channels" if np.isinf(model.shape.others) else "one for each channel"
+    model, shape = forecaster.model_, forecaster.model_.blend.shapes[0]
+    own = "one for all channels" if np.isinf(shape.others) else "one for each channel"
     chosen = [
-        ("history", counted(model.shape.history, "step"), "the length of a window"),
-        ("linear forecast", f"ridge regression, {own}", f"penalty {number(model.shape.penalty)}"),
+        ("history", counted(model.blend.history, "step"), "the length of a window"),
+        ("linear forecast", f"ridge regression, {own}", f"penalty {number(shape.penalty)}"),
         ("calendar", "used" if model.with_calendar else "not used", "phases of day, week and year"),
         ("network", "not used" if model.correction is None else "used", "corrects the linear part"),
     ]
@@ -283,5 +284,5 @@ def _model(forecaster: Forecaster) -> Element:
         tag("tr", tag("th", name, scope="row"), tag("td", value), tag("td", reason))
         for name, value, reason in chosen
     ]
-    words = "Each was chosen by the error on the last quarter of each series of the fit."
+    words = "Each was chosen by the error on held-out steps of the series of the fit."
     return section("Model", tag("table", *lines, class_="choices"), tag("p", words, class_="after"))

@@ -160,7 +160,6 @@ def histories(
     DataError
         If a series has no value, or times do not increase, repeat, or change their frequency.
     """
-    check_times(points, clock)
     steps = clock.steps(points)
     of_point = np.empty(len(steps), np.intp)
     of_point[points.order] = steps

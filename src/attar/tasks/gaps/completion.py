@@ -167,7 +167,10 @@ class Completion:
         for _ in range(SWEEPS if len(changing) > 1 else 1):
             for j in changing:
                 at, rows = space.segments[j], torch.nonzero(wanted[:, j])[:, 0]
-                whole, near = Filled(features, sure, space.segments), torch.nonzero(~gaps[:, j])[:, 0]
+                whole, near = (
+                    Filled(features, sure, space.segments),
+                    torch.nonzero(~gaps[:, j])[:, 0],
+                )
                 donors, tilt = whole.at(near), self.lookup.tilts[at]
                 coefficients, rest = posterior(donors, both[near], j, generator)
                 # The Bayesian bootstrap of rows that are alike.
@@ -196,13 +199,18 @@ class Completion:
         if not self.space.numeric[j]:
             return True
         some = torch.nonzero(rows.known[:, j])[:LOCAL, 0]
-        donors, values = replace(rows.at(some), known=torch.ones_like(rows.known[some])), self.keys.values[some]
+        donors, values = (
+            replace(rows.at(some), known=torch.ones_like(rows.known[some])),
+            self.keys.values[some],
+        )
         coefficients = regressed(donors, values, j, torch.ones(len(some)))
         rest = (values[:, at] - linear_in(donors, j, coefficients))[:, :1]
         alike = self._alike(j, donors, donors)
         alike.fill_diagonal_(0.0)
         mean, square = (alike / alike.sum(1, keepdim=True) @ torch.cat([rest, rest**2], 1)).T
-        gain = _normal(rest[:, 0], mean, square - mean**2) - _normal(rest[:, 0], 0 * mean, rest.var())
+        gain = _normal(rest[:, 0], mean, square - mean**2) - _normal(
+            rest[:, 0], 0 * mean, rest.var()
+        )
         return bool(gain.mean() > SURE * gain.std() / len(gain) ** 0.5)
 
     @property
@@ -372,7 +380,9 @@ def _donors(weights: Tensor, number: int, generator: torch.Generator) -> Tensor:
     """Return a key drawn by each row of weights (number or 1, keys)."""
     total = weights.cumsum(1)
     place = torch.rand(number, 1, generator=generator) * total[:, -1:]
-    return torch.searchsorted(total.expand(number, -1).contiguous(), place)[:, 0].clamp_max(weights.shape[1]-1)
+    return torch.searchsorted(total.expand(number, -1).contiguous(), place)[:, 0].clamp_max(
+        weights.shape[1] - 1
+    )
 
 
 def _normal(values: Tensor, mean: Tensor, variance: Tensor) -> Tensor:

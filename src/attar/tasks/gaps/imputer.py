@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
-from sklearn.utils import Tags, check_random_state
-from sklearn.utils.validation import check_is_fitted
+from numpy.typing import ArrayLike
+from sklearn.base import OneToOneFeatureMixin, TransformerMixin
+from torch import Tensor
 
-from attar import storage
 from attar.checks import positive_integer
+from attar.data.kind import Json
 from attar.data.kinds import kind_of
 from attar.data.series import Windows
 from attar.data.source import Data, Source, read, without_infinities
 from attar.data.table import Table
 from attar.errors import DataError, SettingError, warn
 from attar.isolation import default_settings, one_thread
-from attar.parts import Part
 from attar.recipe import Recipe
 from attar.recipes import resolve
+from attar.tasks.estimator import TaskEstimator
 from attar.tasks.gaps.imputation import ImputationModel, ImputationSettings
 from attar.tasks.gaps.pooling import Pooled, pool
 from attar.tasks.gaps.series import SeriesImputation
@@ -36,7 +34,7 @@ OF_KIND: dict[str, type[ImputationModel]] = {
 }
 
 
-class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+class Imputer(OneToOneFeatureMixin, TransformerMixin, TaskEstimator):
     """Fills the missing cells of tables with columns of any type; known cells stay as they are.
 
     A cell is looked up in rows that are alike, where each column has a measure of its own of what
@@ -87,6 +85,8 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     imputation for nonresponse in surveys", Wiley 1987.
     """
 
+    task = "gaps"
+
     def __init__(
         self,
         recipe: str | Recipe | None = "denoising",
@@ -126,7 +126,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             raise DataError(
                 f"Imputer takes tables, not {kind} data: give a table or an array of rows."
             )
-        self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        self._seed = self._drawn_seed()
         fixed = ImputationSettings(self.columns, self.recipe, self._seed, self.mask_model)
         self.model_: ImputationModel = OF_KIND[kind].fit(data, fixed)
         return self
@@ -214,48 +214,6 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         """
         return pool(estimates, variances)
 
-    def save(self, path: str | Path) -> None:
-        """Write the imputer to a file, from which :meth:`load` restores it.
-
-        Raises
-        ------
-        FileError
-            If the place cannot be written to.
-        """
-        fitted, settings = self._fitted, self.get_params(deep=False)
-        del settings["random_state"]
-        if isinstance(self.recipe, Recipe):
-            settings["recipe"] = self.recipe.to_json()
-        description = {
-            "task": "gaps",
-            "settings": settings,
-            "form": {"name": fitted.model_.name, **fitted.model_.to_json()},
-            "rows": fitted.model_.rows,
-            "seed": fitted._seed,
-        }
-        storage.write_model(path, fitted.model_.tensors(), description)
-
-    @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Return the imputer that :meth:`save` wrote, which fills alike.
-
-        Raises
-        ------
-        FileError
-            If there is no such file.
-        ModelFileError
-            If it is damaged, or holds no imputer.
-        """
-        tensors, description = storage.read_model(path)
-        storage.check_task(path, description, "gaps")
-        with storage.restoring(path):
-            settings = description["settings"]
-            imputer = cls(**{**settings, "recipe": Part.parsed(settings["recipe"])})
-            model = {one.name: one for one in OF_KIND.values()}[description["form"]["name"]]
-            imputer.model_ = model.restored(tensors, description["form"])
-            imputer._seed = int(description["seed"])
-        return imputer
-
     def pieces(self, X: Data | Source) -> Iterator[Any]:
         """Yield X as the user has it, from wherever it is, in pieces that fit into memory."""
         kind = self._fitted.model_.kind
@@ -270,34 +228,25 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return self._attributes.model_.errors
 
     @property
-    def n_features_in_(self) -> int:
-        """How many columns there are."""
-        return self._attributes.model_.dimensions
+    def _dimensions(self) -> int:
+        return self.model_.dimensions
 
     @property
-    def feature_names_in_(self) -> NDArray[np.object_]:
-        """The names of a table's columns."""
-        names = self._attributes.model_.columns
-        if names is None:
-            raise AttributeError("The rows have no column names.")
-        return np.array(names, object)
+    def _columns(self) -> Sequence[object] | None:
+        return self.model_.columns
 
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        return tags
+    def _described(self) -> tuple[dict[str, Tensor], Json]:
+        form = {"name": self.model_.name, **self.model_.to_json()}
+        return self.model_.tensors(), {
+            "form": form,
+            "rows": self.model_.rows,
+            "seed": self._seed,
+        }
+
+    def _restore(self, tensors: Mapping[str, Tensor], description: Json) -> None:
+        model = {one.name: one for one in OF_KIND.values()}[description["form"]["name"]]
+        self.model_ = model.restored(tensors, description["form"])
+        self._seed = int(description["seed"])
 
     def _joined(self, parts: list[Any]) -> Any:
         return parts[0] if len(parts) == 1 else self.model_.kind.joined(parts)
-
-    @property
-    def _fitted(self) -> Self:
-        check_is_fitted(self, "model_")
-        return self
-
-    @property
-    def _attributes(self) -> Self:
-        """The fitted imputer, for attributes that must not exist before (scikit-learn's rule)."""
-        if "model_" not in vars(self):
-            raise AttributeError(f"This {type(self).__name__} is not fitted yet.")
-        return self
