@@ -30,6 +30,7 @@ from attar.data.training_data import FittedRows, TrainingData
 from attar.errors import DataError, SettingError, warn
 from attar.evaluation.baseline import Baseline
 from attar.evaluation.diagnostics import Diagnostics, TrainingSummary
+from attar.evaluation.noise import prepared_noise_level
 from attar.evaluation.scores import ScoreReference
 from attar.isolation import one_thread, seeded
 from attar.likelihoods import Causal, Likelihood
@@ -575,7 +576,12 @@ def _trained(
             half_precision = half_precision_pays(device, passes, weights)
             settings = replace(settings, half_precision=half_precision)
         if before is None:
-            model.on_data(_first(plan, train, training_data.train_condition, device))
+            first = _first(plan, train, training_data.train_condition, device)
+            model.on_data(first)
+            if model.shrinkage is not None:
+                clean = first.target.to_dense().cpu().numpy()
+                floor = prepared_noise_level(plan.preparation.kind, clean)
+                model.shrinkage.floor.fill_(np.nan_to_num(floor))
         training = Training(
             objective,
             training_data.batches(plan.preparation, settings.batch_size, device),
