@@ -82,7 +82,7 @@ def test_noise_unlike_that_of_the_training_is_warned_of(tiles):
         tiles.denoise(picture)
 
 
-def test_tables_and_series_are_reconstructed():
+def test_tables_and_series_lose_their_noise():
     rng, t = np.random.default_rng(0), np.arange(1500)
     clean = np.stack([np.sin(t / 9), np.cos(t / 9)], 1)
     corrupted = clean + 0.35 * rng.normal(size=clean.shape)

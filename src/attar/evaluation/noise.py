@@ -6,8 +6,10 @@ import math
 
 import numpy as np
 
+from attar.corruptions import Shrinkage
 from attar.data.kind import Kind, Rows
 from attar.data.table import Table
+from attar.records import Batch
 
 # A patch of an image has so many pixels in height and width, one of a series so many steps.
 SIDE, STEPS = 5, 8
@@ -65,6 +67,13 @@ def prepared_noise_level(kind: Kind, prepared: Rows) -> float:
         rows = patches_of(prepared)
     rows = rows[~np.isnan(rows).any(1)]
     return noise_level(rows[:, :: -(-rows.shape[1] // WIDEST)]) if rows.size else math.nan
+
+
+def set_noise_floor(shrinkage: Shrinkage | None, kind: Kind, batch: Batch) -> None:
+    """Let a shrinkage know the level that clean rows seem to have; 0 where rows are too few."""
+    if shrinkage is not None:
+        level = prepared_noise_level(kind, batch.target.to_dense().cpu().numpy())
+        shrinkage.floor.fill_(0.0 if math.isnan(level) else level)
 
 
 def patches_of(values: Rows) -> Rows:
