@@ -64,6 +64,10 @@ def reconstruct(
         bool,
         typer.Option("--denoise", help="Remove noise, from pictures of any size by their tiles."),
     ] = False,
+    level: Annotated[
+        float | None,
+        typer.Option(help="The standard deviation of the noise, for --denoise; else estimated."),
+    ] = None,
     label: arguments.Label = None,
     condition: arguments.Condition = None,
     delimiter: arguments.Delimiter = None,
@@ -73,6 +77,8 @@ def reconstruct(
     device: arguments.Device = "cpu",
 ) -> None:
     """Write the reconstruction of rows; missing cells are predicted."""
+    if level is not None and not denoise:
+        raise SettingError("--level is the level of the noise to remove: give --denoise too.")
     arguments.check_output(output)
     arguments.check_separate(output, source)
     from attar.data.pictures import Pictures
@@ -83,7 +89,7 @@ def reconstruct(
     if denoise:
         if labels is not None:
             raise SettingError("--denoise takes no condition: leave it out, or --denoise.")
-        _denoised(estimator, data, output)
+        _denoised(estimator, data, output, level)
         return
     pictures = data.names if isinstance(data, Pictures) else None
     white = None if pictures else preparation.brightest
@@ -92,7 +98,7 @@ def reconstruct(
             writer.write(estimator.reconstruct(piece, condition=labels))
 
 
-def _denoised(estimator: Autoencoder, data: Any, output: Path) -> None:
+def _denoised(estimator: Autoencoder, data: Any, output: Path, level: float | None) -> None:
     """Write data without noise: pictures one by one in their own sizes, all else in pieces."""
     from attar.data.pictures import Pictures
 
@@ -102,7 +108,7 @@ def _denoised(estimator: Autoencoder, data: Any, output: Path) -> None:
     names_, white = (data.files, None) if whole else (None, preparation.brightest)
     with arguments.writer(output, preparation.kind.feature_names(), white, names_) as writer:
         for piece in pieces:
-            clean = estimator.denoise(cast("Any", piece))
+            clean = estimator.denoise(cast("Any", piece), level=level)
             writer.write(clean[0][None] if whole else clean)
 
 

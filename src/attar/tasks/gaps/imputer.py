@@ -46,7 +46,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, TaskEstimator):
 
     Parameters
     ----------
-    recipe : str, Recipe or None, default "denoising"
+    recipe : str, Recipe or None, default "denoising-masking"
         Of the autoencoder, which takes part from 1,000 rows on. None: without one.
     columns : mapping, default None
         What columns of a table are; as of :class:`attar.Autoencoder`.
@@ -89,7 +89,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, TaskEstimator):
 
     def __init__(
         self,
-        recipe: str | Recipe | None = "denoising",
+        recipe: str | Recipe | None = "denoising-masking",
         *,
         columns: Mapping[str, str] | None = None,
         infinite_as_missing: bool = False,
