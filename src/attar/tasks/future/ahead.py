@@ -26,7 +26,7 @@ class Explained:
 
     It is the regression of the errors of forecasts on those of the known columns, both by the same
     linear forecaster (Frisch-Waugh): of two series that both rise, neither explains the other. The
-    coefficients of a series are linear in its traits: a constant, and what static columns say.
+    coefficients of a series are linear in its traits: a constant, and features of static columns.
 
     Attributes
     ----------

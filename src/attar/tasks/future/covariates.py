@@ -116,7 +116,7 @@ class Covariate:
 
 @dataclass(frozen=True)
 class Traits:
-    """What static columns say of series: features, and groups.
+    """Features and groups of series by their static columns.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Forecaster: what comes next in series, and how sure that is."""
+"""Forecaster: forecasts of series, with intervals."""
 
 from __future__ import annotations
 
@@ -31,14 +31,17 @@ class Forecaster(TaskEstimator):
     """Forecasts series: all channels, many steps ahead, with intervals.
 
     The linear part is solved in closed form: each step of the horizon is a weighted sum of the
-    history less its last value, by weighted ridge regression, whose penalty grows with the age of a
-    step. All channels and series share the weights, to which those of a channel are drawn. The
-    length of the history, the penalty, this, and whether the calendar helps, are judged on the last
-    quarter of each series, from whose errors intervals are made; then all steps are learnt from.
-    A small masked autoencoder corrects the forecasts, if it does so on each part of that quarter.
+    history minus its last value, by weighted ridge regression, whose penalty grows with the age of
+    a step. All channels and series share the weights; those of a channel, or of a group of series
+    with the same static columns, are shrunk to them. The length of the history, the penalty and
+    this are chosen by cross-validation; known-ahead columns and the calendar, on the last quarter
+    of each series, whose errors also give the intervals. Then the weights are solved from all
+    steps. A small masked autoencoder corrects the forecasts, if it helps on each part of that
+    quarter.
 
-    Intervals go on learning: where X has steps that the fit did not have, their outcomes move the
-    levels (adaptive conformal inference). The weights do not: fit again to learn these.
+    Where X has steps after those of the fit, their errors move the levels of intervals (adaptive
+    conformal inference). The weights stay: fit again to update these. A saved forecaster goes on
+    after the series of its fit: its file contains their last steps, as many as a history has.
 
     Parameters
     ----------
@@ -46,10 +49,13 @@ class Forecaster(TaskEstimator):
         The steps that are forecast at most (sktime's ``fh``, darts' ``n``). None: 96, or a quarter
         of what most series have.
     history : int, default None
-        The steps that a forecast is made from. None: what is best on held-out steps, up to 720.
+        The steps that a forecast is made from. None: chosen by cross-validation, up to 720.
     known : sequence of str, default ()
-        Columns that are known ahead, such as prices or holidays. They are not forecast; of dates,
-        the calendar is known by itself.
+        Known-ahead columns (known future covariates), such as prices or holidays: numbers, or
+        categories of at most 100 levels. They are not forecast. The calendar of dates needs none.
+    static : sequence of str, default ()
+        Static columns (static covariates), such as the region of a shop: numbers or categories,
+        with one value for each series.
     random_state : int, RandomState or None, default None
         Of sample paths.
 
@@ -100,7 +106,7 @@ class Forecaster(TaskEstimator):
 
     @default_settings()
     def fit(self, X: Data, y: object = None) -> Self:
-        """Learn how series go on.
+        """Fit the forecaster to series.
 
         Parameters
         ----------
@@ -112,8 +118,8 @@ class Forecaster(TaskEstimator):
         Raises
         ------
         DataError
-            If the horizon is longer than the series, or times do not increase, repeat or change
-            their frequency.
+            If the horizon is longer than the series; if times do not increase, repeat or change
+            their frequency; or if a static column changes within a series.
         SettingError
             If a setting is out of range.
         """
@@ -134,16 +140,17 @@ class Forecaster(TaskEstimator):
     def predict(
         self, X: Data | None = None, horizon: int | None = None, future: Data | None = None
     ) -> TableOrArray:
-        """Return what comes next.
+        """Return forecasts.
 
         Parameters
         ----------
         X : Series, table, array or path, default None
-            Series up to now: those of the fit or others. None: those of the fit, as they were.
+            Series up to now: those of the fit or others. None: those of the fit, as they were;
+            after :meth:`load` too.
         horizon : int, default None
             So many steps; None: all that the fit is for.
         future : table, default None
-            Rows of what is known ahead, which may also be rows of X without other values.
+            Rows of known-ahead columns. They may also be rows of X without other values.
 
         Returns
         -------
@@ -154,7 +161,7 @@ class Forecaster(TaskEstimator):
         Raises
         ------
         DataError
-            If X is of another form or frequency, or lacks what is known ahead.
+            If X is of another form or frequency, or lacks known-ahead or static columns.
         SettingError
             If the horizon is longer than that of the fit.
         """
@@ -185,7 +192,7 @@ class Forecaster(TaskEstimator):
         horizon: int | None = None,
         future: Data | None = None,
     ) -> TableOrArray:
-        """Return :meth:`predict`, and between which limits a share ``coverage`` of outcomes is.
+        """Return :meth:`predict`, with intervals that contain a share ``coverage`` of outcomes.
 
         Returns
         -------
@@ -216,7 +223,7 @@ class Forecaster(TaskEstimator):
         horizon: int | None = None,
         future: Data | None = None,
     ) -> TableOrArray:
-        """Return whole paths that series may take: errors of held-out ones, as wide as now.
+        """Return sample paths: forecasts plus held-out errors, scaled to the present intervals.
 
         Returns
         -------
@@ -248,10 +255,10 @@ class Forecaster(TaskEstimator):
 
     @default_settings()
     def backtest(self, X: Data, coverage: float = 0.9, stride: int = 1) -> Backtest:
-        """Return forecasts from all steps of X that the fit did not have, beside what came.
+        """Return forecasts from all steps of X that the fit did not have, with the outcomes.
 
         Each is made from the steps before it, and its interval from the errors that were known
-        then. What is known ahead is taken from X.
+        then. Known-ahead columns are taken from X.
 
         Parameters
         ----------
@@ -318,15 +325,18 @@ class Forecaster(TaskEstimator):
     def _described(self) -> tuple[dict[str, Tensor], Json]:
         tensors = nested("model", self.model_.tensors())
         tensors |= nested("series", self.series_.tensors())
+        series = self.series_.to_json()
         return tensors, {
             "horizon": self.horizon_,
-            "series": self.series_.to_json(),
+            "form": series.pop("form"),
+            "series": series,
             "model": self.model_.to_json(),
         }
 
     def _restore(self, tensors: Mapping[str, Tensor], description: Json) -> None:
         self.horizon_ = description["horizon"]
-        self.series_ = FittedSeries.from_file(unnested("series", tensors), description["series"])
+        series = description["series"] | {"form": description["form"]}
+        self.series_ = FittedSeries.from_file(unnested("series", tensors), series)
         self.model_ = FutureModel.restored(unnested("model", tensors), description["model"])
 
     def outlooks(

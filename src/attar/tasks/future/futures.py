@@ -1,4 +1,4 @@
-"""A model of the future of series: what is known ahead, a linear forecast, and its errors."""
+"""A model of the future of series: effects of covariates, a linear forecast, and its errors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ from attar.tasks.future.linear import (
     LinearForecaster,
     Shape,
     WindowMoments,
-    better,
 )
 from attar.tasks.steps import on_lines
 
@@ -37,9 +36,9 @@ T = TypeVar("T", bound=np.generic)
 # The folds of each series, of which the last is held out; the longest history, where there is room.
 FOLDS, LONGEST = 4, 720
 
-# What known columns must save of the error on held-out steps; and how many groups may have weights
-# of their own, as memory grows with them.
-HELPS, GROUPS = 0.995, 32
+# The ratio of held-out errors that known-ahead columns must reach; of cross-validated errors, that
+# of weights for each group of series; and how many groups may have them, as they take memory.
+HELPS, SAVES, GROUPS = 0.995, 0.98, 32
 
 
 @dataclass(frozen=True)
@@ -53,9 +52,9 @@ class Past:
     known : array (steps + horizon, columns)
         Of known-ahead columns.
     calendar : array (steps + horizon, columns)
-        What is known of times.
+        Features of dates.
     static : array (features,)
-        What static columns say of the series.
+        Features of the series by its static columns.
     groups : int array (groupings,)
         The number of its group in each grouping by static columns; -1 for none.
     """
@@ -118,7 +117,7 @@ class Solved:
         folds = [fold for fold in folds if fold.count]
         if not folds:
             raise DataError(
-                "No window of the series has a value to learn from: fill their gaps, or forecast a "
+                "No window of the series has a value: fill their gaps, or forecast a "
                 f"shorter horizon than {cuts.horizon}."
             )
         train = reduce(add, most)
@@ -219,7 +218,7 @@ def _cut(parts: Sequence[NDArray[T]], slices: Sequence[slice]) -> list[NDArray[T
 
 @dataclass(frozen=True)
 class FutureModel:
-    """What the future of series is, given their past and what is known ahead.
+    """The future of series, given their past and known-ahead columns.
 
     Attributes
     ----------
@@ -228,7 +227,7 @@ class FutureModel:
     correction : Correction or None
         None where a network does not help.
     explained : Explained or None
-        None where nothing that is known ahead helps.
+        None where no known-ahead column helps.
     with_calendar, with_static : bool
         Whether the calendar helps, and whether effects depend on static columns.
     grouping : int or None
@@ -285,7 +284,8 @@ class FutureModel:
         for number in range(len(parts[0].groups)):
             slots = _few([part.slots(number) for part in parts])
             solved = Solved.of(filled_best, known, slots, cuts)
-            if better(solved.errors, plain) and solved.errors.sum() < best.errors.sum():
+            saves = (solved.errors < plain).all() and solved.errors.sum() < SAVES * plain.sum()
+            if saves and solved.errors.sum() < best.errors.sum():
                 best, grouping, own = solved, number, slots
         linear = LinearForecaster.of(best.train, best.blend)
         correction = Correction.fit(
@@ -349,7 +349,7 @@ class FutureModel:
         return np.asarray(found + effect[origins[:, None] + np.arange(horizon)])
 
     def errors(self, part: Past, origins: Integers) -> Array:
-        """Return outcomes less forecasts (n, horizon, channels).
+        """Return outcomes minus forecasts (n, horizon, channels).
 
         NaN where an outcome is missing, is not known yet, or the step before the origin is missing.
         """

@@ -1,4 +1,4 @@
-"""Histories: series at regular steps, as they were and as what is known of them goes on."""
+"""Histories: series at regular steps, with their known-ahead columns."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class History:
     rows : array (steps, channels)
         Of what is forecast; NaN where it is missing.
     known : array (steps + ahead, columns)
-        Of what is known ahead, of steps after the last one too.
+        Of known-ahead columns, of steps after the last one too.
     times : array (steps,)
         Seconds since 1970, or in the user's own unit.
     last : object
@@ -152,7 +152,7 @@ def histories(
     points : Points
     clock : Clock
     forecast, known : sequence of int
-        The channels that are forecast, and those that are known ahead. Where there are some of
+        The channels that are forecast, and those of known-ahead columns. Where there are some of
         these, rows at the end without a value of the former are ahead.
 
     Raises
@@ -217,8 +217,8 @@ def check_times(points: Points, clock: Clock) -> None:
             )
 
 
-def known_of_times(form: SeriesForm, times: Array) -> Array:
-    """Return what is known of times beforehand: the place in the day, the week and the year.
+def features_of_times(form: SeriesForm, times: Array) -> Array:
+    """Return features of dates: the place in the day, the week and the year.
 
     Where times are no dates, it has no column.
     """

@@ -27,8 +27,8 @@ QUIET = 0.25
 PENALTIES = tuple(10.0**power for power in np.arange(-5, 2.1, 0.5))
 OTHERS = (np.inf, 3.0, 0.3)
 
-# Histories are blended up to this ratio of errors; what weights of groups must save.
-ALIKE, SAVES = 1.01, 0.98
+# Histories are blended up to this ratio of errors.
+ALIKE = 1.01
 
 # A window counts by this power of the share of it that is known.
 KNOWN = 4
@@ -189,7 +189,7 @@ class Blend:
     def best(cls, folds: Sequence[WindowMoments], histories: Sequence[int]) -> Self:
         """Return the blend of the least cross-validated error.
 
-        Groups have weights of their own only where these are better in each fold, and by ``SAVES``.
+        Groups have weights of their own only where these are better in each fold.
 
         Parameters
         ----------
@@ -216,7 +216,7 @@ class Blend:
                     tuple(replace(s, penalty=more * s.penalty, others=others) for s in shapes)
                 )
                 own = blend.errors(folds)
-                if better(own, common) and own.sum() < least.sum():
+                if (own < common).all() and own.sum() < least.sum():
                     found, least = blend, own
         return found
 
@@ -240,11 +240,6 @@ class Blend:
     def common(self) -> Blend:
         """Return the same with common weights only."""
         return Blend(tuple(replace(shape, others=np.inf) for shape in self.shapes))
-
-
-def better(own: Array, common: Array) -> bool:
-    """Return whether errors are less in each fold, and by ``SAVES`` in all."""
-    return bool((own < common).all() and own.sum() < SAVES * common.sum())
 
 
 def _splits(folds: Sequence[WindowMoments]) -> list[tuple[WindowMoments, WindowMoments]]:

@@ -27,8 +27,8 @@ from attar.tasks.future.histories import (
     Clock,
     History,
     check_times,
+    features_of_times,
     histories,
-    known_of_times,
     seconds,
 )
 from attar.tasks.steps import SeriesScales
@@ -355,7 +355,7 @@ class FittedSeries:
         past = Past(
             (one.rows - centre) / scale,
             np.concatenate([np.empty((len(known), 0)), *columns], 1),
-            known_of_times(self.form, np.concatenate([one.times, later])),
+            features_of_times(self.form, np.concatenate([one.times, later])),
             self.traits.features(static),
             self.traits.groups(static),
         )
@@ -446,9 +446,10 @@ def _array(X: Any, fewest: int) -> NDArray[Any]:
 def _since(history: History, steps: int) -> float:
     """Return the time from which a series is needed to forecast from so many steps."""
     known = ~np.isnan(history.rows)
-    last = len(known) - int(np.argmax(known[::-1], axis=0)[known.any(0)].max())
+    late = np.argmax(known[::-1], axis=0)
+    last = len(known) - int(np.max(late, where=known.any(0), initial=0))
     first = max(0, last - steps)
-    whole = np.flatnonzero(known.all(1)[: first + 1])
+    whole = np.flatnonzero(known[: first + 1].all(1))
     start = max(whole[-1] if len(whole) else 0, first - KEPT)
     return float(history.times[start])
 
