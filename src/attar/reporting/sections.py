@@ -226,6 +226,7 @@ def _page(
     if _has_code(fitted):
         sections = [
             _reconstructions(display, examples, colouring),
+            *_denoised(display, predictor, examples, colouring),
             *_columns(fitted.kind, evaluation.parts),
             odd_section,
             tag(
@@ -341,6 +342,33 @@ def _reconstructions(display: Display, examples: Examples, colouring: Colouring)
     names = colouring.at(places).names
     order = "from the lowest error to the highest"
     return section("Reconstructions", *display.reconstructions(examples.at(places), names, order))
+
+
+def _denoised(
+    display: Display, predictor: Predictor, examples: Examples, colouring: Colouring
+) -> list[Element]:
+    """Return rows with noise and without; nothing where the model was fitted without noise."""
+    shrinkage, preparation = predictor.model.shrinkage, predictor.preparation
+    if shrinkage is None:
+        return []
+    level = (shrinkage.low + shrinkage.high) / 2
+    clean = torch.from_numpy(examples.prepared).nan_to_num()
+    noise = torch.randn(clean.shape, generator=Generator().manual_seed(0), dtype=clean.dtype)
+    noisy = preparation.raw(clean + level * noise)
+    found, prepared = decode(predictor, predictor.encode(noisy, level))
+    before, after = (
+        float(np.sqrt(np.nanmean(np.square(x - examples.prepared))))
+        for x in ((clean + level * noise).numpy(), prepared)
+    )
+    words = (
+        f"Noise with a standard deviation of {number(float(f'{level:.3g}'))} in prepared units, in "
+        f"the middle of those of the training, leaves an RMSE of {number(before)}, and of "
+        f"{number(after)} after denoising: {20 * np.log10(before / after):.1f} dB less."
+    )
+    places = evenly_spaced(len(clean), display.compared)
+    parts = (rows[places] for rows in (examples.rows, noisy, found))
+    shown = display.denoised(*parts, colouring.at(places).names)
+    return [section("Denoising", *shown, tag("p", words, class_="after"))]
 
 
 def _columns(kind: Kind, parts: Sequence[PartMetrics]) -> list[Element]:
