@@ -26,9 +26,8 @@ def waves():
 
 def left(tree):
     """Return what is said of the error before and after."""
-    found = re.search(
-        r"leaves an RMSE of ([\d.]+), and of ([\d.]+) after .*?: ([\d.]+) dB", words(tree)
-    )
+    pattern = r"the RMSE is ([\d.]+) before and ([\d.]+) after denoising: ([\d.]+) dB"
+    found = re.search(pattern, words(tree))
     return [float(number) for number in found.groups()]
 
 

@@ -361,8 +361,8 @@ def _denoised(
         for x in ((clean + level * noise).numpy(), prepared)
     )
     words = (
-        f"Noise with a standard deviation of {number(float(f'{level:.3g}'))} in prepared units, in "
-        f"the middle of those of the training, leaves an RMSE of {number(before)}, and of "
+        f"With noise of standard deviation {number(float(f'{level:.3g}'))} in prepared units, in "
+        f"the middle of the levels of the training, the RMSE is {number(before)} before and "
         f"{number(after)} after denoising: {20 * np.log10(before / after):.1f} dB less."
     )
     places = evenly_spaced(len(clean), display.compared)
