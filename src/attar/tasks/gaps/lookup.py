@@ -196,9 +196,7 @@ class Lookup:
         return torch.cat(parts)
 
     @torch.no_grad()
-    def log_moments(
-        self, j: int, rows: Filled, keys: Known, own: Tensor, tilts: Tensor
-    ) -> Tensor:
+    def log_moments(self, j: int, rows: Filled, keys: Known, own: Tensor, tilts: Tensor) -> Tensor:
         """Return log E[exp(b x)] of numbers x of column j in some of the keys: (n, tilts)."""
         parts, at = [], rows.segments[j].start
         near = torch.nonzero(keys.rows.known[:, j])[:, 0]
