@@ -33,7 +33,7 @@ def linear(rng: np.random.Generator, rows: int) -> tuple[Array, Array]:
 
 
 def quadratic(rng: np.random.Generator, rows: int) -> tuple[Array, Array]:
-    """A normal x1, its square with noise as x2, and y = x1 + x2 / 2 + noise."""
+    """Normal x1, its square with noise as x2, and y = x1 + x2 / 2 + noise."""
     x = rng.normal(size=rows)
     square = x**2 + 0.5 * rng.normal(size=rows)
     y = x + square / 2 + rng.normal(size=rows)

@@ -248,8 +248,6 @@ def test_pooled_regressions_are_those_of_bayesian_chained_equations():
     )
     assert (np.abs(one.estimate - other.estimate) < 0.4 * other.error).all()
     np.testing.assert_allclose(one.error, other.error, rtol=0.3)
-    low, high = one.interval()
-    assert ((low < [1, 1, -0.5]) & (high > [1, 1, -0.5])).all()
 
 
 @pytest.mark.parametrize("why", ["itself", "another"])
