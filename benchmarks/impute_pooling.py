@@ -25,7 +25,7 @@ IMPUTATIONS = 10
 
 
 def linear(rng: np.random.Generator, rows: int) -> tuple[Array, Array]:
-    """Correlated normal x1, x2, x3, and y = 1 + x1 - x2 / 2 + x3 / 2 + noise."""
+    """Draw correlated normal x1, x2, x3, and y = 1 + x1 - x2 / 2 + x3 / 2 + noise."""
     spread = np.full((3, 3), 0.5) + 0.5 * np.eye(3)
     x = rng.multivariate_normal(np.zeros(3), spread, rows)
     y = 1 + x @ [1, -0.5, 0.5] + rng.normal(size=rows)
@@ -33,7 +33,7 @@ def linear(rng: np.random.Generator, rows: int) -> tuple[Array, Array]:
 
 
 def quadratic(rng: np.random.Generator, rows: int) -> tuple[Array, Array]:
-    """A normal x1, its square with noise as x2, and y = x1 + x2 / 2 + noise."""
+    """Draw a normal x1, its square with noise as x2, and y = x1 + x2 / 2 + noise."""
     x = rng.normal(size=rows)
     square = x**2 + 0.5 * rng.normal(size=rows)
     y = x + square / 2 + rng.normal(size=rows)
@@ -41,7 +41,7 @@ def quadratic(rng: np.random.Generator, rows: int) -> tuple[Array, Array]:
 
 
 def skewed(rng: np.random.Generator, rows: int) -> tuple[Array, Array]:
-    """Log-normal x1 and x2, correlated, and y = x1 + x2 / 2 + noise."""
+    """Draw log-normal x1 and x2, correlated, and y = x1 + x2 / 2 + noise."""
     spread = np.array([[0.25, 0.1], [0.1, 0.25]])
     x = np.exp(rng.multivariate_normal(np.zeros(2), spread, rows))
     y = x @ [1, 0.5] + rng.normal(size=rows)

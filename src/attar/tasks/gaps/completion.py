@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Self
 
 import torch
@@ -28,10 +28,12 @@ HELD, MANY, HIDDEN, FOLDS = 4096, 1000, 0.05, 5
 # Rows are looked up in so many at most, and in as many features of them in all.
 ROWS, FEATURES, FEWEST = 20_000, 1 << 22, 1000
 
-# Quantiles of errors; how often draws of all columns are made anew, by so many rows, of which so
-# many or more count for a cell.
-QUANTILES, SWEEPS, DRAWN, DONORS = 201, 10, 4000, 100
-LOCAL, SURE = 1000, 2.0
+# Quantiles of errors. Draws of all columns are made anew so often, by so many rows; if by those
+# that are alike, of so many or more, by roots of their weights.
+QUANTILES, SWEEPS, DRAWN, DONORS, ROOTS = 201, 10, 4000, 100, 5
+
+# By so many rows it is judged whether these are better, which is so many standard errors above 0.
+LOCAL, SURE = 1000, 3.0
 
 
 @dataclass(frozen=True)
@@ -47,9 +49,9 @@ class Completion:
     lookup : Lookup
     errors : Tensor (quantiles, columns)
         Of hidden cells, in deviations of those that they were looked up in.
-    scores : Tensor (columns,)
-        Of hidden cells: root mean squared error in standard deviations, or the share of levels that
-        were right.
+    scores, baseline : Tensor (columns,)
+        Of hidden cells, and of means in their place: root mean squared error in standard
+        deviations, or the share of levels that were right.
     autoencoder : Expectation or None
     """
 
@@ -59,6 +61,7 @@ class Completion:
     lookup: Lookup
     errors: Tensor
     scores: Tensor
+    baseline: Tensor
     autoencoder: Expectation | None = None
 
     @classmethod
@@ -95,24 +98,35 @@ class Completion:
         mean = values.nanmean(0).nan_to_num()
         estimates, of_hidden = mean.expand_as(values), mean.expand_as(hidden)
         lookup: Lookup | None = None
-        tests = own % 3 == 0
+        tests = chosen = own % 3 == 0
+        if len(values) < MANY:  # errors of the cells by which it was chosen are too small
+            tests, chosen = own % 6 == 0, own % 6 == 3
+        fitted = torch.nonzero(chosen | ~tests)[:, 0]
         for _ in range(PASSES):
             rows, queries = _filled(space, values, estimates), _filled(space, hidden, of_hidden)
             linear, known, expected = experts(rows, queries, held)
             lookup = lookup or Lookup.start(rows, len(expected), space.numeric)
-            lookup = lookup.fitted(queries, own, tests, values[own], expected, known, seed)
+            lookup = lookup.fitted(
+                queries.at(fitted),
+                own[fitted],
+                chosen[fitted],
+                values[own[fitted]],
+                expected[:, fitted],
+                known,
+                seed,
+            )
             estimates = lookup(rows, known.expected, known)[0]
             of_hidden, deviations = lookup(queries, expected, known, own)
         assert lookup is not None
-        for again in range(1 + mask_model):
-            rows = _filled(space, values, estimates)
+        rows = _filled(space, values, estimates)
+        linear, known, _ = experts(rows, queries, held)
+        if mask_model:
+            lookup = self_masking(lookup, rows, known, seed)
+            rows = _filled(space, values, lookup(rows, known.expected, known)[0])
             linear, known, _ = experts(rows, queries, held)
-            if mask_model and not again:
-                lookup = self_masking(lookup, rows, known, seed)
-                estimates = lookup(rows, known.expected, known)[0]
-        parts = values[own], hidden, of_hidden, deviations
-        errors, scores = _measured(space, *(part[tests] for part in parts))
-        return cls(space, known, linear, lookup, errors, scores, autoencoder)
+        parts = own, values[own], hidden, of_hidden, deviations
+        errors, scores, baseline = _measured(space, mean, *(part[tests] for part in parts))
+        return cls(space, known, linear, lookup, errors, scores, baseline, autoencoder)
 
     def __call__(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """Return values (n, features) without gaps, and deviations of what was missing, else 0."""
@@ -199,33 +213,14 @@ class Completion:
         if not self.space.numeric[j]:
             return True
         some = torch.nonzero(rows.known[:, j])[:LOCAL, 0]
-        donors, values = (
-            replace(rows.at(some), known=torch.ones_like(rows.known[some])),
-            self.keys.values[some],
-        )
+        ones = torch.ones(len(some), len(rows.segments))
+        donors, values = Filled(rows.features[some], ones, rows.segments), self.keys.values[some]
         coefficients = regressed(donors, values, j, torch.ones(len(some)))
         rest = (values[:, at] - linear_in(donors, j, coefficients))[:, :1]
-        alike = self._alike(j, donors, donors)
-        alike.fill_diagonal_(0.0)
+        alike = self._alike(j, donors, donors).fill_diagonal_(0.0)
         mean, square = (alike / alike.sum(1, keepdim=True) @ torch.cat([rest, rest**2], 1)).T
-        gain = _normal(rest[:, 0], mean, square - mean**2) - _normal(
-            rest[:, 0], 0 * mean, rest.var()
-        )
+        gain = _normal(rest[:, 0], mean, square - mean**2) - _normal(rest[:, 0], 0.0, rest.var())
         return bool(gain.mean() > SURE * gain.std() / len(gain) ** 0.5)
-
-    @property
-    def baseline(self) -> Tensor:
-        """Errors of the mean, or of the most frequent level, of each column: as 1 - scores."""
-        known, found = self.keys.rows.known, []
-        for j, at in enumerate(self.space.segments):
-            own = self.keys.values[known[:, j] > 0, at]
-            if self.space.numeric[j]:
-                found.append(own.std(correction=0))
-                continue
-            shares = own.mean(0)
-            shares = shares if len(shares) > 1 else torch.cat([shares, 1 - shares])
-            found.append(1 - shares.max())
-        return torch.stack(found)
 
     @property
     def _mean(self) -> Tensor:
@@ -243,7 +238,7 @@ class Completion:
             **storage.nested("autoencoder", of_autoencoder),
             **{"features": self.keys.rows.features, "known": self.keys.rows.known},
             **{"values": self.keys.values, "expected": self.keys.expected},
-            **{"errors": self.errors, "scores": self.scores},
+            **{"errors": self.errors, "scores": self.scores, "baseline": self.baseline},
         }
 
     def to_json(self) -> Json:
@@ -265,6 +260,7 @@ class Completion:
             Lookup.restored(storage.unnested("lookup", tensors)),
             tensors["errors"],
             tensors["scores"],
+            tensors["baseline"],
             autoencoder,
         )
 
@@ -335,26 +331,56 @@ def _filled(space: Space, values: Tensor, estimates: Tensor) -> Filled:
 
 
 def _measured(
-    space: Space, values: Tensor, hidden: Tensor, estimates: Tensor, deviations: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return quantiles of errors of hidden cells, and scores, column by column."""
-    grid = torch.linspace(0, 1, QUANTILES)
+    space: Space,
+    mean: Tensor,
+    rows: Tensor,
+    values: Tensor,
+    hidden: Tensor,
+    estimates: Tensor,
+    deviations: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return quantiles of errors of hidden cells, scores, and those of means, of each column."""
     errors = torch.zeros(QUANTILES, len(space.segments))
-    scores = torch.full((len(space.segments),), torch.nan)
+    scores, baseline = torch.full((2, len(space.segments)), torch.nan)
     for j, at in enumerate(space.segments):
         own = hidden[:, at.start].isnan() & ~values[:, at.start].isnan()
         if not own.any():
             continue
-        truth, found = values[own, at], estimates[own, at]
-        if space.numeric[j]:
-            error = truth[:, 0] - found[:, 0]
-            scores[j] = error.square().mean().sqrt()
-            errors[:, j] = torch.quantile(error / deviations[own, at.start].clamp_min(1e-6), grid)
-        elif truth.shape[1] == 1:
-            scores[j] = ((found > 0.5) == (truth > 0.5)).float().mean()
-        else:
-            scores[j] = (found.argmax(1) == truth.argmax(1)).float().mean()
-    return errors, scores
+        truth, found, numeric = values[own, at], estimates[own, at], space.numeric[j]
+        scores[j] = _score(truth, found, numeric)
+        baseline[j] = _score(truth, mean[at].expand_as(truth), numeric)
+        if numeric:
+            relative = (truth - found)[:, 0] / deviations[own, at.start].clamp_min(1e-6)
+            errors[:, j] = conformal(relative, len(set(rows[own].tolist())))
+    return errors, scores, baseline
+
+
+def _score(truth: Tensor, found: Tensor, numeric: bool) -> Tensor:
+    """Return the root mean squared error of numbers, or the share of levels that are right."""
+    if numeric:
+        return (truth - found).square().mean().sqrt()
+    if truth.shape[1] == 1:
+        return ((found > 0.5) == (truth > 0.5)).float().mean()
+    return (found.argmax(1) == truth.argmax(1)).float().mean()
+
+
+def conformal(errors: Tensor, cells: int) -> Tensor:
+    """Return quantiles of errors for intervals of new cells, by split conformal prediction.
+
+    Of so few different cells they are farther out: the one of probability p is at (n + 1) p / n.
+
+    Examples
+    --------
+    >>> float(conformal(torch.linspace(0, 1, 1001), 19)[190])  # of probability 0.95
+    1.0
+
+    References
+    ----------
+    Lei et al., "Distribution-free predictive inference for regression", Journal of the American
+    Statistical Association 113, 2018.
+    """
+    upper = torch.linspace(0, 1, QUANTILES) * (cells + 1) / cells
+    return torch.quantile(errors, torch.where(upper > 0.5, upper, upper - 1 / cells).clamp(0, 1))
 
 
 def several(weights: Tensor) -> Tensor:
@@ -367,25 +393,22 @@ def several(weights: Tensor) -> Tensor:
     >>> several(torch.tensor([[0.4, *[0.003] * 200]])).square().sum() < 0.01
     tensor(True)
     """
-    found = torch.full_like(weights, 1 / weights.shape[1])
-    for power in (0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0):
-        flat = weights**power
-        flat = flat / flat.sum(1, keepdim=True)
-        enough = flat.square().sum(1, keepdim=True) <= 1 / DONORS
-        found = torch.where(enough, flat, found)
+    found = weights.clone()
+    for _ in range(ROOTS):
+        few = found.square().sum(1) > 1 / DONORS
+        flat = found[few].sqrt()
+        found[few] = flat / flat.sum(1, keepdim=True)
     return found
 
 
 def _donors(weights: Tensor, number: int, generator: torch.Generator) -> Tensor:
     """Return a key drawn by each row of weights (number or 1, keys)."""
-    total = weights.cumsum(1)
+    total = weights.cumsum(1).expand(number, -1).contiguous()
     place = torch.rand(number, 1, generator=generator) * total[:, -1:]
-    return torch.searchsorted(total.expand(number, -1).contiguous(), place)[:, 0].clamp_max(
-        weights.shape[1] - 1
-    )
+    return torch.searchsorted(total, place)[:, 0].clamp_max(total.shape[1] - 1)
 
 
-def _normal(values: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+def _normal(values: Tensor, mean: Tensor | float, variance: Tensor) -> Tensor:
     """Return the log-density of a normal distribution, but for a constant."""
     variance = variance.clamp_min(1e-12)
     return -0.5 * ((values - mean) ** 2 / variance + variance.log())

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from attar.data.kind import Json, Kind
@@ -129,3 +129,15 @@ class ImputationModel(ABC):
     @abstractmethod
     def restored(cls, tensors: Mapping[str, Tensor], description: Json) -> Self:
         """Return what :meth:`tensors` and :meth:`to_json` described."""
+
+
+def error_table(
+    names: Sequence[object],
+    measure: ArrayLike,
+    error: ArrayLike,
+    baseline: ArrayLike,
+    share: ArrayLike,
+) -> pd.DataFrame:
+    """Return the table of :attr:`ImputationModel.errors`."""
+    columns = {"column": names, "measure": measure, "error": error, "baseline": baseline}
+    return pd.DataFrame({**columns, "share": share})

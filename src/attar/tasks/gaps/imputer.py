@@ -52,10 +52,10 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, TaskEstimator):
         What columns of a table are; as of :class:`attar.Autoencoder`.
     infinite_as_missing : bool, default False
     mask_model : bool, default False
-        Whether cells may be missing because of their value, so that those of the larger numbers, or of
-        some levels, are missing more often. The log-odds of a cell are linear in its own value
-        (self-masking); this is not used for columns whose gaps a logistic regression on the other
-        columns explains better. With one other column both are the same, and self-masking is assumed.
+        Whether cells of a table may be missing because of their value: the log-odds that one is
+        missing are then linear in it (self-masking), or differ between levels. It is not used for
+        columns whose gaps a logistic regression on the other columns explains better. These cannot
+        be told apart if there is only one other column: then self-masking is assumed.
     random_state : int, RandomState or None, default None
 
     Attributes

@@ -24,12 +24,13 @@ LARGEST = 4.0
 def self_masking(lookup: Lookup, rows: Filled, keys: Known, seed: int) -> Lookup:
     """Return a lookup that is tilted where cells are missing because of their value.
 
-    The log-odds that a cell x is missing are a + b x if it is a number, and b_x if it is a level. A
-    missing value then has the density p(x given the others, known) exp(b x), but for a constant, and
-    the odds that it is missing, given the others, are exp(a) E[exp(b x) given the others, known]
-    (exponential tilting). The likelihood of which cells are missing is maximized in a and b. By the
-    Bayesian information criterion (BIC) it is compared with that of a logistic regression on the
-    other columns (missing at random) and of a constant, and b is 0 where one of these is better.
+    The log-odds that a cell x is missing are a + b x if it is a number, and b_x if it is a level.
+    A missing value then has the density p(x given the others, known) exp(b x), but for a constant,
+    and the odds that it is missing are exp(a) E[exp(b x) given the others, known] (exponential
+    tilting). The likelihood of which cells are missing is maximized in a and b. By the Bayesian
+    information criterion it is compared with that of a logistic regression on the other columns
+    (missing at random) and of a constant (completely at random), and b is 0 where one of these is
+    better. That b is uncertain is not part of draws.
 
     Parameters
     ----------
@@ -59,7 +60,7 @@ def self_masking(lookup: Lookup, rows: Filled, keys: Known, seed: int) -> Lookup
         at_random = _at_random(rows.features[some][:, column != j], missing)
         constant = _likelihood(missing.mean().logit().expand(len(some)), missing)
         others = max(constant, at_random - penalty * (column != j).sum())
-        if likelihood - penalty * len(found) >= others:
+        if likelihood - penalty * max(1, len(found) - 1) >= others:
             tilts[at.start : at.start + len(found)] = found
     return replace(lookup, tilts=tilts)
 

@@ -22,7 +22,12 @@ from attar.errors import DataError
 from attar.plan import check_rows
 from attar.tasks.gaps.cells import gaps_of, mended, used
 from attar.tasks.gaps.completion import Completion
-from attar.tasks.gaps.imputation import Array, ImputationModel, ImputationSettings
+from attar.tasks.gaps.imputation import (
+    Array,
+    ImputationModel,
+    ImputationSettings,
+    error_table,
+)
 from attar.tasks.gaps.spaces import Space
 
 
@@ -78,17 +83,13 @@ class TableImputation(ImputationModel):
     @property
     def errors(self) -> pd.DataFrame:
         """Of numbers the root mean squared error, of levels the share of wrong ones."""
-        scores = self.completion.scores.double().numpy()
-        numeric = np.array(self.completion.space.numeric)
-        return pd.DataFrame(
-            {
-                "column": [name for name, _ in self.kind.parts],
-                "measure": np.where(numeric, "RMSE", "error rate"),
-                "error": np.where(numeric, scores, 1 - scores),
-                "baseline": self.completion.baseline.double().numpy(),
-                "share": self.missing,
-            }
-        )
+        completion = self.completion
+        both = (completion.scores.double().numpy(), completion.baseline.double().numpy())
+        numeric = np.array(completion.space.numeric)
+        error, baseline = (np.where(numeric, score, 1 - score) for score in both)
+        measure = np.where(numeric, "RMSE", "error rate")
+        names = [name for name, _ in self.kind.parts]
+        return error_table(names, measure, error, baseline, self.missing)
 
     def filled(self, piece: Any) -> tuple[Any, int]:
         """Return rows filled by expected numbers and the most likely levels."""
