@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from attar import storage
 from attar.checks import positive_integer
+from attar.data.images import Images
 from attar.data.kinds import kind_of
 from attar.data.series import Windows
 from attar.data.source import Data, Source, read, without_infinities
@@ -25,6 +26,7 @@ from attar.parts import Part
 from attar.recipe import Recipe
 from attar.recipes import resolve
 from attar.tasks.gaps.imputation import ImputationModel, ImputationSettings
+from attar.tasks.gaps.pictures import PictureImputation
 from attar.tasks.gaps.pooling import Pooled, pool
 from attar.tasks.gaps.series import SeriesImputation
 from attar.tasks.gaps.tables import TableImputation
@@ -32,6 +34,7 @@ from attar.training.runtime import memory_kept
 
 OF_KIND: dict[str, type[ImputationModel]] = {
     Table.name: TableImputation,
+    Images.name: PictureImputation,
     Windows.name: SeriesImputation,
 }
 

@@ -393,7 +393,9 @@ def _hidden(parts: Sequence[Stretch], random: np.random.Generator) -> list[Bools
         if gaps:
             gap = gaps[random.integers(len(gaps))]
         else:
-            gap = np.tile(random.random(channels) < 1 / 2, (random.integers(1, LONGEST + 1), 1))
+            gap = np.repeat(
+                random.random((1, channels)) < 1 / 2, random.integers(1, LONGEST + 1), 0
+            )
         target = random.choice(len(parts), p=shares)
         gap = gap[: max(1, len(known[target]) // 4)]
         start = random.integers(len(known[target]) - len(gap) + 1)
