@@ -34,6 +34,9 @@ NUGGETS = (1e-6, 1e-4, 1e-2)
 # many gaps are copied at most, and the longest one where there is none.
 HIDDEN, ALONE, COPIES, LONGEST = 0.1, 0.005, 100_000, 24
 
+# How often cells are hidden anew: the process is fitted without the first ones, and all are judged.
+FOLDS = 4
+
 # Quantiles of errors of a channel, or of all where it has too few.
 QUANTILES, ENOUGH = 201, 100
 
@@ -127,13 +130,15 @@ class SeriesImputation(ImputationModel):
         plain = np.ones(values.shape[1])
         whole = cls(form, scales, none, [], plain, none, plain, plain, missing, floor, len(values))
         parts = list(whole._stretches(points))
-        hidden = _hidden(parts, np.random.default_rng(settings.seed))
+        random = np.random.default_rng(settings.seed)
+        hidden = [gap for _ in range(FOLDS) for gap in _hidden(parts, random)]
         held = [
             replace(part, rows=np.where(gap, np.nan, part.rows))
-            for part, gap in zip(parts, hidden, strict=True)
+            for part, gap in zip(parts * FOLDS, hidden, strict=True)
         ]
-        effects = _effects(held)
-        rest = [part.rows - part.known @ effects for part in held]
+        first = held[: len(parts)]
+        effects = _effects(first)
+        rest = [part.rows - part.known @ effects for part in first]
         groups = [
             [part[:, start : start + CHANNELS] for part in rest]
             for start in range(0, values.shape[1], CHANNELS)
@@ -143,12 +148,12 @@ class SeriesImputation(ImputationModel):
         for nugget in NUGGETS:
             processes = [process.with_nugget(nugget) for process in fitted]
             found = replace(whole, effects=effects, processes=processes)._judged(
-                parts, held, hidden
+                parts, first, hidden[: len(parts)]
             )
             error = float(np.nansum(found.scores**2))
             best = (error, found) if best is None or error < best[0] else best
         assert best is not None
-        return best[1]
+        return best[1]._judged(parts * FOLDS, held, hidden)
 
     @property
     def kind(self) -> Windows:
