@@ -27,7 +27,7 @@ Bools = NDArray[np.bool_]
 # Fewer steps say nothing of the next; so many channels are modelled together.
 FEWEST, CHANNELS = 20, 50
 
-# What is tried as the variance of each cell by itself.
+# What is tried as the variance of each cell by itself, as a share of that of its channel.
 NUGGETS = (1e-6, 1e-4, 1e-2)
 
 # The share of known cells that are hidden: in gaps like those that there are, and one by one; how
