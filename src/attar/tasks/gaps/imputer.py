@@ -12,6 +12,7 @@ from sklearn.base import OneToOneFeatureMixin, TransformerMixin
 from torch import Tensor
 
 from attar.checks import positive_integer
+from attar.data.images import Images
 from attar.data.kind import Json
 from attar.data.kinds import kind_of
 from attar.data.series import Windows
@@ -23,6 +24,7 @@ from attar.recipe import Recipe
 from attar.recipes import resolve
 from attar.tasks.estimator import TaskEstimator
 from attar.tasks.gaps.imputation import ImputationModel, ImputationSettings
+from attar.tasks.gaps.pictures import PictureImputation
 from attar.tasks.gaps.pooling import Pooled, pool
 from attar.tasks.gaps.series import SeriesImputation
 from attar.tasks.gaps.tables import TableImputation
@@ -30,6 +32,7 @@ from attar.training.runtime import memory_kept
 
 OF_KIND: dict[str, type[ImputationModel]] = {
     Table.name: TableImputation,
+    Images.name: PictureImputation,
     Windows.name: SeriesImputation,
 }
 

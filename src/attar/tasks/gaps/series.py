@@ -18,7 +18,12 @@ from attar.data.points import Points, TableOrArray
 from attar.data.series import Windows, finite_points, joined
 from attar.errors import DataError, SettingError
 from attar.tasks.gaps.cells import mended_frame
-from attar.tasks.gaps.imputation import Array, ImputationModel, ImputationSettings
+from attar.tasks.gaps.imputation import (
+    Array,
+    ImputationModel,
+    ImputationSettings,
+    error_table,
+)
 from attar.tasks.gaps.stationary import STEPS, StationaryGaussian
 from attar.tasks.steps import SeriesScales, calendar, on_lines, places_of_series
 
@@ -27,12 +32,15 @@ Bools = NDArray[np.bool_]
 # Fewer steps say nothing of the next; so many channels are modelled together.
 FEWEST, CHANNELS = 20, 50
 
-# What is tried as the variance of each cell by itself.
+# What is tried as the variance of each cell by itself, as a share of that of its channel.
 NUGGETS = (1e-6, 1e-4, 1e-2)
 
 # The share of known cells that are hidden: in gaps like those that there are, and one by one; how
 # many gaps are copied at most, and the longest one where there is none.
 HIDDEN, ALONE, COPIES, LONGEST = 0.1, 0.005, 100_000, 24
+
+# How often cells are hidden anew: the process is fitted without the first ones, and all are judged.
+FOLDS = 4
 
 # Quantiles of errors of a channel, or of all where it has too few.
 QUANTILES, ENOUGH = 201, 100
@@ -127,13 +135,15 @@ class SeriesImputation(ImputationModel):
         plain = np.ones(values.shape[1])
         whole = cls(form, scales, none, [], plain, none, plain, plain, missing, floor, len(values))
         parts = list(whole._stretches(points))
-        hidden = _hidden(parts, np.random.default_rng(settings.seed))
+        random = np.random.default_rng(settings.seed)
+        hidden = [gap for _ in range(FOLDS) for gap in _hidden(parts, random)]
         held = [
             replace(part, rows=np.where(gap, np.nan, part.rows))
-            for part, gap in zip(parts, hidden, strict=True)
+            for part, gap in zip(parts * FOLDS, hidden, strict=True)
         ]
-        effects = _effects(held)
-        rest = [part.rows - part.known @ effects for part in held]
+        first = held[: len(parts)]
+        effects = _effects(first)
+        rest = [part.rows - part.known @ effects for part in first]
         groups = [
             [part[:, start : start + CHANNELS] for part in rest]
             for start in range(0, values.shape[1], CHANNELS)
@@ -143,12 +153,12 @@ class SeriesImputation(ImputationModel):
         for nugget in NUGGETS:
             processes = [process.with_nugget(nugget) for process in fitted]
             found = replace(whole, effects=effects, processes=processes)._judged(
-                parts, held, hidden
+                parts, first, hidden[: len(parts)]
             )
             error = float(np.nansum(found.scores**2))
             best = (error, found) if best is None or error < best[0] else best
         assert best is not None
-        return best[1]
+        return best[1]._judged(parts * FOLDS, held, hidden)
 
     @property
     def kind(self) -> Windows:
@@ -174,7 +184,7 @@ class SeriesImputation(ImputationModel):
     def errors(self) -> pd.DataFrame:
         """Of each channel the root mean squared error, in standard deviations."""
         names = [name for name, _ in self.form.parts]
-        return pd.DataFrame({"column": names, "error": self.scores, "share": self.missing})
+        return error_table(names, "RMSE", self.scores, 1.0, self.missing)
 
     def filled(self, piece: Any) -> tuple[TableOrArray, int]:
         """Return series with what is expected in their gaps."""
@@ -393,7 +403,9 @@ def _hidden(parts: Sequence[Stretch], random: np.random.Generator) -> list[Bools
         if gaps:
             gap = gaps[random.integers(len(gaps))]
         else:
-            gap = np.tile(random.random(channels) < 1 / 2, (random.integers(1, LONGEST + 1), 1))
+            gap = np.repeat(
+                random.random((1, channels)) < 1 / 2, random.integers(1, LONGEST + 1), 0
+            )
         target = random.choice(len(parts), p=shares)
         gap = gap[: max(1, len(known[target]) // 4)]
         start = random.integers(len(known[target]) - len(gap) + 1)

@@ -20,6 +20,12 @@ Array = NDArray[np.float64]
 # steps are.
 CELLS, STEPS = 600, 192
 
+# What is added to the variance of a constant channel.
+SMALLEST = 1e-9
+
+# How many steps there must be for each cell of a window.
+ENOUGH = 8
+
 # How often gaps are drawn and the covariance is estimated again.
 SWEEPS = 2
 
@@ -36,7 +42,7 @@ class StationaryGaussian:
     covariance : Tensor (lags, channels, channels)
         Of a channel with another one so many steps later.
     nugget : float
-        The variance that is added to each cell.
+        What is added to the variance of each cell, as a share of that of its channel.
 
     Examples
     --------
@@ -98,7 +104,7 @@ class StationaryGaussian:
         drawn = rows.copy()
         for places, own, expected, root in self._conditional(drawn):
             rest = self._matrix[own[:, None], own] - root.T @ root
-            rest.diagonal().add_(self.nugget)
+            rest.diagonal().add_(self._added[own])
             values, vectors = torch.linalg.eigh(rest)
             noise = torch.randn(len(own), generator=generator, dtype=torch.float64)
             drawn[places] = (expected + vectors @ (values.clamp_min(0).sqrt() * noise)).numpy()
@@ -123,7 +129,7 @@ class StationaryGaussian:
             known = torch.from_numpy(np.flatnonzero(~missing))
             own = torch.from_numpy(steps * channels + places)
             among = self._matrix[known[:, None], known]
-            among.diagonal().add_(self.nugget)
+            among.diagonal().add_(self._added[known])
             factor = torch.linalg.cholesky(among)
             values = torch.from_numpy(window.reshape(-1))[known]
             both = torch.cat([self._matrix[known[:, None], own], values[:, None]], 1)
@@ -141,10 +147,17 @@ class StationaryGaussian:
         return blocks.transpose(1, 2).reshape(lags * channels, -1)
 
     @cached_property
+    def _added(self) -> Tensor:
+        return (self.nugget * self._matrix.diagonal()).clamp_min(SMALLEST)
+
+    @cached_property
     def _own(self) -> Tensor:
-        return self._matrix.diagonal() + self.nugget
+        return self._matrix.diagonal() + self._added
 
 
 def _window(channels: int, steps: int) -> int:
-    """Return the steps of a window: fewer where there are many channels, or few steps in all."""
-    return max(3, min(STEPS, CELLS // channels, steps // 3))
+    """Return the steps of a window: fewer where there are many channels, or few steps in all.
+
+    Of a window with as many cells as there are steps, expectations would fit their noise.
+    """
+    return max(3, min(STEPS, CELLS // channels, steps // (ENOUGH * channels)))
