@@ -55,8 +55,9 @@ class PictureImputation(ImputationModel):
         How far the mean is moved.
     quantiles : Tensor (quantiles,)
         Of errors of hidden cells, in deviations.
-    scores, missing : Tensor (channels,)
-        The root mean squared error of hidden cells, and the share of missing ones.
+    scores, baseline, missing : Tensor (channels,)
+        The root mean squared error of hidden cells, that of the mean, and the share of missing
+        ones.
     seen : Tensor of bool (cells,)
         Which cells were known in any picture.
     whole : bool
@@ -71,6 +72,7 @@ class PictureImputation(ImputationModel):
     moved: float
     quantiles: Tensor
     scores: Tensor
+    baseline: Tensor
     missing: Tensor
     seen: Tensor
     whole: bool
@@ -112,7 +114,7 @@ class PictureImputation(ImputationModel):
         hidden = _hidden(values, held, form.shape, generator)
         missing = 1 - known.double().reshape(len(raw), channels, -1).mean((0, 2))
         whole = bool((raw.nan_to_num() == raw.nan_to_num().round()).all())
-        nothing = torch.zeros(QUANTILES), torch.zeros(channels)
+        nothing = torch.zeros(QUANTILES), torch.zeros(channels), torch.zeros(channels)
         keys = complete[:KEYS].contiguous()
         start = cls(form, mean, scale, covariance, keys, 0.0, *nothing, missing, seen, whole)
         best: tuple[float, Self] | None = None
@@ -141,7 +143,8 @@ class PictureImputation(ImputationModel):
     def errors(self) -> pd.DataFrame:
         """Of each channel the root mean squared error, in standard deviations."""
         error, share = self.scores.double().numpy(), self.missing.double().numpy()
-        return error_table(self.form.channel_names, "RMSE", error, 1.0, share)
+        baseline = self.baseline.double().numpy()
+        return error_table(self.form.channel_names, "RMSE", error, baseline, share)
 
     def filled(self, piece: Any) -> tuple[Rows, int]:
         """Return pictures with what is expected of their missing pixels."""
@@ -186,7 +189,8 @@ class PictureImputation(ImputationModel):
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all numbers."""
-        names = (*("mean", "scale", "precision", "keys", "quantiles", "scores", "missing", "seen"),)
+        names = ("mean", "scale", "precision", "keys", "quantiles", "scores", "baseline")
+        names = (*names, "missing", "seen")
         return {name: getattr(self, name) for name in names}
 
     def to_json(self) -> Json:
@@ -201,7 +205,7 @@ class PictureImputation(ImputationModel):
             Images.from_json(description["columns"]),
             *(of["mean"], of["scale"], of["precision"], of["keys"]),
             description["moved"],
-            *(of["quantiles"], of["scores"], of["missing"], of["seen"]),
+            *(of["quantiles"], of["scores"], of["baseline"], of["missing"], of["seen"]),
             description["whole"],
         )
 
@@ -249,14 +253,22 @@ class PictureImputation(ImputationModel):
         """Return this with its errors of cells that are hidden in pictures."""
         mean, deviation = self._expected(hidden)
         gaps = hidden.isnan() & ~values.isnan()
-        errors = mean - values
-        channels = errors.square().masked_fill(~gaps, torch.nan)
-        scores = channels.reshape(len(values), len(self.scores), -1).nanmean((0, 2)).sqrt()
-        relative = -(errors / deviation.clamp_min(1e-6))[gaps]
+        shape = len(values), len(self.scores), -1
+        scores, baseline = (
+            (found - values)
+            .square()
+            .masked_fill(~gaps, torch.nan)
+            .reshape(shape)
+            .nanmean((0, 2))
+            .sqrt()
+            for found in (mean, self.mean)
+        )
+        judged = replace(self, scores=scores, baseline=baseline)
+        relative = ((values - mean) / deviation.clamp_min(1e-6))[gaps]
         if not len(relative):
-            return replace(self, scores=scores)
+            return judged
         quantiles = np.quantile(relative.numpy(), np.linspace(0, 1, QUANTILES))
-        return replace(self, scores=scores, quantiles=torch.from_numpy(quantiles))
+        return replace(judged, quantiles=torch.from_numpy(quantiles))
 
     def _opened(self, piece: Any) -> tuple[Rows, Tensor, NDArray[np.bool_]]:
         """Return pictures as an array, in units of deviations, and what is filled in them."""

@@ -91,8 +91,8 @@ class SeriesImputation(ImputationModel):
         Of errors of hidden cells, in deviations of the process.
     spread : array (channels,)
         The root mean square of these.
-    scores : array (channels,)
-        The root mean squared error of hidden cells, in standard deviations.
+    scores, baseline : array (channels,)
+        The root mean squared error of hidden cells, and that of the mean, in standard deviations.
     missing : array (channels,)
         The shares of cells that were missing.
     floor : array (channels,)
@@ -109,6 +109,7 @@ class SeriesImputation(ImputationModel):
     quantiles: Array
     spread: Array
     scores: Array
+    baseline: Array
     missing: Array
     floor: Array
     steps: int
@@ -133,7 +134,9 @@ class SeriesImputation(ImputationModel):
         floor = np.where(np.nanmin(values, 0) >= 0, 0.0, -np.inf)
         missing = np.isnan(values).mean(0)
         plain = np.ones(values.shape[1])
-        whole = cls(form, scales, none, [], plain, none, plain, plain, missing, floor, len(values))
+        whole = cls(
+            form, scales, none, [], plain, none, plain, plain, plain, missing, floor, len(values)
+        )
         parts = list(whole._stretches(points))
         random = np.random.default_rng(settings.seed)
         hidden = [gap for _ in range(FOLDS) for gap in _hidden(parts, random)]
@@ -184,7 +187,7 @@ class SeriesImputation(ImputationModel):
     def errors(self) -> pd.DataFrame:
         """Of each channel the root mean squared error, in standard deviations."""
         names = [name for name, _ in self.form.parts]
-        return error_table(names, "RMSE", self.scores, 1.0, self.missing)
+        return error_table(names, "RMSE", self.scores, self.baseline, self.missing)
 
     def filled(self, piece: Any) -> tuple[TableOrArray, int]:
         """Return series with what is expected in their gaps."""
@@ -239,8 +242,8 @@ class SeriesImputation(ImputationModel):
         own = {
             **{"centres": self.scales.centres, "scales": self.scales.scales},
             **{"effects": self.effects, "shares": self.shares, "quantiles": self.quantiles},
-            **{"spread": self.spread, "scores": self.scores, "missing": self.missing},
-            "floor": self.floor,
+            **{"spread": self.spread, "scores": self.scores, "baseline": self.baseline},
+            **{"missing": self.missing, "floor": self.floor},
         }
         covariances = {str(i): process.covariance for i, process in enumerate(self.processes)}
         return {
@@ -272,6 +275,7 @@ class SeriesImputation(ImputationModel):
             of["quantiles"],
             of["spread"],
             of["scores"],
+            of["baseline"],
             of["missing"],
             of["floor"],
             description["steps"],
@@ -307,8 +311,11 @@ class SeriesImputation(ImputationModel):
             quantiles[:, j] = np.quantile(own if len(own) >= ENOUGH else relative, grid)
         spread = np.sqrt((quantiles**2).mean(0))
         with np.errstate(invalid="ignore"):
-            scores = np.sqrt(sums(errors**2) / np.bincount(channel, minlength=count))
-        return replace(self, shares=shares, quantiles=quantiles, spread=spread, scores=scores)
+            scores, baseline = (
+                np.sqrt(sums(x**2) / np.bincount(channel, minlength=count)) for x in (errors, truth)
+            )
+        judged = {"scores": scores, "baseline": baseline}
+        return replace(self, shares=shares, quantiles=quantiles, spread=spread, **judged)
 
     def _expected(self, part: Stretch) -> tuple[Array, Array, Array]:
         """Return rows without gaps, what the process expects, and its deviations."""
