@@ -8,6 +8,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 import torch
+from scipy import sparse
 
 import attar
 from attar.errors import DataError, ModelFileError, SettingError
@@ -152,8 +153,8 @@ def test_what_cannot_be_filled_is_said():
     with pytest.warns(attar.AttarWarning, match="'x1' is not used, as all of its values are miss"):
         filled = attar.Imputer(random_state=0).fit_transform(X)
     assert np.isnan(filled).sum(0).tolist() == [0, 40, 0]
-    with pytest.raises(DataError, match="takes tables, not images"):
-        attar.Imputer().fit(np.zeros((20, 8, 8)))
+    with pytest.raises(DataError, match="takes tables, series and images, not sparse"):
+        attar.Imputer().fit(sparse.eye_array(20, format="csr"))
 
 
 def test_settings_out_of_range_are_refused(fitted):

@@ -1,4 +1,4 @@
-"""Imputer: the missing cells of a table, filled by what the others say."""
+"""Imputer: the missing cells of tables, series and pictures, filled by what the others say."""
 
 from __future__ import annotations
 
@@ -38,19 +38,22 @@ OF_KIND: dict[str, type[ImputationModel]] = {
 
 
 class Imputer(OneToOneFeatureMixin, TransformerMixin, TaskEstimator):
-    """Fills the missing cells of tables with columns of any type; known cells stay as they are.
+    """Fills the missing cells of tables, series and images; known cells stay as they are.
 
-    A cell is looked up in rows that are alike, where each column has a measure of its own of what
-    alike is: a mean of their values with learned weights. What linear regressions and an
-    autoencoder expect of the cell is added, and taken off these rows' values, in shares that are
-    learned for each column too. All is learned from known cells that are hidden as other rows lack
-    them, and then is applied again to rows that it filled, until they settle. It is fitted on
+    A cell of a table is looked up in rows that are alike, where each column has a measure of its
+    own of what alike is: a mean of their values with learned weights. What linear regressions and
+    an autoencoder expect of the cell is added, and taken off these rows' values, in shares that
+    are learned for each column too. All is learned from known cells that are hidden as other rows
+    lack them, and then is applied again to rows that it filled, until they settle. It is fitted on
     incomplete rows, and fills new ones.
+
+    Series and pictures are Gaussian: missing cells have their conditional mean given the known
+    ones, of a stationary process of all channels, or around the mean of pictures that are alike.
 
     Parameters
     ----------
     recipe : str, Recipe or None, default "denoising-masking"
-        Of the autoencoder, which takes part from 1,000 rows on. None: without one.
+        Of the autoencoder, which takes part from 1,000 rows of a table on. None: without one.
     columns : mapping, default None
         What columns of a table are; as of :class:`attar.Autoencoder`.
     infinite_as_missing : bool, default False
@@ -85,7 +88,8 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, TaskEstimator):
     ----------
     Troyanskaya et al., "Missing value estimation methods for DNA microarrays", Bioinformatics 17,
     2001. Vinyals et al., "Matching networks for one shot learning", NeurIPS 2016. Rubin, "Multiple
-    imputation for nonresponse in surveys", Wiley 1987.
+    imputation for nonresponse in surveys", Wiley 1987. Little and
+    Rubin, "Statistical analysis with missing data", Wiley 2002.
     """
 
     task = "gaps"
@@ -111,14 +115,14 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, TaskEstimator):
 
         Parameters
         ----------
-        X : table, array, path, or name of a data set
-            Of more than 20,000 rows, a random sample is used.
+        X : table, Series, array, path, or name of a data set
+            Of more than 20,000 rows, or 10,000 pictures, a random sample is used.
         y : ignored
 
         Raises
         ------
         DataError
-            If X is no table.
+            If X is sparse, too short, or holds pictures that are too large.
         """
         if self.recipe is not None:
             resolve(self.recipe)
@@ -127,7 +131,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, TaskEstimator):
         kind = kind_of(data).name
         if kind not in OF_KIND:
             raise DataError(
-                f"Imputer takes tables, not {kind} data: give a table or an array of rows."
+                f"Imputer takes tables, series and images, not {kind} data: give an array."
             )
         self._seed = self._drawn_seed()
         fixed = ImputationSettings(self.columns, self.recipe, self._seed, self.mask_model)
@@ -194,8 +198,9 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, TaskEstimator):
         Returns
         -------
         DataFrame
-            ``row``, ``column``, ``value``, ``low`` and ``high``, the ends of an interval of
-            numbers, and ``probability``: of the interval, or of the level.
+            ``row`` (of series the number of the point), ``column``, ``value``, ``low`` and
+            ``high``, the ends of an interval of numbers, and ``probability``: of the interval, or
+            of the level.
         """
         if not 0 < level < 1:
             raise SettingError(f"The level of an interval is in (0, 1), not {level}.")
