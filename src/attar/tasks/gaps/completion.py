@@ -98,23 +98,12 @@ class Completion:
         mean = values.nanmean(0).nan_to_num()
         estimates, of_hidden = mean.expand_as(values), mean.expand_as(hidden)
         lookup: Lookup | None = None
-        tests = chosen = own % 3 == 0
-        if len(values) < MANY:  # errors of the cells by which it was chosen are too small
-            tests, chosen = own % 6 == 0, own % 6 == 3
-        fitted = torch.nonzero(chosen | ~tests)[:, 0]
+        tests = own % 3 == 0
         for _ in range(PASSES):
             rows, queries = _filled(space, values, estimates), _filled(space, hidden, of_hidden)
             linear, known, expected = experts(rows, queries, held)
             lookup = lookup or Lookup.start(rows, len(expected), space.numeric)
-            lookup = lookup.fitted(
-                queries.at(fitted),
-                own[fitted],
-                chosen[fitted],
-                values[own[fitted]],
-                expected[:, fitted],
-                known,
-                seed,
-            )
+            lookup = lookup.fitted(queries, own, tests, values[own], expected, known, seed)
             estimates = lookup(rows, known.expected, known)[0]
             of_hidden, deviations = lookup(queries, expected, known, own)
         assert lookup is not None

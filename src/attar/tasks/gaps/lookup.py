@@ -294,7 +294,7 @@ def tilted(weights: Tensor, exponents: Tensor) -> Tensor:
 
     Examples
     --------
-    >>> found = tilted(torch.tensor([[0.5, 0.5]]), torch.tensor([0.0, 3.0]).log())
+    >>> found = tilted(torch.tensor([[0.5, 0.5]]), torch.tensor([1.0, 3.0]).log())
     >>> torch.allclose(found, torch.tensor([[0.25, 0.75]]))
     True
     """
