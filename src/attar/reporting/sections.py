@@ -366,8 +366,8 @@ def _denoised(
         f"{number(after)} after denoising: {20 * np.log10(before / after):.1f} dB less."
     )
     places = evenly_spaced(len(clean), display.compared)
-    parts = (rows[places] for rows in (examples.rows, noisy, found))
-    shown = display.denoised(*parts, colouring.at(places).names)
+    clean_rows, noisy_rows, found_rows = (x[places] for x in (examples.rows, noisy, found))
+    shown = display.denoised(clean_rows, noisy_rows, found_rows, colouring.at(places).names)
     return [section("Denoising", *shown, tag("p", words, class_="after"))]
 
 

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from attar.data.kind import Json, Kind
+from attar.errors import SettingError
 from attar.recipe import Recipe
 
 Array = NDArray[np.float64]
@@ -37,6 +38,17 @@ class ImputationSettings:
     recipe: str | Recipe | None
     seed: int
     mask_model: bool
+
+    def refuse_of_tables(self, form: str) -> None:
+        """Refuse settings that are of tables only.
+
+        Raises
+        ------
+        SettingError
+            That names the first.
+        """
+        for name in (name for name in ("columns", "mask_model") if getattr(self, name)):
+            raise SettingError(f"{name} is for tables, and the data are {form}: leave it out.")
 
 
 class ImputationModel(ABC):

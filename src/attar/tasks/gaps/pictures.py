@@ -17,7 +17,7 @@ from attar.data.images import Images
 from attar.data.kind import Json, Rows
 from attar.data.pictures import Pictures
 from attar.data.stream import pieces
-from attar.errors import DataError, SettingError, warn
+from attar.errors import DataError, warn
 from attar.plan import check_rows
 from attar.tasks.gaps.imputation import ImputationModel, ImputationSettings, error_table
 
@@ -82,8 +82,7 @@ class PictureImputation(ImputationModel):
     @classmethod
     def fit(cls, data: Any, settings: ImputationSettings) -> Self:
         """Return what fills missing pixels of such pictures, judged on pixels that are hidden."""
-        if settings.columns:
-            raise SettingError("columns is for tables, and the data are images: leave it out.")
+        settings.refuse_of_tables("images")
         if isinstance(data, Pictures):
             raise DataError(
                 "Files of pictures have no missing pixels: give an array (n, height, width[, "
@@ -189,9 +188,7 @@ class PictureImputation(ImputationModel):
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all numbers."""
-        names = ("mean", "scale", "precision", "keys", "quantiles", "scores", "baseline")
-        names = (*names, "missing", "seen")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in _TENSORS}
 
     def to_json(self) -> Json:
         """Return the form of the pictures, and all else."""
@@ -200,13 +197,11 @@ class PictureImputation(ImputationModel):
     @classmethod
     def restored(cls, tensors: Mapping[str, Tensor], description: Json) -> Self:
         """Return what :meth:`tensors` and :meth:`to_json` described."""
-        of = tensors
         return cls(
-            Images.from_json(description["columns"]),
-            *(of["mean"], of["scale"], of["precision"], of["keys"]),
-            description["moved"],
-            *(of["quantiles"], of["scores"], of["baseline"], of["missing"], of["seen"]),
-            description["whole"],
+            form=Images.from_json(description["columns"]),
+            moved=description["moved"],
+            whole=description["whole"],
+            **{name: tensors[name] for name in _TENSORS},
         )
 
     def _expected(self, values: Tensor) -> tuple[Tensor, Tensor]:
@@ -288,6 +283,19 @@ class PictureImputation(ImputationModel):
         layout = replace(self.form, dtype="bool", low=(), high=())
         found: Rows = np.where(layout.restore(wanted.astype(np.float64)), filled, array)
         return found.astype(array.dtype, copy=False)
+
+
+_TENSORS = (
+    "mean",
+    "scale",
+    "precision",
+    "keys",
+    "quantiles",
+    "scores",
+    "baseline",
+    "missing",
+    "seen",
+)
 
 
 def _deviations(channels: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from attar import storage
 from attar.data.kind import Json, Rows, warn_of_unused
 from attar.data.points import Points, TableOrArray
 from attar.data.series import Windows, finite_points, joined
-from attar.errors import DataError, SettingError
+from attar.errors import DataError
 from attar.tasks.gaps.cells import mended_frame
 from attar.tasks.gaps.imputation import (
     Array,
@@ -119,8 +119,7 @@ class SeriesImputation(ImputationModel):
     @classmethod
     def fit(cls, data: Any, settings: ImputationSettings) -> Self:
         """Return what fills the gaps of such series, judged on gaps that are hidden."""
-        if settings.columns:
-            raise SettingError("columns is for tables, and the data are series: leave it out.")
+        settings.refuse_of_tables("series")
         form, _ = Windows.of([data])
         warn_of_unused(form)
         points = finite_points(form.form, joined([data])[0])
@@ -314,8 +313,8 @@ class SeriesImputation(ImputationModel):
             scores, baseline = (
                 np.sqrt(sums(x**2) / np.bincount(channel, minlength=count)) for x in (errors, truth)
             )
-        judged = {"scores": scores, "baseline": baseline}
-        return replace(self, shares=shares, quantiles=quantiles, spread=spread, **judged)
+        found = replace(self, shares=shares, quantiles=quantiles, spread=spread)
+        return replace(found, scores=scores, baseline=baseline)
 
     def _expected(self, part: Stretch) -> tuple[Array, Array, Array]:
         """Return rows without gaps, what the process expects, and its deviations."""
