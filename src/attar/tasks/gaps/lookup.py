@@ -161,7 +161,12 @@ class Lookup:
 
     @torch.no_grad()
     def __call__(
-        self, rows: Filled, expected: Tensor, keys: Known, own: Tensor | None = None
+        self,
+        rows: Filled,
+        expected: Tensor,
+        keys: Known,
+        own: Tensor | None = None,
+        most: int | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Return values of missing cells and their deviations: both (n, features), else 0.
 
@@ -172,10 +177,12 @@ class Lookup:
         keys : Known
         own : Tensor (n,) or None
             Which of the keys each row is, that it is not looked up in.
+        most : int or None
+            So many of the keys are enough.
         """
         mean, deviation = torch.zeros_like(rows.features), torch.zeros_like(rows.features)
         for j, at in enumerate(rows.segments):
-            near = torch.nonzero(keys.rows.known[:, j])[:, 0]
+            near = torch.nonzero(keys.rows.known[:most, j])[:, 0]
             measured = self._measured(j, keys, near)
             for row in torch.split(torch.nonzero(rows.known[:, j] == 0)[:, 0], AT_ONCE):
                 itself = None if own is None else own[row][:, None] == near
