@@ -40,11 +40,10 @@ OF_KIND: dict[str, type[ImputationModel]] = {
 class Imputer(OneToOneFeatureMixin, TransformerMixin, TaskEstimator):
     """Fills the missing cells of tables, series and images; known cells stay as they are.
 
-    A cell of a table is looked up in rows that are alike, where each column has a measure of its
-    own of what alike is: a mean of their values with learned weights. What linear regressions and
-    an autoencoder expect of the cell is added, and taken off these rows' values, in shares that
-    are learned for each column too. All is learned from known cells that are hidden as other rows
-    lack them, and then is applied again to rows that it filled, until they settle. It is fitted on
+    A cell of a table is imputed by kernel regression over training rows, with a metric that is
+    learned for each column, on the residuals of linear regressions and an autoencoder, whose mixing
+    weights are learned for each column too. All is trained on known cells that are masked with the
+    pattern of other rows, and is applied to its own imputations again, three times. It is fitted on
     incomplete rows, and fills new ones.
 
     Series and pictures are Gaussian: missing cells have their conditional mean given the known
