@@ -66,9 +66,9 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, TaskEstimator):
     Attributes
     ----------
     errors_ : DataFrame
-        For each column the ``error`` of hidden cells: of numbers the root mean squared one in
-        standard deviations, of levels the share of wrong ones; and the ``share`` of cells that were
-        missing in X.
+        For each column the ``measure`` ("RMSE" in standard deviations, or "error rate" of levels),
+        the ``error`` of held-out cells, that of the mean or the most frequent level as the
+        ``baseline``, and the ``share`` of cells that were missing in X.
     n_features_in_ : int
     feature_names_in_ : array of str
 
@@ -87,8 +87,9 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, TaskEstimator):
     ----------
     Troyanskaya et al., "Missing value estimation methods for DNA microarrays", Bioinformatics 17,
     2001. Vinyals et al., "Matching networks for one shot learning", NeurIPS 2016. Rubin, "Multiple
-    imputation for nonresponse in surveys", Wiley 1987. Little and
-    Rubin, "Statistical analysis with missing data", Wiley 2002.
+    imputation for nonresponse in surveys", Wiley 1987. Little and Rubin, "Statistical analysis with
+    missing data", Wiley 2002. Kim and Yu, "A semiparametric estimation of mean functionals with
+    nonignorable missing data", JASA 2011.
     """
 
     task = "gaps"
