@@ -50,10 +50,14 @@ def fit_imputer(
         result = {"model": str(output), "seconds": seconds, "errors": errors.to_dict("records")}
         print(arguments.to_json(result))
     elif not quiet:
-        print("Errors of hidden cells (numbers: in standard deviations; levels: share of wrong):")
+        print(
+            "Errors of held-out cells (RMSE in standard deviations, or error rate), and those of the "
+            "mean or the most frequent level:"
+        )
         width = max(map(len, map(str, errors["column"])))
-        for column, error, share in errors.itertuples(index=False):
-            print(f"  {column!s:{width}}  {error:.3f}  {share:.1%} missing")
+        for column, measure, error, baseline, share in errors.itertuples(index=False):
+            figures = f"{measure:10}  {error:.3f}  {baseline:.3f}"
+            print(f"  {column!s:{width}}  {figures}  {share:.1%} missing")
         print(f"Fitted in {seconds:.1f} s: {output}.")
 
 

@@ -350,7 +350,7 @@ def _measured(
 def _score(truth: Tensor, found: Tensor, numeric: bool) -> Tensor:
     """Return the root mean squared error of numbers, or the share of levels that are right."""
     if numeric:
-        return (truth - found).square().mean().sqrt()
+        return (truth - found)[:, 0].square().mean().sqrt()
     if truth.shape[1] == 1:
         return ((found > 0.5) == (truth > 0.5)).float().mean()
     return (found.argmax(1) == truth.argmax(1)).float().mean()
