@@ -54,7 +54,8 @@ def test_images_are_noisy_denoised_and_clean(page, waves):
 def test_series_have_three_lines(page, waves):
     table = pd.DataFrame({"load": waves.ravel()[:900]})
     series = attar.Series(table, window=16)
-    ae = attar.Autoencoder(corruption=GaussianNoise(0.3), **SETTINGS).fit(series)
+    settings = SETTINGS | {"network": attar.networks.Mlp((8,)), "epochs": 2}
+    ae = attar.Autoencoder(corruption=GaussianNoise(0.3), **settings).fit(series)
     tree = page(ae, series)
     grid = next(e for e in tree.iter("div") if e.get("aria-label") == "Denoised windows")
     tones = [p.get("class") for p in next(grid.iter("svg")).iter("path")]
