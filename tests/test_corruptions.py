@@ -44,7 +44,7 @@ class TestEveryCorruption:
 
     def test_only_masked_cells_must_be_reconstructed(self, corruption):
         values = torch.rand(20, 3, 12) + 0.5
-        corrupted, target_cells = corruption.build()(values)
+        corrupted, target_cells, _ = corruption.build()(values)
         assert (target_cells is not None) == ("missing" in corruption.provides)
         if target_cells is not None:
             assert torch.equal(corrupted != values, target_cells)
@@ -115,7 +115,7 @@ def patches_of(masked, size):
 @given(SHAPES, st.integers(1, 5), st.floats(0, 1, exclude_min=True))
 def test_patches_are_masked_whole_with_all_channels_and_as_many_of_each_row(shape, size, share):
     values = torch.rand(6, *shape) + 1
-    corrupted, masked = Patches(share, size).build()(values)
+    corrupted, masked, _ = Patches(share, size).build()(values)
     assert torch.equal(corrupted == 0, masked)
     assert torch.equal(corrupted[~masked], values[~masked])
     positions = masked if len(shape) == 1 else masked[:, 0]

@@ -66,6 +66,13 @@ def test_filled_cells_are_nearer_to_the_truth_than_means(tmp_path):
     assert (tmp_path / "filled_gaps.png").stat().st_size > 10_000
 
 
+def test_filled_series_and_pictures_are_nearer_than_lines_and_means(tmp_path):
+    found = run("filled_series", picture=tmp_path / "filled_series.png")
+    assert found["series"] < 0.6 * found["lines"]
+    assert found["pictures"] < 0.75 * found["means"]
+    assert (tmp_path / "filled_series.png").stat().st_size > 10_000
+
+
 @pytest.mark.filterwarnings("ignore:The step at:attar.AttarWarning")
 def test_what_engineers_know_is_flagged(tmp_path, data_folder):
     found = run("odd_moments", picture=tmp_path / "moments.png", folder=data_folder, every=6)

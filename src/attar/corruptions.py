@@ -4,23 +4,43 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from attar.checks import non_negative
 from attar.errors import SettingError
 from attar.parts import Part
+
+# Weights whose squares have a smaller sum count as this.
+TINY = 1e-12
+
+
+class Corrupted(NamedTuple):
+    """Corrupted values.
+
+    Attributes
+    ----------
+    values : Tensor (B, *shape)
+        A copy.
+    hidden : bool Tensor (B, *shape) or None
+        The cells that must be reconstructed; None for all.
+    level : Tensor (B, 1) or None
+        The standard deviation of each row's noise, where the encoder gets it.
+    """
+
+    values: Tensor
+    hidden: Tensor | None = None
+    level: Tensor | None = None
 
 
 class CorruptionModule(nn.Module, ABC):
     """Corrupts prepared values."""
 
     @abstractmethod
-    def forward(self, values: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return a corrupted copy of values (B, *shape), and which cells must be reconstructed.
-
-        The latter is a bool tensor of the same shape, or None for all cells.
-        """
+    def forward(self, values: Tensor) -> Corrupted:
+        """Return corrupted values (B, *shape)."""
 
 
 class Corruption(Part):
@@ -43,6 +63,10 @@ class Corruption(Part):
             If a hyperparameter is out of range.
         """
 
+    def shrinkage(self, features: int) -> Shrinkage | None:
+        """Return how the encoder gets the level of the noise, where there is one."""
+        return None
+
 
 @dataclass(frozen=True)
 class Masking(Corruption, name="masking"):
@@ -57,7 +81,7 @@ class Masking(Corruption, name="masking"):
     --------
     >>> import torch
     >>> from attar.corruptions import Masking
-    >>> corrupted, _ = Masking(share=0.3).build()(torch.ones(100_000))
+    >>> corrupted = Masking(share=0.3).build()(torch.ones(100_000)).values
     >>> print(f"{(corrupted == 0).float().mean().item():.1f}")
     0.3
 
@@ -81,50 +105,123 @@ class MaskingModule(CorruptionModule):
         super().__init__()
         self.share = share
 
-    def forward(self, values: Tensor) -> tuple[Tensor, None]:
+    def forward(self, values: Tensor) -> Corrupted:
         """Return x with cells at zero."""
-        return values * (torch.rand_like(values) >= self.share), None
+        return Corrupted(values * (torch.rand_like(values) >= self.share))
 
 
 @dataclass(frozen=True)
 class GaussianNoise(Corruption, name="gaussian-noise"):
-    """Add Gaussian noise: x + scale · ε, with ε ~ N(0, I).
+    """Add Gaussian noise: x + s · ε, with ε ~ N(0, I), and give the encoder its level s.
 
     Parameters
     ----------
-    scale : float
-        Standard deviation of the noise, in units of the prepared data.
+    scale : float or pair of float
+        The level: a standard deviation in units of the prepared data, or the least and the largest
+        one. The level of each row is then least + (largest - least) u², with u ~ U(0, 1): small
+        levels, whose errors are small, are drawn more often.
 
     Examples
     --------
     >>> import torch
     >>> from attar.corruptions import GaussianNoise
-    >>> corrupted, _ = GaussianNoise(scale=0.5).build()(torch.ones(100_000))
+    >>> corrupted = GaussianNoise(scale=0.5).build()(torch.ones(1, 100_000)).values
     >>> print(f"{corrupted.mean().item():.1f} {corrupted.std().item():.1f}")
     1.0 0.5
+    >>> values, _, level = GaussianNoise((0.0, 2.0)).build()(torch.zeros(3, 100_000))
+    >>> torch.allclose(values.std(1, keepdim=True), level, rtol=0.02)
+    True
 
     References
     ----------
-    Vincent et al., "Stacked denoising autoencoders", JMLR 2010.
+    Vincent et al., "Stacked denoising autoencoders", JMLR 2010. Zhang, Zuo and Zhang, "FFDNet:
+    toward a fast and flexible solution for CNN-based image denoising", IEEE TIP 2018.
     """
 
-    scale: float = 0.1
+    scale: float | tuple[float, float] = 0.1
 
     def build(self) -> CorruptionModule:
-        """Return the module; the scale must not be negative."""
-        return GaussianNoiseModule(self.non_negative("scale"))
+        """Return the module; no level may be negative, and the least comes first."""
+        return GaussianNoiseModule(*self._levels)
+
+    def shrinkage(self, features: int) -> Shrinkage:
+        """Return how the encoder gets the level."""
+        return Shrinkage(features, *self._levels)
+
+    @property
+    def _levels(self) -> tuple[float, float]:
+        scale = self.scale if isinstance(self.scale, tuple) else (self.scale, self.scale)
+        levels = [non_negative(f"The scale of {self!r}", level) for level in scale]
+        if len(levels) != 2 or levels[0] > levels[1]:
+            raise SettingError(
+                f"The scale of {self!r} must be one level, or the least and the largest."
+            )
+        return levels[0], levels[1]
 
 
 class GaussianNoiseModule(CorruptionModule):
-    """Adds Gaussian noise."""
+    """Adds Gaussian noise of a level between two."""
 
-    def __init__(self, scale: float) -> None:
+    def __init__(self, low: float, high: float) -> None:
         super().__init__()
-        self.scale = scale
+        self.low, self.high = low, high
 
-    def forward(self, values: Tensor) -> tuple[Tensor, None]:
-        """Return x + scale · ε."""
-        return values + self.scale * torch.randn_like(values), None
+    def forward(self, values: Tensor) -> Corrupted:
+        """Return x + s · ε, and s."""
+        uniform = torch.rand(len(values), 1, dtype=values.dtype, device=values.device)
+        level = self.low + (self.high - self.low) * uniform.square()
+        noise = torch.randn_like(values) * level.reshape(-1, *[1] * (values.ndim - 1))
+        return Corrupted(values + noise, level=level)
+
+
+class Shrinkage(nn.Module):
+    """Shrinks features by the level s of the noise in the input: h / (1 + s² exp(a)).
+
+    For principal components h = w (x - m) of variance 1, to which the noise adds s² |w|², this is
+    the Wiener filter if exp(a) = |w|²; so it starts, and a is trained.
+
+    Parameters
+    ----------
+    features : int
+    low, high : float
+        The least and the largest level of the training; the least where none is given.
+
+    Attributes
+    ----------
+    floor : Tensor ()
+        The level of noise that clean rows seem to have, which is not removed.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from attar.corruptions import Shrinkage
+    >>> shrinkage = Shrinkage(2, low=0.0, high=1.0)
+    >>> shrinkage.start(torch.tensor([[3.0, 0.0], [0.0, 1.0]]))
+    >>> shrinkage(torch.tensor([[1.0, 1.0]]), torch.tensor([[1.0]])).detach()
+    tensor([[0.1000, 0.5000]])
+
+    References
+    ----------
+    Wiener, "Extrapolation, interpolation, and smoothing of stationary time series", 1949.
+    """
+
+    floor: Tensor
+
+    def __init__(self, features: int, low: float, high: float) -> None:
+        super().__init__()
+        self.low, self.high = low, high
+        self.log_gain = nn.Parameter(torch.zeros(features))
+        self.register_buffer("floor", torch.zeros(()))
+
+    @torch.no_grad()
+    def start(self, weight: Tensor) -> None:
+        """Start at the Wiener filter of a linear encoder's weight (w, cells)."""
+        self.log_gain.copy_(weight.square().sum(1).clamp_min(TINY).log())
+
+    def forward(self, features: Tensor, level: Tensor | None) -> Tensor:
+        """Return shrunk features (B, w) for levels (B, 1); None is the least of the training."""
+        squared = self.low**2 if level is None else level.square()
+        return features / (1 + squared * self.log_gain.exp())
 
 
 @dataclass(frozen=True)
@@ -140,7 +237,7 @@ class SaltAndPepper(Corruption, name="salt-and-pepper"):
     --------
     >>> import torch
     >>> from attar.corruptions import SaltAndPepper
-    >>> corrupted, _ = SaltAndPepper(share=1.0).build()(torch.linspace(0, 1, 1000))
+    >>> corrupted = SaltAndPepper(share=1.0).build()(torch.linspace(0, 1, 1000)).values
     >>> corrupted.unique().tolist()
     [0.0, 1.0]
 
@@ -163,12 +260,12 @@ class SaltAndPepperModule(CorruptionModule):
         super().__init__()
         self.share = share
 
-    def forward(self, values: Tensor) -> tuple[Tensor, None]:
+    def forward(self, values: Tensor) -> Corrupted:
         """Return x with cells at the batch's smallest and largest value."""
         uniform = torch.rand_like(values)
         low, high = values.aminmax()
         peppered = torch.where(uniform < self.share / 2, low, values)
-        return torch.where(uniform > 1 - self.share / 2, high, peppered), None
+        return Corrupted(torch.where(uniform > 1 - self.share / 2, high, peppered))
 
 
 @dataclass(frozen=True)
@@ -190,7 +287,7 @@ class Patches(Corruption, name="patches"):
     --------
     >>> import torch
     >>> from attar.corruptions import Patches
-    >>> corrupted, masked = Patches(share=0.25, size=2).build()(torch.ones(5, 1, 8, 8))
+    >>> corrupted, masked, _ = Patches(share=0.25, size=2).build()(torch.ones(5, 1, 8, 8))
     >>> masked.sum((1, 2, 3)).tolist(), torch.equal(corrupted == 0, masked)
     ([16, 16, 16, 16, 16], True)
 
@@ -223,7 +320,7 @@ class PatchesModule(CorruptionModule):
         super().__init__()
         self.share, self.size = share, size
 
-    def forward(self, values: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, values: Tensor) -> Corrupted:
         """Return x with patches at zero, and where those are."""
         has_channels = values.ndim > 2
         lengths = values.shape[2:] if has_channels else values.shape[1:]
@@ -235,7 +332,7 @@ class PatchesModule(CorruptionModule):
             masked = masked.repeat_interleave(size, axis).narrow(axis, 0, length)
         if has_channels:
             masked = masked[:, None].expand_as(values)
-        return values.masked_fill(masked, 0.0), masked
+        return Corrupted(values.masked_fill(masked, 0.0), masked)
 
     def _masked(self, values: Tensor, patches: list[int]) -> Tensor:
         """Return which patches of each row are masked: bool Tensor (B, *patches)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -313,11 +313,7 @@ class Autoencoder(LatentSpace, Recommender, Denoising, TransformerMixin, Density
         DataError
             If X is not of the form that was fitted.
         """
-        parts = [
-            predictor.restore(predictor.encode(rows), passthrough)
-            for predictor, rows, passthrough in self._pieces(X, condition)
-        ]
-        return parts[0] if len(parts) == 1 else self._fitted.kind.joined(parts)
+        return self._reconstructed(X, condition, lambda predictor, rows: None)
 
     @default_settings()
     def score_samples(self, X: Data, *, draws: int = 32, condition: Data | None = None) -> Rows:
@@ -550,6 +546,15 @@ class Autoencoder(LatentSpace, Recommender, Denoising, TransformerMixin, Density
         return np.concatenate(
             [predictor.encode(rows) for predictor, rows, _ in self._pieces(X, condition)]
         )
+
+    def _reconstructed(
+        self, X: Data, condition: Data | None, level: Callable[[Predictor, Rows], float | None]
+    ) -> Any:
+        parts = [
+            predictor.restore(predictor.encode(rows, level(predictor, rows)), passthrough)
+            for predictor, rows, passthrough in self._pieces(X, condition)
+        ]
+        return parts[0] if len(parts) == 1 else self._fitted.kind.joined(parts)
 
     def _evaluation(self, pieces: Iterable[tuple[Predictor, Rows]], draws: int) -> Evaluation:
         fitted, provides = self._fitted, self._fitted.recipe.code.provides

@@ -30,6 +30,7 @@ from attar.data.training_data import FittedRows, TrainingData
 from attar.errors import DataError, SettingError, warn
 from attar.evaluation.baseline import Baseline
 from attar.evaluation.diagnostics import Diagnostics, TrainingSummary
+from attar.evaluation.noise import set_noise_floor
 from attar.evaluation.scores import ScoreReference
 from attar.isolation import one_thread, seeded
 from attar.likelihoods import Causal, Likelihood
@@ -578,7 +579,9 @@ def _trained(
             half_precision = half_precision_pays(device, passes, weights)
             settings = replace(settings, half_precision=half_precision)
         if before is None:
-            model.on_data(_first(plan, train, training_data.train_condition, device))
+            first = _first(plan, train, training_data.train_condition, device)
+            model.on_data(first)
+            set_noise_floor(model.shrinkage, plan.preparation.kind, first)
         training = Training(
             objective,
             training_data.batches(plan.preparation, settings.batch_size, device),
@@ -605,11 +608,8 @@ def _trained(
         model.round_weights()
     history, best_epoch = training.progress.history, training.best_epoch
     if before is not None:
-        history = [
-            *before.history,
-            *(replace(epoch, epoch=epoch.epoch + epochs) for epoch in history),
-        ]
-        best_epoch += epochs
+        later = (replace(epoch, epoch=epoch.epoch + epochs) for epoch in history)
+        history, best_epoch = [*before.history, *later], best_epoch + epochs
         if loss_before <= training.best_loss:
             model.load_state_dict(before.predictor.model.state_dict())
             best_epoch = before.training_summary.diagnostics.best_epoch

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from attar.codes import CodeModule, LogLikelihood
-from attar.corruptions import CorruptionModule
+from attar.corruptions import CorruptionModule, Shrinkage
 from attar.errors import AttarError, SettingError, first_line
 from attar.likelihoods import LikelihoodModule
 from attar.networks.start import (
@@ -42,6 +42,8 @@ class Model(nn.Module):
         Whether the encoder also gets a mask of the observed cells, as further channels.
     noise_size : int
         How many standard normals a sample of the code takes.
+    shrinkage : Shrinkage or None
+        From features (B, w) and the level of noise (B, 1) to features (B, w).
 
     Examples
     --------
@@ -62,11 +64,13 @@ class Model(nn.Module):
         condition: nn.Module | None = None,
         missing: bool = False,
         noise_size: int = 0,
+        shrinkage: Shrinkage | None = None,
     ) -> None:
         super().__init__()
         self.missing, self.noise_size = missing, noise_size
         self.encoder, self.code, self.decoder = encoder, code, decoder
         self.likelihood, self.corruption, self.condition = likelihood, corruption, condition
+        self.shrinkage = shrinkage
         code.attach(self.features)
         # In a tuple, so that torch does not take the copy for a part of this model.
         self._double: tuple[list[nn.Module], Model] | None = None
@@ -114,7 +118,7 @@ class Model(nn.Module):
         visible = batch.observed if batch.visible is None else batch.visible
         if inputs_require_grad:
             inputs = inputs.detach().requires_grad_()
-        features = self.features(inputs, visible, batch.condition)
+        features = self.features(inputs, visible, batch.condition, batch.level)
         coded = self.code(features, noise, self._log_likelihood(batch))
         parameters = self.parameters_of(coded.z, batch.condition)
         return Trace(batch, inputs, features, coded, parameters, self.likelihood.log_prob)
@@ -123,21 +127,31 @@ class Model(nn.Module):
         """Return the batch with the values that the encoder is trained on."""
         if self.corruption is None:
             return batch
-        values, hidden = self.corruption(batch.values.to_dense())
+        values, hidden, level = self.corruption(batch.values.to_dense())
+        batch = replace(batch, values=values, level=level)
         if hidden is None:
-            return replace(batch, values=values)
+            return batch
         visible = batch.observed if batch.visible is None else batch.visible
         visible = ~hidden if visible is None else visible & ~hidden
-        return replace(batch, values=values, visible=visible).restricted(hidden)
+        return replace(batch, visible=visible).restricted(hidden)
 
     def encode(
-        self, values: Tensor, observed: Tensor | None = None, condition: Tensor | None = None
+        self,
+        values: Tensor,
+        observed: Tensor | None = None,
+        condition: Tensor | None = None,
+        level: Tensor | None = None,
     ) -> Tensor:
-        """Return the code of each row, deterministically: (B, *shape) -> (B, d)."""
+        """Return the code of each row, deterministically: (B, *shape) -> (B, d).
+
+        Parameters
+        ----------
+        values, observed, condition, level : Tensor or None
+            As of :class:`~attar.records.Batch`.
+        """
         batch = Batch(values, values, observed, condition=condition)
-        return self.code.point(
-            self.features(values, observed, condition), self._log_likelihood(batch)
-        )
+        features = self.features(values, observed, condition, level)
+        return self.code.point(features, self._log_likelihood(batch))
 
     def decode(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """Return the expected values of codes: (B, d) -> (B, *shape)."""
@@ -158,13 +172,19 @@ class Model(nn.Module):
         return torch.lerp(mean, draw, noise.to(draw))
 
     def features(
-        self, values: Tensor, observed: Tensor | None = None, condition: Tensor | None = None
+        self,
+        values: Tensor,
+        observed: Tensor | None = None,
+        condition: Tensor | None = None,
+        level: Tensor | None = None,
     ) -> Tensor:
         """Return the features from which the code is made: (B, *shape) -> (B, w)."""
         if self.missing:
             mask = torch.ones_like(values, dtype=torch.bool) if observed is None else observed
             values = _with_mask(values, mask)
         features = self._through(self.encoder, values)
+        if self.shrinkage is not None:
+            features = self.shrinkage(features, level)
         if self.condition is not None:
             features = self.condition(features, condition)
         return features
@@ -203,7 +223,10 @@ class Model(nn.Module):
         with torch.no_grad():
             if encoder is not None:
                 start_at_components(encoder, batch.values.flatten(1))
-            features = self.features(batch.values, batch.observed, batch.condition)
+                if self.shrinkage is not None:
+                    self.shrinkage.start(encoder.weight)
+            clean = batch.target.new_zeros(len(batch.target), 1)
+            features = self.features(batch.values, batch.observed, batch.condition, clean)
             if encoder is not None:
                 shift = self.code.shift(features)
                 encoder.bias.add_(shift)

@@ -139,7 +139,7 @@ class Part(ABC):
 
     def to_json(self) -> dict[str, object]:
         """Return the part as plain JSON data."""
-        fields = {field.name: _plain(getattr(self, field.name)) for field in _fields(self)}
+        fields = {field.name: plain(getattr(self, field.name)) for field in _fields(self)}
         return {"part": f"{self.family}/{self.name}", **fields}
 
     @classmethod
@@ -197,9 +197,10 @@ def _fields(part: Part) -> tuple[dataclasses.Field[Any], ...]:
     return dataclasses.fields(part)  # type: ignore[arg-type]
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
+    """Return a setting as plain JSON data, from which :meth:`Part.parsed` returns it."""
     if isinstance(value, Part):
         return value.to_json()
     if isinstance(value, tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return value.item() if isinstance(value, np.generic) else value

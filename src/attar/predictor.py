@@ -82,10 +82,17 @@ class Predictor:
         return self if self.condition is None else replace(self, condition=self.condition[places])
 
     @torch.no_grad()
-    def encode(self, rows: Rows) -> Rows:
-        """Return the codes of rows (n, *cells): (n, d), in double precision for double rows."""
+    def encode(self, rows: Rows, level: float | None = None) -> Rows:
+        """Return the codes of rows (n, *cells): (n, d), in double precision for double rows.
+
+        Parameters
+        ----------
+        rows : array
+        level : float or None
+            The standard deviation of the noise in prepared rows, where the model takes it.
+        """
         working, dtype = self._working(rows.dtype)
-        return joined(one._encoded(part, dtype) for one, part in working.chunks(rows))
+        return joined(one._encoded(part, dtype, level) for one, part in working.chunks(rows))
 
     @torch.no_grad()
     def decoded(self, codes: Rows) -> Iterator[Tensor]:
@@ -153,9 +160,12 @@ class Predictor:
             return self, torch.float32
         return replace(self, model=self.model.in_double()), torch.float64
 
-    def _encoded(self, rows: Rows, dtype: torch.dtype) -> Tensor:
+    def _encoded(self, rows: Rows, dtype: torch.dtype, level: float | None) -> Tensor:
         batch = self.preparation.inputs(rows, dtype, self.device)
-        return self.model.encode(batch.values, batch.observed, self._condition(dtype))
+        condition, noise = self._condition(dtype), None
+        if level is not None:
+            noise = torch.full((len(batch.values), 1), level, dtype=dtype, device=self.device)
+        return self.model.encode(batch.values, batch.observed, condition, noise)
 
     def _condition(self, dtype: torch.dtype) -> Tensor | None:
         return None if self.condition is None else self.condition.to(self.device, dtype)

@@ -120,6 +120,7 @@ class Recipe(Part, name="recipe"):
             None if self.condition is None else self.condition.build(width, condition_size),
             missing,
             code.noise(code_size),
+            None if self.corruption is None else self.corruption.shrinkage(width),
         )
         penalties = {p.name: p.build(model, code_size, shape) for p in self.penalties}
         return Objective(model, code.beta, penalties, self.bound)

@@ -41,7 +41,7 @@ from attar.codes import (
     VectorQuantized,
 )
 from attar.conditions import Joined
-from attar.corruptions import Masking, Patches
+from attar.corruptions import GaussianNoise, Masking, Patches
 from attar.errors import unknown
 from attar.likelihoods import Causal, MultiScaleSimilarity
 from attar.penalties import (
@@ -71,6 +71,13 @@ TABLE: dict[str, Row] = {
         "Science 313, 2006.",
     ),
     "denoising": Row(
+        Recipe(Point(), corruption=GaussianNoise((0.0, 0.5))),
+        "Gaussian noise of any level on the input, which shrinks the code; the target is the clean "
+        "row.",
+        "Vincent et al., Stacked denoising autoencoders, JMLR 11, 2010. Zhang, Zuo and Zhang, "
+        "FFDNet: toward a fast and flexible solution for CNN-based image denoising, IEEE TIP 2018.",
+    ),
+    "denoising-masking": Row(
         Recipe(Point(), corruption=Masking(0.25)),
         "A quarter of the input set to zero; the target is the clean row.",
         "Vincent, Larochelle, Bengio and Manzagol, Extracting and composing robust features with "
@@ -381,7 +388,7 @@ def names() -> Iterator[str]:
     Examples
     --------
     >>> list(names())[:3]
-    ['ae', 'denoising', 'masked']
+    ['ae', 'denoising', 'denoising-masking']
     """
     yield from TABLE
 

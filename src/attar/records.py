@@ -30,6 +30,8 @@ class Batch:
         The mask of the encoder's input; None where it is that of the target.
     condition : Tensor (B, c) or None
         A condition of encoder and decoder.
+    level : Tensor (B, 1) or None
+        The standard deviation of the noise in each row's values, for the encoder.
 
     Examples
     --------
@@ -45,6 +47,7 @@ class Batch:
     observed: Tensor | None = None
     visible: Tensor | None = None
     condition: Tensor | None = None
+    level: Tensor | None = None
 
     def split(self, size: int) -> Iterator[Self]:
         """Yield the batch in parts of at most ``size`` rows."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pathlib
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -49,12 +51,39 @@ def test_columns_that_are_known_ahead_are_in_the_rows_to_come(run, table):
     table[:290].to_csv("t.csv", index=False)
     assert run(*FIT, "--horizon", "4", "--known", "price", "--json")[0] == 0
     status, _, err = run("forecast", "f.attar", "t.csv", "-o", "n.csv")
-    assert (status, "known ahead is missing for 4 of 4 steps" in err) == (2, True)
+    assert (status, "Known-ahead columns are missing for 4 of 4 steps" in err) == (2, True)
     table.assign(load=table["load"].where(table.index < 290)).to_csv("more.csv", index=False)
     assert run("forecast", "f.attar", "more.csv", "-o", "n.csv") == (0, "", "")
     found = pd.read_csv("n.csv", parse_dates=["date"])
     assert list(found["date"]) == list(table["date"][290:294])
     np.testing.assert_allclose(found["price"], table["price"][290:294])
+
+
+def test_a_model_goes_on_after_the_series_of_its_fit(run, table):
+    shops = pd.concat(
+        [table.assign(shop=shop, region=region) for shop, region in (("a", "n"), ("b", "s"))]
+    )
+    shops.assign(sale=np.arange(600) % 7 < 2).to_csv("t.csv", index=False)
+    words = ("--series", "shop", "--static", "region", "--known", "sale", "--horizon", "3")
+    assert run(*FIT, *words, "--quiet") == (0, "", "")
+    hours = pd.date_range(table["date"].iloc[-1], periods=4, freq="h")[1:]
+    ahead = pd.DataFrame({"date": hours, "sale": [True, False, False]})
+    ahead = pd.concat([ahead.assign(shop=shop) for shop in "ab"])
+    ahead.to_csv("ahead.csv", index=False)
+    assert run("forecast", "f.attar", "--future", "ahead.csv", "-o", "n.csv") == (0, "", "")
+    assert run("forecast", "f.attar", "t.csv", "--future", "ahead.csv", "-o", "m.csv")[0] == 0
+    found, other = (pd.read_csv(name, parse_dates=["date"]) for name in ("n.csv", "m.csv"))
+    pd.testing.assert_frame_equal(found, other)
+    assert list(found["date"]) == list(hours) * 2
+    assert list(found["region"]) == list("nnnsss")
+    assert list(found["sale"]) == [True, False, False] * 2
+    status, _, err = run("forecast", "f.attar", "-o", "x.csv")
+    assert (status, "Known-ahead columns are missing for 3 of 3 steps" in err) == (2, True)
+    changed = shops.assign(sale=True, region=["n"] * 350 + ["s"] * 250)
+    changed.to_csv("t.csv", index=False)
+    status, _, err = run("forecast", "f.attar", "t.csv", "--future", "ahead.csv", "-o", "x.csv")
+    assert (status, "'region' of the series b changes at 2024-01-03 02:00" in err) == (2, True)
+    assert not pathlib.Path("x.csv").exists()
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,27 @@ def test_other_formats_and_uncertainty_are_written(folder):
     assert len(unsure) == gaps
 
 
+def test_draws_are_one_long_table(folder):
+    long = folder / "long.csv"
+    done = invoke("impute", folder / "g.attar", folder / "holes.csv", "-o", long, "--draws", 3)
+    assert done.exit_code == 0, done.output
+    found, holes = pd.read_csv(long), attar.Csv(folder / "holes.csv").read()
+    assert list(found) == ["imputation", *holes]
+    assert not found.isna().to_numpy().any()
+    first, second, third = (one["price"].to_numpy() for _, one in found.groupby("imputation"))
+    known = holes["price"].notna().to_numpy()
+    np.testing.assert_array_equal(first[known], holes["price"][known])
+    np.testing.assert_array_equal(third[known], holes["price"][known])
+    assert (first[~known] != second[~known]).mean() > 0.9
+    found.to_csv(folder / "again.csv", index=False)
+    done = invoke("fit", folder / "again.csv", "--for", "gaps", "-o", folder / "a.attar")
+    done = invoke(
+        *("impute", folder / "a.attar", folder / "again.csv"),
+        *("-o", folder / "b.csv", "--draws", 2),
+    )
+    assert "rename it" in str(done.exception)
+
+
 def test_a_table_without_gaps_is_copied_and_said(folder):
     invoke("impute", folder / "g.attar", folder / "holes.csv", "-o", folder / "full.csv")
     with pytest.warns(attar.AttarWarning, match="no missing cell"):

@@ -135,8 +135,8 @@ def test_the_sample_forgets_by_half_in_so_many_rows(monkeypatch):
     detector = attar.AnomalyDetector(random_state=0).fit(moved(250, 0, 0))
     for seed, n in ((1, 150), (2, 100)):
         detector.partial_fit(moved(n, seed, 100 * seed))
-    features = detector.scorer_.outlyingness.rows
-    raw = detector.scorer_.features.preparation.raw(torch.from_numpy(features))
+    features = detector.model_.outlyingness.rows
+    raw = detector.model_.features.preparation.raw(torch.from_numpy(features))
     counts = np.bincount(np.round(raw[:, 1] / 100).astype(int))
     # 50 of the new rows fill the sample; each of the others spares a row with 299 chances of 300.
     spared = (1 - 1 / 300) ** np.array([200, 100])

@@ -7,9 +7,10 @@ import pytest
 from numpy.testing import assert_allclose
 
 from attar.tasks.future.correction import Correction
-from attar.tasks.future.linear import LinearForecaster, Shape, WindowMoments
+from attar.tasks.future.linear import Blend, LinearForecaster, Shape, WindowMoments
 
 WIDTH, HORIZON = 24, 6
+ONE = np.array([0])
 
 
 def mackey_glass(steps):
@@ -22,22 +23,22 @@ def mackey_glass(steps):
 
 
 def linear_of(series):
-    moments = WindowMoments.of([series], [series > -np.inf], WIDTH, HORIZON)
-    return LinearForecaster.of(moments, Shape(WIDTH, 1e-5, np.inf))
+    moments = WindowMoments.of([series], [series > -np.inf], [ONE], WIDTH, HORIZON)
+    return LinearForecaster.of(moments, Blend((Shape(WIDTH, 1e-5, np.inf),)))
 
 
 @pytest.fixture(scope="module")
 def chaos():
     series = mackey_glass(2400)
     linear = linear_of(series[:1200])
-    return series, linear, Correction.fit([series[:1200]], [series[1200:1800]], linear)
+    return series, linear, Correction.fit([series[:1200]], [series[1200:1800]], linear, [ONE])
 
 
 def test_chaos_is_forecast_better_than_by_the_linear_part(chaos):
     series, linear, correction = chaos
     origins = np.arange(1800, 2400 - HORIZON)
     outcomes = series[origins[:, None] + np.arange(HORIZON)]
-    forecasts = linear.rolling(series, origins)
+    forecasts = linear.rolling(series, ONE, origins)
     corrected = forecasts + correction.rolling(series, origins)
     assert ((outcomes - corrected) ** 2).mean() < 0.75 * ((outcomes - forecasts) ** 2).mean()
 
@@ -67,4 +68,4 @@ def test_what_is_linear_or_noise_needs_no_network():
     for i in range(1, 1500):
         series[i] = 0.9 * series[i - 1] + rng.normal()
     series /= series.std()
-    assert Correction.fit([series[:1000]], [series[1000:]], linear_of(series[:1000])) is None
+    assert Correction.fit([series[:1000]], [series[1000:]], linear_of(series[:1000]), [ONE]) is None

@@ -99,7 +99,7 @@ def test_partial_fit_learns_a_new_topic(tmp_path):
     new = documents(300, 10, topics=0)
     before = detector.predict_pvalues(new[:100])
     detector.partial_fit(new[100:])
-    assert detector.scorer_.own.shape == (800,)
+    assert detector.model_.own.shape == (800,)
     assert np.median(before) < 0.02 < 0.3 < np.median(detector.predict_pvalues(new[:100]))
 
 

@@ -103,12 +103,165 @@ def test_a_file_gives_equal_forecasts(fitted, tmp_path):
     expected = fitted.predict_interval(later)
     pd.testing.assert_frame_equal(again.predict_interval(later), expected, rtol=1e-5)
     assert again.get_params() == fitted.get_params()
-    with pytest.raises(DataError, match="from a file has no series: give them, as X"):
-        again.predict()
+    pd.testing.assert_frame_equal(again.predict_interval(), fitted.predict_interval(), rtol=1e-5)
     with pytest.raises(ModelFileError, match=r"no AnomalyDetector: .* attar.Forecaster.load, or"):
         attar.AnomalyDetector.load(tmp_path / "f.attar")
     with pytest.raises(ModelFileError, match=r"no Autoencoder: open it with attar.Forecaster.load"):
         attar.load(tmp_path / "f.attar")
+
+
+def test_a_file_holds_the_last_steps_of_series(tmp_path):
+    parts = [
+        table(n, seed=n).assign(place=place, kind=kind, open=np.arange(n) % 24 > 8)
+        for n, place, kind in ((200, "a", "x"), (300, "b", "y"), (260, "c", "x"))
+    ]
+    frame = pd.concat(parts, ignore_index=True).astype({"load": "float32"})
+    frame.loc[195:199, "load"] = np.nan
+    frame.loc[[480, 490], "heat"] = np.nan
+    fitted = attar.Forecaster(H, history=30, known=["open"], static=["kind"]).fit(series(frame))
+    fitted.save(tmp_path / "f.attar")
+    again = attar.Forecaster.load(tmp_path / "f.attar")
+    assert len(again.series_.last) < 3 * 45
+    hours = pd.date_range("2024-01-01", periods=330, freq="h")
+    ahead = pd.concat(
+        pd.DataFrame({"time": hours[n:], "place": place, "open": np.arange(n, 330) % 24 > 8})
+        for n, place in ((200, "a"), (300, "b"), (260, "c"))
+    )
+    with pytest.raises(DataError, match="Known-ahead columns are missing for 24 of 24 steps"):
+        again.predict()
+    whole = fitted.predict_interval(frame, future=ahead)
+    pd.testing.assert_frame_equal(again.predict_interval(future=ahead), whole, rtol=1e-5)
+    assert list(whole["kind"].unique()) == ["x", "y"]
+    assert whole["open"].dtype == bool
+    pd.testing.assert_series_equal(
+        fitted.sample(2, future=ahead)["time"], fitted.sample(2, frame, future=ahead)["time"]
+    )
+
+
+def autoregressive(weight, steps, seed):
+    rng = np.random.default_rng(seed)
+    y = rng.normal(size=steps)
+    for i in range(1, steps):
+        y[i] += weight * y[i - 1]
+    return y
+
+
+def places(count, steps, weights, first=0):
+    """Return hours of series of two kinds, whose steps follow each other in two ways."""
+    hours = pd.date_range("2024-01-01", periods=steps, freq="h")
+    return pd.concat(
+        [
+            pd.DataFrame(
+                {
+                    "time": hours,
+                    "place": f"p{i}",
+                    "y": autoregressive(weights[i % 2], steps, i),
+                    "kind": "ab"[i % 2],
+                    "size": float(np.random.default_rng(i).normal()),
+                }
+            )
+            for i in range(first, first + count)
+        ],
+        ignore_index=True,
+    )
+
+
+def test_static_columns_tell_the_dynamics_of_series_apart():
+    now, new = places(12, 60, (0.9, -0.9)), places(40, 60, (0.9, -0.9), first=100)
+    errors = {}
+    for static in ((), ("kind",), ("kind", "size")):
+        some = [c for c in now if c not in ("kind", "size") or c in static]
+        fitted = attar.Forecaster(3, static=static).fit(series(now[some]))
+        test = fitted.backtest(new[some])
+        errors[static] = ((test.actual - test.forecast) ** 2).mean()
+        assert (fitted.model_.grouping is not None) == bool(static)
+    assert errors["kind",] < 0.87 * errors[()]
+    assert errors["kind", "size"] < 0.87 * errors[()]
+
+
+def test_static_columns_that_say_nothing_do_no_harm():
+    now, new = places(12, 60, (0.5, 0.5)), places(40, 60, (0.5, 0.5), first=100)
+    plain = attar.Forecaster(3).fit(series(now.drop(columns=["kind", "size"])))
+    fitted = attar.Forecaster(3, static=["kind", "size"]).fit(series(now))
+    assert fitted.model_.grouping is None
+    assert_allclose(
+        fitted.predict(new)["y"], plain.predict(new.drop(columns=["kind", "size"]))["y"]
+    )
+
+
+def test_effects_of_known_columns_depend_on_static_ones():
+    def shops(steps, first, count):
+        days = pd.date_range("2024-01-01", periods=steps)
+        rng = np.random.default_rng(first)
+        price = rng.normal(size=(count, steps))
+        kinds = np.arange(count) % 2
+        y = np.where(kinds[:, None], -3.0, 3.0) * price + rng.normal(size=(count, steps))
+        return pd.concat(
+            pd.DataFrame(
+                {"time": days, "place": f"p{first + i}", "y": y[i], "price": price[i]}
+            ).assign(kind="ab"[kinds[i]])
+            for i in range(count)
+        )
+
+    now, new = shops(80, 0, 8), shops(80, 50, 8)
+    fitted = attar.Forecaster(4, known=["price"], static=["kind"]).fit(series(now))
+    assert fitted.model_.with_static
+    test = fitted.backtest(new)
+    assert ((test.actual - test.forecast) ** 2).mean() < 1.5
+    plain = attar.Forecaster(4, known=["price"]).fit(series(now.drop(columns="kind")))
+    test = plain.backtest(new.drop(columns="kind"))
+    assert ((test.actual - test.forecast) ** 2).mean() > 8
+
+
+def test_a_static_column_has_one_value_for_each_series():
+    frame = places(4, 60, (0.5, 0.5))
+    options = {"static": ["kind", "size"]}
+    fitted = attar.Forecaster(3, **options).fit(series(frame))
+    assert (fitted.predict()["kind"] == np.repeat(list("abab"), 3)).all()
+    changed = frame.assign(kind=frame["kind"].where(frame.index != 70, "a"))
+    with pytest.raises(
+        DataError, match="Column 'kind' of the series p1 changes at 2024-01-01 10:00:00"
+    ):
+        attar.Forecaster(3, **options).fit(series(changed))
+    new = places(2, 60, (0.5, 0.5), first=20).assign(kind=None)
+    with pytest.raises(DataError, match="Column 'kind' of the series p20 has no value"):
+        fitted.predict(new)
+    with pytest.warns(attar.AttarWarning, match="'kind' has a level that the fit did not .* 'z'"):
+        found = fitted.predict(new.assign(kind="z"))
+    assert found["y"].notna().all()
+    with pytest.raises(SettingError, match="'kind' is both known and static"):
+        attar.Forecaster(3, known=["kind"], static=["kind"]).fit(series(frame))
+    with pytest.raises(SettingError, match="no column named 'kin': did you mean 'kind'"):
+        attar.Forecaster(3, static=["kin", "kind"]).fit(series(frame.drop(columns="size")))
+    with pytest.raises(SettingError, match="static is for tables"):
+        attar.Forecaster(3, static=["x0"]).fit(np.ones((2, 40)))
+
+
+def test_known_columns_may_be_categories():
+    days = pd.date_range("2023-01-01", periods=430)
+    rng = np.random.default_rng(0)
+    holiday = pd.Series(rng.choice(["Easter", "Whitsun", "none"], 430, p=[0.1, 0.1, 0.8]))
+    holiday = holiday.where(holiday != "none", None)
+    sale = rng.random(430) < 0.3
+    effect = holiday.map({"Easter": 4.0, "Whitsun": -3.0}).fillna(0.0) + 2 * sale
+    frame = pd.DataFrame({"time": days, "y": effect + 0.3 * rng.normal(size=430)})
+    frame = frame.assign(holiday=holiday, sale=sale)
+    now, later = frame[:400], frame[400:].reset_index(drop=True)
+    fitted = attar.Forecaster(30, known=["holiday", "sale"]).fit(series(now))
+    found = fitted.predict(future=later.drop(columns="y"))
+    assert_allclose(found["y"], effect[400:], atol=0.7)
+    pd.testing.assert_frame_equal(found[["holiday", "sale"]], later[["holiday", "sale"]])
+    with pytest.warns(attar.AttarWarning, match="'holiday' has a level that .* 'Xmas': it counts"):
+        new = fitted.predict(future=later.assign(y=np.nan, holiday="Xmas"))
+    none = fitted.predict(future=later.assign(y=np.nan, holiday=None))
+    assert_allclose(new["y"], none["y"])
+    with pytest.raises(DataError, match="future lacks the known-ahead column 'sale'"):
+        fitted.predict(future=later[["time", "holiday"]])
+    with pytest.raises(DataError, match="missing for 10 of 30 steps, from 2024-02-25"):
+        fitted.predict(future=later[["time", "holiday", "sale"]][:20])
+    many = frame.assign(holiday=[f"h{i}" for i in range(430)])
+    with pytest.raises(DataError, match="'holiday' has 430 levels, of at most 100"):
+        attar.Forecaster(30, known=["holiday"]).fit(series(many))
 
 
 def test_several_series_of_different_lengths_share_a_model_and_new_ones_are_forecast():

@@ -7,9 +7,12 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+import torch
+from scipy import sparse
 
 import attar
 from attar.errors import DataError, ModelFileError, SettingError
+from attar.tasks.gaps.filled import Filled, posterior
 
 N = 400
 
@@ -150,8 +153,8 @@ def test_what_cannot_be_filled_is_said():
     with pytest.warns(attar.AttarWarning, match="'x1' is not used, as all of its values are miss"):
         filled = attar.Imputer(random_state=0).fit_transform(X)
     assert np.isnan(filled).sum(0).tolist() == [0, 40, 0]
-    with pytest.raises(DataError, match="takes tables, not images"):
-        attar.Imputer().fit(np.zeros((20, 8, 8)))
+    with pytest.raises(DataError, match="takes tables, series and images, not sparse"):
+        attar.Imputer().fit(sparse.eye_array(20, format="csr"))
 
 
 def test_settings_out_of_range_are_refused(fitted):
@@ -190,3 +193,91 @@ def test_draws_keep_slope_and_noise_where_gaps_depend_on_another_column():
     assert abs(np.mean(noise) - 1) < 0.15
     expected = imputer.transform(holes)[gap, 1]
     assert np.std(expected - 1 - 2 * x[gap]) < 0.5  # while a mean has no noise
+
+
+def test_a_regression_has_the_moments_of_its_posterior():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 3))
+    X[:, 2] = 1 + X[:, 0] - 2 * X[:, 1] + 0.5 * rng.normal(size=60)
+    features, generator = torch.from_numpy(X).float(), torch.Generator().manual_seed(0)
+    rows = Filled(features, torch.ones(60, 3), tuple(slice(i, i + 1) for i in range(3)))
+    drawn = [posterior(rows, features, 2, generator) for _ in range(1000)]
+    coefficients = np.stack([b[:, 0].numpy() for b, _ in drawn])
+    A = np.column_stack([np.ones(60), X[:, :2]])
+    found, squares, *_ = np.linalg.lstsq(A, X[:, 2], rcond=None)
+    variance = squares[0] / (60 - 3 - 2)  # the mean of the inverse chi^2
+    covariance = variance * np.linalg.inv(A.T @ A)
+    error = np.sqrt(np.diag(covariance) / 1000)
+    assert (np.abs(coefficients.mean(0) - found) < 4 * error).all()
+    np.testing.assert_allclose(np.cov(coefficients.T), covariance, atol=0.15 * covariance.max())
+    rest = np.mean([float(r.square().mean()) for _, r in drawn])
+    assert abs(rest / variance - 1) < 4 * np.sqrt(2 / 57 / 1000)
+
+
+def least_squares(rows):
+    x = np.column_stack([np.ones(len(rows)), rows[:, :-1]])
+    found, squares, *_ = np.linalg.lstsq(x, rows[:, -1], rcond=None)
+    return found, squares[0] / (len(x) - x.shape[1]) * np.diag(np.linalg.inv(x.T @ x))
+
+
+def chained(holes, rng):
+    """Bayesian linear chained equations: mice's norm."""
+    missing, rows = np.isnan(holes), np.where(np.isnan(holes), np.nanmean(holes, 0), holes)
+    for _ in range(10):
+        for j in np.flatnonzero(missing.any(0)):
+            x, gap = np.column_stack([np.ones(len(rows)), np.delete(rows, j, 1)]), missing[:, j]
+            spread = np.linalg.inv(x[~gap].T @ x[~gap])
+            found = spread @ x[~gap].T @ rows[~gap, j]
+            rest = ((rows[~gap, j] - x[~gap] @ found) ** 2).sum()
+            variance = rest / rng.chisquare((~gap).sum() - x.shape[1])
+            found += np.linalg.cholesky(spread * variance) @ rng.normal(size=len(found))
+            rows[gap, j] = x[gap] @ found + rng.normal(size=gap.sum()) * variance**0.5
+    return rows
+
+
+def test_pooled_regressions_are_those_of_bayesian_chained_equations():
+    rng = np.random.default_rng(0)
+    x = rng.multivariate_normal([0, 0], [[1, 0.5], [0.5, 1]], 400)
+    y = 1 + x @ [1, -0.5] + rng.normal(size=400)
+    holes = np.column_stack([x, y])
+    for j, sign in enumerate((1, -1)):
+        holes[rng.random(400) < 1 / (1 + np.exp(1 - sign * y)), j] = np.nan
+    imputer = attar.Imputer(None, random_state=0).fit(holes)
+    ours, theirs = imputer.impute_many(holes, 20), [chained(holes, rng) for _ in range(60)]
+    one, other = (
+        attar.Imputer.pool(*zip(*map(least_squares, x), strict=True)) for x in (ours, theirs)
+    )
+    assert (np.abs(one.estimate - other.estimate) < 0.4 * other.error).all()
+    np.testing.assert_allclose(one.error, other.error, rtol=0.3)
+
+
+@pytest.mark.parametrize("why", ["itself", "another"])
+def test_values_missing_because_of_what_they_are_are_tilted(why):
+    rng = np.random.default_rng(0)
+    X = rng.multivariate_normal(np.zeros(4), 0.5 + 0.5 * np.eye(4), 600)
+    X[:, 3] = X[:, 3] > 0
+    cause = X[:, 0] if why == "itself" else X[:, 1]
+    gap = rng.random(600) < 1 / (1 + np.exp(0.8 - 1.2 * cause))
+    holes = X.copy()
+    holes[gap, 0] = np.nan
+    imputer = attar.Imputer(None, mask_model=True, random_state=0).fit(holes)
+    truth, known = X[:, 0].mean(), np.nanmean(holes[:, 0])
+    filled = imputer.transform(holes)[:, 0].mean()
+    drawn = np.mean([one[:, 0].mean() for one in imputer.impute_many(holes, 5)])
+    for found in (filled, drawn):
+        assert abs(found - truth) < 0.3 * abs(known - truth)
+
+
+def test_levels_that_are_missing_because_of_what_they_are_are_tilted():
+    rng = np.random.default_rng(1)
+    level, noise = rng.random(900) < 0.5, rng.normal(size=(900, 3))
+    X = pd.DataFrame(level[:, None] + noise * [1, 2, 3], columns=list("xyz")).assign(level=level)
+    gap = rng.random(900) < np.where(level, 0.6, 0.15)
+    holes = X.assign(level=X["level"].astype("boolean").mask(gap))
+    imputer = attar.Imputer(None, mask_model=True, random_state=0).fit(holes)
+    drawn = np.mean([one["level"][gap].mean() for one in imputer.impute_many(holes, 2)])
+    known, truth = holes["level"].mean(), X["level"][gap].mean()
+    assert abs(drawn - truth) < 0.3 * abs(known - truth)
+    imputer = attar.Imputer(None, random_state=0).fit(holes)
+    plain = np.mean([one["level"][gap].mean() for one in imputer.impute_many(holes, 2)])
+    assert abs(plain - truth) > 0.5 * abs(known - truth)

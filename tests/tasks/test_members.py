@@ -44,7 +44,7 @@ def detector():
 
 def used(detector, X):
     """Return what members see of rows."""
-    kind = detector.scorer_.features.kind
+    kind = detector.model_.features.kind
     return kind.restore(kind.rows(X))
 
 
@@ -54,7 +54,7 @@ def test_usual_rows_are_flagged_as_often_as_was_asked(detector):
 
 
 def test_two_scores_are_added_to_three(detector):
-    new, scorer = ring(50, 2), detector.scorer_
+    new, scorer = ring(50, 2), detector.model_
     three = scorer.outlyingness.score(scorer.features.of(scorer.features.kind.rows(new)))
     each = [member.autoencoder for member in scorer.members.each]
     seen = used(detector, new)
@@ -70,7 +70,7 @@ def test_two_scores_are_added_to_three(detector):
 
 
 def test_no_member_was_fitted_on_the_rows_that_it_calibrates(detector):
-    scorer = detector.scorer_
+    scorer = detector.model_
     assert [len(member.codes) for member in scorer.members.each] == pytest.approx([190] * 3, abs=9)
     fresh = used(detector, ring(1000, 3))
     fresh = np.mean([m.scores(fresh)[0] for m in scorer.members.each], axis=0)
@@ -82,7 +82,7 @@ def test_a_file_holds_the_members(detector, tmp_path):
     detector.save(tmp_path / "a.attar")
     again, new = attar.AnomalyDetector.load(tmp_path / "a.attar"), ring(50, 4)
     np.testing.assert_array_equal(again.score_samples(new), detector.score_samples(new))
-    np.testing.assert_array_equal(again.scorer_.own, detector.scorer_.own)
+    np.testing.assert_array_equal(again.model_.own, detector.model_.own)
     assert clone(again).recipe == "vae"
     copied = copy(detector).set_params(recipe=attar.Recipe())
     copied.save(tmp_path / "b.attar")
@@ -91,7 +91,7 @@ def test_a_file_holds_the_members(detector, tmp_path):
 
 def test_columns_that_are_not_used_change_nothing(detector):
     new = ring(50, 4)
-    assert "note" in dict(detector.scorer_.features.kind.remarks)
+    assert "note" in dict(detector.model_.features.kind.remarks)
     again = detector.score_samples(new.assign(note="x"))
     np.testing.assert_array_equal(again, detector.score_samples(new))
     with pytest.warns(attar.AttarWarning, match="did not see") as told:

@@ -63,7 +63,7 @@ def test_the_order_of_rows_does_not_matter_where_times_say_it(detector):
 
 def test_steps_of_the_fit_are_scored_as_if_they_were_new(detector):
     own = detector.score_samples(OLD)
-    np.testing.assert_array_equal(own, -detector.scorer_.own)
+    np.testing.assert_array_equal(own, -detector.model_.own)
     assert (own < np.log(0.1)).mean() == pytest.approx(0.1, abs=0.03)
 
 

@@ -131,7 +131,7 @@ def _of_detector(
 
     for piece in pieces:
         odd = -detector.score_samples(piece)
-        found: dict[str, Any] = {"score": odd, "pvalue": detector.scorer_.pvalues(odd)}
+        found: dict[str, Any] = {"score": odd, "pvalue": detector.model_.pvalues(odd)}
         found |= {"flag": -odd < detector.offset_}
         if explain:
             why = detector.explain(piece)

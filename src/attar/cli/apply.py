@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+import attar
 from attar import names
 from attar.cli import arguments
 from attar.cli.anomalies import without_labels
@@ -63,6 +64,10 @@ def reconstruct(
         bool,
         typer.Option("--denoise", help="Remove noise, from pictures of any size by their tiles."),
     ] = False,
+    level: Annotated[
+        float | None,
+        typer.Option(help="The standard deviation of the noise, for --denoise; else estimated."),
+    ] = None,
     label: arguments.Label = None,
     condition: arguments.Condition = None,
     delimiter: arguments.Delimiter = None,
@@ -72,6 +77,8 @@ def reconstruct(
     device: arguments.Device = "cpu",
 ) -> None:
     """Write the reconstruction of rows; missing cells are predicted."""
+    if level is not None and not denoise:
+        raise SettingError("--level is the level of the noise to remove: give --denoise too.")
     arguments.check_output(output)
     arguments.check_separate(output, source)
     from attar.data.pictures import Pictures
@@ -82,7 +89,7 @@ def reconstruct(
     if denoise:
         if labels is not None:
             raise SettingError("--denoise takes no condition: leave it out, or --denoise.")
-        _denoised(estimator, data, output)
+        _denoised(estimator, data, output, level)
         return
     pictures = data.names if isinstance(data, Pictures) else None
     white = None if pictures else preparation.brightest
@@ -91,7 +98,7 @@ def reconstruct(
             writer.write(estimator.reconstruct(piece, condition=labels))
 
 
-def _denoised(estimator: Autoencoder, data: Any, output: Path) -> None:
+def _denoised(estimator: Autoencoder, data: Any, output: Path, level: float | None) -> None:
     """Write data without noise: pictures one by one in their own sizes, all else in pieces."""
     from attar.data.pictures import Pictures
 
@@ -101,7 +108,7 @@ def _denoised(estimator: Autoencoder, data: Any, output: Path) -> None:
     names_, white = (data.files, None) if whole else (None, preparation.brightest)
     with arguments.writer(output, preparation.kind.feature_names(), white, names_) as writer:
         for piece in pieces:
-            clean = estimator.denoise(cast("Any", piece))
+            clean = estimator.denoise(cast("Any", piece), level=level)
             writer.write(clean[0][None] if whole else clean)
 
 
@@ -233,14 +240,15 @@ def report(
     with arguments.importing():
         from attar.data.source import read
         from attar.reporting import report as write_report
-        from attar.tasks.anomalies.detector import AnomalyDetector
 
     rows = arguments.csv(source, delimiter, decimal, encoding, na)
     if "task" in description:
         if condition is not None or colours is not None:
             raise SettingError("--condition and --labels are for models of an autoencoder.")
-        detector = AnomalyDetector.load(model)
-        write_report(detector, without_labels(read(rows, "test"), label, detector.label_), output)
+        name, _ = storage.TASKS[description["task"]]
+        fitted = getattr(attar, name).load(model)
+        of_fit = getattr(fitted, "label_", None)
+        write_report(fitted, without_labels(read(rows, "test"), label, of_fit), output)
         return
     estimator, opened, labels = _open(model, device, rows, label, condition)
     groups = opened.labels if colours is None else read(colours).data

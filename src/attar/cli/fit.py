@@ -53,7 +53,15 @@ def fit(
         list[str] | None,
         typer.Option(
             metavar="COLUMN",
-            help="A column that is known ahead, such as prices; may be repeated.",
+            help="A known-ahead column, such as prices or holidays; may be repeated.",
+        ),
+    ] = None,
+    static: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="A column that is constant within each series, such as its region; may be "
+            "repeated.",
         ),
     ] = None,
     effort: Annotated[
@@ -103,7 +111,8 @@ def fit(
     as_json: arguments.Json = False,
 ) -> None:
     """Train a model on data, and print its error beside PCA's."""
-    for name in (n for n, value in {"horizon": horizon, "known": known}.items() if value):
+    of_future = {"horizon": horizon, "known": known, "static": static}
+    for name in (name for name, value in of_future.items() if value):
         if purpose != "future":
             raise SettingError(f"--{name} is of --for future: leave it out.")
     if purpose is not None:
@@ -129,7 +138,7 @@ def fit(
             }
             for name in (n for n, value in others.items() if value):
                 raise SettingError(f"--{name} is not of --for future: leave it out.")
-            settings |= {"horizon": horizon, "known": known or []}
+            settings |= {"horizon": horizon, "known": known or [], "static": static or []}
             fit_forecaster(data, output, settings, quiet, as_json)
             return
         settings |= arguments.columns(columns, drop, ids, label)

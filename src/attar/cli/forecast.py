@@ -47,17 +47,28 @@ def fit_forecaster(
 
 def forecast(
     model: arguments.Model,
-    source: arguments.Source,
     output: Annotated[
         Path,
         typer.Option(
             "--output",
             "-o",
             metavar="OUT",
-            help="The steps that come: .csv, .parquet, .feather, ...",
+            help="The forecast: .csv, .parquet, .feather, ...",
             show_default=False,
         ),
     ],
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[SOURCE]",
+            help="A file of series up to now; by default those of the fit, as they were.",
+            show_default=False,
+        ),
+    ] = None,
+    future: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Rows of known-ahead columns, if SOURCE has none."),
+    ] = None,
     horizon: Annotated[
         int | None, typer.Option(min=1, help="So many steps; by default all of the fit.")
     ] = None,
@@ -69,21 +80,23 @@ def forecast(
     encoding: arguments.Encoding = None,
     na: arguments.Na = None,
 ) -> None:
-    """Write what comes after the last rows of series, with intervals."""
+    """Forecast the steps after the last rows of series, with intervals."""
     from attar.data.files.tabular import STREAMS
 
     if not output.name.endswith(tuple(STREAMS)):
         raise FileError(f"Forecasts are a table: write {output.name} as .csv or .parquet.")
     arguments.check_output(output)
-    arguments.check_separate(output, source)
     with arguments.importing():
         import pandas as pd
 
         from attar.tasks.future.forecaster import Forecaster
 
     forecaster = Forecaster.load(model)
-    rows = arguments.csv(source, delimiter, decimal, encoding, na)
-    found = forecaster.predict_interval(rows, coverage, horizon)
+    rows, ahead = (
+        None if path is None else arguments.csv(path, delimiter, decimal, encoding, na)
+        for path in (source, future)
+    )
+    found = forecaster.predict_interval(rows, coverage, horizon, ahead)
     if not isinstance(found, pd.DataFrame):
         raise FileError(f"{model} forecasts arrays, not tables: use attar.Forecaster.load.")
     found = found.rename(columns=str)

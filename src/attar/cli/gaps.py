@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from attar.data.source import Source as Opened
     from attar.tasks.gaps.imputer import Imputer
 
+# The column that numbers imputations.
+IMPUTATION = "imputation"
+
 
 def fit_imputer(
     data: Data,
@@ -47,10 +50,14 @@ def fit_imputer(
         result = {"model": str(output), "seconds": seconds, "errors": errors.to_dict("records")}
         print(arguments.to_json(result))
     elif not quiet:
-        print("Errors of hidden cells (numbers: in standard deviations; levels: share of wrong):")
+        print(
+            "Errors of held-out cells (RMSE in standard deviations, or error rate), and those of the "
+            "mean or the most frequent level:"
+        )
         width = max(map(len, map(str, errors["column"])))
-        for column, error, share in errors.itertuples(index=False):
-            print(f"  {column!s:{width}}  {error:.3f}  {share:.1%} missing")
+        for column, measure, error, baseline, share in errors.itertuples(index=False):
+            figures = f"{measure:10}  {error:.3f}  {baseline:.3f}"
+            print(f"  {column!s:{width}}  {figures}  {share:.1%} missing")
         print(f"Fitted in {seconds:.1f} s: {output}.")
 
 
@@ -62,6 +69,15 @@ def impute(
         Path | None,
         typer.Option(
             metavar="TABLE", help="Also write each filled cell and how sure it is: .csv, .parquet."
+        ),
+    ] = None,
+    draws: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Write N imputations by draws instead, each with a number from 1 in a first column"
+            ' "imputation": one long table, as of mice.',
         ),
     ] = None,
     delimiter: arguments.Delimiter = None,
@@ -77,27 +93,32 @@ def impute(
                 raise FileError(f"{path} has no suffix: filled rows are a table, such as .csv.")
     with arguments.importing():
         from attar.data.source import read
+        from attar.data.table import MixedTable, Table
         from attar.storage import written_whole
         from attar.tasks.gaps.cells import mended_csv
         from attar.tasks.gaps.imputer import Imputer
 
     imputer = Imputer.load(model)
-    table = imputer.completion_.space.table
-    opened = read(arguments.csv(source, delimiter, decimal, encoding, na), "test", kind=table)
+    kind = imputer.model_.kind
+    opened = read(arguments.csv(source, delimiter, decimal, encoding, na), "test", kind=kind)
     if uncertainty is not None:
         unsure = imputer.uncertainty(opened)
         unsure[["value", "low", "high"]] = unsure[["value", "low", "high"]].map(_text)
         with arguments.writer(uncertainty, list(unsure.columns)) as writer:
             writer.write(unsure)
+    if draws is not None:
+        _write_draws(imputer, opened, output, draws)
+        return
     if source.lower().endswith(".csv") and output.suffix.lower() == ".csv":
-        before: Any = table.joined(list(imputer.pieces(opened)))
+        before: Any = kind.joined(list(imputer.pieces(opened)))
         content = Path(source).read_bytes()
+        table = kind if isinstance(kind, Table) else MixedTable.fit([before])[0]
         filled = mended_csv(table, content, before, imputer.transform(before), delimiter, encoding)
         if filled is not None:
             with written_whole(output) as path:
                 path.write_bytes(filled)
             return
-    with arguments.writer(output, [str(name) for name in table.names or ()]) as writer:
+    with arguments.writer(output, [str(name) for name in imputer.model_.columns or ()]) as writer:
         for piece in _filled(imputer, opened):
             writer.write(piece)
 
@@ -105,6 +126,19 @@ def impute(
 def _filled(imputer: Imputer, opened: Opened) -> Iterator[Any]:
     for piece in imputer.pieces(opened):
         yield imputer.transform(piece)
+
+
+def _write_draws(imputer: Imputer, opened: Opened, output: Path, number: int) -> None:
+    import pandas as pd
+
+    if IMPUTATION in (names := [str(name) for name in imputer.model_.columns or ()]):
+        raise SettingError(f"--draws adds a column {IMPUTATION!r}, which the rows have: rename it.")
+    with arguments.writer(output, [IMPUTATION, *names]) as writer:
+        for piece in imputer.pieces(opened):
+            for i, drawn in enumerate(imputer.impute_many(piece, number), 1):
+                frame = pd.DataFrame(drawn)
+                frame.insert(0, IMPUTATION, i)
+                writer.write(frame)
 
 
 def _text(value: object) -> str | None:

@@ -131,7 +131,7 @@ class OddRows:
         rows = stacked[order]
         names = names_of(kind, source.data, places)
         return cls(
-            names, scores[places], detector.scorer_.pvalues(scores[places]), kind.restore(rows)
+            names, scores[places], detector.model_.pvalues(scores[places]), kind.restore(rows)
         )
 
 
@@ -362,7 +362,7 @@ def _moments(points: Points, scores: Array) -> list[tuple[NDArray[np.intp], int]
 
 def display_of(detector: AnomalyDetector) -> AnomalyDisplay:
     """Return the display of what a detector was fitted on."""
-    scorer = detector.scorer_
+    scorer = detector.model_
     if isinstance(scorer, RowScorer):
         match scorer.features.kind:
             case Table() as kind:
@@ -404,7 +404,7 @@ def _header(
     title: str, detector: AnomalyDetector, scores: Array, drift: Drift, row: str
 ) -> Element:
     """Return the title, and the figures."""
-    flagged, found = _flagged(detector, scores), detector.scorer_.pvalues(scores)
+    flagged, found = _flagged(detector, scores), detector.model_.pvalues(scores)
     values = [(percent(flagged / len(scores)), f"flagged: {flagged:,} {row}s")]
     if detector.contamination == "auto":
         low, high = detector.alarm_interval_
@@ -422,7 +422,7 @@ def _header(
         tag(
             "p",
             f"A score is the mean of −log p in nats, where p is the share of usual {row}s that are "
-            f"as odd; the detector was calibrated on {counted(detector.scorer_.own.size, row)}.",
+            f"as odd; the detector was calibrated on {counted(detector.model_.own.size, row)}.",
         ),
         tag("dl", *metrics, class_="metrics"),
     )
@@ -465,7 +465,7 @@ def _findings(detector: AnomalyDetector, scores: Array, drift: Drift, row: str) 
 
 def _scores(detector: AnomalyDetector, scores: Array, row: str) -> Element:
     """Return the distribution of scores beside that of usual rows, and their tails."""
-    limit, usual = -float(detector.offset_), detector.scorer_.own.ravel()
+    limit, usual = -float(detector.offset_), detector.model_.own.ravel()
     tones = [("second", f"these {row}s"), ("faint", f"usual {row}s, those of the fit")]
     if np.isfinite(limit):
         tones.insert(1, ("first", "flagged"))

@@ -138,6 +138,12 @@ class Display(ABC):
     ) -> list[Element]:
         """Return originals beside reconstructions; ``order`` says how they are sorted."""
 
+    def denoised(
+        self, clean: Rows, noisy: Rows, found: Rows, names: Sequence[str]
+    ) -> list[Element]:
+        """Return raw rows with noise beside what is left without, and clean; nothing of tables."""
+        return []
+
     @abstractmethod
     def interpolations(self, interpolations: Sequence[Interpolation]) -> list[Element]:
         """Return the interpolations, step by step."""

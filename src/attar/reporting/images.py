@@ -125,6 +125,24 @@ class ImageDisplay(Display):
         )
         return [captioned(tag("div", *columns, class_=f"pictures{self.shades.size}"), caption)]
 
+    def denoised(
+        self, clean: Rows, noisy: Rows, found: Rows, names: Sequence[str]
+    ) -> list[Element]:
+        """Return images with noise above those without above clean ones."""
+        columns = [
+            tag(
+                "div",
+                *(
+                    picture(self.shades.bytes(row), f"{name}, {words}", COMPARED_SIDE)
+                    for row, words in zip(rows, ("noisy", "denoised", "clean"), strict=True)
+                ),
+                tag("span", name, title=name),
+            )
+            for *rows, name in zip(noisy, self._rounded(found), clean, names, strict=True)
+        ]
+        caption = "Images with noise, without, and as they are."
+        return [captioned(tag("div", *columns, class_=f"pictures{self.shades.size}"), caption)]
+
     def originals(self, rows: Rows, names: Sequence[str]) -> list[Element]:
         """Return a picture for each row."""
         columns = [

@@ -35,6 +35,8 @@ from attar.reporting.anomalies import anomaly_page
 from attar.reporting.colours import best_explained
 from attar.reporting.compressed import compressed_table
 from attar.reporting.display import Display, Examples, Interpolation, decode
+from attar.reporting.future import forecast_page
+from attar.reporting.gaps import imputation_page
 from attar.reporting.html import captioned, legend, number, section, tag
 from attar.reporting.images import ImageDisplay
 from attar.reporting.measured import (
@@ -61,6 +63,8 @@ from attar.reporting.sparse import SparseDisplay
 from attar.reporting.tables import TableDisplay
 from attar.storage import written_whole
 from attar.tasks.anomalies.detector import AnomalyDetector
+from attar.tasks.future.forecaster import Forecaster
+from attar.tasks.gaps.imputer import Imputer
 
 if TYPE_CHECKING:
     from attar.estimator import Autoencoder
@@ -87,7 +91,7 @@ METRICS: dict[str, tuple[Callable[[float], str], str]] = {
 
 @default_settings()
 def report(
-    estimator: Autoencoder | AnomalyDetector,
+    estimator: Autoencoder | AnomalyDetector | Imputer | Forecaster,
     data: Data | Source,
     path: str | Path,
     labels: Data | None = None,
@@ -97,7 +101,7 @@ def report(
 
     Parameters
     ----------
-    estimator : Autoencoder or AnomalyDetector
+    estimator : Autoencoder, AnomalyDetector, Imputer or Forecaster
     data : table, array, sparse matrix, Series, Stream, path, or name of a data set
         Rows to evaluate. Of the data of the fit of an autoencoder, the validation rows are; any
         others, all. Plots are of a sample where there are many.
@@ -112,7 +116,7 @@ def report(
     DataError
         If the data is not of the form that was fitted, or there is not one label per row.
     SettingError
-        If an AnomalyDetector gets labels or a condition.
+        If an estimator other than Autoencoder gets labels or a condition.
     FileError
         If the page cannot be written.
 
@@ -127,10 +131,13 @@ def report(
     >>> "Comparison with PCA" in page
     True
     """
-    if isinstance(estimator, AnomalyDetector):
+    if isinstance(estimator, AnomalyDetector | Imputer | Forecaster):
         if labels is not None or condition is not None:
-            raise SettingError("A detector's report has no labels or condition: leave them out.")
-        _write(*anomaly_page(estimator, data), Path(path))
+            raise SettingError(
+                f"The report of {type(estimator).__name__} has no labels or condition: leave them "
+                "out."
+            )
+        _write(*_task_page(estimator, data), Path(path))
         return
     preparation = estimator.fitted_.predictor.preparation
     kind = preparation.kind
@@ -155,6 +162,18 @@ def report(
     drawn = None if times is None else times[places]
     page = _page(estimator, predictor, rows, drawn, colouring, evaluation, scores, places)
     _write(*page, Path(path))
+
+
+def _task_page(
+    estimator: AnomalyDetector | Imputer | Forecaster, data: Data | Source
+) -> tuple[str, Element]:
+    match estimator:
+        case AnomalyDetector():
+            return anomaly_page(estimator, data)
+        case Imputer():
+            return imputation_page(estimator, data)
+        case Forecaster():
+            return forecast_page(estimator, data)
 
 
 def _write(title: str, main: Element, path: Path) -> None:
@@ -207,6 +226,7 @@ def _page(
     if _has_code(fitted):
         sections = [
             _reconstructions(display, examples, colouring),
+            *_denoised(display, predictor, examples, colouring),
             *_columns(fitted.kind, evaluation.parts),
             odd_section,
             tag(
@@ -322,6 +342,33 @@ def _reconstructions(display: Display, examples: Examples, colouring: Colouring)
     names = colouring.at(places).names
     order = "from the lowest error to the highest"
     return section("Reconstructions", *display.reconstructions(examples.at(places), names, order))
+
+
+def _denoised(
+    display: Display, predictor: Predictor, examples: Examples, colouring: Colouring
+) -> list[Element]:
+    """Return rows with noise and without; nothing where the model was fitted without noise."""
+    shrinkage, preparation = predictor.model.shrinkage, predictor.preparation
+    if shrinkage is None:
+        return []
+    level = (shrinkage.low + shrinkage.high) / 2
+    clean = torch.from_numpy(examples.prepared).nan_to_num()
+    noise = torch.randn(clean.shape, generator=Generator().manual_seed(0), dtype=clean.dtype)
+    noisy = preparation.raw(clean + level * noise)
+    found, prepared = decode(predictor, predictor.encode(noisy, level))
+    before, after = (
+        float(np.sqrt(np.nanmean(np.square(x - examples.prepared))))
+        for x in ((clean + level * noise).numpy(), prepared)
+    )
+    words = (
+        f"With noise of standard deviation {number(float(f'{level:.3g}'))} in prepared units, in "
+        f"the middle of the levels of the training, the RMSE is {number(before)} before and "
+        f"{number(after)} after denoising: {20 * np.log10(before / after):.1f} dB less."
+    )
+    places = evenly_spaced(len(clean), display.compared)
+    clean_rows, noisy_rows, found_rows = (x[places] for x in (examples.rows, noisy, found))
+    shown = display.denoised(clean_rows, noisy_rows, found_rows, colouring.at(places).names)
+    return [section("Denoising", *shown, tag("p", words, class_="after"))]
 
 
 def _columns(kind: Kind, parts: Sequence[PartMetrics]) -> list[Element]:

@@ -105,6 +105,30 @@ class SeriesDisplay(Display):
             captioned(tag("div", tones, grid), caption),
         ]
 
+    def denoised(
+        self, clean: Rows, noisy: Rows, found: Rows, names: Sequence[str]
+    ) -> list[Element]:
+        """Return charts of windows with noise, without, and clean."""
+        body = []
+        for j in self.channels:
+            low, high = _range(np.stack([noisy[:, j], clean[:, j]]))
+            charts = [
+                chart(
+                    [("faint", other), ("second", row), ("first", without)],
+                    low,
+                    high,
+                    f"{self.names[j]} from {name}: noisy, clean and denoised.",
+                )
+                for row, other, without, name in zip(
+                    clean[:, j], noisy[:, j], found[:, j], names, strict=True
+                )
+            ]
+            body.append(self._line(j, low, high, charts))
+        tones = legend([("faint", "noisy"), ("first", "denoised"), ("second", "clean")])
+        grid = scrolling(headed(names, body), "charts", "Denoised windows")
+        caption = f"Windows with noise, without, and as they are{self._selection()}."
+        return [captioned(tag("div", tones, grid), caption)]
+
     def interpolations(self, interpolations: Sequence[Interpolation]) -> list[Element]:
         """Return a chart for each step, of the channels that change most."""
         caption = "Decoded interpolations between the codes of two windows"

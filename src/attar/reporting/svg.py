@@ -52,6 +52,13 @@ class Axes:
         places = (self.at(x, y) for x, y in zip(xs, ys, strict=True))
         return tag("path", d="M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in places), class_=tone)
 
+    def band(self, xs: Rows, low: Rows, high: Rows, tone: str) -> Element:
+        """Return the area between two lines."""
+        there = [self.at(x, y) for x, y in zip(xs, high, strict=True)]
+        back = [self.at(x, y) for x, y in zip(xs[::-1], low[::-1], strict=True)]
+        places = "L".join(f"{x:.1f} {y:.1f}" for x, y in [*there, *back])
+        return tag("path", d=f"M{places}Z", class_=f"band {tone}")
+
     def dot(self, x: float, y: float, tone: str, radius: float) -> Element:
         """Return a dot at a point."""
         cx, cy = self.at(x, y)
@@ -113,6 +120,7 @@ def chart(
     description: str,
     ticks: Iterable[float] = (),
     marked: NDArray[np.bool_] | None = None,
+    band: tuple[Rows, Rows] | None = None,
 ) -> Element:
     """Return the chart of lines (tone, values) from low to high, broken where values are NaN.
 
@@ -126,14 +134,18 @@ def chart(
         Positions from 0 (the first value) to 1 (the last).
     marked : array of bool (n,) or None
         Where the background is marked.
+    band : (array (n,), array (n,)) or None
+        Two lines, the area between which is filled.
     """
     lines = list(lines)
+    areas = [] if band is None else [_area(*band, low, high)]
     marks = [] if marked is None else _gaps(marked)
     gaps = _gaps(np.isnan(np.asarray(lines[0][1], np.float64)))
     return tag(
         "svg",
         *(tag("rect", x=x, y=0, width=w, height=CHART_HEIGHT, class_="gap") for x, w in gaps),
         *(tag("rect", x=x, y=0, width=w, height=CHART_HEIGHT, class_="mark") for x, w in marks),
+        *(tag("path", d=area, class_="band first") for area in areas),
         *(tag("path", d=f"M{across(s):.1f} 0V{CHART_HEIGHT}", class_="grid tick") for s in ticks),
         *(tag("path", d=_path(values, low, high), class_=f"line {tone}") for tone, values in lines),
         viewBox=f"0 0 {CHART_WIDTH} {CHART_HEIGHT}",
@@ -172,6 +184,20 @@ def _path(values: Rows, low: float, high: float) -> str:
         parts.append(f"{'L' if before[i] else 'M'}{places[i]:.1f} {down[i]:.1f}")
         if not before[i] and not after[i]:
             parts.append("h0")
+    return "".join(parts)
+
+
+def _area(below: Rows, above: Rows, low: float, high: float) -> str:
+    """Return the area between two lines, without steps at which either is missing."""
+    whole = ~np.isnan(below) & ~np.isnan(above)
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], whole, [False]]).astype(np.int8)))
+    places = np.linspace(across(0), across(1), len(below))
+    parts = []
+    for start, stop in edges.reshape(-1, 2):
+        x = np.concatenate([places[start:stop], places[start:stop][::-1]])
+        values = np.concatenate([above[start:stop], below[start:stop][::-1]])
+        down = ROOM + (CHART_HEIGHT - 2 * ROOM) * (1 - (values - low) / ((high - low) or 1.0))
+        parts.append("M" + "L".join(f"{a:.1f} {b:.1f}" for a, b in zip(x, down, strict=True)) + "Z")
     return "".join(parts)
 
 
@@ -231,6 +257,55 @@ def error_by_size(
         *(axes.dot(k, e, "dot second", 2) for k, e in enumerate(pca_errors) if last <= 64),
         *([axes.line(range(len(size_errors)), size_errors, "line first")] if size_errors else []),
         over=[axes.dot(code_size, error, "dot ringed first", 6)],
+    )
+
+
+def fan(
+    x: Scale,
+    name: str,
+    past: tuple[Rows, Rows],
+    forecast: tuple[Rows, Rows],
+    bands: Sequence[tuple[Rows, Rows]],
+) -> Element:
+    """Return the end of a series, its forecast, and the ends of prediction intervals.
+
+    Parameters
+    ----------
+    x : Scale
+    name : str
+        Of the values.
+    past, forecast : (array (n,), array (n,))
+        Places and values.
+    bands : sequence of (array (steps,), array (steps,))
+        The low and the high end of each interval of the forecast, the widest first.
+    """
+    known = ~np.isnan(past[1])
+    values = np.concatenate([past[1][known], forecast[1], *(end for ends in bands for end in ends)])
+    axes = Axes(x, Scale.around(map(float, values), name))
+    runs = np.split(np.arange(len(known)), np.flatnonzero(np.diff(known)) + 1)
+    lines = [
+        axes.line(past[0][run], past[1][run], "line second") for run in runs if known[run[:1]].any()
+    ]
+    areas = [axes.band(forecast[0], low, high, "first") for low, high in bands]
+    return axes.figure(
+        f"{name}: the last {len(known)} steps, and a forecast of {len(forecast[0])}.",
+        *areas,
+        *lines,
+        axes.line(*forecast, "line first"),
+    )
+
+
+def errors_by_step(error: Rows, naive: Rows) -> Element:
+    """Return the error of each step ahead (steps,), of forecasts and of naive ones."""
+    steps = np.arange(1, len(error) + 1)
+    axes = Axes(
+        Scale.over(0, len(error) + 1, "steps ahead", integer=True),
+        Scale.over(0, 1.06 * float(max(error.max(), naive.max())) or 1.0, "RMSE"),
+    )
+    return axes.figure(
+        f"The error grows from {number(float(error[0]))} to {number(float(error[-1]))}.",
+        axes.line(steps, naive, "line faint"),
+        axes.line(steps, error, "line first"),
     )
 
 

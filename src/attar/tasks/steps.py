@@ -83,8 +83,7 @@ class OneSeries:
 
     def filled(self) -> Array:
         """Return the rows, where missing values are on straight lines between known ones."""
-        lines = pd.DataFrame(self.rows).interpolate(limit_direction="both")
-        return lines.fillna(0.0).to_numpy()
+        return on_lines(self.rows)
 
 
 @dataclass
@@ -119,6 +118,12 @@ def places_of_series(points: Points) -> list[Places]:
     """Return the numbers of the points of each series, by time."""
     codes = points.codes[points.order]
     return np.split(points.order, np.flatnonzero(np.diff(codes)) + 1)
+
+
+def on_lines(rows: Array) -> Array:
+    """Return rows whose gaps are on straight lines; at both ends the nearest value goes on."""
+    lines = pd.DataFrame(rows).interpolate(limit_direction="both")
+    return lines.fillna(0.0).to_numpy(copy=True)
 
 
 def _scale(values: Array) -> tuple[Array, Array]:

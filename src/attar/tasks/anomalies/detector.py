@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, OutlierMixin
-from sklearn.utils import Tags, check_random_state
-from sklearn.utils.validation import check_is_fitted
+from sklearn.base import OutlierMixin
+from sklearn.utils import Tags
+from torch import Tensor
 
-from attar import storage
 from attar.checks import positive_integer
 from attar.data.images import Images
+from attar.data.kind import Json
 from attar.data.kinds import kind_of
 from attar.data.series import Windows
 from attar.data.source import Data, Source, read, without_infinities
@@ -24,7 +23,6 @@ from attar.data.sparse import SparseMatrix
 from attar.data.table import Table
 from attar.errors import DataError, SettingError
 from attar.isolation import default_settings
-from attar.parts import Part
 from attar.recipe import Recipe
 from attar.recipes import resolve
 from attar.tasks.anomalies.calibration import discoveries
@@ -32,6 +30,7 @@ from attar.tasks.anomalies.counts import CountScorer
 from attar.tasks.anomalies.moments import SeriesScorer
 from attar.tasks.anomalies.rows import RowScorer
 from attar.tasks.anomalies.scorer import AnomalyMaps, Array, Scorer, Settings
+from attar.tasks.estimator import TaskEstimator
 
 Auto = Literal["auto"]
 
@@ -64,7 +63,7 @@ class Drift:
         return self.pvalue < 0.01
 
 
-class AnomalyDetector(OutlierMixin, BaseEstimator):
+class AnomalyDetector(OutlierMixin, TaskEstimator):
     """Finds odd rows of tables, images or counts, and odd steps of series.
 
     How odd a row is, is the mean of -log p in nats over three scores, where p is the share of rows
@@ -124,6 +123,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
     2005.
     """
 
+    task = "anomalies"
+
     def __init__(
         self,
         contamination: float | Auto = "auto",
@@ -167,8 +168,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
                 f"AnomalyDetector takes tables, images and series, not {kind}: give a table or an "
                 "array of numbers."
             )
-        fixed = Settings(self.columns, self.recipe, self.span, self._seed)
-        self.scorer_: Scorer = OF_KIND[kind].fit(data, fixed)
+        fixed = Settings(self.columns, self.recipe, self.span, self._drawn_seed())
+        self.model_: Scorer = OF_KIND[kind].fit(data, fixed)
         self.label_: str | None = None
         self._set_limit(X)
         return self
@@ -200,10 +201,10 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         """
         if self.recipe is not None:
             raise SettingError("partial_fit fits no autoencoders: leave recipe out.")
-        if "scorer_" not in vars(self):
+        if "model_" not in vars(self):
             return self.fit(X)
         self._check()
-        self.scorer_ = self.scorer_.updated(self.pieces(X), self._seed)
+        self.model_ = self.model_.updated(self.pieces(X), self._drawn_seed())
         self._set_limit(X)
         return self
 
@@ -219,7 +220,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         DataError
             If X is not of the form that was fitted.
         """
-        scorer = self._fitted.scorer_
+        scorer = self._fitted.model_
         return -np.concatenate([scorer.score(piece) for piece in self.pieces(X)])
 
     @default_settings()
@@ -243,7 +244,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         DataError
             If the detector was not fitted on series, or the row isn't one of theirs.
         """
-        scorer = self._fitted.scorer_
+        scorer = self._fitted.model_
         if not isinstance(scorer, SeriesScorer):
             raise DataError("score_next is for series: score_samples scores rows of a table.")
         return -scorer.next(row, time, series)
@@ -262,7 +263,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         Of rows that come from where X came, a share of α has a p-value of at most α. Steps of
         series depend on each other: theirs are estimates.
         """
-        return self._fitted.scorer_.pvalues(-self.score_samples(X))
+        return self._fitted.model_.pvalues(-self.score_samples(X))
 
     def discoveries(self, X: Data, rate: float = 0.05) -> NDArray[np.bool_]:
         """Return which rows are odd, at a false discovery rate (Benjamini and Hochberg)."""
@@ -290,7 +291,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
             values are means of its pixels. Of sparse matrices, columns are numbers, and only stored
             cells are looked at; where a row has fewer, the rest is missing.
         """
-        scorer, parts, start = self._fitted.scorer_, [], 0
+        scorer, parts, start = self._fitted.model_, [], 0
         for piece in self.pieces(X):
             parts.append(scorer.explain(piece, start, positive_integer("most", most)))
             start = int(parts[-1]["row"].iloc[-1]) + 1
@@ -305,7 +306,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         DataError
             If X holds no images.
         """
-        found = [self._fitted.scorer_.maps(piece) for piece in self.pieces(X)]
+        found = [self._fitted.model_.maps(piece) for piece in self.pieces(X)]
         return AnomalyMaps(
             np.concatenate([part.nats for part in found]),
             np.concatenate([part.expected for part in found]),
@@ -324,7 +325,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         X : table or array
             New rows.
         """
-        tests, made = self._fitted.scorer_.tests(self.pieces(X))
+        tests, made = self._fitted.model_.tests(self.pieces(X))
         table = pd.DataFrame(
             {
                 "column": list(tests),
@@ -339,97 +340,45 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         """Return the fitted detector with the attributes and methods of PyOD's."""
         return PyodDetector(self._fitted)
 
-    def save(self, path: str | Path) -> None:
-        """Write the detector to a file, from which :meth:`load` restores it.
-
-        Raises
-        ------
-        FileError
-            If the place cannot be written to.
-        """
-        fitted, settings = self._fitted, self.get_params(deep=False)
-        del settings["random_state"]
-        if isinstance(self.recipe, Recipe):
-            settings["recipe"] = self.recipe.to_json()
-        description = {
-            "task": "anomalies",
-            "settings": settings,
-            "scorer": {"name": fitted.scorer_.name, **fitted.scorer_.to_json()},
-            "rows": fitted.scorer_.own.size,
-            "offset": float(fitted.offset_),
-            "label": fitted.label_,
-            "alarm_interval": list(fitted.alarm_interval_),
-        }
-        storage.write_model(path, fitted.scorer_.tensors(), description)
-
-    @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Return the detector that :meth:`save` wrote, with equal scores.
-
-        Raises
-        ------
-        FileError
-            If there is no such file.
-        ModelFileError
-            If it is damaged, or holds no detector.
-        """
-        tensors, description = storage.read_model(path)
-        storage.check_task(path, description, "anomalies")
-        with storage.restoring(path):
-            settings = description["settings"]
-            detector = cls(**{**settings, "recipe": Part.parsed(settings["recipe"])})
-            scorer = SCORERS[description["scorer"]["name"]]
-            detector.scorer_ = scorer.restored(tensors, description["scorer"])
-            detector.offset_ = float(description["offset"])
-            detector.label_ = description["label"]
-            low, high = description["alarm_interval"]
-            detector.alarm_interval_ = low, high
-        return detector
-
     def pieces(self, X: Data | Source) -> Iterator[Any]:
         """Yield X as the user has it, from wherever it is, in pieces that fit into memory."""
-        return self._fitted.scorer_.pieces(X, self.infinite_as_missing)
-
-    @property
-    def n_features_in_(self) -> int:
-        """How many values a row has."""
-        return self._attributes.scorer_.dimensions
-
-    @property
-    def feature_names_in_(self) -> NDArray[np.object_]:
-        """The names of a table's columns."""
-        names = self._attributes.scorer_.columns
-        if names is None:
-            raise AttributeError("The rows have no column names.")
-        return np.array(names, object)
+        return self._fitted.model_.pieces(X, self.infinite_as_missing)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
         tags.input_tags.sparse = True
         return tags
 
     @property
-    def _fitted(self) -> Self:
-        check_is_fitted(self, "scorer_")
-        return self
+    def _dimensions(self) -> int:
+        return self.model_.dimensions
 
     @property
-    def _attributes(self) -> Self:
-        """The fitted detector, for attributes that must not exist before (scikit-learn's rule)."""
-        if "scorer_" not in vars(self):
-            raise AttributeError(f"This {type(self).__name__} is not fitted yet.")
-        return self
+    def _columns(self) -> Sequence[object] | None:
+        return self.model_.columns
 
-    @property
-    def _seed(self) -> int:
-        return int(check_random_state(self.random_state).randint(2**31 - 1))
+    def _described(self) -> tuple[dict[str, Tensor], Json]:
+        return self.model_.tensors(), {
+            "scorer": {"name": self.model_.name, **self.model_.to_json()},
+            "rows": self.model_.own.size,
+            "offset": float(self.offset_),
+            "label": self.label_,
+            "alarm_interval": list(self.alarm_interval_),
+        }
+
+    def _restore(self, tensors: Mapping[str, Tensor], description: Json) -> None:
+        scorer = SCORERS[description["scorer"]["name"]]
+        self.model_ = scorer.restored(tensors, description["scorer"])
+        self.offset_ = float(description["offset"])
+        self.label_ = description["label"]
+        low, high = description["alarm_interval"]
+        self.alarm_interval_ = low, high
 
     def _set_limit(self, X: Data) -> None:
         """Choose the score beyond which rows are odd, by the rows of X or false alarms."""
-        self.alarm_interval_ = self.scorer_.interval(self.false_alarms)
+        self.alarm_interval_ = self.model_.interval(self.false_alarms)
         if self.contamination == "auto":
-            self.offset_ = -self.scorer_.limit(self.false_alarms)
+            self.offset_ = -self.model_.limit(self.false_alarms)
         else:
             self.offset_ = np.percentile(self.score_samples(X), 100 * self.contamination)
 
@@ -459,7 +408,7 @@ class PyodDetector:
     @property
     def decision_scores_(self) -> Array:
         """How odd the rows of the fit are, of which at most 10,000 were used."""
-        return self.detector.scorer_.own
+        return self.detector.model_.own
 
     @property
     def threshold_(self) -> float:

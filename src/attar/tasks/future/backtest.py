@@ -1,4 +1,4 @@
-"""Forecasts from many origins, beside what came."""
+"""Forecasts from many origins, with the outcomes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Backtest:
-    """Forecasts from rolling origins, and what came.
+    """Forecasts from rolling origins, and the outcomes.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Intervals of forecasts that hold while series change: adaptive conformal inference."""
+"""Intervals of forecasts by adaptive conformal inference."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DOUBLES, BEYOND, NEAR = 0.1, 0.2, 12
 
 @dataclass(frozen=True)
 class AdaptiveQuantiles:
-    """Quantiles of the errors of forecasts, which learn from each outcome.
+    """Quantiles of the errors of forecasts, updated with each outcome.
 
     A quantile of level t is that of held-out errors at a level of its own, which starts at t. With
     each outcome it moves by ``RATE`` times (t - 1 if the outcome was below the quantile, else t):
@@ -35,7 +35,7 @@ class AdaptiveQuantiles:
     Attributes
     ----------
     errors : array (n, horizon, channels)
-        Outcomes less forecasts, on held-out steps.
+        Outcomes minus forecasts, on held-out steps.
 
     References
     ----------
@@ -54,7 +54,7 @@ class AdaptiveQuantiles:
         return cls(np.where(np.isnan(kept), usual, kept))
 
     def rolling(self, errors: Array, levels: Array) -> Array:
-        """Return quantiles at each of some origins, a step apart, learnt from all steps before.
+        """Return quantiles at each of some origins, a step apart, updated with all steps before.
 
         Parameters
         ----------

@@ -33,7 +33,7 @@ SHARES, QUARTERS, HELPS = (0.25, 0.5, 1.0), 4, 0.97
 class Correction:
     """A share of what a masked autoencoder says of a linear forecast's errors.
 
-    It gets the history, less its last value and in units of its deviation, some of it hidden; it
+    It gets the history, minus its last value and in units of its deviation, some of it hidden; it
     gives all of the history, and the errors of the linear forecast of what comes.
 
     Attributes
@@ -54,6 +54,7 @@ class Correction:
         train: Sequence[Array],
         held_out: Sequence[Array],
         linear: LinearForecaster,
+        groups: Sequence[Integers],
     ) -> Self | None:
         """Return the correction that is best on held-out windows; None if it helps too little.
 
@@ -62,11 +63,13 @@ class Correction:
         train, held_out : sequence of array (steps, channels)
             Of the latter, what is held out follows on the longest history of ``linear``.
         linear : LinearForecaster
+        groups : sequence of int array (channels,)
+            Of each series, as ``linear`` takes them.
         """
         width, horizon = min(LONGEST, linear.histories[-1]), linear.weights[0].shape[2]
         random = np.random.default_rng(0)
-        x, y = _windows(train, linear, width, WINDOWS, random)
-        new_x, new_y = _windows(held_out, linear, width, HELD_OUT, random)
+        x, y = _windows(train, groups, linear, width, WINDOWS, random)
+        new_x, new_y = _windows(held_out, groups, linear, width, HELD_OUT, random)
         if not len(x) or len(new_x) < QUARTERS:
             return None
         generator = torch.Generator().manual_seed(0)
@@ -147,13 +150,14 @@ def _start(network: nn.Sequential, width: int, generator: torch.Generator) -> No
 
 
 def _scaled(windows: Array) -> tuple[Array, Array]:
-    """Return histories (..., width) less their last value, in units of their deviations."""
+    """Return histories (..., width) minus their last value, in units of their deviations."""
     scale = np.sqrt(windows.var(-1, keepdims=True) + QUIET)
     return (windows - windows[..., -1:]) / scale, scale
 
 
 def _windows(
     parts: Sequence[Array],
+    groups: Sequence[Integers],
     linear: LinearForecaster,
     width: int,
     most: int,
@@ -164,13 +168,13 @@ def _windows(
     counts = [max(0, len(part) - longest - horizon + 1) for part in parts]
     share = min(1.0, most / max(1, sum(counts) * parts[0].shape[1]))
     xs, ys = [np.empty((0, width))], [np.empty((0, horizon))]
-    for part, count in zip(parts, counts, strict=True):
+    for part, group, count in zip(parts, groups, counts, strict=True):
         chosen = random.choice(count, int(np.ceil(share * count)), replace=False)
         origins = longest + np.sort(chosen)
         if not count:
             continue
         scaled, scale = _scaled(sliding_window_view(part, width, axis=0)[origins - width])
-        errors = part[origins[:, None] + np.arange(horizon)] - linear.rolling(part, origins)
+        errors = part[origins[:, None] + np.arange(horizon)] - linear.rolling(part, group, origins)
         xs.append(scaled.reshape(-1, width))
         ys.append((errors.transpose(0, 2, 1) / scale).reshape(-1, horizon))
     x, y = (torch.from_numpy(np.concatenate(each).astype(np.float32)) for each in (xs, ys))

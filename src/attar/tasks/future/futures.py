@@ -1,9 +1,12 @@
-"""A model of the future of series: what is known ahead, a linear forecast, and its errors."""
+"""A model of the future of series: effects of covariates, a linear forecast, and its errors."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import reduce
+from itertools import pairwise, product
+from operator import add
 from typing import Self, TypeVar
 
 import numpy as np
@@ -17,41 +20,64 @@ from attar.storage import nested, unnested
 from attar.tasks.future.ahead import Explained
 from attar.tasks.future.conformal import AdaptiveQuantiles
 from attar.tasks.future.correction import Correction
-from attar.tasks.future.histories import on_lines
-from attar.tasks.future.linear import HISTORIES, LinearForecaster, Shape, WindowMoments
+from attar.tasks.future.linear import (
+    HISTORIES,
+    Blend,
+    LinearForecaster,
+    Shape,
+    WindowMoments,
+)
+from attar.tasks.steps import on_lines
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.intp]
 T = TypeVar("T", bound=np.generic)
 
-# The last share of each series is held out; the longest history, where there is room.
-HELD_OUT, LONGEST = 4, 720
+# The folds of each series, of which the last is held out; the longest history, where there is room.
+FOLDS, LONGEST = 4, 720
 
-# What known columns must save of the error on held-out steps.
-HELPS = 0.995
+# The ratio of held-out errors that known-ahead columns must reach; of cross-validated errors, that
+# of weights for each group of series; and how many groups may have them, as they take memory.
+HELPS, SAVES, GROUPS = 0.995, 0.98, 32
 
 
 @dataclass(frozen=True)
 class Past:
-    """One series, as the model learns it.
+    """One series, as the model gets it.
 
     Attributes
     ----------
     rows : array (steps, channels)
         In units of its deviations, NaN where a value is missing.
     known : array (steps + horizon, columns)
-        Of columns that are known ahead.
+        Of known-ahead columns.
     calendar : array (steps + horizon, columns)
-        What is known of times.
+        Features of dates.
+    static : array (features,)
+        Features of the series by its static columns.
+    groups : int array (groupings,)
+        The number of its group in each grouping by static columns; -1 for none.
     """
 
     rows: Array
     known: Array
     calendar: Array
+    static: Array
+    groups: Integers
 
     def ahead(self, calendar: bool) -> Array:
         """Return known columns, with those of the calendar or without, of all steps and later."""
         return np.concatenate([self.known, self.calendar], 1) if calendar else self.known
+
+    def traits(self, static: bool) -> Array:
+        """Return a constant, with the features of static columns or without."""
+        return np.append(1.0, self.static) if static else np.ones(1)
+
+    def slots(self, grouping: int | None) -> Integers:
+        """Return the group of each channel: by itself, or with the group of the series."""
+        channels = np.arange(self.rows.shape[1])
+        group = 0 if grouping is None else self.groups[grouping]
+        return channels + len(channels) * group if group >= 0 else np.full_like(channels, -1)
 
 
 @dataclass(frozen=True)
@@ -60,31 +86,46 @@ class Solved:
 
     Attributes
     ----------
-    train, held_out : WindowMoments
-    shape : Shape
+    train : WindowMoments
+        Of steps that are not held out.
+    blend : Blend
+    errors : array (folds,)
+        Weighted sums of squared errors in each fold, forecast from the others.
     error : float
-        Weighted sum of squared errors on held-out steps.
+        That on held-out steps.
     """
 
     train: WindowMoments
-    held_out: WindowMoments
-    shape: Shape
+    blend: Blend
+    errors: Array
     error: float
 
     @classmethod
-    def of(cls, rows: Sequence[Array], known: Sequence[NDArray[np.bool_]], cuts: Cuts) -> Self:
+    def of(
+        cls,
+        rows: Sequence[Array],
+        known: Sequence[NDArray[np.bool_]],
+        slots: Sequence[Integers],
+        cuts: Cuts,
+    ) -> Self:
         """Return the best solution for filled rows."""
-        lengths = cuts.history, cuts.horizon
-        train = WindowMoments.of(_cut(rows, cuts.train), _cut(known, cuts.train), *lengths)
-        held_out = WindowMoments.of(_cut(rows, cuts.held_out), _cut(known, cuts.held_out), *lengths)
-        if not train.count:
+        folds = [
+            WindowMoments.of(_cut(rows, fold), _cut(known, fold), slots, cuts.history, cuts.horizon)
+            for fold in cuts.folds
+        ]
+        *most, held_out = folds
+        folds = [fold for fold in folds if fold.count]
+        if not folds:
             raise DataError(
-                "No window of the series has a value to learn from: fill their gaps, or forecast a "
+                "No window of the series has a value: fill their gaps, or forecast a "
                 f"shorter horizon than {cuts.horizon}."
             )
+        train = reduce(add, most)
+        train = train if train.count else held_out
         held_out = held_out if held_out.count else train
-        shape = Shape.best(train, held_out, cuts.histories)
-        return cls(train, held_out, shape, held_out.error(shape.solve(train)))
+        blend = Blend.best(folds, cuts.histories)
+        error = held_out.error(blend.solve(train))
+        return cls(train, blend, blend.errors(folds), error)
 
 
 @dataclass(frozen=True)
@@ -94,8 +135,11 @@ class Cuts:
     Attributes
     ----------
     train, held_out : list of slice
-        The steps of each series that are learnt from; and those that are held out, with the
+        The steps of each series that are trained on; and those that are held out, with the
         history before them.
+    folds : list of list of slice
+        ``FOLDS`` parts of each series, each with the history before it. The last is ``held_out``.
+        Series that are too short to hold some steps out, are wholly in one of the others.
     history, horizon : int
     histories : list of int
         Those that are tried.
@@ -103,6 +147,7 @@ class Cuts:
 
     train: list[slice]
     held_out: list[slice]
+    folds: list[list[slice]]
     history: int
     horizon: int
     histories: list[int]
@@ -136,21 +181,34 @@ class Cuts:
         room = [n - out for n, out in zip(lengths, held, strict=True) if n - out > horizon]
         most = min(LONGEST, max(1, (int(np.median(room)) - horizon) // 2))
         most = history or most
+        edges = [
+            np.append(np.linspace(0, n - out, FOLDS), n).astype(np.intp)
+            if out
+            else n * (np.arange(FOLDS + 1) > i % (FOLDS - 1))
+            for i, (n, out) in enumerate(zip(lengths, held, strict=True))
+        ]
+        folds = [
+            [slice(max(0, start - most), stop if stop > start else 0) for start, stop in ends]
+            for ends in zip(*(pairwise(each.tolist()) for each in edges), strict=True)
+        ]
         return cls(
             [slice(0, n - out) for n, out in zip(lengths, held, strict=True)],
-            [
-                slice(max(0, n - out - most), n if out else 0)
-                for n, out in zip(lengths, held, strict=True)
-            ],
+            folds[-1],
+            folds,
             most,
             horizon,
             [history] if history else sorted({most, *(h for h in HISTORIES if h < most)}),
         )
 
 
+def _few(slots: Sequence[Integers]) -> Sequence[Integers]:
+    """Return the groups of channels, or one for all where they are too many."""
+    return slots if max(map(np.max, slots)) < GROUPS else [np.zeros_like(slots[0])] * len(slots)
+
+
 def _held_out(steps: int, horizon: int) -> int:
     """Return how many of the steps of a series are held out."""
-    return max(steps // HELD_OUT, horizon) if steps > 2 * horizon else 0
+    return max(steps // FOLDS, horizon) if steps > 2 * horizon else 0
 
 
 def _cut(parts: Sequence[NDArray[T]], slices: Sequence[slice]) -> list[NDArray[T]]:
@@ -160,28 +218,32 @@ def _cut(parts: Sequence[NDArray[T]], slices: Sequence[slice]) -> list[NDArray[T
 
 @dataclass(frozen=True)
 class FutureModel:
-    """What the future of series is, given their past and what is known ahead.
+    """The future of series, given their past and known-ahead columns.
 
     Attributes
     ----------
-    shape : Shape
+    blend : Blend
     forecaster : LinearForecaster
     correction : Correction or None
         None where a network does not help.
     explained : Explained or None
-        None where nothing that is known ahead helps.
-    with_calendar : bool
-        Whether the calendar helps.
+        None where no known-ahead column helps.
+    with_calendar, with_static : bool
+        Whether the calendar helps, and whether effects depend on static columns.
+    grouping : int or None
+        The grouping of series whose groups have weights of their own.
     quantiles : AdaptiveQuantiles
     held_out_error : float
         The mean squared error on held-out steps, in squared deviations of the series.
     """
 
-    shape: Shape
+    blend: Blend
     forecaster: LinearForecaster
     correction: Correction | None
     explained: Explained | None
     with_calendar: bool
+    with_static: bool
+    grouping: int | None
     quantiles: AdaptiveQuantiles
     held_out_error: float
 
@@ -189,39 +251,54 @@ class FutureModel:
     def fit(cls, parts: Sequence[Past], horizon: int, history: int | None) -> Self:
         """Return the model of some series.
 
-        History, penalty, weights for each channel, and whether what is known ahead helps, are
-        judged on the last quarter of each series; then all is learnt from all steps.
+        History, penalty, and weights for each channel or group of series are chosen by
+        cross-validation; known-ahead columns and the correction, on the last quarter of each
+        series. Then the weights are solved from all steps.
         """
         cuts = Cuts.of([len(part.rows) for part in parts], horizon, history)
         known = [~np.isnan(part.rows) for part in parts]
-        explained, with_calendar = None, False
+        own = _few([part.slots(None) for part in parts])
         filled = filled_best = [on_lines(part.rows) for part in parts]
-        best = base = Solved.of(filled, known, cuts)
-        common = LinearForecaster.of(
-            base.train, Shape(base.shape.history, base.shape.penalty, np.inf)
-        )
-        for calendar in (False, True):
+        best = base = Solved.of(filled, known, own, cuts)
+        explained, with_calendar, with_static = None, False, False
+        common = LinearForecaster.of(base.train, base.blend.common())
+        calendars = (False, True)[: 1 + bool(parts[0].calendar.shape[1])]
+        statics = (False, True)[: 1 + bool(len(parts[0].static))]
+        for calendar, static in product(calendars, statics):
             columns = [part.ahead(calendar)[: len(part.rows)] for part in parts]
-            if not columns[0].shape[1] or (calendar and not parts[0].calendar.shape[1]):
+            traits = [part.traits(static) for part in parts]
+            if not columns[0].shape[1]:
                 continue
-            effect = Explained.of(_cut(filled, cuts.train), _cut(columns, cuts.train), common)
+            effect = Explained.of(
+                _cut(filled, cuts.train), _cut(columns, cuts.train), traits, common
+            )
             rest = [
-                on_lines(part.rows - effect.of_known(column))
-                for part, column in zip(parts, columns, strict=True)
+                on_lines(part.rows - effect.of_known(*each))
+                for part, *each in zip(parts, columns, traits, strict=True)
             ]
-            solved = Solved.of(rest, known, cuts)
+            solved = Solved.of(rest, known, own, cuts)
             if solved.error < HELPS * best.error:
-                best, explained, with_calendar, filled_best = solved, effect, calendar, rest
-        linear = LinearForecaster.of(best.train, best.shape)
+                best, explained, filled_best = solved, effect, rest
+                with_calendar, with_static = calendar, static
+        grouping, plain = None, best.errors
+        for number in range(len(parts[0].groups)):
+            slots = _few([part.slots(number) for part in parts])
+            solved = Solved.of(filled_best, known, slots, cuts)
+            saves = (solved.errors < plain).all() and solved.errors.sum() < SAVES * plain.sum()
+            if saves and solved.errors.sum() < best.errors.sum():
+                best, grouping, own = solved, number, slots
+        linear = LinearForecaster.of(best.train, best.blend)
         correction = Correction.fit(
-            _cut(filled_best, cuts.train), _cut(filled_best, cuts.held_out), linear
+            _cut(filled_best, cuts.train), _cut(filled_best, cuts.held_out), linear, own
         )
         before = cls(
-            best.shape,
+            best.blend,
             linear,
             correction,
             explained,
             with_calendar,
+            with_static,
+            grouping,
             AdaptiveQuantiles(np.zeros((1, horizon, parts[0].rows.shape[1]))),
             0.0,
         )
@@ -232,15 +309,12 @@ class FutureModel:
                 origins = np.arange(first, len(part.rows) - horizon + 1)
                 found.append(before.errors(part, origins))
         errors = np.concatenate(found)
-        whole = best.train + best.held_out if best.held_out is not best.train else best.train
-        return cls(
-            best.shape,
-            LinearForecaster.of(whole, best.shape),
-            correction,
-            explained,
-            with_calendar,
-            AdaptiveQuantiles.of(errors),
-            float(np.nanmean(errors**2)),
+        whole = WindowMoments.of(filled_best, known, own, best.blend.history, horizon)
+        return replace(
+            before,
+            forecaster=LinearForecaster.of(whole, best.blend),
+            quantiles=AdaptiveQuantiles.of(errors),
+            held_out_error=float(np.nanmean(errors**2)),
         )
 
     @property
@@ -264,15 +338,18 @@ class FutureModel:
         steps, horizon = len(part.rows), self.horizon
         effect = np.zeros((steps + horizon, part.rows.shape[1]))
         if self.explained is not None:
-            effect = self.explained.of_known(part.ahead(self.with_calendar))
-        rows = self._filled(part.rows - effect[:steps])
-        found = self.forecaster.rolling(rows, origins)
+            effect = self.explained.of_known(
+                part.ahead(self.with_calendar), part.traits(self.with_static)
+            )
+        slots = part.slots(self.grouping)
+        rows = self._filled(part.rows - effect[:steps], slots)
+        found = self.forecaster.rolling(rows, slots, origins)
         if self.correction is not None:
             found += self.correction.rolling(rows, origins)
         return np.asarray(found + effect[origins[:, None] + np.arange(horizon)])
 
     def errors(self, part: Past, origins: Integers) -> Array:
-        """Return outcomes less forecasts (n, horizon, channels).
+        """Return outcomes minus forecasts (n, horizon, channels).
 
         NaN where an outcome is missing, is not known yet, or the step before the origin is missing.
         """
@@ -296,31 +373,36 @@ class FutureModel:
 
     def to_json(self) -> Json:
         """Return all else."""
-        shape = {"history": self.shape.history, "penalty": float(self.shape.penalty)}
-        others = None if self.shape.others == np.inf else self.shape.others
-        own = {"with_calendar": self.with_calendar, "held_out_error": self.held_out_error}
-        return {**shape, "others": others, **own}
+        names = ("with_calendar", "with_static", "grouping", "held_out_error")
+        shapes = [
+            [shape.history, float(shape.penalty), None if shape.others == np.inf else shape.others]
+            for shape in self.blend.shapes
+        ]
+        return {"shapes": shapes, **{name: getattr(self, name) for name in names}}
 
     @classmethod
     def restored(cls, tensors: Mapping[str, Tensor], description: Json) -> Self:
         """Return what :meth:`tensors` and :meth:`to_json` described."""
         weights, explained = unnested("weights", tensors), unnested("explained", tensors)
-        correction, others = unnested("correction", tensors), description["others"]
+        correction = unnested("correction", tensors)
         return cls(
-            Shape(
-                description["history"],
-                description["penalty"],
-                np.inf if others is None else float(others),
+            Blend(
+                tuple(
+                    Shape(history, penalty, np.inf if others is None else others)
+                    for history, penalty, others in description["shapes"]
+                )
             ),
             LinearForecaster([weights[str(i)].numpy() for i in range(len(weights))]),
             Correction.restored(correction) if correction else None,
             Explained.restored(explained) if explained else None,
             description["with_calendar"],
+            description["with_static"],
+            description["grouping"],
             AdaptiveQuantiles.restored(unnested("quantiles", tensors)),
             description["held_out_error"],
         )
 
-    def _filled(self, rows: Array) -> Array:
+    def _filled(self, rows: Array, slots: Integers) -> Array:
         """Return rows without gaps: on lines, and at the end as they are forecast."""
         missing = np.isnan(rows)
         filled = on_lines(rows)
@@ -330,7 +412,7 @@ class FutureModel:
         last[missing.all(0)] = len(rows)
         first = max(1, int(last.min()))
         while first < len(rows):
-            forecast = self.forecaster.forecast(filled[:first])[: len(rows) - first]
+            forecast = self.forecaster.forecast(filled[:first], slots)[: len(rows) - first]
             there = slice(first, first + len(forecast))
             late = np.arange(there.start, there.stop)[:, None] >= last
             filled[there] = np.where(late, forecast, filled[there])

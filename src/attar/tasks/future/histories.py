@@ -1,4 +1,4 @@
-"""Histories: series at regular steps, as they were and as what is known of them goes on."""
+"""Histories: series at regular steps, with their known-ahead columns."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class History:
     rows : array (steps, channels)
         Of what is forecast; NaN where it is missing.
     known : array (steps + ahead, columns)
-        Of what is known ahead, of steps after the last one too.
+        Of known-ahead columns, of steps after the last one too.
     times : array (steps,)
         Seconds since 1970, or in the user's own unit.
     last : object
@@ -152,7 +152,7 @@ def histories(
     points : Points
     clock : Clock
     forecast, known : sequence of int
-        The channels that are forecast, and those that are known ahead. Where there are some of
+        The channels that are forecast, and those of known-ahead columns. Where there are some of
         these, rows at the end without a value of the former are ahead.
 
     Raises
@@ -160,7 +160,6 @@ def histories(
     DataError
         If a series has no value, or times do not increase, repeat, or change their frequency.
     """
-    check_times(points, clock)
     steps = clock.steps(points)
     of_point = np.empty(len(steps), np.intp)
     of_point[points.order] = steps
@@ -218,8 +217,8 @@ def check_times(points: Points, clock: Clock) -> None:
             )
 
 
-def known_of_times(form: SeriesForm, times: Array) -> Array:
-    """Return what is known of times beforehand: the place in the day, the week and the year.
+def features_of_times(form: SeriesForm, times: Array) -> Array:
+    """Return features of dates: the place in the day, the week and the year.
 
     Where times are no dates, it has no column.
     """
@@ -242,12 +241,6 @@ def seconds(labels: Sequence[object]) -> Array:
         return np.array([label.total_seconds() for label in durations])
     labels = [label.to_timestamp() if isinstance(label, pd.Period) else label for label in labels]
     return np.array([pd.Timestamp(label).timestamp() for label in labels])  # type: ignore[arg-type]
-
-
-def on_lines(rows: Array) -> Array:
-    """Return rows whose gaps are on straight lines; at both ends the nearest value goes on."""
-    lines = pd.DataFrame(rows).interpolate(limit_direction="both")
-    return lines.fillna(0.0).to_numpy(copy=True)
 
 
 def _series(points: Points, code: int) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import reduce
 from itertools import pairwise
+from operator import add
 from typing import Self
 
 import numpy as np
@@ -12,20 +14,21 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Integers = NDArray[np.intp]
 
-# Lengths of histories that are tried, and how many windows are learnt from at most.
+# Lengths of histories that are tried, and how many windows are used at most.
 HISTORIES = (1, 2, 3, 6, 12, 24, 48, 96, 168, 336, 512, 720)
 MOST, AT_ONCE = 100_000, 4096
 
 # What is added to the variance of a history, so that quiet ones do not weigh without limit.
 QUIET = 0.25
 
-# Weights of the penalty, and how much all channels count beside a channel's own windows.
+# Weights of the penalty, and how much all groups count beside a group's own windows.
 PENALTIES = tuple(10.0**power for power in np.arange(-5, 2.1, 0.5))
 OTHERS = (np.inf, 3.0, 0.3)
 
-# So many channels may have weights of their own: more are summed, as memory grows with them.
-CHANNELS = 16
+# Histories are blended up to this ratio of errors.
+ALIKE = 1.01
 
 # A window counts by this power of the share of it that is known.
 KNOWN = 4
@@ -37,12 +40,12 @@ class WindowMoments:
 
     Attributes
     ----------
-    products : array (channels, history, history + horizon)
+    products : array (groups, history, history + horizon)
         Of the steps of the history with those of the window.
-    squares : array (channels,)
+    squares : array (groups,)
         Sums of squares of what is to be forecast.
     count : float
-        The number of windows of all channels, where those with gaps count less.
+        The number of windows of all groups, where those with gaps count less.
     """
 
     products: Array
@@ -54,10 +57,11 @@ class WindowMoments:
         cls,
         parts: Sequence[Array],
         known: Sequence[NDArray[np.bool_]],
+        groups: Sequence[Integers],
         history: int,
         horizon: int,
     ) -> Self:
-        """Return those of all windows of some series, each less the last value of its history.
+        """Return those of all windows of some series, each minus the last value of its history.
 
         A window weighs 1 / (the variance of its history + ``QUIET``).
 
@@ -66,16 +70,17 @@ class WindowMoments:
         parts : sequence of array (steps, channels)
             In units of their deviations, without gaps.
         known : sequence of bool array (steps, channels)
-            Where a value was known. Little is learnt of windows that are mostly filled.
+            Where a value was known. Windows that are mostly filled have little weight.
+        groups : sequence of int array (channels,)
+            The group of each channel of each series.
         history, horizon : int
         """
         channels, length = parts[0].shape[1], history + horizon
-        places = np.arange(channels) if channels <= CHANNELS else np.zeros(channels, np.intp)
-        products = np.zeros((places[-1] + 1, history, length))
+        products = np.zeros((1 + max(int(group.max()) for group in groups), history, length))
         squares = np.zeros(len(products))
         total = sum(max(0, len(part) - length + 1) for part in parts) * channels
         stride, count = -(-max(1, total) // MOST), 0.0
-        for part, is_known in zip(parts, known, strict=True):
+        for part, is_known, group in zip(parts, known, groups, strict=True):
             if len(part) < length:
                 continue
             share = sliding_window_view(is_known, length, axis=0)[::stride].mean(-1)
@@ -88,8 +93,8 @@ class WindowMoments:
                     counts = share[some, channel] ** KNOWN
                     weights *= counts
                     weighted = weights[:, None] * rows
-                    products[places[channel]] += rows[:, :history].T @ weighted
-                    squares[places[channel]] += (rows[:, history:] * weighted[:, history:]).sum()
+                    products[group[channel]] += rows[:, :history].T @ weighted
+                    squares[group[channel]] += (rows[:, history:] * weighted[:, history:]).sum()
                     count += float(counts.sum())
         return cls(products, squares, count)
 
@@ -98,13 +103,18 @@ class WindowMoments:
             self.products + other.products, self.squares + other.squares, self.count + other.count
         )
 
+    def __sub__(self, other: WindowMoments) -> WindowMoments:
+        return WindowMoments(
+            self.products - other.products, self.squares - other.squares, self.count - other.count
+        )
+
     @property
     def history(self) -> int:
         """The steps of the longest history."""
         return int(self.products.shape[1])
 
     def summed(self) -> WindowMoments:
-        """Return those of all channels as if they were one."""
+        """Return those of all groups as if they were one."""
         return WindowMoments(
             self.products.sum(0, keepdims=True), self.squares.sum(keepdims=True), self.count
         )
@@ -120,7 +130,7 @@ class WindowMoments:
 
         Parameters
         ----------
-        weights : array (channels or 1, history, horizon)
+        weights : array (groups or 1, history, horizon)
         """
         own, ahead = self.parts(weights.shape[1])
         return float(self.squares.sum() + ((own @ weights - 2 * ahead) * weights).sum())
@@ -141,33 +151,15 @@ class Shape:
     penalty : float
         Its weight, for each window.
     others : float
-        How much all channels count beside a channel's own windows; infinity: only all.
+        How much all groups count beside a group's own windows; infinity: only all.
     """
 
     history: int
     penalty: float
     others: float
 
-    @classmethod
-    def best(cls, train: WindowMoments, held_out: WindowMoments, histories: Sequence[int]) -> Self:
-        """Return the shape whose solution on some windows has the least error on others."""
-        errors = {
-            (history, penalty): held_out.summed().error(weights)
-            for history in histories
-            for penalty, weights in _path(train.summed(), history)
-        }
-        history, penalty = min(errors, key=errors.__getitem__)
-        least, found = errors[history, penalty], cls(history, penalty, np.inf)
-        for others in OTHERS[1:] if len(train.squares) > 1 else ():
-            for more in (penalty, 10**0.5 * penalty):
-                shape = cls(history, more, others)
-                error = held_out.error(shape.solve(train))
-                if error < least:
-                    least, found = error, shape
-        return found
-
     def solve(self, moments: WindowMoments) -> Array:
-        """Return weights (channels or 1, history, horizon) of the least penalized error."""
+        """Return weights (groups or 1, history, horizon) of the least penalized error."""
         whole = moments.summed()
         own, ahead = whole.parts(self.history)
         penalty = np.diag(self.penalty * moments.count * decay(self.history))
@@ -180,65 +172,156 @@ class Shape:
         return np.asarray(found, np.float64)
 
 
-def _path(moments: WindowMoments, history: int) -> Iterator[tuple[float, Array]]:
-    """Yield the weights of each penalty, all from one decomposition."""
-    own, ahead = moments.parts(history)
+@dataclass(frozen=True)
+class Blend:
+    """The mean of the solutions of some shapes, as their errors are much the same.
+
+    Attributes
+    ----------
+    shapes : tuple of Shape
+        The one of the least cross-validated error, and those of longer histories that are within
+        ``ALIKE`` of it: the penalty on old steps makes these cheap, and their mean varies less.
+    """
+
+    shapes: tuple[Shape, ...]
+
+    @classmethod
+    def best(cls, folds: Sequence[WindowMoments], histories: Sequence[int]) -> Self:
+        """Return the blend of the least cross-validated error.
+
+        Groups have weights of their own only where these are better in each fold.
+
+        Parameters
+        ----------
+        folds : sequence of WindowMoments
+            Each is forecast from the solution of the others. A single one, from its own.
+        histories : sequence of int
+        """
+        errors = dict.fromkeys(((h, penalty) for h in histories for penalty in PENALTIES), 0.0)
+        for rest, fold in ((rest.summed(), fold.summed()) for rest, fold in _splits(folds)):
+            for history in histories:
+                for penalty, error in _path(rest, fold, history):
+                    errors[history, penalty] += error
+        best = min(errors, key=errors.__getitem__)
+        shapes = [Shape(*best, np.inf)]
+        for longer in (history for history in histories if history > best[0]):
+            penalty = min(PENALTIES, key=lambda penalty: errors[longer, penalty])
+            if errors[longer, penalty] < ALIKE * errors[best]:
+                shapes.append(Shape(longer, penalty, np.inf))
+        found = cls(tuple(shapes))
+        common = least = found.errors(folds)
+        for others in OTHERS[1:] if len(folds[0].squares) > 1 else ():
+            for more in (1.0, 10**0.5):
+                blend = cls(
+                    tuple(replace(s, penalty=more * s.penalty, others=others) for s in shapes)
+                )
+                own = blend.errors(folds)
+                if (own < common).all() and own.sum() < least.sum():
+                    found, least = blend, own
+        return found
+
+    @property
+    def history(self) -> int:
+        """The longest."""
+        return self.shapes[-1].history
+
+    def errors(self, folds: Sequence[WindowMoments]) -> Array:
+        """Return the weighted sum of squared errors in each fold, forecast from the others."""
+        return np.array([fold.error(self.solve(rest)) for rest, fold in _splits(folds)])
+
+    def solve(self, moments: WindowMoments) -> Array:
+        """Return weights (groups or 1, history, horizon)."""
+        found = [
+            np.pad(shape.solve(moments), ((0, 0), (self.history - shape.history, 0), (0, 0)))
+            for shape in self.shapes
+        ]
+        return np.asarray(np.mean(found, axis=0))
+
+    def common(self) -> Blend:
+        """Return the same with common weights only."""
+        return Blend(tuple(replace(shape, others=np.inf) for shape in self.shapes))
+
+
+def _splits(folds: Sequence[WindowMoments]) -> list[tuple[WindowMoments, WindowMoments]]:
+    """Return pairs of all other folds and a fold."""
+    if len(folds) == 1:
+        return [(folds[0], folds[0])]
+    whole = reduce(add, folds)
+    return [(whole - fold, fold) for fold in folds]
+
+
+def _path(rest: WindowMoments, fold: WindowMoments, history: int) -> Iterator[tuple[float, float]]:
+    """Yield the error in a fold for each penalty, all from one decomposition of the others."""
+    own, ahead = rest.parts(history)
     root = decay(history) ** -0.5
     values, vectors = np.linalg.eigh(root[:, None] * own[0] * root)
-    turned = vectors.T @ (root[:, None] * ahead[0])
+    basis = root[:, None] * vectors
+    turned = basis.T @ ahead[0]
+    own, ahead = fold.parts(history)
+    squares = (basis.T @ own[0] @ basis) * (turned @ turned.T)
+    products = (turned * (basis.T @ ahead[0])).sum(1)
     for penalty in PENALTIES:
-        shrunk = turned / (np.maximum(values, 0) + penalty * moments.count)[:, None]
-        yield penalty, (root[:, None] * (vectors @ shrunk))[None]
+        shrunk = 1 / (np.maximum(values, 0) + penalty * rest.count)
+        error = fold.squares.sum() + shrunk @ squares @ shrunk - 2 * shrunk @ products
+        yield penalty, float(error)
 
 
 @dataclass(frozen=True)
 class LinearForecaster:
-    """A linear forecast of all steps of a horizon, from a history less its last value.
+    """A linear forecast of all steps of a horizon, from a history minus its last value.
 
     Attributes
     ----------
-    weights : list of array (channels or 1, history, horizon)
+    weights : list of array (groups + 1 or 1, history, horizon)
         By the length of the history: for a series that is shorter than the longest, the longest
-        that it has is taken.
+        that it has is taken. The last are the common weights, of a channel without a group (-1).
 
     Examples
     --------
     A series that doubles every step, is forecast from its last two steps.
 
     >>> steps = 2.0 ** np.arange(12)[:, None]
-    >>> moments = WindowMoments.of([steps], [steps > 0], history=2, horizon=1)
-    >>> forecaster = LinearForecaster.of(moments, Shape(2, 1e-9, np.inf))
-    >>> forecaster.forecast(np.array([[3.0], [6.0]])).round(3)
+    >>> group = np.array([0])
+    >>> moments = WindowMoments.of([steps], [steps > 0], [group], history=2, horizon=1)
+    >>> forecaster = LinearForecaster.of(moments, Blend((Shape(2, 1e-9, np.inf),)))
+    >>> forecaster.forecast(np.array([[3.0], [6.0]]), group).round(3)
     array([[12.]])
     """
 
     weights: list[Array]
 
     @classmethod
-    def of(cls, moments: WindowMoments, shape: Shape) -> Self:
+    def of(cls, moments: WindowMoments, blend: Blend) -> Self:
         """Return the solution, and those of shorter histories."""
+        first = blend.shapes[0]
         shorter = [
-            Shape(history, shape.penalty, np.inf).solve(moments)
+            Blend((replace(first, history=history),))
             for history in HISTORIES
-            if history < shape.history
+            if history < blend.history
         ]
-        return cls([*shorter, shape.solve(moments)])
+        found = []
+        for each in (*shorter, blend):
+            own = [] if first.others == np.inf else [each.solve(moments)]
+            found.append(np.concatenate([*own, each.common().solve(moments)]))
+        return cls(found)
 
     @property
     def histories(self) -> list[int]:
         """The steps of each history, ascending."""
         return [weights.shape[1] for weights in self.weights]
 
-    def forecast(self, rows: Array) -> Array:
+    def forecast(self, rows: Array, groups: Integers) -> Array:
         """Return what comes after the last of some rows (steps, channels): (horizon, channels)."""
-        return np.asarray(self.rolling(rows, np.array([len(rows)]))[0])
+        return np.asarray(self.rolling(rows, groups, np.array([len(rows)]))[0])
 
-    def rolling(self, rows: Array, origins: NDArray[np.intp]) -> Array:
+    def rolling(self, rows: Array, groups: Integers, origins: Integers) -> Array:
         """Return forecasts from several origins, each from the rows before it.
 
         Parameters
         ----------
         rows : array (steps, channels)
+        groups : int array (channels,)
+            The group of each channel; -1 for none.
         origins : int array (n,)
             The numbers of the first steps that are forecast, at least 1.
 
@@ -251,10 +334,11 @@ class LinearForecaster:
         limits = [*self.histories, np.inf]
         for weights, (history, longer) in zip(self.weights, pairwise(limits), strict=True):
             chosen = np.flatnonzero((origins >= history) & (origins < longer))
+            own = weights[groups] if len(weights) > 1 else weights
             for start in range(0, len(chosen), AT_ONCE):
                 places = chosen[start : start + AT_ONCE]
                 windows = sliding_window_view(rows, int(history), axis=0)
                 past = windows[origins[places] - int(history)].transpose(1, 0, 2)
                 last = past[..., -1:]
-                found[places] = ((past - last) @ weights + last).transpose(1, 2, 0)
+                found[places] = ((past - last) @ own + last).transpose(1, 2, 0)
         return found

@@ -26,7 +26,9 @@ class Outlook:
     times : list
         Of the steps; empty where there are none.
     known : array (steps or fewer, columns)
-        Of what is known ahead.
+        Of known-ahead columns.
+    static : array (columns,)
+        Of static columns.
     forecast : array (steps, channels)
     levels : sequence of float
         Of quantiles.
@@ -38,6 +40,7 @@ class Outlook:
     history: History
     times: list[object]
     known: Array
+    static: Array
     forecast: Array
     levels: Sequence[float]
     errors: Array
@@ -55,7 +58,11 @@ class Outlook:
 
 
 def as_table(
-    form: LongTable, outlooks: Sequence[Outlook], forecast: Sequence[int], known: Sequence[int]
+    form: LongTable,
+    outlooks: Sequence[Outlook],
+    forecast: Sequence[int],
+    known: Sequence[int],
+    static: Sequence[int],
 ) -> pd.DataFrame:
     """Return a row for each step of each series, in the columns that were fitted.
 
@@ -63,8 +70,9 @@ def as_table(
     ----------
     form : LongTable
     outlooks : sequence of Outlook
-    forecast, known : sequence of int
-        The numbers of the channels that are forecast, and that are known ahead. Others are missing.
+    forecast, known, static : sequence of int
+        The numbers of the channels that are forecast, and of known-ahead and static columns. Others
+        are missing.
     """
     tables = []
     for one in outlooks:
@@ -79,6 +87,8 @@ def as_table(
             columns[name] = np.full(steps, np.nan)
             if channel in known:
                 columns[name] = one.known[:steps, known.index(channel)]
+            elif channel in static:
+                columns[name] = np.full(steps, one.static[static.index(channel)])
             elif channel in forecast:
                 place = forecast.index(channel)
                 columns[name] = one.forecast[:, place]

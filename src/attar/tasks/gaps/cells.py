@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -57,7 +58,7 @@ def mended(table: Table, data: Any, raw: Rows, missing: NDArray[np.bool_]) -> An
     if isinstance(frame, pd.DataFrame):
         own = frame_of(filled)
         own = own if isinstance(own, pd.DataFrame) else own.to_pandas()
-        return _mended_frame(frame, own.set_axis(columns, axis=1), gaps)
+        return mended_frame(frame, own.set_axis(columns, axis=1), gaps)
     known, values, arrays = opened(frame), opened(frame_of(filled)), {}
     for name in known.column_names:
         own, value = _plain(known[name]), _plain(values[name])
@@ -73,7 +74,7 @@ def _mended_array(table: Table, data: Any, raw: Rows, missing: NDArray[np.bool_]
     if isinstance(data, pd.DataFrame):
         names = [str(name) for name in data.columns]
         own = pd.DataFrame(filled, columns=names)
-        return _mended_frame(data, own, {names[i]: missing[:, k] for k, i in enumerate(places)})
+        return mended_frame(data, own, {names[i]: missing[:, k] for k, i in enumerate(places)})
     array = np.array(data)
     gap = np.zeros(array.shape, bool)
     gap[:, places] = missing
@@ -81,9 +82,10 @@ def _mended_array(table: Table, data: Any, raw: Rows, missing: NDArray[np.bool_]
     return array
 
 
-def _mended_frame(
-    frame: pd.DataFrame, filled: pd.DataFrame, gaps: dict[str, NDArray[np.bool_]]
+def mended_frame(
+    frame: pd.DataFrame, filled: pd.DataFrame, gaps: Mapping[str, NDArray[np.bool_]]
 ) -> pd.DataFrame:
+    """Return a frame with the values of another one in its gaps, column by column."""
     columns = []
     for i, label in enumerate(frame.columns):
         column, gap = frame.iloc[:, i], gaps.get(str(label), np.zeros(len(frame), bool))

@@ -13,12 +13,13 @@ from attar import storage
 from attar.data.kind import Json
 from attar.recipe import Recipe
 from attar.tasks.gaps.expectation import Expectation
-from attar.tasks.gaps.filled import Filled, Regressions, columns_of, linear_in, regressed
-from attar.tasks.gaps.lookup import Known, Lookup, probable
+from attar.tasks.gaps.filled import Filled, Regressions, columns_of, linear_in, posterior, regressed
+from attar.tasks.gaps.lookup import Known, Lookup, probable, tilted
+from attar.tasks.gaps.self_masking import self_masking
 from attar.tasks.gaps.spaces import Space
 
-# Estimates are looked up again so often.
-PASSES = 3
+# Estimates are looked up again so often, in so many rows but for the last time.
+PASSES, FEW = 3, 4096
 
 # Rows in which cells are hidden, from so many rows on a part of them that nothing else is fitted
 # on; of each column such a share at least.
@@ -27,9 +28,15 @@ HELD, MANY, HIDDEN, FOLDS = 4096, 1000, 0.05, 5
 # Rows are looked up in so many at most, and in as many features of them in all.
 ROWS, FEATURES, FEWEST = 20_000, 1 << 22, 1000
 
-# Quantiles of errors; how often draws of all columns are made anew, by so many rows, of which so
-# many or more count for a cell.
-QUANTILES, SWEEPS, DRAWN, DONORS = 201, 5, 4000, 100
+# Quantiles of errors. Draws of all columns are made anew so often, by so many rows; if by those
+# that are alike, of so many or more, by roots of their weights.
+QUANTILES, SWEEPS, DRAWN, DONORS, ROOTS = 201, 10, 4000, 100, 5
+
+# By so many rows it is judged whether these are better, which is so many standard errors above 0.
+LOCAL, SURE = 1000, 3.0
+
+
+_KEYS = (*[FEW] * (PASSES - 1), None)
 
 
 @dataclass(frozen=True)
@@ -45,9 +52,9 @@ class Completion:
     lookup : Lookup
     errors : Tensor (quantiles, columns)
         Of hidden cells, in deviations of those that they were looked up in.
-    scores : Tensor (columns,)
-        Of hidden cells: root mean squared error in standard deviations, or the share of levels that
-        were right.
+    scores, baseline : Tensor (columns,)
+        Of hidden cells, and of means in their place: root mean squared error in standard
+        deviations, or the share of levels that were right.
     autoencoder : Expectation or None
     """
 
@@ -57,10 +64,18 @@ class Completion:
     lookup: Lookup
     errors: Tensor
     scores: Tensor
+    baseline: Tensor
     autoencoder: Expectation | None = None
 
     @classmethod
-    def fit(cls, space: Space, values: Tensor, recipe: str | Recipe | None, seed: int) -> Self:
+    def fit(
+        cls,
+        space: Space,
+        values: Tensor,
+        recipe: str | Recipe | None,
+        seed: int,
+        mask_model: bool = False,
+    ) -> Self:
         """Return what fills rows like these.
 
         Parameters
@@ -71,6 +86,8 @@ class Completion:
         recipe : str, Recipe or None
             Of an autoencoder, where there are enough rows for one.
         seed : int
+        mask_model : bool
+            Whether cells may be missing because of their value.
         """
         generator = torch.Generator().manual_seed(seed)
         most = min(ROWS, max(FEWEST, FEATURES // max(1, values.shape[1])))
@@ -85,19 +102,23 @@ class Completion:
         estimates, of_hidden = mean.expand_as(values), mean.expand_as(hidden)
         lookup: Lookup | None = None
         tests = own % 3 == 0
-        for _ in range(PASSES):
+        for most in _KEYS:
             rows, queries = _filled(space, values, estimates), _filled(space, hidden, of_hidden)
             linear, known, expected = experts(rows, queries, held)
             lookup = lookup or Lookup.start(rows, len(expected), space.numeric)
             lookup = lookup.fitted(queries, own, tests, values[own], expected, known, seed)
-            estimates = lookup(rows, known.expected, known)[0]
+            estimates = lookup(rows, known.expected, known, most=most)[0]
             of_hidden, deviations = lookup(queries, expected, known, own)
         assert lookup is not None
         rows = _filled(space, values, estimates)
         linear, known, _ = experts(rows, queries, held)
-        parts = values[own], hidden, of_hidden, deviations
-        errors, scores = _measured(space, *(part[tests] for part in parts))
-        return cls(space, known, linear, lookup, errors, scores, autoencoder)
+        if mask_model:
+            lookup = self_masking(lookup, rows, known, seed)
+            rows = _filled(space, values, lookup(rows, known.expected, known)[0])
+            linear, known, _ = experts(rows, queries, held)
+        parts = own, values[own], hidden, of_hidden, deviations
+        errors, scores, baseline = _measured(space, mean, *(part[tests] for part in parts))
+        return cls(space, known, linear, lookup, errors, scores, baseline, autoencoder)
 
     def __call__(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """Return values (n, features) without gaps, and deviations of what was missing, else 0."""
@@ -106,10 +127,10 @@ class Completion:
         if not values.isnan().any():
             return values, deviations
         extra = [] if self.autoencoder is None else [self.autoencoder(self.space, values)]
-        for _ in range(PASSES):
+        for most in _KEYS:
             rows = _filled(self.space, values, estimates)
             expected = torch.stack([self.linear(rows), *extra])
-            estimates, deviations = self.lookup(rows, expected, self.keys)
+            estimates, deviations = self.lookup(rows, expected, self.keys, most=most)
         return torch.where(values.isnan(), estimates, values), deviations
 
     def limits(self, values: Tensor, deviations: Tensor, level: float) -> tuple[Tensor, Tensor]:
@@ -124,44 +145,74 @@ class Completion:
     def drawn(self, values: Tensor, number: int, seed: int) -> list[Tensor]:
         """Return values without gaps: draws of what is missing, number times.
 
-        By chained equations: each column in turn is a linear function of all others, fitted on
-        rows with random weights (the Bayesian bootstrap), and what it leaves in a row that is
-        alike, which is drawn by the weights of the lookup.
+        By chained equations: of each column in turn, Bayesian linear regression on all others, and
+        a residual of one of its rows. It is drawn from all of them or, where that is likelier on
+        the rows themselves, from those that are alike, by the weights of the lookup.
+
+        References
+        ----------
+        van Buuren and Groothuis-Oudshoorn, "mice: multivariate imputation by chained equations in
+        R", Journal of Statistical Software 45, 2011.
         """
         generator = torch.Generator().manual_seed(seed)
         start = self(values)[0]
-        return [self._drawn(values, start, generator) for _ in range(number)]
+        local = [self._local(j) for j in range(len(self.space.segments))]
+        return [self._drawn(values, start, local, generator) for _ in range(number)]
 
-    def _drawn(self, missing: Tensor, start: Tensor, generator: torch.Generator) -> Tensor:
+    def _drawn(
+        self, missing: Tensor, start: Tensor, local: list[bool], generator: torch.Generator
+    ) -> Tensor:
         space, known = self.space, self.keys.rows.known
         some = torch.randperm(len(known), generator=generator)[:DRAWN]
         gaps = known[some] == 0
         keys = space.values(space.raw(self.keys.values))[some]
         first = torch.stack([missing[:, at.start] for at in space.segments], 1)
         both, wanted = torch.cat([keys, start]), torch.cat([gaps, first.isnan()])
-        weights = torch.empty(len(some)).exponential_(generator=generator)
-        sure = torch.ones(wanted.shape)
+        features, sure = space.features(both), torch.ones(wanted.shape)
         changing = [j for j in range(len(space.segments)) if wanted[:, j].any()]
         for _ in range(SWEEPS if len(changing) > 1 else 1):
             for j in changing:
                 at, rows = space.segments[j], torch.nonzero(wanted[:, j])[:, 0]
-                whole = Filled(space.features(both), sure, space.segments)
-                near = torch.nonzero(~gaps[:, j])[:, 0]
-                donors = whole.at(near)
-                coefficients = regressed(donors, both[near], j, weights[near])
-                rest = both[near, at] - linear_in(donors, j, coefficients)
-                measured = self.lookup.measure(j, donors)
+                whole, near = (
+                    Filled(features, sure, space.segments),
+                    torch.nonzero(~gaps[:, j])[:, 0],
+                )
+                donors, tilt = whole.at(near), self.lookup.tilts[at]
+                coefficients, rest = posterior(donors, both[near], j, generator)
+                # The Bayesian bootstrap of rows that are alike.
+                weights = torch.empty(len(near)).exponential_(generator=generator)
                 for own in torch.split(rows, DRAWN):
                     of = whole.at(own)
+                    alike = torch.ones(1, len(near))
+                    if local[j]:
+                        alike = self._alike(j, of, donors) * weights
                     expected = linear_in(of, j, coefficients)
-                    alike = several(self.lookup.weights(j, of, measured)) * weights[near]
                     if space.numeric[j]:
-                        donor = torch.multinomial(alike, 1, generator=generator)[:, 0]
-                        both[own, at] = expected + rest[donor]
+                        alike = tilted(alike, rest @ tilt)
+                        both[own, at] = expected + rest[_donors(alike, len(own), generator)]
                     else:
                         mean = expected + alike / alike.sum(1, keepdim=True) @ rest
-                        both[own, at] = _level(probable(mean), generator)
+                        both[own, at] = _level(probable(mean, tilt), generator)
+                features[rows] = space.features(both[rows])
         return torch.where(missing.isnan(), both[len(some) :], missing)
+
+    def _alike(self, j: int, rows: Filled, donors: Filled) -> Tensor:
+        return several(self.lookup.weights(j, rows, self.lookup.measure(j, donors)))
+
+    def _local(self, j: int) -> bool:
+        """Return whether residuals of a column are likelier by those of rows that are alike."""
+        at, rows = self.space.segments[j], self.keys.rows
+        if not self.space.numeric[j]:
+            return True
+        some = torch.nonzero(rows.known[:, j])[:LOCAL, 0]
+        ones = torch.ones(len(some), len(rows.segments))
+        donors, values = Filled(rows.features[some], ones, rows.segments), self.keys.values[some]
+        coefficients = regressed(donors, values, j, torch.ones(len(some)))
+        rest = (values[:, at] - linear_in(donors, j, coefficients))[:, :1]
+        alike = self._alike(j, donors, donors).fill_diagonal_(0.0)
+        mean, square = (alike / alike.sum(1, keepdim=True) @ torch.cat([rest, rest**2], 1)).T
+        gain = _normal(rest[:, 0], mean, square - mean**2) - _normal(rest[:, 0], 0.0, rest.var())
+        return bool(gain.mean() > SURE * gain.std() / len(gain) ** 0.5)
 
     @property
     def _mean(self) -> Tensor:
@@ -179,7 +230,7 @@ class Completion:
             **storage.nested("autoencoder", of_autoencoder),
             **{"features": self.keys.rows.features, "known": self.keys.rows.known},
             **{"values": self.keys.values, "expected": self.keys.expected},
-            **{"errors": self.errors, "scores": self.scores},
+            **{"errors": self.errors, "scores": self.scores, "baseline": self.baseline},
         }
 
     def to_json(self) -> Json:
@@ -201,6 +252,7 @@ class Completion:
             Lookup.restored(storage.unnested("lookup", tensors)),
             tensors["errors"],
             tensors["scores"],
+            tensors["baseline"],
             autoencoder,
         )
 
@@ -271,26 +323,56 @@ def _filled(space: Space, values: Tensor, estimates: Tensor) -> Filled:
 
 
 def _measured(
-    space: Space, values: Tensor, hidden: Tensor, estimates: Tensor, deviations: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return quantiles of errors of hidden cells, and scores, column by column."""
-    grid = torch.linspace(0, 1, QUANTILES)
+    space: Space,
+    mean: Tensor,
+    rows: Tensor,
+    values: Tensor,
+    hidden: Tensor,
+    estimates: Tensor,
+    deviations: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return quantiles of errors of hidden cells, scores, and those of means, of each column."""
     errors = torch.zeros(QUANTILES, len(space.segments))
-    scores = torch.full((len(space.segments),), torch.nan)
+    scores, baseline = torch.full((2, len(space.segments)), torch.nan)
     for j, at in enumerate(space.segments):
         own = hidden[:, at.start].isnan() & ~values[:, at.start].isnan()
         if not own.any():
             continue
-        truth, found = values[own, at], estimates[own, at]
-        if space.numeric[j]:
-            error = truth[:, 0] - found[:, 0]
-            scores[j] = error.square().mean().sqrt()
-            errors[:, j] = torch.quantile(error / deviations[own, at.start].clamp_min(1e-6), grid)
-        elif truth.shape[1] == 1:
-            scores[j] = ((found > 0.5) == (truth > 0.5)).float().mean()
-        else:
-            scores[j] = (found.argmax(1) == truth.argmax(1)).float().mean()
-    return errors, scores
+        truth, found, numeric = values[own, at], estimates[own, at], space.numeric[j]
+        scores[j] = _score(truth, found, numeric)
+        baseline[j] = _score(truth, mean[at].expand_as(truth), numeric)
+        if numeric:
+            relative = (truth - found)[:, 0] / deviations[own, at.start].clamp_min(1e-6)
+            errors[:, j] = conformal(relative, len(set(rows[own].tolist())))
+    return errors, scores, baseline
+
+
+def _score(truth: Tensor, found: Tensor, numeric: bool) -> Tensor:
+    """Return the root mean squared error of numbers, or the share of levels that are right."""
+    if numeric:
+        return (truth - found)[:, 0].square().mean().sqrt()
+    if truth.shape[1] == 1:
+        return ((found > 0.5) == (truth > 0.5)).float().mean()
+    return (found.argmax(1) == truth.argmax(1)).float().mean()
+
+
+def conformal(errors: Tensor, cells: int) -> Tensor:
+    """Return quantiles of errors for intervals of new cells, by split conformal prediction.
+
+    Of so few different cells they are farther out: the one of probability p is at (n + 1) p / n.
+
+    Examples
+    --------
+    >>> float(conformal(torch.linspace(0, 1, 1001), 19)[190])  # of probability 0.95
+    1.0
+
+    References
+    ----------
+    Lei et al., "Distribution-free predictive inference for regression", Journal of the American
+    Statistical Association 113, 2018.
+    """
+    upper = torch.linspace(0, 1, QUANTILES) * (cells + 1) / cells
+    return torch.quantile(errors, torch.where(upper > 0.5, upper, upper - 1 / cells).clamp(0, 1))
 
 
 def several(weights: Tensor) -> Tensor:
@@ -303,13 +385,25 @@ def several(weights: Tensor) -> Tensor:
     >>> several(torch.tensor([[0.4, *[0.003] * 200]])).square().sum() < 0.01
     tensor(True)
     """
-    found = torch.full_like(weights, 1 / weights.shape[1])
-    for power in (0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0):
-        flat = weights**power
-        flat = flat / flat.sum(1, keepdim=True)
-        enough = flat.square().sum(1, keepdim=True) <= 1 / DONORS
-        found = torch.where(enough, flat, found)
+    found = weights.clone()
+    for _ in range(ROOTS):
+        few = found.square().sum(1) > 1 / DONORS
+        flat = found[few].sqrt()
+        found[few] = flat / flat.sum(1, keepdim=True)
     return found
+
+
+def _donors(weights: Tensor, number: int, generator: torch.Generator) -> Tensor:
+    """Return a key drawn by each row of weights (number or 1, keys)."""
+    total = weights.cumsum(1).expand(number, -1).contiguous()
+    place = torch.rand(number, 1, generator=generator) * total[:, -1:]
+    return torch.searchsorted(total, place)[:, 0].clamp_max(total.shape[1] - 1)
+
+
+def _normal(values: Tensor, mean: Tensor | float, variance: Tensor) -> Tensor:
+    """Return the log-density of a normal distribution, but for a constant."""
+    variance = variance.clamp_min(1e-12)
+    return -0.5 * ((values - mean) ** 2 / variance + variance.log())
 
 
 def _level(probabilities: Tensor, generator: torch.Generator) -> Tensor:

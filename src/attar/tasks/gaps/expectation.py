@@ -70,15 +70,22 @@ class Expectation:
         space : Space
         values : Tensor
         each : bool
-            Whether each column is hidden when it is expected, so that known values are too.
+            Whether each column is hidden when it is expected, so that known values are too: with so
+            many others, by chance, as are missing.
         """
         if not each:
             return self._expected(space, values)
-        found = torch.empty_like(values)
-        for at in space.segments:
-            hidden = values.clone()
-            hidden[:, at] = torch.nan
-            found[:, at] = self._expected(space, hidden)[:, at]
+        found, columns = torch.empty_like(values), len(space.segments)
+        first = torch.tensor([at.start for at in space.segments])
+        together = max(1, round(float(values[:, first].isnan().float().mean()) * columns))
+        order = torch.randperm(columns, generator=torch.Generator().manual_seed(columns))
+        for group in torch.split(order, together):
+            hidden, places = values.clone(), [space.segments[j] for j in group.tolist()]
+            for at in places:
+                hidden[:, at] = torch.nan
+            expected = self._expected(space, hidden)
+            for at in places:
+                found[:, at] = expected[:, at]
         return found
 
     def _expected(self, space: Space, values: Tensor) -> Tensor:

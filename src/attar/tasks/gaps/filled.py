@@ -10,8 +10,8 @@ from typing import Self
 import torch
 from torch import Tensor
 
-# Ridge, as a share of the number of rows.
-RIDGE = 1e-3
+# Ridge, as a share of the number of rows; for draws at least.
+RIDGE, LEAST_RIDGE = 1e-3, 1e-5
 
 
 @dataclass(frozen=True)
@@ -114,20 +114,59 @@ class Regressions:
 
 def regressed(rows: Filled, values: Tensor, j: int, weights: Tensor) -> Tensor:
     """Return the coefficients of the other columns' features, and of 1, for column j."""
-    at, x = rows.segments[j], _with_one(rows.features)
     own = torch.nonzero(weights)[:, 0]
-    x, y, w = x[own][:, _others(x.shape[1], at)].double(), values[own, at].double(), weights[own]
+    x, y, w = _others_of(rows.at(own), j), values[own, rows.segments[j]].double(), weights[own]
     weighted = x * w.double()[:, None]
-    ridge = torch.full((x.shape[1],), RIDGE * float(w.sum()) + 1e-9, dtype=x.dtype)
-    ridge[0] = 1e-9
-    found: Tensor = torch.linalg.solve(weighted.T @ x + torch.diag(ridge), weighted.T @ y)
+    ridge = _ridge(x.shape[1], RIDGE * float(w.sum()))
+    found: Tensor = torch.linalg.solve(weighted.T @ x + ridge, weighted.T @ y)
     return found.to(values.dtype)
+
+
+def posterior(
+    rows: Filled, values: Tensor, j: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Return a draw of the coefficients of :func:`regressed`, and of residuals of these rows.
+
+    The posterior of a normal linear regression: the variance is s^2 / chi^2 of the degrees of
+    freedom, and coefficients are normal around their estimate. The residuals are the empirical
+    ones, scaled to the variance that was drawn.
+
+    References
+    ----------
+    Rubin, "Multiple imputation for nonresponse in surveys", Wiley 1987, chapter 5.3.
+    """
+    x, y = _others_of(rows, j), values[:, rows.segments[j]].double()
+    size, width = x.shape
+    # Hardly any penalty, which would be a bias, but where rows are few for so many features.
+    ridge = _ridge(width, size * max(LEAST_RIDGE, (width / size) ** 3))
+    spread = torch.linalg.inv(x.T @ x + ridge)
+    estimate = spread @ x.T @ y
+    rest = y - x @ estimate
+    freedom = max(1.0, size - float((spread @ (x.T @ x)).trace()))
+    chi = torch.randn(round(freedom), y.shape[1], generator=generator).double().square().sum(0)
+    deviation = (rest.square().sum(0) / chi).sqrt()
+    normal = torch.randn(estimate.shape, generator=generator, dtype=x.dtype)
+    root = torch.linalg.cholesky((spread + spread.T) / 2)
+    coefficients = estimate + root @ normal * deviation
+    scaled = rest * deviation / rest.square().mean(0).sqrt().clamp_min(1e-12)
+    return coefficients.to(values.dtype), scaled.to(values.dtype)
 
 
 def linear_in(rows: Filled, j: int, coefficients: Tensor) -> Tensor:
     """Return what coefficients of :func:`regressed` expect of column j: (n, width)."""
+    return _others_of(rows, j).to(coefficients.dtype) @ coefficients
+
+
+def _others_of(rows: Filled, j: int) -> Tensor:
+    """Return 1 and the features of all columns but j: (n, 1 + others), in double precision."""
     x = _with_one(rows.features)
-    return x[:, _others(x.shape[1], rows.segments[j])] @ coefficients
+    return x[:, _others(x.shape[1], rows.segments[j])].double()
+
+
+def _ridge(width: int, penalty: float) -> Tensor:
+    ridge = torch.full((width,), penalty + 1e-9).double()
+    ridge[0] = 1e-9
+    return torch.diag(ridge)
 
 
 def _others(width: int, at: slice) -> Tensor:

@@ -21,8 +21,9 @@ STEPS, COLUMNS, CELLS, KEYS, RATE = 80, 16, 32, 4096, 0.1
 # alike.
 TESTS, CHOICES, FLAT = 512, 6, 5.0
 
-# So many rows are compared with all others at once. A probability is no less than this.
-AT_ONCE, LEAST = 64, 1e-3
+# So many rows are compared with all others at once. A probability is no less than this, and an
+# exponent no larger.
+AT_ONCE, LEAST, EXPONENT = 64, 1e-3, 40.0
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ class Lookup:
     expect, each with a share s, and what they leave in rows k. The weight w_k is
     softmax(-d_j(x, k)), where d_j sums over columns i the squared distance times a_ji, times t_ji
     if one of both cells is an estimate, and adds a_ji c_ji if that of k is. All of a, t, c and s
-    are learned on hidden cells.
+    are learned on hidden cells. Where values are missing because of what they are, w_k is also
+    proportional to exp(b_j times what models leave in row k), or probabilities to exp(b_j).
 
     Attributes
     ----------
@@ -57,6 +59,8 @@ class Lookup:
         log a; the logit of t; log c.
     shares : Tensor (columns, models)
         s.
+    tilts : Tensor (features,)
+        b, for the first feature of numbers; 0 at first.
     numeric : tuple of bool
         Whether a column holds numbers, else probabilities.
     """
@@ -65,6 +69,7 @@ class Lookup:
     trust: Tensor
     caution: Tensor
     shares: Tensor
+    tilts: Tensor
     numeric: tuple[bool, ...]
 
     @classmethod
@@ -80,6 +85,7 @@ class Lookup:
             torch.full(square, TRUST).logit(),
             torch.full(square, -3.0),
             torch.full((columns, models), 0.5 / models),
+            torch.zeros(rows.features.shape[1]),
             numeric,
         )
 
@@ -155,7 +161,12 @@ class Lookup:
 
     @torch.no_grad()
     def __call__(
-        self, rows: Filled, expected: Tensor, keys: Known, own: Tensor | None = None
+        self,
+        rows: Filled,
+        expected: Tensor,
+        keys: Known,
+        own: Tensor | None = None,
+        most: int | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Return values of missing cells and their deviations: both (n, features), else 0.
 
@@ -166,10 +177,12 @@ class Lookup:
         keys : Known
         own : Tensor (n,) or None
             Which of the keys each row is, that it is not looked up in.
+        most : int or None
+            So many of the keys are enough.
         """
         mean, deviation = torch.zeros_like(rows.features), torch.zeros_like(rows.features)
         for j, at in enumerate(rows.segments):
-            near = torch.nonzero(keys.rows.known[:, j])[:, 0]
+            near = torch.nonzero(keys.rows.known[:most, j])[:, 0]
             measured = self._measured(j, keys, near)
             for row in torch.split(torch.nonzero(rows.known[:, j] == 0)[:, 0], AT_ONCE):
                 itself = None if own is None else own[row][:, None] == near
@@ -177,6 +190,30 @@ class Lookup:
                     j, rows.at(row), expected[:, row, at], measured, itself
                 )
         return mean, deviation
+
+    @torch.no_grad()
+    def values(self, j: int, rows: Filled, keys: Known, own: Tensor) -> Tensor:
+        """Return what is expected of column j in some of the keys: (n, width)."""
+        parts, at = [], rows.segments[j]
+        near = torch.nonzero(keys.rows.known[:, j])[:, 0]
+        measured = self._measured(j, keys, near)
+        for row in torch.split(torch.arange(len(rows)), AT_ONCE):
+            itself, expected = own[row][:, None] == near, keys.expected[:, own[row], at]
+            parts.append(self._mean(j, rows.at(row), expected, measured, itself)[0])
+        return torch.cat(parts)
+
+    @torch.no_grad()
+    def log_moments(self, j: int, rows: Filled, keys: Known, own: Tensor, tilts: Tensor) -> Tensor:
+        """Return log E[exp(b x)] of numbers x of column j in some of the keys: (n, tilts)."""
+        parts, at = [], rows.segments[j].start
+        near = torch.nonzero(keys.rows.known[:, j])[:, 0]
+        measured, rest = self._measured(j, keys, near)
+        moments = (rest[:, :1] * tilts).clamp(-EXPONENT, EXPONENT).exp()
+        for row in torch.split(torch.arange(len(rows)), AT_ONCE):
+            alike = self.weights(j, rows.at(row), measured, own[row][:, None] == near)
+            expected = self.shares[j] @ keys.expected[:, own[row], at]
+            parts.append(expected[:, None] * tilts + (alike @ moments).log())
+        return torch.cat(parts)
 
     def weights(self, j: int, rows: Filled, near: Tensor, itself: Tensor | None = None) -> Tensor:
         """Return the weights of measured rows for column j: (n, keys), each row of sum 1."""
@@ -213,22 +250,25 @@ class Lookup:
     ) -> tuple[Tensor, Tensor]:
         """Return values of column j and their deviations: (n, width)."""
         near, rest = measured
-        moments = self.weights(j, rows, near, itself) @ torch.cat([rest, rest**2], 1)
+        alike, tilt = self.weights(j, rows, near, itself), self.tilts[rows.segments[j]]
+        if self.numeric[j] and tilt.any():
+            alike = tilted(alike, rest @ tilt)
+        moments = alike @ torch.cat([rest, rest**2], 1)
         offset, square = moments.chunk(2, 1)
         mean = offset + torch.einsum("b,bnf->nf", self.shares[j], expected)
         deviation = (square - offset**2).clamp_min(1e-12).sqrt()
-        return (mean if self.numeric[j] else probable(mean)), deviation
+        return (mean if self.numeric[j] else probable(mean, tilt)), deviation
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all that was learned."""
         learned = {name: getattr(self, name) for name in _LEARNED}
-        return {**learned, "numeric": torch.tensor(self.numeric)}
+        return {**learned, "tilts": self.tilts, "numeric": torch.tensor(self.numeric)}
 
     @classmethod
     def restored(cls, tensors: Mapping[str, Tensor]) -> Self:
         """Return the lookup of :meth:`tensors`."""
         learned = {name: tensors[name] for name in _LEARNED}
-        return cls(**learned, numeric=tuple(tensors["numeric"].tolist()))
+        return cls(**learned, tilts=tensors["tilts"], numeric=tuple(tensors["numeric"].tolist()))
 
 
 class _Best:
@@ -256,18 +296,30 @@ class _Best:
 _LEARNED = ("reach", "trust", "caution", "shares")
 
 
-def probable(values: Tensor) -> Tensor:
-    """Return values (n, levels) as probabilities; of one level, that of a yes.
+def tilted(weights: Tensor, exponents: Tensor) -> Tensor:
+    """Return weights (n, keys) times exp(exponents (keys,)), each row of sum 1.
 
     Examples
     --------
-    >>> probable(torch.tensor([[1.5, -0.5, 0.5]])).round(decimals=2).tolist()
+    >>> found = tilted(torch.tensor([[0.5, 0.5]]), torch.tensor([1.0, 3.0]).log())
+    >>> torch.allclose(found, torch.tensor([[0.25, 0.75]]))
+    True
+    """
+    found = weights * (exponents - exponents.max()).clamp_min(-EXPONENT).exp()
+    return found / found.sum(1, keepdim=True)
+
+
+def probable(values: Tensor, tilt: Tensor) -> Tensor:
+    """Return values (n, levels) as probabilities, tilted; of one level, that of a yes.
+
+    Examples
+    --------
+    >>> probable(torch.tensor([[1.5, -0.5, 0.5]]), torch.zeros(3)).round(decimals=2).tolist()
     [[0.75, 0.0, 0.25]]
     """
     if values.shape[1] == 1:
-        return values.clamp(LEAST, 1 - LEAST)
-    positive = values.clamp_min(LEAST)
-    return positive / positive.sum(1, keepdim=True)
+        return torch.sigmoid(values.clamp(LEAST, 1 - LEAST).logit() + tilt)
+    return tilted(values.clamp_min(LEAST), tilt)
 
 
 def _loss(mean: Tensor, values: Tensor, numeric: bool) -> Tensor:

@@ -69,6 +69,11 @@ class Space:
         return np.array(starts, np.intp)[self.cells]
 
     @cached_property
+    def scaler(self) -> Scaler:
+        """The map from numbers to features, in double precision."""
+        return deepcopy(self.preparation.scaler).double()
+
+    @cached_property
     def segments(self) -> tuple[slice, ...]:
         """The features of each column that is used."""
         return tuple(at for _, at in self.table.parts)
@@ -111,8 +116,7 @@ class Space:
     def _scaled(self, numbers: Tensor) -> Tensor:
         rows = numbers.new_zeros(len(numbers), len(self.table.cells))
         rows[:, self.cells] = numbers
-        scaler: Scaler = deepcopy(self.preparation.scaler).double()
-        found: Tensor = scaler.cut(scaler(rows))
+        found: Tensor = self.scaler.cut(self.scaler(rows))
         return torch.index_select(found, 1, torch.from_numpy(self.cells))
 
     def tensors(self) -> dict[str, Tensor]:

@@ -1,0 +1,121 @@
+"""The base of estimators for a task: a fitted model, its columns, and its file."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils import Tags, check_random_state
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from attar import storage
+from attar.data.kind import Json
+from attar.parts import Part, plain
+
+
+class TaskEstimator(BaseEstimator, ABC):
+    """An estimator that holds one fitted model, ``model_``, and is one file.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+    feature_names_in_ : array of str
+    """
+
+    # The name of the task in files.
+    task: ClassVar[str]
+
+    random_state: int | np.random.RandomState | None
+
+    @property
+    @abstractmethod
+    def _dimensions(self) -> int:
+        """How many values a row of the data of the fit has."""
+
+    @property
+    @abstractmethod
+    def _columns(self) -> Sequence[object] | None:
+        """The names of these values, where they have some."""
+
+    @abstractmethod
+    def _described(self) -> tuple[dict[str, Tensor], Json]:
+        """Return what was fitted, as tensors and plain JSON data."""
+
+    @abstractmethod
+    def _restore(self, tensors: Mapping[str, Tensor], description: Json) -> None:
+        """Take over what :meth:`_described` returned."""
+
+    def save(self, path: str | Path) -> None:
+        """Write the fitted estimator to a file, from which :meth:`load` restores it.
+
+        Raises
+        ------
+        FileError
+            If the place cannot be written to.
+        """
+        settings = {
+            name: plain(value)
+            for name, value in self.get_params(deep=False).items()
+            if name != "random_state"
+        }
+        tensors, description = self._fitted._described()
+        description = {"task": self.task, "settings": settings, **description}
+        storage.write_model(path, tensors, description)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Return the estimator that :meth:`save` wrote, with equal results.
+
+        Raises
+        ------
+        FileError
+            If there is no such file.
+        ModelFileError
+            If it is damaged, or holds another estimator.
+        """
+        tensors, description = storage.read_model(path)
+        storage.check_task(path, description, cls.task)
+        with storage.restoring(path):
+            settings = description["settings"].items()
+            estimator = cls(**{name: Part.parsed(value) for name, value in settings})
+            estimator._restore(tensors, description)
+        return estimator
+
+    @property
+    def n_features_in_(self) -> int:
+        """How many values a row has."""
+        return self._attributes._dimensions
+
+    @property
+    def feature_names_in_(self) -> NDArray[np.object_]:
+        """The names of a table's columns."""
+        names = self._attributes._columns
+        if names is None:
+            raise AttributeError("The rows have no column names.")
+        return np.array(names, object)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
+    @property
+    def _fitted(self) -> Self:
+        check_is_fitted(self, "model_")
+        return self
+
+    @property
+    def _attributes(self) -> Self:
+        """The fitted estimator, for attributes that must not exist before (scikit-learn's rule)."""
+        if "model_" not in vars(self):
+            raise AttributeError(f"This {type(self).__name__} is not fitted yet.")
+        return self
+
+    def _drawn_seed(self) -> int:
+        return int(check_random_state(self.random_state).randint(2**31 - 1))
