@@ -166,10 +166,10 @@ def choose_network(kind: Kind) -> tuple[Network, str]:
     if isinstance(kind, SparseMatrix):
         return Bag(), f"sparse rows of {cells:,} cells"
     if len(shape) == 2:
-        return Tcn(), f"series of {shape[0]:,} channels and {shape[1]:,} steps"
+        return Tcn(), f"{kind.name} of {shape[0]:,} channels and {shape[1]:,} steps"
     if len(shape) == 3 and cells > 1024:
         conv = choose_conv(min(shape[1:])).replace(shortcut=cells <= LINEAR_CELLS)
-        return conv, f"images of {cells:,} cells"
+        return conv, f"{kind.name} of {cells:,} cells"
     widest = 512 if cells > 256 else 256
     return Mlp((widest, widest // 2), "silu", shortcut=True), f"rows of {cells:,} cells"
 
@@ -348,7 +348,7 @@ def choose_batch_size(
     most = max(1, PIXELS // math.prod(shape[1:])) if len(shape) == 3 else size
     if size <= most:
         return size, reason
-    return 2 ** int(math.log2(most)), f"images of {shape[1]} x {shape[2]} pixels need much memory"
+    return 2 ** int(math.log2(most)), f"rows of {shape[1]} x {shape[2]} cells need much memory"
 
 
 def choose_epochs(
