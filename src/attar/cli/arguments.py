@@ -378,16 +378,16 @@ def check_output(path: Path) -> None:
 
 
 def check_separate(output: Path, source: str) -> None:
-    """Refuse to overwrite the folder or the file that is read.
+    """Refuse to overwrite the folder that is read.
 
     Raises
     ------
     FileError
         If both are the same, or one is inside the other.
     """
-    if not output.suffix and Path(source).exists():
+    if not output.suffix and Path(source).is_dir():
         a, b = output.resolve(), Path(source).resolve()
-        if a == b or a in b.parents or (b in a.parents and b.is_dir()):
+        if a == b or a in b.parents or b in a.parents:
             raise FileError(f"{output} would overwrite the source {source}: give another folder.")
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Self
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -36,12 +36,15 @@ class SoundWindows(Kind):
         Of the samples of new clips.
     several : bool
         Whether clips were cut into several windows, which overlap.
+    loudest : float
+        The most that a value of a row is restored as.
     """
 
     view: View
     channels: int
     dtype: str
     several: bool
+    loudest: float = np.inf
 
     name = "sound"
     part = "channel"
@@ -82,6 +85,7 @@ class SoundWindows(Kind):
             rows = kind.rows(piece)
             moments = moments.merged(Moments.of(kind.columns(rows)))
             sample.add(rows, len(rows))
+        kind = replace(kind, loudest=sounds.view.loudest(float(moments.high.max())))
         return kind, Summary(sample.seen, moments, *sample.result(np.concatenate))
 
     def pieces(self, data: object) -> Iterable[Clips]:
@@ -123,6 +127,7 @@ class SoundWindows(Kind):
         passthrough : Clips or None
             With it, clips have their lengths, names and phases. Without, each window is a clip.
         """
+        rows = rows.clip(max=self.loudest)
         if passthrough is None:
             windows = self.view.windows(rows).clip(-1, 1)
             names = [f"{i:06}" for i in range(len(windows))]
@@ -219,6 +224,7 @@ class SoundWindows(Kind):
             "channels": self.channels,
             "dtype": self.dtype,
             "several": self.several,
+            "loudest": self.loudest,
         }
 
     @classmethod
@@ -237,8 +243,9 @@ class SoundWindows(Kind):
             If a file cannot be read.
         """
         if not isinstance(data, Sounds):
-            channels = "all" if self.channels > 1 else "mono"
-            data = Sounds(data, None, None, channels)  # type: ignore[arg-type]
+            channels: Literal["all", "mono"] = "all" if self.channels > 1 else "mono"
+            data = Sounds(data, self.view.rate, channels=channels)  # type: ignore[arg-type]
+            data.warn_of_rates(self.view.rate)
         return data.seen_by(self.view, self.channels)
 
     def _seen(self, data: object) -> Iterable[Clips]:

@@ -133,11 +133,15 @@ class Sounds(Stream):
             return self
         _require_channels(self.sounds, channels)
         if view.rate != self.rate:
-            _warn_of_rates(self.sounds, view.rate, f"the model's {view.rate:,} Hz")
+            self.warn_of_rates(view.rate)
         other = object.__new__(Sounds)
         other.__dict__ |= self.__dict__
         other.view, other.rate, other.channels, other._whole = view, view.rate, channels, None
         return other
+
+    def warn_of_rates(self, rate: int) -> None:
+        """Warn of sounds that are of another rate than a model."""
+        _warn_of_rates(self.sounds, rate, f"the model's {rate:,} Hz")
 
     @property
     def names(self) -> list[str]:
@@ -368,7 +372,8 @@ def _common_rate(sounds: Sequence[Sound]) -> int:
     """Return the most common rate, the highest of several, with a warning if it is not the only."""
     counts = Counter(sound.rate for sound in sounds)
     rate = max(counts, key=lambda rate: (counts[rate], rate))
-    _warn_of_rates(sounds, rate, f"the most common rate of {rate:,} Hz; give rate= for another")
+    words = f"the most common rate of {rate:,} Hz; give rate= (--rate) for another"
+    _warn_of_rates(sounds, rate, words)
     return rate
 
 
@@ -390,7 +395,7 @@ def _common_channels(sounds: Sequence[Sound], choice: str | None) -> int:
         first = next(sound for sound in sounds if sound.channels > 1)
         warn(
             f"{first.name} has {first.channels} channels, which are mixed to one: give "
-            "channels='mono' to have it so, or channels='all' to keep them."
+            "channels='mono' to have it so, or channels='all' (--channels all) to keep them."
         )
     return 1
 

@@ -17,8 +17,8 @@ BREAK, LINEAR, FACTOR = 1000.0, 200 / 3, 6.4 ** (1 / 27)
 # Updates of magnitudes from mel bands, and of the phases that fit magnitudes.
 UPDATES, PHASES, MOMENTUM = 32, 32, 0.99
 
-# Power below this is silence: -100 dB.
-FLOOR = 1e-10
+# Silence is at -80 dB.
+FLOOR = 1e-8
 
 
 @dataclass(frozen=True)
@@ -138,14 +138,14 @@ def mel_bank(rate: int, size: int, bands: int) -> NDArray[np.float64]:
 
 
 def decibels(power: Rows) -> Rows:
-    """Return 10 log10 of powers, at least -100."""
-    level: Rows = 10 * np.log10(np.maximum(power, FLOOR))
+    """Return ``10 log10(power + 1e-8)``: decibels, of which silence has -80."""
+    level: Rows = 10 * np.log10(power + FLOOR)
     return level
 
 
 def power_of(level: Rows) -> Rows:
-    """Return the powers of decibels: the inverse of :func:`decibels`."""
-    power: Rows = 10 ** (level / 10)
+    """Return the powers of decibels, 0 from -80 down: the inverse of :func:`decibels`."""
+    power: Rows = np.maximum(10 ** (level / 10) - FLOOR, 0)
     return power
 
 

@@ -32,6 +32,9 @@ WAVEFORM, FRAMES, FRAME = 0.1, 1.0, 0.032
 # Of bands as many as have a bin of frequency each; and the fewest samples of a window.
 BANDS, FEWEST = (64, 48, 32, 16, 8, 4, 2), 16
 
+# So many decibels more than in the fit are restored at most.
+HEADROOM = 10.0
+
 # A window holds this share of the clips as a whole, if they are short enough.
 WHOLE = 0.95
 
@@ -111,6 +114,10 @@ class View(ABC):
         """Return a value for each of those columns in a shape that broadcasts against a row."""
 
     @abstractmethod
+    def loudest(self, high: float) -> float:
+        """Return the most that values are restored as, from the largest of the fit."""
+
+    @abstractmethod
     def feature_names(self) -> list[str]:
         """Return a name for each cell of a channel."""
 
@@ -174,6 +181,10 @@ class Waveform(View):
         """Return the value as (1, 1)."""
         return per_column.reshape(1, 1)
 
+    def loudest(self, high: float) -> float:
+        """Return full scale."""
+        return 1.0
+
     def feature_names(self) -> list[str]:
         """Return the numbers of samples."""
         return [f"sample_{i}" for i in range(self.window)]
@@ -181,7 +192,7 @@ class Waveform(View):
 
 @dataclass(frozen=True)
 class LogMel(View):
-    """The power in mel bands, frame by frame, in decibels of a sine at full scale, at least -100.
+    """The power in mel bands, frame by frame, in decibels of a sine at full scale; silence has -80.
 
     A frame is about 32 ms, the nearest power of two, four times as long as from frame to frame. The
     way back takes the power that is nearest to the bands in squared error, with the phases of the
@@ -262,8 +273,7 @@ class LogMel(View):
         windows = np.empty((*rows.shape[:2], self.window), rows.dtype)
         bank = self._bank(rows.dtype)
         for i, row in enumerate(rows):
-            # What is louder than full scale by 20 dB is none of the sound.
-            powers = power_of(np.nan_to_num(row, nan=-100).clip(-100, 20))
+            powers = power_of(np.nan_to_num(row, nan=-np.inf))  # what is missing is silent
             magnitudes = np.stack([magnitudes_of(channel, bank) for channel in powers])
             if originals is None:
                 spectra = with_phases(magnitudes, self.stft)
@@ -284,6 +294,10 @@ class LogMel(View):
     def spread(self, per_column: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the values as (1, bands, 1)."""
         return per_column.reshape(1, -1, 1)
+
+    def loudest(self, high: float) -> float:
+        """Return ten decibels more than the loudest of the fit."""
+        return high + HEADROOM
 
     def feature_names(self) -> list[str]:
         """Return the numbers of bands and frames."""

@@ -157,4 +157,4 @@ def player(samples: Rows, rate: int, name: str) -> Element:
     library("soundfile").write(file, samples, rate, format="FLAC", subtype="PCM_16")
     code = base64.b64encode(file.getvalue()).decode()
     source = f"data:audio/flac;base64,{code}"
-    return tag("audio", controls="controls", preload="none", src=source, aria_label=name)
+    return tag("audio", controls="controls", preload="metadata", src=source, aria_label=name)
