@@ -58,7 +58,7 @@ def kind_of(data: Any) -> type[Kind]:
         )
     if isinstance(data, Sequence) and data and isinstance(data[0], Path):
         raise DataError(
-            "A list of paths is no data: give the folder of pictures, or attar.Sounds(paths)."
+            "A list of paths is no data: give the path of the folder, or attar.Sounds(X) for sound."
         )
     try:
         dimensions = np.asarray(data).ndim

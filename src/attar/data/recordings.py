@@ -16,7 +16,7 @@ from attar.data.scaling import Scaling
 from attar.data.sounds import Sounds, starts_of
 from attar.data.stream import SIZE, Sample
 from attar.data.summary import Moments, Summary
-from attar.data.views import View, view_from_json
+from attar.data.views import SoundView, view_from_json
 from attar.errors import DataError
 
 # The sample has so many cells at most, but so many windows at least.
@@ -29,7 +29,7 @@ class SoundWindows(Kind):
 
     Parameters
     ----------
-    view : View
+    view : SoundView
         What a window of samples is to the model.
     channels : int
     dtype : str
@@ -40,7 +40,7 @@ class SoundWindows(Kind):
         The most that a value of a row is restored as.
     """
 
-    view: View
+    view: SoundView
     channels: int
     dtype: str
     several: bool

@@ -20,7 +20,7 @@ from attar.data.clips import Clip, Clips, Recording, Signal, Sound, resampled
 from attar.data.files.base import files_in
 from attar.data.kind import Rows
 from attar.data.stream import Stream, SupportsArrow
-from attar.data.views import View, view_named
+from attar.data.views import SoundView, view_named
 from attar.errors import DataError, FileError, SettingError, unknown, warn
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
@@ -65,7 +65,7 @@ class Sounds(Stream):
     Attributes
     ----------
     rate : int
-    view : View
+    view : SoundView
     names : list of str
         The name of each clip: the path of a file within the folder.
     labels : array (n,) or None
@@ -111,11 +111,11 @@ class Sounds(Stream):
         self.rate = rate or _common_rate(self.sounds)
         self.channels = _common_channels(self.sounds, channels)
         chosen = view_named(view or "mel")
-        self.view: View = chosen.of(self.rate, [self.length(s) for s in self.sounds], seconds)
+        self.view: SoundView = chosen.of(self.rate, [self.length(s) for s in self.sounds], seconds)
         self._said: set[str] = set()
         self._whole: list[Clips] | None = None
 
-    def seen_by(self, view: View, channels: int) -> Sounds:
+    def seen_by(self, view: SoundView, channels: int) -> Sounds:
         """Return the same sound as a model sees it, with a warning if it is resampled for it.
 
         Raises
@@ -267,7 +267,7 @@ class Sounds(Stream):
             warn(message)
 
 
-def starts_of(length: int, view: View) -> NDArray[np.intp]:
+def starts_of(length: int, view: SoundView) -> NDArray[np.intp]:
     """Return the first samples of the windows of a clip, of which the last ends with it.
 
     Examples

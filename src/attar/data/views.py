@@ -40,7 +40,7 @@ WHOLE = 0.95
 
 
 @dataclass(frozen=True)
-class View(ABC):
+class SoundView(ABC):
     """What a window of samples is to a model.
 
     Parameters
@@ -131,7 +131,7 @@ class View(ABC):
 
 
 @dataclass(frozen=True)
-class Waveform(View):
+class Waveform(SoundView):
     """The samples themselves, all with one scale.
 
     Examples
@@ -191,7 +191,7 @@ class Waveform(View):
 
 
 @dataclass(frozen=True)
-class LogMel(View):
+class LogMel(SoundView):
     """The power in mel bands, frame by frame, in decibels of a sine at full scale; silence has -80.
 
     A frame is about 32 ms, the nearest power of two, four times as long as from frame to frame. The
@@ -308,10 +308,10 @@ class LogMel(View):
         return mel_bank(self.rate, self.size, self.bands).astype(dtype)
 
 
-VIEWS: dict[str, type[View]] = {view.name: view for view in (LogMel, Waveform)}
+VIEWS: dict[str, type[SoundView]] = {view.name: view for view in (LogMel, Waveform)}
 
 
-def view_named(name: str) -> type[View]:
+def view_named(name: str) -> type[SoundView]:
     """Return the view of a name.
 
     Raises
@@ -324,6 +324,6 @@ def view_named(name: str) -> type[View]:
     return VIEWS[name]
 
 
-def view_from_json(data: dict[str, Any]) -> View:
-    """Return the view that :meth:`View.to_json` described."""
+def view_from_json(data: dict[str, Any]) -> SoundView:
+    """Return the view that :meth:`SoundView.to_json` described."""
     return VIEWS[data["name"]](**{key: value for key, value in data.items() if key != "name"})
