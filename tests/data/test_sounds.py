@@ -546,8 +546,8 @@ def test_a_stream_is_fitted_like_data_in_memory(tones, monkeypatch):
     ("estimator", "words"),
     [
         (lambda: attar.AnomalyDetector(), "not sound: give a table .* codes of an Autoencoder"),
-        (lambda: attar.Imputer(), "sound"),
-        (lambda: attar.Forecaster(), "neither a table nor an array of numbers"),
+        (lambda: attar.Imputer(), "takes tables, not sound data: give a table"),
+        (lambda: attar.Forecaster(), "Sound is no series: give its samples as an array"),
         (lambda: attar.Autoencoder("lossless"), "not for sound"),
     ],
 )

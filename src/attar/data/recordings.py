@@ -49,6 +49,7 @@ class SoundWindows(Kind):
     name = "sound"
     part = "channel"
     noisy: ClassVar[bool] = False
+    hidden: ClassVar[float] = 0.0  # what is missing is behind the end of a clip
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -198,9 +199,8 @@ class SoundWindows(Kind):
     @property
     def channel_names(self) -> list[str]:
         """Left and right, of two; else numbers."""
-        if self.channels == 2:
-            return ["left", "right"]
-        return [f"channel {i}" for i in range(self.channels)]
+        known = {1: ["mono"], 2: ["left", "right"]}
+        return known.get(self.channels, [f"channel {i}" for i in range(self.channels)])
 
     @property
     def parts(self) -> list[tuple[str, slice]]:

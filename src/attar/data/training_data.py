@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from torch import Tensor
 
-from attar.data.batches import HIDDEN, Batches, Conditioned, Selection, with_missing
+from attar.data.batches import Batches, Conditioned, Selection, with_missing
 from attar.data.kind import Kind, Rows
 from attar.data.preparation import DensePreparation, Preparation
 from attar.data.stream import Stream, pieces
@@ -73,7 +73,7 @@ class Streamed(Batches):
         for values in _cut(_shuffled(read_ahead(self._scaled)), size):
             cells = values.to(self.device)
             if self.missing:
-                yield with_missing(cells, prepare, HIDDEN)
+                yield with_missing(cells, prepare, self.preparation.kind.hidden)
             else:
                 prepared = prepare(cells)
                 yield Batch(prepared, prepared)
@@ -318,7 +318,7 @@ class InMemory(TrainingData):
 
     def batches(self, preparation: Preparation, size: int, device: torch.device) -> Batches:
         """Return the training rows, held on the device."""
-        held = preparation.hold(self.rows, device, HIDDEN)
+        held = preparation.hold(self.rows, device, preparation.kind.hidden)
         if self.condition is not None:
             held = Conditioned(held, self.condition.to(device))
         return Selection(held, torch.from_numpy(self.train_index).to(device), size)
