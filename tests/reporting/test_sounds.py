@@ -10,6 +10,7 @@ from attar import Sounds
 from attar.data.spectra import hertz_of, mel_of
 from attar.reporting.display import Examples
 from attar.reporting.sections import _display
+from attar.reporting.selection import names_of
 from attar.reporting.sounds import player
 
 RATE = 2000
@@ -63,6 +64,13 @@ def test_the_page_has_pictures_and_players(page, model, clips):
     assert tree.find(".//h1").text.endswith("s of sound at 2,000 Hz in 3 latent dimensions")
     said = "Griffin" in sections["Reconstructions"].find("figure/figcaption").text
     assert said == (model.fitted_.kind.view.name == "mel")
+
+
+def test_windows_are_named_by_their_file_and_start(model):
+    kind, data = model.fitted_.kind, Sounds([tone(300, 1.0), tone(300, 0.05)], RATE)
+    starts = kind.index(data).start
+    names = names_of(kind, data, np.arange(len(starts)))
+    assert (names[0], names[1], names[-1]) == ("clip_0", f"clip_0, {starts[1]:.3g} s", "clip_1")
 
 
 def test_a_tone_is_a_line_at_its_frequency_as_long_as_it_lasts(model):

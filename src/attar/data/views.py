@@ -56,6 +56,9 @@ class SoundView(ABC):
 
     name: ClassVar[str]
 
+    # Whether rows are all that there is of a window.
+    exact: ClassVar[bool] = False
+
     @classmethod
     @abstractmethod
     def of(cls, rate: int, lengths: Sequence[int], seconds: float | None) -> Self:
@@ -141,6 +144,7 @@ class Waveform(SoundView):
     """
 
     name = "waveform"
+    exact = True
 
     @classmethod
     def of(cls, rate: int, lengths: Sequence[int], seconds: float | None) -> Self:
