@@ -314,7 +314,7 @@ def test_a_folder_is_read_in_natural_order_with_labels(folder):
 def test_a_file_a_list_and_a_table_are_read(folder):
     assert read(folder / "a/1.ogg").data.names == ["1.ogg"]
     paths = [folder / "b/10.wav", folder / "a/1.ogg"]
-    assert Sounds(paths).names == ["b/10.wav", "a/1.ogg"]
+    assert Sounds(paths).names == Sounds(pd.Series(paths)).names == ["b/10.wav", "a/1.ogg"]
     table = pd.DataFrame({"path": paths, "digit": [7, 8]})
     data = Sounds(table, column="path", label="digit", window=0.2)
     assert data.names == ["b/10.wav", "a/1.ogg"]
@@ -463,6 +463,10 @@ def test_other_views_than_the_models_are_refused():
         kind.rows(Sounds(sine(1), RATE, "waveform"))
     with pytest.raises(DataError, match=r"fitted on sound with window=1\.0: it cannot"):
         kind.rows(Sounds(sine(1), RATE, window=0.25))
+    waveform = form_of(Sounds(sine(1), RATE, "waveform"))[0]
+    with pytest.raises(DataError, match=r"with window=0\.128: it cannot take it with window=0\.25"):
+        waveform.rows(Sounds(sine(1), RATE, window=0.25))
+    assert len(waveform.rows(Sounds(sine(1), RATE, window=0.128))) == 9
     with pytest.raises(DataError, match=r"fitted on sound, but X is 'ndarray': give attar.Sounds"):
         kind.rows(sine(1))
 

@@ -358,6 +358,11 @@ class SoundWriter:
             assert self._file is not None  # the first part of a clip starts at 0
             self._file.write(clip)
 
+    def close(self) -> None:
+        """Close the file that is written, whole or not."""
+        if self._file is not None:
+            self._file.close()
+
 
 class SoundOutput:
     """A file that the parts of a clip are written to, joined and at its own rate.
@@ -395,7 +400,11 @@ class SoundOutput:
         self._held = samples[ready:]
         self._put(samples[:ready], not clip.shared)
         if not clip.shared:
-            self._file.close()
+            self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
 
     def _put(self, samples: Rows, last: bool) -> None:
         if self._resampler is not None:
@@ -425,4 +434,8 @@ def sound_writer(folder: Path) -> Iterator[SoundWriter]:
     """
     with written_whole(folder) as beside:
         beside.mkdir()
-        yield SoundWriter(beside)
+        writer = SoundWriter(beside)
+        try:
+            yield writer
+        finally:
+            writer.close()

@@ -43,8 +43,9 @@ class Sounds(Stream):
     Parameters
     ----------
     source : str, Path, DataFrame, array, or sequence of these
-        A folder, a file, a list of files; a table with a column of paths; one array (samples,) or
-        (samples, channels), or a list of them: floats from -1 to 1, or integers of full range.
+        A folder, a file, a list of files; a table with a column of paths; :class:`attar.Clips`; an
+        array (samples,) or (samples, channels), or a list of them: floats from -1 to 1, or integers
+        of full range.
     rate : int or None
         Samples a second: of arrays those that they have; files are resampled to it. None takes
         the most common one of the files, with a warning if others are resampled.
@@ -105,7 +106,7 @@ class Sounds(Stream):
         if channels not in (None, "mono", "all"):
             raise unknown("choice of channels", channels, ("mono", "all"))
         seconds = None if window is None else positive("window", window, "None or ")
-        self.given = {"view": view, "window": seconds}
+        self.given = view, seconds
         sounds, labels = _sounds_of(source, rate, column, label)
         self.sounds, self._labels = _with_samples(sounds, labels)
         self.rate = rate or _common_rate(self.sounds)
@@ -123,12 +124,11 @@ class Sounds(Stream):
         DataError
             If the model's view, window or number of channels is another than that given.
         """
-        for name, value in {"view": view.name, "window": view.seconds}.items():
-            if self.given[name] not in (None, value, getattr(self.view, "seconds", None)):
-                raise DataError(
-                    f"The model was fitted on sound with {name}={value!r}: it cannot take it with "
-                    f"{name}={self.given[name]!r}."
-                )
+        name, seconds = self.given
+        if name not in (None, view.name):
+            raise _other("view", view.name, name)
+        if seconds is not None and type(view).of(view.rate, [], seconds) != view:
+            raise _other("window", view.seconds, seconds)
         if (view, channels) == (self.view, self.channels):
             return self
         _require_channels(self.sounds, channels)
@@ -267,6 +267,14 @@ class Sounds(Stream):
             warn(message)
 
 
+def _other(name: str, fitted: object, given: object) -> DataError:
+    """Return the error for an option that is not the model's."""
+    return DataError(
+        f"The model was fitted on sound with {name}={fitted!r}: it cannot take it with "
+        f"{name}={given!r}."
+    )
+
+
 def starts_of(length: int, view: SoundView) -> NDArray[np.intp]:
     """Return the first samples of the windows of a clip, of which the last ends with it.
 
@@ -289,6 +297,8 @@ def _sounds_of(
             Signal.of(x, clip.name, source.rate)
             for x, clip in zip(source, source.clips, strict=True)
         ], None
+    if isinstance(source, pd.Series):
+        source = source.tolist()
     if isinstance(source, SupportsArrow):
         return _sounds_of_table(source, column, label)
     if column is not None or label is not None:

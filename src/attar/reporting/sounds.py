@@ -79,10 +79,7 @@ class SoundDisplay(Display):
             f"{number(self.low)} dB, black, to {number(self.high)} dB, white. Differences are red "
             "where the reconstruction is too loud and blue where it is too quiet."
         )
-        if self._phases:
-            caption += (
-                f"{self._phases}: the originals too, so that all differences are the model’s."
-            )
+        caption += self._phases(": the originals too, so that all differences are the model’s")
         return [captioned(tag("div", *columns, class_="pictures large"), caption)]
 
     def originals(self, rows: Rows, names: Sequence[str]) -> list[Element]:
@@ -102,15 +99,13 @@ class SoundDisplay(Display):
         """Return a picture and a player for each sample."""
         names = [f"sample {i}" for i in range(len(rows))]
         caption = f"Sound {'drawn from the model' if drawn else 'decoded from random codes'}."
-        if self._phases:
-            caption += f"{self._phases}."
-        return [captioned(self._pictures(rows, names), caption)]
+        return [captioned(self._pictures(rows, names), caption + self._phases())]
 
-    @property
-    def _phases(self) -> str:
-        """What is to be known of the players."""
-        words = " Players play what the frames say, with phases of Griffin and Lim"
-        return "" if self.view.exact else words
+    def _phases(self, more: str = "") -> str:
+        """Return what is to be known of the players."""
+        if self.view.exact:
+            return ""
+        return f" Players play what the frames say, with phases of Griffin and Lim{more}."
 
     def _pictures(self, rows: Rows, names: Sequence[str]) -> Element:
         lengths = self._lengths(rows)
