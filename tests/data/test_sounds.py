@@ -491,6 +491,14 @@ def test_a_writer_of_sound_takes_clips_only(tmp_path):
 # ---------------------------------------------------------------- models
 
 
+def test_frames_get_a_perceptron_and_samples_temporal_convolutions():
+    inspected = [attar.Autoencoder().inspect(Sounds(sine(3), RATE, v)) for v in ("mel", "waveform")]
+    networks = [{c.setting: c.value for c in one.choices}["network"] for one in inspected]
+    assert networks == ["mlp", "tcn"]
+    assert [one.kind for one in inspected] == ["sound", "sound"]
+    assert [one.columns[0].missing for one in inspected] == [0, 0]
+
+
 @pytest.fixture(scope="module")
 def tones():
     """Chords of four tones, whose levels differ, with a little noise."""
