@@ -73,7 +73,7 @@ class SoundWindows(Kind):
         Raises
         ------
         DataError
-            If all samples are missing.
+            If it has no samples.
         FileError
             If a file cannot be read.
         """
@@ -97,23 +97,29 @@ class SoundWindows(Kind):
         DataError
             If they have another number of channels, or were described as of another view.
         """
-        return self._seen(data)
+        if isinstance(data, Clips) and data.fits(self.view.rate, self.channels):
+            return [data]
+        if not isinstance(data, Sounds | Clips):
+            raise DataError(
+                f"The model was fitted on sound, but X is {type(data).__name__!r}: give "
+                "attar.Sounds(X, rate=...)."
+            )
+        return self.sounds(data)
 
     def rows(self, data: object) -> Rows:
         """Return the windows of clips as the view has them; missing where a clip is shorter."""
-        windows = [self._cut(clip) for piece in self._seen(data) for clip in piece.clips]
+        windows = [self._cut(clip) for piece in self.pieces(data) for clip in piece.clips]
         return self.view.rows(np.concatenate(windows))
 
     def passthrough(self, data: object) -> Clips:
         """Return the clips: their names, lengths and phases."""
-        parts = [clip for piece in self._seen(data) for clip in piece.clips]
+        parts = [clip for piece in self.pieces(data) for clip in piece.clips]
         return Clips(parts, self.view.rate, self.dtype)
 
     def index(self, data: object) -> pd.DataFrame:
         """Return a row for each window: its file, and the seconds at which it starts and ends."""
         rate, lines = self.view.rate, list[tuple[str, float, float]]()
-        for clip in self._places(data):
-            name, first, length, whole = clip
+        for name, first, length, whole in self._places(data):
             for start in first + starts_of(length, self.view):
                 end = min(start + self.view.window, whole)
                 lines.append((name, start / rate, end / rate))
@@ -247,17 +253,6 @@ class SoundWindows(Kind):
             data = Sounds(data, self.view.rate, channels=channels)  # type: ignore[arg-type]
             data.warn_of_rates(self.view.rate)
         return data.seen_by(self.view, self.channels)
-
-    def _seen(self, data: object) -> Iterable[Clips]:
-        """Return the pieces of sound; clips at the model's rate are one."""
-        if isinstance(data, Clips) and data.fits(self.view.rate, self.channels):
-            return [data]
-        if not isinstance(data, Sounds | Clips):
-            raise DataError(
-                f"The model was fitted on sound, but X is {type(data).__name__!r}: give "
-                "attar.Sounds(X, rate=...)."
-            )
-        return self.sounds(data)
 
     def _places(self, data: object) -> Iterable[tuple[str, int, int, int]]:
         """Yield name, first sample, number of samples, and that of the whole, clip by clip."""
