@@ -34,4 +34,6 @@ def scores(frame: pd.DataFrame, folder: Path) -> np.ndarray:
     series = attar.Series(frame, time="date", window=24)
     attar.Autoencoder().fit(series).reconstruct(series)
     attar.Autoencoder().fit(attar.Pictures(folder, "8x8")).interpolate("a.png", "b.png")
+    clips = attar.Autoencoder().fit(attar.Sounds(folder, rate=8000, view="mel")).sample(2)
+    print(clips.rate, clips[0].mean(), clips.names)
     return ae.score_samples(frame)

@@ -24,9 +24,11 @@ from attar.errors import (
 if TYPE_CHECKING:
     from attar.compression import Archive, Codec, Rate
     from attar.compression import open_archive as open
+    from attar.data.clips import Clips
     from attar.data.files.csv import Csv
     from attar.data.pictures import Pictures
     from attar.data.series import Series
+    from attar.data.sounds import Sounds
     from attar.data.sparse import Sparse
     from attar.estimator import Autoencoder, load
     from attar.recipe import Recipe
@@ -44,6 +46,7 @@ __all__ = [
     "AttarError",
     "AttarWarning",
     "Autoencoder",
+    "Clips",
     "Codec",
     "Csv",
     "DataError",
@@ -56,6 +59,7 @@ __all__ = [
     "Recipe",
     "Series",
     "SettingError",
+    "Sounds",
     "Sparse",
     "TrainingError",
     "__version__",
@@ -69,6 +73,7 @@ _LAZY = {
     "AnomalyDetector": "attar.tasks.anomalies.detector:AnomalyDetector",
     "Archive": "attar.compression:Archive",
     "Autoencoder": "attar.estimator:Autoencoder",
+    "Clips": "attar.data.clips:Clips",
     "Codec": "attar.compression:Codec",
     "Csv": "attar.data.files.csv:Csv",
     "Forecaster": "attar.tasks.future.forecaster:Forecaster",
@@ -77,6 +82,7 @@ _LAZY = {
     "Rate": "attar.compression:Rate",
     "Recipe": "attar.recipe:Recipe",
     "Series": "attar.data.series:Series",
+    "Sounds": "attar.data.sounds:Sounds",
     "Sparse": "attar.data.sparse:Sparse",
     "load": "attar.estimator:load",
     "open": "attar.compression:open_archive",

@@ -158,17 +158,18 @@ def has_heavy_tails(column: Rows) -> bool:
 
 
 def choose_network(kind: Kind) -> tuple[Network, str]:
-    """Return embedding bags for sparse rows, convolutions for series and large images.
+    """Return embedding bags for sparse rows, convolutions for series, samples and large images.
 
-    Anything else gets a multilayer perceptron with a linear shortcut.
+    Anything else gets a multilayer perceptron with a linear shortcut, log-mel frames too: on spoken
+    digits it reached a smaller error than convolutions did in twice the time.
     """
     shape = kind.shape
     cells = math.prod(shape)
     if isinstance(kind, SparseMatrix):
         return Bag(), f"sparse rows of {cells:,} cells"
     if len(shape) == 2:
-        return Tcn(), f"series of {shape[0]:,} channels and {shape[1]:,} steps"
-    if len(shape) == 3 and cells > 1024:
+        return Tcn(), f"{kind.name} of {shape[0]:,} channels and {shape[1]:,} steps"
+    if isinstance(kind, Images) and cells > 1024:
         conv = choose_conv(min(shape[1:])).replace(shortcut=cells <= LINEAR_CELLS)
         return conv, f"images of {cells:,} cells"
     widest = 512 if cells > 256 else 256
@@ -357,7 +358,7 @@ def choose_batch_size(
     most = max(1, PIXELS // math.prod(shape[1:])) if len(shape) == 3 else size
     if size <= most:
         return size, reason
-    return 2 ** int(math.log2(most)), f"images of {shape[1]} x {shape[2]} pixels need much memory"
+    return 2 ** int(math.log2(most)), f"rows of {shape[1]} x {shape[2]} cells need much memory"
 
 
 def choose_epochs(

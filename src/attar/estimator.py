@@ -58,7 +58,7 @@ MOST_CELLS = 1 << 28
 
 
 class Autoencoder(LatentSpace, Recommender, Denoising, TransformerMixin, DensityMixin, Parameters):
-    """An autoencoder of tables, images, series and sparse matrices, as a scikit-learn estimator.
+    """An autoencoder of tables, images, series, sparse matrices and sound, for scikit-learn.
 
     Every setting that is ``"auto"`` is chosen from the data; ``choices_`` says what and why.
 
@@ -194,8 +194,9 @@ class Autoencoder(LatentSpace, Recommender, Denoising, TransformerMixin, Density
         ----------
         X : table, array, sparse matrix, path, or name of a data set
             Rows of a frame, numbers (n, columns), images (n, height, width[, channels]), a sparse
-            matrix (or :class:`attar.Sparse`), or :class:`attar.Series`. Missing values are left
-            out of the loss; each column that cannot be used is named in a warning.
+            matrix (or :class:`attar.Sparse`), :class:`attar.Series`, or :class:`attar.Sounds`.
+            Missing values are left out of the loss; each column that cannot be used is named in a
+            warning.
         y : ignored
         condition : array (n,) or table (n, columns), default None
             What encoder and decoder are conditioned on, such as a label. It must then be given

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from attar.codes import CodeModule
-from attar.data.batches import HIDDEN, Conditioned, Holding, Selection
+from attar.data.batches import Conditioned, Holding, Selection
 from attar.data.cells import Category
 from attar.data.condition_encoder import ConditionEncoder
 from attar.data.kind import Kind, Rows
@@ -639,7 +639,7 @@ def _first(plan: Plan, rows: Rows, condition: Tensor | None, device: torch.devic
 def _held(
     plan: Plan, rows: Rows, condition: Tensor | None, device: torch.device, most: int
 ) -> Holding:
-    held = plan.preparation.hold(rows[:most], device, HIDDEN)
+    held = plan.preparation.hold(rows[:most], device, plan.preparation.kind.hidden)
     return held if condition is None else Conditioned(held, condition[:most].to(device))
 
 

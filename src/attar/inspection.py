@@ -49,9 +49,9 @@ class Inspection:
     Attributes
     ----------
     kind : str
-        ``"table"``, ``"images"``, ``"series"`` or ``"sparse"``.
+        ``"table"``, ``"images"``, ``"series"``, ``"sparse"`` or ``"sound"``.
     rows : int
-        Of a series, its windows.
+        Of a series or of sound, its windows.
     shape : tuple of int
         The shape of a prepared row, the network's input.
     columns : tuple of ColumnChoice

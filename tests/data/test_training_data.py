@@ -11,9 +11,11 @@ from scipy import sparse
 
 from attar.data import training_data as source
 from attar.data.kinds import kind_of, preparation
+from attar.data.preparation import DensePreparation
 from attar.data.scaling import Unscaled
 from attar.data.series import Series
 from attar.data.stream import Stream, pieces
+from attar.data.summary import Moments, Summary
 from attar.data.training_data import (
     FromStream,
     InMemory,
@@ -228,7 +230,7 @@ def test_the_digest_of_a_stream_goes_with_its_fingerprint():
 
 
 PREPARATION = SimpleNamespace(
-    kind=SimpleNamespace(rows=lambda piece: piece, expand=lambda scaled: scaled),
+    kind=SimpleNamespace(rows=lambda piece: piece, expand=lambda scaled: scaled, hidden=0.15),
     scaled=lambda rows: torch.from_numpy(rows).float(),
 )
 
@@ -367,3 +369,13 @@ def test_other_data_are_not_those_of_the_fit():
 
 def dense(rows):
     return rows if isinstance(rows, np.ndarray) else rows.toarray()
+
+
+def test_a_stream_is_trained_on_no_rows_that_share_cells_with_validation_rows():
+    stream, rows = Pieces(), np.arange(100.0).reshape(50, 2)
+    kind = SimpleNamespace(overlap=2)
+    summary = Summary(50, Moments.of(rows), rows, np.arange(50))
+    data = FromStream(rows, np.arange(3, 45), np.array([20, 21, 49, 0]), None, stream, summary)
+    batches = data.batches(DensePreparation(kind, None), 8, CPU)
+    assert batches.validation.tolist() == [0, 1, 2, *range(18, 24), 47, 48, 49]
+    assert batches.rows == 38

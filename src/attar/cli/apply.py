@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -12,7 +13,7 @@ import attar
 from attar import names
 from attar.cli import arguments
 from attar.cli.anomalies import without_labels
-from attar.errors import DataError, SettingError, unknown
+from attar.errors import DataError, FileError, SettingError, unknown
 
 if TYPE_CHECKING:
     from attar.data.files.csv import Csv
@@ -85,15 +86,14 @@ def reconstruct(
 
     rows = arguments.csv(source, delimiter, decimal, encoding, na)
     estimator, opened, labels = _open(model, device, rows, label, condition)
-    data, preparation = opened.data, estimator.fitted_.predictor.preparation
+    data = opened.data
     if denoise:
         if labels is not None:
             raise SettingError("--denoise takes no condition: leave it out, or --denoise.")
         _denoised(estimator, data, output, level)
         return
     pictures = data.names if isinstance(data, Pictures) else None
-    white = None if pictures else preparation.brightest
-    with arguments.writer(output, preparation.kind.feature_names(), white, pictures) as writer:
+    with _writer(estimator, output, pictures) as writer:
         for piece in _pieces(estimator, data):
             writer.write(estimator.reconstruct(piece, condition=labels))
 
@@ -102,11 +102,9 @@ def _denoised(estimator: Autoencoder, data: Any, output: Path, level: float | No
     """Write data without noise: pictures one by one in their own sizes, all else in pieces."""
     from attar.data.pictures import Pictures
 
-    preparation = estimator.fitted_.predictor.preparation
     whole = isinstance(data, Pictures)
     pieces = ([picture] for _, picture in data.pictures()) if whole else _pieces(estimator, data)
-    names_, white = (data.files, None) if whole else (None, preparation.brightest)
-    with arguments.writer(output, preparation.kind.feature_names(), white, names_) as writer:
+    with _writer(estimator, output, data.files if whole else None) as writer:
         for piece in pieces:
             clean = estimator.denoise(cast("Any", piece), level=level)
             writer.write(clean[0][None] if whole else clean)
@@ -139,10 +137,30 @@ def sample(
     rows = estimator.sample(
         number, sampler=sampler, mean=mean or "auto", condition=condition, random_state=seed
     )
-    preparation = estimator.fitted_.predictor.preparation
-    columns, white = preparation.kind.feature_names(), preparation.brightest
-    with arguments.writer(output, columns, white) as writer:
+    with _writer(estimator, output) as writer:
         writer.write(rows)
+
+
+def _writer(
+    estimator: Autoencoder, output: Path, pictures: Sequence[str] | None = None
+) -> AbstractContextManager[arguments.RowWriter]:
+    """Return the writer of rows of a model's kind to a file, or to a folder.
+
+    Raises
+    ------
+    FileError
+        If the output is a file, and the rows are sound.
+    """
+    from attar.data.clips import sound_writer
+    from attar.data.recordings import SoundWindows
+
+    preparation = estimator.fitted_.predictor.preparation
+    if isinstance(preparation.kind, SoundWindows):
+        if output.suffix:
+            raise FileError(f"Sound is written into a folder, not to {output}: give a folder.")
+        return sound_writer(output)
+    white = None if pictures else preparation.brightest
+    return arguments.writer(output, preparation.kind.feature_names(), white, pictures)
 
 
 def evaluate(

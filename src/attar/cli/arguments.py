@@ -40,7 +40,7 @@ Source = Annotated[
     typer.Argument(
         metavar="SOURCE",
         help="A file (.csv, .tsv, .jsonl, also with .gz; .parquet, .feather, .npy, .npz, IDX), a "
-        "folder of pictures, or a data set: digits, mnist.",
+        "folder of pictures or of sound, a sound file, or a data set: digits, mnist.",
         show_default=False,
     ),
 ]
@@ -51,7 +51,8 @@ Rows = Annotated[
         "--output",
         "-o",
         metavar="OUT",
-        help="The output: .npy, .npz, .csv, .parquet, .feather; for images also a folder.",
+        help="The output: .npy, .npz, .csv, .parquet, .feather; for images also a folder, "
+        "for sound a folder.",
         show_default=False,
     ),
 ]
@@ -121,6 +122,20 @@ Series = Annotated[
 ]
 Window = Annotated[int | None, typer.Option(min=1, help="Steps of a series in each code.")]
 Stride = Annotated[int | None, typer.Option(min=1, help="Steps from one window to the next.")]
+Rate = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="HZ", help="Resample sound to so many samples a second."),
+]
+View = Annotated[
+    str | None,
+    typer.Option(
+        metavar="mel|waveform", help="What the model sees of sound: mel bands, or samples."
+    ),
+]
+Channels = Annotated[
+    str | None,
+    typer.Option(metavar="mono|all", help="Mix the channels of sound, or keep them."),
+]
 Absent = Annotated[
     str | None,
     typer.Option(
@@ -214,12 +229,20 @@ def form(
     window: int | None,
     stride: int | None,
     absent: str | None,
+    rate: int | None = None,
+    view: str | None = None,
+    channels: str | None = None,
 ) -> Data:
-    """Return the source as the options describe it: pictures, a series, ratings, or unchanged."""
+    """Return the source as the options describe it, or unchanged."""
+    path = source if isinstance(source, str) else source.path
     if size is not None or tile is not None:
         from attar.data.pictures import Pictures
 
-        return Pictures(source if isinstance(source, str) else source.path, size, tile=tile)
+        return Pictures(path, size, tile=tile)
+    if any(option is not None for option in (rate, view, channels)):
+        from attar.data.sounds import Sounds
+
+        return Sounds(path, rate, view, channels)  # type: ignore[arg-type]  # which it checks
     if any(option is not None for option in (time, series, window, stride)):
         from attar.data.series import Series
 
@@ -355,7 +378,7 @@ def check_output(path: Path) -> None:
 
 
 def check_separate(output: Path, source: str) -> None:
-    """Refuse to overwrite the folder of pictures that is read.
+    """Refuse to overwrite the folder that is read.
 
     Raises
     ------

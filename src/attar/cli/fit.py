@@ -94,6 +94,9 @@ def fit(
     window: arguments.Window = None,
     stride: arguments.Stride = None,
     absent: arguments.Absent = None,
+    rate: arguments.Rate = None,
+    view: arguments.View = None,
+    channels: arguments.Channels = None,
     delimiter: arguments.Delimiter = None,
     decimal: arguments.Decimal = None,
     encoding: arguments.Encoding = None,
@@ -128,12 +131,15 @@ def fit(
                 f"--{name} is of an autoencoder, not of --for {purpose}: leave it out."
             )
         table = arguments.csv(source, delimiter, decimal, encoding, na)
-        data = arguments.form(table, size, tile, time_column, series, window, stride, absent)
+        data = arguments.form(
+            table, size, tile, time_column, series, window, stride, absent, rate, view, channels
+        )
         settings = arguments.settings(assignments or []) | {"random_state": seed}
         if purpose == "future":
             others: dict[str, object] = {
                 **{"column": columns, "drop": drop, "id": ids, "label": label, "size": size},
                 **{"tile": tile, "window": window, "stride": stride, "absent": absent},
+                **{"rate": rate, "view": view, "channels": channels},
                 "recipe": recipe != "auto",
             }
             for name in (n for n, value in others.items() if value):
@@ -184,7 +190,9 @@ def fit(
             checkpoint.unlink()
     started = time.perf_counter()
     table = arguments.csv(source, delimiter, decimal, encoding, na)
-    data = arguments.form(table, size, tile, time_column, series, window, stride, absent)
+    data = arguments.form(
+        table, size, tile, time_column, series, window, stride, absent, rate, view, channels
+    )
     opened, conditional = read(data, label=condition or label), arguments.is_conditional(estimator)
     labels = arguments.condition_of(opened, condition, conditional)
     try:

@@ -160,6 +160,9 @@ def inspect(
     window: arguments.Window = None,
     stride: arguments.Stride = None,
     absent: arguments.Absent = None,
+    rate: arguments.Rate = None,
+    view: arguments.View = None,
+    channels: arguments.Channels = None,
     delimiter: arguments.Delimiter = None,
     decimal: arguments.Decimal = None,
     encoding: arguments.Encoding = None,
@@ -177,7 +180,9 @@ def inspect(
 
     estimator = Autoencoder().set_params(**settings)
     table = arguments.csv(source, delimiter, decimal, encoding, na)
-    data = arguments.form(table, size, tile, time, series, window, stride, absent)
+    data = arguments.form(
+        table, size, tile, time, series, window, stride, absent, rate, view, channels
+    )
     opened = read(data, label=condition or label)
     labels = arguments.condition_of(opened, condition, arguments.is_conditional(estimator))
     inspection = estimator.inspect(opened.data, condition=labels)

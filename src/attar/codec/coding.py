@@ -14,6 +14,8 @@ from attar.codec.literals import damaged
 from attar.codec.rans import Decoder, Encoder
 from attar.codec.symbols import Channels, Mask
 from attar.data.images import Images
+from attar.data.recordings import SoundWindows
+from attar.errors import SettingError
 from attar.fitted import Fitted
 from attar.likelihoods import Causal, Derived
 from attar.likelihoods.alphabets import Alphabet, Integers, Residues
@@ -122,6 +124,10 @@ def coding_of(fitted: Fitted) -> SymbolCoding:
     SettingError
         If the model does not compress.
     """
+    if isinstance(fitted.kind, SoundWindows):
+        raise SettingError(
+            "A Codec takes tables, images and series, not sound: write sound as FLAC."
+        )
     return CausalCoding(fitted) if isinstance(fitted.likelihood, Causal) else BitsBackCoding(fitted)
 
 

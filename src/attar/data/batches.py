@@ -11,9 +11,6 @@ from torch import Tensor
 
 from attar.records import Batch
 
-# In training this fraction of the cells is hidden where cells are missing.
-HIDDEN = 0.15
-
 
 class Batches(ABC):
     """Rows cut into batches.

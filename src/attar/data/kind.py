@@ -65,6 +65,9 @@ class Kind(ABC):
     # Whether new rows are draws, noise included, where the user says nothing: images are means.
     noisy: ClassVar[bool] = True
 
+    # In training this fraction of the cells is hidden where cells are missing.
+    hidden: ClassVar[float] = 0.15
+
     @property
     @abstractmethod
     def shape(self) -> tuple[int, ...]:

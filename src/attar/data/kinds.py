@@ -11,19 +11,24 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from attar.data.clips import Clips
 from attar.data.images import Images
 from attar.data.kind import Kind
 from attar.data.pictures import Pictures
 from attar.data.preparation import DensePreparation, Preparation
+from attar.data.recordings import SoundWindows
 from attar.data.scaling import Scaler, Scaling, Unscaled
 from attar.data.series import Series, Windows
+from attar.data.sounds import Sounds
 from attar.data.sparse import Sparse, SparseMatrix, SparsePreparation
 from attar.data.stream import Sample, Stream, SupportsArrow, pieces
 from attar.data.summary import Moments, Summary
 from attar.data.table import Table
 from attar.errors import DataError, SettingError
 
-KINDS: dict[str, type[Kind]] = {kind.name: kind for kind in (Table, Images, Windows, SparseMatrix)}
+KINDS: dict[str, type[Kind]] = {
+    kind.name: kind for kind in (Table, Images, Windows, SparseMatrix, SoundWindows)
+}
 
 
 def kind_of(data: Any) -> type[Kind]:
@@ -36,6 +41,8 @@ def kind_of(data: Any) -> type[Kind]:
     """
     if isinstance(data, Pictures):
         return Images
+    if isinstance(data, Sounds | Clips):
+        return SoundWindows
     if isinstance(data, Stream):
         return kind_of(next(iter(data)))
     if isinstance(data, Series):
@@ -50,7 +57,9 @@ def kind_of(data: Any) -> type[Kind]:
             f"such as archive[{next(iter(data.files), 'X')!r}]."
         )
     if isinstance(data, Sequence) and data and isinstance(data[0], Path):
-        raise DataError("A list of paths is no data: give the path of the folder of pictures.")
+        raise DataError(
+            "A list of paths is no data: give the path of the folder, or attar.Sounds(X) for sound."
+        )
     try:
         dimensions = np.asarray(data).ndim
     except ValueError:

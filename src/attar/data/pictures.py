@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from attar.data.files.base import readable
+from attar.data.files.base import files_in, readable
 from attar.data.kind import Rows
 from attar.data.stream import Stream
 from attar.errors import DataError, FileError, SettingError, unknown
@@ -482,32 +482,12 @@ def _pictures_in(folder: Path) -> list[Picture]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        pictures = [Picture.of(path) for path in _files(str(folder))]
+        pictures = [Picture.of(path) for path in files_in(str(folder), SUFFIXES)]
     if not pictures:
         raise DataError(
             f"{folder} holds no pictures: attar reads {', '.join(FORMATS[:-1])} and {FORMATS[-1]}."
         )
     return pictures
-
-
-def _files(folder: str, above: tuple[str, ...] = ()) -> Iterator[str]:
-    real = os.path.realpath(folder)
-    if real in above:  # a link to a parent
-        return
-    with readable(folder), os.scandir(folder) as scan:
-        entries = sorted(scan, key=lambda entry: _natural(entry.name))
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir():
-            yield from _files(entry.path, (*above, real))
-        elif entry.name.lower().endswith(SUFFIXES):
-            yield entry.path
-
-
-def _natural(name: str) -> tuple[list[str | int], str]:
-    parts = re.split("([0-9]+)", name.casefold())
-    return [int(part) if i % 2 else part for i, part in enumerate(parts)], name
 
 
 def _common_size(pictures: Sequence[Picture]) -> tuple[int, int]:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from numpy.lib.stride_tricks import sliding_window_view
 
 from attar.checks import positive_integer
+from attar.data.clips import Clips
 from attar.data.kind import Json, Kind, Portion, Rows, require_finite
 from attar.data.points import (
     Array,
@@ -531,6 +532,11 @@ def joined(parts: Iterable[object]) -> tuple[TableOrArray, Series]:
 def _table_or_array(data: object) -> TableOrArray:
     if isinstance(data, pd.DataFrame):
         return data
+    if isinstance(data, Clips):
+        raise DataError(
+            "Sound is no series: give its samples as an array (series, steps), such as "
+            "np.stack(clips)."
+        )
     if isinstance(data, SupportsArrow):
         frame: pd.DataFrame = pa.table(data).to_pandas()
         return frame

@@ -15,20 +15,24 @@ from scipy import sparse
 
 from attar.data import datasets
 from attar.data.arrays import native
+from attar.data.clips import Clips
 from attar.data.files.arrays import NpyStream, read_idx
-from attar.data.files.base import FileStream, readable
+from attar.data.files.base import FileStream, files_in, readable
 from attar.data.files.csv import Csv
 from attar.data.files.tabular import STREAMS as TABLES
 from attar.data.images import Images
 from attar.data.kind import Kind, Rows
 from attar.data.pictures import SUFFIXES, Pictures
+from attar.data.recordings import SoundWindows
 from attar.data.series import Series
+from attar.data.sounds import SUFFIXES as SOUNDS
+from attar.data.sounds import Sounds
 from attar.data.sparse import Sparse
 from attar.data.stream import Stream, SupportsArrow, Tabular
 from attar.errors import DataError, FileError, unknown, warn
 
 # Whatever holds rows: an object in memory, a path, or the name of a data set.
-Data = Tabular | Series | Sparse
+Data = Tabular | Series | Sparse | Clips
 
 # A file of more bytes is streamed, as in memory it may take many times as many. Where the size in
 # memory is known, as of arrays and pictures, data of more bytes there is.
@@ -88,7 +92,7 @@ def read(
         return with_label(source, label)
     if isinstance(source, Series):
         inner = read(source.data, part, label)
-        assert not isinstance(inner.data, Series | Sparse)
+        assert not isinstance(inner.data, Series | Sparse | Clips)
         return replace(inner, data=replace(source, data=inner.data))
     if isinstance(source, Sparse):
         matrix = read(source.matrix, part).data
@@ -102,6 +106,13 @@ def read(
         if source.bytes <= MAX_MEMORY:
             source.read()
         return with_label(Source(source, source.labels), label)
+    if isinstance(source, Sounds):
+        sounds = kind.sounds(source) if isinstance(kind, SoundWindows) else source
+        if sounds.bytes <= MAX_MEMORY:
+            sounds.keep()
+        return with_label(Source(sounds, sounds.labels), label)
+    if isinstance(source, Clips):
+        return with_label(Source(source), label)
     if isinstance(source, Csv):
         return with_label(_of_stream(source), label)
     if not isinstance(source, str | Path):
@@ -112,16 +123,37 @@ def read(
         data, labels = datasets.load(name, part)
         return with_label(Source(data, labels, part="test" * (part == "test")), label)
     path = Path(source)
-    if path.is_dir():
-        return read(
-            kind.pictures(path) if isinstance(kind, Images) else Pictures(path), label=label
-        )
+    if path.is_dir() or path.name.lower().endswith(SOUNDS):
+        return read(_files(path, kind), label=label, kind=kind)
     if not path.exists():
         raise FileError(
             f"There is no file {path}, and no data set of that name "
             f"({', '.join(datasets.DATASETS)})."
         )
     return with_label(_opened(path), label)
+
+
+def _files(path: Path, kind: Kind | None) -> Pictures | Sounds:
+    """Return a folder's pictures or sound, whichever it has, as a model takes them.
+
+    Raises
+    ------
+    DataError
+        If it has both, and no model says which.
+    """
+    if isinstance(kind, Images) and path.is_dir():
+        return kind.pictures(path)
+    if isinstance(kind, SoundWindows):
+        return kind.sounds(path)
+    if not path.is_dir():
+        return Sounds(path)
+    picture, sound = (next(files_in(str(path), suffixes), None) for suffixes in (SUFFIXES, SOUNDS))
+    if picture is not None and sound is not None:
+        raise DataError(
+            f"{path} holds pictures and sound, such as {picture} and {sound}: give "
+            "attar.Pictures(path) or attar.Sounds(path), or --view for sound."
+        )
+    return Pictures(path) if sound is None else Sounds(path)
 
 
 def _opened(path: Path) -> Source:
@@ -241,11 +273,11 @@ def without_infinities(data: Data) -> Data:
     ...     without_infinities(np.array([1.0, np.inf]))
     array([ 1., nan])
     """
-    if isinstance(data, Pictures):
-        return data  # pixels are integers
+    if isinstance(data, Pictures | Sounds | Clips):
+        return data  # pixels are integers, and samples that are not finite count as missing
     if isinstance(data, Series):
         finite = without_infinities(data.data)
-        assert not isinstance(finite, Series | Sparse)
+        assert not isinstance(finite, Series | Sparse | Clips)
         return replace(data, data=finite)
     if isinstance(data, Stream):
         return FiniteStream(data)

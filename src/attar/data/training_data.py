@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from torch import Tensor
 
-from attar.data.batches import HIDDEN, Batches, Conditioned, Selection, with_missing
+from attar.data.batches import Batches, Conditioned, Selection, with_missing
 from attar.data.kind import Kind, Rows
 from attar.data.preparation import DensePreparation, Preparation
 from attar.data.stream import Stream, pieces
@@ -73,7 +73,7 @@ class Streamed(Batches):
         for values in _cut(_shuffled(read_ahead(self._scaled)), size):
             cells = values.to(self.device)
             if self.missing:
-                yield with_missing(cells, prepare, HIDDEN)
+                yield with_missing(cells, prepare, self.preparation.kind.hidden)
             else:
                 prepared = prepare(cells)
                 yield Batch(prepared, prepared)
@@ -318,7 +318,7 @@ class InMemory(TrainingData):
 
     def batches(self, preparation: Preparation, size: int, device: torch.device) -> Batches:
         """Return the training rows, held on the device."""
-        held = preparation.hold(self.rows, device, HIDDEN)
+        held = preparation.hold(self.rows, device, preparation.kind.hidden)
         if self.condition is not None:
             held = Conditioned(held, self.condition.to(device))
         return Selection(held, torch.from_numpy(self.train_index).to(device), size)
@@ -358,10 +358,13 @@ class FromStream(TrainingData):
     def batches(self, preparation: Preparation, size: int, device: torch.device) -> Batches:
         """Return the training rows, read again for each epoch."""
         assert isinstance(preparation, DensePreparation)  # sparse matrices are in memory
+        # Rows that share cells with validation rows are left out too.
+        reach, last = preparation.kind.overlap, self.summary.rows - 1
+        near = self.summary.places[self.validation_index, None] + np.arange(-reach, reach + 1)
         return Streamed(
             self.stream,
             preparation,
-            np.sort(self.summary.places[self.validation_index]),
+            np.unique(near.clip(0, last)),
             self.summary.rows,
             size,
             device,
@@ -399,13 +402,20 @@ def training_data_of(
                 "A condition needs data that fits into memory, but this is read as a stream: give "
                 "a part of it."
             )
-        parts = split(len(summary.sample), fraction, seed)
+        n = len(summary.sample)
+        parts = _divided(n, fraction, seed, kind.overlap if n == summary.rows else 0)
         return FromStream(summary.sample, *parts, None, data, summary)
     rows = [kind.rows(piece) for piece in pieces(data)]
     joined = rows[0] if len(rows) == 1 else np.concatenate(rows)
-    n, overlap = joined.shape[0], kind.overlap
-    parts = split_runs(n, fraction, seed, overlap) if overlap else split(n, fraction, seed)
+    parts = _divided(joined.shape[0], fraction, seed, kind.overlap)
     return InMemory(joined, *parts, condition)
+
+
+def _divided(
+    n: int, fraction: float, seed: int, overlap: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the indices of n rows for training and for validation: runs where rows overlap."""
+    return split_runs(n, fraction, seed, overlap) if overlap else split(n, fraction, seed)
 
 
 def split(n: int, fraction: float, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

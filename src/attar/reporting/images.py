@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 from xml.etree.ElementTree import Element
@@ -73,7 +73,7 @@ class Shades:
         pixels = image.transpose(1, 2, 0) if coloured else image.mean(0)
         missing = np.isnan(pixels)
         values = np.rint(255 * np.where(missing, 0, pixels).clip(0, 1)).astype(np.uint8)
-        return _with_alpha(values, missing) if missing.any() else values
+        return with_alpha(values, missing) if missing.any() else values
 
 
 class ImageDisplay(Display):
@@ -112,7 +112,7 @@ class ImageDisplay(Display):
                 "div",
                 picture(self.shades.bytes(row), f"{name}, original", COMPARED_SIDE),
                 picture(self.shades.bytes(other), f"{name}, reconstructed", COMPARED_SIDE),
-                picture(_signed(difference / largest), f"{name}, difference", COMPARED_SIDE),
+                picture(signed(difference / largest), f"{name}, difference", COMPARED_SIDE),
                 tag("span", name, title=name),
             )
             for row, other, difference, name in zip(
@@ -157,26 +157,12 @@ class ImageDisplay(Display):
 
     def interpolations(self, interpolations: Sequence[Interpolation]) -> list[Element]:
         """Return a strip of pictures for each interpolation."""
-        strips = [
-            tag(
-                "div",
-                tag("span", line.start, title=line.start),
-                tag(
-                    "div",
-                    *(
-                        picture(
-                            self.shades.bytes(row), f"step {step} from {line.start} to {line.end}"
-                        )
-                        for step, row in enumerate(self._rounded(line.rows))
-                    ),
-                ),
-                tag("span", line.end, title=line.end),
-                class_="strip",
-            )
-            for line in interpolations
-        ]
+
+        def drawn(rows: Rows) -> Iterable[Bytes]:
+            return map(self.shades.bytes, self._rounded(rows))
+
         caption = "Decoded interpolations between the codes of two images."
-        return [captioned(tag("div", *strips, class_=f"strips{self.shades.size}"), caption)]
+        return [captioned(strips(interpolations, drawn, self.shades.size), caption)]
 
     def samples(self, rows: Rows, drawn: bool = True) -> list[Element]:
         """Return a picture for each sample."""
@@ -192,14 +178,37 @@ class ImageDisplay(Display):
         return self.kind.rows(self.kind.restore(rows))
 
 
-def _with_alpha(values: Bytes, missing: NDArray[np.bool_]) -> Bytes:
+def strips(
+    interpolations: Sequence[Interpolation], drawn: Callable[[Rows], Iterable[Bytes]], size: str
+) -> Element:
+    """Return a strip of pictures for each interpolation, of a class of size."""
+    lines = (
+        tag(
+            "div",
+            tag("span", line.start, title=line.start),
+            tag(
+                "div",
+                *(
+                    picture(pixels, f"step {step} from {line.start} to {line.end}")
+                    for step, pixels in enumerate(drawn(line.rows))
+                ),
+            ),
+            tag("span", line.end, title=line.end),
+            class_="strip",
+        )
+        for line in interpolations
+    )
+    return tag("div", *lines, class_=f"strips{size}")
+
+
+def with_alpha(values: Bytes, missing: NDArray[np.bool_]) -> Bytes:
     """Return bytes as RGBA, transparent where a channel is missing."""
     colours = values if values.ndim == 3 else np.dstack([values] * 3)
     transparent = missing.any(2) if missing.ndim == 3 else missing
     return np.dstack([colours[..., :3], np.where(transparent, 0, 255)]).astype(np.uint8)
 
 
-def _signed(difference: NDArray[np.float64]) -> Bytes:
+def signed(difference: NDArray[np.float64]) -> Bytes:
     """Return differences (channels, height, width) as RGBA: sign as colour, size as opacity."""
     size = np.sqrt(np.square(difference).mean(0))
     sign = np.where(difference.mean(0)[..., None] > 0, BRIGHTER, DARKER)

@@ -16,6 +16,7 @@ from torch import Generator
 from attar.codes import NoCode
 from attar.data.images import Images
 from attar.data.kind import Kind, Rows
+from attar.data.recordings import SoundWindows
 from attar.data.scaling import Scaling, Standard, Symmetric
 from attar.data.series import Windows
 from attar.data.source import Data, Source, read, without_infinities
@@ -59,6 +60,7 @@ from attar.reporting.selection import (
     sample_rows,
 )
 from attar.reporting.series import SeriesDisplay, step_times
+from attar.reporting.sounds import SoundDisplay
 from attar.reporting.sparse import SparseDisplay
 from attar.reporting.tables import TableDisplay
 from attar.storage import written_whole
@@ -74,7 +76,7 @@ MOST_POINTS = 2000
 INTERPOLATIONS, STEPS = 4, 8
 
 # The browser enforces that the page loads nothing and runs nothing.
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"
 
 # Metrics by name: their format and label.
 METRICS: dict[str, tuple[Callable[[float], str], str]] = {
@@ -265,6 +267,8 @@ def _display(kind: Kind, examples: Examples) -> Display:
             return SeriesDisplay(kind, examples)
         case SparseMatrix():
             return SparseDisplay(kind, examples)
+        case SoundWindows():
+            return SoundDisplay(kind, examples)
     raise TypeError(f"There is no display of {type(kind).__name__}.")
 
 
@@ -392,9 +396,9 @@ def _oddest_rows(
     examples, shown = Examples.of(predictor, rows, times), []
     if not _has_code(fitted):
         shown = display.originals(rows, names)
-    elif isinstance(fitted.kind, Images | Windows):
+    elif isinstance(fitted.kind, Images | Windows | SoundWindows):
         shown = display.reconstructions(examples, names, "the oddest first")
-    if isinstance(fitted.kind, Images):
+    if isinstance(fitted.kind, Images | SoundWindows):
         shown.append(tag("p", oddest_words(scores, median), class_="after"))
     else:
         cells = partial(display.cell, examples, expected=_has_code(fitted))

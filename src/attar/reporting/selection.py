@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from attar.data.kind import Kind, Rows
 from attar.data.pictures import Pictures
 from attar.data.preparation import Preparation
+from attar.data.recordings import SoundWindows
 from attar.data.source import Data
 from attar.data.stream import Sample, evenly_spaced
 from attar.data.training_data import most_rows
@@ -49,10 +50,14 @@ def sample_rows(preparation: Preparation, data: Data) -> tuple[Rows, Indices]:
 def names_of(kind: Kind, data: Data, places: Indices) -> list[str]:
     """Return the names of the rows of data of a kind at these places.
 
-    They are identifiers, the index of a frame, the files of pictures, or the series and the start
-    of a window; else rows are numbered.
+    They are identifiers, the index of a frame, the files of pictures, the series or the file and
+    the start of a window; else rows are numbered.
     """
     index = kind.index(data)
+    if index is not None and isinstance(kind, SoundWindows):
+        some = index.iloc[places]
+        pairs = zip(some["file"], some["start"], strict=True)
+        return [f"{file}, {start:.3g} s" if start else file for file, start in pairs]
     if isinstance(data, Pictures):
         return [data.names[place] for place in places]
     if index is None and isinstance(data, pd.DataFrame):

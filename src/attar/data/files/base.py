@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -69,6 +71,30 @@ def readable(path: str | Path) -> Iterator[None]:
         raise FileError(f"There is no file {path}.") from None
     except Exception as error:  # on damaged files readers raise errors of any type
         raise FileError(f"{path} cannot be read: {first_line(error)}.") from None
+
+
+def files_in(folder: str, suffixes: tuple[str, ...], above: tuple[str, ...] = ()) -> Iterator[str]:
+    """Yield the files with some suffixes in a folder and its subfolders, in their natural order.
+
+    Hidden ones are left out.
+    """
+    real = os.path.realpath(folder)
+    if real in above:  # a link to a parent
+        return
+    with readable(folder), os.scandir(folder) as scan:
+        entries = sorted(scan, key=lambda entry: _natural(entry.name))
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            yield from files_in(entry.path, suffixes, (*above, real))
+        elif entry.name.lower().endswith(suffixes):
+            yield entry.path
+
+
+def _natural(name: str) -> tuple[list[str | int], str]:
+    parts = re.split("([0-9]+)", name.casefold())
+    return [int(part) if i % 2 else part for i, part in enumerate(parts)], name
 
 
 def rows_of_a_piece(width: int) -> int:

@@ -166,7 +166,7 @@ class AnomalyDetector(OutlierMixin, TaskEstimator):
         if kind not in OF_KIND:
             raise DataError(
                 f"AnomalyDetector takes tables, images and series, not {kind}: give a table or an "
-                "array of numbers."
+                "array of numbers, such as the codes of an Autoencoder."
             )
         fixed = Settings(self.columns, self.recipe, self.span, self._drawn_seed())
         self.model_: Scorer = OF_KIND[kind].fit(data, fixed)
