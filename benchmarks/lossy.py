@@ -45,7 +45,9 @@ def forms(train: pd.DataFrame, test: pd.DataFrame, bounds: pd.Series) -> dict[st
 
     def differences(table: pd.DataFrame) -> pd.DataFrame:
         found = integers(table)
-        return found.assign(**{c: found[c].diff().fillna(found[c]).astype(int) for c in bounds.index})
+        return found.assign(
+            **{c: found[c].diff().fillna(found[c]).astype(int) for c in bounds.index}
+        )
 
     ways = {"rounded": rounded, "integers": integers, "differences": differences}
     return {name: (way(train), way(test)) for name, way in ways.items()}

@@ -45,7 +45,9 @@ def error_bounds(likelihood: Causal, kind: Table | Windows, rows: Rows) -> list[
             )
     for name, (place, integer) in numbers.items():
         known = rows[:, place][np.isfinite(rows[:, place])].astype(np.float64)
-        bound = named.get(name, likelihood.error_bound * float(np.ptp(known)) if len(known) else 0.0)
+        bound = named.get(
+            name, likelihood.error_bound * float(np.ptp(known)) if len(known) else 0.0
+        )
         bounds[place] = bound
         if integer:
             bounds[place] = np.floor(bound) + 0.5 if bound >= 1 else 0.0
@@ -55,7 +57,9 @@ def error_bounds(likelihood: Causal, kind: Table | Windows, rows: Rows) -> list[
 def _numbers(kind: Table | Windows) -> dict[str, tuple[int, bool]]:
     """Return the places of numbers among raw columns, and whether they are integers."""
     if isinstance(kind, MixedTable):
-        found = {one.name: one for one in kind.fields if isinstance(one, NumberColumn | IntegerColumn)}
+        found = {
+            one.name: one for one in kind.fields if isinstance(one, NumberColumn | IntegerColumn)
+        }
         return {
             portion.name: (portion.columns.start, isinstance(found[portion.name], IntegerColumn))
             for portion in kind.portions

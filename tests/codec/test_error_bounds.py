@@ -70,9 +70,10 @@ def test_any_array_comes_back_within_the_bound(data, bound, dtype):
     back = passed(values, array)
     assert back.dtype == array.dtype
     equal = back.view(f"u{back.itemsize}") == array.view(f"u{back.itemsize}")
-    exact = [abs(int(a) - int(b)) if dtype[0] in "iu" else abs(float(a) - float(b)) for a, b in zip(
-        array[:, 0], back[:, 0], strict=True
-    )]
+    exact = [
+        abs(int(a) - int(b)) if dtype[0] in "iu" else abs(float(a) - float(b))
+        for a, b in zip(array[:, 0], back[:, 0], strict=True)
+    ]
     assert all(same or error <= bound for same, error in zip(equal[:, 0], exact, strict=True))
 
 
