@@ -49,7 +49,8 @@ def test_a_batch_of_rows_masks_missing_cells_and_has_0_there(dtype):
 def test_the_parts_of_a_batch_are_its_rows_in_order(size, sparse):
     values = torch.randn(7, 4) * (torch.rand(7, 4) < 0.5)
     observed, visible = torch.rand(2, 7, 4) < 0.5
-    batch = Batch(values.to_sparse() if sparse else values, values, observed, visible, values + 1)
+    given, level = values.to_sparse() if sparse else values, torch.rand(7, 1)
+    batch = Batch(given, values, observed, visible, values + 1, level)
     parts = list(batch.split(size))
     assert [len(part.target) for part in parts] == [min(size, 7 - i) for i in range(0, 7, size)]
     assert all(part.values.is_sparse == sparse for part in parts)
@@ -60,7 +61,7 @@ def test_the_parts_of_a_batch_are_its_rows_in_order(size, sparse):
 def test_the_parts_of_a_complete_batch_have_no_masks():
     x = torch.randn(5, 2)
     for part in Batch(x, x).split(2):
-        assert part.observed is part.visible is part.condition is None
+        assert part.observed is part.visible is part.condition is part.level is None
 
 
 def test_restrictions_of_a_batch_add_up():

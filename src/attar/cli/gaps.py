@@ -51,8 +51,8 @@ def fit_imputer(
         print(arguments.to_json(result))
     elif not quiet:
         print(
-            "Errors of held-out cells (RMSE in standard deviations, or error rate), and those of the "
-            "mean or the most frequent level:"
+            "Errors of held-out cells (RMSE in standard deviations, or error rate), and those of "
+            "the mean or the most frequent level:"
         )
         width = max(map(len, map(str, errors["column"])))
         for column, measure, error, baseline, share in errors.itertuples(index=False):

@@ -18,8 +18,8 @@ from attar.tasks.gaps.lookup import Known, Lookup, probable, tilted
 from attar.tasks.gaps.self_masking import self_masking
 from attar.tasks.gaps.spaces import Space
 
-# Estimates are looked up again so often, in so many rows but for the last time.
-PASSES, FEW = 3, 4096
+# Estimates are looked up again and again: in so many rows, and at last in all.
+KEYS: tuple[int | None, ...] = (4096, 4096, None)
 
 # Rows in which cells are hidden, from so many rows on a part of them that nothing else is fitted
 # on; of each column such a share at least.
@@ -34,9 +34,6 @@ QUANTILES, SWEEPS, DRAWN, DONORS, ROOTS = 201, 10, 4000, 100, 5
 
 # By so many rows it is judged whether these are better, which is so many standard errors above 0.
 LOCAL, SURE = 1000, 3.0
-
-
-_KEYS = (*[FEW] * (PASSES - 1), None)
 
 
 @dataclass(frozen=True)
@@ -102,12 +99,12 @@ class Completion:
         estimates, of_hidden = mean.expand_as(values), mean.expand_as(hidden)
         lookup: Lookup | None = None
         tests = own % 3 == 0
-        for most in _KEYS:
+        for keys in KEYS:
             rows, queries = _filled(space, values, estimates), _filled(space, hidden, of_hidden)
             linear, known, expected = experts(rows, queries, held)
             lookup = lookup or Lookup.start(rows, len(expected), space.numeric)
             lookup = lookup.fitted(queries, own, tests, values[own], expected, known, seed)
-            estimates = lookup(rows, known.expected, known, most=most)[0]
+            estimates = lookup(rows, known.expected, known, most=keys)[0]
             of_hidden, deviations = lookup(queries, expected, known, own)
         assert lookup is not None
         rows = _filled(space, values, estimates)
@@ -127,10 +124,10 @@ class Completion:
         if not values.isnan().any():
             return values, deviations
         extra = [] if self.autoencoder is None else [self.autoencoder(self.space, values)]
-        for most in _KEYS:
+        for keys in KEYS:
             rows = _filled(self.space, values, estimates)
             expected = torch.stack([self.linear(rows), *extra])
-            estimates, deviations = self.lookup(rows, expected, self.keys, most=most)
+            estimates, deviations = self.lookup(rows, expected, self.keys, most=keys)
         return torch.where(values.isnan(), estimates, values), deviations
 
     def limits(self, values: Tensor, deviations: Tensor, level: float) -> tuple[Tensor, Tensor]:
