@@ -97,8 +97,8 @@ class Rate:
 class Codec:
     """Compression of data by a fitted model; decompressed data are bit-exact.
 
-    Of a likelihood with error bounds, ``Causal(error_bound=0.01)``, numbers are not, but come back within
-    these; all else is exact.
+    With a likelihood that has error bounds, such as ``Causal(error_bound=0.01)``, numbers come back
+    within these bounds, and all else is exact.
 
     ::
 

@@ -137,7 +137,7 @@ def test_a_bound_is_a_share_of_the_range_but_for_columns_that_have_their_own():
     assert found["kind"] == found["day"] == 0
     with pytest.raises(SettingError, match="There is no column of numbers named 'kind'"):
         error_bounds(Causal(error_bounds=(("kind", 1.0),)), kind, summary.sample)
-    with pytest.raises(SettingError, match="column 'price' is 0.0, not above 0"):
+    with pytest.raises(SettingError, match=r"column 'price' is 0\.0, not above 0"):
         error_bounds(Causal(error_bounds=(("price", 0.0),)), kind, summary.sample)
 
 

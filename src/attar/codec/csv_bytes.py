@@ -271,7 +271,8 @@ class CsvValues(Values):
         ):
             bound, near = self.bounds.get(column.name), None
             if bound is not None:
-                near = within(*(floats(style.read(column, each)) for each in (raw, known)), bound)
+                values, back = (floats(style.read(column, each)) for each in (raw, known))
+                near = within(values, back, bound)
             write_differing(writer, _objects(raw), _objects(known), near)
         return Encoded(len(symbols), symbols, residues, writer.finish())
 
