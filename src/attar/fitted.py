@@ -34,7 +34,6 @@ from attar.evaluation.noise import set_noise_floor
 from attar.evaluation.scores import ScoreReference
 from attar.isolation import one_thread, seeded
 from attar.likelihoods import Causal, Likelihood
-from attar.likelihoods.lattices import near
 from attar.likelihoods.memory import Memory, memories_of
 from attar.model import Model
 from attar.networks import CustomNetwork, Network
@@ -540,9 +539,7 @@ def _memories(plan: Plan, training_data: TrainingData) -> tuple[Memory, ...]:
     if not isinstance(likelihood, Causal) or not isinstance(kind, Table):
         return ()
     coded, rows = likelihood.coded, training_data.rows[training_data.train_index]
-    alphabets = [likelihood.channels[i] for i in coded]
-    columns = [near(rows[:, i], one.bound) for i, one in zip(coded, alphabets, strict=True)]
-    return memories_of(alphabets, np.column_stack(columns))
+    return memories_of([likelihood.channels[i] for i in coded], rows[:, coded])
 
 
 def _memory(tensors: Mapping[str, Tensor]) -> Memory:

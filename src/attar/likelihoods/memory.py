@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import entr
 
 from attar.likelihoods.alphabets import Alphabet, Array, Integers, OneHot, Residues
+from attar.likelihoods.lattices import near
 
 # Frequencies are of 2^16.
 PRECISION = 16
@@ -262,7 +263,8 @@ class Memory:
 def memories_of(alphabets: Sequence[Alphabet], rows: Array) -> tuple[Memory, ...]:
     """Return the memories of those columns (n, columns) of raw rows that it pays for."""
     rows = rows[-MOST_ROWS:].astype(np.float64)
-    coded = [alphabet.encode(rows[:, i]) for i, alphabet in enumerate(alphabets)]
+    columns = zip(alphabets, rows.T, strict=True)
+    coded = [alphabet.encode(near(column, alphabet.bound)) for alphabet, column in columns]
     symbols = np.stack([one for one, _ in coded]).T
     wide = [i for i, alphabet in enumerate(alphabets) if alphabet.residue_bits.any()]
     found = [Memory.of(alphabets, symbols, coded[column][1], column) for column in wide]
