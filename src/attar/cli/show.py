@@ -27,7 +27,7 @@ SHOWN = {
         "rows": "rows",
         "alarm_interval": "alarm_interval",
     },
-    "gaps": {"data": "form", "rows": "rows"},
+    "gaps": {"data": "data", "rows": "rows"},
     "future": {"data": "form", "horizon": "horizon", "model": "model"},
 }
 
@@ -139,10 +139,11 @@ def _words(value: object) -> str:
         return f"{value:,}" if type(value) is int else str(value)
     if "reason" in value:
         return f"{value['setting']} {value['value']} ({value['reason']})"
-    name = str(value.get("part", value.get("name"))).rpartition("/")[2]
+    name = str(value.get("part", value.get("name", ""))).rpartition("/")[2]
     inner = [f"{k}={_words(v)}" for k, v in value.items() if k not in ("part", "name") and v]
     text = ", ".join(inner)
-    return f"{name}({text if len(text) < 200 else '...'})"
+    short = text if len(text) < 200 else "..."
+    return f"{name}({short})" if name else short
 
 
 def inspect(

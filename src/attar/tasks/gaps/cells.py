@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -14,10 +15,13 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from attar.codec.csv_bytes import CsvLayout, Lines
-from attar.codec.styles import CellStyle, style_of
+from attar.codec.styles import CellStyle, style_of, unquoted
 from attar.data.columns.frames import frame_of, is_table, opened
 from attar.data.kind import Rows
 from attar.data.table import MixedTable, Table
+
+# The decimals of doubles.
+MOST_DECIMALS = 15
 
 # How times are written.
 DAYS = ("%Y-%m-%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d")
@@ -150,11 +154,28 @@ def mended_csv(
                 texts = _times(before[name][~gap], known, values)
             else:
                 style = style_of(columns[name], known, layout.delimiter, CellStyle())
+                if values.dtype.kind == "f":
+                    values = values.round(_decimals(known, style.point))
                 texts = style.write(pa.array(values), layout.delimiter)
             new = iter(texts)
             raw = [next(new) if missing else cell for cell, missing in zip(raw, gap, strict=True)]
         written.append(raw)
     return layout.bytes(head + replace(lines, columns=written).text(layout))
+
+
+def _decimals(known: Sequence[str], point: str) -> int:
+    """Return the most decimals of numbers as they are written.
+
+    Examples
+    --------
+    >>> _decimals(["1,5", "2", '"0,125"'], ","), _decimals(["1e-7"], ".")
+    (3, 15)
+    """
+    texts = [unquoted(cell) for cell in known]
+    if any("e" in text.lower() for text in texts):
+        return MOST_DECIMALS
+    found = (re.match(r"\d*", text.partition(point)[2]) for text in texts)
+    return max((len(match[0]) for match in found if match), default=0)
 
 
 def _times(values: pd.Series, texts: list[str], new: pd.Series) -> list[str]:

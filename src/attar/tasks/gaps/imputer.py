@@ -246,6 +246,7 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, TaskEstimator):
     def _described(self) -> tuple[dict[str, Tensor], Json]:
         form = {"name": self.model_.name, **self.model_.to_json()}
         return self.model_.tensors(), {
+            "data": self.model_.name,
             "form": form,
             "rows": self.model_.rows,
             "seed": self._seed,
