@@ -128,7 +128,7 @@ def boosted_levels(seed: int) -> Any:
     """Gradient boosting of levels, in fewer rounds as each has a tree for every level."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    return HistGradientBoostingClassifier(max_iter=30, random_state=seed)
+    return HistGradientBoostingClassifier(max_iter=30, early_stopping=False, random_state=seed)
 
 
 def forest(seed: int) -> Any:
