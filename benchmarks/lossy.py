@@ -75,9 +75,9 @@ def attar_bytes(minutes: float, effort: int) -> dict[str, float]:
     import attar
 
     train, test, bounds = hours()
-    likelihood = attar.likelihoods.Causal.of_effort(effort).replace(error_bound=BOUND, layers=1)
-    settings: dict[str, Any] = {"batch_size": 16, "epochs": 8, "verbose": False}
-    ae = attar.Autoencoder("lossless", likelihood=likelihood, max_minutes=minutes, **settings)
+    likelihood = attar.likelihoods.Causal.of_effort(effort).replace(error_bound=BOUND)
+    settings: dict[str, Any] = {"max_minutes": minutes, "random_state": 0, "verbose": False}
+    ae = attar.Autoencoder("lossless", likelihood=likelihood, **settings)
     started = time.perf_counter()
     codec = attar.Codec(ae.fit(attar.Series(train, time="date", window=96)))
     trained = time.perf_counter()
@@ -97,7 +97,7 @@ def attar_bytes(minutes: float, effort: int) -> dict[str, float]:
 
 
 def main() -> None:
-    options = arguments(__doc__, peers=",".join(PEERS), minutes=40, effort=3)
+    options = arguments(__doc__, peers=",".join(PEERS), minutes=40, effort=1)
     table: list[dict[str, Any]] = []
     for peer in (peer for peer in options.peers.split(",") if peer):
         table += in_fresh_process(peer_bytes, peer)
