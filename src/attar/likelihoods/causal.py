@@ -107,8 +107,9 @@ class Causal(Likelihood, name="causal"):
 
         Examples
         --------
-        >>> Causal.of_effort(1)
-        Causal(alphabets=(), window=(5, 9), width=16, layers=1, hidden=32)
+        >>> small = Causal.of_effort(1)
+        >>> small.width, small.layers, small.hidden
+        (16, 1, 32)
         """
         if effort not in EFFORTS:
             raise SettingError(f"The effort of the likelihood 'causal' is 1, 2 or 3, not {effort}.")
