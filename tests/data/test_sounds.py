@@ -558,7 +558,7 @@ def test_a_stream_is_fitted_like_data_in_memory(tones, monkeypatch):
     ("estimator", "words"),
     [
         (lambda: attar.AnomalyDetector(), "not sound: give a table .* codes of an Autoencoder"),
-        (lambda: attar.Imputer(), "takes tables, not sound data: give a table"),
+        (lambda: attar.Imputer(), "takes tables, series and images, not sound"),
         (lambda: attar.Forecaster(), "Sound is no series: give its samples as an array"),
         (lambda: attar.Autoencoder("lossless"), "not for sound"),
     ],
