@@ -26,10 +26,12 @@ from attar.reporting import svg
 from attar.reporting.html import (
     MISSING,
     captioned,
+    findings,
     head,
     headed,
     legend,
     lines,
+    metric_list,
     number,
     scrolling,
     section,
@@ -414,7 +416,6 @@ def _header(
         (number(float(f"{scores.max():.3g}")), "highest score, nats"),
         (number(float(f"{drift.pvalue:.2g}")), "p-value of drift"),
     ]
-    metrics = (tag("div", tag("dt", label), tag("dd", value)) for value, label in values)
     return tag(
         "header",
         tag("p", f"attar report on {counted(len(scores), row)}", class_="eyebrow"),
@@ -424,7 +425,7 @@ def _header(
             f"A score is the mean of −log p in nats, where p is the share of usual {row}s that are "
             f"as odd; the detector was calibrated on {counted(detector.model_.own.size, row)}.",
         ),
-        tag("dl", *metrics, class_="metrics"),
+        metric_list(values),
     )
 
 
@@ -457,10 +458,9 @@ def _findings(detector: AnomalyDetector, scores: Array, drift: Drift, row: str) 
                 "Fit a new detector where this is the new usual, as its promises do not hold.",
             )
         )
-    items = [tag("li", tag("p", problem), tag("p", advice)) for problem, advice in found]
-    usual = f"as many {row}s are flagged as usual ones would be, and no column has moved."
-    items = items or [tag("li", tag("p", usual), class_="no-problems")]
-    return section("Findings", tag("ul", *items, class_="findings"))
+    return findings(
+        found, f"as many {row}s are flagged as usual ones would be, and no column has moved."
+    )
 
 
 def _scores(detector: AnomalyDetector, scores: Array, row: str) -> Element:

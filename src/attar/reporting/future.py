@@ -16,7 +16,18 @@ from attar.data.points import LongTable
 from attar.data.source import Data, Source, read
 from attar.errors import AttarWarning, DataError
 from attar.reporting import svg
-from attar.reporting.html import captioned, head, headed, legend, number, scrolling, section, tag
+from attar.reporting.html import (
+    captioned,
+    findings,
+    head,
+    headed,
+    legend,
+    metric_list,
+    number,
+    scrolling,
+    section,
+    tag,
+)
 from attar.reporting.measured import counted, percent
 from attar.reporting.scale import Scale
 from attar.tasks.future.backtest import Backtest
@@ -115,7 +126,6 @@ def _header(
             (f"{number(error / naive)}×", "ratio of the RMSE to that of the last value"),
             (f"{len(tested.found.times):,}", "forecasts in the backtest"),
         ]
-    metrics = (tag("div", tag("dt", label), tag("dd", value)) for value, label in values)
     return tag(
         "header",
         tag("p", f"attar report on {len(outlooks):,} series", class_="eyebrow"),
@@ -125,7 +135,7 @@ def _header(
             f"Each forecast is made from {counted(forecaster.history_, 'step')}. Prediction "
             "intervals are quantiles of held-out errors, adapted to the latest ones.",
         ),
-        tag("dl", *metrics, class_="metrics"),
+        metric_list(values),
     )
 
 
@@ -157,10 +167,7 @@ def _findings(tested: Tested | None) -> Element:
                     "Take the last value as the forecast, or give columns that are known ahead.",
                 )
             )
-    items = [tag("li", tag("p", problem), tag("p", advice)) for problem, advice in found]
-    usual = "coverage is as stated, and errors are below those of the last value."
-    items = items or [tag("li", tag("p", usual), class_="no-problems")]
-    return section("Findings", tag("ul", *items, class_="findings"))
+    return findings(found, "coverage is as stated, and errors are below those of the last value.")
 
 
 def _fans(forecaster: Forecaster, outlooks: Sequence[Outlook], names: Sequence[str]) -> Element:

@@ -24,10 +24,12 @@ from attar.errors import AttarWarning
 from attar.reporting import svg
 from attar.reporting.html import (
     captioned,
+    findings,
     head,
     headed,
     legend,
     lines,
+    metric_list,
     number,
     scrolling,
     section,
@@ -275,13 +277,12 @@ def _header(title: str, found: pd.DataFrame, errors: pd.DataFrame, total: int, r
     if not numeric.all():
         right = 1 - errors.loc[~numeric, "error"].mean()
         values.append((percent(right), "mean accuracy of categories"))
-    metrics = (tag("div", tag("dt", label), tag("dd", value)) for value, label in values)
     return tag(
         "header",
         tag("p", f"attar report on {counted(total, row)}", class_="eyebrow"),
         tag("h1", title),
         tag("p", "Errors and intervals are those of known values of the fit that were hidden."),
-        tag("dl", *metrics, class_="metrics"),
+        metric_list(values),
     )
 
 
@@ -306,10 +307,9 @@ def _findings(errors: pd.DataFrame, part: str) -> Element:
                 "Errors may be larger than stated: fit again on rows such as these.",
             )
         )
-    items = [tag("li", tag("p", problem), tag("p", advice)) for problem, advice in found]
-    usual = f"each {part} is predicted by others, and as much is missing as in the fit."
-    items = items or [tag("li", tag("p", usual), class_="no-problems")]
-    return section("Findings", tag("ul", *items, class_="findings"))
+    return findings(
+        found, f"each {part} is predicted by others, and as much is missing as in the fit."
+    )
 
 
 def _named(errors: pd.DataFrame) -> str:

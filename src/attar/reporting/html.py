@@ -74,6 +74,22 @@ def legend(entries: Sequence[tuple[str, str]], name: str = "legend") -> Element:
     return tag("ul", *items, class_=name)
 
 
+def metric_list(values: Iterable[tuple[str, str]]) -> Element:
+    """Return the figures at the head of a page, from (value, label)."""
+    return tag(
+        "dl",
+        *(tag("div", tag("dt", label), tag("dd", value)) for value, label in values),
+        class_="metrics",
+    )
+
+
+def findings(found: Sequence[tuple[str, str]], none: str) -> Element:
+    """Return the section of findings, from (problem, advice); what is said where there are none."""
+    items = [tag("li", tag("p", problem), tag("p", advice)) for problem, advice in found]
+    items = items or [tag("li", tag("p", none), class_="no-problems")]
+    return section("Findings", tag("ul", *items, class_="findings"))
+
+
 def _text(value: object) -> str:
     return f"{value:.5g}" if isinstance(value, float) else str(value)
 
