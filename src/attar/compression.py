@@ -97,8 +97,8 @@ class Rate:
 class Codec:
     """Compression of data by a fitted model; decompressed data are bit-exact.
 
-    With a likelihood that has error bounds, such as ``Causal(error_bound=0.01)``, numbers come back
-    within these bounds, and all else is exact.
+    With a likelihood that has error bounds, such as ``Causal(error_bound=0.01)``, decompressed
+    numbers are within these bounds, and all else is exact.
 
     ::
 
@@ -249,7 +249,7 @@ class Codec:
         found = values.encode(piece)
         coded = self._coding.encode(values.channels, found.symbols, found.residues)
         head = _LENGTH.pack(len(found.literals)) + found.literals
-        if values.bounds:  # what comes back is not the piece itself
+        if values.bounds:  # the digest is of the decompressed piece
             opened = values.opened(found.rows, found.literals)
             piece = values.decode(found.symbols, found.residues, opened)
         return head + coded, found.rows, digest(piece)

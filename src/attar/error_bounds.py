@@ -1,4 +1,4 @@
-"""Error bounds: how far numbers may be from those that come back of near-lossless compression."""
+"""Error bounds of near-lossless compression: the largest absolute errors of columns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from attar.likelihoods import Causal
 
 
 def error_bounds(likelihood: Causal, kind: Table | Windows, rows: Rows) -> list[float]:
-    """Return how far numbers may be from those that come back, of each raw column.
+    """Return the largest absolute error of each raw column; 0 in lossless compression.
 
     Integers differ by whole units: a bound is half a unit more than the largest difference.
 
@@ -41,7 +41,7 @@ def error_bounds(likelihood: Causal, kind: Table | Windows, rows: Rows) -> list[
         if not 0 < bound < np.inf:
             raise SettingError(
                 f"The error bound of the column {name!r} is {bound!r}, not above 0: leave it out, "
-                "and its numbers come back as they are."
+                "and its numbers are lossless."
             )
     for name, (place, integer) in numbers.items():
         known = rows[:, place][np.isfinite(rows[:, place])].astype(np.float64)

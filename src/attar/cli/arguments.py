@@ -242,7 +242,7 @@ def form(
     if any(option is not None for option in (rate, view, channels)):
         from attar.data.sounds import Sounds
 
-        return Sounds(path, rate, view, channels)  # type: ignore[arg-type]  # which it checks
+        return Sounds(path, rate, view, channels)
     if any(option is not None for option in (time, series, window, stride)):
         from attar.data.series import Series
 

@@ -169,13 +169,13 @@ def _words(rate: Rate, others: dict[str, int], estimated: bool) -> Iterator[str]
 
 
 def _bounds(path: Path) -> Iterator[str]:
-    """Yield how near numbers come back, where they do not come back as they are."""
+    """Yield the error bounds, where there are some."""
     from attar.codec.container import ArchiveReader
 
     bounds = ArchiveReader(path).schema.get("error_bounds")
     if bounds:
         named = ", ".join(f"{name} ±{bound:.4g}" for name, bound in bounds.items())
-        yield f"Numbers come back within their error bounds: {named}; all else as it is."
+        yield f"Numbers are within their error bounds: {named}; all else is lossless."
 
 
 class _Lines:

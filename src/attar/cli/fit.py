@@ -76,8 +76,8 @@ def fit(
         list[str] | None,
         typer.Option(
             metavar="[COLUMN=]BOUND",
-            help="Near-lossless compression: how far numbers may be from those that come back, as "
-            "a share of each column's range, or of one column in its own units; may be repeated.",
+            help="Near-lossless compression: the largest error of numbers, as a share of each "
+            "column's range, or of one column in its own units; may be repeated.",
         ),
     ] = None,
     device: arguments.Device = "auto",
@@ -258,7 +258,7 @@ def _error_bounds(texts: list[str]) -> dict[str, object]:
             raise SettingError(f"--error takes 0.01 or COLUMN=0.5, not {text!r}.") from None
         if not 0 < bound < float("inf"):
             raise SettingError(
-                f"--error {text} is no bound above 0: leave it out, and data come back as they are."
+                f"--error {text} is no bound above 0: leave it out for lossless compression."
             )
         if name:
             errors[name] = bound

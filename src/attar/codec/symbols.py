@@ -78,7 +78,7 @@ class Channels:
 
     @property
     def bounds(self) -> list[float]:
-        """How far numbers may be from those that come back, of each channel."""
+        """The largest absolute error of decoded numbers, of each channel."""
         return [alphabet.bound for alphabet in self.alphabets]
 
     def decode(self, symbols: Integers, residues: Residues) -> Array:

@@ -83,7 +83,7 @@ class Values(ABC):
     A symbol is one that the model has a probability of, and a residue says which it is of the
     values that share a symbol. What these two do not restore to the last bit is a literal: so the
     data come back, whatever they are, and whatever the alphabets. Of a channel with an error bound,
-    numbers that come back within the bound are no literals either.
+    numbers that are decoded within the bound are no literals either.
 
     Attributes
     ----------

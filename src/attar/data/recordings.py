@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -77,7 +77,10 @@ class SoundWindows(Kind):
         FileError
             If a file cannot be read.
         """
-        sounds = pieces if isinstance(pieces, Sounds) else Sounds(*pieces)  # type: ignore[arg-type]
+        if isinstance(pieces, Sounds):
+            sounds = pieces
+        else:
+            sounds = Sounds(Clips.joined([one for one in pieces if isinstance(one, Clips)]))
         several = sounds.rows > len(sounds.sounds)
         kind = cls(sounds.view, sounds.channels, sounds.dtype, several)
         sample: Sample[Rows] = Sample(lambda rows, places: rows[places], kind.sample_size)
@@ -249,8 +252,8 @@ class SoundWindows(Kind):
             If a file cannot be read.
         """
         if not isinstance(data, Sounds):
-            channels: Literal["all", "mono"] = "all" if self.channels > 1 else "mono"
-            data = Sounds(data, self.view.rate, channels=channels)  # type: ignore[arg-type]
+            channels = "all" if self.channels > 1 else "mono"
+            data = Sounds(data, self.view.rate, channels=channels)
             data.warn_of_rates(self.view.rate)
         return data.seen_by(self.view, self.channels)
 

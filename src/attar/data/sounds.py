@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -92,10 +91,10 @@ class Sounds(Stream):
 
     def __init__(
         self,
-        source: str | Path | pd.DataFrame | Rows | Sequence[Any],
+        source: object,
         rate: int | None = None,
-        view: Literal["mel", "waveform"] | None = None,
-        channels: Literal["mono", "all"] | None = None,
+        view: str | None = None,
+        channels: str | None = None,
         window: float | None = None,
         *,
         column: str | None = None,

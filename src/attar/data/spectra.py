@@ -111,7 +111,7 @@ def hertz_of(mel: Rows | float) -> Rows:
 def mel_bank(rate: int, size: int, bands: int) -> NDArray[np.float64]:
     """Return a bank of triangular filters with peaks of 1: (bands, size / 2 + 1).
 
-    Their centres are equally far apart on the mel scale from 0 to half of the rate, and each is
+    They are equally spaced on the mel scale from 0 to half of the sampling rate, and each is
     zero from its neighbours' centres on: between the first and the last centre they add up to 1.
 
     Parameters

@@ -65,7 +65,7 @@ class Alphabet(Part):
     mode : int
         The symbol that is asked for first: the most frequent one.
     bound : float
-        How far a value may be from the one that comes back; 0 in lossless compression.
+        The largest absolute error of a decoded value; 0 in lossless compression.
     """
 
     mode: int

@@ -68,8 +68,8 @@ class Causal(Likelihood, name="causal"):
     hidden : int
         The units of the hidden layer of each channel.
     error_bound : float
-        How far numbers of tables and series may be from those that come back, as a share of the
-        range of their column: 0 in lossless compression.
+        The largest absolute error of decompressed numbers of tables and series, as a share of the
+        range of their column: 0 is lossless.
     error_bounds : tuple of (str, float)
         The same for single columns, by name and in their own units.
 

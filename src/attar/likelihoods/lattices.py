@@ -64,7 +64,7 @@ class Distinct(Alphabet, name="distinct"):
     mode : int
         The most frequent symbol.
     bound : float
-        How far a value may be from the one that comes back.
+        The largest absolute error of a decoded value.
 
     Examples
     --------
@@ -122,7 +122,7 @@ class Lattice(Alphabet):
     mode : int
         The most frequent symbol.
     bound : float
-        How far a value may be from the one that comes back.
+        The largest absolute error of a decoded value.
     """
 
     lows: tuple[int, ...] = (0,)
@@ -316,7 +316,7 @@ def alphabet_of(
     size : int
         The largest number of intervals.
     bound : float
-        How far a value may be from the one that comes back.
+        The largest absolute error of a decoded value.
 
     Examples
     --------

@@ -19,6 +19,36 @@ from attar.data.kind import Json
 from attar.parts import Part, plain
 
 
+class TaskModel(ABC):
+    """What was fitted for a task on data of a kind, as tensors and plain JSON data in files."""
+
+    # The name in files.
+    name: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def dimensions(self) -> int:
+        """How many values a row has."""
+
+    @property
+    @abstractmethod
+    def columns(self) -> Sequence[object] | None:
+        """The names of these values, where they have some."""
+
+    @abstractmethod
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the numbers that :meth:`restored` needs."""
+
+    @abstractmethod
+    def to_json(self) -> Json:
+        """Return all else that :meth:`restored` needs."""
+
+    @classmethod
+    @abstractmethod
+    def restored(cls, tensors: Mapping[str, Tensor], description: Json) -> Self:
+        """Return what :meth:`tensors` and :meth:`to_json` described."""
+
+
 class TaskEstimator(BaseEstimator, ABC):
     """An estimator that holds one fitted model, ``model_``, and is one file.
 

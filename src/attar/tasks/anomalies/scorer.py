@@ -1,23 +1,22 @@
-"""The base of scorers: what was learnt of usual data of a kind, and how odd others are."""
+"""The base of scorers: fitted models of normal data of a kind, and anomaly scores of others."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
-from torch import Tensor
 
-from attar.data.kind import Json
 from attar.data.source import Data, Source
 from attar.errors import DataError
 from attar.recipe import Recipe
 from attar.tasks.anomalies.calibration import alarm_interval, limit, pvalues
+from attar.tasks.estimator import TaskModel
 
 Array = NDArray[np.float64]
 
@@ -79,11 +78,8 @@ class AnomalyMaps:
     expected: NDArray[Any]
 
 
-class Scorer(ABC):
-    """What was learnt of usual data of a kind."""
-
-    # The name in files.
-    name: ClassVar[str]
+class Scorer(TaskModel):
+    """A fitted model of normal data of a kind."""
 
     # How odd the data of the fit are, each scored as if it were new.
     own: Array
@@ -102,16 +98,6 @@ class Scorer(ABC):
     @abstractmethod
     def updated(self, pieces: Iterator[Any], seed: int) -> Self:
         """Return what is usual in recent data: new pieces, and ever less of those of before."""
-
-    @property
-    @abstractmethod
-    def dimensions(self) -> int:
-        """How many values a row has."""
-
-    @property
-    @abstractmethod
-    def columns(self) -> list[str] | None:
-        """The names of these values, where they have some."""
 
     @abstractmethod
     def pieces(self, X: Data | Source, infinite_as_missing: bool) -> Iterator[Any]:
@@ -156,16 +142,3 @@ class Scorer(ABC):
     @abstractmethod
     def tests(self, pieces: Iterator[Any]) -> tuple[dict[str, Test], int]:
         """Return tests of scores and columns against those of the fit, and how many were made."""
-
-    @abstractmethod
-    def tensors(self) -> dict[str, Tensor]:
-        """Return the numbers that :meth:`restored` needs."""
-
-    @abstractmethod
-    def to_json(self) -> Json:
-        """Return all else that :meth:`restored` needs."""
-
-    @classmethod
-    @abstractmethod
-    def restored(cls, tensors: Mapping[str, Tensor], description: Json) -> Self:
-        """Return what :meth:`tensors` and :meth:`to_json` described."""

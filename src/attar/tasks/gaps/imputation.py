@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
 
-from attar.data.kind import Json, Kind
+from attar.data.kind import Kind
 from attar.errors import SettingError
 from attar.recipe import Recipe
+from attar.tasks.estimator import TaskModel
 
 Array = NDArray[np.float64]
 
@@ -51,11 +51,8 @@ class ImputationSettings:
             raise SettingError(f"{name} is for tables, and the data are {form}: leave it out.")
 
 
-class ImputationModel(ABC):
+class ImputationModel(TaskModel):
     """What fills the gaps of data of a kind."""
-
-    # The name in files.
-    name: ClassVar[str]
 
     @classmethod
     @abstractmethod
@@ -128,19 +125,6 @@ class ImputationModel(ABC):
     @abstractmethod
     def size(self, piece: Any) -> int:
         """Return how many rows some data have."""
-
-    @abstractmethod
-    def tensors(self) -> dict[str, Tensor]:
-        """Return the numbers that :meth:`restored` needs."""
-
-    @abstractmethod
-    def to_json(self) -> Json:
-        """Return all else that :meth:`restored` needs."""
-
-    @classmethod
-    @abstractmethod
-    def restored(cls, tensors: Mapping[str, Tensor], description: Json) -> Self:
-        """Return what :meth:`tensors` and :meth:`to_json` described."""
 
 
 def error_table(
