@@ -123,7 +123,7 @@ def group(code: Code) -> str:
 
 def built(code: Code) -> CodeModule:
     """Return the module of a code for digits."""
-    return code.build(SIZE, (1, 8, 8))
+    return code.build(code.nearest_size(SIZE), (1, 8, 8))
 
 
 def features(recipe: Recipe) -> str:
@@ -134,7 +134,14 @@ def features(recipe: Recipe) -> str:
     words.append(f"New codes are sampled by `{sampler.name}`.")
     if recipe.condition is not None:
         words.append("Fit it with `fit(X, condition=labels)`.")
+    if not of_digits(recipe):
+        words.append("It is for sound, and none of the digits above: see [speech.md](speech.md).")
     return " ".join(words)
+
+
+def of_digits(recipe: Recipe) -> bool:
+    """Return whether a recipe takes digits: some have a network that takes other data only."""
+    return recipe.network is None
 
 
 def measured(name: str, row: Row, metrics: Metrics) -> dict[str, str]:
@@ -144,7 +151,7 @@ def measured(name: str, row: Row, metrics: Metrics) -> dict[str, str]:
         formatted["error"] = f"{known['error_to_pca']:.2f}"
     if "nll_bound" in known:
         formatted["bound"] = f"{known['nll_bound']:.1f}".replace("-", "−")
-    if isinstance(code, SymbolModule):
+    if isinstance(code, SymbolModule) and of_digits(row.recipe):
         formatted["bits"] = f"{sum(map(math.log2, code.sizes)):.0f}"
     return formatted
 
@@ -171,11 +178,16 @@ def section(name: str, row: Row) -> str:
 ```
 
 {features(row.recipe)}
-
-![Digits, their reconstructions by {name}, and generated digits](recipes/{name}.png)
-
+{shown(name) if of_digits(row.recipe) else ""}
 {row.citation}
 """
+
+
+def shown(name: str) -> str:
+    """Return the picture of a row."""
+    return (
+        f"\n![Digits, their reconstructions by {name}, and generated digits](recipes/{name}.png)\n"
+    )
 
 
 def page(table: dict[str, Row], metrics: Metrics) -> str:
@@ -243,8 +255,11 @@ def changed(metrics: Metrics) -> list[str]:
     return [
         name
         for name, row in TABLE.items()
-        if metrics.get(name, {}).get("recipe") != str(row.recipe)
-        or not (PICTURES / f"{name}.png").exists()
+        if of_digits(row.recipe)
+        and (
+            metrics.get(name, {}).get("recipe") != str(row.recipe)
+            or not (PICTURES / f"{name}.png").exists()
+        )
     ]
 
 

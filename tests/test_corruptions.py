@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import pytest
@@ -9,12 +10,24 @@ from torch import nn
 
 from attar import SettingError
 from attar.codes import Point
-from attar.corruptions import Corruption, GaussianNoise, Masking, Patches, SaltAndPepper
+from attar.corruptions import (
+    Corruption,
+    GaussianNoise,
+    Masking,
+    Patches,
+    SaltAndPepper,
+    Splicing,
+    ValuesCorruption,
+)
 from attar.likelihoods import FixedGaussian
 from attar.model import Model
 from attar.records import Batch
 
-EVERY = [Corruption.named(name) for name in Corruption.members]
+EVERY = [
+    part
+    for part in map(Corruption.named, Corruption.members)
+    if isinstance(part.build(), ValuesCorruption)
+]
 CELLS = 40_000
 SHAPES = st.sampled_from([(7,), (1, 9), (3, 8), (1, 8, 8), (3, 7, 10), (2, 1, 5)])
 
@@ -165,3 +178,31 @@ def test_a_zero_that_is_masked_must_be_brought_back_too():
 def test_a_size_that_is_none_is_refused(size):
     with pytest.raises(SettingError, match=r"size of .* must be an integer above 0"):
         Patches(size=size).build()
+
+
+@pytest.mark.parametrize("lengths", [[3, 5, 8, 2], [8, 8], [1, 1]])
+def test_splicing_joins_what_is_there_in_order(lengths):
+    rows = torch.full((len(lengths), 2, 8), float("nan"))
+    for i, length in enumerate(lengths):
+        rows[i, :, :length] = 10 * (i + 1) + torch.arange(length)
+    spliced = Splicing(gain=0.0).build().corrupted(Batch.of(rows))
+    assert spliced.observed is None
+    assert torch.equal(spliced.values, spliced.target)
+    assert torch.equal(spliced.target[:, 0], spliced.target[:, 1])
+    signal = spliced.target[:, 0].flatten().tolist()
+    known = [x for x in signal if x]
+    for x, after in itertools.pairwise(known):
+        row = int(x) // 10 - 1
+        within = x - 10 * (row + 1) < lengths[row] - 1
+        assert after == x + 1 if within else after % 10 == 0
+    if sum(lengths) >= 16:
+        assert len(known) == len(signal)
+
+
+def test_splicing_changes_the_level_of_each_row_within_its_gain():
+    rows = torch.ones(5000, 1, 1)
+    levels = 20 * Splicing(gain=6.0).build().corrupted(Batch.of(rows)).target.log10()
+    assert -6 <= levels.min() < -5.9
+    assert 2.9 < levels.max() <= 3
+    conditioned = Batch(rows, rows, condition=torch.ones(5000, 1))
+    assert Splicing().build().corrupted(conditioned) is conditioned

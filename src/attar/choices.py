@@ -34,13 +34,14 @@ from attar.likelihoods import (
     Likelihood,
     Mixed,
     Multinomial,
+    MultiScaleMel,
     OneHot,
     Poisson,
     StudentT,
 )
 from attar.likelihoods.intensities import Intensities, are_smooth
 from attar.likelihoods.lattices import alphabet_of
-from attar.networks import Bag, Conv, Mlp, Network, Tcn
+from attar.networks import Bag, Conv, Mlp, Network, Spectral, Tcn
 from attar.recipe import Recipe
 from attar.training.optim import Optimizer
 
@@ -58,6 +59,9 @@ PIXELS = 1 << 19
 
 # The places of a batch that a causal likelihood is trained on.
 EXAMPLES = 1 << 15
+
+# So many windows of sound are a batch.
+SOUNDS = 32
 
 # Of a series so many steps are seen at once: a day of hours, and the present one.
 SEEN = 25
@@ -337,6 +341,8 @@ def choose_optimizer(network: Network, likelihood: Likelihood) -> tuple[Optimize
         return Optimizer("muon", settings), "takes the fewest steps"
     if isinstance(network, Mlp) and network.shortcut:
         return Optimizer("muon", clip=CLIP), "takes the fewest steps"
+    if isinstance(network, Spectral):
+        return Optimizer("muon", {"lr": 0.01}), "takes the fewest steps"
     if isinstance(network, Conv) and network.shortcut:
         return Optimizer("muon", {"lr": 0.0015}, clip=CLIP), "starts at principal components"
     return Optimizer(), "works for any network"
@@ -353,6 +359,8 @@ def choose_batch_size(
     if isinstance(likelihood, Causal) and likelihood.window:
         places = math.prod(shape[1:])
         return max(1, min(32, EXAMPLES // places)), f"rows of {places:,} places"
+    if isinstance(likelihood, MultiScaleMel):
+        return SOUNDS, "rows of samples"
     doubled = optimizer.name == "muon"
     size, reason = 2 ** min(10, max(5, round(math.log2(math.sqrt(n))) + doubled)), f"{n:,} rows"
     most = max(1, PIXELS // math.prod(shape[1:])) if len(shape) == 3 else size
@@ -367,12 +375,12 @@ def choose_epochs(
     """Return the number of epochs that makes about 8,000 steps, 10 to 400.
 
     Of Muon's, 1,200 do for up to 8,000 rows, and twice as many where the code is random or
-    quantized. A causal likelihood has 4 to 100 epochs.
+    quantized, but not for distances of spectra. A causal likelihood has 4 to 100 epochs.
     """
     per_epoch, total = -(-n // size), float(STEPS)
     if isinstance(likelihood, Causal):
         return min(100, max(4, round(total / per_epoch))), f"{per_epoch:,} steps per epoch"
-    if optimizer.name == "muon":
+    if optimizer.name == "muon" and not isinstance(likelihood, MultiScaleMel):
         total = MUON_STEPS * max(1, n / MUON_ROWS) ** 0.75 * (1 + ("density" in code.provides))
     reason = f"{per_epoch:,} step{'s' * (per_epoch > 1)} per epoch"
     return min(400, max(10, round(total / per_epoch))), reason

@@ -215,7 +215,7 @@ class Codec:
         """
         data, raw = self.compress(X), raw_bytes(X, self.kind)
         others = {"bz2": len(bz2.compress(raw, 9)), "xz": len(lzma.compress(raw, preset=9))}
-        best, size = min(others, key=others.__getitem__), len(_model_bytes(self.model))
+        best, size = min(others, key=others.__getitem__), len(model_bytes(self.model))
         archive = ArchiveReader(data)
         rows, cells = archive.rows, float(archive.schema["cells"])
         return Rate(rows, cells, len(raw), len(data), size, best, others[best])
@@ -233,7 +233,7 @@ class Codec:
         schema = {"csv": values.of_csv, "cells": cells, "values": values.to_json()}
         if values.bounds:
             schema["error_bounds"] = values.bounds
-        model, written = _model_bytes(self.model) if with_model else b"", 0
+        model, written = model_bytes(self.model) if with_model else b"", 0
         with ArchiveWriter(file, self.fingerprint, schema, model) as writer:
             for data, rows, mark in _in_parallel(
                 lambda piece: self._encoded(values, piece), pieces
@@ -343,7 +343,7 @@ def open_archive(path: str | Path, model: Autoencoder | None = None) -> Archive:
     if model is None:
         if reader.model is None:
             raise ArchiveError(f"{path} does not hold its model: give the one it was written with.")
-        model = _model_of(reader.model)
+        model = model_of(reader.model)
     return Archive(reader, Codec(model))
 
 
@@ -355,14 +355,16 @@ def _in_parallel(function: Callable[[T], U], items: Iterable[T]) -> Iterator[U]:
             yield from pool.map(function, some)
 
 
-def _model_bytes(model: Autoencoder) -> bytes:
+def model_bytes(model: Autoencoder) -> bytes:
+    """Return the bytes of a model file."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.attar"
         model.save(path)
         return path.read_bytes()
 
 
-def _model_of(data: bytes) -> Autoencoder:
+def model_of(data: bytes) -> Autoencoder:
+    """Return the model of a model file's bytes."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.attar"
         path.write_bytes(data)

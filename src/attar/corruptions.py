@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from attar.checks import non_negative
 from attar.errors import SettingError
 from attar.parts import Part
+from attar.records import Batch
 
 # Weights whose squares have a smaller sum count as this.
 TINY = 1e-12
@@ -36,11 +38,29 @@ class Corrupted(NamedTuple):
 
 
 class CorruptionModule(nn.Module, ABC):
-    """Corrupts prepared values."""
+    """Makes of a batch the one that a model is trained on."""
+
+    @abstractmethod
+    def corrupted(self, batch: Batch) -> Batch:
+        """Return the batch with the values that the encoder is trained on."""
+
+
+class ValuesCorruption(CorruptionModule, ABC):
+    """Corrupts the prepared values that the encoder gets; the target stays."""
 
     @abstractmethod
     def forward(self, values: Tensor) -> Corrupted:
         """Return corrupted values (B, *shape)."""
+
+    def corrupted(self, batch: Batch) -> Batch:
+        """Return the batch with corrupted values."""
+        values, hidden, level = self(batch.values.to_dense())
+        batch = replace(batch, values=values, level=level)
+        if hidden is None:
+            return batch
+        visible = batch.observed if batch.visible is None else batch.visible
+        visible = ~hidden if visible is None else visible & ~hidden
+        return replace(batch, visible=visible).restricted(hidden)
 
 
 class Corruption(Part):
@@ -98,7 +118,7 @@ class Masking(Corruption, name="masking"):
         return MaskingModule(self.fraction("share"))
 
 
-class MaskingModule(CorruptionModule):
+class MaskingModule(ValuesCorruption):
     """Sets random cells to zero."""
 
     def __init__(self, share: float) -> None:
@@ -159,7 +179,7 @@ class GaussianNoise(Corruption, name="gaussian-noise"):
         return levels[0], levels[1]
 
 
-class GaussianNoiseModule(CorruptionModule):
+class GaussianNoiseModule(ValuesCorruption):
     """Adds Gaussian noise of a level between two."""
 
     def __init__(self, low: float, high: float) -> None:
@@ -253,7 +273,7 @@ class SaltAndPepper(Corruption, name="salt-and-pepper"):
         return SaltAndPepperModule(self.fraction("share"))
 
 
-class SaltAndPepperModule(CorruptionModule):
+class SaltAndPepperModule(ValuesCorruption):
     """Sets random cells to the extremes."""
 
     def __init__(self, share: float) -> None:
@@ -313,7 +333,7 @@ class Patches(Corruption, name="patches"):
         return PatchesModule(share, self.positive_integer("size"))
 
 
-class PatchesModule(CorruptionModule):
+class PatchesModule(ValuesCorruption):
     """Masks patches."""
 
     def __init__(self, share: float, size: int) -> None:
@@ -339,3 +359,63 @@ class PatchesModule(CorruptionModule):
         uniform = torch.rand(len(values), *patches, device=values.device)
         ranks = uniform.flatten(1).argsort(1).argsort(1)
         return (ranks < max(1, round(self.share * ranks.shape[1]))).reshape(uniform.shape)
+
+
+@dataclass(frozen=True)
+class Splicing(Corruption, name="splicing"):
+    """Join rows that end early to full ones, each at a random level: an augmentation of sound.
+
+    The rows of a batch, in random order, become one signal without what is missing, which starts at
+    a random place and is cut into rows again: values and target alike. What is short of a row is
+    left out; a single one is filled with silence.
+
+    Parameters
+    ----------
+    gain : float
+        In decibels: levels change by -gain to gain / 2.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from attar.corruptions import Splicing
+    >>> from attar.records import Batch
+    >>> rows = torch.full((4, 1, 6), float("nan"))
+    >>> rows[..., :3] = 1
+    >>> Splicing(gain=0.0).build().corrupted(Batch.of(rows)).target.shape
+    torch.Size([1, 1, 6])
+    """
+
+    gain: float = 6.0
+
+    def build(self) -> CorruptionModule:
+        """Return the module; the gain must not be negative."""
+        return SplicingModule(self.non_negative("gain"))
+
+
+class SplicingModule(CorruptionModule):
+    """Joins rows and cuts them again."""
+
+    def __init__(self, gain: float) -> None:
+        super().__init__()
+        self.gain = gain
+
+    def corrupted(self, batch: Batch) -> Batch:
+        """Return a batch of full rows; one with a condition stays as it is."""
+        rows = batch.target.to_dense()
+        if batch.condition is not None:
+            return batch
+        order, length = torch.randperm(len(rows), device=rows.device), rows[0, 0].numel()
+        decibels = self.gain * (1.5 * torch.rand(len(rows), device=rows.device) - 1)
+        levels = (10 ** (decibels / 20)).reshape(-1, *[1] * (rows.ndim - 1))
+        known = (
+            torch.ones_like(rows, dtype=torch.bool) if batch.observed is None else batch.observed
+        )
+        kept = known[order].any(1).flatten()
+        signal = (rows * levels)[order].movedim(1, 0).flatten(1)[:, kept]
+        first = int(torch.randint(length, ()))
+        if signal.shape[1] - first < length:
+            signal = functional.pad(signal, (0, length + first - signal.shape[1]))
+        count = (signal.shape[1] - first) // length
+        joined = signal[:, first : first + count * length].reshape(-1, count, *rows.shape[2:])
+        values = joined.movedim(0, 1)
+        return Batch(values, values)

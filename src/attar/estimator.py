@@ -25,6 +25,7 @@ from attar.data.condition_encoder import ConditionEncoder
 from attar.data.kind import Kind, Rows, warn_of_unused
 from attar.data.kinds import form_of, kind_of, summary_of
 from attar.data.scaling import Scaling
+from attar.data.sounds import in_windows
 from attar.data.source import Data, Source, read, without_infinities
 from attar.data.summary import Summary
 from attar.data.table import Table
@@ -43,7 +44,7 @@ from attar.model import Model
 from attar.networks import CustomNetwork, Network
 from attar.parameters import Parameters
 from attar.parts import Part
-from attar.plan import MODEL, Choice, Plan, Planner, Run, device_of
+from attar.plan import MODEL, Choice, Plan, Planner, Run, device_of, window_of
 from attar.predictor import Predictor
 from attar.recipe import Recipe
 from attar.recommendation import Recommender
@@ -576,9 +577,9 @@ class Autoencoder(LatentSpace, Recommender, Denoising, TransformerMixin, Density
         return without_infinities(data) if self.infinite_as_missing else data
 
     def _plan(self, data: Any, condition: Data | None) -> tuple[Kind, Summary, Plan]:
-        kind, summary = form_of(data, self.columns)
-        encoder = None if condition is None else ConditionEncoder.fit(condition, summary.rows)
         settings = self.get_params(deep=False)
+        kind, summary = form_of(in_windows(data, window_of(settings)), self.columns)
+        encoder = None if condition is None else ConditionEncoder.fit(condition, summary.rows)
         return kind, summary, Planner(settings, kind, summary, encoder).plan()
 
     def _plan_again(self, data: Any, before: Fitted) -> tuple[Kind, Summary, Plan]:

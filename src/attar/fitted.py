@@ -34,7 +34,7 @@ from attar.evaluation.noise import set_noise_floor
 from attar.evaluation.scores import ScoreReference
 from attar.isolation import one_thread, seeded
 from attar.likelihoods import Causal, Likelihood
-from attar.likelihoods.memory import Memory, memories_of
+from attar.likelihoods.memory import Memory, memories_of, restored_memories, tensors_of
 from attar.model import Model
 from attar.networks import CustomNetwork, Network
 from attar.plan import MODEL, TRAINING, Choice, Plan, Planner, Run
@@ -43,11 +43,13 @@ from attar.recipe import Recipe
 from attar.records import Batch, Epoch
 from attar.sampling import Draw, Sampler
 from attar.sampling.density import fit_sampler
+from attar.sampling.frames import FrameNetwork, FrameSymbols, draws, residual
 from attar.storage import contents_of, fingerprint, narrowed, nested, unnested, widened
 from attar.training.callbacks import Callback
 from attar.training.checkpoints import Checkpoint
 from attar.training.loop import Training
 from attar.training.runtime import half_precision_pays, memory_kept
+from attar.training.symbols import restored_symbols, trained_symbols
 from attar.training.threads import MEASURED_FROM, Threads
 
 
@@ -74,6 +76,8 @@ class Fitted:
         The column of a table that held the labels or the condition, and is not part of the data.
     memories : tuple of Memory
         Of the columns of a causal likelihood whose values repeat.
+    symbol_network : FrameNetwork or None
+        Of the symbols of frames, where the recipe's sampler is of such.
     samplers : dict of Sampler or None to Draw
         The samplers that were fitted so far.
     drawn_margins : dict of Sampler or None to Margins
@@ -92,6 +96,7 @@ class Fitted:
     given: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
     label: str | None = None
     memories: tuple[Memory, ...] = field(default=(), repr=False, compare=False)
+    symbol_network: FrameNetwork | None = field(default=None, repr=False, compare=False)
     samplers: dict[Sampler | None, Draw] = field(default_factory=dict, repr=False, compare=False)
     drawn_margins: dict[Sampler | None, Margins] = field(
         default_factory=dict, repr=False, compare=False
@@ -124,8 +129,8 @@ class Fitted:
                     f"{self.given[name]!r}, and {name}={settings[name]!r} makes another one: set "
                     "it back, or warm_start=False."
                 )
-        model, own = self.predictor.model, isinstance(self.network, CustomNetwork)
-        if summary.missing and not model.missing and not own:
+        model = self.predictor.model
+        if summary.missing and not model.missing and self.network.masked:
             raise DataError(
                 "X has missing cells, and the fitted model has no input for a mask of them: fill "
                 "them, or set warm_start=False for a model that has."
@@ -191,7 +196,7 @@ class Fitted:
 
     def warn_of_gaps(self, rows: Rows) -> None:
         """Warn where cells are missing in raw rows, but never were in the fit."""
-        aware = self.predictor.model.missing or isinstance(self.network, CustomNetwork)
+        aware = self.predictor.model.missing or not self.network.masked
         if aware or not isinstance(rows, np.ndarray):
             return
         missing = int(np.isnan(rows).sum())
@@ -218,6 +223,7 @@ class Fitted:
         model, scaler = self.predictor.model.state_dict(), self.predictor.preparation.scaler
         baseline, condition = self.training_summary.baseline, self.condition_encoder
         margins, reference = self.predictor.margins, self.training_summary.reference
+        symbols = self.symbol_network
         found = {
             **nested("model", model),
             **nested("scaler", scaler.state_dict()),
@@ -230,7 +236,8 @@ class Fitted:
             "baseline.components": torch.from_numpy(baseline.components),
             **({} if condition is None else nested("condition", condition.tensors())),
             **({} if margins is None else nested("margins", margins.tensors())),
-            **nested("memory", self._memory_tensors()),
+            **nested("memory", tensors_of(self.memories)),
+            **({} if symbols is None else nested("symbols", symbols.state_dict())),
         }
         return narrowed(found)
 
@@ -238,13 +245,6 @@ class Fitted:
     def fingerprint(self) -> str:
         """What identifies the model, in memory and in its file."""
         return fingerprint(contents_of(self.tensors()), self.to_json())
-
-    def _memory_tensors(self) -> dict[str, Tensor]:
-        return {
-            f"{number}.{name}": torch.from_numpy(array)
-            for number, memory in enumerate(self.memories)
-            for name, array in memory.to_arrays().items()
-        }
 
     def to_json(self) -> dict[str, Any]:
         """Return everything else as plain JSON data."""
@@ -279,6 +279,8 @@ class Fitted:
     def sampler(self, sampler: Sampler | None = None) -> Draw:
         """Return a sampler, or the recipe's own, fitted to the codes of training rows."""
         sampler = sampler or self.recipe.sampler
+        if isinstance(sampler, FrameSymbols) and self.symbol_network is not None:
+            return draws(residual(self.code), self.symbol_network)
         if sampler not in self.samplers:
             known = torch.from_numpy(self.training_summary.codes)
             self.samplers[sampler] = fit_sampler(sampler, self.code, known)
@@ -411,8 +413,6 @@ class Fitted:
         scaler, margins = Scaler.restored(unnested("scaler", tensors)), None
         if isinstance(kind, Table):
             margins = Margins.restored(unnested("margins", tensors), kind)
-        remembered = unnested("memory", tensors)
-        numbers = sorted({int(name.partition(".")[0]) for name in remembered})
         return cls(
             recipe,
             network,
@@ -438,7 +438,8 @@ class Fitted:
             ),
             int(description["seed"]),
             label=description["label"],
-            memories=tuple(_memory(unnested(str(number), remembered)) for number in numbers),
+            memories=restored_memories(unnested("memory", tensors)),
+            symbol_network=restored_symbols(recipe, model, unnested("symbols", tensors)),
         )
 
 
@@ -523,6 +524,7 @@ def fit(
         plan.given,
         None if before is None else before.label,
         _memories(plan, training_data),
+        trained_symbols(plan.recipe, predictor, train),
     )
     if interrupted:
         raise Interrupted(
@@ -540,10 +542,6 @@ def _memories(plan: Plan, training_data: TrainingData) -> tuple[Memory, ...]:
         return ()
     coded, rows = likelihood.coded, training_data.rows[training_data.train_index]
     return memories_of([likelihood.channels[i] for i in coded], rows[:, coded])
-
-
-def _memory(tensors: Mapping[str, Tensor]) -> Memory:
-    return Memory.from_arrays({name: tensor.numpy() for name, tensor in tensors.items()})
 
 
 def _trained(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -125,15 +124,7 @@ class Model(nn.Module):
 
     def corrupted(self, batch: Batch) -> Batch:
         """Return the batch with the values that the encoder is trained on."""
-        if self.corruption is None:
-            return batch
-        values, hidden, level = self.corruption(batch.values.to_dense())
-        batch = replace(batch, values=values, level=level)
-        if hidden is None:
-            return batch
-        visible = batch.observed if batch.visible is None else batch.visible
-        visible = ~hidden if visible is None else visible & ~hidden
-        return replace(batch, visible=visible).restricted(hidden)
+        return batch if self.corruption is None else self.corruption.corrupted(batch)
 
     def encode(
         self,

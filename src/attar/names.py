@@ -20,18 +20,27 @@ RECIPES = tuple(str(row["name"]) for row in TABLE)
 LIKELIHOODS = (
     *("bernoulli", "bernoulli-probability", "categorical", "causal", "circular", "discretized"),
     *("gaussian", "huber", "laplace", "learned-gaussian", "logistic-mixture", "mixed", "ms-ssim"),
-    *("multinomial", "poisson", "student-t"),
+    *("multi-scale-mel", "multinomial", "poisson", "student-t"),
 )
 SAMPLERS = (
-    *("autoregressive", "flow", "kernel-density", "manifold", "mixture", "prior", "two-stage"),
+    *(
+        "autoregressive",
+        "flow",
+        "frame-symbols",
+        "kernel-density",
+        "manifold",
+        "mixture",
+        "prior",
+        "two-stage",
+    ),
 )
 # The settings that name a part, with the names of the family.
 PARTS = {
     "recipe": RECIPES,
-    "network": ("bag", "conv", "gru", "linear", "mlp", "tcn", "transformer"),
+    "network": ("bag", "conv", "gru", "linear", "mlp", "spectral", "tcn", "transformer"),
     "likelihood": LIKELIHOODS,
     "scaling": ("between", "min-max", "none", "robust", "standard", "symmetric"),
-    "corruption": ("gaussian-noise", "masking", "patches", "salt-and-pepper"),
+    "corruption": ("gaussian-noise", "masking", "patches", "salt-and-pepper", "splicing"),
     "optimizer": (
         *("adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "asgd", "muon"),
         *("nadam", "radam", "rmsprop", "rprop", "sgd"),

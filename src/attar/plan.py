@@ -224,8 +224,7 @@ class Planner:
             scaling,
             preparation,
             self._training(network, likelihood, recipe),
-            # A custom network takes rows of the data's own shape, without a mask.
-            self.summary.missing and not isinstance(network, CustomNetwork),
+            self.summary.missing and network.masked,
             self.condition_encoder,
             tuple(self.choices),
             {name: self.settings[name] for name in MODEL},
@@ -313,6 +312,8 @@ class Planner:
 
     def _network(self, recipe: Recipe) -> Network:
         def auto() -> tuple[Network, str]:
+            if recipe.network is not None:
+                return recipe.network, "part of the recipe"
             if isinstance(recipe.code, NoCode):
                 return Linear(), "there is no code"
             return choose_network(self.kind)
@@ -333,7 +334,12 @@ class Planner:
             parts = isinstance(self.kind, Windows) or getattr(self.kind, "tiled", False)
             if parts and isinstance(recipe.corruption, GaussianNoise):
                 return recipe.code.nearest_size(prepared[0].size), "noise, not size, is the limit"
+            blocks = network.blocks(self.kind.shape)
+            if blocks is not None and "symbols" in recipe.code.provides:
+                return blocks * recipe.code.nearest_size(1), f"{blocks} frames"
             size, reason = choose_code_size(self.kind, prepared)
+            if blocks is not None:
+                size = blocks * -(-size // blocks)
             return recipe.code.nearest_size(size), reason
 
         with seeded(0):  # lazy layers draw their weights here
@@ -408,6 +414,14 @@ class Planner:
         value, reason = auto()
         self.choices.append(Choice(name, words(value), reason))
         return value
+
+
+def window_of(settings: Mapping[str, Any]) -> float | None:
+    """Return the seconds of the windows of samples that the network takes, if only such."""
+    recipe, network = settings["recipe"], settings["network"]
+    if network == "auto":
+        network = None if recipe == "auto" else recipes.resolve(recipe).network
+    return None if network is None else resolve_network(network).seconds
 
 
 def _name(part: Part) -> str:

@@ -42,6 +42,7 @@ FAMILIES: dict[str, type[Part]] = {
     "condition": Condition,
     "likelihood": Likelihood,
     "sampler": Sampler,
+    "network": Network,
 }
 
 
@@ -65,6 +66,8 @@ class Recipe(Part, name="recipe"):
         The reconstruction loss, where the variant prescribes one.
     sampler : Sampler or None
         The distribution of new codes, where the variant prescribes one.
+    network : Network or None
+        The bodies, where the variant prescribes them: it is then for data that these take.
 
     Examples
     --------
@@ -74,7 +77,7 @@ class Recipe(Part, name="recipe"):
     >>> from attar.networks import Linear
     >>> recipe = Recipe(Gaussian(beta=4.0))
     >>> recipe.replace(code__beta=2.0)
-    Recipe(code=Gaussian(beta=2.0, prior=StandardNormal()), ...sampler=None)
+    Recipe(code=Gaussian(beta=2.0, prior=StandardNormal()), ...network=None)
     >>> objective = recipe.build((8,), 3, Linear(), Bernoulli())
     >>> objective.model.decode(torch.zeros(1, 3)).shape
     torch.Size([1, 8])
@@ -87,6 +90,7 @@ class Recipe(Part, name="recipe"):
     condition: Condition | None = None
     likelihood: Likelihood | None = None
     sampler: Sampler | None = None
+    network: Network | None = None
 
     def build(
         self,

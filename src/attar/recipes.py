@@ -41,9 +41,10 @@ from attar.codes import (
     VectorQuantized,
 )
 from attar.conditions import Joined
-from attar.corruptions import GaussianNoise, Masking, Patches
+from attar.corruptions import GaussianNoise, Masking, Patches, Splicing
 from attar.errors import unknown
-from attar.likelihoods import Causal, MultiScaleSimilarity
+from attar.likelihoods import Causal, MultiScaleMel, MultiScaleSimilarity
+from attar.networks import Spectral
 from attar.penalties import (
     L2,
     Adversarial,
@@ -61,7 +62,16 @@ from attar.penalties import (
 )
 from attar.priors import Mixture, NormalizingFlow, StandardNormal, Vamp
 from attar.recipe import Recipe, Row
-from attar.sampling import Autoregressive, Manifold, TwoStage
+from attar.sampling import Autoregressive, FrameSymbols, Manifold, TwoStage
+
+# A frame of 20 ms has up to 16 symbols of a byte.
+SPEECH = Recipe(
+    ResidualQuantized(256, 24, stages=16, dropout=1.0),
+    corruption=Splicing(),
+    likelihood=MultiScaleMel(),
+    sampler=FrameSymbols(),
+    network=Spectral(),
+)
 
 TABLE: dict[str, Row] = {
     "ae": Row(
@@ -373,6 +383,11 @@ TABLE: dict[str, Row] = {
         "Binary code by the binary concrete distribution, KL to Bernoulli(1/2).",
         "Maddison, Mnih and Teh, The concrete distribution: a continuous relaxation of discrete "
         "random variables, ICLR 2017.",
+    ),
+    "speech-codec": Row(
+        SPEECH,
+        "Causal frames of sound, whose residual quantization may be cut after any stage.",
+        "Zeghidour et al., SoundStream: an end-to-end neural audio codec, TASLP 30, 2022.",
     ),
     "lossless": Row(
         Recipe(NoCode(), likelihood=Causal()),

@@ -1,4 +1,4 @@
-"""Verbs of lossless compression: compress and decompress."""
+"""Verbs of compression: compress and decompress."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 import typer
 
 from attar.cli import arguments
+from attar.cli.sounds import compress_sound, decompress_sound
 from attar.errors import FileError, SettingError
 
 if TYPE_CHECKING:
@@ -46,6 +47,12 @@ def compress(
     with_model: Annotated[
         bool, typer.Option("--with-model", help="Put the model in: the file is then enough.")
     ] = False,
+    kbps: Annotated[
+        float | None,
+        typer.Option(
+            "--kbps", help="Of sound: kilobits a second of the file.", show_default="best quality"
+        ),
+    ] = None,
     device: arguments.Device = "cpu",
     as_json: arguments.Json = False,
 ) -> None:
@@ -53,10 +60,17 @@ def compress(
     _check_output(output, model, Path(source))
     with arguments.importing():
         from attar.compression import Codec
+        from attar.data.recordings import SoundWindows
         from attar.estimator import load
 
     started = time.perf_counter()
-    codec = Codec(load(model, device=device))
+    fitted = load(model, device=device)
+    if isinstance(fitted.fitted_.kind, SoundWindows):
+        compress_sound(fitted, source, output, kbps, with_model, as_json)
+        return
+    if kbps is not None:
+        raise SettingError("--kbps is for sound, and the model is of other data: leave it out.")
+    codec = Codec(fitted)
     codec.compress_file(source, output, with_model, _Lines().rows)
     seconds = time.perf_counter() - started
     rate, others, estimated = _compared(codec, model, source, output)
@@ -84,22 +98,26 @@ def decompress(
             "-o",
             metavar="OUT",
             help="The output. Of a CSV file, the same bytes; else .npy, .npz, .csv, .parquet, "
-            ".feather; for images also a folder.",
+            ".feather; for images also a folder; for sound a sound file or a folder.",
             show_default=False,
         ),
     ],
     device: arguments.Device = "cpu",
 ) -> None:
-    """Decompress a file: exactly the data that were compressed, or within error bounds."""
+    """Decompress a file: exactly the data that were compressed, but for error bounds and sound."""
     if len(files) > 2:
         raise SettingError(f"attar decompress takes a model and a file, not {len(files)} files.")
     *models, file = files
     _check_output(output, *files)
     with arguments.importing():
+        from attar.codec.clips import is_compressed_sound
         from attar.codec.container import ArchiveReader
         from attar.compression import open_archive
         from attar.estimator import load
 
+    if is_compressed_sound(file):
+        decompress_sound(load(models[0], device=device) if models else None, file, output)
+        return
     ArchiveReader(file)  # a damaged file is refused before a model is loaded
     archive = open_archive(file, load(models[0], device=device) if models else None)
     pieces = _with_progress(archive)

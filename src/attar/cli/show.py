@@ -13,6 +13,7 @@ import typer
 
 from attar import names
 from attar.cli import arguments
+from attar.cli.sounds import described
 from attar.errors import ArchiveError
 
 if TYPE_CHECKING:
@@ -42,7 +43,12 @@ def info(
     as_json: arguments.Json = False,
 ) -> None:
     """Print what a model file, or a compressed file, contains."""
-    contents = _archive(file) if _is_compressed(file) else _model(file)
+    from attar.codec.clips import CodedClips, is_compressed_sound
+
+    if is_compressed_sound(file):
+        contents = described(CodedClips.of(file), file)
+    else:
+        contents = _archive(file) if _is_compressed(file) else _model(file)
     if as_json:
         print(arguments.to_json(contents))
         return

@@ -126,7 +126,8 @@ def coding_of(fitted: Fitted) -> SymbolCoding:
     """
     if isinstance(fitted.kind, SoundWindows):
         raise SettingError(
-            "A Codec takes tables, images and series, not sound: write sound as FLAC."
+            "A Codec takes tables, images and series, not sound: use attar.SoundCodec with a model "
+            "of the recipe 'speech-codec', or write FLAC."
         )
     return CausalCoding(fitted) if isinstance(fitted.likelihood, Causal) else BitsBackCoding(fitted)
 

@@ -226,6 +226,15 @@ class Clip:
     shared: int = 0
     sound: Sound | None = None
 
+    def in_format(self, suffix: str) -> Clip:
+        """Return the clip as a file with a suffix is to have it, where it came from another."""
+        sound, wanted = self.sound, suffix.removeprefix(".").upper()
+        wanted = {"OPUS": "OGG"}.get(wanted, wanted)
+        if sound is None or sound.format == wanted:
+            return self
+        encoding = "OPUS" if suffix == ".opus" else library("soundfile").default_subtype(wanted)
+        return replace(self, sound=replace(sound, format=wanted, encoding=encoding))
+
 
 class Clips(Sequence[Rows]):
     """Sound in memory: a sequence of arrays (samples,), or (samples, channels) of several channels.

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -19,13 +20,15 @@ from attar.data.clips import Clip, Clips, Recording, Signal, Sound, resampled
 from attar.data.files.base import files_in
 from attar.data.kind import Rows
 from attar.data.stream import Stream, SupportsArrow
-from attar.data.views import SoundView, view_named
+from attar.data.views import SoundView, Waveform, view_named
 from attar.errors import DataError, FileError, SettingError, unknown, warn
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
 
 # A piece has about so many bytes; a part of a long clip has so many windows.
 PIECE, WINDOWS = 1 << 25, 256
+
+T = TypeVar("T")
 
 # Sound is clipped where so many neighbouring samples are at full scale.
 RUN = 3
@@ -264,6 +267,23 @@ class Sounds(Stream):
         if what not in self._said:
             self._said.add(what)
             warn(message)
+
+
+def in_windows(data: T, seconds: float | None) -> T | Sounds:
+    """Return sound as windows of samples, of so many seconds where none were given.
+
+    Anything else, and with None all data, stays as it is.
+
+    Raises
+    ------
+    DataError
+        If the sound was described as of another view.
+    """
+    if seconds is None or not isinstance(data, Sounds):
+        return data
+    _, given = data.given
+    view = Waveform.of(data.rate, [], given or seconds)
+    return data.seen_by(view, data.channels)
 
 
 def _other(name: str, fitted: object, given: object) -> DataError:

@@ -31,7 +31,11 @@ NOTICEABLE, UNEXPLAINED = 0.02, 0.01
 FEWEST_ROWS = 30
 
 # At most so many codes of training rows are kept, and so many values of them.
-MOST_CODES, MOST_VALUES = 8192, 1 << 19
+MOST_CODES, MOST_VALUES, LARGEST = 8192, 1 << 19, 1 << 21
+
+# At most so many principal components are compared with. Of more latent dimensions than so many,
+# groups are fixed at their means.
+MOST_COMPONENTS, SINGLE, GROUPS = 512, 1024, 64
 
 
 @dataclass(frozen=True)
@@ -235,6 +239,8 @@ class Diagnosis:
         # Differences of half a percent and rounding errors do not count; where PCA has no error,
         # half a percent of the variance.
         measured = self.diagnostics
+        if len(measured.importance) >= len(measured.pca_errors) > MOST_COMPONENTS:
+            return None  # not of as many dimensions
         exact = math.isnan(measured.error_to_pca)
         compared = 0.005 * measured.pca_errors[0] if exact else 1.005 * measured.pca_error
         if measured.error <= compared + 1e-7:
@@ -414,10 +420,12 @@ class TrainingSummary:
         ordered : bool
             Whether the first k dimensions of a code are a code by themselves, for each k.
         """
-        preparation, some = predictor.preparation, slice(0, MEASURED_ROWS)
+        preparation = predictor.preparation
         train = preparation.prepare(train_rows).numpy()
-        baseline = Baseline.fit(train, most=2 * predictor.code_size)
+        baseline = Baseline.fit(train, most=min(2 * predictor.code_size, MOST_COMPONENTS))
         kept = max(MEASURED_ROWS, min(MOST_CODES, MOST_VALUES // predictor.code_size))
+        kept = min(kept, LARGEST // predictor.code_size)
+        some = slice(0, min(kept, MEASURED_ROWS))
         codes = predictor.encode(train_rows[:kept]).astype(np.float32)
         held_out_rows = [(validation_predictor, validation_rows)] if measured.held_out else []
         reference = ScoreReference.of(
@@ -460,12 +468,15 @@ def size_errors(predictor: Predictor, codes: Rows, prepared: Rows) -> list[float
 
 
 def _importance(predictor: Predictor, codes: Rows, prepared: Rows) -> list[float]:
-    """Return how much the error grows when a latent dimension is fixed at its mean, for each."""
-    some = slice(0, max(32, 4096 // codes.shape[1]))
-    codes, prepared = codes[some], prepared[some]
+    """Return how much the error grows when a latent dimension is fixed at its mean, for each.
+
+    Of many dimensions, neighbours are fixed together, and each has its share.
+    """
+    size, some = codes.shape[1], slice(0, max(32, 4096 // codes.shape[1]))
+    codes, prepared, means = codes[some], prepared[some], codes.mean(0)
     error, growth = _error(predictor, codes, prepared), []
-    for j, mean in enumerate(codes.mean(0)):
+    for group in np.array_split(range(size), size if size <= SINGLE else GROUPS):
         fixed = codes.copy()
-        fixed[:, j] = mean
-        growth.append(_error(predictor, fixed, prepared) - error)
+        fixed[:, group] = means[group]
+        growth += [(_error(predictor, fixed, prepared) - error) / len(group)] * len(group)
     return growth

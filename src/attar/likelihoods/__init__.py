@@ -21,6 +21,7 @@ from attar.likelihoods.discrete import (
 )
 from attar.likelihoods.images import LogisticMixture, MultiScaleSimilarity
 from attar.likelihoods.mixed import Mixed
+from attar.likelihoods.spectra import MultiScaleMel
 
 __all__ = [
     "Alphabet",
@@ -41,6 +42,7 @@ __all__ = [
     "LikelihoodModule",
     "LogisticMixture",
     "Mixed",
+    "MultiScaleMel",
     "MultiScaleSimilarity",
     "Multinomial",
     "OneHot",

@@ -9,11 +9,14 @@ from operator import itemgetter
 from typing import Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.special import entr
+from torch import Tensor
 
 from attar.likelihoods.alphabets import Alphabet, Array, Integers, OneHot, Residues
 from attar.likelihoods.lattices import near
+from attar.storage import unnested
 
 # Frequencies are of 2^16.
 PRECISION = 16
@@ -321,3 +324,21 @@ def _similarity(column: int, alphabet: Alphabet, own: Integers, pairs: Integers)
         ratios[:, expected <= 0] = 1
     logarithm = np.rint(EIGHTH * np.log2(ratios)).clip(-REACH, REACH)
     return Similarity(column, logarithm.astype(np.int64))
+
+
+def tensors_of(memories: Sequence[Memory]) -> dict[str, Tensor]:
+    """Return everything of memories that is an array, by number and name."""
+    return {
+        f"{number}.{name}": torch.from_numpy(array)
+        for number, memory in enumerate(memories)
+        for name, array in memory.to_arrays().items()
+    }
+
+
+def restored_memories(tensors: Mapping[str, Tensor]) -> tuple[Memory, ...]:
+    """Return the memories that :func:`tensors_of` wrote down."""
+    numbers = sorted({int(name.partition(".")[0]) for name in tensors})
+    return tuple(
+        Memory.from_arrays({name: t.numpy() for name, t in unnested(str(number), tensors).items()})
+        for number in numbers
+    )

@@ -5,5 +5,17 @@ from attar.networks.conv import Conv
 from attar.networks.custom import CustomNetwork
 from attar.networks.mlp import Bag, Linear, Mlp
 from attar.networks.sequence import Gru, Tcn, Transformer
+from attar.networks.spectral import Spectral
 
-__all__ = ["Bag", "Conv", "CustomNetwork", "Gru", "Linear", "Mlp", "Network", "Tcn", "Transformer"]
+__all__ = [
+    "Bag",
+    "Conv",
+    "CustomNetwork",
+    "Gru",
+    "Linear",
+    "Mlp",
+    "Network",
+    "Spectral",
+    "Tcn",
+    "Transformer",
+]

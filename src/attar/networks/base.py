@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -38,7 +39,18 @@ Shape = tuple[int, ...]
 
 
 class Network(Part):
-    """A pair of bodies: from data to features, and from codes to a likelihood's parameters."""
+    """A pair of bodies: from data to features, and from codes to a likelihood's parameters.
+
+    Attributes
+    ----------
+    masked : bool
+        Whether the encoder gets the mask of missing cells as further channels.
+    seconds : float or None
+        Of the windows of samples that it takes of sound; None where it takes any view.
+    """
+
+    masked: ClassVar[bool] = True
+    seconds: ClassVar[float | None] = None
 
     @abstractmethod
     def encoder(self, shape: Shape, width: int) -> nn.Module:
@@ -47,6 +59,10 @@ class Network(Part):
     @abstractmethod
     def decoder(self, width: int, shape: Shape) -> nn.Module:
         """Return a module (B, width) -> (B, *shape)."""
+
+    def blocks(self, shape: Shape) -> int | None:
+        """Return how many blocks of equal width features and codes have; None for any."""
+        return None
 
 
 class Reshape(nn.Module):

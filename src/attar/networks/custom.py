@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Generator, Tensor, nn
@@ -39,6 +39,7 @@ class CustomNetwork(Network):
 
     modules: tuple[nn.Module, nn.Module]
 
+    masked: ClassVar[bool] = False  # rows have the data's own shape
     name = "custom"  # not a member of the family, whose members are built from JSON
 
     @classmethod

@@ -3,6 +3,7 @@
 from attar.sampling.autoregressive import Autoregressive
 from attar.sampling.base import Draw, Sampler
 from attar.sampling.density import FittedFlow, FromPrior, GaussianMixture, KernelDensity
+from attar.sampling.frames import FrameSymbols
 from attar.sampling.manifold import Manifold
 from attar.sampling.two_stage import TwoStage
 
@@ -10,6 +11,7 @@ __all__ = [
     "Autoregressive",
     "Draw",
     "FittedFlow",
+    "FrameSymbols",
     "FromPrior",
     "GaussianMixture",
     "KernelDensity",

@@ -12,7 +12,13 @@ from attar.codes.base import CodeModule
 from attar.codes.quantized.base import blocks
 from attar.codes.quantized.codebook import LearnedCodebook, Quantizer
 from attar.codes.quantized.relaxed import gumbel
-from attar.codes.quantized.vq import CodebookCode, CodebookModule, Quantized, VectorModule
+from attar.codes.quantized.vq import (
+    CodebookCode,
+    CodebookModule,
+    Quantized,
+    VectorModule,
+    stages_kept,
+)
 
 
 class Staged(CodebookCode):
@@ -52,6 +58,9 @@ class ResidualQuantized(Staged, Quantized, name="rvq"):
         Of the running mean of each entry's vectors, 0 to 1; None for the codebook loss.
     commitment : float
         The weight of the distance of each stage's input from its entry.
+    dropout : float
+        The fraction of rows, 0 to 1, of which training uses the first stages only, a random number
+        of them: a code may then be cut after any stage.
 
     Examples
     --------
@@ -72,12 +81,15 @@ class ResidualQuantized(Staged, Quantized, name="rvq"):
     """
 
     stages: int = 2
+    dropout: float = 0.0
 
     def build(self, code_size: int, shape: tuple[int, ...] = ()) -> CodeModule:
         """Return the module."""
         positions = self.stages * self.blocks(code_size)
         quantizer = ResidualQuantizer([self.book() for _ in range(self.stages)])
-        return VectorModule(positions, quantizer, self.positive("commitment"), self.stages)
+        module = VectorModule(positions, quantizer, self.positive("commitment"), self.stages)
+        module.dropout = self.fraction("dropout")
+        return module
 
 
 class ResidualQuantizer(Quantizer):
@@ -204,7 +216,8 @@ class HierarchicalModule(CodebookModule):
             parts.append(part)
             symbols.append(heaviest)
         loss = self.commitment * residual.square().sum(-1)
-        return torch.cat(self._cut(parts), -1), torch.cat(symbols, -1), loss
+        z = torch.cat(parts, -1)
+        return z * stages_kept(z, self.stages, self.dropout), torch.cat(symbols, -1), loss
 
     def _mixture(self, book: LearnedCodebook, residual: Tensor) -> tuple[Tensor, Tensor]:
         """Return mixtures of entries (B, w), and the symbols that weigh most."""
@@ -214,10 +227,3 @@ class HierarchicalModule(CodebookModule):
         scores = scores + gumbel(torch.randn_like(scores))
         mixed = (scores / self.temperature).softmax(-1) @ entries
         return mixed.flatten(1), scores.argmax(-1)
-
-    def _cut(self, parts: list[Tensor]) -> list[Tensor]:
-        """Set the last stages of some rows to zero."""
-        stages, rows, device = len(parts), len(parts[0]), parts[0].device
-        depth = torch.randint(1, stages + 1, (rows, 1), device=device)
-        uncut = torch.rand(rows, 1, device=device) >= self.dropout
-        return [part * (uncut | (depth > stage)) for stage, part in enumerate(parts)]

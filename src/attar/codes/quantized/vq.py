@@ -83,7 +83,12 @@ class CodebookModule(QuantizedModule):
 
 
 class VectorModule(CodebookModule):
-    """Entries of codebooks, whose gradient goes straight through to the features."""
+    """Entries of codebooks, whose gradient goes straight through to the features.
+
+    In a part of the rows, ``dropout``, only the first of the stages are used.
+    """
+
+    dropout = 0.0
 
     def training_codes(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return z, its symbols, and commitment · |x - sg(z)|², with |sg(x) - z|² but for an EMA.
@@ -92,16 +97,32 @@ class VectorModule(CodebookModule):
         """
         x, symbols = self.quantizer.quantize(features)
         z = self.vectors(symbols)
-        loss = self.commitment * (x - z.detach()).square().sum(-1)
+        kept = stages_kept(z, self.stages, self.dropout)
+        loss = self.commitment * (kept * (x - z.detach()).square()).sum(-1)
         if not self.quantizer.ema:
-            loss = loss + (x.detach() - z).square().sum(-1)
+            loss = loss + (kept * (x.detach() - z).square()).sum(-1)
         self.quantizer.update(x, symbols)
+        z = kept * z
         # Summed over the stages, this is the gradient of the features.
         return straight_through(z, x / self.stages), symbols, loss
 
     def on_data(self, values: Tensor, features: Tensor) -> None:
         """Fit the codebooks to features."""
         self.quantizer.initialize(features)
+
+
+def stages_kept(z: Tensor, stages: int, dropout: float) -> Tensor:
+    """Return 1 where the entries (B, d) of a random number of first stages are, and 0 elsewhere.
+
+    All stages are kept but in a part of the rows, ``dropout``.
+    """
+    if not dropout:
+        return torch.ones((), dtype=z.dtype, device=z.device)
+    rows, device = len(z), z.device
+    depth = torch.randint(1, stages + 1, (rows, 1), device=device)
+    uncut = torch.rand(rows, 1, device=device) >= dropout
+    kept = uncut | (depth > torch.arange(stages, device=device))
+    return kept.repeat_interleave(z.shape[1] // stages, 1).to(z.dtype)
 
 
 @dataclass(frozen=True)
