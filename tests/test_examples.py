@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from attar.recipes import recipe
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
@@ -104,3 +106,10 @@ def test_hidden_cells_are_predicted():
 def test_images_are_compressed_below_general_compressors():
     sizes = run("compress", epochs=3)
     assert sizes["attar"] < 0.9 * min(sizes["bz2"], sizes["PNG"])
+
+
+def test_voices_take_the_kilobits_that_were_asked_for():
+    small = recipe("speech-codec").replace(network__width=16, code__codebook=64)
+    small = small.replace(sampler__steps=5, sampler__hidden=16)
+    found = run("speech", recipe=small, epochs=1, clips=4)
+    assert all(abs(had / asked - 1) < 0.05 for asked, had in found.items())

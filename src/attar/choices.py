@@ -61,7 +61,7 @@ PIXELS = 1 << 19
 EXAMPLES = 1 << 15
 
 # So many windows of sound are a batch.
-SOUNDS = 32
+SOUNDS = 16
 
 # Of a series so many steps are seen at once: a day of hours, and the present one.
 SEEN = 25
@@ -342,7 +342,7 @@ def choose_optimizer(network: Network, likelihood: Likelihood) -> tuple[Optimize
     if isinstance(network, Mlp) and network.shortcut:
         return Optimizer("muon", clip=CLIP), "takes the fewest steps"
     if isinstance(network, Spectral):
-        return Optimizer("muon", {"lr": 0.01}), "takes the fewest steps"
+        return Optimizer("adam", {"lr": 0.002, "betas": (0.8, 0.99)}), "learns phases"
     if isinstance(network, Conv) and network.shortcut:
         return Optimizer("muon", {"lr": 0.0015}, clip=CLIP), "starts at principal components"
     return Optimizer(), "works for any network"
@@ -375,12 +375,12 @@ def choose_epochs(
     """Return the number of epochs that makes about 8,000 steps, 10 to 400.
 
     Of Muon's, 1,200 do for up to 8,000 rows, and twice as many where the code is random or
-    quantized, but not for distances of spectra. A causal likelihood has 4 to 100 epochs.
+    quantized. A causal likelihood has 4 to 100 epochs.
     """
     per_epoch, total = -(-n // size), float(STEPS)
     if isinstance(likelihood, Causal):
         return min(100, max(4, round(total / per_epoch))), f"{per_epoch:,} steps per epoch"
-    if optimizer.name == "muon" and not isinstance(likelihood, MultiScaleMel):
+    if optimizer.name == "muon":
         total = MUON_STEPS * max(1, n / MUON_ROWS) ** 0.75 * (1 + ("density" in code.provides))
     reason = f"{per_epoch:,} step{'s' * (per_epoch > 1)} per epoch"
     return min(400, max(10, round(total / per_epoch))), reason

@@ -36,6 +36,9 @@ STEPS = 256
 # A bitrate that cannot be had is refused beyond this part of it; one is near enough within less.
 TOLERANCE, NEAR_ENOUGH, TRIES = 0.05, 0.005, 8
 
+# So many sums of entries are kept after each stage.
+BEAM = 6
+
 # Blocks without a sample beyond this are silence: a level of 16 bits.
 SILENCE = 2.0**-15
 
@@ -154,16 +157,14 @@ class SoundCodec:
         return coded
 
     @default_settings()
-    def coded(self, X: Data, kbps: float | None = None) -> CodedClips:
-        """Return sound as :meth:`compress` writes it."""
+    def coded(self, X: Data, kbps: float | None = None, stages: float | None = None) -> CodedClips:
+        """Return sound as :meth:`compress` writes it, at a bitrate or a mean number of stages."""
         if kbps is not None:
             kbps = positive("kbps", kbps, "None or ")
-        clips = self.kind.sounds(X).read().clips
+        level, clips = self._level(stages), self.kind.sounds(X).read().clips
         with one_thread():
             frames = [self._frames(clip) for clip in clips]
-            if kbps is None:
-                return self._at(frames, self.stages * STEPS)
-            return self._near(frames, kbps)
+            return self._at(frames, level) if kbps is None else self._near(frames, kbps)
 
     @default_settings()
     def decompress(self, source: bytes | str | Path | CodedClips) -> Clips:
@@ -196,13 +197,17 @@ class SoundCodec:
         SettingError
             If there are not so many.
         """
+        return SoundStream(self, self._level(stages))
+
+    def _level(self, stages: float | None) -> int:
+        """Return the level of a mean number of stages; of all, where none is given."""
         level = self.stages * STEPS if stages is None else round(stages * STEPS)
         if not STEPS <= level <= self.stages * STEPS:
             raise SettingError(f"A frame has 1 to {self.stages} stages, not {stages}.")
-        return SoundStream(self, level)
+        return level
 
     def _frames(self, clip: Clip) -> CodedFrames:
-        """Return the symbols of a clip at all stages."""
+        """Return the symbols of a clip."""
         samples = np.nan_to_num(clip.samples[:, 0]).astype(np.float64)
         blocks = -(-len(samples) // self.frame)
         padded = np.pad(samples, (0, blocks * self.frame - len(samples)))
@@ -217,13 +222,22 @@ class SoundCodec:
         return CodedFrames(clip.name, clip.sound, silent, symbols)
 
     def quantized(self, features: Tensor) -> Tensor:
-        """Return the symbols of features (t, dim), of all stages: (t, stages)."""
-        rest, found = features, []
-        for book in self.books:
-            nearest = (book.square().sum(1) - 2 * rest @ book.mT).argmin(1)
-            rest = rest - book[nearest]
-            found.append(nearest)
-        return torch.stack(found, 1)
+        """Return the symbols of features (t, dim), cut after each stage: (stages, t, stages).
+
+        The best sums of entries are searched for with a beam: the nearest entry is not always on
+        the way to the nearest sum. Behind the stage of the cut, symbols are 0.
+        """
+        rest, dim = features[:, None], features.shape[1]
+        chosen, found = torch.zeros(len(rest), 1, 0, dtype=torch.long), []
+        for stage, book in enumerate(self.books):
+            errors = book.square().sum(1) - 2 * rest @ book.mT + rest.square().sum(2, keepdim=True)
+            count = min(BEAM, errors[0].numel())
+            best = errors.flatten(1).topk(count, largest=False).indices[..., None]
+            before, symbols = best // len(book), best % len(book)
+            rest = rest.gather(1, before.expand(-1, -1, dim)) - book[symbols[..., 0]]
+            chosen = torch.cat([chosen.gather(1, before.expand(-1, -1, stage)), symbols], 2)
+            found.append(functional.pad(chosen[:, 0], (0, self.stages - stage - 1)))
+        return torch.stack(found)
 
     def summed(self, symbols: Tensor, depths: Tensor) -> Tensor:
         """Return the sums of the first entries of symbols (t, stages): (t, dim)."""
@@ -255,7 +269,8 @@ class SoundCodec:
         several = len(frames) > 1
         clips = []
         for one in frames:
-            data = self.coder.encode(one.symbols, depths_with(one.silent, level))
+            depths = depths_with(one.silent, level)
+            data = self.coder.encode(one.at(depths), depths)
             name, sound = one.name if several else "", one.sound
             form, runs = f"{sound.format} {sound.encoding}", tuple(runs_of(one.silent))
             clips.append(CodedClip(name, form, sound.rate, sound.samples, level, runs, data))
@@ -289,7 +304,7 @@ class SoundCodec:
 
 @dataclass(frozen=True)
 class CodedFrames:
-    """The symbols of a clip, of all stages, and which of its blocks are silent.
+    """The symbols of a clip, cut after each stage, and which of its blocks are silent.
 
     The samples of a frame are those of a block and of 5/8 of the block before: there is a frame
     more where the last block is longer than 3/8.
@@ -299,6 +314,10 @@ class CodedFrames:
     sound: Sound
     silent: NDArray[np.bool_]
     symbols: Symbols
+
+    def at(self, depths: Depths) -> Symbols:
+        """Return the symbols (t, stages) of frames that have so many stages."""
+        return self.symbols[depths - 1, np.arange(len(depths))]
 
 
 def depths_with(silent: NDArray[np.bool_], level: int) -> Depths:
@@ -366,7 +385,7 @@ class SoundStream:
         features = self.encoder.features(self.held[None])[0]
         self.held = self.held[codec.frame :]
         depth = 0 if before and self.silent else self._depth()
-        symbols = codec.quantized(features)
+        symbols = codec.quantized(features)[depth - 1]
         self.symbols = symbols[0, :depth].tolist()
         z = codec.summed(symbols, torch.tensor([depth]))
         pieces = self.decoder.overlapping(z[None])[0]

@@ -42,7 +42,8 @@ def test_a_frame_depends_on_nothing_behind_its_reach():
 def test_decoded_samples_are_the_overlap_add_of_the_spectra():
     _, decoder = networks()
     z = torch.randn(1, 50 * 6, dtype=torch.double)
-    outputs = decoder.output(decoder.blocks(decoder.input(z.reshape(1, 50, 6))))
+    frames = z.reshape(1, 50, 6)
+    outputs = decoder.output(decoder.blocks(decoder.input(frames))) + decoder.straight(frames)
     sizes, real, imaginary = outputs.reshape(200, 3, 81).detach().numpy().swapaxes(0, 1)
     window, wanted = np.sin(np.pi * np.arange(FRAME) / FRAME) ** 2, np.zeros(200 * 40 + 120)
     for i in range(200):

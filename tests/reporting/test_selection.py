@@ -77,6 +77,17 @@ def test_times_are_as_short_as_possible(long, short):
     assert short_times(long) == (short or long)
 
 
+def test_the_plane_of_wide_codes_is_that_of_two_principal_components():
+    codes = np.random.default_rng(0).normal(size=(9, 40)) * np.arange(1, 41)
+    points, x, y = plane(codes)
+    pca = PCA(2).fit(codes)
+    np.testing.assert_allclose(np.abs(points), np.abs(pca.transform(codes)), atol=1e-9)
+    assert [
+        f"{share:.0%}" in name
+        for share, name in zip(pca.explained_variance_ratio_, (x, y), strict=True)
+    ] == [True, True]
+
+
 def test_the_plane_is_that_of_two_principal_components():
     codes = np.random.default_rng(0).normal(size=(50, 6)) * [1, 5, 1, 3, 1, 1]
     points, x, _ = plane(codes)

@@ -274,6 +274,8 @@ def fixed_noise(model: Model, draws: int) -> Tensor:
         raise SettingError(
             f"{draws:,} draws of {size:,} values do not fit into memory: use 1 to {most:,} draws."
         )
+    if not size:  # all draws would be the same
+        return torch.empty(1, 1, 0)
     generator = torch.Generator().manual_seed(0)
     half = torch.randn(-(-draws // 2), 1, size, generator=generator)
     return torch.cat([half, -half])[:draws]

@@ -5,35 +5,52 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from attar.data.spectra import mel_bank
+from attar.data.spectra import hertz_of, mel_bank, mel_of
 from attar.errors import SettingError
 from attar.likelihoods.base import Likelihood, LikelihoodModule, Shape
 
-# Seconds of the frames, of which the samples are the nearest power of two, a number of bands for
-# each, and the frames whose complex spectra are compared.
-FRAMES, SAMPLES_A_BAND, PHASED = (0.008, 0.016, 0.032, 0.064), 8, 0.032
+# Seconds of the frames, of which the samples are the nearest power of two; so many samples a band.
+FRAMES, SAMPLES_A_BAND = (0.008, 0.016, 0.032, 0.064), 8
 
-# Powers of mel bands, and magnitudes, where silence begins: in units of the prepared samples.
-SILENT_POWER, SILENT_MAGNITUDE = 1e-5, 0.02
+# The frames of loudness and of the ratio of noise to signal, and the exponent of loudness.
+HEARD, EXPONENT = 0.032, 0.23
+
+# In units of the prepared samples: power of a mel band, and of a frame, where silence begins.
+SILENT_BAND, SILENT_FRAME = 1e-4, 1e-3
+
+# Decibels of sound pressure of a sine of amplitude 1.
+LEVEL = 70.0
+
+# Of the disturbance: the share of loudness that masks, the power beside which what is added counts,
+# and its largest factor.
+MASKING, ADDED, MOST_ADDED = 0.25, 5e-6, 12.0
 
 
 @dataclass(frozen=True)
 class MultiScaleMel(Likelihood, name="multi-scale-mel"):
     """Minus a perceptual distance of sound, for a decoder that gives the samples y of a row x.
 
-    The mean over frames of 8, 16, 32 and 64 ms of ``|log(M|X|² + ε) - log(M|Y|² + ε)|``, with mel
-    bands M, and share times the mean of ``|X - Y| / √(|X| + δ)`` at 32 ms, which keeps the phases.
-    It is split evenly among the cells of a row, which together have cells times as much. It is not
-    a density. Missing samples count as silence.
+    The sum of three distances of short-time spectra X and Y:
+
+    - over frames of 8, 16, 32 and 64 ms, the mean of ``|log(M|X|² + ε) - log(M|Y|² + ε)|``, with
+      mel bands M;
+    - over frames of 32 ms, the logarithm of ``|X - Y|² / |X|²``, of the ratio of noise to signal,
+      which alone depends on phases;
+    - over these frames too, the disturbance of loudness N = P^0.23 above the threshold of hearing,
+      |N_X - N_Y| beyond what is masked, and more where something was added, as in PESQ.
+
+    They are split evenly among the cells of a row, which together have cells times as much. It is
+    not a density. Missing samples count as silence.
 
     Parameters
     ----------
-    share : float
-        The weight of the distance of complex spectra.
+    mel, noise, loudness : float
+        The weights of the distances.
     seconds : float
         Of a row, which tell its sampling rate.
 
@@ -43,24 +60,29 @@ class MultiScaleMel(Likelihood, name="multi-scale-mel"):
     >>> from attar.likelihoods import MultiScaleMel
     >>> module, x = MultiScaleMel().build(), torch.randn(1, 1, 8000)
     >>> far, near = (-module.log_prob(y * x[None], x).mean() for y in (0.5, 0.9))
-    >>> bool(far > near > 0)
+    >>> bool(far > near)
     True
 
     References
     ----------
     Yamamoto, Song and Kim, "Parallel WaveGAN: a fast waveform generation model based on generative
-    adversarial networks with multi-resolution spectrogram", ICASSP 2020. Défossez et al., "High
-    fidelity neural audio compression", TMLR 2023.
+    adversarial networks with multi-resolution spectrogram", ICASSP 2020. Martín-Doñas et al., "A
+    deep learning loss function based on the perceptual evaluation of the speech quality", IEEE
+    Signal Processing Letters 2018. Terhardt, "Calculating virtual pitch", Hearing Research 1979,
+    for the threshold of hearing.
     """
 
-    share: float = 1.0
+    mel: float = 0.3
+    noise: float = 1.0
+    loudness: float = 0.25
     seconds: float = 1.0
 
     density = False
 
     def build(self) -> LikelihoodModule:
-        """Return the module; share must not be negative, seconds above 0."""
-        return MultiScaleMelModule(self.non_negative("share"), self.positive("seconds"))
+        """Return the module; no weight may be negative, and seconds are above 0."""
+        weights = (self.non_negative(name) for name in ("mel", "noise", "loudness"))
+        return MultiScaleMelModule(*weights, self.positive("seconds"))
 
     def parameters(self, shape: Shape) -> Shape:
         """Return the shape of the samples, (channels, samples)."""
@@ -75,24 +97,28 @@ class MultiScaleMel(Likelihood, name="multi-scale-mel"):
 class MultiScaleMelModule(LikelihoodModule):
     """Minus the distance of spectra."""
 
-    def __init__(self, share: float, seconds: float) -> None:
+    def __init__(self, mel: float, noise: float, loudness: float, seconds: float) -> None:
         super().__init__()
-        self.share, self.seconds = share, seconds
+        self.mel, self.noise, self.loudness, self.seconds = mel, noise, loudness, seconds
 
     def log_prob(self, parameters: Tensor, target: Tensor) -> Tensor:
         """Return minus the distance, the same for each cell of a row."""
-        rate, distance = target.shape[-1] / self.seconds, torch.zeros_like(parameters[..., 0, 0])
-        sizes = [frame_size(seconds * rate) for seconds in FRAMES]
-        phased = frame_size(PHASED * rate)
-        for size in sizes:
-            bank = torch.from_numpy(mel_bank(round(rate), size, size // SAMPLES_A_BAND).copy())
-            bank = bank.to(parameters).mT
+        rate = round(target.shape[-1] / self.seconds)
+        heard, distance = frame_size(HEARD * rate), torch.zeros_like(parameters[..., 0, 0])
+        for size in (frame_size(seconds * rate) for seconds in FRAMES):
+            bank = torch.from_numpy(mel_bank(rate, size, size // SAMPLES_A_BAND).copy())
             x, y = short_time_spectra(target, size), short_time_spectra(parameters, size)
-            levels = ((power(one) @ bank + SILENT_POWER).log() for one in (x, y))
-            distance = distance + mean_of_row(next(levels) - next(levels)) / len(sizes)
-            if size == phased:
-                apart = (power(x - y) + 1e-10).sqrt() / (power(x).sqrt() + SILENT_MAGNITUDE).sqrt()
-                distance = distance + self.share * mean_of_row(apart)
+            bands = [power(spectra) @ bank.to(parameters).mT for spectra in (x, y)]
+            levels = [(band + SILENT_BAND).log() for band in bands]
+            distance = distance + self.mel / len(FRAMES) * mean_of_row(
+                (levels[0] - levels[1]).abs()
+            )
+            if size == heard:
+                noise, signal = (power(one).sum(-1, keepdim=True) for one in (x - y, x))
+                ratios = ((noise + SILENT_FRAME) / (signal + SILENT_FRAME)).log()
+                disturbed = disturbance(*bands, hearing_threshold(rate, bands[0].shape[-1]))
+                distance = distance + self.noise * mean_of_row(ratios)
+                distance = distance + self.loudness * mean_of_row(disturbed)
         return -distance[..., None, None].expand_as(parameters)
 
     def mean(self, parameters: Tensor) -> Tensor:
@@ -115,8 +141,29 @@ def power(spectra: Tensor) -> Tensor:
 
 
 def mean_of_row(x: Tensor) -> Tensor:
-    """Return the mean of the absolute values of each row: (K, B)."""
-    return x.abs().mean((-3, -2, -1))
+    """Return the mean of each row: (K, B)."""
+    return x.mean((-3, -2, -1))
+
+
+def hearing_threshold(rate: int, bands: int) -> Tensor:
+    """Return the power at the threshold of hearing, at the centres of mel bands: (bands,)."""
+    kilohertz = hertz_of(np.linspace(0, mel_of(rate / 2), bands + 2)[1:-1]) / 1000
+    decibels = 3.64 * kilohertz**-0.8 - 6.5 * np.exp(-0.6 * (kilohertz - 3.3) ** 2)
+    return torch.from_numpy(10 ** ((decibels + 1e-3 * kilohertz**4 - LEVEL) / 10))
+
+
+def disturbance(x: Tensor, y: Tensor, threshold: Tensor) -> Tensor:
+    """Return the disturbance of each frame by powers y (..., bands) in place of x: (..., 1)."""
+    silent = threshold.to(x) ** EXPONENT
+    scale = 10 ** (EXPONENT * LEVEL / 10)
+    loud, other = (scale * ((p + threshold.to(x)) ** EXPONENT - silent) for p in (x, y))
+    apart = ((loud - other).abs() - MASKING * torch.minimum(loud, other)).clamp_min(0)
+    # Above three times the power, what was added disturbs more than what is missing.
+    added = ((y + ADDED) / (x + ADDED)).detach() ** 1.2
+    added = added.clamp_max(MOST_ADDED).where(added > 3, 0)
+    both = (loud - other).abs().mean(-1, keepdim=True)
+    symmetric = (apart.square().mean(-1, keepdim=True) + 1e-2).sqrt()
+    return symmetric + 0.3 * (apart * added).mean(-1, keepdim=True) + 0.15 * both
 
 
 def short_time_spectra(samples: Tensor, size: int) -> Tensor:

@@ -18,9 +18,9 @@ from attar.networks.mlp import linear, zeroed
 # A frame has so many hops of the short-time spectra, whose windows are as long as a frame.
 HOPS = 4
 
-# Magnitudes below this are silence, in units of the prepared samples; those of the decoder are
-# from exp(-10) to exp(5).
-SILENCE, MAGNITUDES = 1e-2, (-10.0, 5.0)
+# Magnitudes and mean powers below these are silence, in units of the prepared samples; magnitudes
+# of the decoder are from exp(-10) to exp(5).
+SILENCE, SILENT_POWER, MAGNITUDES = 1e-2, 1e-3, (-10.0, 5.0)
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,9 @@ class Spectral(Network, name="spectral"):
     before, and of 5/8 of the next; each frame has features of its own. The decoder gives four
     short-time spectra a frame, as ``exp(m) · (a + ib)`` at each frequency. Their inverse transforms
     are added where they overlap, which takes 3/8 of a frame more. What is decoded of a frame
-    depends on nothing behind the next one: a stream is two frames late.
+    depends on nothing behind the next one: a stream is two frames late. Linear maps past the
+    blocks, from samples of a mean square of 1 and to the spectra, keep the phases: without them, a
+    network learns none.
 
     Parameters
     ----------
@@ -161,7 +163,8 @@ class FrameEncoder(nn.Module):
         self.samples = linear(self.seen, width)
         self.levels = linear(spectra * (frame // 2 + 1), width)
         self.blocks = nn.Sequential(*(FrameBlock(width, dilation) for dilation in dilations))
-        self.output = nn.Sequential(nn.LayerNorm(width), linear(width, features))
+        self.output = nn.Sequential(nn.LayerNorm(width), zeroed(linear(width, features)))
+        self.straight = linear(self.seen, features)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the features; behind the end are zeros."""
@@ -173,8 +176,10 @@ class FrameEncoder(nn.Module):
         seen = samples.unfold(1, self.seen, self.frame)
         frames = seen.unfold(2, self.frame, self.hop) * hann(self.frame, samples)
         levels = (torch.fft.rfft(frames).abs() + SILENCE).log().flatten(2)
+        level = (seen.square().mean(-1, keepdim=True) + SILENT_POWER).sqrt()
+        seen = seen / level
         features: Tensor = self.output(self.blocks(self.samples(seen) + self.levels(levels)))
-        return features
+        return features + self.straight(seen)
 
 
 class FrameDecoder(nn.Module):
@@ -189,7 +194,9 @@ class FrameDecoder(nn.Module):
         self.before = (frame - self.hop) // 2
         self.width, self.input = width, linear(features, width)
         self.blocks = nn.Sequential(*(FrameBlock(width, dilation) for dilation in dilations))
-        self.output = nn.Sequential(nn.LayerNorm(width), linear(width, HOPS * 3 * self.bins))
+        outputs = HOPS * 3 * self.bins
+        self.output = nn.Sequential(nn.LayerNorm(width), zeroed(linear(width, outputs)))
+        self.straight = linear(features, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the samples of a row."""
@@ -201,7 +208,7 @@ class FrameDecoder(nn.Module):
 
         They begin ``before`` samples before the first frame, and end as many behind the last.
         """
-        outputs = self.output(self.blocks(self.input(x)))
+        outputs = self.output(self.blocks(self.input(x))) + self.straight(x)
         sizes, real, imaginary = outputs.unflatten(2, (HOPS, 3, self.bins)).flatten(1, 2).unbind(2)
         sizes = sizes.clamp(*MAGNITUDES).exp()
         spectra = torch.complex(sizes * real, sizes * imaginary)

@@ -33,6 +33,7 @@ from attar.predictor import Predictor
 from attar.recipes import TABLE
 from attar.reporting import svg
 from attar.reporting.anomalies import anomaly_page
+from attar.reporting.bitrates import bitrates
 from attar.reporting.colours import best_explained
 from attar.reporting.compressed import compressed_table
 from attar.reporting.display import Display, Examples, Interpolation, decode
@@ -333,7 +334,9 @@ def _diagnosis(
 
 
 def _compression(estimator: Autoencoder, rows: Rows, row: str) -> list[Element]:
-    """Return what the rows take, compressed, where the likelihood is one for compression."""
+    """Return what the rows take, compressed, where the model is one for compression."""
+    if estimator.fitted_.symbol_network is not None and isinstance(rows, np.ndarray):
+        return [section("Bitrates", *bitrates(estimator, rows))]
     if not isinstance(estimator.fitted_.likelihood, Causal):
         return []
     return [section("Lossless compression", compressed_table(estimator, rows, row))]

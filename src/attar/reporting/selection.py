@@ -117,8 +117,12 @@ def plane(codes: Rows) -> tuple[Rows, str, str]:
     if d == 2:
         return codes, "latent dimension 0", "latent dimension 1"
     centred = codes - codes.mean(0)
-    variances, directions = np.linalg.eigh(centred.T @ centred)
-    first = directions[:, :-3:-1]
+    wide = d > n > 2  # few codes have the same variances in a smaller matrix
+    variances, vectors = np.linalg.eigh(centred @ centred.T if wide else centred.T @ centred)
+    first = vectors[:, :-3:-1]
+    if wide:
+        first = centred.T @ first
+        first = first / np.linalg.norm(first, axis=0).clip(np.finfo(first.dtype).tiny)
     # The sign of an eigenvector is arbitrary: its largest entry is made positive.
     first = first * np.sign(first[np.abs(first).argmax(0), [0, 1]])
     total = variances.sum()

@@ -61,6 +61,9 @@ class ResidualQuantized(Staged, Quantized, name="rvq"):
     dropout : float
         The fraction of rows, 0 to 1, of which training uses the first stages only, a random number
         of them: a code may then be cut after any stage.
+    bypass : float
+        The fraction of rows, 0 to 1, whose features the decoder gets as they are in training: it
+        learns details that the entries do not have yet.
 
     Examples
     --------
@@ -77,18 +80,20 @@ class ResidualQuantized(Staged, Quantized, name="rvq"):
     References
     ----------
     Zeghidour et al., "SoundStream: an end-to-end neural audio codec", IEEE/ACM TASLP 2022. Lee et
-    al., "Autoregressive image generation using residual quantization", CVPR 2022.
+    al., "Autoregressive image generation using residual quantization", CVPR 2022. Défossez et al.,
+    "Moshi: a speech-text foundation model for real-time dialogue", 2024, for ``bypass``.
     """
 
     stages: int = 2
     dropout: float = 0.0
+    bypass: float = 0.0
 
     def build(self, code_size: int, shape: tuple[int, ...] = ()) -> CodeModule:
         """Return the module."""
         positions = self.stages * self.blocks(code_size)
         quantizer = ResidualQuantizer([self.book() for _ in range(self.stages)])
         module = VectorModule(positions, quantizer, self.positive("commitment"), self.stages)
-        module.dropout = self.fraction("dropout")
+        module.dropout, module.bypass = self.fraction("dropout"), self.fraction("bypass")
         return module
 
 

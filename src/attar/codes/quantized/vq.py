@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from attar.codes.base import CodeModule
 from attar.codes.quantized.base import (
@@ -44,6 +45,10 @@ class Quantized(CodebookCode):
     dim: int = 4
     decay: float | None = 0.99
     commitment: float = 0.25
+
+    def noise(self, code_size: int) -> int:
+        """Return 0: entries are chosen without noise."""
+        return 0
 
     def book(self, books: int = 1) -> LearnedCodebook:
         """Return codebooks; the hyperparameters must be in range."""
@@ -85,10 +90,11 @@ class CodebookModule(QuantizedModule):
 class VectorModule(CodebookModule):
     """Entries of codebooks, whose gradient goes straight through to the features.
 
-    In a part of the rows, ``dropout``, only the first of the stages are used.
+    In a part of the rows, ``dropout``, training uses the first stages only; in a part, ``bypass``,
+    it uses the features themselves.
     """
 
-    dropout = 0.0
+    dropout, bypass = 0.0, 0.0
 
     def training_codes(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return z, its symbols, and commitment · |x - sg(z)|², with |sg(x) - z|² but for an EMA.
@@ -103,6 +109,9 @@ class VectorModule(CodebookModule):
             loss = loss + (kept * (x.detach() - z).square()).sum(-1)
         self.quantizer.update(x, symbols)
         z = kept * z
+        if self.bypass:
+            own = functional.pad(features, (0, z.shape[1] - features.shape[1]))
+            z = torch.where(torch.rand_like(z[:, :1]) < self.bypass, own, z)
         # Summed over the stages, this is the gradient of the features.
         return straight_through(z, x / self.stages), symbols, loss
 
