@@ -81,8 +81,8 @@ class MultiScaleMel(Likelihood, name="multi-scale-mel"):
 
     def build(self) -> LikelihoodModule:
         """Return the module; no weight may be negative, and seconds are above 0."""
-        weights = (self.non_negative(name) for name in ("mel", "noise", "loudness"))
-        return MultiScaleMelModule(*weights, self.positive("seconds"))
+        mel, noise, loudness = map(self.non_negative, ("mel", "noise", "loudness"))
+        return MultiScaleMelModule(mel, noise, loudness, self.positive("seconds"))
 
     def parameters(self, shape: Shape) -> Shape:
         """Return the shape of the samples, (channels, samples)."""
@@ -116,7 +116,8 @@ class MultiScaleMelModule(LikelihoodModule):
             if size == heard:
                 noise, signal = (power(one).sum(-1, keepdim=True) for one in (x - y, x))
                 ratios = ((noise + SILENT_FRAME) / (signal + SILENT_FRAME)).log()
-                disturbed = disturbance(*bands, hearing_threshold(rate, bands[0].shape[-1]))
+                threshold = hearing_threshold(rate, before.shape[-1])
+                disturbed = disturbance(before, after, threshold)
                 distance = distance + self.noise * mean_of_row(ratios)
                 distance = distance + self.loudness * mean_of_row(disturbed)
         return -distance[..., None, None].expand_as(parameters)

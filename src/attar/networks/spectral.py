@@ -178,8 +178,9 @@ class FrameEncoder(nn.Module):
         levels = (torch.fft.rfft(frames).abs() + SILENCE).log().flatten(2)
         level = (seen.square().mean(-1, keepdim=True) + SILENT_POWER).sqrt()
         seen = seen / level
-        features: Tensor = self.output(self.blocks(self.samples(seen) + self.levels(levels)))
-        return features + self.straight(seen)
+        units = self.blocks(self.samples(seen) + self.levels(levels))
+        features: Tensor = self.output(units) + self.straight(seen)
+        return features
 
 
 class FrameDecoder(nn.Module):
