@@ -108,11 +108,9 @@ class MultiScaleMelModule(LikelihoodModule):
         for size in (frame_size(seconds * rate) for seconds in FRAMES):
             bank = torch.from_numpy(mel_bank(rate, size, size // SAMPLES_A_BAND).copy())
             x, y = short_time_spectra(target, size), short_time_spectra(parameters, size)
-            bands = [power(spectra) @ bank.to(parameters).mT for spectra in (x, y)]
-            levels = [(band + SILENT_BAND).log() for band in bands]
-            distance = distance + self.mel / len(FRAMES) * mean_of_row(
-                (levels[0] - levels[1]).abs()
-            )
+            before, after = (power(spectra) @ bank.to(parameters).mT for spectra in (x, y))
+            apart = ((before + SILENT_BAND).log() - (after + SILENT_BAND).log()).abs()
+            distance = distance + self.mel / len(FRAMES) * mean_of_row(apart)
             if size == heard:
                 noise, signal = (power(one).sum(-1, keepdim=True) for one in (x - y, x))
                 ratios = ((noise + SILENT_FRAME) / (signal + SILENT_FRAME)).log()
