@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 import attar
 from attar.codec.clips import WAV, CodedClip, CodedClips
-from attar.codec.frames import FrameCoder, cumulative, depths_of, runs_of
+from attar.codec.frames import FrameCoder, cumulative, runs_of
 from attar.errors import ArchiveError, DataError, SettingError
 from attar.recipes import recipe
-from attar.sampling.frames import FrameNetwork
-from attar.speech import SoundCodec, depths_with
+from attar.sampling.frames import FrameNetwork, factors_of
+from attar.speech import SoundCodec, coded_frames
 
 RATE = 8000
 
@@ -45,14 +45,29 @@ def network(seed=0, stages=3, size=5):
     return found.eval().requires_grad_(False)
 
 
-@given(st.lists(st.integers(0, 3), min_size=1, max_size=12), st.integers(0, 99))
+@given(st.lists(st.booleans(), min_size=1, max_size=12), st.integers(1, 1500), st.integers(0, 99))
 @settings(max_examples=20, deadline=None)
-def test_symbols_of_frames_come_back(depths, seed):
-    coder, depths = FrameCoder(network()), np.array(depths)
-    symbols = np.random.default_rng(seed).integers(0, 5, (len(depths), 3))
-    back = coder.decode(coder.encode(symbols, depths), depths)
-    used = np.arange(3) < depths[:, None]
-    np.testing.assert_array_equal(back, symbols * used)
+def test_symbols_of_frames_come_back(coded, level, seed):
+    rng = np.random.default_rng(seed)
+    net = network()
+    net.factors.copy_(torch.tensor([77.0, 435.0, 256.0, 200.0, 300.0]))
+    coder, coded = FrameCoder(net), np.array(coded)
+    symbols = rng.integers(0, 5, (len(coded), 3))
+    depths = coder.depths(level, symbols[:, 0], coded)
+    back, found = coder.decode(coder.encode(symbols, depths), level, coded)
+    np.testing.assert_array_equal(found, depths)
+    np.testing.assert_array_equal(back, symbols * (np.arange(3) < depths[:, None]))
+    assert (depths[coded] >= 1).all()
+    assert not depths[~coded].any()
+    assert (coder.depths(coder.most, symbols[:, 0], coded)[coded] == 3).all()
+
+
+def test_loud_frames_have_more_stages():
+    firsts, loudness = torch.tensor([0, 0, 1, 1, 2, 2]), torch.tensor([3.0, 3, 1, 1, 2, 2])
+    factors = factors_of(firsts, loudness, 4)
+    assert factors.argsort().tolist()[-1] == 0
+    assert factors[1] == factors[3] == round(256 * 0.3)  # the softest, and one never seen
+    assert factors.max() < 256 * 1.7
 
 
 def test_the_exact_network_is_the_trained_one():
@@ -82,9 +97,9 @@ def test_frequencies_add_up_and_none_is_zero(logits):
     assert (np.diff(found) >= 1).all()
 
 
-@given(st.integers(256, 4096), st.integers(1, 300))
+@given(st.integers(256, 768), st.integers(1, 300))
 def test_depths_are_two_neighbours_with_the_mean_of_the_level(level, frames):
-    depths = depths_of(level, frames)
+    depths = FrameCoder(network()).depths(level, np.zeros(frames, int), np.ones(frames, bool))
     assert set(depths) <= {level // 256, -(-level // 256)}
     assert abs(depths.sum() - frames * level / 256) < 1
 
@@ -113,7 +128,7 @@ def test_a_beam_finds_nearer_sums_than_one_stage_after_the_other(codec):
         rest = rest - book[torch.cdist(rest, book).argmin(1)]
         found = codec.summed(symbols[stage], torch.full((200,), stage + 1)) - features
         assert not symbols[stage][:, stage + 1 :].any()
-        if stage:
+        if stage > 1:
             assert found.square().sum() < rest.square().sum()
         else:
             torch.testing.assert_close(found, -rest)
@@ -165,7 +180,7 @@ def test_silence_takes_a_few_bytes_and_stays_silent(codec):
 
 def test_only_frames_of_silent_blocks_have_no_symbols():
     silent = np.array([True, True, False, True])
-    np.testing.assert_array_equal(depths_with(silent, 512), [0, 0, 2, 2, 0])
+    np.testing.assert_array_equal(coded_frames(silent), [False, False, True, True, False])
 
 
 @pytest.mark.parametrize("place", [0, 4, 8, 20, -6, -1])

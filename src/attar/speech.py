@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from attar.checks import positive
 from attar.codec.clips import CodedClip, CodedClips
-from attar.codec.frames import Depths, FrameCoder, depths_of, runs_of
+from attar.codec.frames import STAGE, Depths, Flags, FrameCoder, runs_of
 from attar.codec.rans import Symbols
 from attar.compression import model_bytes, model_of
 from attar.data.clips import Clip, Clips, Recording, Sound
@@ -30,11 +30,11 @@ from attar.storage import written_whole
 
 Samples = NDArray[np.float64]
 
-# A stage is divided into so many steps of the level: of the mean number of stages.
+# The level is the mean number of stages, in so many parts of one.
 STEPS = 256
 
 # A bitrate that cannot be had is refused beyond this part of it; one is near enough within less.
-TOLERANCE, NEAR_ENOUGH, TRIES = 0.05, 0.005, 8
+TOLERANCE, NEAR_ENOUGH, TRIES = 0.05, 0.005, 12
 
 # So many sums of entries are kept after each stage.
 BEAM = 6
@@ -53,8 +53,8 @@ class SoundCodec:
                               bitrate ─ how many stages a frame has
 
     One model has all bitrates: a frame has the first stages of its quantization, as many as the
-    bitrate allows, or one more. Symbols are the same on every machine: the network that says how
-    probable they are is computed exactly. Frames in which all samples are zero have none.
+    bitrate allows, and more of them the louder it is. Symbols are the same on every machine: the
+    network that says how probable they are is computed exactly. Frames of silence have none.
 
     Parameters
     ----------
@@ -201,10 +201,9 @@ class SoundCodec:
 
     def _level(self, stages: float | None) -> int:
         """Return the level of a mean number of stages; of all, where none is given."""
-        level = self.stages * STEPS if stages is None else round(stages * STEPS)
-        if not STEPS <= level <= self.stages * STEPS:
+        if stages is not None and not 1 <= stages <= self.stages:
             raise SettingError(f"A frame has 1 to {self.stages} stages, not {stages}.")
-        return level
+        return self.coder.most if stages in (None, self.stages) else round(stages * STEPS)
 
     def _frames(self, clip: Clip) -> CodedFrames:
         """Return the symbols of a clip."""
@@ -232,6 +231,7 @@ class SoundCodec:
         for stage, book in enumerate(self.books):
             errors = book.square().sum(1) - 2 * rest @ book.mT + rest.square().sum(2, keepdim=True)
             count = min(BEAM, errors[0].numel())
+            count = count if stage else 1  # the first symbol does not depend on the depth
             best = errors.flatten(1).topk(count, largest=False).indices[..., None]
             before, symbols = best // len(book), best % len(book)
             rest = rest.gather(1, before.expand(-1, -1, dim)) - book[symbols[..., 0]]
@@ -249,10 +249,9 @@ class SoundCodec:
         flags = np.zeros(len(clip.runs), bool)
         flags[1::2] = True
         silent = np.repeat(flags, clip.runs)
-        if len(silent) != -(-length // self.frame) or clip.level > self.stages * STEPS:
+        if len(silent) != -(-length // self.frame) or clip.level > self.coder.most:
             raise ArchiveError("The compressed sound is damaged: its clips have other lengths.")
-        depths = depths_with(silent, clip.level)
-        symbols = self.coder.decode(clip.data, depths)
+        symbols, depths = self.coder.decode(clip.data, clip.level, coded_frames(silent))
         with torch.no_grad():
             z = self.summed(torch.from_numpy(symbols), torch.from_numpy(depths))
             pieces = self.decoder.overlapping(z[None])[0].numpy()
@@ -269,7 +268,7 @@ class SoundCodec:
         several = len(frames) > 1
         clips = []
         for one in frames:
-            depths = depths_with(one.silent, level)
+            depths = self.coder.depths(level, one.symbols[0, :, 0], coded_frames(one.silent))
             data = self.coder.encode(one.at(depths), depths)
             name, sound = one.name if several else "", one.sound
             form, runs = f"{sound.format} {sound.encoding}", tuple(runs_of(one.silent))
@@ -279,26 +278,26 @@ class SoundCodec:
     def _near(self, frames: Sequence[CodedFrames], kbps: float) -> CodedClips:
         """Return the clips at the level whose file is nearest to a bitrate."""
         if all(one.silent.all() for one in frames):
-            return self._at(frames, STEPS)
-        seconds = sum(one.sound.samples / one.sound.rate for one in frames)
-        wanted = kbps * seconds * 1000 / 8
-        low, high = (self._at(frames, level) for level in (STEPS, self.stages * STEPS))
+            return self._at(frames, 1)
+        low, high = (self._at(frames, level) for level in (1, self.coder.most))
         least, most = low.kbps, high.kbps
         if not least * (1 - TOLERANCE) <= kbps <= most * (1 + TOLERANCE):
             raise SettingError(
                 f"{kbps:g} kbit/s is out of range: this model codes this sound at {least:.3g} to "
                 f"{most:.3g} kbit/s."
             )
-        for _ in range(TRIES):  # regula falsi: the size grows nearly in proportion to the level
+        level = round(self.stages * STEPS * (kbps - least) / (most - least + 1e-9))
+        for _ in range(TRIES):  # from a first guess by regula falsi
             below, above = low.clips[0].level, high.clips[0].level
-            small, large = len(low.to_bytes()), len(high.to_bytes())
-            if above - below < 2 or large <= small:
+            if above - below < 2:
                 break
-            level = round(below + (above - below) * (wanted - small) / (large - small))
             tried = self._at(frames, min(max(level, below + 1), above - 1))
-            low, high = (tried, high) if len(tried.to_bytes()) <= wanted else (low, tried)
             if abs(tried.kbps - kbps) <= NEAR_ENOUGH * kbps:
                 return tried
+            low, high = (tried, high) if tried.kbps <= kbps else (low, tried)
+            below, above = low.clips[0].level, high.clips[0].level
+            share = (kbps - low.kbps) / max(high.kbps - low.kbps, 1e-9)
+            level = round(below + (above - below) * min(max(share, 0.1), 0.9))
         return min(low, high, key=lambda coded: abs(coded.kbps - kbps))
 
 
@@ -320,12 +319,10 @@ class CodedFrames:
         return self.symbols[depths - 1, np.arange(len(depths))]
 
 
-def depths_with(silent: NDArray[np.bool_], level: int) -> Depths:
-    """Return how many stages each frame has, none where both of its blocks are silent."""
-    coded = ~(np.append(silent, True) & np.append(True, silent))
-    depths = np.zeros(len(coded), np.intp)
-    depths[coded] = depths_of(level, int(coded.sum()), STEPS)
-    return depths
+def coded_frames(silent: Flags) -> Flags:
+    """Return which frames have symbols: all but those whose blocks are both silent."""
+    coded: Flags = ~(np.append(silent, True) & np.append(True, silent))
+    return coded
 
 
 class SoundStream:
@@ -358,7 +355,7 @@ class SoundStream:
         self.held = torch.zeros(held, dtype=torch.double)
         self.rest = torch.zeros(codec.decoder.before * 2, dtype=torch.double)
         self.symbols: list[int] = []
-        self.frames, self.coded, self.silent = 0, 0, True
+        self.frames, self.total, self.silent = 0, 0, True
 
     @torch.no_grad()
     def step(self, samples: Samples) -> Samples:
@@ -384,8 +381,9 @@ class SoundStream:
         self.held = torch.cat([self.held, torch.from_numpy((given - codec.shift) / codec.scale)])
         features = self.encoder.features(self.held[None])[0]
         self.held = self.held[codec.frame :]
-        depth = 0 if before and self.silent else self._depth()
-        symbols = codec.quantized(features)[depth - 1]
+        found = codec.quantized(features)
+        depth = 0 if before and self.silent else self._depth(found[0, :, 0].numpy())
+        symbols = found[depth - 1]
         self.symbols = symbols[0, :depth].tolist()
         z = codec.summed(symbols, torch.tensor([depth]))
         pieces = self.decoder.overlapping(z[None])[0]
@@ -397,9 +395,13 @@ class SoundStream:
         done: Samples = (pieces[: codec.frame].numpy() * codec.scale + codec.shift).clip(-1, 1)
         return done
 
-    def _depth(self) -> int:
-        self.coded += 1
-        return self.coded * self.level // STEPS - (self.coded - 1) * self.level // STEPS
+    def _depth(self, first: Symbols) -> int:
+        """Return how many stages the next frame has."""
+        before, self.total = (
+            self.total,
+            self.total + int(self.codec.coder.step(self.level, first)[0]),
+        )
+        return self.total // STAGE - before // STAGE
 
 
 def open_sound(path: str | Path, model: Autoencoder | None = None) -> Clips:

@@ -24,6 +24,10 @@ from attar.sampling.frames import APART, NEAR, FrameNetwork
 
 Array = NDArray[np.float64]
 Depths = NDArray[np.intp]
+Flags = NDArray[np.bool_]
+
+# A stage, in units of the product of level and factor.
+STAGE = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,7 @@ class FrameCoder:
 
     def __init__(self, network: FrameNetwork) -> None:
         self.stages, self.size = network.stages, network.size
+        self.factors = network.factors.cpu().numpy().astype(np.int64)
         scaled = (network.scale * network.books).double().cpu().numpy()
         self.entries = dyadic(scaled, INPUT_BITS)
         self.input = ExactMap.of(network.input.weight.mT, network.input.bias)
@@ -133,6 +138,30 @@ class FrameCoder:
             for keys, bias in zip(network.keys, network.biases, strict=True)
         ]
 
+    @property
+    def most(self) -> int:
+        """The level at which all frames have all stages."""
+        return int(-(-self.stages * STAGE // self.factors.min()))
+
+    def step(self, level: int, first: Symbols) -> Symbols:
+        """Return how many stages frames with first symbols should have, in units of 2^-16."""
+        return (level * self.factors[first]).clip(STAGE, self.stages * STAGE)
+
+    def depths(self, level: int, firsts: Symbols, coded: Flags) -> Depths:
+        """Return how many stages each frame has: its share of a level, which is carried on.
+
+        Parameters
+        ----------
+        level : int
+            The mean number of stages, in 256ths.
+        firsts : int array (t,)
+            The first symbol of each frame.
+        coded : bool array (t,)
+            Which frames have symbols at all.
+        """
+        ends = (self.step(level, firsts) * coded).cumsum() // STAGE
+        return np.diff(ends, prepend=0).astype(np.intp)
+
     def encode(self, symbols: Symbols, depths: Depths) -> bytes:
         """Return symbols (t, stages), of which each frame has the first ones, as bytes."""
         encoder = Encoder()
@@ -146,29 +175,34 @@ class FrameCoder:
         _, frequencies = self._ranges(symbols, depths)
         return float(PRECISION * len(frequencies) - np.log2(frequencies).sum())
 
-    def decode(self, data: bytes, depths: Depths) -> Symbols:
-        """Return the symbols (t, stages) of bytes; 0 behind the depth of a frame.
+    def decode(self, data: bytes, level: int, coded: Flags) -> tuple[Symbols, Depths]:
+        """Return the symbols (t, stages) of bytes, 0 behind the depth of a frame, and the depths.
 
         Raises
         ------
         ArchiveError
             If the bytes are damaged.
         """
-        decoder, found = Decoder(data), np.zeros((len(depths), self.stages), np.int64)
-        inputs = np.zeros((len(depths) + NEAR, self.hidden))
-        firsts = np.zeros((len(depths) + max(APART), self.hidden))
-        for t, depth in enumerate(depths):
+        decoder, found = Decoder(data), np.zeros((len(coded), self.stages), np.int64)
+        depths, total = np.zeros(len(coded), np.intp), 0
+        inputs = np.zeros((len(coded) + NEAR, self.hidden))
+        firsts = np.zeros((len(coded) + max(APART), self.hidden))
+        for t in range(len(coded)):
             firsts[t + max(APART)] = rectified(self.near(inputs[None, t : t + NEAR].reshape(1, -1)))
             far = firsts[[t + max(APART) - i for i in APART]].reshape(1, -1)
-            context, total = rectified(self.far(far)), np.zeros((1, self.entries.shape[2]))
-            for stage in range(depth):
-                sums = cumulative(self._logits(stage, context, total))[0]
-                symbol = _popped(decoder, sums)
+            context, entries = rectified(self.far(far)), np.zeros((1, self.entries.shape[2]))
+            stage = 0
+            while stage < depths[t] or (coded[t] and not stage):
+                symbol = _popped(decoder, cumulative(self._logits(stage, context, entries))[0])
                 found[t, stage] = symbol
-                total = total + self.entries[stage, symbol]
-            inputs[t + NEAR] = rectified(self.input(total))
+                entries = entries + self.entries[stage, symbol]
+                if not stage:
+                    before, total = total, total + int(self.step(level, found[t, :1])[0])
+                    depths[t] = total // STAGE - before // STAGE
+                stage += 1
+            inputs[t + NEAR] = rectified(self.input(entries))
         decoder.done()
-        return found
+        return found, depths
 
     def _ranges(self, symbols: Symbols, depths: Depths) -> tuple[Symbols, Symbols]:
         """Return where the frequencies of symbols start, and these, in the order of coding."""
@@ -207,18 +241,6 @@ def _popped(decoder: Decoder, sums: Symbols) -> int:
         return places, sums[places], sums[places + 1] - sums[places]
 
     return int(decoder.pop_found(1, find, PRECISION)[0])
-
-
-def depths_of(level: int, frames: int, steps: int = 256) -> Depths:
-    """Return how many stages each frame has, level / steps on average: one of two numbers.
-
-    Examples
-    --------
-    >>> depths_of(2 * 256 + 64, 8)
-    array([2, 2, 2, 3, 2, 2, 2, 3])
-    """
-    ends = np.arange(1, frames + 1) * level // steps
-    return np.diff(ends, prepend=0).astype(np.intp)
 
 
 def runs_of(flags: NDArray[np.bool_]) -> Iterator[int]:

@@ -25,6 +25,9 @@ SEQUENCES, LENGTH = 24, 48
 
 LEARNING_RATE = 4e-3
 
+# How much more of the stages the loudest frames have than the softest, relative to the mean.
+SPREAD = 1.4
+
 
 @dataclass(frozen=True)
 class FrameSymbols(Sampler, name="frame-symbols"):
@@ -69,17 +72,42 @@ class FrameSymbols(Sampler, name="frame-symbols"):
         symbols = in_frames(quantized.symbols(codes), quantized.stages).flatten(0, 1)
         return draws(quantized, self.network(quantized, symbols))
 
-    def network(self, code: VectorModule, symbols: Tensor) -> FrameNetwork:
-        """Return a network that is trained on the symbols of successive frames (t, stages)."""
-        network = self.untrained(code)
+    def network(
+        self, code: VectorModule, symbols: Tensor, loudness: Tensor | None = None
+    ) -> FrameNetwork:
+        """Return a network that is trained on the symbols of successive frames (t, stages).
+
+        Parameters
+        ----------
+        code : VectorModule
+        symbols : Tensor (t, stages)
+        loudness : Tensor (t,) or None
+            By which frames get more or fewer stages.
+        """
         with seeded(0), torch.enable_grad():
+            network = self.untrained(code)
             network.start()
+            if loudness is not None:
+                network.factors.copy_(factors_of(symbols[:, 0], loudness, network.size))
             network.train_on(symbols, self.steps)
         return network.eval().requires_grad_(False)
 
     def untrained(self, code: VectorModule) -> FrameNetwork:
         """Return the network before training."""
         return FrameNetwork(books_of(code), self.positive_integer("hidden"))
+
+
+def factors_of(firsts: Tensor, loudness: Tensor, size: int) -> Tensor:
+    """Return what each first symbol's frames have of the mean number of stages, in 256ths: (size,).
+
+    It grows with the rank of their mean loudness among all frames, from 0.3 to 1.7: distortions of
+    soft frames are hardly heard. A decoder knows it from the first symbol.
+    """
+    counts = torch.bincount(firsts, minlength=size)
+    sums = torch.zeros(size, dtype=loudness.dtype).index_add_(0, firsts, loudness)
+    means = torch.where(counts > 0, sums / counts.clamp_min(1), loudness.min())
+    below = torch.searchsorted(means[firsts].sort().values, means) / len(firsts)
+    return (256 * (1 + SPREAD * (below - 0.5))).round()
 
 
 def residual(code: CodeModule) -> VectorModule:
@@ -130,11 +158,19 @@ class FrameNetwork(nn.Module):
     books : Tensor (stages, size, dim)
         The entries, which stay as they are.
     hidden : int
+
+    Attributes
+    ----------
+    factors : Tensor (size,)
+        What the frames of each first symbol have of the mean number of stages, in 256ths.
     """
+
+    factors: Tensor
 
     def __init__(self, books: Tensor, hidden: int) -> None:
         super().__init__()
         self.stages, self.size, dim = books.shape
+        self.register_buffer("factors", torch.full((self.size,), 256.0))
         # The first stage has nearly all of the variance.
         self.scale = nn.Parameter(books[0].std().clamp_min(1e-6).reciprocal(), requires_grad=False)
         self.books = nn.Parameter(books, requires_grad=False)
@@ -196,9 +232,13 @@ class FrameNetwork(nn.Module):
             first = torch.randint(len(symbols) - length + 1, (SEQUENCES, 1))
             batch = symbols[first + torch.arange(length)]
             stages = int(torch.randint(1, self.stages + 1, ()))
-            sums = self.sums(batch)
-            logits = self.logits(self.contexts(sums[:, :, stages]), sums, stages)
-            loss = functional.cross_entropy(logits.flatten(0, 2), batch[..., :stages].flatten())
+            depths = (stages * self.factors[batch[..., 0]] / 256).round().clamp(1, self.stages)
+            sums, most = self.sums(batch), int(depths.max())
+            places = depths.long()[..., None, None].expand(-1, -1, 1, sums.shape[3])
+            contexts = self.contexts(sums.gather(2, places)[:, :, 0])
+            used = torch.arange(most) < depths[..., None]
+            logits = self.logits(contexts, sums, most)[used]
+            loss = functional.cross_entropy(logits, batch[..., :most][used])
             torch.autograd.backward([loss])
             adam.step()
 

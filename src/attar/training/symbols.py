@@ -20,6 +20,9 @@ from attar.sampling.frames import FrameNetwork, books_of, residual
 # How often the training rows are joined to signals, and how many at once.
 SIGNALS, AT_ONCE = 2, 512
 
+# The mean square of a silent frame, in units of the prepared samples.
+SILENT = 1e-6
+
 
 @torch.no_grad()
 def trained_symbols(recipe: Recipe, predictor: Predictor, rows: Rows) -> FrameNetwork | None:
@@ -30,15 +33,17 @@ def trained_symbols(recipe: Recipe, predictor: Predictor, rows: Rows) -> FrameNe
     model = predictor.model
     if not isinstance(recipe.sampler, FrameSymbols):
         return None
-    code, parts = residual(deepcopy(model.code).cpu()), list[Tensor]()
+    code, parts, loudness = residual(deepcopy(model.code).cpu()), list[Tensor](), list[Tensor]()
     dim = books_of(code).shape[2]
     with seeded(0, predictor.device):
         for start in [*range(0, rows.shape[0], AT_ONCE)] * SIGNALS:
             prepared = predictor.preparation.prepare(rows[start : start + AT_ONCE])
             signal = model.corrupted(Batch.of(prepared.to(predictor.device))).values
-            features = model.encoder(signal.movedim(1, 0).flatten(1)[None])
-            parts.append(code.quantize(features.cpu().reshape(-1, dim)))
-    return recipe.sampler.network(code, torch.cat(parts))
+            samples = signal.movedim(1, 0).flatten(1)
+            parts.append(code.quantize(model.encoder(samples[None]).cpu().reshape(-1, dim)))
+            frames = samples[0].cpu().tensor_split(len(parts[-1]))
+            loudness += [frame.square().mean().clamp_min(SILENT).log() for frame in frames]
+    return recipe.sampler.network(code, torch.cat(parts), torch.stack(loudness))
 
 
 def restored_symbols(
