@@ -41,7 +41,7 @@ from attar.likelihoods import (
 )
 from attar.likelihoods.intensities import Intensities, are_smooth
 from attar.likelihoods.lattices import alphabet_of
-from attar.networks import Bag, Conv, Mlp, Network, Spectral, Tcn
+from attar.networks import Bag, Conv, Lapped, Mlp, Network, Spectral, Tcn
 from attar.recipe import Recipe
 from attar.training.optim import Optimizer
 
@@ -343,6 +343,9 @@ def choose_optimizer(network: Network, likelihood: Likelihood) -> tuple[Optimize
         return Optimizer("muon", clip=CLIP), "takes the fewest steps"
     if isinstance(network, Spectral):
         return Optimizer("adam", {"lr": 0.002, "betas": (0.8, 0.99)}), "learns phases"
+    if isinstance(network, Lapped):
+        settings = {"lr": 0.015, "weight_decay": 0.0, "every": 5, "relative_rate": 0.2}
+        return Optimizer("muon", settings), "takes the fewest steps"
     if isinstance(network, Conv) and network.shortcut:
         return Optimizer("muon", {"lr": 0.0015}, clip=CLIP), "starts at principal components"
     return Optimizer(), "works for any network"

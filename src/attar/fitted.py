@@ -509,7 +509,7 @@ def fit(
             rows,
             training_data.measured,
             best_epoch=best_epoch,
-            ordered="ordered" in plan.recipe.code.provides,
+            code=plan.recipe.code,
         )
     fitted = Fitted(
         plan.recipe,

@@ -44,7 +44,7 @@ from attar.likelihoods import (
     FixedGaussian,
     Likelihood,
 )
-from attar.networks import CustomNetwork, Linear, Network
+from attar.networks import CustomNetwork, Lapped, Linear, Network
 from attar.objective import Objective
 from attar.parts import Part
 from attar.recipe import Recipe
@@ -325,10 +325,9 @@ class Planner:
 
     def _code_size(self, recipe: Recipe, network: Network, prepared: Rows) -> int:
         def auto() -> tuple[int, str]:
-            if isinstance(network, CustomNetwork):
+            if isinstance(network, CustomNetwork | Lapped):
                 features = network.features(self.kind.shape)
-                least = recipe.code.nearest_size(1)
-                return features * least // recipe.code.width(least), "the output of the encoder"
+                return recipe.code.size(features), "the output of the encoder"
             if isinstance(recipe.code, NoCode):
                 return 1, "there is no code"
             parts = isinstance(self.kind, Windows) or getattr(self.kind, "tiled", False)

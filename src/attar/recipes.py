@@ -12,6 +12,7 @@ from attar.bounds import Capacity, Combined, ImportanceWeighted, Multiple, Parti
 from attar.codes import (
     BatchTopK,
     BernoulliBits,
+    Contextual,
     FiniteScalar,
     Flowed,
     Gated,
@@ -43,8 +44,13 @@ from attar.codes import (
 from attar.conditions import Joined
 from attar.corruptions import GaussianNoise, Masking, Patches, Splicing
 from attar.errors import unknown
-from attar.likelihoods import Causal, MultiScaleMel, MultiScaleSimilarity
-from attar.networks import Spectral
+from attar.likelihoods import (
+    Causal,
+    HeteroscedasticGaussian,
+    MultiScaleMel,
+    MultiScaleSimilarity,
+)
+from attar.networks import Lapped, Spectral
 from attar.penalties import (
     L2,
     Adversarial,
@@ -393,6 +399,14 @@ TABLE: dict[str, Row] = {
         Recipe(NoCode(), likelihood=Causal()),
         "No code; each cell given those before it, for lossless compression.",
         "Van den Oord, Kalchbrenner and Kavukcuoglu, Pixel recurrent neural networks, ICML 2016.",
+    ),
+    "picture-codec": Row(
+        Recipe(Contextual(), likelihood=HeteroscedasticGaussian(), network=Lapped()),
+        "Coefficients of overlapping blocks, quantized for any quality, each given those coded "
+        "before.",
+        "Ballé, Minnen, Singh, Hwang and Johnston, Variational image compression with a scale "
+        "hyperprior, ICLR 2018. He et al., ELIC: efficient learned image compression with unevenly "
+        "grouped space-channel contextual adaptive coding, CVPR 2022.",
     ),
 }
 

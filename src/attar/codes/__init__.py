@@ -2,6 +2,7 @@
 
 from attar.codes.ball import Poincare, WrappedNormal
 from attar.codes.base import Code, CodeModule, LogLikelihood
+from attar.codes.contextual import Contextual
 from attar.codes.flowed import Flowed, InverseAutoregressive, Planar
 from attar.codes.gaussian import Gaussian
 from attar.codes.hamiltonian import Hamiltonian
@@ -37,6 +38,7 @@ __all__ = [
     "BernoulliBits",
     "Code",
     "CodeModule",
+    "Contextual",
     "FiniteScalar",
     "Flowed",
     "Gated",

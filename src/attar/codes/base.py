@@ -104,6 +104,9 @@ class Code(Part):
         The distribution that codes are expected to have.
     encodes : bool
         Whether it encodes rows of its own.
+    compared : bool
+        Whether its dimensions are measured one by one, and reconstructions compared with those of
+        as many principal components.
     provides : frozenset of str
         ``"point"`` where codes are deterministic; ``"density"`` where the model has a likelihood
         of whole rows; ``"moments"`` where the posterior is a diagonal Gaussian; ``"symbols"``
@@ -114,6 +117,7 @@ class Code(Part):
     beta: float
     prior: Prior | None = None
     encodes: ClassVar[bool] = False
+    compared: ClassVar[bool] = True
 
     @property
     def least_size(self) -> int:
@@ -127,6 +131,11 @@ class Code(Part):
     def width(self, code_size: int) -> int:
         """Return the number of features that a code of this size is computed from."""
         return code_size
+
+    def size(self, features: int) -> int:
+        """Return the size of the code that is computed from so many features."""
+        least = self.nearest_size(1)
+        return features * least // self.width(least)
 
     def noise(self, code_size: int) -> int:
         """Return the number of standard normals that a sample of a code of this size takes."""

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from attar.codes import NoCode
+from attar.codes import Code, NoCode
 from attar.data.kind import Rows
 from attar.data.summary import Moments
 from attar.data.training_data import MEASURED_ROWS, FittedRows
@@ -161,7 +161,7 @@ class Diagnosis:
 
     def findings(self) -> list[Finding]:
         """Return the findings, most severe first, or the one that there are no problems."""
-        if isinstance(self.recipe.code, NoCode):
+        if not self.recipe.code.compared:
             return self._of_likelihood()
         found = (
             self._worse_than_pca(),
@@ -182,11 +182,14 @@ class Diagnosis:
         return [Finding("no-problems", "No problems detected", f"the MSE {compared}")]
 
     def _of_likelihood(self) -> list[Finding]:
-        """Return the findings of a model without a code, whose reconstructions say nothing."""
+        """Return the findings of a model that is judged by its likelihood alone."""
         found = self._not_converged()
         if found is not None:
             return [found]
-        return [Finding("no-problems", "No problems detected", "there is no code to judge")]
+        why = "the code is not compared with principal components"
+        if isinstance(self.recipe.code, NoCode):
+            why = "there is no code to judge"
+        return [Finding("no-problems", "No problems detected", why)]
 
     @property
     def decrease(self) -> float:
@@ -402,7 +405,7 @@ class TrainingSummary:
         measured: FittedRows,
         *,
         best_epoch: int,
-        ordered: bool = False,
+        code: Code,
     ) -> TrainingSummary:
         """Return the summary of a model, from its training and validation rows.
 
@@ -417,14 +420,16 @@ class TrainingSummary:
         measured : FittedRows
             What ``validation_rows`` are; training rows, where none were held out.
         best_epoch : int
-        ordered : bool
-            Whether the first k dimensions of a code are a code by themselves, for each k.
+        code : Code
+            Whose dimensions are measured one by one, if they are to be compared.
         """
         preparation = predictor.preparation
         train = preparation.prepare(train_rows).numpy()
-        baseline = Baseline.fit(train, most=min(2 * predictor.code_size, MOST_COMPONENTS))
-        kept = max(MEASURED_ROWS, min(MOST_CODES, MOST_VALUES // predictor.code_size))
-        kept = min(kept, LARGEST // predictor.code_size)
+        size = predictor.code_size
+        components = min(2 * size, MOST_COMPONENTS) if code.compared else 1
+        baseline = Baseline.fit(train, most=components)
+        kept = max(MEASURED_ROWS, min(MOST_CODES, MOST_VALUES // size))
+        kept = max(1, min(kept, LARGEST // size))
         some = slice(0, min(kept, MEASURED_ROWS))
         codes = predictor.encode(train_rows[:kept]).astype(np.float32)
         held_out_rows = [(validation_predictor, validation_rows)] if measured.held_out else []
@@ -439,15 +444,19 @@ class TrainingSummary:
         names, columns = preparation.kind.with_unit(train)
         diagnostics = Diagnostics(
             error=reconstruction.metrics()["error"],
-            train_error=_error(predictor, codes[some], train[some]),
+            train_error=_error(predictor, codes[some], train[: len(codes[some])]),
             pca_errors=reconstruction.pca_errors,
             rows_of="validation" if measured.held_out else "training",
-            importance=_importance(validation_predictor, others, validation),
+            importance=_importance(validation_predictor, others, validation)
+            if code.compared
+            else [],
             column_scales=Moments.of(columns).deviation.tolist(),
             column_names=names,
             best_epoch=best_epoch,
             part=preparation.kind.part,
-            size_errors=size_errors(validation_predictor, others, validation) if ordered else [],
+            size_errors=size_errors(validation_predictor, others, validation)
+            if "ordered" in code.provides
+            else [],
             **_explained(reconstruction.parts, reconstruction.rows),
         )
         return cls(codes, numbers[:kept], baseline, diagnostics, measured, reference)

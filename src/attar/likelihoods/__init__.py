@@ -6,6 +6,7 @@ from attar.likelihoods.causal import Causal
 from attar.likelihoods.continuous import (
     Circular,
     FixedGaussian,
+    HeteroscedasticGaussian,
     Huber,
     Laplace,
     LearnedGaussian,
@@ -34,6 +35,7 @@ __all__ = [
     "Derived",
     "Discretized",
     "FixedGaussian",
+    "HeteroscedasticGaussian",
     "Huber",
     "Laplace",
     "LearnedGaussian",

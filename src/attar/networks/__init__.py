@@ -3,6 +3,7 @@
 from attar.networks.base import Network
 from attar.networks.conv import Conv
 from attar.networks.custom import CustomNetwork
+from attar.networks.lapped import Lapped
 from attar.networks.mlp import Bag, Linear, Mlp
 from attar.networks.sequence import Gru, Tcn, Transformer
 from attar.networks.spectral import Spectral
@@ -12,6 +13,7 @@ __all__ = [
     "Conv",
     "CustomNetwork",
     "Gru",
+    "Lapped",
     "Linear",
     "Mlp",
     "Network",
