@@ -16,6 +16,7 @@ from attar.errors import AttarError, SettingError, first_line
 from attar.likelihoods import LikelihoodModule
 from attar.networks.start import (
     fit_least_squares,
+    near_weights,
     shortcut_of,
     start_at_components,
     straight_of,
@@ -194,9 +195,8 @@ class Model(nn.Module):
         return inputs
 
     def weight_groups(self) -> list[dict[str, Any]]:
-        """Return the parameter groups of an optimizer: each linear shortcut has its own."""
-        found = [shortcut_of(self.encoder), shortcut_of(self.decoder)]
-        linear = [shortcut.weight for shortcut in found if shortcut is not None]
+        """Return the groups of an optimizer: each weight that starts near its end has its own."""
+        linear = [*near_weights(self.encoder), *near_weights(self.decoder)]
         rare = self.likelihood.rare_weights()
         others = [w for w in self.parameters() if not any(w is one for one in [*linear, *rare])]
         groups: list[dict[str, Any]] = [{"params": others}]

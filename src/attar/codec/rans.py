@@ -13,7 +13,7 @@ coders", arXiv:1402.3392.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,7 +37,8 @@ LANE_BYTES = 6
 LANES_SHARE = 0.003
 
 # States are in [2^32, 2^64), so that a symbol moves one word of 32 bits at most.
-_WORD = np.uint64(32)
+_WORD_BITS, _LOW = 32, (1 << 32) - 1
+_WORD = np.uint64(_WORD_BITS)
 _LOWEST = np.uint64(1 << 32)
 _STATE_BYTES = 8
 _NARROW = 32
@@ -126,6 +127,9 @@ class AnsCoder:
     def _push(
         self, starts: NDArray[np.uint32], frequencies: NDArray[np.uint32], precision: int
     ) -> None:
+        if self.lanes == 1:
+            self._push_one_by_one(starts.tolist(), frequencies.tolist(), precision)
+            return
         starts, frequencies = starts.astype(np.uint64), frequencies.astype(np.uint64)
         rest = np.uint64(1 << precision) - frequencies
         shift = np.uint64(64 - precision)
@@ -148,6 +152,67 @@ class AnsCoder:
             quotient *= rest[group]
             x += quotient
             x += starts[group]
+
+    def _push_one_by_one(
+        self, starts: list[int], frequencies: list[int], precision: int
+    ) -> None:
+        """Put symbols into one state: Python's integers are faster than arrays of one."""
+        x, shift, words = int(self._states[0]), 64 - precision, []
+        for start, f in zip(reversed(starts), reversed(frequencies), strict=True):
+            if x >> shift >= f:
+                words.append(x & _LOW)
+                x >>= _WORD_BITS
+            quotient, rest = divmod(x, f)
+            x = (quotient << precision) + rest + start
+        self._reserve(len(words))
+        self._words[self._used : self._used + len(words)] = words
+        self._used += len(words)
+        self._states[0] = x
+
+    def pop_tabled(
+        self,
+        rows: Integers,
+        cumulative: Sequence[Sequence[int]],
+        found: Sequence[Sequence[int]],
+        precision: int = PRECISION,
+    ) -> NDArray[np.int64]:
+        """Return the symbols (n,) that were pushed last into one state, each by one of few tables.
+
+        Parameters
+        ----------
+        rows
+            The number of the table of each symbol.
+        cumulative
+            Of each table the starts of the letters' ranges, and 2^precision.
+        found
+            Of each table the letter of each place in [0, 2^precision).
+        precision
+            log2 of the total frequency.
+
+        Raises
+        ------
+        ArchiveError
+            If there are not so many symbols, or several states: the data are damaged.
+        """
+        self._check_lanes(len(rows))
+        if self.lanes > 1:
+            raise ArchiveError(f"{_DAMAGED}: they were coded by several states.")
+        x, mask, used = int(self._states[0]) if len(rows) else 0, (1 << precision) - 1, self._used
+        words, letters, lowest = self._words.tolist(), [], int(_LOWEST)
+        for row in rows.tolist():
+            slot = x & mask
+            letter, sums = found[row][slot], cumulative[row]
+            start = sums[letter]
+            x = (sums[letter + 1] - start) * (x >> precision) + slot - start
+            if x < lowest:
+                if not used:
+                    raise ArchiveError(f"{_DAMAGED}: they end too early.")
+                used -= 1
+                x = x << _WORD_BITS | words[used]
+            letters.append(letter)
+        if len(rows):
+            self._states[0], self._used = x, used
+        return np.array(letters, np.int64)
 
     def pop(self, cumulative: Integers, precision: int = PRECISION) -> NDArray[np.int64]:
         """Return the symbols (n,) that were pushed last.
@@ -350,6 +415,12 @@ class Decoder:
     def pop_found(self, n: int, find: Find, precision: int) -> NDArray[np.int64]:
         """Return the next symbols (n,), as :meth:`AnsCoder.pop_found` does."""
         return self._coder.pop_found(n, find, precision)
+
+    def pop_tabled(
+        self, rows: Integers, cumulative: Sequence[Sequence[int]], found: Sequence[Sequence[int]]
+    ) -> NDArray[np.int64]:
+        """Return the next symbols (n,), as :meth:`AnsCoder.pop_tabled` does."""
+        return self._coder.pop_tabled(rows, cumulative, found)
 
     def pop_bits(self, n: int, bits: int) -> NDArray[np.int64]:
         """Return the next n values of so many bits, as :meth:`AnsCoder.pop_bits` does."""

@@ -126,8 +126,8 @@ class Contextual(Code, name="contextual"):
 
     block: int = 8
     hidden: int = 128
-    finest: float = 0.03
-    coarsest: float = 0.5
+    finest: float = 0.025
+    coarsest: float = 0.8
 
     beta = 1.0
     provides = frozenset({"density"})
@@ -187,6 +187,7 @@ class ContextPrior(PriorModule):
     """
 
     scales: Tensor
+    log_scales: Tensor
 
     def __init__(
         self,
@@ -200,10 +201,10 @@ class ContextPrior(PriorModule):
         self.grid, self.coefficients = grid, channels * block**2
         self.passes = passes(channels, self.coefficients)
         first, last = map(math.log, steps)
-        self.log_steps = nn.Parameter(
-            torch.linspace(first, last, KNOTS)[:, None].repeat(1, self.coefficients)
-        )
+        log_steps = torch.linspace(first, last, KNOTS)
+        self.log_steps = nn.Parameter(log_steps.repeat_interleave(self.coefficients))
         self.register_buffer("scales", spectrum(channels, block))
+        self.register_buffer("log_scales", self.scales.log())
         self.start = nn.Linear(KNOTS, hidden)
         sizes = [one.last - one.first for one in self.passes]
         neighbours = [(2 * one.radius + 1) ** 2 for one in self.passes]
@@ -227,11 +228,16 @@ class ContextPrior(PriorModule):
     def on_coefficients(self, y: Tensor) -> None:
         """Start at the scales of coefficients (..., n)."""
         self.scales.copy_(y.flatten(0, -2).std(0).clamp_min(1e-4))
+        self.log_scales.copy_(self.scales.log())
 
     def knots(self, quality: Tensor) -> Tensor:
         """Return the weights of the learned qualities for qualities (B,): (B, KNOTS)."""
         places = torch.arange(KNOTS).to(quality)
         return functional.relu(1 - (quality[:, None] * (KNOTS - 1) - places).abs())
+
+    def log_steps_of(self, quality: Tensor) -> Tensor:
+        """Return the logarithms of the steps at qualities (B,): (B, n)."""
+        return self.knots(quality) @ self.log_steps.reshape(KNOTS, -1)
 
     def first_state(self, quality: Tensor, height: int, width: int) -> Tensor:
         """Return the state before the first pass: (B, height, width, hidden)."""
@@ -247,8 +253,8 @@ class ContextPrior(PriorModule):
         return median * scales, log_ratio
 
     def log_scale(self, one: Pass, log_ratio: Tensor, log_steps: Tensor) -> Tensor:
-        """Return the log-scales in steps, of which the network gives the ratio to the usual."""
-        usual = self.scales[one.first : one.last].log() - 0.5
+        """Return the log-scales in steps, of which the network gives the ratio to all rows'."""
+        usual = self.log_scales[one.first : one.last] - 0.5
         return (log_ratio + usual - log_steps[..., one.first : one.last]).clamp(*LOG_SCALES)
 
     def next_state(self, i: int, state: Tensor, known: Tensor) -> Tensor:
@@ -267,7 +273,7 @@ class ContextPrior(PriorModule):
 
         In training gradients pass through the rounding, and the rate is that of noisy ones.
         """
-        log_steps = (self.knots(quality) @ self.log_steps)[:, None, None]
+        log_steps = self.log_steps_of(quality)[:, None, None]
         steps, state = log_steps.exp(), self.first_state(quality, *y.shape[1:3])
         rate, known = y.new_zeros(len(y)), torch.zeros_like(y)
         for i, one in enumerate(self.passes):
@@ -294,7 +300,7 @@ class ContextPrior(PriorModule):
     def sample(self, n: int, generator: Generator | None = None) -> Tensor:
         """Return draws, pass by pass."""
         quality = self.scales.new_full((n,), QUALITY)
-        log_steps = (self.knots(quality) @ self.log_steps)[:, None, None]
+        log_steps = self.log_steps_of(quality)[:, None, None]
         state = self.first_state(quality, *self.grid)
         known = self.scales.new_zeros(n, *self.grid, self.coefficients)
         for i, one in enumerate(self.passes):
@@ -334,8 +340,8 @@ class ContextualModule(CodeModule):
 
     def decoder_input(self, z: Tensor) -> Tensor:
         """Return coefficients, and the mean log-step of the quality: (n, d)."""
-        log_steps = self.prior.knots(z[:, -1]) @ self.prior.log_steps
-        return torch.cat([z[:, :-1], log_steps.mean(1, keepdim=True)], 1)
+        log_step = self.prior.log_steps_of(z[:, -1]).mean(1, keepdim=True)
+        return torch.cat([z[:, :-1], log_step], 1)
 
     def on_data(self, values: Tensor, features: Tensor) -> None:
         """Start at the scales of coefficients."""

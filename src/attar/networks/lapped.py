@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from attar.errors import SettingError
 from attar.networks.base import Network, Shape
+from attar.networks.mlp import Near
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ class Analysis(nn.Module):
     def __init__(self, channels: int, block: int) -> None:
         super().__init__()
         self.block = block
-        self.transform = nn.Linear(4 * channels * block**2, channels * block**2, bias=False)
+        self.transform = Near(4 * channels * block**2, channels * block**2, bias=False)
         with torch.no_grad():
             self.transform.weight.copy_(windows(channels, block).flatten(1))
 
@@ -164,7 +165,7 @@ class Synthesis(nn.Module):
         n = channels * block**2
         self.first, self.last = nn.Linear(n + 1, hidden), nn.Linear(hidden, n)
         self.middle = nn.ModuleList(nn.Linear(9 * hidden, hidden) for _ in range(2))
-        self.transform = nn.Linear(4 * n, n, bias=False)
+        self.transform = Near(4 * n, n, bias=False)
         self.register_buffer("scales", spectrum(channels, block), persistent=False)
         with torch.no_grad():
             nn.init.zeros_(self.last.weight)
@@ -173,22 +174,22 @@ class Synthesis(nn.Module):
             parts = windows(channels, block).flip(1)
             self.transform.weight.copy_(parts.permute(2, 1, 0).flatten(1))
 
-    def pixels(self, grid: Tensor, log_step: Tensor) -> Tensor:
+    def pixels(self, grid: Tensor, log_step: Tensor, step: Tensor) -> Tensor:
         """Return pixels (B, C, H, W) of whole blocks.
 
         Parameters
         ----------
         grid : Tensor (B, height, width, n)
             Coefficients.
-        log_step : Tensor (B,)
-            Of the correction of coefficients, which is relative to its exponential.
+        log_step, step : Tensor (B,)
+            To which the correction of coefficients is relative.
         """
-        level = log_step[:, None, None, None]
-        inputs = torch.cat([grid / self.scales, level.expand(*grid.shape[:3], 1)], -1)
+        level = log_step[:, None, None, None].expand(*grid.shape[:3], 1)
+        inputs = torch.cat([grid / self.scales, level], -1)
         hidden = first = functional.relu(self.first(inputs))
         for layer in self.middle:
             hidden = functional.relu(layer(around(replicated(hidden))))
-        corrected = grid + self.last(hidden + first) * level.exp()
+        corrected = grid + self.last(hidden + first) * step[:, None, None, None]
         blocks = self.transform(quadrants(replicated(corrected)))
         half = self.block // 2
         return _pixels(blocks, self.block)[..., half:-half, half:-half]
@@ -198,8 +199,8 @@ class Synthesis(nn.Module):
         height, width = self.size
         rows, columns = -(-height // self.block), -(-width // self.block)
         log_step = codes[:, -1]
-        pixels = self.pixels(codes[:, :-1].reshape(len(codes), rows, columns, -1), log_step)
-        pixels = pixels[..., :height, :width]
+        grid = codes[:, :-1].reshape(len(codes), rows, columns, -1)
+        pixels = self.pixels(grid, log_step, log_step.exp())[..., :height, :width]
         return torch.cat([pixels, log_step[:, None, None, None].expand_as(pixels)], 1)
 
 

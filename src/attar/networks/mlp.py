@@ -23,6 +23,10 @@ def linear(before: int, after: int) -> nn.Module:
     return glorot(nn.Linear(before, after))
 
 
+class Near(nn.Linear):
+    """A linear map whose weights start near where they end: their steps are in proportion."""
+
+
 class Straight(nn.Linear):
     """The linear layer of a network that has no other: it may start at principal components."""
 

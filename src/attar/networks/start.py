@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from attar.isolation import one_thread
-from attar.networks.mlp import Shortcut, Straight
+from attar.networks.mlp import Near, Shortcut, Straight
 
 # Of a feature's variance, what least squares adds to it: small samples would else be overfitted.
 RIDGE = 1e-3
@@ -21,6 +21,12 @@ def shortcut_of(network: nn.Module) -> nn.Linear | None:
         if isinstance(module, Shortcut):
             return next((m for m in module.straight.modules() if isinstance(m, nn.Linear)), None)
     return None
+
+
+def near_weights(network: nn.Module) -> list[nn.Parameter]:
+    """Return the weights of a network that start near where they end."""
+    shortcut = shortcut_of(network)
+    return [m.weight for m in network.modules() if m is shortcut or isinstance(m, Near)]
 
 
 def straight_of(network: nn.Module) -> nn.Linear | None:
