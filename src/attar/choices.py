@@ -27,6 +27,7 @@ from attar.likelihoods import (
     Derived,
     Discretized,
     FixedGaussian,
+    HeteroscedasticGaussian,
     Huber,
     Laplace,
     LearnedGaussian,
@@ -59,6 +60,9 @@ PIXELS = 1 << 19
 
 # The places of a batch that a causal likelihood is trained on.
 EXAMPLES = 1 << 15
+
+# A batch of a codec of pictures has about so many pixels.
+CODED, CODED_STEPS = 1 << 17, 6000
 
 # So many windows of sound are a batch.
 SOUNDS = 16
@@ -364,6 +368,9 @@ def choose_batch_size(
         return max(1, min(32, EXAMPLES // places)), f"rows of {places:,} places"
     if isinstance(likelihood, MultiScaleMel):
         return SOUNDS, "rows of samples"
+    if isinstance(likelihood, HeteroscedasticGaussian):
+        places = math.prod(shape[1:])
+        return max(1, min(64, CODED // places)), f"images of {places:,} pixels"
     doubled = optimizer.name == "muon"
     size, reason = 2 ** min(10, max(5, round(math.log2(math.sqrt(n))) + doubled)), f"{n:,} rows"
     most = max(1, PIXELS // math.prod(shape[1:])) if len(shape) == 3 else size
@@ -384,6 +391,9 @@ def choose_epochs(
     if isinstance(likelihood, Causal):
         return min(100, max(4, round(total / per_epoch))), f"{per_epoch:,} steps per epoch"
     if optimizer.name == "muon":
+    if isinstance(likelihood, HeteroscedasticGaussian):
+        return min(400, max(4, round(CODED_STEPS / per_epoch))), f"{per_epoch:,} steps per epoch"
+    if optimizer.name == "muon" and not isinstance(likelihood, MultiScaleMel):
         total = MUON_STEPS * max(1, n / MUON_ROWS) ** 0.75 * (1 + ("density" in code.provides))
     reason = f"{per_epoch:,} step{'s' * (per_epoch > 1)} per epoch"
     return min(400, max(10, round(total / per_epoch))), reason

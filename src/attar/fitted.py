@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attar.codes import CodeModule
+from attar.codes import CodeModule, Contextual
 from attar.data.batches import Conditioned, Holding, Selection
 from attar.data.cells import Category
 from attar.data.condition_encoder import ConditionEncoder
@@ -599,7 +599,8 @@ def _trained(
                     raise
                 interrupted = True
     model.zero_grad(set_to_none=True)
-    if isinstance(plan.likelihood, Causal):  # half the bytes, and rows take as many as before
+    compresses = isinstance(plan.likelihood, Causal) or isinstance(plan.recipe.code, Contextual)
+    if compresses:  # half the bytes, and rows take as many as before
         model.round_weights()
     history, best_epoch = training.progress.history, training.best_epoch
     if before is not None:

@@ -26,7 +26,7 @@ from attar.choices import (
     exact_scaling,
     warn_of_activation,
 )
-from attar.codes import NoCode
+from attar.codes import Contextual, NoCode
 from attar.conditions import Joined
 from attar.corruptions import Corruption, GaussianNoise
 from attar.data.condition_encoder import ConditionEncoder
@@ -286,6 +286,8 @@ class Planner:
 
     def _scaling(self, recipe: Recipe) -> Scaling:
         def auto() -> tuple[Scaling, str]:
+            if isinstance(recipe.code, Contextual):
+                return MinMax(), "steps are relative to the range of pixels"
             if self._wants_symbols(recipe):
                 return exact_scaling(self.kind), "values are symbols"
             scaling = self.kind.scaling(self.summary)
@@ -354,7 +356,8 @@ class Planner:
                 )
             size = self._count("code_size", auto)
         cells = prepared[0].size
-        if size > cells and not recipe.code.provides & {"sparse", "symbols"}:
+        copies = recipe.code.compared and not recipe.code.provides & {"sparse", "symbols"}
+        if size > cells and copies:
             warn(
                 f"A code of {size} latent dimensions is larger than the data's {cells} cells: it "
                 "can copy the data without compression; use a smaller code_size."

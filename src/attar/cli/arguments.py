@@ -254,6 +254,22 @@ def form(
     return source
 
 
+def tile_of(estimator: Autoencoder, source: str) -> int | None:
+    """Return the side of tiles where the recipe's network takes such of pictures of any sizes.
+
+    It is that of the smallest picture, where this is less.
+    """
+    from attar import recipes
+    from attar.data.pictures import smallest_side
+
+    recipe = None if estimator.recipe == "auto" else recipes.resolve(estimator.recipe)
+    network = estimator.network if estimator.network != "auto" or not recipe else recipe.network
+    tile = None if network is None else getattr(network, "tile", None)
+    if tile is None or not Path(source).is_dir():
+        return None
+    return min(tile, smallest_side(source))
+
+
 def is_conditional(estimator: Autoencoder) -> bool:
     """Return whether the recipe of an estimator needs a condition."""
     from attar import recipes

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 import typer
 
 from attar.cli import arguments
+from attar.cli.pictures import Quality, compress_pictures, decompress_pictures
 from attar.cli.sounds import compress_sound, decompress_sound
 from attar.errors import FileError, SettingError
 
@@ -53,18 +54,36 @@ def compress(
             "--kbps", help="Of sound: kilobits a second of the file.", show_default="best quality"
         ),
     ] = None,
+    quality: Annotated[
+        float | None,
+        typer.Option("--quality", help="Of pictures: 1 to 100.", show_default="50"),
+    ] = None,
+    bpp: Annotated[
+        float | None,
+        typer.Option("--bpp", help="Of pictures: at most so many bits a pixel."),
+    ] = None,
+    psnr: Annotated[
+        float | None,
+        typer.Option("--psnr", help="Of pictures: at least such a PSNR, in dB."),
+    ] = None,
     device: arguments.Device = "cpu",
     as_json: arguments.Json = False,
 ) -> None:
     """Compress data, by default without loss, and print the sum beside bz2 and xz."""
     _check_output(output, model, Path(source))
     with arguments.importing():
+        from attar.codes import Contextual
         from attar.compression import Codec
         from attar.data.recordings import SoundWindows
         from attar.estimator import load
 
     started = time.perf_counter()
     fitted = load(model, device=device)
+    asked = Quality(quality, bpp, psnr)
+    if isinstance(fitted.fitted_.recipe.code, Contextual):
+        compress_pictures(fitted, source, output, asked, with_model, as_json)
+        return
+    asked.refuse()
     if isinstance(fitted.fitted_.kind, SoundWindows):
         compress_sound(fitted, source, output, kbps, with_model, as_json)
         return
@@ -98,23 +117,40 @@ def decompress(
             "-o",
             metavar="OUT",
             help="The output. Of a CSV file, the same bytes; else .npy, .npz, .csv, .parquet, "
-            ".feather; for images also a folder; for sound a sound file or a folder.",
+            ".feather; for images also a folder, or .png; for sound a sound file or a folder.",
             show_default=False,
         ),
     ],
+    layers: Annotated[
+        int | None,
+        typer.Option(
+            "--layers",
+            min=1,
+            max=3,
+            help="Of pictures at a quality, decode so many of three layers, also of a cut file.",
+            show_default=False,
+        ),
+    ] = None,
     device: arguments.Device = "cpu",
 ) -> None:
-    """Decompress a file: exactly the data that were compressed, but for error bounds and sound."""
+    """Decompress a file: the data that were compressed, exactly but for bounds, qualities and sound."""
     if len(files) > 2:
         raise SettingError(f"attar decompress takes a model and a file, not {len(files)} files.")
     *models, file = files
     _check_output(output, *files)
     with arguments.importing():
         from attar.codec.clips import is_compressed_sound
+        from attar.codec.coded_pictures import is_compressed_pictures
         from attar.codec.container import ArchiveReader
         from attar.compression import open_archive
         from attar.estimator import load
 
+    if is_compressed_pictures(file):
+        fitted = load(models[0], device=device) if models else None
+        decompress_pictures(fitted, file, output, layers)
+        return
+    if layers is not None:
+        raise SettingError("--layers is for pictures at a quality: leave it out.")
     if is_compressed_sound(file):
         decompress_sound(load(models[0], device=device) if models else None, file, output)
         return

@@ -168,7 +168,6 @@ def fit(
     with arguments.importing():
         import_module("torch._dynamo")  # which torch's optimizers import at their first step
 
-        from attar.codes import NoCode
         from attar.data.source import read
         from attar.estimator import Autoencoder
         from attar.likelihoods import Causal
@@ -190,6 +189,8 @@ def fit(
             checkpoint.unlink()
     started = time.perf_counter()
     table = arguments.csv(source, delimiter, decimal, encoding, na)
+    if tile is None and size is None:
+        tile = arguments.tile_of(estimator, source)
     data = arguments.form(
         table, size, tile, time_column, series, window, stride, absent, rate, view, channels
     )
@@ -222,8 +223,8 @@ def fit(
         result["diagnosis"] = [finding.to_json() for finding in findings]
         print(arguments.to_json(result))
         return
-    coded = not isinstance(estimator.fitted_.recipe.code, NoCode)
-    print(comparison(part, metrics) if coded else likelihood(part, metrics))
+    compared = estimator.fitted_.recipe.code.compared
+    print(comparison(part, metrics) if compared else likelihood(part, metrics))
     print(*findings, sep="\n")
     page = "" if report is None else f", with a report in {report}"
     print(f"Fitted in {seconds:.1f} s: {output}{page}.")
@@ -242,7 +243,7 @@ def comparison(part: str, metrics: dict[str, float]) -> str:
 
 
 def likelihood(part: str, metrics: dict[str, float]) -> str:
-    """Return the log-likelihood of a model without a code, in words."""
+    """Return the log-likelihood of a model that is not compared with PCA, in words."""
     nats = metrics["nll_bound"]
     return f"{part.capitalize()} NLL {nats:.4g} nats per row, which are {nats / log(2):.4g} bits."
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from attar import names
-from attar.cli import arguments
+from attar.cli import arguments, pictures
 from attar.cli.sounds import described
 from attar.errors import ArchiveError
 
@@ -44,9 +44,12 @@ def info(
 ) -> None:
     """Print what a model file, or a compressed file, contains."""
     from attar.codec.clips import CodedClips, is_compressed_sound
+    from attar.codec.coded_pictures import CodedPictures, is_compressed_pictures
 
     if is_compressed_sound(file):
         contents = described(CodedClips.of(file), file)
+    elif is_compressed_pictures(file):
+        contents = pictures.described(CodedPictures.of(file), file)
     else:
         contents = _archive(file) if _is_compressed(file) else _model(file)
     if as_json:

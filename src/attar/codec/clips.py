@@ -9,23 +9,20 @@
         rate, samples, level, lengths of the runs of blocks with sound and of silence
         length of the symbols' bytes, and these
     CRC-32 of all before
-
-Numbers are integers of 7 bits a byte, the lowest first; all bytes but the last have the high bit.
 """
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from attar.errors import ArchiveError, FileError
+from attar.codec.compact import Reader, begins_with, number, sealed, sized, unsealed
+from attar.errors import ArchiveError
 
 MAGIC, FORMAT = b"\x93ATS", 1
-FINGERPRINT, CHECKSUM = 8, 4
+FINGERPRINT = 8
 
 # A clip has so many samples at most, a day at 192 kHz.
 MOST_SAMPLES = 1 << 34
@@ -98,7 +95,7 @@ class CodedClips:
 
     def to_bytes(self) -> bytes:
         """Return the file."""
-        parts = [MAGIC, bytes([FORMAT]), bytes.fromhex(self.fingerprint), sized(self.model)]
+        parts = [bytes.fromhex(self.fingerprint), sized(self.model)]
         parts.append(number(len(self.clips)))
         for clip in self.clips:
             parts += [
@@ -107,8 +104,7 @@ class CodedClips:
             ]
             parts += map(number, (clip.rate, clip.samples, clip.level, len(clip.runs), *clip.runs))
             parts.append(sized(clip.data))
-        data = b"".join(parts)
-        return data + zlib.crc32(data).to_bytes(CHECKSUM, "little")
+        return sealed(MAGIC, FORMAT, b"".join(parts))
 
     @classmethod
     def of(cls, source: str | Path | bytes) -> Self:
@@ -121,25 +117,14 @@ class CodedClips:
         ArchiveError
             If it is damaged, of a newer format, or no compressed sound.
         """
-        name = "What was to be decompressed" if isinstance(source, bytes) else str(source)
-        data = source if isinstance(source, bytes) else _read(Path(source))
-        if not data.startswith(MAGIC):
-            raise ArchiveError(f"{name} is not a compressed file of attar's.")
-        body, checksum = data[:-CHECKSUM], data[-CHECKSUM:]
-        if zlib.crc32(body).to_bytes(CHECKSUM, "little") != checksum:
-            raise ArchiveError(f"{name} is damaged or cut: its checksum is wrong.")
-        if body[len(MAGIC)] != FORMAT:
-            raise ArchiveError(
-                f"{name} has format {body[len(MAGIC)]}, and this attar reads {FORMAT}: update "
-                "attar, or compress the sound again."
-            )
+        reader = unsealed(source, MAGIC, FORMAT)
         try:
-            return cls._parsed(_Reader(body, len(MAGIC) + 1))
+            return cls._parsed(reader)
         except (IndexError, ValueError):
-            raise ArchiveError(f"{name} is damaged: it does not end where its clips do.") from None
+            raise ArchiveError("The file is damaged: it does not end where its clips do.") from None
 
     @classmethod
-    def _parsed(cls, reader: _Reader) -> Self:
+    def _parsed(cls, reader: Reader) -> Self:
         fingerprint, model = reader.take(FINGERPRINT).hex(), reader.sized()
         clips = []
         for _ in range(reader.number()):
@@ -154,65 +139,6 @@ class CodedClips:
         return cls(fingerprint, clips, model)
 
 
-class _Reader:
-    """Reads numbers and bytes from a place on."""
-
-    def __init__(self, data: bytes, place: int) -> None:
-        self.data, self.place = data, place
-
-    def take(self, length: int) -> bytes:
-        """Return so many bytes."""
-        if self.place + length > len(self.data):
-            raise IndexError
-        self.place += length
-        return self.data[self.place - length : self.place]
-
-    def number(self) -> int:
-        """Return an integer."""
-        found, shift = 0, 0
-        while True:
-            (byte,) = self.take(1)
-            found |= (byte & 127) << shift
-            shift += 7
-            if byte < 128:
-                return found
-
-    def sized(self) -> bytes:
-        """Return bytes with their length before them."""
-        return self.take(self.number())
-
-
-def number(value: int) -> bytes:
-    """Return the bytes of an integer.
-
-    Examples
-    --------
-    >>> list(number(5)), list(number(300))
-    ([5], [172, 2])
-    """
-    found = bytearray()
-    while value > 127:
-        found.append(value & 127 | 128)
-        value >>= 7
-    found.append(value)
-    return bytes(found)
-
-
-def sized(data: bytes) -> bytes:
-    """Return bytes with their length before them."""
-    return number(len(data)) + data
-
-
 def is_compressed_sound(path: str | Path) -> bool:
     """Return whether a file begins as compressed sound does."""
-    with suppress(OSError), Path(path).open("rb") as file:
-        return file.read(len(MAGIC)) == MAGIC
-    return False
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise FileError(f"{path} cannot be read: {reason}.") from None
+    return begins_with(path, MAGIC)

@@ -147,8 +147,8 @@ class Contextual(Code, name="contextual"):
         return code_size - 1
 
     def noise(self, code_size: int) -> int:
-        """Return 1: the quality is drawn."""
-        return 1
+        """Return 0: codes are random in training only."""
+        return 0
 
     def build(self, code_size: int, shape: tuple[int, ...] = ()) -> CodeModule:
         """Return the module, for images of a shape (channels, height, width)."""
@@ -203,7 +203,7 @@ class ContextPrior(PriorModule):
         first, last = map(math.log, steps)
         log_steps = torch.linspace(first, last, KNOTS)
         self.log_steps = nn.Parameter(log_steps.repeat_interleave(self.coefficients))
-        self.register_buffer("scales", spectrum(channels, block))
+        self.register_buffer("scales", torch.tensor(spectrum(channels, block)))
         self.register_buffer("log_scales", self.scales.log())
         self.start = nn.Linear(KNOTS, hidden)
         sizes = [one.last - one.first for one in self.passes]
@@ -327,12 +327,14 @@ class ContextualModule(CodeModule):
         noise: Tensor | None = None,
         log_likelihood: LogLikelihood | None = None,
     ) -> Coded:
-        """Return the codes of features (B, w), each at a random quality."""
-        if noise is None:
-            noise = torch.randn(1, len(features), 1, device=features.device)
-        found = [self._coded(features, torch.special.ndtr(draw[:, 0])) for draw in noise]
-        z, rate = (torch.stack(parts) for parts in zip(*found, strict=True))
-        return Coded(z, rate, torch.zeros_like(rate), -rate)
+        """Return the codes of features (B, w): in training, each at a random quality."""
+        quality = features.new_full((len(features),), QUALITY)
+        if self.training:
+            quality = torch.rand_like(quality)
+        z, rate = self._coded(features, quality)
+        samples = 1 if noise is None else len(noise)
+        rate = rate.expand(samples, -1)
+        return Coded(z.expand(samples, -1, -1), rate, torch.zeros_like(rate), -rate)
 
     def point(self, features: Tensor, log_likelihood: LogLikelihood | None = None) -> Tensor:
         """Return the code of each row at the middle quality: (B, d)."""
@@ -351,8 +353,8 @@ class ContextualModule(CodeModule):
         return features.reshape(len(features), *self.prior.grid, self.prior.coefficients)
 
     def _coded(self, features: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
-        known, rate = self.prior.quantized(self._grid(features), quality.expand(len(features)))
-        return torch.cat([known.flatten(1), quality.expand(len(features))[:, None]], 1), rate
+        known, rate = self.prior.quantized(self._grid(features), quality)
+        return torch.cat([known.flatten(1), quality[:, None]], 1), rate
 
 
 def nats(x: Tensor, scale: Tensor) -> Tensor:

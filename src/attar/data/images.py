@@ -250,14 +250,24 @@ class Images(Kind):
         FileError
             If the folder or a picture in it cannot be read.
         """
-        height, width, *channels = self.size
+        height, width = self.size[:2]
+        size = (height, width) if self.resized else None
+        return Pictures(folder, size, self.mode(), tile=height if self.tiled else None)
+
+    def mode(self) -> str:
+        """Return Pillow's name of the pixel format.
+
+        Raises
+        ------
+        DataError
+            If pictures have no such format.
+        """
         for mode in MODES.values():
-            if (mode.dtype, mode.channels) == (self.dtype, tuple(channels)):
-                size = (height, width) if self.resized else None
-                return Pictures(folder, size, mode.name, tile=height if self.tiled else None)
+            if (mode.dtype, mode.channels) == (self.dtype, self.size[2:]):
+                return mode.name
         raise DataError(
-            f"The model was fitted on {self.dtype} arrays of shape {self.size}, but the pictures "
-            f"in {folder} hold bytes: give an array."
+            f"The model was fitted on {self.dtype} arrays of shape {self.size}, but pictures in "
+            "files hold bytes: give an array."
         )
 
     def restore(self, rows: Rows, passthrough: None = None) -> Rows:

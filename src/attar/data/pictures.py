@@ -196,6 +196,42 @@ def _opened(path: str) -> Iterator[Image.Image]:
             ) from None
 
 
+def smallest_side(folder: str | Path) -> int:
+    """Return the least height or width of the pictures in a folder.
+
+    Raises
+    ------
+    FileError
+        If the folder or a picture in it cannot be read.
+    DataError
+        If there are none.
+    """
+    return min(min(picture.size) for picture in _pictures_in(Path(folder)))
+
+
+def whole_pictures(path: str | Path, mode: str) -> Iterator[tuple[str, Rows]]:
+    """Yield names and pixels of a file's picture or of those in a folder, in their own sizes.
+
+    Raises
+    ------
+    FileError
+        If there is no such file, or it cannot be read.
+    DataError
+        If there are none, or a pixel format is not supported, or does not convert to the mode.
+    """
+    path = Path(path)
+    pictures = [Picture.of(str(path))] if path.is_file() else _pictures_in(path)
+    for picture in pictures:
+        if picture.mode not in MODES[mode].holds:
+            raise DataError(
+                f"{picture.path} is {MODES[picture.mode].description}, and the model is of "
+                f"{MODES[mode].description} pictures: convert it."
+            )
+    for picture in pictures:
+        root = path.parent if path.is_file() else path
+        yield Path(picture.path).relative_to(root).as_posix(), picture.pixels(picture.size, mode)
+
+
 # The most bytes and pictures in a piece, and pictures in a thread's task.
 PIECE, ROWS, TASK = 1 << 25, 4096, 32
 

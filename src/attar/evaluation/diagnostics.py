@@ -429,12 +429,15 @@ class TrainingSummary:
         components = min(2 * size, MOST_COMPONENTS) if code.compared else 1
         baseline = Baseline.fit(train, most=components)
         kept = max(MEASURED_ROWS, min(MOST_CODES, MOST_VALUES // size))
-        kept = max(1, min(kept, LARGEST // size))
+        kept = max(1, min(kept, LARGEST // size)) if code.compared else 1
         some = slice(0, min(kept, MEASURED_ROWS))
         codes = predictor.encode(train_rows[:kept]).astype(np.float32)
         held_out_rows = [(validation_predictor, validation_rows)] if measured.held_out else []
-        reference = ScoreReference.of(
-            [*held_out_rows, (predictor, train_rows)], train_rows, measured.total
+        both = [*held_out_rows, (predictor, train_rows)]
+        reference = (
+            ScoreReference.of(both, train_rows, measured.total)
+            if code.compared
+            else ScoreReference.without_missing(preparation.kind, train_rows, measured.total)
         )
         reconstruction = Reconstruction(validation_predictor, baseline)
         for batch in validation_predictor.batches(validation_rows):

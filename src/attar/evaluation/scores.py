@@ -95,8 +95,7 @@ class ScoreReference:
             How many rows were fitted.
         """
         kind = parts[0][0].preparation.kind
-        width, none = math.prod(kind.shape), np.zeros(1)
-        reference = cls(np.zeros(width), none, none, _rarest(kind, train, total), total)
+        width, reference = math.prod(kind.shape), cls.without_missing(kind, train, total)
         if isinstance(kind, SparseMatrix) and not kind.partial:
             return reference
         chosen, most = [], max(SOME_ROWS, min(MOST_ROWS, MOST_CELLS // (HIDINGS * DRAWS * width)))
@@ -111,6 +110,12 @@ class ScoreReference:
         known, scores = reference._with_hidden_cells(chosen)
         knots = np.unique(np.quantile(known, np.linspace(0, 1, KNOTS)).round())
         return replace(reference, known=knots, offset=_offsets(knots, known, scores))
+
+    @classmethod
+    def without_missing(cls, kind: Kind, train: Rows, total: int) -> Self:
+        """Return the reference of a model whose rows have no missing cells; see :meth:`of`."""
+        none = np.zeros(1)
+        return cls(np.zeros(math.prod(kind.shape)), none, none, _rarest(kind, train, total), total)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return everything by name."""
@@ -277,6 +282,8 @@ def fixed_noise(model: Model, draws: int) -> Tensor:
     if not size:  # all draws would be the same
         return torch.empty(1, 1, 0)
     generator = torch.Generator().manual_seed(0)
+    if not size:  # all draws would be the same
+        return torch.zeros(1, 1, 0)
     half = torch.randn(-(-draws // 2), 1, size, generator=generator)
     return torch.cat([half, -half])[:draws]
 

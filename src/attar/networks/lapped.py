@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.fft import dctn
 from torch import Tensor, nn
 from torch.nn import functional
@@ -56,6 +58,7 @@ class Lapped(Network, name="lapped"):
     hidden: int = 128
 
     masked: ClassVar[bool] = False
+    tile: ClassVar[int] = 128
 
     def features(self, shape: Shape) -> int:
         """Return the number of coefficients of images of a shape."""
@@ -106,10 +109,12 @@ def frequencies(channels: int, block: int) -> list[tuple[int, int, int]]:
     return sorted(found, key=lambda f: (f[1] + f[2] > 0, f[1] ** 2 + f[2] ** 2 + 3 * (f[0] > 0)))
 
 
-def spectrum(channels: int, block: int) -> Tensor:
-    """Return the scales that coefficients of natural images have, about, as do pixels in [0, 1]."""
-    places = torch.tensor(frequencies(channels, block), dtype=torch.float)
-    return 0.25 * block / (1 + places.square().sum(1))
+@cache
+def spectrum(channels: int, block: int) -> NDArray[np.float32]:
+    """Return about the scales that coefficients of natural images have, of pixels in [0, 1]."""
+    places = np.array(frequencies(channels, block), np.float32)
+    found: NDArray[np.float32] = 0.25 * block / (1 + np.square(places).sum(1))
+    return found
 
 
 def cosines(channels: int, block: int) -> Tensor:
@@ -166,7 +171,6 @@ class Synthesis(nn.Module):
         self.first, self.last = nn.Linear(n + 1, hidden), nn.Linear(hidden, n)
         self.middle = nn.ModuleList(nn.Linear(9 * hidden, hidden) for _ in range(2))
         self.transform = Near(4 * n, n, bias=False)
-        self.register_buffer("scales", spectrum(channels, block), persistent=False)
         with torch.no_grad():
             nn.init.zeros_(self.last.weight)
             nn.init.zeros_(self.last.bias)
@@ -185,7 +189,8 @@ class Synthesis(nn.Module):
             To which the correction of coefficients is relative.
         """
         level = log_step[:, None, None, None].expand(*grid.shape[:3], 1)
-        inputs = torch.cat([grid / self.scales, level], -1)
+        scales = torch.from_numpy(spectrum(self.channels, self.block)).to(grid)
+        inputs = torch.cat([grid / scales, level], -1)
         hidden = first = functional.relu(self.first(inputs))
         for layer in self.middle:
             hidden = functional.relu(layer(around(replicated(hidden))))
