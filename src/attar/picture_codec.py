@@ -345,7 +345,11 @@ class PictureCodec:
     def _check(self, picture: Array) -> None:
         known = self.kind.size[:1] if self.kind.first else self.kind.size[2:]
         found = picture.shape[:-2] if self.kind.first else picture.shape[2:]
-        if picture.ndim != len(self.kind.size) or found != known or picture.dtype != self.kind.dtype:
+        if (
+            picture.ndim != len(self.kind.size)
+            or found != known
+            or picture.dtype != self.kind.dtype
+        ):
             raise DataError(
                 f"A picture of the type {picture.dtype} and of shape {picture.shape} is not of the "
                 f"model's pixel format, {self.kind.dtype} with channels {known}: convert it."

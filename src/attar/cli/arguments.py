@@ -261,13 +261,13 @@ def tile_of(estimator: Autoencoder, source: str) -> int | None:
     """
     from attar import recipes
     from attar.data.pictures import smallest_side
+    from attar.networks import Lapped
 
     recipe = None if estimator.recipe == "auto" else recipes.resolve(estimator.recipe)
     network = estimator.network if estimator.network != "auto" or not recipe else recipe.network
-    tile = None if network is None else getattr(network, "tile", None)
-    if tile is None or not Path(source).is_dir():
+    if not isinstance(network, Lapped) or not Path(source).is_dir():
         return None
-    return min(tile, smallest_side(source))
+    return min(network.tile, smallest_side(source))
 
 
 def is_conditional(estimator: Autoencoder) -> bool:

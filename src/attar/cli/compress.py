@@ -133,7 +133,7 @@ def decompress(
     ] = None,
     device: arguments.Device = "cpu",
 ) -> None:
-    """Decompress a file: the data that were compressed, exactly but for bounds, qualities and sound."""
+    """Decompress a file: exactly the data that were compressed, or as near as was asked for."""
     if len(files) > 2:
         raise SettingError(f"attar decompress takes a model and a file, not {len(files)} files.")
     *models, file = files

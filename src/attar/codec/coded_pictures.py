@@ -73,8 +73,10 @@ def parts_of(size: tuple[int, int]) -> Iterator[tuple[slice, slice]]:
     for top in range(0, size[0], SIDE):
         for left in range(0, size[1], SIDE):
             rows, columns = (top, size[0]), (left, size[1])
-            yield (slice(rows[0], min(top + SIDE, rows[1])),
-                   slice(columns[0], min(left + SIDE, columns[1])))
+            yield (
+                slice(rows[0], min(top + SIDE, rows[1])),
+                slice(columns[0], min(left + SIDE, columns[1])),
+            )
 
 
 @dataclass(frozen=True)

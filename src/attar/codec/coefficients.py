@@ -118,8 +118,10 @@ class Table:
             shift = max(0, int(scale / 16).bit_length())
             reach = int(REACH * scale / (1 << shift)) + 1
             # What is above each edge between symbols, 2^shift steps apart.
-            edges = [((Decimal(k) - Decimal("0.5") / (1 << shift)) * (1 << shift) / scale)
-                     for k in range(-reach, reach + 2)]
+            edges = [
+                ((Decimal(k) - Decimal("0.5") / (1 << shift)) * (1 << shift) / scale)
+                for k in range(-reach, reach + 2)
+            ]
             above = [(-x).exp() / 2 if x >= 0 else 1 - x.exp() / 2 for x in edges]
             shares = [above[i] - above[i + 1] for i in range(len(edges) - 1)]
             room = (1 << PRECISION) - len(shares) - 1
@@ -164,7 +166,6 @@ class Tables:
 
     def pop(self, decoder: Decoder, levels: Symbols) -> Symbols:
         """Return the steps that were coded."""
-
         symbols = decoder.pop_tabled(levels, self.sums, self.found)
         shift, reach = self.shift[levels], self.reach[levels]
         beyond = symbols > 2 * reach

@@ -153,9 +153,7 @@ class AnsCoder:
             x += quotient
             x += starts[group]
 
-    def _push_one_by_one(
-        self, starts: list[int], frequencies: list[int], precision: int
-    ) -> None:
+    def _push_one_by_one(self, starts: list[int], frequencies: list[int], precision: int) -> None:
         """Put symbols into one state: Python's integers are faster than arrays of one."""
         x, shift, words = int(self._states[0]), 64 - precision, []
         for start, f in zip(reversed(starts), reversed(frequencies), strict=True):

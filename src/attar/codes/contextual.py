@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -209,17 +208,18 @@ class ContextPrior(PriorModule):
         sizes = [one.last - one.first for one in self.passes]
         neighbours = [(2 * one.radius + 1) ** 2 for one in self.passes]
         self.hidden = nn.ModuleList(nn.Linear(hidden, hidden) for _ in sizes)
-        self.outputs = nn.ModuleList(nn.Linear(hidden, 2 * size) for size in sizes)
+        outputs = [nn.Linear(hidden, 2 * size) for size in sizes]
+        updates = [nn.Linear(hidden, hidden) for _ in sizes]
+        with torch.no_grad():
+            for output, update in zip(outputs, updates, strict=True):
+                output.weight.mul_(0.1)
+                output.bias.zero_()
+                update.weight.mul_(0.5)
+        self.outputs, self.update = nn.ModuleList(outputs), nn.ModuleList(updates)
         self.context = nn.ModuleList(
             nn.Linear(n * size, hidden) for n, size in zip(neighbours, sizes, strict=True)
         )
         self.state = nn.ModuleList(nn.Linear(hidden, hidden, bias=False) for _ in sizes)
-        self.update = nn.ModuleList(nn.Linear(hidden, hidden) for _ in sizes)
-        with torch.no_grad():
-            for output, update in zip(self.outputs, self.update, strict=True):
-                output.weight.mul_(0.1)
-                output.bias.zero_()
-                update.weight.mul_(0.5)
 
     def on_data(self, values: Tensor) -> None:
         """Do nothing: see :meth:`on_coefficients`."""
@@ -261,9 +261,7 @@ class ContextPrior(PriorModule):
         """Return the state after pass i, of which coefficients (B, h, w, size) are known or 0."""
         one = self.passes[i]
         margin = one.radius * one.spacing
-        padded = functional.pad(
-            known / self.scales[one.first : one.last], (0, 0, *[margin] * 4)
-        )
+        padded = functional.pad(known / self.scales[one.first : one.last], (0, 0, *[margin] * 4))
         context = self.context[i](around(padded, one.radius, one.spacing))
         update: Tensor = self.update[i](functional.relu(context + self.state[i](state)))
         return state + update

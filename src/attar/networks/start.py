@@ -23,7 +23,7 @@ def shortcut_of(network: nn.Module) -> nn.Linear | None:
     return None
 
 
-def near_weights(network: nn.Module) -> list[nn.Parameter]:
+def near_weights(network: nn.Module) -> list[Tensor]:
     """Return the weights of a network that start near where they end."""
     shortcut = shortcut_of(network)
     return [m.weight for m in network.modules() if m is shortcut or isinstance(m, Near)]
