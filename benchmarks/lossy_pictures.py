@@ -2,9 +2,9 @@
 
 ``--data photos``: 60 of the photographs, of which the other 240 train attar. ``--data mosaics``:
 MNIST's test digits, 16 x 16 in a picture, and its training digits. Each picture is a file of its
-own, of which all bytes count. A curve has for each quality the mean of bits a pixel and of PSNR over
-all pictures; the BD-rate is the mean difference of the logarithm of bits at equal PSNR, where both
-curves are, within ``--low`` and ``--high`` bits a pixel of the peer. attar is trained for
+own, of which all bytes count. A curve has for each quality the mean of bits a pixel and of PSNR
+over all pictures; the BD-rate is the mean difference of the logarithm of bits at equal PSNR, where
+both curves are, from ``--low`` to ``--high`` bits a pixel of the peer. attar is trained for
 ``--minutes``, or read from ``--model``.
 """
 
@@ -131,13 +131,14 @@ def bd_rate(
     curve: list[tuple[float, float]], peer: list[tuple[float, float]], low: float, high: float
 ) -> float:
     """Return the mean change of bits at equal PSNR from a peer's curve to another."""
+    bits, found = (np.array(column) for column in zip(*sorted(peer), strict=True))
+    ends = PchipInterpolator(np.log(bits), found)(np.log(np.clip([low, high], bits[0], bits[-1])))
     of_peer, of_other = (
         PchipInterpolator(*zip(*sorted((p, np.log(b)) for b, p in points), strict=True))
         for points in (peer, curve)
     )
-    within = [p for b, p in peer if low <= b <= high]
     shared = [p for _, p in curve]
-    grid = np.linspace(max(min(within), min(shared)), min(max(within), max(shared)), 200)
+    grid = np.linspace(max(ends[0], min(shared)), min(ends[1], max(shared)), 200)
     return float(np.expm1((of_other(grid) - of_peer(grid)).mean()))
 
 
