@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from math import prod
+from math import log, prod
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,12 @@ Array = NDArray[Any]
 
 # A stack has so many pixels at most, or is one picture.
 PIXELS = 1 << 20
+
+# So near to what is asked for, in dB or as a part of the bits, the search of a level ends.
+NEAR = 0.01
+
+# Pictures at a level, and the mean squared error of their pixels.
+Tried = tuple[CodedPictures, float]
 
 
 @dataclass(frozen=True)
@@ -252,7 +258,7 @@ class PictureCodec:
         shape = (*channels, *size) if self.kind.first else (*size, *channels)
         return replace(self.kind, size=shape)
 
-    def _at(self, given: Given, level: int) -> tuple[CodedPictures, float]:
+    def _at(self, given: Given, level: int) -> Tried:
         """Return pictures at a level, and the mean squared error of their pixels."""
         stacks, squares, cells, start = [], 0.0, 0, 0
         for stack in _in_stacks(given.pictures):
@@ -276,50 +282,59 @@ class PictureCodec:
         return CodedPictures(self.fingerprint, given.form, level, stacks), squares / cells
 
     def _at_most(self, given: Given, bpp: float) -> CodedPictures:
-        """Return pictures at the highest level of at most so many bits a pixel."""
-        return self._searched(
-            given,
-            lambda coded, _: coded.bits_per_pixel <= bpp,
-            lambda coded, _: f"{coded.bits_per_pixel:.3g}",
-            f"{bpp:g} bits a pixel are",
-            highest=True,
-        )
+        """Return pictures at the highest level of at most so many bits a pixel, or near it."""
+
+        def value(coded: CodedPictures, _: float) -> float:
+            return log(coded.bits_per_pixel)
+
+        low, high = self._around(given, value, log(bpp), nearly=True)
+        if value(*low) > log(bpp):
+            raise self._out_of_range(
+                f"{bpp:g} bits a pixel are", low[0].bits_per_pixel, high[0].bits_per_pixel
+            )
+        return (low if value(*high) > log(bpp) else high)[0]
 
     def _at_least(self, given: Given, psnr: float) -> CodedPictures:
-        """Return pictures at the lowest level of at least a peak signal-to-noise ratio."""
-        return self._searched(
-            given,
-            lambda _, error: self._psnr(error) >= psnr,
-            lambda _, error: f"{self._psnr(error):.1f}",
-            f"A PSNR of {psnr:g} dB is",
-            highest=False,
+        """Return pictures at the lowest level of at least a PSNR, or near it."""
+
+        def value(_: CodedPictures, error: float) -> float:
+            return float(10 * np.log10(self.white**2 / max(error, 1e-30)))
+
+        low, high = self._around(given, value, psnr, nearly=False)
+        if value(*high) < psnr:
+            raise self._out_of_range(f"A PSNR of {psnr:g} dB is", value(*low), value(*high))
+        return (high if value(*low) < psnr else low)[0]
+
+    def _out_of_range(self, wanted: str, low: float, high: float) -> SettingError:
+        return SettingError(
+            f"{wanted} out of range: this model codes these pictures at {low:.3g} to {high:.3g}."
         )
 
-    def _psnr(self, error: float) -> float:
-        return float(10 * np.log10(self.white**2 / max(error, 1e-30)))
-
-    def _searched(
+    def _around(
         self,
         given: Given,
-        enough: Callable[[CodedPictures, float], bool],
-        words: Callable[[CodedPictures, float], str],
-        wanted: str,
-        highest: bool,
-    ) -> CodedPictures:
-        """Return pictures at the last level that is good enough, by bisection."""
-        ends = [self._at(given, level) for level in (0, QUALITIES)]
-        good, bad = ends if highest else ends[::-1]
-        if not enough(*good):
-            low, high = (words(*end) for end in ends)
-            raise SettingError(
-                f"{wanted} out of range: this model codes these pictures at {low} to {high}."
-            )
-        if enough(*bad):
-            return bad[0]
-        while abs(good[0].level - bad[0].level) > 1:
-            tried = self._at(given, (good[0].level + bad[0].level) // 2)
-            good, bad = (tried, bad) if enough(*tried) else (good, tried)
-        return good[0]
+        value: Callable[[CodedPictures, float], float],
+        wanted: float,
+        nearly: bool,
+    ) -> tuple[Tried, Tried]:
+        """Return the levels below and above a wanted value, which grows with the level.
+
+        The search ends where the one below is near enough, or with ``nearly=False`` the one above.
+        """
+        low, high = (self._at(given, level) for level in (0, QUALITIES))
+        halve = False
+        while value(*low) < wanted < value(*high) and high[0].level - low[0].level > 1:
+            best = value(*(low if nearly else high))
+            if abs(best - wanted) < NEAR:
+                break
+            share = (wanted - value(*low)) / (value(*high) - value(*low))
+            first, width = low[0].level, high[0].level - low[0].level
+            step = round((0.5 if halve else share) * width)
+            tried = self._at(given, first + min(max(step, 1), width - 1))
+            below = value(*tried) <= wanted
+            halve = not halve and below != nearly  # the end that counts has not moved
+            low, high = (tried, high) if below else (low, tried)
+        return low, high
 
     def _given(self, X: object) -> Given:
         """Return pictures, and how they were given."""
