@@ -194,8 +194,8 @@ class PictureCodec:
         asked = {name: value for name, value in asked.items() if value is not None}
         if len(asked) > 1:
             raise SettingError(f"Give one of {' and '.join(asked)}, not {len(asked)}.")
-        for name, value in asked.items():
-            positive(name, value)
+        for name in {"bpp", "psnr"} & asked.keys():
+            positive(name, asked[name])
         if quality is not None and not 1 <= quality <= 100:
             raise SettingError(f"A quality is from 1 to 100, not {quality:g}.")
         given = self._given(X)
