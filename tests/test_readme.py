@@ -23,8 +23,8 @@ def blocks(page, language):
 PAGES = (
     "README.md",
     *(f"docs/{name}.md" for name in ("anomalies", "compression", "denoising", "forecasting")),
-    *("docs/imputation.md", "docs/recipes.md", "docs/sound.md", "docs/speech.md"),
     *("docs/imputation.md", "docs/pictures.md", "docs/recipes.md", "docs/sound.md"),
+    "docs/speech.md",
 )
 PROGRAMS = [
     pytest.param(block, id=f"{page}-{i}")

@@ -390,10 +390,9 @@ def choose_epochs(
     per_epoch, total = -(-n // size), float(STEPS)
     if isinstance(likelihood, Causal):
         return min(100, max(4, round(total / per_epoch))), f"{per_epoch:,} steps per epoch"
-    if optimizer.name == "muon":
     if isinstance(likelihood, HeteroscedasticGaussian):
         return min(400, max(4, round(CODED_STEPS / per_epoch))), f"{per_epoch:,} steps per epoch"
-    if optimizer.name == "muon" and not isinstance(likelihood, MultiScaleMel):
+    if optimizer.name == "muon":
         total = MUON_STEPS * max(1, n / MUON_ROWS) ** 0.75 * (1 + ("density" in code.provides))
     reason = f"{per_epoch:,} step{'s' * (per_epoch > 1)} per epoch"
     return min(400, max(10, round(total / per_epoch))), reason

@@ -282,8 +282,6 @@ def fixed_noise(model: Model, draws: int) -> Tensor:
     if not size:  # all draws would be the same
         return torch.empty(1, 1, 0)
     generator = torch.Generator().manual_seed(0)
-    if not size:  # all draws would be the same
-        return torch.zeros(1, 1, 0)
     half = torch.randn(-(-draws // 2), 1, size, generator=generator)
     return torch.cat([half, -half])[:draws]
 
