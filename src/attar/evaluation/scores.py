@@ -176,12 +176,15 @@ class ScoreReference:
         generator = np.random.default_rng(0)
         known, scores = [], []
         for predictor, rows in parts:
-            shares = generator.random((HIDINGS, rows.shape[0]))
+            n = rows.shape[0]
+            shares = generator.random((HIDINGS, n))
             shares[0] = 1
             some = [rows, *(_hidden(rows, share, generator) for share in shares)]
-            known.append([_known(one) for one in some])
-            scores.append([self._scores(predictor, one) for one in some])
-        return np.concatenate(known, 1).astype(np.float64), np.concatenate(scores, 1)
+            stacked = predictor.preparation.stacked(some)
+            repeated = predictor.at(np.tile(np.arange(n), len(some)))
+            known.append(_known(stacked).reshape(-1, n))
+            scores.append(self._scores(repeated, stacked).reshape(-1, n))
+        return np.concatenate(known, 1), np.concatenate(scores, 1)
 
     def _scores(self, predictor: Predictor, rows: Rows) -> Array:
         noise = fixed_noise(predictor.model, DRAWS)
