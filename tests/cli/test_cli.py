@@ -9,7 +9,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +34,13 @@ VERBS = [
 def digits_model(tmp_path_factory):
     path = tmp_path_factory.mktemp("digits") / "d.attar"
     attar.Autoencoder(epochs=3, random_state=0, verbose=False).fit("digits").save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def vae_model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("vae") / "m.attar"
+    attar.Autoencoder("vae", 2, epochs=1, verbose=False).fit(load_iris().data).save(path)
     return path
 
 
@@ -248,10 +254,10 @@ def test_metrics_that_are_not_finite_are_null(run):
     assert json.loads(out, parse_constant=pytest.fail)["error_to_pca"] is None
 
 
-def test_more_draws_tighten_the_bound(run):
-    run("fit", "digits", "-o", "m.attar", "--recipe", "vae", "--epochs", 1)
+def test_more_draws_tighten_the_bound(run, vae_model):
+    np.save("iris.npy", load_iris().data)
     few, many = (
-        json.loads(run("evaluate", "m.attar", "digits", "--draws", k, "--json")[1])["nll_bound"]
+        json.loads(run("evaluate", vae_model, "iris.npy", "--draws", k, "--json")[1])["nll_bound"]
         for k in (1, 50)
     )
     assert many < few
@@ -385,10 +391,8 @@ DATA = "pandas pyarrow sklearn torch"
         (("sample", "MODEL", "-n", "4", "-o", "s.npy"), DATA),
     ],
 )
-def test_a_verb_loads_what_it_needs(words, loaded, tmp_path):
-    model = tmp_path / "m.attar"
-    attar.Autoencoder("vae", 2, epochs=1, verbose=False).fit(load_iris().data).save(model)
-    words = ["m.attar" if word == "MODEL" else word for word in words]
+def test_a_verb_loads_what_it_needs(words, loaded, vae_model, tmp_path):
+    words = [vae_model if word == "MODEL" else word for word in words]
     command = [sys.executable, "-c", IMPORTS, *words]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=True)
     assert done.stderr.rpartition("loaded")[2].split() == loaded.split()
@@ -477,13 +481,19 @@ def test_a_large_code_is_warned_of_in_one_line(run, iris):
     assert err.count("\n") == 1
 
 
-FIT = ("fit", "digits", "--epochs", "6", "--recipe", "vae", "--set", "batch_size=16")
-# A fit in a process of its own, which writes its checkpoint after every epoch.
-INTERRUPTED_FIT = f"""
-import sys
+FIT = ("fit", "digits", "--epochs", "4", "--recipe", "vae", "--set", "batch_size=100")
+# A fit in a process of its own, which is killed when it has written its checkpoint of two epochs.
+KILLED_FIT = f"""
+import os, signal, sys
 from attar.cli import main
 from attar.training.checkpoints import Checkpoint
-Checkpoint.due = lambda self: True
+
+def write(self, state, progress, write=Checkpoint.write):
+    write(self, state, progress)
+    if len(progress["history"]) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+Checkpoint.write, Checkpoint.due = write, lambda self: True
 sys.argv = ["attar", *{FIT!r}, "-o", "resumed.attar"]
 main()
 """
@@ -492,17 +502,8 @@ main()
 def test_a_killed_fit_resumes_to_equal_weights(run, tmp_path):
     assert run(*FIT, "-o", "whole.attar")[0] == 0
     checkpoint = tmp_path / "resumed.attar.checkpoint"
-    killed = subprocess.Popen([sys.executable, "-c", INTERRUPTED_FIT], stderr=subprocess.DEVNULL)
-    first = None
-    # Kill it in the middle: when the checkpoint has been written a second time.
-    while killed.poll() is None:
-        if checkpoint.exists():
-            first = first or checkpoint.stat().st_mtime_ns
-            if checkpoint.stat().st_mtime_ns != first:
-                break
-        time.sleep(0.05)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
+    killed = subprocess.run([sys.executable, "-c", KILLED_FIT])
+    assert killed.returncode == -signal.SIGKILL
     assert checkpoint.exists()
     assert not (tmp_path / "resumed.attar").exists()
     assert run(*FIT, "-o", "resumed.attar", "--resume")[0] == 0

@@ -384,7 +384,7 @@ def test_options_describe_a_csv_file_to_every_verb(run, people):
     status, output, said = run("inspect", "a.csv", *options)
     assert (status, said) == (0, "")
     assert "age     integer      11.3%" in output
-    assert run("fit", "a.csv", "-o", "m.attar", "--epochs", 40, *options)[0] == 0
+    assert run("fit", "a.csv", "-o", "m.attar", "--epochs", 15, *options)[0] == 0
     for words in (["encode", "-o", "z.npy"], ["reconstruct", "-o", "r.csv"], ["evaluate"]):
         assert run(words[0], "m.attar", "a.csv", *words[1:], *options)[0] == 0
     assert run("report", "m.attar", "a.csv", "-o", "r.html", *options)[0] == 0

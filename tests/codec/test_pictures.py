@@ -43,7 +43,7 @@ def model(request, tmp_path_factory):
         Image.fromarray(smooth(24, 32 + i, *channels, dtype=dtype)).save(folder / f"{i}.png")
     tiles = attar.Pictures(folder, tile=8)
     ae = attar.Autoencoder("lossless", epochs=1, random_state=0, verbose=False, likelihood=SMALL)
-    sizes = [(30, 20), (30, 20), (9, 40), (1, 1), (2, 3)]
+    sizes = [(20, 20), (20, 20), (9, 20), (1, 1), (2, 3)]
     return ae.fit(tiles), [smooth(*size, *channels, dtype=dtype) for size in sizes]
 
 

@@ -117,10 +117,9 @@ def topics(n=500, width=60, seed=0):
     return generator.poisson(rates[label]), label
 
 
-@pytest.mark.parametrize("form", [sparse.csr_array, sparse.csr_matrix, sparse.coo_array])
-def test_a_model_reconstructs_a_sparse_matrix_in_its_own_form(form, tmp_path):
+def test_a_model_reconstructs_a_sparse_matrix_in_its_own_form(tmp_path):
     dense, label = topics()
-    matrix = form(dense)
+    matrix = sparse.coo_array(dense)
     ae = quick(code_size=2, epochs=40).fit(matrix)
     assert isinstance(ae._fitted.likelihood, Multinomial)
     assert isinstance(ae._fitted.network, Bag)
@@ -153,8 +152,8 @@ def test_dense_and_sparse_rows_get_the_same_from_a_sparse_model():
 
 @pytest.mark.parametrize("name", PLAIN)
 def test_every_recipe_fits_sparse_matrices(name):
-    dense, _ = topics(200)
-    ae = quick(name).fit(sparse.csr_array(dense))
+    dense, _ = topics(60)
+    ae = quick(name, epochs=3).fit(sparse.csr_array(dense))
     assert np.isfinite(ae.score_samples(sparse.csr_array(dense))).all()
     assert ae.history_.loss.iloc[-1] < ae.history_.loss.iloc[0]
 
@@ -258,8 +257,8 @@ def test_known_ratings_are_hidden_from_the_encoder_only():
 
 @pytest.mark.parametrize("recipe", ["ae", "vae"])
 def test_unknown_ratings_are_predicted(recipe, tmp_path):
-    full, matrix = ratings(600)
-    ae = quick(recipe, code_size=4, epochs=60)
+    full, matrix = ratings(400)
+    ae = quick(recipe, code_size=4, epochs=40)
     ae.fit(attar.Sparse(matrix, absent="missing"))
     unknown = ~known_cells(matrix)
     means = matrix.sum(0) / known_cells(matrix).sum(0)

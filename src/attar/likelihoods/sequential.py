@@ -479,8 +479,11 @@ def waves(
     --------
     >>> [list(zip(y.tolist(), x.tolist())) for y, x in waves(2, 3, 2)]
     [[(0, 0)], [(0, 1)], [(0, 2), (1, 0)], [(1, 1)], [(1, 2)]]
+    >>> [list(zip(y.tolist(), x.tolist())) for y, x in waves(2, 1, 3)]
+    [[(0, 0)], [(1, 0)]]
     """
     for time in range(width + slope * (height - 1)):
         first = max(0, -(-(time - width + 1) // slope))
         y = torch.arange(first, min(height - 1, time // slope) + 1, device=device)
-        yield y, time - slope * y
+        if len(y):
+            yield y, time - slope * y
