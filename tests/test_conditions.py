@@ -65,7 +65,7 @@ def test_a_condition_goes_with_fit_transform_and_score():
 
 
 def test_conditions_are_routed_in_pipelines_and_searches():
-    x, y = X[:200].reshape(200, -1).astype(float), Y[:200]
+    x, y = X[:80].reshape(80, -1).astype(float), Y[:80]
     x = x[:, (x > 0).mean(0) > 0.3]
 
     def plain():

@@ -109,7 +109,7 @@ def test_new_rows_of_a_table_have_its_values(tmp_path):
             "stars": rng.integers(1, 6, n).astype(float),
         }
     )
-    ae = attar.Autoencoder("vae", epochs=20, random_state=0, verbose=False).fit(table)
+    ae = attar.Autoencoder("vae", epochs=5, random_state=0, verbose=False).fit(table)
     new = ae.sample(3000, random_state=0)
     assert_array_equal(new.dtypes, table.dtypes)
     for name in ("count", "flag", "stars"):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import skew, yeojohnson, yeojohnson_llf
@@ -210,13 +210,14 @@ def test_skewed_columns_are_transformed_as_scikit_learn_does():
     np.testing.assert_allclose(found.std(0), 1, rtol=1e-9)
 
 
+@settings(max_examples=10)
 @given(st.integers(0, 200))
 def test_the_power_is_the_likeliest_from_0_to_2(seed):
     generator = np.random.default_rng(seed)
     x = generator.lognormal(0, generator.uniform(0.8, 2), (500, 1)) * generator.choice([-1, 1])
     power = fitted(Symmetric(), x).power[0, 0]
     standard = (x[:, 0] - x.mean()) / x.std()
-    others = [yeojohnson_llf(other, standard) for other in np.linspace(0, 2, 201)]
+    others = [yeojohnson_llf(other, standard) for other in np.linspace(0, 2, 101)]
     assert yeojohnson_llf(power, standard) >= max(others) - 1e-4 * abs(max(others))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Self
 
 import torch
@@ -59,8 +59,12 @@ def columns_of(segments: tuple[slice, ...]) -> Tensor:
     >>> columns_of((slice(0, 1), slice(1, 3))).tolist()
     [0, 1, 1]
     """
-    widths = torch.tensor([at.stop - at.start for at in segments])
-    return torch.repeat_interleave(torch.arange(len(widths)), widths)
+    return _columns_of(tuple(at.stop - at.start for at in segments))
+
+
+@cache
+def _columns_of(widths: tuple[int, ...]) -> Tensor:
+    return torch.repeat_interleave(torch.arange(len(widths)), torch.tensor(widths))
 
 
 @dataclass(frozen=True)
