@@ -17,7 +17,7 @@ recipes: $(VENV)/.installed ## fit recipes that changed, and write docs/recipes.
 	$(BIN)/python docs/make_recipes.py $(ARGS)
 
 test: $(VENV)/.dev ## run the tests on two workers
-	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 lint: $(VENV)/.dev ## check style, types, and that imports go to lower floors only
 	$(BIN)/ruff check .

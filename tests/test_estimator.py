@@ -808,7 +808,7 @@ def test_a_fixed_variance_is_not_the_noise_of_new_rows():
     x = np.random.default_rng(0).normal(size=(2000, 3)) * [1, 10, 0.1]
     x[:, 2] += x[:, 0]
     ae = attar.Autoencoder(
-        "ae", code_size=1, network="linear", likelihood="gaussian", random_state=0
+        "ae", 1, network="linear", likelihood="gaussian", epochs=20, random_state=0
     )
     new = ae.set_params(verbose=False).fit(x).sample(4000, random_state=0)
     np.testing.assert_allclose(new.std(0), x.std(0), rtol=0.1)

@@ -26,7 +26,7 @@ def test_digits_are_reconstructed_better_than_by_pca():
 
 
 def test_the_best_codes_of_a_search_classify_digits():
-    search = run("pipeline", epochs=3)
+    search = run("pipeline", epochs=2)
     assert search.best_params_["codes__code_size"] == 16
     assert search.best_score_ > 0.8
 
@@ -38,13 +38,13 @@ def test_denoising_removes_most_of_the_noise():
 
 def test_a_photograph_loses_noise(tmp_path):
     path = tmp_path / "clean.png"
-    before, after = run("clean_picture", picture=path, tiles=1500, epochs=25)
+    before, after = run("clean_picture", picture=path, tiles=800, epochs=20)
     assert after > before + 1
     assert path.stat().st_size > 10_000
 
 
 def test_anomalies_rank_above_normal_rows():
-    assert run("anomalies", epochs=20) > 0.9
+    assert run("anomalies", epochs=10) > 0.9
 
 
 def test_spoilt_pictures_are_found_where_they_are(tmp_path):
@@ -77,7 +77,7 @@ def test_filled_series_and_pictures_are_nearer_than_lines_and_means(tmp_path):
 
 @pytest.mark.filterwarnings("ignore:The step at:attar.AttarWarning")
 def test_what_engineers_know_is_flagged(tmp_path, data_folder):
-    found = run("odd_moments", picture=tmp_path / "moments.png", folder=data_folder, every=6)
+    found = run("odd_moments", picture=tmp_path / "moments.png", folder=data_folder, every=10)
     assert found["found"] > 0.3
     assert found["else"] < 0.01
     assert (tmp_path / "moments.png").stat().st_size > 10_000
@@ -98,13 +98,13 @@ def test_a_keras_network_is_trained_on_digits():
 
 
 def test_hidden_cells_are_predicted():
-    errors = run("missing_cells", epochs=30)
+    errors = run("missing_cells", epochs=15)
     assert errors["rent"] < 0.08
     assert errors["town"] > 0.7
 
 
 def test_images_are_compressed_below_general_compressors():
-    sizes = run("compress", epochs=3)
+    sizes = run("compress", epochs=2)
     assert sizes["attar"] < 0.9 * min(sizes["bz2"], sizes["PNG"])
 
 

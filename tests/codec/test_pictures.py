@@ -66,14 +66,14 @@ def test_pictures_of_any_sizes_come_back(model):
 
 def test_a_folder_comes_back_with_its_names(model, tmp_path):
     ae, pictures = model
-    for name, picture in zip("ab", pictures[2:], strict=False):
+    for name, picture in zip("ab", pictures[1:], strict=False):
         Image.fromarray(picture).save(tmp_path / f"{name}.png")
     codec = attar.Codec(ae)
     codec.compress_file(tmp_path, tmp_path / "x.atz", with_model=True)
     archive = attar.open(tmp_path / "x.atz")
     assert archive.values.names == ["a.png", "b.png"]
     (second,) = archive[1:2]
-    np.testing.assert_array_equal(second, pictures[3])
+    np.testing.assert_array_equal(second, pictures[2])
 
 
 def test_pictures_of_another_format_are_refused(model):
@@ -137,7 +137,8 @@ def test_differences_of_levels_keep_within_the_bounds_of_sums(levels):
 def test_natural_images_are_smooth_and_drawings_are_not():
     natural = np.stack([smooth(20, 20) for _ in range(5)])[:, None]
     assert are_smooth(natural)
-    assert not are_smooth(rng.permuted(natural, axis=3))
+    shuffled = rng.permuted(natural.reshape(5, -1), axis=1).reshape(natural.shape)
+    assert not are_smooth(shuffled)
     drawings = np.zeros((5, 1, 20, 20), np.int64)
     drawings[:, :, 5:9, ::3] = 255
     assert not are_smooth(drawings)

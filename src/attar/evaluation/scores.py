@@ -30,8 +30,9 @@ Array = NDArray[np.float64]
 MOST_VALUES = 1 << 27
 
 # Costs are measured on so many rows at most, and on so many at least where training rows must
-# join those held out; each with so many sets of hidden cells, and with so many draws of its code.
-MOST_ROWS, FEWEST_ROWS, HIDINGS, DRAWS = 512, 512, 8, 8
+# join those held out; each with so many sets of hidden cells, few where none were missing in the
+# fit, and with so many draws of its code.
+MOST_ROWS, FEWEST_ROWS, HIDINGS, FEW_HIDINGS, DRAWS = 512, 512, 8, 2, 8
 
 # Never on more cells in all, but always on some rows.
 MOST_CELLS, SOME_ROWS = 1 << 23, 16
@@ -177,7 +178,8 @@ class ScoreReference:
         known, scores = [], []
         for predictor, rows in parts:
             n = rows.shape[0]
-            shares = generator.random((HIDINGS, n))
+            hidings = HIDINGS if predictor.model.missing else FEW_HIDINGS
+            shares = generator.random((hidings, n))
             shares[0] = 1
             some = [rows, *(_hidden(rows, share, generator) for share in shares)]
             stacked = predictor.preparation.stacked(some)
