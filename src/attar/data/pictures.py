@@ -201,10 +201,8 @@ def smallest_side(folder: str | Path) -> int:
 
     Raises
     ------
-    FileError
-        If the folder or a picture in it cannot be read.
-    DataError
-        If there are none.
+    FileError, DataError
+        If the folder or a picture in it cannot be read, or there are none.
     """
     return min(min(picture.size) for picture in _pictures_in(Path(folder)))
 
@@ -214,10 +212,8 @@ def whole_pictures(path: str | Path, mode: str) -> Iterator[tuple[str, Rows]]:
 
     Raises
     ------
-    FileError
-        If there is no such file, or it cannot be read.
-    DataError
-        If there are none, or a pixel format is not supported, or does not convert to the mode.
+    FileError, DataError
+        If there is no such file, it cannot be read, or does not convert to the mode.
     """
     path = Path(path)
     pictures = [Picture.of(str(path))] if path.is_file() else _pictures_in(path)
