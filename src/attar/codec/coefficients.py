@@ -67,13 +67,13 @@ def exactly(module: M) -> M:
             layer.bias.copy_(dyadic(layer.bias, PRODUCT_BITS))
             largest = float(layer.bias.abs().max())
         sums = float(layer.weight.abs().sum(1).max())
-        limit = min(LARGEST_INPUT, (LARGEST_SUM / 2 - largest) / max(1.0, sums))
-        if not limit >= 1:
+        limit = (LARGEST_SUM / 2 - largest) / max(sums, 1.0)
+        if not limit >= 1:  # or weights are not finite
             raise SettingError(
                 "A weight of the model is so large that sums are not exact: train it again, with a "
                 "lower learning_rate."
             )
-        layer.register_forward_pre_hook(partial(_rounded, float(np.floor(limit))))
+        layer.register_forward_pre_hook(partial(_rounded, min(LARGEST_INPUT, float(np.floor(limit)))))
     return copy
 
 
