@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from attar import Autoencoder
-from attar.codes import Code, CodeModule, NoCode, SymbolModule
+from attar.codes import Code, CodeModule, Contextual, NoCode, SymbolModule
 from attar.data.source import read
 from attar.parts import Part
 from attar.recipe import Recipe, Row
@@ -36,7 +36,13 @@ PAGE, PICTURES = DOCS / "recipes.md", DOCS / "recipes"
 METRICS = PICTURES / "metrics.json"
 JSON = DOCS.parent / "src" / "attar" / "recipes.json"
 
-SIZE, EPOCHS = 16, 60
+SIZE, EPOCHS, WIDTH = 16, 60, 100
+
+# What a recipe with a network of its own takes, and the page about it.
+OTHER_DATA = {
+    "spectral": ("sound", "speech.md"),
+    "lapped": ("pictures of any size", "pictures.md"),
+}
 
 Metrics = dict[str, dict[str, Any]]
 
@@ -104,14 +110,18 @@ def expression(value: object) -> str:
             settings.append(expression(setting))
         elif setting != getattr(default, name):
             settings.append(f"{name}={expression(setting)}")
-    return f"{type(value).__name__}({', '.join(settings)})"
+    whole = f"{type(value).__name__}({', '.join(settings)})"
+    if len(whole) <= WIDTH:
+        return whole
+    lines = "".join(f"    {setting},\n" for setting in settings)
+    return f"{type(value).__name__}(\n{lines})"
 
 
 def group(code: Code) -> str:
     """Return the title of the group that a code belongs to."""
     if isinstance(code, NoCode):
         return "No code"
-    if "symbols" in code.provides:
+    if "symbols" in code.provides or isinstance(code, Contextual):
         return "Discrete codes"
     if "sparse" in code.provides:
         return "Sparse codes"
@@ -123,7 +133,8 @@ def group(code: Code) -> str:
 
 def built(code: Code) -> CodeModule:
     """Return the module of a code for digits."""
-    return code.build(code.nearest_size(SIZE), (1, 8, 8))
+    size = code.size(64) if isinstance(code, Contextual) else code.nearest_size(SIZE)
+    return code.build(size, (1, 8, 8))
 
 
 def features(recipe: Recipe) -> str:
@@ -134,8 +145,9 @@ def features(recipe: Recipe) -> str:
     words.append(f"New codes are sampled by `{sampler.name}`.")
     if recipe.condition is not None:
         words.append("Fit it with `fit(X, condition=labels)`.")
-    if not of_digits(recipe):
-        words.append("It is for sound, and none of the digits above: see [speech.md](speech.md).")
+    if recipe.network is not None:
+        what, page = OTHER_DATA[recipe.network.name]
+        words.append(f"It is for {what}, and none of the digits above: see [{page}]({page}).")
     return " ".join(words)
 
 

@@ -1,4 +1,4 @@
-"""Coefficients come back to the last bit, whatever the order of sums, and coarser without layers."""
+"""Coefficients come back to the last bit, in any order of sums, and coarser without layers."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from attar.codec.coefficients import (
     LAYERS,
     LEVELS,
     CoefficientCoder,
-    Table,
+    LaplaceTable,
     dyadic,
     exactly,
     exponentials,
@@ -134,7 +134,7 @@ def test_a_damaged_layer_is_refused():
 
 @pytest.mark.parametrize("level", [0, 19, 40, 60, LEVELS - 1])
 def test_frequencies_are_those_of_a_laplace_distribution(level):
-    table = Table.of(level)
+    table = LaplaceTable.of(level)
     frequencies, width = np.diff(table.cumulative), 1 << table.shift
     assert table.cumulative[0] == 0
     assert table.cumulative[-1] == 1 << 16

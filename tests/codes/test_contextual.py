@@ -31,9 +31,7 @@ def test_the_rate_is_that_of_a_laplace_distribution(x, scale):
     assert found.item() == pytest.approx(expected, rel=1e-6, abs=1e-9)
 
 
-@given(
-    st.integers(1, 4), st.sampled_from([2, 4, 8]), st.integers(1, 11), st.integers(1, 11)
-)
+@given(st.integers(1, 4), st.sampled_from([2, 4, 8]), st.integers(1, 11), st.integers(1, 11))
 @settings(max_examples=20, deadline=None)
 def test_passes_code_each_coefficient_of_each_place_once(channels, block, height, width):
     coefficients = channels * block**2

@@ -1,4 +1,4 @@
-"""Lapped transforms invert themselves before training, and are the cosine transform inside blocks."""
+"""Lapped transforms invert themselves before training, and start as the cosine transform."""
 
 import numpy as np
 import pytest

@@ -101,7 +101,7 @@ class CodedPictures:
     >>> pictures = CodedPictures("00" * 8, ONE, 512, [stack])
     >>> data = pictures.to_bytes()
     >>> len(data), CodedPictures.of(data) == pictures, round(pictures.bits_per_pixel, 1)
-    (49, True, 16.3)
+    (50, True, 16.7)
     """
 
     fingerprint: str

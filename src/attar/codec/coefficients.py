@@ -73,7 +73,9 @@ def exactly(module: M) -> M:
                 "A weight of the model is so large that sums are not exact: train it again, with a "
                 "lower learning_rate."
             )
-        layer.register_forward_pre_hook(partial(_rounded, min(LARGEST_INPUT, float(np.floor(limit)))))
+        layer.register_forward_pre_hook(
+            partial(_rounded, min(LARGEST_INPUT, float(np.floor(limit))))
+        )
     return copy
 
 
@@ -94,7 +96,7 @@ def exponentials(x: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Table:
+class LaplaceTable:
     """The frequencies of steps, by a Laplace distribution around 0.
 
     Attributes
@@ -111,7 +113,7 @@ class Table:
     reach: int
 
     @classmethod
-    def of(cls, level: int) -> Table:
+    def of(cls, level: int) -> LaplaceTable:
         """Return the table of a log-scale."""
         with localcontext(prec=40):
             scale = (Decimal(LOG_SCALES[0]) + Decimal(level) / EIGHTHS).exp()
@@ -132,7 +134,7 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Tables:
+class LaplaceTables:
     """The tables of all log-scales.
 
     Attributes
@@ -178,9 +180,9 @@ class Tables:
 
 
 @cache
-def tables() -> Tables:
+def tables() -> LaplaceTables:
     """Return the tables of all log-scales."""
-    made = [Table.of(level) for level in range(LEVELS)]
+    made = [LaplaceTable.of(level) for level in range(LEVELS)]
     width = max(len(table.cumulative) for table in made)
     cumulative = np.full((LEVELS, width), 1 << PRECISION, np.int64)
     found = []
@@ -189,7 +191,7 @@ def tables() -> Tables:
         letters = np.repeat(np.arange(len(table.cumulative) - 1), np.diff(table.cumulative))
         found.append(array("h", letters.astype(np.int16).tobytes()))
     shift, reach = (np.array([getattr(t, name) for t in made]) for name in ("shift", "reach"))
-    return Tables(cumulative, shift, reach, cumulative.tolist(), found)
+    return LaplaceTables(cumulative, shift, reach, cumulative.tolist(), found)
 
 
 class CoefficientCoder:

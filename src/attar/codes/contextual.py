@@ -72,7 +72,7 @@ def passes(channels: int, coefficients: int) -> list[Pass]:
     Examples
     --------
     >>> [(one.first, one.last) for one in passes(1, 64)[4:]][:5]
-    [(0, 1), (1, 2), (1, 2), (2, 3), (2, 3)]
+    [(0, 1), (1, 2), (1, 2), (2, 4), (2, 4)]
     """
     found = [Pass(0, channels, INTERLACED, i, s, 1 + (s == 1)) for i, s in enumerate(SPACINGS)]
     first, size = channels, channels

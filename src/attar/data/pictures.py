@@ -201,8 +201,8 @@ def smallest_side(folder: str | Path) -> int:
 
     Raises
     ------
-    FileError, DataError
-        If the folder or a picture in it cannot be read, or there are none.
+    DataError, FileError
+        If there are none, or the folder or a picture in it cannot be read.
     """
     return min(min(picture.size) for picture in _pictures_in(Path(folder)))
 
@@ -212,8 +212,8 @@ def whole_pictures(path: str | Path, mode: str) -> Iterator[tuple[str, Rows]]:
 
     Raises
     ------
-    FileError, DataError
-        If there is no such file, it cannot be read, or does not convert to the mode.
+    DataError, FileError
+        If there are none, they cannot be read, or a pixel format does not convert to the mode.
     """
     path = Path(path)
     pictures = [Picture.of(str(path))] if path.is_file() else _pictures_in(path)
