@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Generator
 
-from attar.codes import NoCode
+from attar.codes import Contextual, NoCode
 from attar.data.images import Images
 from attar.data.kind import Kind, Rows
 from attar.data.recordings import SoundWindows
@@ -50,6 +50,7 @@ from attar.reporting.measured import (
     oddest_words,
     which,
 )
+from attar.reporting.qualities import qualities
 from attar.reporting.selection import (
     Colouring,
     by_label,
@@ -232,19 +233,26 @@ def _page(
             *_denoised(display, predictor, examples, colouring),
             *_columns(fitted.kind, evaluation.parts),
             odd_section,
-            tag(
-                "div",
-                _latent_space(display, examples, colouring),
-                _importance(
-                    np.asarray(summary.diagnostics.importance),
-                    f"{summary.diagnostics.rows_of} {display.row}s",
-                ),
-                class_="pair",
-            ),
-            tag("div", _comparison(evaluation.pca_errors, metrics, sizes), curves, class_="pair"),
-            *_interpolations(display, fitted, predictor, examples, colouring),
         ]
         sections[:0] = compression
+        if fitted.recipe.code.compared:
+            sections += [
+                tag(
+                    "div",
+                    _latent_space(display, examples, colouring),
+                    _importance(
+                        np.asarray(summary.diagnostics.importance),
+                        f"{summary.diagnostics.rows_of} {display.row}s",
+                    ),
+                    class_="pair",
+                ),
+                tag(
+                    "div", _comparison(evaluation.pca_errors, metrics, sizes), curves, class_="pair"
+                ),
+                *_interpolations(display, fitted, predictor, examples, colouring),
+            ]
+        else:
+            sections.append(curves)
     else:
         sections = [tag("div", *compression, curves, class_="pair"), odd_section]
     main = tag(
@@ -337,6 +345,8 @@ def _compression(estimator: Autoencoder, rows: Rows, row: str) -> list[Element]:
     """Return what the rows take, compressed, where the model is one for compression."""
     if estimator.fitted_.symbol_network is not None and isinstance(rows, np.ndarray):
         return [section("Bitrates", *bitrates(estimator, rows))]
+    if isinstance(estimator.fitted_.recipe.code, Contextual) and isinstance(rows, np.ndarray):
+        return [section("Qualities", *found)] if (found := qualities(estimator, rows)) else []
     if not isinstance(estimator.fitted_.likelihood, Causal):
         return []
     return [section("Lossless compression", compressed_table(estimator, rows, row))]
