@@ -7,7 +7,8 @@
     form: one picture, a list, or an array
     quality, in 1024ths, and number of stacks of pictures of one size; for each
         number of pictures, and their names; height and width
-        for each part of the size: its layers, each with its length and 16 bits of its CRC-32
+        for each part of the size: its layers, each with its length, and 16 bits of the CRC-32 of
+            all since those before
     CRC-32 of all before
 """
 
@@ -123,15 +124,16 @@ class CodedPictures:
 
     def to_bytes(self) -> bytes:
         """Return the file."""
-        parts = [bytes.fromhex(self.fingerprint), sized(self.model)]
-        parts += map(number, (self.form, self.level, len(self.stacks)))
+        found, since = [], bytes.fromhex(self.fingerprint) + sized(self.model)
+        since += b"".join(map(number, (self.form, self.level, len(self.stacks))))
         for stack in self.stacks:
-            parts.append(number(len(stack.names)))
-            parts += [sized(name.encode()) for name in stack.names]
-            parts += map(number, stack.size)
+            since += number(len(stack.names))
+            since += b"".join(sized(name.encode()) for name in stack.names)
+            since += b"".join(map(number, stack.size))
             for layer in (layer for layers in stack.parts for layer in layers):
-                parts += [sized(layer), _check(layer)]
-        return sealed(MAGIC, FORMAT, b"".join(parts))
+                found.append(since + sized(layer))
+                since = _check(found[-1])
+        return sealed(MAGIC, FORMAT, b"".join([*found, since]))
 
     @classmethod
     def of(cls, source: str | Path | bytes, cut: bool = False) -> Self:
@@ -141,7 +143,8 @@ class CodedPictures:
         ----------
         source : path or bytes
         cut : bool
-            Whether the file may end too early: layers that are not there are left out.
+            Whether the file may end too early: layers that are not there are left out, and
+            pictures that have none.
 
         Raises
         ------
@@ -172,9 +175,13 @@ class CodedPictures:
             if not 0 < size[0] * size[1] * len(names) <= MOST_PIXELS:
                 raise ValueError
             parts = tuple(tuple(_layers(reader, cut)) for _ in parts_of(size))
+            if not parts[0]:  # names and size are not checked
+                break
             stacks.append(CodedStack(names, size, parts))
             if cut and reader.ended:
                 break
+        if not stacks:
+            raise ValueError
         return cls(fingerprint, form, level, stacks, model)
 
 
@@ -194,15 +201,16 @@ def is_compressed_pictures(path: str | Path) -> bool:
     return begins_with(path, MAGIC)
 
 
-def _check(layer: bytes) -> bytes:
-    return zlib.crc32(layer).to_bytes(4, "little")[:CHECK]
+def _check(since: bytes) -> bytes:
+    return zlib.crc32(since).to_bytes(4, "little")[:CHECK]
 
 
 def _layers(reader: Reader, cut: bool) -> Iterator[bytes]:
     for _ in range(LAYERS):
         try:
             layer = reader.sized()
-            whole = reader.take(CHECK) == _check(layer)
+            check = _check(reader.since())
+            whole = reader.take(CHECK) == check
         except IndexError:
             if not cut:
                 raise

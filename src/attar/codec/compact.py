@@ -97,7 +97,7 @@ class Reader:
     """Reads numbers and bytes from a place on."""
 
     def __init__(self, data: bytes, place: int) -> None:
-        self.data, self.place = data, place
+        self.data, self.place, self.marked = data, place, place
 
     @property
     def ended(self) -> bool:
@@ -114,6 +114,11 @@ class Reader:
             raise IndexError
         self.place += length
         return self.data[self.place - length : self.place]
+
+    def since(self) -> bytes:
+        """Return the bytes that were read since the last call."""
+        found, self.marked = self.data[self.marked : self.place], self.place
+        return found
 
     def number(self) -> int:
         """Return an integer."""
