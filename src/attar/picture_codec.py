@@ -349,7 +349,7 @@ class PictureCodec:
             given = Given(LIST, [], [np.asarray(picture) for picture in X])
         else:
             array = np.asarray(X)
-            one = array.ndim == len(self.kind.size)
+            one = array.ndim <= len(self.kind.size)
             given = Given(ONE if one else ARRAY, [], [array] if one else list(array))
         if not given.pictures:
             raise DataError("There are no pictures: give one at least.")

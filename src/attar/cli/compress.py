@@ -80,15 +80,16 @@ def compress(
     started = time.perf_counter()
     fitted = load(model, device=device)
     asked = Quality(quality, bpp, psnr)
+    sound = isinstance(fitted.fitted_.kind, SoundWindows)
+    if kbps is not None and not sound:
+        raise SettingError("--kbps is for sound, and the model is of other data: leave it out.")
     if isinstance(fitted.fitted_.recipe.code, Contextual):
         compress_pictures(fitted, source, output, asked, with_model, as_json)
         return
     asked.refuse()
-    if isinstance(fitted.fitted_.kind, SoundWindows):
+    if sound:
         compress_sound(fitted, source, output, kbps, with_model, as_json)
         return
-    if kbps is not None:
-        raise SettingError("--kbps is for sound, and the model is of other data: leave it out.")
     codec = Codec(fitted)
     codec.compress_file(source, output, with_model, _Lines().rows)
     seconds = time.perf_counter() - started
