@@ -226,3 +226,78 @@ def test_tables_that_are_none_are_refused():
             AnsCoder(1).pop(np.array(table), 2)
     with pytest.raises(SettingError, match="lanes"):
         AnsCoder(1 << 16)
+
+
+def tabled(tables, precision=16):
+    """Return the sums of tables, and the letter of each place."""
+    sums = [row.tolist() for row in tables]
+    letters = [np.repeat(np.arange(len(row) - 1), np.diff(row)).tolist() for row in sums]
+    assert all(len(row) == 1 << precision for row in letters)
+    return sums, letters
+
+
+@given(st.integers(0, 2**32 - 1), st.lists(st.integers(0, 60), max_size=4))
+@settings(max_examples=30, deadline=None)
+def test_symbols_of_few_tables_come_back_as_those_of_one_each(seed, lengths):
+    rng = np.random.default_rng(seed)
+    tables, _ = some_call(rng, 3, 7, 16)
+    calls, encoder = [], Encoder()
+    for n in lengths:
+        rows, slots = rng.integers(0, 3, n), rng.integers(0, 1 << 16, n)
+        symbols = (tables[rows, 1:] <= slots[:, None]).sum(1)
+        encoder.push(*ranges(tables[rows], symbols))
+        encoder.push_bits(symbols, 3)
+        calls.append((rows, symbols))
+    data = encoder.finish(lanes=1)
+    one, each = Decoder(data), Decoder(data)
+    for rows, symbols in calls:
+        np.testing.assert_array_equal(one.pop_tabled(rows, *tabled(tables)), symbols)
+        np.testing.assert_array_equal(each.pop(tables[rows]), symbols)
+        for decoder in (one, each):
+            np.testing.assert_array_equal(decoder.pop_bits(len(rows), 3), symbols)
+    one.done()
+    each.done()
+
+
+def test_other_precisions_are_tabled_too():
+    rng = np.random.default_rng(5)
+    tables, _ = some_call(rng, 2, 5, 9)
+    rows = rng.integers(0, 2, 400)
+    symbols = rng.integers(0, 5, 400)
+    coder = AnsCoder(1)
+    coder.push(*ranges(tables[rows], symbols), 9)
+    found = coder.pop_tabled(rows, *tabled(tables, 9), 9)
+    np.testing.assert_array_equal(found, symbols)
+    assert coder.is_empty
+
+
+def test_one_state_has_the_bytes_of_the_formula_for_ranges_of_every_width():
+    """The widest and the narrowest ranges are where a state is next to its limits."""
+    starts = [0, 0, 65_535, 1, 0, 0] * 300
+    frequencies = [1, 65_536, 1, 65_535, 65_535, 3] * 300
+    x, words = 1 << 32, []
+    for s, f in zip(reversed(starts), reversed(frequencies), strict=True):
+        if x >= f << 48:
+            words.append(x % (1 << 32))
+            x >>= 32
+        x = (x // f << 16) + x % f + s
+    encoder = Encoder()
+    encoder.push(np.array(starts), np.array(frequencies))
+    expected = (1).to_bytes(2, "little") + x.to_bytes(8, "little")
+    expected += b"".join(word.to_bytes(4, "little") for word in words)
+    assert encoder.finish(lanes=1) == expected
+
+
+def test_damaged_or_interleaved_bytes_have_no_tabled_symbols():
+    tables, _ = some_call(np.random.default_rng(0), 1, 5, 16)
+    rows, symbols = np.zeros(100, int), np.arange(100) % 5
+    for lanes, end, said in ((2, None, "several states"), (1, 10, "end too early")):
+        encoder = Encoder()
+        encoder.push(*ranges(tables[rows], symbols))
+        data = encoder.finish(lanes)
+        with pytest.raises(ArchiveError, match=said):
+            Decoder(data[:end]).pop_tabled(rows, *tabled(tables))
+    nothing = Decoder(b"").pop_tabled(np.empty(0, int), *tabled(tables))
+    assert (nothing.dtype, len(nothing)) == (np.int64, 0)
+    with pytest.raises(ArchiveError, match="end too early"):
+        Decoder(b"").pop_tabled(rows, *tabled(tables))
