@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # So many pictures are coded for the curves, and shown at these qualities. Differences are shown so
 # many times as large.
 CODED, SHOWN, QUALITIES, TIMES = 8, 2, (1, 25, 60), 8
-TONES = ("first", "c1", "c2", "c3")
+TONES = ("first", "second", "c3", "c5")
 
 
 def pixels_of(kind: Images, rows: Rows) -> list[Pixels]:
@@ -77,7 +77,8 @@ def _chart(curves: Sequence[Curve]) -> Element:
             marks += [axes.dot(x, y, f"dot {tone}", 3) for x, y in points]
     names = ", ".join(curve.name for curve in curves[1:])
     figure = axes.figure(f"PSNR against bits a pixel, of attar, {names}.", *marks)
-    return tag("div", legend(list(zip(TONES, (c.name for c in curves), strict=False))), figure)
+    names_of_tones = list(zip(TONES, (curve.name for curve in curves), strict=False))
+    return tag("div", legend(names_of_tones), figure, class_="curves")
 
 
 def _words(curves: Sequence[Curve], pictures: Sequence[Pixels]) -> str:
@@ -113,7 +114,11 @@ def _compared(codec: PictureCodec, original: Pixels, number: int) -> Element:
                 "div",
                 picture(np.ascontiguousarray(decoded), f"image {number} at {words}"),
                 picture(difference.astype(np.uint8), f"its differences, {TIMES} times as large"),
-                tag("span", f"{words}; differences times {TIMES}"),
+                tag("span", f"{coded.bits_per_pixel:.2f} bits, {psnr(original, decoded):.1f} dB"),
             )
         )
-    return tag("div", *shown, class_="pictures large")
+    listed = ", ".join(map(str, QUALITIES))
+    return captioned(
+        tag("div", *shown, class_="pictures large"),
+        f"At qualities {listed}: the image, and below it the differences, {TIMES} times as large.",
+    )

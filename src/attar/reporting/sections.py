@@ -222,7 +222,7 @@ def _page(
     examples = Examples.of(predictor, rows[chosen], None if times is None else times[chosen])
     display = _display(predictor.preparation.kind, examples)
     title = display.title
-    if _has_code(fitted):
+    if fitted.recipe.code.compared:
         title += f" in {counted(predictor.code_size, 'latent dimension')}"
     odd_section = _oddest_rows(display, fitted, *odd_rows, float(np.median(evaluation.scores)))
     curves = _loss_curves(fitted, display.row)
@@ -306,7 +306,9 @@ def _header(title: str, fitted: Fitted, evaluation: Evaluation, row: str, unit: 
             tag("dd", tag("data", formatted(metrics[key]), value=repr(metrics[key]))),
         )
         for key, (formatted, label) in METRICS.items()
-        if key in metrics and (key == "nll_bound" or _has_code(fitted))
+        if key in metrics
+        and (key == "nll_bound" or _has_code(fitted))
+        and (fitted.recipe.code.compared or "pca" not in key)
     ]
     return tag(
         "header",
