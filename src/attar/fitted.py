@@ -452,7 +452,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 # How many rows are measured after each epoch.
-MONITORED_ROWS = 1024
+MONITORED_ROWS, FEWEST_MONITORED, MONITORED_CELLS = 1024, 64, 1 << 23
 
 # The most rows and cells that a model is initialized from.
 INITIAL_ROWS, INITIAL_CELLS = 4096, 1 << 25
@@ -617,12 +617,18 @@ def _trained(
     return model, history, best_epoch, interrupted, small
 
 
+def monitored_rows(kind: Kind) -> int:
+    """Return on how many rows the loss of an epoch is measured at most."""
+    return max(FEWEST_MONITORED, min(MONITORED_ROWS, MONITORED_CELLS // prod(kind.shape)))
+
+
 def _monitored(plan: Plan, rows: Rows, condition: Tensor | None, device: torch.device) -> Selection:
     """Return the first rows in large batches."""
     cells = plan.recipe.bound.draws * prod(plan.preparation.kind.shape)
-    held = _held(plan, rows, condition, device, MONITORED_ROWS)
-    index = torch.arange(min(MONITORED_ROWS, rows.shape[0]), device=device)
-    return Selection(held, index, min(MONITORED_ROWS, rows_at_once(cells)))
+    most = monitored_rows(plan.preparation.kind)
+    held = _held(plan, rows, condition, device, most)
+    index = torch.arange(min(most, rows.shape[0]), device=device)
+    return Selection(held, index, min(most, rows_at_once(cells)))
 
 
 def _first(plan: Plan, rows: Rows, condition: Tensor | None, device: torch.device) -> Batch:

@@ -26,7 +26,7 @@ from attar.data.table import Table
 from attar.errors import SettingError
 from attar.evaluation.diagnostics import Finding, size_errors
 from attar.evaluation.evaluate import Evaluation, PartMetrics
-from attar.fitted import MONITORED_ROWS, Fitted
+from attar.fitted import Fitted, monitored_rows
 from attar.isolation import default_settings
 from attar.likelihoods import Causal
 from attar.predictor import Predictor
@@ -481,8 +481,9 @@ def _loss_curves(fitted: Fitted, row: str) -> Element:
     validation = history[-1].validation_loss is not None
     entries = [("first", "validation")] * validation + [("second", "training")]
     loss = f"{'validation' if validation else 'training'} loss"
-    if len(fitted.training_summary.measured.places) > MONITORED_ROWS:
-        loss += f" of {MONITORED_ROWS:,} {row}s"
+    most = monitored_rows(fitted.kind)
+    if len(fitted.training_summary.measured.places) > most:
+        loss += f" of {most:,} {row}s"
     return section(
         "Loss curves",
         captioned(
