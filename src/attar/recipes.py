@@ -70,9 +70,9 @@ from attar.priors import Mixture, NormalizingFlow, StandardNormal, Vamp
 from attar.recipe import Recipe, Row
 from attar.sampling import Autoregressive, FrameSymbols, Manifold, TwoStage
 
-# A frame of 20 ms has up to 16 symbols of a byte.
+# A frame of 20 ms has up to 20 symbols of a byte.
 SPEECH = Recipe(
-    ResidualQuantized(256, 24, 0.97, commitment=4.0, stages=16, dropout=1.0, bypass=0.5),
+    ResidualQuantized(256, 24, 0.97, commitment=4.0, stages=20, dropout=1.0, bypass=0.5),
     corruption=Splicing(),
     likelihood=MultiScaleMel(),
     sampler=FrameSymbols(),

@@ -34,10 +34,10 @@ Samples = NDArray[np.float64]
 STEPS = 256
 
 # A bitrate that cannot be had is refused beyond this part of it; one is near enough within less.
-TOLERANCE, NEAR_ENOUGH, TRIES = 0.05, 0.005, 12
+TOLERANCE, NEAR_ENOUGH, TRIES = 0.05, 0.01, 12
 
 # So many sums of entries are kept after each stage.
-BEAM = 6
+BEAM = 4
 
 # Blocks without a sample beyond this are silence: a level of 16 bits.
 SILENCE = 2.0**-15
@@ -279,26 +279,38 @@ class SoundCodec:
         """Return the clips at the level whose file is nearest to a bitrate."""
         if all(one.silent.all() for one in frames):
             return self._at(frames, 1)
-        low, high = (self._at(frames, level) for level in (1, self.coder.most))
-        least, most = low.kbps, high.kbps
-        if not least * (1 - TOLERANCE) <= kbps <= most * (1 + TOLERANCE):
-            raise SettingError(
-                f"{kbps:g} kbit/s is out of range: this model codes this sound at {least:.3g} to "
-                f"{most:.3g} kbit/s."
-            )
-        level = round(self.stages * STEPS * (kbps - least) / (most - least + 1e-9))
-        for _ in range(TRIES):  # from a first guess by regula falsi
+        most = self.coder.most
+        low, high = self._at(frames, 1), None
+        # A symbol takes nearly its bits, and a frame as many symbols as the level says.
+        bits = 1000 * kbps * self.frame / self.rate / np.log2(self.coder.size)
+        level = round(STEPS * bits)
+        for _ in range(TRIES):
+            level = min(max(level, low.clips[0].level), most)
+            tried = self._at(frames, level)
+            if abs(tried.kbps - kbps) <= NEAR_ENOUGH * kbps:
+                return tried
+            if tried.kbps > kbps:
+                high = tried
+            else:
+                low = tried
+            if level in (1, most) and (tried is low) == (level == most):
+                break
+            if high is None:
+                level = round(level * max(kbps / low.kbps, 1.05))
+                continue
             below, above = low.clips[0].level, high.clips[0].level
             if above - below < 2:
                 break
-            tried = self._at(frames, min(max(level, below + 1), above - 1))
-            if abs(tried.kbps - kbps) <= NEAR_ENOUGH * kbps:
-                return tried
-            low, high = (tried, high) if tried.kbps <= kbps else (low, tried)
-            below, above = low.clips[0].level, high.clips[0].level
-            share = (kbps - low.kbps) / max(high.kbps - low.kbps, 1e-9)
+            share = (kbps - low.kbps) / (high.kbps - low.kbps)
             level = round(below + (above - below) * min(max(share, 0.1), 0.9))
-        return min(low, high, key=lambda coded: abs(coded.kbps - kbps))
+        nearest = min((one for one in (low, high) if one), key=lambda one: abs(one.kbps - kbps))
+        if abs(nearest.kbps - kbps) > TOLERANCE * kbps:
+            least, best = (self._at(frames, level).kbps for level in (1, most))
+            raise SettingError(
+                f"{kbps:g} kbit/s is out of range: this model codes this sound at {least:.3g} to "
+                f"{best:.3g} kbit/s."
+            )
+        return nearest
 
 
 @dataclass(frozen=True)

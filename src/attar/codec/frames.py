@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -25,6 +26,9 @@ from attar.sampling.frames import APART, NEAR, FrameNetwork
 Array = NDArray[np.float64]
 Depths = NDArray[np.intp]
 Flags = NDArray[np.bool_]
+
+# Inputs of linear maps are multiples of one over this.
+UNITS = 2.0**INPUT_BITS
 
 # A stage, in units of the product of level and factor.
 STAGE = 1 << 16
@@ -68,9 +72,17 @@ class ExactMap:
             )
         return cls(rounded, shift, np.floor(limit))
 
+    @cached_property
+    def scaled(self) -> Array:
+        """The weights of inputs in units of 2^-14."""
+        return self.weight / UNITS
+
     def __call__(self, x: Array) -> Array:
         """Return the outputs of inputs (n, inputs): (n, outputs)."""
-        outputs: Array = dyadic(x, INPUT_BITS).clip(-self.limit, self.limit) @ self.weight
+        rounded = np.rint(x * UNITS)
+        np.minimum(rounded, self.limit * UNITS, out=rounded)
+        np.maximum(rounded, -self.limit * UNITS, out=rounded)
+        outputs: Array = rounded @ self.scaled
         outputs += self.bias
         return outputs
 
