@@ -38,7 +38,13 @@ from attar.likelihoods.memory import Memory, memories_of, restored_memories, ten
 from attar.model import Model
 from attar.networks import CustomNetwork, Network
 from attar.plan import MODEL, TRAINING, Choice, Plan, Planner, Run
-from attar.predictor import Predictor, residual_noise, rows_at_once
+from attar.predictor import (
+    MONITORED_ROWS,
+    Predictor,
+    monitored_rows,
+    residual_noise,
+    rows_at_once,
+)
 from attar.recipe import Recipe
 from attar.records import Batch, Epoch
 from attar.sampling import Draw, Sampler
@@ -451,9 +457,6 @@ class Interrupted(KeyboardInterrupt):
         self.fitted = fitted
 
 
-# How many rows are measured after each epoch.
-MONITORED_ROWS, FEWEST_MONITORED, MONITORED_CELLS = 1024, 64, 1 << 23
-
 # The most rows and cells that a model is initialized from.
 INITIAL_ROWS, INITIAL_CELLS = 4096, 1 << 25
 
@@ -617,15 +620,10 @@ def _trained(
     return model, history, best_epoch, interrupted, small
 
 
-def monitored_rows(kind: Kind) -> int:
-    """Return on how many rows the loss of an epoch is measured at most."""
-    return max(FEWEST_MONITORED, min(MONITORED_ROWS, MONITORED_CELLS // prod(kind.shape)))
-
-
 def _monitored(plan: Plan, rows: Rows, condition: Tensor | None, device: torch.device) -> Selection:
     """Return the first rows in large batches."""
     cells = plan.recipe.bound.draws * prod(plan.preparation.kind.shape)
-    most = monitored_rows(plan.preparation.kind)
+    most = monitored_rows(prod(plan.preparation.kind.shape))
     held = _held(plan, rows, condition, device, most)
     index = torch.arange(min(most, rows.shape[0]), device=device)
     return Selection(held, index, min(most, rows_at_once(cells)))

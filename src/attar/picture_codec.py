@@ -339,7 +339,7 @@ class PictureCodec:
     def _given(self, X: object) -> Given:
         """Return pictures, and how they were given."""
         if isinstance(X, Pictures):
-            X = X.folder
+            X = list(X.read()) if X.resized else X.folder
         if isinstance(X, str | Path):
             mode = self.kind.mode()
             pairs = list(whole_pictures(X, mode))

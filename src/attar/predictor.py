@@ -24,10 +24,18 @@ from attar.records import Batch, Trace
 # convolutions have many feature maps for each pixel.
 CHUNK, CELLS, LARGE = 2048, 1 << 22, 1 << 16
 
+# How many rows are measured after each epoch: fewer where they are large.
+MONITORED_ROWS, FEWEST_MONITORED, MONITORED_CELLS = 1024, 64, 1 << 23
+
 
 def rows_at_once(cells: int) -> int:
     """Return how many rows of so many cells are processed at once."""
     return max(1, (CELLS if cells <= LARGE else CELLS // 4) // max(1, cells))
+
+
+def monitored_rows(cells: int) -> int:
+    """Return on how many rows of so many cells the loss of an epoch is measured at most."""
+    return max(FEWEST_MONITORED, min(MONITORED_ROWS, MONITORED_CELLS // cells))
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from attar.codec.causal import CausalCoder
 from attar.codec.literals import damaged
 from attar.codec.rans import Decoder, Encoder
 from attar.codec.symbols import Channels, Mask
+from attar.codes import Contextual
 from attar.data.images import Images
 from attar.data.recordings import SoundWindows
 from attar.errors import SettingError
@@ -124,6 +125,8 @@ def coding_of(fitted: Fitted) -> SymbolCoding:
     SettingError
         If the model does not compress.
     """
+    if isinstance(fitted.recipe.code, Contextual):
+        raise SettingError("The model compresses with loss: use attar.PictureCodec.")
     if isinstance(fitted.kind, SoundWindows):
         raise SettingError(
             "A Codec takes tables, images and series, not sound: use attar.SoundCodec with a model "

@@ -207,7 +207,7 @@ class CoefficientCoder:
     def __init__(self, analysis: Analysis, prior: ContextPrior, synthesis: Synthesis) -> None:
         self.analysis = deepcopy(analysis).cpu().double().eval().requires_grad_(False)
         self.prior, self.synthesis = exactly(prior), exactly(synthesis)
-        self.prior.log_steps.copy_(dyadic(self.prior.log_steps, 20))
+        self.prior.log_ratios.copy_(dyadic(self.prior.log_ratios, 20))
         self.block = analysis.block
 
     @torch.no_grad()
@@ -272,7 +272,7 @@ class CoefficientCoder:
     ) -> Tensor:
         prior, (n, height, width) = self.prior, shape
         qualities = torch.full((n,), quality, dtype=torch.double)
-        log_steps = prior.log_steps_of(qualities[:1])
+        log_steps = prior.log_steps(qualities[:1])
         steps = exponentials(log_steps[0])
         state = prior.first_state(qualities, height, width)
         known = torch.zeros(n, height, width, prior.coefficients, dtype=torch.double)
@@ -287,7 +287,7 @@ class CoefficientCoder:
             found[:, places] = median + steps_of(_layer(one), coded) * step
             known[..., one.first : one.last] += found
             state = prior.next_state(i, state, found)
-        log_step = dyadic(log_steps.mean(1), 16)
+        log_step = prior.log_step(qualities[:1])
         pixels = self.synthesis.pixels(known, log_step.expand(n), exponentials(log_step))
         return pixels[..., : size[0], : size[1]]
 

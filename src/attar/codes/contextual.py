@@ -15,8 +15,8 @@ from attar.networks.lapped import around, spectrum
 from attar.priors import PriorModule
 from attar.records import Coded
 
-# The quality of codes where nothing else is asked for, and the qualities whose steps are learned;
-# between these the logarithms of steps are linear.
+# The quality of codes where nothing else is asked for, and the qualities at which the ratios of steps
+# are learned; between these their logarithms are linear.
 QUALITY, KNOTS = 0.5, 5
 
 # The log-scale of a coefficient, in steps, is in this range.
@@ -104,7 +104,8 @@ class Contextual(Code, name="contextual"):
     hidden : int
         The units of the network.
     finest, coarsest : float
-        The first steps of the highest and of the lowest quality, where pixels are from 0 to 1.
+        The steps that the highest and the lowest quality stand for, where pixels are from 0 to 1;
+        those of single coefficients are in learned ratios to them.
 
     Examples
     --------
@@ -199,9 +200,9 @@ class ContextPrior(PriorModule):
         super().__init__()
         self.grid, self.coefficients = grid, channels * block**2
         self.passes = passes(channels, self.coefficients)
-        first, last = map(math.log, steps)
-        log_steps = torch.linspace(first, last, KNOTS)
-        self.log_steps = nn.Parameter(log_steps.repeat_interleave(self.coefficients))
+        # The same on every machine, whatever the last digits of its logarithms.
+        self.ends = [round(math.log(step) * (1 << 20)) / (1 << 20) for step in steps]
+        self.log_ratios = nn.Parameter(torch.zeros(KNOTS * self.coefficients))
         self.register_buffer("scales", torch.tensor(spectrum(channels, block)))
         self.register_buffer("log_scales", self.scales.log())
         self.start = nn.Linear(KNOTS, hidden)
@@ -235,9 +236,15 @@ class ContextPrior(PriorModule):
         places = torch.arange(KNOTS).to(quality)
         return functional.relu(1 - (quality[:, None] * (KNOTS - 1) - places).abs())
 
-    def log_steps_of(self, quality: Tensor) -> Tensor:
-        """Return the logarithms of the steps at qualities (B,): (B, n)."""
-        return self.knots(quality) @ self.log_steps.reshape(KNOTS, -1)
+    def log_step(self, quality: Tensor) -> Tensor:
+        """Return the logarithm of the step that qualities (B,) stand for: (B,)."""
+        first, last = self.ends
+        return first + (last - first) * quality
+
+    def log_steps(self, quality: Tensor) -> Tensor:
+        """Return the logarithms of the steps of coefficients at qualities (B,): (B, n)."""
+        ratios = self.knots(quality) @ self.log_ratios.reshape(KNOTS, -1)
+        return self.log_step(quality)[:, None] + ratios
 
     def first_state(self, quality: Tensor, height: int, width: int) -> Tensor:
         """Return the state before the first pass: (B, height, width, hidden)."""
@@ -271,7 +278,7 @@ class ContextPrior(PriorModule):
 
         In training gradients pass through the rounding, and the rate is that of noisy ones.
         """
-        log_steps = self.log_steps_of(quality)[:, None, None]
+        log_steps = self.log_steps(quality)[:, None, None]
         steps, state = log_steps.exp(), self.first_state(quality, *y.shape[1:3])
         rate, known = y.new_zeros(len(y)), torch.zeros_like(y)
         for i, one in enumerate(self.passes):
@@ -298,7 +305,7 @@ class ContextPrior(PriorModule):
     def sample(self, n: int, generator: Generator | None = None) -> Tensor:
         """Return draws, pass by pass."""
         quality = self.scales.new_full((n,), QUALITY)
-        log_steps = self.log_steps_of(quality)[:, None, None]
+        log_steps = self.log_steps(quality)[:, None, None]
         state = self.first_state(quality, *self.grid)
         known = self.scales.new_zeros(n, *self.grid, self.coefficients)
         for i, one in enumerate(self.passes):
@@ -339,9 +346,8 @@ class ContextualModule(CodeModule):
         return self._coded(features, features.new_full((len(features),), QUALITY))[0]
 
     def decoder_input(self, z: Tensor) -> Tensor:
-        """Return coefficients, and the mean log-step of the quality: (n, d)."""
-        log_step = self.prior.log_steps_of(z[:, -1]).mean(1, keepdim=True)
-        return torch.cat([z[:, :-1], log_step], 1)
+        """Return coefficients, and the log-step that the quality stands for: (n, d)."""
+        return torch.cat([z[:, :-1], self.prior.log_step(z[:, -1:])], 1)
 
     def on_data(self, values: Tensor, features: Tensor) -> None:
         """Start at the scales of coefficients."""

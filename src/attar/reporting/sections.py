@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.resources import files
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element, tostring
@@ -26,10 +27,10 @@ from attar.data.table import Table
 from attar.errors import SettingError
 from attar.evaluation.diagnostics import Finding, size_errors
 from attar.evaluation.evaluate import Evaluation, PartMetrics
-from attar.fitted import Fitted, monitored_rows
+from attar.fitted import Fitted
 from attar.isolation import default_settings
 from attar.likelihoods import Causal
-from attar.predictor import Predictor
+from attar.predictor import Predictor, monitored_rows
 from attar.recipes import TABLE
 from attar.reporting import svg
 from attar.reporting.anomalies import anomaly_page
@@ -481,7 +482,7 @@ def _loss_curves(fitted: Fitted, row: str) -> Element:
     validation = history[-1].validation_loss is not None
     entries = [("first", "validation")] * validation + [("second", "training")]
     loss = f"{'validation' if validation else 'training'} loss"
-    most = monitored_rows(fitted.kind)
+    most = monitored_rows(prod(fitted.kind.shape))
     if len(fitted.training_summary.measured.places) > most:
         loss += f" of {most:,} {row}s"
     return section(
