@@ -85,7 +85,7 @@ _LAZY = {
     "Recipe": "attar.recipe:Recipe",
     "Series": "attar.data.series:Series",
     "PictureCodec": "attar.picture_codec:PictureCodec",
-    "SoundCodec": "attar.speech:SoundCodec",
+    "SoundCodec": "attar.sound_codec:SoundCodec",
     "Sounds": "attar.data.sounds:Sounds",
     "Sparse": "attar.data.sparse:Sparse",
     "load": "attar.estimator:load",

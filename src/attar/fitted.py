@@ -512,7 +512,7 @@ def fit(
             rows,
             training_data.measured,
             best_epoch=best_epoch,
-            code=plan.recipe.code,
+            recipe=plan.recipe,
         )
     fitted = Fitted(
         plan.recipe,

@@ -356,7 +356,7 @@ class Planner:
                 )
             size = self._count("code_size", auto)
         cells = prepared[0].size
-        copies = recipe.code.compared and not recipe.code.provides & {"sparse", "symbols"}
+        copies = recipe.compared and not recipe.code.provides & {"sparse", "symbols"}
         if size > cells and copies:
             warn(
                 f"A code of {size} latent dimensions is larger than the data's {cells} cells: it "

@@ -92,6 +92,14 @@ class Recipe(Part, name="recipe"):
     sampler: Sampler | None = None
     network: Network | None = None
 
+    @property
+    def compared(self) -> bool:
+        """Whether reconstructions are compared with those of as many principal components.
+
+        They are not where there is no code, or the network is one of the recipe's own.
+        """
+        return self.network is None and not isinstance(self.code, NoCode)
+
     def build(
         self,
         shape: tuple[int, ...],

@@ -223,7 +223,7 @@ def fit(
         result["diagnosis"] = [finding.to_json() for finding in findings]
         print(arguments.to_json(result))
         return
-    compared = estimator.fitted_.recipe.code.compared
+    compared = estimator.fitted_.recipe.compared
     print(comparison(part, metrics) if compared else likelihood(part, metrics))
     print(*findings, sep="\n")
     page = "" if report is None else f", with a report in {report}"

@@ -31,7 +31,7 @@ def compress_sound(
     SettingError
         If the bitrate is out of range.
     """
-    from attar.speech import SoundCodec
+    from attar.sound_codec import SoundCodec
 
     started = time.perf_counter()
     coded = SoundCodec(model).compress_file(source, output, kbps, with_model)
@@ -60,7 +60,7 @@ def decompress_sound(model: Autoencoder | None, file: Path, output: Path) -> Non
     """
     from attar.data.clips import SoundOutput, sound_writer
     from attar.data.sounds import SUFFIXES
-    from attar.speech import open_sound
+    from attar.sound_codec import open_sound
     from attar.storage import written_whole
 
     suffix = output.suffix.lower()

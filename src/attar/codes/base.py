@@ -104,9 +104,6 @@ class Code(Part):
         The distribution that codes are expected to have.
     encodes : bool
         Whether it encodes rows of its own.
-    compared : bool
-        Whether its dimensions are measured one by one, and reconstructions compared with those of
-        as many principal components.
     provides : frozenset of str
         ``"point"`` where codes are deterministic; ``"density"`` where the model has a likelihood
         of whole rows; ``"moments"`` where the posterior is a diagonal Gaussian; ``"symbols"``
@@ -117,7 +114,6 @@ class Code(Part):
     beta: float
     prior: Prior | None = None
     encodes: ClassVar[bool] = False
-    compared: ClassVar[bool] = True
 
     @property
     def least_size(self) -> int:

@@ -131,7 +131,6 @@ class Contextual(Code, name="contextual"):
 
     beta = 1.0
     provides = frozenset({"density"})
-    compared = False
 
     @property
     def least_size(self) -> int:

@@ -189,7 +189,6 @@ class NoCode(Code, name="none"):
 
     beta = 0.0
     provides = frozenset({"density"})
-    compared = False
 
     def noise(self, code_size: int) -> int:
         """Return 0."""

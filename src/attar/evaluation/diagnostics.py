@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from attar.codes import Code, NoCode
+from attar.codes import NoCode
 from attar.data.kind import Rows
 from attar.data.summary import Moments
 from attar.data.training_data import MEASURED_ROWS, FittedRows
@@ -31,11 +31,7 @@ NOTICEABLE, UNEXPLAINED = 0.02, 0.01
 FEWEST_ROWS = 30
 
 # At most so many codes of training rows are kept, and so many values of them.
-MOST_CODES, MOST_VALUES, LARGEST = 8192, 1 << 19, 1 << 21
-
-# At most so many principal components are compared with. Of more latent dimensions than so many,
-# groups are fixed at their means.
-MOST_COMPONENTS, SINGLE, GROUPS = 512, 1024, 64
+MOST_CODES, MOST_VALUES = 8192, 1 << 19
 
 
 @dataclass(frozen=True)
@@ -161,7 +157,7 @@ class Diagnosis:
 
     def findings(self) -> list[Finding]:
         """Return the findings, most severe first, or the one that there are no problems."""
-        if not self.recipe.code.compared:
+        if not self.recipe.compared:
             return self._of_likelihood()
         found = (
             self._worse_than_pca(),
@@ -242,8 +238,6 @@ class Diagnosis:
         # Differences of half a percent and rounding errors do not count; where PCA has no error,
         # half a percent of the variance.
         measured = self.diagnostics
-        if len(measured.importance) >= len(measured.pca_errors) > MOST_COMPONENTS:
-            return None  # not of as many dimensions
         exact = math.isnan(measured.error_to_pca)
         compared = 0.005 * measured.pca_errors[0] if exact else 1.005 * measured.pca_error
         if measured.error <= compared + 1e-7:
@@ -405,7 +399,7 @@ class TrainingSummary:
         measured: FittedRows,
         *,
         best_epoch: int,
-        code: Code,
+        recipe: Recipe,
     ) -> TrainingSummary:
         """Return the summary of a model, from its training and validation rows.
 
@@ -420,23 +414,21 @@ class TrainingSummary:
         measured : FittedRows
             What ``validation_rows`` are; training rows, where none were held out.
         best_epoch : int
-        code : Code
-            Whose dimensions are measured one by one, if they are to be compared.
+        recipe : Recipe
+            Whose latent dimensions are measured one by one, if they are to be compared.
         """
         preparation = predictor.preparation
         train = preparation.prepare(train_rows).numpy()
-        size = predictor.code_size
-        components = min(2 * size, MOST_COMPONENTS) if code.compared else 1
-        baseline = Baseline.fit(train, most=components)
-        kept = max(MEASURED_ROWS, min(MOST_CODES, MOST_VALUES // size))
-        kept = max(1, min(kept, LARGEST // size)) if code.compared else 1
+        baseline = Baseline.fit(train, most=2 * predictor.code_size if recipe.compared else 1)
+        kept = max(MEASURED_ROWS, min(MOST_CODES, MOST_VALUES // predictor.code_size))
+        kept = kept if recipe.compared else 1
         some = slice(0, min(kept, MEASURED_ROWS))
         codes = predictor.encode(train_rows[:kept]).astype(np.float32)
         held_out_rows = [(validation_predictor, validation_rows)] if measured.held_out else []
         both = [*held_out_rows, (predictor, train_rows)]
         reference = (
             ScoreReference.of(both, train_rows, measured.total)
-            if code.compared
+            if recipe.compared or np.isnan(train).any()
             else ScoreReference.without_missing(preparation.kind, train_rows, measured.total)
         )
         reconstruction = Reconstruction(validation_predictor, baseline)
@@ -447,18 +439,18 @@ class TrainingSummary:
         names, columns = preparation.kind.with_unit(train)
         diagnostics = Diagnostics(
             error=reconstruction.metrics()["error"],
-            train_error=_error(predictor, codes[some], train[: len(codes[some])]),
+            train_error=_error(predictor, codes[some], train[some]),
             pca_errors=reconstruction.pca_errors,
             rows_of="validation" if measured.held_out else "training",
             importance=_importance(validation_predictor, others, validation)
-            if code.compared
+            if recipe.compared
             else [],
             column_scales=Moments.of(columns).deviation.tolist(),
             column_names=names,
             best_epoch=best_epoch,
             part=preparation.kind.part,
             size_errors=size_errors(validation_predictor, others, validation)
-            if "ordered" in code.provides
+            if "ordered" in recipe.code.provides
             else [],
             **_explained(reconstruction.parts, reconstruction.rows),
         )
@@ -480,15 +472,12 @@ def size_errors(predictor: Predictor, codes: Rows, prepared: Rows) -> list[float
 
 
 def _importance(predictor: Predictor, codes: Rows, prepared: Rows) -> list[float]:
-    """Return how much the error grows when a latent dimension is fixed at its mean, for each.
-
-    Of many dimensions, neighbours are fixed together, and each has its share.
-    """
-    size, some = codes.shape[1], slice(0, max(32, 4096 // codes.shape[1]))
-    codes, prepared, means = codes[some], prepared[some], codes.mean(0)
+    """Return how much the error grows when a latent dimension is fixed at its mean, for each."""
+    some = slice(0, max(32, 4096 // codes.shape[1]))
+    codes, prepared = codes[some], prepared[some]
     error, growth = _error(predictor, codes, prepared), []
-    for group in np.array_split(range(size), size if size <= SINGLE else GROUPS):
+    for j, mean in enumerate(codes.mean(0)):
         fixed = codes.copy()
-        fixed[:, group] = means[group]
-        growth += [(_error(predictor, fixed, prepared) - error) / len(group)] * len(group)
+        fixed[:, j] = mean
+        growth.append(_error(predictor, fixed, prepared) - error)
     return growth

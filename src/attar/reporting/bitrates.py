@@ -15,7 +15,7 @@ from attar.reporting import svg
 from attar.reporting.html import captioned, number, tag
 from attar.reporting.scale import Scale
 from attar.reporting.sounds import player
-from attar.speech import SoundCodec
+from attar.sound_codec import SoundCodec
 
 if TYPE_CHECKING:
     from attar.estimator import Autoencoder

@@ -223,7 +223,7 @@ def _page(
     examples = Examples.of(predictor, rows[chosen], None if times is None else times[chosen])
     display = _display(predictor.preparation.kind, examples)
     title = display.title
-    if fitted.recipe.code.compared:
+    if fitted.recipe.compared:
         title += f" in {counted(predictor.code_size, 'latent dimension')}"
     odd_section = _oddest_rows(display, fitted, *odd_rows, float(np.median(evaluation.scores)))
     curves = _loss_curves(fitted, display.row)
@@ -236,7 +236,7 @@ def _page(
             odd_section,
         ]
         sections[:0] = compression
-        if fitted.recipe.code.compared:
+        if fitted.recipe.compared:
             sections += [
                 tag(
                     "div",
@@ -309,7 +309,7 @@ def _header(title: str, fitted: Fitted, evaluation: Evaluation, row: str, unit: 
         for key, (formatted, label) in METRICS.items()
         if key in metrics
         and (key == "nll_bound" or _has_code(fitted))
-        and (fitted.recipe.code.compared or "pca" not in key)
+        and (fitted.recipe.compared or "pca" not in key)
     ]
     return tag(
         "header",

@@ -12,7 +12,7 @@ from attar.codec.frames import FrameCoder, cumulative, runs_of
 from attar.errors import ArchiveError, DataError, SettingError
 from attar.recipes import recipe
 from attar.sampling.frames import FrameNetwork, factors_of
-from attar.speech import SoundCodec, coded_frames
+from attar.sound_codec import SoundCodec, coded_frames
 
 RATE = 8000
 
