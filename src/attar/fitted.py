@@ -38,13 +38,7 @@ from attar.likelihoods.memory import Memory, memories_of, restored_memories, ten
 from attar.model import Model
 from attar.networks import CustomNetwork, Network
 from attar.plan import MODEL, TRAINING, Choice, Plan, Planner, Run
-from attar.predictor import (
-    MONITORED_ROWS,
-    Predictor,
-    monitored_rows,
-    residual_noise,
-    rows_at_once,
-)
+from attar.predictor import MONITORED_ROWS, Predictor, monitored_rows, residual_noise, rows_at_once
 from attar.recipe import Recipe
 from attar.records import Batch, Epoch
 from attar.sampling import Draw, Sampler

@@ -34,9 +34,8 @@ def parts_of_model(channels=1, seed=0, hidden=8):
     prior = Contextual(BLOCK, hidden).build(channels * BLOCK**2 + 1, shape).prior
     decoder = network.decoder(channels * BLOCK**2 + 1, (2 * channels, BLOCK, BLOCK))
     torch.nn.init.normal_(decoder.last.weight, std=0.05)
-    torch.nn.init.normal_(prior.log_steps, -3, 0.01)
+    torch.nn.init.normal_(prior.log_ratios, std=0.01)
     with torch.no_grad():
-        prior.log_steps += torch.linspace(2, -1, 5).repeat_interleave(prior.coefficients)
         for output in prior.outputs:
             output.weight.mul_(5)
     return network.encoder(shape, network.features(shape)), prior, decoder

@@ -55,7 +55,7 @@ def test_codes_are_medians_and_whole_steps_within_half_a_step():
     of = module((2, 9, 14))
     y, quality = features(of), torch.tensor([0.0, 0.4, 1.0])
     known, rate = of.prior.quantized(y, quality)
-    steps = of.prior.log_steps_of(quality)[:, None, None].exp()
+    steps = of.prior.log_steps(quality)[:, None, None].exp()
     assert (known - y).abs().max() > 0.3 * steps.min()
     assert ((known - y).abs() <= steps * 0.5001).all()
     again, _ = of.prior.quantized(known, quality)
@@ -94,11 +94,12 @@ def test_a_pass_knows_only_what_was_coded_before():
 @torch.no_grad()
 def test_steps_are_those_of_the_settings_and_between_them_geometric():
     prior = module(finest=0.01, coarsest=0.16).prior
-    steps = prior.log_steps_of(torch.tensor([0.0, 0.125, 0.5, 1.0])).exp()[:, 0]
+    steps = prior.log_steps(torch.tensor([0.0, 0.125, 0.5, 1.0])).exp()[:, 0]
     torch.testing.assert_close(steps, torch.tensor([0.16, 0.16 * 2**-0.5, 0.04, 0.01]))
-    prior.log_steps.copy_(torch.randn_like(prior.log_steps))
-    knots = prior.log_steps_of(torch.linspace(0, 1, KNOTS))
-    torch.testing.assert_close(knots, prior.log_steps.reshape(KNOTS, -1))
+    prior.log_ratios.copy_(torch.randn_like(prior.log_ratios))
+    quality = torch.linspace(0, 1, KNOTS)
+    ratios = prior.log_steps(quality) - prior.log_step(quality)[:, None]
+    torch.testing.assert_close(ratios, prior.log_ratios.reshape(KNOTS, -1))
 
 
 @torch.no_grad()
@@ -165,7 +166,7 @@ def test_draws_have_the_frequencies_of_their_distribution():
     draws = prior.sample(8_000, torch.Generator().manual_seed(0))
     assert draws.shape == (8_000, 17)
     assert (draws[:, -1] == QUALITY).all()
-    step = prior.log_steps_of(torch.tensor([QUALITY])).exp()[0]
+    step = prior.log_steps(torch.tensor([QUALITY])).exp()[0]
     steps = draws[:, :-1] / step
     torch.testing.assert_close(steps, steps.round(), atol=1e-3, rtol=0)
     scale = (prior.scales * np.exp(-0.5) / step).numpy()

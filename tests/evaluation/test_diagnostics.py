@@ -8,7 +8,7 @@ import torch
 from scipy.linalg import subspace_angles
 from sklearn.decomposition import PCA
 
-from attar.codes import Gaussian, Point, SparseL1, VectorQuantized
+from attar.codes import Gaussian, Ordered, Point, SparseL1, VectorQuantized
 from attar.corruptions import GaussianNoise
 from attar.data.kinds import kind_of
 from attar.data.preparation import DensePreparation
@@ -322,11 +322,10 @@ def test_diagnostics_and_findings_are_json():
     assert json.loads(json.dumps(finding.to_json()))["name"] == "no-problems"
 
 
-def summary_of(predictor, train, validation, **settings):
+def summary_of(predictor, train, validation, code=None):
     measured = FittedRows(1000, np.arange(len(validation)), True, "")
-    return TrainingSummary.of(
-        predictor, train, np.arange(len(train)), predictor, validation, measured, **settings
-    )
+    rows = predictor, train, np.arange(len(train)), predictor, validation
+    return TrainingSummary.of(*rows, measured, best_epoch=3, recipe=Recipe(code or Point()))
 
 
 @pytest.fixture
@@ -350,7 +349,7 @@ def pca_model():
 
 def test_the_diagnostics_of_a_model_that_is_pca(pca_model):
     predictor, pca, train, validation = pca_model
-    training_summary = summary_of(predictor, train, validation, best_epoch=3)
+    training_summary = summary_of(predictor, train, validation)
     diagnostics = training_summary.diagnostics
 
     def error(rows):
@@ -367,7 +366,7 @@ def test_the_diagnostics_of_a_model_that_is_pca(pca_model):
 
 def test_the_importance_of_a_dimension_is_its_share_of_the_variance(pca_model):
     predictor, pca, train, validation = pca_model
-    importance = summary_of(predictor, train, validation, best_epoch=3).diagnostics.importance
+    importance = summary_of(predictor, train, validation).diagnostics.importance
     codes = pca.transform(validation)
     # A component fixed at its mean adds its variance, up to the mean of the residuals.
     left = validation - pca.inverse_transform(codes)
@@ -382,7 +381,7 @@ def test_diagnostics_are_of_observed_cells(pca_model):
     predictor, _, train, validation = pca_model
     generator = np.random.default_rng(5)
     incomplete = np.where(generator.random(validation.shape) < 0.3, np.nan, validation)
-    diagnostics = summary_of(predictor, train, incomplete, best_epoch=3).diagnostics
+    diagnostics = summary_of(predictor, train, incomplete).diagnostics
     known = ~np.isnan(incomplete)
     # This model was built for complete data: missing cells are 0 to it.
     filled = np.where(known, incomplete, 0.0)
@@ -396,14 +395,14 @@ def test_diagnostics_are_of_observed_cells(pca_model):
         held[:, j] = codes[:, j].mean()
         without = np.square(filled - predictor.decode(held).numpy())[known].mean()
         assert diagnostics.importance[j] == pytest.approx(without - diagnostics.error, rel=1e-3)
-    summary = summary_of(predictor, np.vstack([train, incomplete]), validation, best_epoch=3)
+    summary = summary_of(predictor, np.vstack([train, incomplete]), validation)
     whole = np.vstack([train, incomplete])
     assert summary.diagnostics.column_scales == pytest.approx(np.nanstd(whole, 0), rel=1e-4)
 
 
 def test_an_ordered_code_has_an_error_for_each_size(pca_model):
     predictor, pca, train, validation = pca_model
-    diagnostics = summary_of(predictor, train, validation, best_epoch=3, ordered=True).diagnostics
+    diagnostics = summary_of(predictor, train, validation, Ordered()).diagnostics
     assert len(diagnostics.size_errors) == 4
     # The codes are those of PCA about its mean, so that the first k are PCA's of size k.
     for k in range(3):
@@ -412,4 +411,4 @@ def test_an_ordered_code_has_an_error_for_each_size(pca_model):
         expected = np.square(validation - pca.inverse_transform(first)).mean()
         assert diagnostics.size_errors[k] == pytest.approx(expected, rel=1e-4)
     assert diagnostics.size_errors[3] == pytest.approx(diagnostics.error, rel=1e-6)
-    assert not summary_of(predictor, train, validation, best_epoch=3).diagnostics.size_errors
+    assert not summary_of(predictor, train, validation).diagnostics.size_errors

@@ -26,6 +26,7 @@ from attar.likelihoods import (
     Likelihood,
     Mixed,
     Multinomial,
+    MultiScaleMel,
     Poisson,
     StudentT,
 )
@@ -94,15 +95,18 @@ def test_a_closed_form_gradient_excludes_trained_parameters():
         assert not list(part.build().parameters())
 
 
-def test_only_ms_ssim_is_no_density():
-    assert {part.name for part in EVERY if not part.density} == {"ms-ssim"}
+def test_only_perceptual_distances_are_no_densities():
+    names = {part.name for part in EVERY if not part.density}
+    assert names == {"ms-ssim", "multi-scale-mel"}
 
 
 def test_a_cell_has_one_parameter_but_in_a_mixture_and_a_map():
     others = {
-        part.name for part in EVERY if part != Mixed() and part.parameters((1, 8, 2)) != (1, 8, 2)
+        part.name
+        for part in EVERY
+        if part not in (Mixed(), MultiScaleMel()) and part.parameters((1, 8, 2)) != (1, 8, 2)
     }
-    assert others == {"causal", "logistic-mixture"}
+    assert others == {"causal", "heteroscedastic-gaussian", "logistic-mixture"}
 
 
 @given(NUMBERS, NUMBERS, st.floats(0.3, 300), LOG_SCALES)

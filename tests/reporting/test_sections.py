@@ -165,7 +165,7 @@ def test_of_many_rows_a_sample_is_plotted_and_all_are_evaluated(
     monkeypatch, page, table_model, table
 ):
     monkeypatch.setattr(sections, "MOST_POINTS", 20)
-    monkeypatch.setattr(sections, "MONITORED_ROWS", 4)
+    monkeypatch.setattr(sections, "monitored_rows", lambda cells: 4)
     tree = page(table_model, table, [f"label {i}" for i in range(60)])
     assert "report on 60 rows" in words(tree)
     assert "The codes of 20 rows" in words(tree)

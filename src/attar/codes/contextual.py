@@ -15,8 +15,8 @@ from attar.networks.lapped import around, spectrum
 from attar.priors import PriorModule
 from attar.records import Coded
 
-# The quality of codes where nothing else is asked for, and the qualities at which the ratios of steps
-# are learned; between these their logarithms are linear.
+# The quality of codes where nothing else is asked for, and the number of qualities at which ratios
+# of steps are learned; between these their logarithms are linear.
 QUALITY, KNOTS = 0.5, 5
 
 # The log-scale of a coefficient, in steps, is in this range.
