@@ -22,6 +22,7 @@ from attar.codec.coded_pictures import (
     SIDE,
     CodedPictures,
     CodedStack,
+    Layers,
     parts_of,
 )
 from attar.codec.coefficients import CoefficientCoder
@@ -39,6 +40,9 @@ Array = NDArray[Any]
 
 # A stack has so many pixels at most, or is one picture.
 PIXELS = 1 << 20
+
+# The first layer of a single colour: a coder's has never a length of 8 C + 1 bytes.
+COLOUR = b"="
 
 # So near to what is asked for, in dB or as a part of the bits, the search of a level ends.
 NEAR = 0.01
@@ -248,8 +252,7 @@ class PictureCodec:
         whole = np.empty((n, self.kind.shape[0], *size))
         for (rows, columns), part in zip(parts_of(size), stack.parts, strict=True):
             extent = rows.stop - rows.start, columns.stop - columns.start
-            decoded = self.coder.decode(part[:layers], n, extent, level / QUALITIES)
-            whole[..., rows, columns] = (decoded * self.scale + self.shift).numpy()
+            whole[..., rows, columns] = self._decoded(part[:layers], n, extent, level)
         return self._format(size).restore(whole)
 
     def _format(self, size: tuple[int, int]) -> Images:
@@ -269,17 +272,33 @@ class PictureCodec:
             rows = form.rows(stack)
             whole, parts = np.empty(rows.shape), []
             for place in parts_of(size):
-                images = torch.from_numpy(rows[..., *place].astype(np.float64))
-                layers, decoded = self.coder.encode(
-                    (images - self.shift) / self.scale, level / QUALITIES
-                )
-                parts.append(tuple(layers))
-                whole[..., *place] = (decoded * self.scale + self.shift).numpy()
+                layers, whole[..., *place] = self._part(rows[..., *place], level)
+                parts.append(layers)
             restored = form.restore(whole)
             squares += float(np.square(restored.astype(np.float64) - stack).sum())
             cells += stack.size
             stacks.append(CodedStack(names, size, tuple(parts)))
         return CodedPictures(self.fingerprint, given.form, level, stacks), squares / cells
+
+    def _part(self, rows: Array, level: int) -> tuple[Layers, Array]:
+        """Return the layers of a part of pictures (n, C, h, w), and what is decoded."""
+        values = rows.astype(np.float64)
+        colour = values[:1, :, :1, :1]
+        if (values == colour).all():  # a single colour is exact, in a few bytes
+            return (COLOUR + colour.astype("<f8").tobytes(), b"", b""), values
+        images = (torch.from_numpy(values) - self.shift) / self.scale
+        layers, decoded = self.coder.encode(images, level / QUALITIES)
+        return tuple(layers), (decoded * self.scale + self.shift).numpy()
+
+    def _decoded(self, part: Layers, n: int, size: tuple[int, int], level: int) -> Array:
+        """Return a part of pictures (n, C, h, w), of its layers."""
+        channels = self.kind.shape[0]
+        if part and len(part[0]) == len(COLOUR) + 8 * channels and part[0].startswith(COLOUR):
+            colour = np.frombuffer(part[0][len(COLOUR) :], "<f8").reshape(-1, 1, 1)
+            return np.broadcast_to(colour, (n, channels, *size))
+        decoded = self.coder.decode(part, n, size, level / QUALITIES)
+        found: Array = (decoded * self.scale + self.shift).numpy()
+        return found
 
     def _at_most(self, given: Given, bpp: float) -> CodedPictures:
         """Return pictures at the highest level of at most so many bits a pixel, or near it."""

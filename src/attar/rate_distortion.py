@@ -100,6 +100,15 @@ def curve_of(codec: PictureCodec, pictures: Sequence[Pixels]) -> Curve:
     return Curve.of("attar", points)
 
 
+def bd_rates(codec: PictureCodec, pictures: Sequence[Pixels]) -> dict[str, float]:
+    """Return how many pictures were coded, and the BD-rate beside each format, by name."""
+    ours = curve_of(codec, pictures)
+    found = {
+        f"bd_rate_{peer.name.lower()}": bd_rate(ours, peer) for peer in curves_of_formats(pictures)
+    }
+    return {"coded_pictures": float(len(pictures)), **found}
+
+
 def curves_of_formats(pictures: Sequence[Pixels]) -> Iterator[Curve]:
     """Yield the curve of each format that Pillow writes, on grey or colour pictures."""
     for name, (form, feature, options) in FORMATS.items():

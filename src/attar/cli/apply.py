@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 # Of rows that are measured, some with so many cells are compressed.
 COMPRESSED = 1 << 17
 
+# So many pictures are coded beside other formats.
+CODED = 8
+
 
 def encode(
     model: arguments.Model,
@@ -181,12 +184,15 @@ def evaluate(
     """Print the metrics of a model on rows, beside those of PCA with as many components.
 
     Of the data of the fit, validation rows are measured. Where the model compresses, the first
-    rows are compressed too.
+    rows are compressed too; of other pictures than the fit's the first are coded at qualities, and
+    their bytes compared with those of JPEG, WebP and AVIF at equal error (BD-rate).
     """
     rows = arguments.csv(source, delimiter, decimal, encoding, na)
     estimator, opened, labels = _open(model, device, rows, label, condition)
     evaluation = estimator.evaluate_held_out(opened, draws=draws, condition=labels)
-    metrics = evaluation.metrics | _compressed(estimator, opened.data, evaluation.rows is not None)
+    of_fit = evaluation.rows is not None
+    metrics = evaluation.metrics | _compressed(estimator, opened.data, of_fit)
+    metrics |= {} if of_fit else _bd_rates(estimator, opened.data)
     if as_json:
         print(arguments.to_json({"rows_of": evaluation.rows_of, **metrics}))
         return
@@ -227,6 +233,27 @@ def _compressed(estimator: Autoencoder, data: Any, of_fit: bool) -> dict[str, fl
         "compressed_bytes": size,
         "compressed_bits_per_dimension": 8 * size / (len(some) * codec.cells),
     }
+
+
+def _bd_rates(estimator: Autoencoder, data: Any) -> dict[str, float]:
+    """Return BD-rates of a codec of pictures on the first of some, which Pillow can write."""
+    from itertools import islice
+
+    import numpy as np
+
+    from attar.codes import Contextual
+    from attar.data.pictures import Pictures
+    from attar.picture_codec import PictureCodec
+    from attar.rate_distortion import bd_rates
+
+    fitted = estimator.fitted_
+    if not isinstance(fitted.recipe.code, Contextual):
+        return {}
+    whole = isinstance(data, Pictures) and not data.resized
+    some = (pixels for _, pixels in data.pictures()) if whole else iter(np.asarray(data))
+    pictures = list(islice(some, CODED))
+    written = all(p.dtype == "uint8" and p.shape[2:] in ((), (3,)) for p in pictures)
+    return bd_rates(PictureCodec(estimator), pictures) if written else {}
 
 
 def report(
