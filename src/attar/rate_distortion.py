@@ -49,11 +49,11 @@ class Curve:
     @classmethod
     def of(cls, name: str, points: Sequence[tuple[float, float]]) -> Curve:
         """Return the curve of points, each better than the one before that takes fewer bits."""
-        kept: list[tuple[float, float]] = []
+        kept: dict[float, float] = {}
         for bits, decibels in sorted(points):
-            if not kept or decibels > kept[-1][1]:
-                kept.append((bits, decibels))
-        return cls(name, [bits for bits, _ in kept], [decibels for _, decibels in kept])
+            if decibels > max(kept.values(), default=-np.inf):
+                kept[bits] = decibels
+        return cls(name, [*kept], [*kept.values()])
 
 
 def bd_rate(curve: Curve, peer: Curve) -> float:
