@@ -6,7 +6,7 @@ import torch
 from torch.distributions import MultivariateNormal
 
 from attar.bounds import Capacity, Combined, Elbo, ImportanceWeighted, Multiple, Partial
-from attar.codes import Code, Gaussian, NoCode, Point
+from attar.codes import Code, Contextual, Gaussian, NoCode, Point
 from attar.errors import SettingError
 from attar.likelihoods import Bernoulli, FixedGaussian, LearnedGaussian
 from attar.networks import Linear, Mlp
@@ -18,7 +18,9 @@ from attar.records import Batch, Coded
 DOUBLE = torch.float64
 K, B = 12, 5
 DENSE = [
-    code() for code in Code.members.values() if "density" in code.provides and code is not NoCode
+    code()
+    for code in Code.members.values()
+    if "density" in code.provides and code not in (NoCode, Contextual)
 ]
 DENSE += [Gaussian(prior=prior) for prior in (Mixture(3), Vamp(3), NormalizingFlow())]
 

@@ -77,7 +77,7 @@ def test_filled_series_and_pictures_are_nearer_than_lines_and_means(tmp_path):
 
 @pytest.mark.filterwarnings("ignore:The step at:attar.AttarWarning")
 def test_what_engineers_know_is_flagged(tmp_path, data_folder):
-    found = run("odd_moments", picture=tmp_path / "moments.png", folder=data_folder, every=10)
+    found = run("odd_moments", picture=tmp_path / "moments.png", folder=data_folder, every=6)
     assert found["found"] > 0.3
     assert found["else"] < 0.01
     assert (tmp_path / "moments.png").stat().st_size > 10_000

@@ -10,6 +10,7 @@ from attar.likelihoods import (
     Causal,
     Circular,
     Discretized,
+    HeteroscedasticGaussian,
     Huber,
     LearnedGaussian,
     Levels,
@@ -34,6 +35,7 @@ COLUMNS = (LearnedGaussian(), Categorical(3), Circular(), Bernoulli(), StudentT(
 SPECIAL = {
     "causal": (Causal((Levels(3), Levels(4)), (3, 3), 4, 1, 5), (2, 4, 3)),
     "categorical": (Categorical(3), (4, 3)),
+    "heteroscedastic-gaussian": (HeteroscedasticGaussian(), (2, 2, 3)),
     "mixed": (Mixed((*COLUMNS, Discretized(0.3))), (13,)),
     "logistic-mixture": (LogisticMixture(3, 5), (2, 2, 3)),
     "ms-ssim": (Likelihood.named("ms-ssim"), (1, 6, 8)),

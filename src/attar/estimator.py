@@ -560,7 +560,7 @@ class Autoencoder(LatentSpace, Recommender, Denoising, TransformerMixin, Density
 
     def _evaluation(self, pieces: Iterable[tuple[Predictor, Rows]], draws: int) -> Evaluation:
         fitted, provides = self._fitted, self._fitted.recipe.code.provides
-        return evaluate(
+        found = evaluate(
             fitted.predictor,
             pieces,
             fitted.training_summary.baseline,
@@ -569,6 +569,7 @@ class Autoencoder(LatentSpace, Recommender, Denoising, TransformerMixin, Density
             "density" in provides and fitted.likelihood.density,
             fitted.training_summary.reference,
         )
+        return found if fitted.recipe.compared else found.without_pca()
 
     def _read(self, X: Data, part: str, kind: Kind | None = None) -> Any:
         data: Any = read(X, part, kind=kind).data

@@ -17,11 +17,12 @@ from attar.picture_codec import PictureCodec
 Pixels = NDArray[np.uint8]
 
 # The qualities of the codec and of the formats.
-LEVELS, QUALITIES = (1, 8, 16, 28, 40, 55, 70), (3, 6, 10, 20, 30, 45, 60, 75, 88, 95)
+LEVELS, QUALITIES = (1, 8, 16, 28, 42, 60, 80), (3, 6, 10, 20, 30, 45, 60, 75, 88, 95)
 
 # Pillow's formats, the features that they need, and their best settings.
 FORMATS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "JPEG": ("JPEG", "jpg", {"optimize": True, "progressive": True}),
+    "JPEG 4:4:4": ("JPEG", "jpg", {"optimize": True, "progressive": True, "subsampling": 0}),
     "WebP": ("WEBP", "webp", {"method": 6}),
     "AVIF": ("AVIF", "avif", {"speed": 6}),
 }
@@ -104,7 +105,8 @@ def bd_rates(codec: PictureCodec, pictures: Sequence[Pixels]) -> dict[str, float
     """Return how many pictures were coded, and the BD-rate beside each format, by name."""
     ours = curve_of(codec, pictures)
     found = {
-        f"bd_rate_{peer.name.lower()}": bd_rate(ours, peer) for peer in curves_of_formats(pictures)
+        f"bd_rate_{peer.name.lower().replace(' ', '_').replace(':', '')}": bd_rate(ours, peer)
+        for peer in curves_of_formats(pictures)
     }
     return {"coded_pictures": float(len(pictures)), **found}
 

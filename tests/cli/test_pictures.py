@@ -160,3 +160,12 @@ def other(tmp_path_factory):
     path = tmp_path_factory.mktemp("other") / "o.attar"
     attar.Autoencoder("ae", 2, epochs=1, verbose=False).fit("digits").save(path)
     return path
+
+
+def test_evaluate_compares_bytes_with_other_formats(run, model):
+    for i in range(2):
+        save(f"others/{i}.png", 16, 16, seed=20 + i)
+    metrics = json.loads(run("evaluate", model, "others", "--json")[1])
+    assert metrics["coded_pictures"] == 2
+    assert metrics["bd_rate_jpeg"] > -1
+    assert not [name for name in metrics if "pca" in name]

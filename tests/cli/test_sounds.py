@@ -90,7 +90,7 @@ def test_what_cannot_be_done_is_refused_in_one_sentence(run, sound):
     said = refused(run, "reconstruct", "a.attar", "in", "-o", "in/out")
     assert said == "attar: in/out would overwrite the source in: give another folder."
     assert "did you mean 'mel'" in refused(run, "fit", "in", "-o", "b.attar", "--view", "mell")
-    assert "not sound" in refused(run, "compress", "a.attar", "in", "-o", "a.atz")
+    assert "does not compress sound" in refused(run, "compress", "a.attar", "in", "-o", "a.atz")
     assert "not sound" in refused(run, "fit", "in", "-o", "b.attar", "--for", "anomalies")
     assert "--rate is not of --for future" in refused(
         run, "fit", "in", "-o", "b.attar", "--for", "future", "--rate", 1000

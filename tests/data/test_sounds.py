@@ -569,5 +569,5 @@ def test_estimators_that_take_no_sound_say_so(estimator, words, tones):
 
 
 def test_a_codec_takes_no_sound(model):
-    with pytest.raises(SettingError, match="not sound: write sound as FLAC"):
+    with pytest.raises(SettingError, match="not sound: use"):
         attar.Codec(model)

@@ -250,7 +250,8 @@ def _bd_rates(estimator: Autoencoder, data: Any) -> dict[str, float]:
     if not isinstance(fitted.recipe.code, Contextual):
         return {}
     whole = isinstance(data, Pictures) and not data.resized
-    some = (pixels for _, pixels in data.pictures()) if whole else iter(np.asarray(data))
+    rows = data.read() if isinstance(data, Pictures) and not whole else data
+    some = (pixels for _, pixels in data.pictures()) if whole else iter(np.asarray(rows))
     pictures = list(islice(some, CODED))
     written = all(p.dtype == "uint8" and p.shape[2:] in ((), (3,)) for p in pictures)
     return bd_rates(PictureCodec(estimator), pictures) if written else {}

@@ -20,12 +20,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from attar.codec.coefficients import LAYERS
 from attar.codec.compact import Reader, begins_with, number, sealed, sized, unsealed, unsealed_part
 from attar.errors import ArchiveError
 
 MAGIC, FORMAT = b"\x93ATP", 1
 FINGERPRINT, CHECK = 8, 2
+
+# What is decoded at once: the means of blocks, low frequencies, and high ones.
+LAYERS = 3
 
 # What the pictures were given as.
 ONE, LIST, ARRAY = range(3)

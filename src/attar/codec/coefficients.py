@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from attar.codec.coded_pictures import LAYERS
 from attar.codec.rans import Decoder, Encoder, Symbols
 from attar.codec.rounding import (
     INPUT_BITS,
@@ -41,9 +42,6 @@ LEVELS = int((LOG_SCALES[1] - LOG_SCALES[0]) * EIGHTHS) + 1
 
 # Frequencies add up to 2^16. Symbols reach so many scales to each side, and then 2^16 steps.
 PRECISION, REACH, BEYOND = 16, 10, 16
-
-# A layer is what is decoded at once: the means of blocks, low and high frequencies.
-LAYERS = 3
 
 # How much of a squared step's loss a nat of the rate is worth, where symbols are chosen.
 NAT = 0.16

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 import numpy as np
 import torch
@@ -87,6 +88,11 @@ class Evaluation:
     scores: Rows
     rows_of: str = "given"
     rows: Rows | None = None
+
+    def without_pca(self) -> Self:
+        """Return the evaluation of a model that is not compared with principal components."""
+        kept = {name: value for name, value in self.metrics.items() if "pca" not in name}
+        return replace(self, metrics=kept)
 
 
 @torch.no_grad()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # So many pictures are coded for the curves, and shown at these qualities. Differences are shown so
 # many times as large.
 CODED, SHOWN, QUALITIES, TIMES = 8, 2, (1, 25, 60), 8
-TONES = ("first", "second", "c3", "c5")
+TONES = ("first", "second", "c1", "c3", "c5")
 
 
 def pixels_of(kind: Images, rows: Rows) -> list[Pixels]:

@@ -307,9 +307,7 @@ def _header(title: str, fitted: Fitted, evaluation: Evaluation, row: str, unit: 
             tag("dd", tag("data", formatted(metrics[key]), value=repr(metrics[key]))),
         )
         for key, (formatted, label) in METRICS.items()
-        if key in metrics
-        and (key == "nll_bound" or _has_code(fitted))
-        and (fitted.recipe.compared or "pca" not in key)
+        if key in metrics and (key == "nll_bound" or _has_code(fitted))
     ]
     return tag(
         "header",
