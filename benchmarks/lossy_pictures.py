@@ -5,7 +5,7 @@ MNIST's test digits, 16 x 16 in a picture, and its training digits. Each picture
 own, of which all bytes count. A curve has for each quality the mean of bits a pixel and of PSNR
 over all pictures; the BD-rate is the mean difference of the logarithm of bits at equal PSNR, where
 both curves are, from ``--low`` to ``--high`` bits a pixel of the peer. attar is trained for
-``--minutes``, or read from ``--model``.
+``--minutes``, or read from ``--model``; ``--pictures`` of the test are compressed.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def curve(points: list[list[tuple[float, float]]]) -> list[tuple[float, float]]:
     return [tuple(np.mean(of_quality, 0).tolist()) for of_quality in points]
 
 
-def peer_curve(peer: str, data: str) -> list[tuple[float, float]]:
+def peer_curve(peer: str, data: str, pictures: int) -> list[tuple[float, float]]:
     """Return bits a pixel and PSNR of a peer at each quality."""
     if peer == "JPEG XL":
         import pillow_jxl  # noqa: F401  # which registers the format
@@ -70,7 +70,7 @@ def peer_curve(peer: str, data: str) -> list[tuple[float, float]]:
     points = []
     for quality in QUALITIES:
         found = []
-        for picture in test_pictures(data):
+        for picture in test_pictures(data)[:pictures]:
             file = io.BytesIO()
             Image.fromarray(picture).save(file, form, quality=quality, **options)
             mode = "RGB" if picture.ndim == 3 else "L"
@@ -86,7 +86,7 @@ def test_pictures(data: str) -> list[Picture]:
     return photographs()[1] if data == "photos" else mosaics("test", SIDE)
 
 
-def attar_curve(data: str, minutes: float, model: str) -> dict[str, Any]:
+def attar_curve(data: str, pictures: int, minutes: float, model: str) -> dict[str, Any]:
     """Return the curve of attar, and its seconds."""
     import attar
 
@@ -98,9 +98,9 @@ def attar_curve(data: str, minutes: float, model: str) -> dict[str, Any]:
         ae.fit(tiles() if data == "photos" else np.stack(mosaics("train", 4)))
     trained, codec, points = time.perf_counter(), attar.PictureCodec(ae), []
     seconds = {"encode": 0.0, "decode": 0.0}
-    for quality in (1, 5, 10, 20, 30, 40, 50, 60, 70, 80):
+    for quality in (1, 8, 16, 25, 35, 45, 55):
         found = []
-        for picture in test_pictures(data):
+        for picture in test_pictures(data)[:pictures]:
             begin = time.perf_counter()
             coded = codec.compress(picture, quality=quality)
             middle = time.perf_counter()
@@ -110,7 +110,7 @@ def attar_curve(data: str, minutes: float, model: str) -> dict[str, Any]:
             bits = 8 * len(coded) / (picture.shape[0] * picture.shape[1])
             found.append((bits, psnr(picture, decoded)))
         points.append(found)
-    pixels = len(points) * sum(p.shape[0] * p.shape[1] for p in test_pictures(data))
+    pixels = len(points) * sum(p.shape[0] * p.shape[1] for p in test_pictures(data)[:pictures])
     speeds = {f"{name}_s_a_megapixel": 1e6 * s / pixels for name, s in seconds.items()}
     return {"curve": curve(points), "train_s": trained - started, **speeds}
 
@@ -144,13 +144,22 @@ def bd_rate(
 
 def main() -> None:
     options = arguments(
-        __doc__, data="photos", minutes=60, model="", low="0.15", high="1", peers=",".join(PEERS)
+        __doc__,
+        data="photos",
+        pictures=60,
+        minutes=60,
+        model="",
+        low="0.15",
+        high="1",
+        peers=",".join(PEERS),
     )
-    found = in_fresh_process(attar_curve, options.data, options.minutes, options.model)
+    found = in_fresh_process(
+        attar_curve, options.data, options.pictures, options.minutes, options.model
+    )
     compared = partial(bd_rate, low=float(options.low), high=float(options.high))
     curves: dict[str, list[tuple[float, float]]] = {"attar": found["curve"]}
     for peer in (peer for peer in options.peers.split(",") if peer):
-        curves[peer] = in_fresh_process(peer_curve, peer, options.data)
+        curves[peer] = in_fresh_process(peer_curve, peer, options.data, options.pictures)
     table = [
         {"": name, "BD-rate of attar": compared(found["curve"], points) if name != "attar" else 0.0}
         for name, points in curves.items()

@@ -325,8 +325,8 @@ StepsOf = Callable[[int, Quantization], Tensor]
 
 
 def _layer(one: Pass) -> int:
-    """Return the layer of a pass."""
-    return min(LAYERS - 1, 1 + (len(one.pattern) == 1)) if one.first else 0
+    """Return the layer of a pass: low frequencies are coded in halves, high ones at once."""
+    return 0 if one.first == 0 else 1 if len(one.pattern) > 1 else 2
 
 
 def _chosen(exact: Tensor, scale: Tensor) -> Tensor:
