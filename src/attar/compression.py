@@ -340,10 +340,7 @@ def open_archive(path: str | Path, model: Autoencoder | None = None) -> Archive:
         If it is damaged, needs a model, or is of another one.
     """
     reader = ArchiveReader(path)
-    if model is None:
-        if reader.model is None:
-            raise ArchiveError(f"{path} does not hold its model: give the one it was written with.")
-        model = model_of(reader.model)
+    model = model or model_inside(path, reader.model)
     return Archive(reader, Codec(model))
 
 
@@ -363,8 +360,16 @@ def model_bytes(model: Autoencoder) -> bytes:
         return path.read_bytes()
 
 
-def model_of(data: bytes) -> Autoencoder:
-    """Return the model of a model file's bytes."""
+def model_inside(path: str | Path, data: bytes | None) -> Autoencoder:
+    """Return the model that a compressed file holds.
+
+    Raises
+    ------
+    ArchiveError
+        If it holds none.
+    """
+    if not data:
+        raise ArchiveError(f"{path} does not hold its model: give the one it was written with.")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.attar"
         path.write_bytes(data)

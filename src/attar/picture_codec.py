@@ -27,7 +27,7 @@ from attar.codec.coded_pictures import (
 )
 from attar.codec.coefficients import CoefficientCoder
 from attar.codes.contextual import ContextualModule
-from attar.compression import model_bytes, model_of
+from attar.compression import model_bytes, model_inside
 from attar.data.images import Images
 from attar.data.pictures import Pictures, whole_pictures
 from attar.errors import ArchiveError, DataError, SettingError, warn
@@ -233,9 +233,11 @@ class PictureCodec:
         ArchiveError
             If it is damaged, of another model, or has no compressed pictures.
         """
-        coded = source
-        if not isinstance(coded, CodedPictures):
-            coded = CodedPictures.of(source, cut=layers is not None)  # type: ignore[arg-type]
+        coded = (
+            source
+            if isinstance(source, CodedPictures)
+            else CodedPictures.of(source, cut=layers is not None)
+        )
         if coded.fingerprint != self.fingerprint:
             raise ArchiveError(
                 f"The pictures were compressed by another model, of the fingerprint "
@@ -429,8 +431,5 @@ def open_pictures(
         If it is damaged, needs a model, or is of another one.
     """
     coded = CodedPictures.of(path, cut=layers is not None)
-    if model is None:
-        if not coded.model:
-            raise ArchiveError(f"{path} does not hold its model: give the one it was written with.")
-        model = model_of(coded.model)
+    model = model or model_inside(path, coded.model)
     return coded, PictureCodec(model).decompress(coded, layers)

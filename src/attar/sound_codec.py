@@ -17,7 +17,7 @@ from attar.checks import positive
 from attar.codec.clips import CodedClip, CodedClips
 from attar.codec.frames import STAGE, Depths, Flags, FrameCoder, runs_of
 from attar.codec.rans import Symbols
-from attar.compression import model_bytes, model_of
+from attar.compression import model_bytes, model_inside
 from attar.data.clips import Clip, Clips, Recording, Sound
 from attar.data.recordings import SoundWindows
 from attar.data.source import Data
@@ -433,8 +433,5 @@ def open_sound(path: str | Path, model: Autoencoder | None = None) -> Clips:
         If it is damaged, needs a model, or is of another one.
     """
     coded = CodedClips.of(path)
-    if model is None:
-        if not coded.model:
-            raise ArchiveError(f"{path} does not hold its model: give the one it was written with.")
-        model = model_of(coded.model)
+    model = model or model_inside(path, coded.model)
     return SoundCodec(model).decompress(coded)

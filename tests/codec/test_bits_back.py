@@ -154,7 +154,7 @@ def test_sums_are_exact(vae):
         x = 30 * torch.randn(5, layer.in_features, generator=generator, dtype=torch.float64)
         with watched(layers, Guard()):
             y = layer(x)
-        limit = math.floor(rounding._limit(layer) * 2**INPUT_BITS)
+        limit = math.floor(rounding.input_limit(layer) * 2**INPUT_BITS)
         integers = [np.rint(x.numpy() * 2**INPUT_BITS).clip(-limit, limit)]
         integers += [layer.weight.T.numpy() * 2**WEIGHT_BITS, layer.bias.numpy() * 2**PRODUCT_BITS]
         inputs, weights, bias = (np.vectorize(int, otypes=[object])(part) for part in integers)

@@ -22,15 +22,8 @@ from torch import Tensor, nn
 
 from attar.codec.coded_pictures import LAYERS
 from attar.codec.rans import Decoder, Encoder, Symbols
-from attar.codec.rounding import (
-    INPUT_BITS,
-    LARGEST_INPUT,
-    LARGEST_SUM,
-    PRODUCT_BITS,
-    WEIGHT_BITS,
-)
+from attar.codec.rounding import INPUT_BITS, input_limit, round_weights
 from attar.codes.contextual import LOG_SCALES, ContextPrior, Pass, nats
-from attar.errors import SettingError
 from attar.networks.lapped import Analysis, Synthesis
 
 M = TypeVar("M", bound=nn.Module)
@@ -57,23 +50,10 @@ def exactly(module: M) -> M:
     """
     copy = deepcopy(module).cpu().double().eval().requires_grad_(False)
     for layer in copy.modules():
-        if not isinstance(layer, nn.Linear):
-            continue
-        layer.weight.copy_(dyadic(layer.weight, WEIGHT_BITS))
-        largest = 0.0
-        if layer.bias is not None:
-            layer.bias.copy_(dyadic(layer.bias, PRODUCT_BITS))
-            largest = float(layer.bias.abs().max())
-        sums = float(layer.weight.abs().sum(1).max())
-        limit = (LARGEST_SUM / 2 - largest) / max(sums, 1.0)
-        if not limit >= 1:  # or weights are not finite
-            raise SettingError(
-                "A weight of the model is so large that sums are not exact: train it again, with a "
-                "lower learning_rate."
-            )
-        layer.register_forward_pre_hook(
-            partial(_rounded, min(LARGEST_INPUT, float(np.floor(limit))))
-        )
+        if isinstance(layer, nn.Linear):
+            round_weights(layer)
+            limit = float(np.floor(input_limit(layer)))
+            layer.register_forward_pre_hook(partial(_rounded, limit))
     return copy
 
 
@@ -117,7 +97,7 @@ class LaplaceTable:
             scale = (Decimal(LOG_SCALES[0]) + Decimal(level) / EIGHTHS).exp()
             shift = max(0, int(scale / 16).bit_length())
             reach = int(REACH * scale / (1 << shift)) + 1
-            # What is above each edge between symbols, 2^shift steps apart.
+            # The probability above each edge between symbols, every 2^shift steps.
             edges = [
                 ((Decimal(k) - Decimal("0.5") / (1 << shift)) * (1 << shift) / scale)
                 for k in range(-reach, reach + 2)

@@ -168,7 +168,7 @@ def exact(model: Model) -> tuple[Model, list[Layer]]:
             "in two places: give each place its own."
         )
     for layer in found:
-        _round_weights(layer)
+        round_weights(layer)
     return copy, found
 
 
@@ -176,7 +176,7 @@ def exact(model: Model) -> tuple[Model, list[Layer]]:
 def watched(layers: list[Layer], guard: Guard) -> Iterator[None]:
     """Round the inputs of linear maps by a guard; the number of a layer is its site."""
     handles = [
-        layer.register_forward_pre_hook(partial(_round_input, guard, site, _limit(layer)))
+        layer.register_forward_pre_hook(partial(_round_input, guard, site, input_limit(layer)))
         for site, layer in enumerate(layers)
     ]
     try:
@@ -198,26 +198,27 @@ def _linear_maps(network: nn.Module) -> Iterator[Layer]:
             )
 
 
-def _round_weights(layer: Layer) -> None:
+def round_weights(layer: Layer) -> None:
     """Round weights and bias to multiples of 2^-22 and 2^-36."""
     for name, bits in (("weight", WEIGHT_BITS), ("bias", PRODUCT_BITS)):
         tensor = getattr(layer, name)
         if tensor is not None:
             tensor.copy_((tensor * 2.0**bits).round() / 2.0**bits)
-    if _limit(layer) < 1:
+    if not input_limit(layer) >= 1:  # or weights are not finite
         raise SettingError(
-            "A weight of the model is so large that sums are not exact: bits-back coding needs a "
-            "fit that went well; lower the learning rate."
+            "A weight of the model is so large that sums are not exact: train it again, with a "
+            "lower learning_rate."
         )
 
 
-def _limit(layer: Layer) -> float:
+def input_limit(layer: Layer) -> float:
     """Return how large inputs may be, so that no sum of products is inexact."""
     weight, bias = layer.weight, layer.bias
     largest = 0.0 if bias is None else float(bias.abs().max())
     sums = weight.abs().flatten(1).sum(1).max().item()
     # A shortcut adds two sums.
-    return float(min(LARGEST_INPUT, (LARGEST_SUM / 2 - largest) / max(sums, 1.0)))
+    # In this order what is not a number stays so.
+    return min(float((LARGEST_SUM / 2 - largest) / max(sums, 1.0)), LARGEST_INPUT)
 
 
 def _round_input(

@@ -27,7 +27,7 @@ LOG_SCALES = -5.0, 7.0
 INTERLACED = ((0, 4, 2, 4), (4, 3, 4, 3), (2, 4, 1, 4), (4, 3, 4, 3))
 CHECKERED = ((0, 1), (1, 0))
 WHOLE = ((0,),)
-# How far apart the neighbours are that the first passes know.
+# The spacing of the neighbours that the first passes know.
 SPACINGS = (4, 4, 2, 2, 1)
 
 

@@ -109,8 +109,8 @@ class MultiScaleMelModule(LikelihoodModule):
             bank = torch.from_numpy(mel_bank(rate, size, size // SAMPLES_A_BAND).copy())
             x, y = short_time_spectra(target, size), short_time_spectra(parameters, size)
             before, after = (power(spectra) @ bank.to(parameters).mT for spectra in (x, y))
-            apart = ((before + SILENT_BAND).log() - (after + SILENT_BAND).log()).abs()
-            distance = distance + self.mel / len(FRAMES) * mean_of_row(apart)
+            difference = ((before + SILENT_BAND).log() - (after + SILENT_BAND).log()).abs()
+            distance = distance + self.mel / len(FRAMES) * mean_of_row(difference)
             if size == heard:
                 noise, signal = (power(one).sum(-1, keepdim=True) for one in (x - y, x))
                 ratios = ((noise + SILENT_FRAME) / (signal + SILENT_FRAME)).log()
@@ -156,13 +156,13 @@ def disturbance(x: Tensor, y: Tensor, threshold: Tensor) -> Tensor:
     silent = threshold.to(x) ** EXPONENT
     scale = 10 ** (EXPONENT * LEVEL / 10)
     loud, other = (scale * ((p + threshold.to(x)) ** EXPONENT - silent) for p in (x, y))
-    apart = ((loud - other).abs() - MASKING * torch.minimum(loud, other)).clamp_min(0)
+    disturbance = ((loud - other).abs() - MASKING * torch.minimum(loud, other)).clamp_min(0)
     # Above three times the power, what was added disturbs more than what is missing.
     added = ((y + ADDED) / (x + ADDED)).detach() ** 1.2
     added = added.clamp_max(MOST_ADDED).where(added > 3, 0)
     both = (loud - other).abs().mean(-1, keepdim=True)
-    symmetric = (apart.square().mean(-1, keepdim=True) + 1e-2).sqrt()
-    return symmetric + 0.3 * (apart * added).mean(-1, keepdim=True) + 0.15 * both
+    symmetric = (disturbance.square().mean(-1, keepdim=True) + 1e-2).sqrt()
+    return symmetric + 0.3 * (disturbance * added).mean(-1, keepdim=True) + 0.15 * both
 
 
 def short_time_spectra(samples: Tensor, size: int) -> Tensor:
