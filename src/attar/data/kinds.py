@@ -24,10 +24,11 @@ from attar.data.sparse import Sparse, SparseMatrix, SparsePreparation
 from attar.data.stream import Sample, Stream, SupportsArrow, pieces
 from attar.data.summary import Moments, Summary
 from attar.data.table import Table
+from attar.data.text import Text, are_texts
 from attar.errors import DataError, SettingError
 
 KINDS: dict[str, type[Kind]] = {
-    kind.name: kind for kind in (Table, Images, Windows, SparseMatrix, SoundWindows)
+    kind.name: kind for kind in (Table, Images, Windows, SparseMatrix, SoundWindows, Text)
 }
 
 
@@ -47,6 +48,8 @@ def kind_of(data: Any) -> type[Kind]:
         return kind_of(next(iter(data)))
     if isinstance(data, Series):
         return Windows
+    if are_texts(data):
+        return Text
     if isinstance(data, pd.DataFrame | SupportsArrow):
         return Table
     if isinstance(data, Sparse) or sparse.issparse(data):

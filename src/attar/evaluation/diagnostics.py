@@ -33,6 +33,9 @@ FEWEST_ROWS = 30
 # At most so many codes of training rows are kept, and so many values of them.
 MOST_CODES, MOST_VALUES = 8192, 1 << 19
 
+# Codes of more latent dimensions, as of whole pictures, are not kept.
+LARGEST_CODE = 4096
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -421,7 +424,7 @@ class TrainingSummary:
         train = preparation.prepare(train_rows).numpy()
         baseline = Baseline.fit(train, most=2 * predictor.code_size if recipe.compared else 1)
         kept = max(MEASURED_ROWS, min(MOST_CODES, MOST_VALUES // predictor.code_size))
-        kept = kept if recipe.compared else 1
+        kept = kept if predictor.code_size <= LARGEST_CODE else 1
         some = slice(0, min(kept, MEASURED_ROWS))
         codes = predictor.encode(train_rows[:kept]).astype(np.float32)
         held_out_rows = [(validation_predictor, validation_rows)] if measured.held_out else []
