@@ -14,6 +14,7 @@ from scipy import sparse
 from attar.data.clips import Clips
 from attar.data.images import Images
 from attar.data.kind import Kind
+from attar.data.lines import Lines
 from attar.data.pictures import Pictures
 from attar.data.preparation import DensePreparation, Preparation
 from attar.data.recordings import SoundWindows
@@ -44,6 +45,8 @@ def kind_of(data: Any) -> type[Kind]:
         return Images
     if isinstance(data, Sounds | Clips):
         return SoundWindows
+    if isinstance(data, Lines):
+        return Text
     if isinstance(data, Stream):
         return kind_of(next(iter(data)))
     if isinstance(data, Series):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -108,9 +109,8 @@ class LanguageModule(LikelihoodModule):
         self.signs = signs(length, width)
         self.before = nn.Linear(width, width)
         nn.init.zeros_(self.before.weight)
-        self.layers = nn.ModuleList(
-            Layer(width, likelihood.heads, causal=True) for _ in range(likelihood.layers)
-        )
+        layers = [Layer(width, likelihood.heads, causal=True) for _ in range(likelihood.layers)]
+        self.layers = cast(Sequence[Layer], nn.ModuleList(layers))
         self.norm = nn.LayerNorm(width)
         nn.init.constant_(self.norm.weight, SHARPNESS)
         self.bias = nn.Parameter(torch.zeros(likelihood.vocabulary))
@@ -127,7 +127,7 @@ class LanguageModule(LikelihoodModule):
         for layer in self.layers:
             h = layer(h, packed)
         own = packed.of(tokens)
-        parts = zip(h.split(AT_ONCE), own.split(AT_ONCE), strict=True)
+        parts = zip(torch.split(h, AT_ONCE), torch.split(own, AT_ONCE), strict=True)
         found = torch.cat(
             [-functional.cross_entropy(self._logits(a), b, reduction="none") for a, b in parts]
         )
@@ -172,24 +172,18 @@ class LanguageModule(LikelihoodModule):
         rows, length = len(flat), len(self.places)
         tokens = flat.new_full((rows, length), PAD)
         before = torch.full((rows,), MASK, device=flat.device)
-        past: list[tuple[Tensor, Tensor]] = []
+        heads = self.layers[0].heads
+        none = flat.new_empty(rows, heads, 0, flat.shape[1] // heads)
+        past = [(none, none) for _ in self.layers]
         going = torch.ones(rows, dtype=torch.bool, device=flat.device)
         for t in range(length):
             h = self._start(flat, torch.full_like(before, t), before)
             for i, layer in enumerate(self.layers):
-                q, k, v = layer.projected(h)
-                if t:
-                    k, v = (
-                        torch.cat([past[i][0], k[:, None]], 1),
-                        torch.cat([past[i][1], v[:, None]], 1),
-                    )
-                else:
-                    k, v = k[:, None], v[:, None]
-                    past.append((k, v))
-                past[i] = k, v
-                heads = (x.transpose(1, 2) for x in (q[:, None], k, v))
-                seen = functional.scaled_dot_product_attention(*heads)
-                h = layer.joined(h, seen.transpose(1, 2)[:, 0])
+                q, *new = (x[:, :, None] for x in layer.projected(h))
+                keys, values = (torch.cat(pair, 2) for pair in zip(past[i], new, strict=True))
+                past[i] = keys, values
+                seen = functional.scaled_dot_product_attention(q, keys, values)
+                h = layer.joined(h, seen[:, :, 0])
             logits = self._logits(h)
             logits[:, [PAD, MASK]] = -torch.inf
             before = choose(logits)
