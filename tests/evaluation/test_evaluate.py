@@ -16,8 +16,8 @@ from attar.data.kinds import kind_of, preparation
 from attar.data.scaling import MinMax, Unscaled
 from attar.evaluation.baseline import Baseline
 from attar.evaluation.evaluate import Coding, evaluate
-from attar.evaluation.reconstruction import Reconstruction
 from attar.evaluation.metrics import ssim
+from attar.evaluation.reconstruction import Reconstruction
 from attar.evaluation.scores import log_likelihoods
 from attar.likelihoods import FixedGaussian
 from attar.networks import Mlp

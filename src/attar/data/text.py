@@ -140,6 +140,11 @@ class Text(Kind):
         """Return the one value."""
         return per_column
 
+    def residuals(self, prepared: Rows, decoded: Rows) -> Rows:
+        """Return 1 where a token is another, else 0; NaN behind the end of a text."""
+        wrong: Rows = np.where(prepared == PAD, np.nan, decoded != prepared)
+        return wrong
+
     @property
     def remarks(self) -> list[tuple[str, str]]:
         """The vocabulary."""

@@ -61,7 +61,7 @@ class TextTransformer(Network, name="text-transformer"):
     ::
 
         tokens ─ embedding ─ transformer ─ h_t ─ Σ_t h_t * s_t ─ linear ─ features
-        code ─ linear (its transpose) ─ the start of the likelihood 'language', which multiplies by s_t again
+        code ─ linear (its transpose) ─ the likelihood 'language', which multiplies by s_t again
 
     Signs are independent, so that h_t is the product of s_t and the sum, plus noise of the other
     tokens. The transformer's branches start at zero, and encoder and decoder at the same
