@@ -69,7 +69,7 @@ from attar.penalties import (
 )
 from attar.priors import Mixture, NormalizingFlow, StandardNormal, Vamp
 from attar.recipe import Recipe, Row
-from attar.sampling import Autoregressive, FrameSymbols, Manifold, TwoStage
+from attar.sampling import Autoregressive, FrameSymbols, Manifold, Origin, TwoStage
 
 # A frame of 20 ms has up to 20 symbols of a byte.
 SPEECH = Recipe(
@@ -401,6 +401,7 @@ TABLE: dict[str, Row] = {
             Point(),
             corruption=Masking((0.0, 0.6)),
             likelihood=Language(),
+            sampler=Origin(),
             network=TextTransformer(),
         ),
         "Text from one code, from which up to 60% of the tokens are deleted.",
@@ -411,7 +412,7 @@ TABLE: dict[str, Row] = {
         Recipe(
             Gaussian(),
             bound=FreeBits(),
-            likelihood=Language(word_dropout=0.7),
+            likelihood=Language(word_dropout=0.7, code_dropout=0.0),
             network=TextTransformer(),
         ),
         "Text from a Gaussian posterior with free bits and word dropout, for new text.",

@@ -127,6 +127,12 @@ def sample(
     mean: Annotated[
         bool, typer.Option("--mean", help="Expected rows, without noise, as pictures always are.")
     ] = False,
+    temperature: Annotated[
+        float, typer.Option(help="Of text: smaller ones make likely words more likely.")
+    ] = 1.0,
+    top_p: Annotated[
+        float, typer.Option(help="Of text: the probability that the words drawn from have.")
+    ] = 1.0,
     condition: Annotated[
         str | None, typer.Option(metavar="LABEL", help="The condition of the new rows.")
     ] = None,
@@ -146,7 +152,13 @@ def sample(
     if output is None and not isinstance(estimator.fitted_.kind, Text):
         raise FileError("Only text is printed: give the output with -o.")
     rows = estimator.sample(
-        number, sampler=sampler, mean=mean or "auto", condition=condition, random_state=seed
+        number,
+        sampler=sampler,
+        mean=mean or "auto",
+        temperature=temperature,
+        top_p=top_p,
+        condition=condition,
+        random_state=seed,
     )
     if output is None:
         print(*(rows if isinstance(rows, list) else rows.iloc[:, 0]), sep="\n")
