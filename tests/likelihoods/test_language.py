@@ -17,7 +17,7 @@ def module(vocabulary=BYTES + 256, length=LENGTH, layers=2, scale=0.5, **setting
     torch.manual_seed(0)
     built = Language(vocabulary, length, 16, 2, layers, **settings).build().double().eval()
     for parameter in built.parameters():
-        torch.nn.init.normal_(parameter, std=scale)
+        torch.nn.init.normal_(parameter, std=scale).requires_grad_(False)
     return built
 
 
@@ -44,30 +44,28 @@ def test_behind_the_end_nothing_is_asked():
 
 def test_decoding_one_by_one_agrees_with_all_at_once():
     likelihood, z = module(length=6), torch.randn(20, 16, dtype=torch.double)
-    with torch.no_grad():
-        texts = likelihood.mean(z)
-        for place in range(6):
-            rows = texts[(texts[:, :place] != END).all(1)]
-            given = z[(texts[:, :place] != END).all(1)]
-            for token in (5.0, 100.0, 200.0):
-                other = rows.clone()
-                other[:, place] = token
-                best = likelihood.log_prob(given[None], rows)[0, :, place]
-                worse = likelihood.log_prob(given[None], other)[0, :, place]
-                assert (best >= worse - 1e-12).all()
+    texts = likelihood.mean(z)
+    for place in range(6):
+        rows = texts[(texts[:, :place] != END).all(1)]
+        given = z[(texts[:, :place] != END).all(1)]
+        for token in (5.0, 100.0, 200.0):
+            other = rows.clone()
+            other[:, place] = token
+            best = likelihood.log_prob(given[None], rows)[0, :, place]
+            worse = likelihood.log_prob(given[None], other)[0, :, place]
+            assert (best >= worse - 1e-12).all()
 
 
 def test_draws_follow_the_probabilities():
     likelihood, n = module(length=2, scale=0.7), 4000
     z = torch.randn(1, 16, dtype=torch.double)
     torch.manual_seed(1)
-    with torch.no_grad():
-        texts = likelihood.sample(z.expand(n, 16))
-        likely = texts[:, 0].long().bincount().topk(3).indices
-        rows = torch.tensor([[float(a), END] for a in likely], dtype=torch.double)
-        first = likelihood.log_prob(z.expand(1, 3, 16), rows)[0, :, 0].exp()
-        empty = torch.tensor([[PAD, END], [MASK, END]], dtype=torch.double)
-        never = likelihood.log_prob(z.expand(1, 2, 16), empty[1:].expand(2, 2))[0, 0, 0].exp()
+    texts = likelihood.sample(z.expand(n, 16))
+    likely = texts[:, 0].long().bincount().topk(3).indices
+    rows = torch.tensor([[float(a), END] for a in likely], dtype=torch.double)
+    first = likelihood.log_prob(z.expand(1, 3, 16), rows)[0, :, 0].exp()
+    empty = torch.tensor([[PAD, END], [MASK, END]], dtype=torch.double)
+    never = likelihood.log_prob(z.expand(1, 2, 16), empty[1:].expand(2, 2))[0, 0, 0].exp()
     assert not {PAD, MASK} & set(texts[:, 0].long().tolist())
     shares = torch.tensor([(texts[:, 0] == a).double().mean() for a in likely])
     deviation = (first * (1 - first) / n).sqrt()
@@ -79,8 +77,7 @@ def test_draws_follow_the_probabilities():
 def test_texts_end_once_and_nothing_follows():
     likelihood = module(length=8, scale=1.0)
     torch.manual_seed(0)
-    with torch.no_grad():
-        texts = likelihood.sample(torch.randn(300, 16, dtype=torch.double)).long()
+    texts = likelihood.sample(torch.randn(300, 16, dtype=torch.double)).long()
     for text in texts.tolist():
         behind = text[text.index(END) + 1 :] if END in text else []
         assert set(behind) <= {PAD}
@@ -155,9 +152,8 @@ def test_other_data_and_gradients_are_refused():
 
 def test_all_texts_of_two_tokens_add_up():
     likelihood = module(length=2)
-    with torch.no_grad():
-        likelihood.bias[[PAD, MASK]] = -1e9
-        likelihood.bias[BYTES + 3 :] = -1e9
+    likelihood.bias[[PAD, MASK]] = -1e9
+    likelihood.bias[BYTES + 3 :] = -1e9
     known = [END, *range(BYTES, BYTES + 3)]
     pairs = [(END, PAD), *product(known[1:], known)]
     texts = torch.tensor(pairs, dtype=torch.double)
