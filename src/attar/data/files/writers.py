@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import re
 import shutil
 import tempfile
@@ -27,7 +28,7 @@ from attar.data.files.base import MAX_ROWS, plain, plain_type
 from attar.data.kind import Rows
 from attar.data.lines import SUFFIXES as TEXTS
 from attar.data.stream import SupportsArrow
-from attar.data.text import are_texts, as_bytes
+from attar.data.text import are_texts, as_bytes, as_string
 from attar.errors import DataError, FileError, first_line, warn
 from attar.storage import written_whole
 
@@ -413,12 +414,22 @@ def as_table(piece: object, names: Sequence[str] | None = None) -> pa.Table:
     if sparse.issparse(piece):
         raise DataError("A sparse matrix doesn't go into a table: write .npz.")
     if are_texts(piece):
-        return pa.table({"text": pa.array(piece)})
+        return pa.table({"text": _arrow_texts(piece)})
     array = np.asarray(piece)
     if array.ndim != 2:
         raise DataError("Images don't go into a table: write .npy, .npz or a folder.")
     names = names or [f"x{i}" for i in range(array.shape[1])]
     return pa.table([pa.array(column) for column in array.T], names=list(names))
+
+
+def _arrow_texts(texts: object) -> pa.Array:
+    """Return texts as an Arrow array, which has no place for lone surrogates."""
+    try:
+        return pa.array(texts)
+    except UnicodeEncodeError:
+        raise DataError(
+            "A text has a lone surrogate, which no table can hold: write .jsonl or .txt."
+        ) from None
 
 
 def _plain(table: pa.Table) -> pa.Table:
@@ -500,29 +511,48 @@ def writer_for(path: str | Path, names: Sequence[str] | None = None) -> Iterator
             writer.close()
 
 
+def _texts_of(path: Path, piece: object) -> list[bytes]:
+    """Return the texts of a piece.
+
+    Raises
+    ------
+    DataError
+        If it is of another kind.
+    """
+    if isinstance(piece, pd.DataFrame) and piece.shape[1] == 1:
+        piece = piece.iloc[:, 0]
+    if not are_texts(piece):
+        raise DataError(f"{path} holds text only: write .csv, .parquet or .npy.")
+    return as_bytes(piece)
+
+
 class LinesWriter(Writer):
     """Writes texts, each as a line of UTF-8."""
 
-    _lines = 0
-
     def write(self, piece: object) -> None:
         """Write the next texts; line breaks within a text become blanks, with a warning."""
-        if isinstance(piece, pd.DataFrame):
-            piece = piece.iloc[:, 0]
-        if not are_texts(piece):
-            raise DataError(f"{self.path} holds text only: write .csv, .parquet or .npy.")
-        texts = as_bytes(piece)
+        texts = _texts_of(self.path, piece)
         lines = [b" ".join(text.splitlines()) for text in texts]
         changed = sum(line != text for line, text in zip(lines, texts, strict=True))
         if changed:
             warn(f"{changed:,} texts have line breaks, which are blanks in {self.path}.")
         self.file.writelines(line + b"\n" for line in lines)
-        self._lines += len(lines)
 
     def finish(self) -> None:
         """Check that there were texts."""
-        if not self._lines:
+        if not self.file.tell():
             raise self._nothing()
+
+
+class JsonLinesWriter(LinesWriter):
+    """Writes texts, each as a JSON object on a line of its own."""
+
+    def write(self, piece: object) -> None:
+        """Write the next texts, or rows of a table's only column."""
+        column = str(piece.columns[0]) if isinstance(piece, pd.DataFrame) else "text"
+        texts = [as_string(text) for text in _texts_of(self.path, piece)]
+        lines = (json.dumps({column: text}) + "\n" for text in texts)
+        self.file.writelines(line.encode() for line in lines)
 
 
 WRITERS: dict[str, type[Writer]] = {
@@ -533,6 +563,7 @@ WRITERS: dict[str, type[Writer]] = {
     ".arrow": ArrowWriter,
     ".npy": NpyWriter,
     ".npz": NpzWriter,
+    ".jsonl": JsonLinesWriter,
     **dict.fromkeys(TEXTS, LinesWriter),
 }
 SUFFIXES = tuple(WRITERS)
