@@ -18,9 +18,9 @@ from attar import DataError, FileError
 from attar.data.files import writers
 from attar.data.files.arrays import NpyStream
 from attar.data.files.tabular import STREAMS
-from attar.data.files.writers import WRITERS, LinesWriter, writer_for
+from attar.data.files.writers import WRITERS, TextWriter, writer_for
 
-NUMERIC = [suffix for suffix, writer in WRITERS.items() if not issubclass(writer, LinesWriter)]
+NUMERIC = [suffix for suffix, writer in WRITERS.items() if not issubclass(writer, TextWriter)]
 
 in_a_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 TYPED = (".parquet", ".feather", ".arrow")

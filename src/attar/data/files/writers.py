@@ -511,48 +511,44 @@ def writer_for(path: str | Path, names: Sequence[str] | None = None) -> Iterator
             writer.close()
 
 
-def _texts_of(path: Path, piece: object) -> list[bytes]:
-    """Return the texts of a piece.
-
-    Raises
-    ------
-    DataError
-        If it is of another kind.
-    """
-    if isinstance(piece, pd.DataFrame) and piece.shape[1] == 1:
-        piece = piece.iloc[:, 0]
-    if not are_texts(piece):
-        raise DataError(f"{path} holds text only: write .csv, .parquet or .npy.")
-    return as_bytes(piece)
-
-
-class LinesWriter(Writer):
-    """Writes texts, each as a line of UTF-8."""
+class TextWriter(Writer):
+    """Writes texts, each on a line of its own."""
 
     def write(self, piece: object) -> None:
-        """Write the next texts; line breaks within a text become blanks, with a warning."""
-        texts = _texts_of(self.path, piece)
-        lines = [b" ".join(text.splitlines()) for text in texts]
-        changed = sum(line != text for line, text in zip(lines, texts, strict=True))
-        if changed:
-            warn(f"{changed:,} texts have line breaks, which are blanks in {self.path}.")
-        self.file.writelines(line + b"\n" for line in lines)
+        """Write the next texts: a sequence, or the rows of a table's only column."""
+        column = "text"
+        if isinstance(piece, pd.DataFrame) and piece.shape[1] == 1:
+            column, piece = str(piece.columns[0]), piece.iloc[:, 0]
+        if not are_texts(piece):
+            raise DataError(f"{self.path} holds text only: write .csv, .parquet or .npy.")
+        self.file.writelines(line + b"\n" for line in self._lines(as_bytes(piece), column))
 
     def finish(self) -> None:
         """Check that there were texts."""
         if not self.file.tell():
             raise self._nothing()
 
+    @abstractmethod
+    def _lines(self, texts: list[bytes], column: str) -> list[bytes]:
+        """Return the lines of texts of a column."""
 
-class JsonLinesWriter(LinesWriter):
-    """Writes texts, each as a JSON object on a line of its own."""
 
-    def write(self, piece: object) -> None:
-        """Write the next texts, or rows of a table's only column."""
-        column = str(piece.columns[0]) if isinstance(piece, pd.DataFrame) else "text"
-        texts = [as_string(text) for text in _texts_of(self.path, piece)]
-        lines = (json.dumps({column: text}) + "\n" for text in texts)
-        self.file.writelines(line.encode() for line in lines)
+class PlainTextWriter(TextWriter):
+    """Writes texts as they are; line breaks within a text become blanks, with a warning."""
+
+    def _lines(self, texts: list[bytes], column: str) -> list[bytes]:
+        lines = [b" ".join(text.splitlines()) for text in texts]
+        changed = sum(line != text for line, text in zip(lines, texts, strict=True))
+        if changed:
+            warn(f"{changed:,} texts have line breaks, which are blanks in {self.path}.")
+        return lines
+
+
+class JsonLinesWriter(TextWriter):
+    """Writes texts as JSON objects."""
+
+    def _lines(self, texts: list[bytes], column: str) -> list[bytes]:
+        return [json.dumps({column: as_string(text)}).encode() for text in texts]
 
 
 WRITERS: dict[str, type[Writer]] = {
@@ -564,6 +560,6 @@ WRITERS: dict[str, type[Writer]] = {
     ".npy": NpyWriter,
     ".npz": NpzWriter,
     ".jsonl": JsonLinesWriter,
-    **dict.fromkeys(TEXTS, LinesWriter),
+    **dict.fromkeys(TEXTS, PlainTextWriter),
 }
 SUFFIXES = tuple(WRITERS)
