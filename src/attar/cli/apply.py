@@ -145,12 +145,10 @@ def sample(
     if output is not None:
         arguments.check_output(output)
     with arguments.importing():
-        from attar.data.text import Text
         from attar.estimator import load
 
     estimator = load(model, device=device)
-    if output is None and not isinstance(estimator.fitted_.kind, Text):
-        raise FileError("Only text is printed: give the output with -o.")
+    check_printed(estimator, output)
     rows = estimator.sample(
         number,
         sampler=sampler,
@@ -160,8 +158,27 @@ def sample(
         condition=condition,
         random_state=seed,
     )
+    write_rows(estimator, rows, output)
+
+
+def check_printed(estimator: Autoencoder, output: Path | None) -> None:
+    """Refuse to print rows that are no text.
+
+    Raises
+    ------
+    SettingError
+        If there is no output, and the model is not of text.
+    """
+    from attar.data.text import Text
+
+    if output is None and not isinstance(estimator.fitted_.kind, Text):
+        raise SettingError("Only text is printed: give the output with -o.")
+
+
+def write_rows(estimator: Autoencoder, rows: Any, output: Path | None) -> None:
+    """Write new rows of a model to a file or a folder; texts are printed where there is none."""
     if output is None:
-        print(*(rows if isinstance(rows, list) else rows.iloc[:, 0]), sep="\n")
+        print(*arguments.printable(rows), sep="\n")
         return
     with _writer(estimator, output) as writer:
         writer.write(rows)

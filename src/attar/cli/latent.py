@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from attar.cli import arguments
-from attar.errors import DataError
+from attar.cli.apply import check_printed, write_rows
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from attar.data.source import Data
     from attar.estimator import Autoencoder
 
@@ -43,22 +45,17 @@ def neighbours(
     estimator = load(model, device=device)
     kind = estimator.fitted_.kind
     rows = None if among is None else read(among, part="test", kind=kind).data
-    given = _queried(estimator, query)
-    distances, places = estimator.neighbours(given, number, among=rows)
-    texts = _texts(estimator, rows)
-    for row, (of_row, found) in enumerate(zip(distances, places, strict=True)):
-        if as_json:
-            near = [
-                {"row": int(i), "distance": float(d), **({"text": texts[int(i)]} if texts else {})}
-                for d, i in zip(of_row, found, strict=True)
-            ]
-            print(arguments.to_json({"row": row, "neighbours": near}))
-            continue
-        if len(distances) > 1:
-            print(f"row {row:,}:")
-        for distance, place in zip(of_row, found, strict=True):
-            text = f"  {texts[int(place)]}" if texts else ""
-            print(f"{distance:8.3g}  row {place:,}{text}")
+    distances, places = estimator.neighbours(_rows(estimator, query), number, among=rows)
+    texts = _texts(estimator, rows, places)
+    for row, found in enumerate(zip(distances, places, texts, strict=True)):
+        if len(distances) > 1 and not as_json:
+            print(f"row {row:,}")
+        for distance, place, text in zip(*found, strict=True):
+            if as_json:
+                line = {"row": row, "distance": float(distance), "neighbour": int(place)}
+                print(arguments.to_json(line | ({"text": text} if text else {})))
+            else:
+                print(f"{distance:8.3g}  row {place:,}  {text}".rstrip())
 
 
 def interpolate(
@@ -76,9 +73,39 @@ def interpolate(
     if output is not None:
         arguments.check_output(output)
     with arguments.importing():
-        from attar.cli.apply import write_rows
         from attar.estimator import load
 
     estimator = load(model, device=device)
-    ends = (_queried(estimator, query) for query in (start, end))
-    write_rows(estimator, estimator.interpolate(*ends, steps=steps), output)
+    check_printed(estimator, output)
+    first, last = (_rows(estimator, query) for query in (start, end))
+    write_rows(estimator, estimator.interpolate(first, last, steps), output)
+
+
+def _rows(estimator: Autoencoder, source: str) -> Data:
+    """Return the rows of a file, or a text that was given itself."""
+    from attar.data.source import read
+    from attar.data.text import Text
+
+    kind = estimator.fitted_.kind
+    if isinstance(kind, Text) and not Path(source).exists():
+        return [source]
+    return read(source, part="test", kind=kind).data
+
+
+def _texts(estimator: Autoencoder, rows: Data | None, places: NDArray[np.intp]) -> list[list[str]]:
+    """Return the texts of rows at places (m, n), those of the fit decoded; else empty ones."""
+    from attar.data.text import Text
+
+    fitted, flat = estimator.fitted_, places.ravel()
+    if not isinstance(fitted.kind, Text):
+        found = [""] * len(flat)
+    elif rows is None:
+        summary = fitted.training_summary
+        order = {number: i for i, number in enumerate(summary.numbers.tolist())}
+        codes = summary.codes[[order[place] for place in flat.tolist()]]
+        found = arguments.printable(estimator.inverse_transform(codes))
+    else:
+        pieces = map(arguments.printable, fitted.kind.pieces(rows))
+        texts = [text for piece in pieces for text in piece]
+        found = [texts[place] for place in flat]
+    return [list(row) for row in zip(*[iter(found)] * places.shape[1], strict=True)]
