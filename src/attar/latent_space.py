@@ -120,15 +120,22 @@ class LatentSpace(ClassNamePrefixFeaturesOutMixin, ABC):
 
     @default_settings()
     def neighbours(
-        self, X: Data, n: int = 5, *, condition: Data | None = None
+        self,
+        X: Data,
+        n: int = 5,
+        *,
+        among: Data | None = None,
+        condition: Data | None = None,
     ) -> tuple[Rows, NDArray[np.intp]]:
-        """Return the training rows whose codes are nearest to those of X.
+        """Return the training rows, or others, whose codes are nearest to those of X.
 
         Parameters
         ----------
         X : table or array (m, ...)
         n : int
             How many for each row.
+        among : table or array (k, ...), default None
+            The rows that are searched; None for those of the fit.
         condition : label, array (m,) or table, default None
             The condition of the rows, where the model was fitted with one.
 
@@ -137,18 +144,22 @@ class LatentSpace(ClassNamePrefixFeaturesOutMixin, ABC):
         distances : array (m, n)
             In the code's own geometry, ascending.
         indices : int array (m, n)
-            Which rows of the fitted data these are; of large data, a sample is kept.
+            Which rows of ``among`` these are, or of the fitted data, of which a sample is kept
+            where they are many.
         """
         summary, code = self._fitted.training_summary, self._fitted.code
-        n = min(positive_integer("number of neighbours", n), len(summary.codes))
-        known = torch.from_numpy(summary.codes)
+        known, numbers = torch.from_numpy(summary.codes), summary.numbers
+        if among is not None:
+            known = self._codes(among, None)
+            numbers = np.arange(len(known))
+        n = min(positive_integer("number of neighbours", n), len(known))
         with torch.no_grad():
             parts = [
                 code.distance(part, known).topk(n, largest=False)
                 for part in torch.split(self._codes(X, condition), 1024)
             ]
         distances, places = (joined(part) for part in zip(*parts, strict=True))
-        return distances, summary.numbers[places]
+        return distances, numbers[places]
 
     @default_settings()
     def clusters(self, X: Data, *, condition: Data | None = None) -> NDArray[np.int64]:

@@ -127,7 +127,7 @@ class LanguageModule(LikelihoodModule):
         tokens = target.long().repeat(draws, 1)
         packed, before = Packed(tokens != PAD), functional.pad(tokens[:, :-1], (1, 0), value=MASK)
         given = parameters.flatten(0, 1)
-        if self.training:
+        if self.training and (self.word_dropout or self.code_dropout):
             coded = torch.rand(len(given), 1, device=given.device) >= self.code_dropout
             hidden = torch.rand(before.shape, device=given.device) < self.word_dropout
             given, before = given * coded, before.masked_fill(hidden & coded, MASK)
