@@ -14,7 +14,8 @@ from attar.data.kinds import form_of, kind_of
 from attar.data.source import read
 from attar.data.table import Table
 from attar.data.text import LONGEST, Text
-from attar.data.tokens import BYTES, END, FREQUENT, PAD, Vocabulary
+from attar.data.tokens import FREQUENT, Vocabulary
+from attar.token_ids import BYTES, END, PAD
 
 ODD = [
     "plain",

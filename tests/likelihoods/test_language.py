@@ -5,10 +5,10 @@ from itertools import product
 import pytest
 import torch
 
-from attar.data.tokens import BYTES, END, MASK, PAD
 from attar.errors import SettingError
 from attar.likelihoods import Bernoulli, Language
 from attar.likelihoods.language import choosing, drawn
+from attar.token_ids import BYTES, END, MASK, PAD
 
 LENGTH = 3
 

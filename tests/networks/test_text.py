@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from attar.data.tokens import PAD
 from attar.errors import SettingError
 from attar.likelihoods import Language
 from attar.networks import TextTransformer
-from attar.networks.text import TYPICAL, Packed, rotation, signs
+from attar.networks.text import Packed, rotation, signs
+from attar.token_ids import PAD
 
 SIZES = {"vocabulary": 300, "width": 64}
 
@@ -21,7 +21,7 @@ def test_an_untrained_encoder_adds_up_embeddings_times_signs():
     encoder, x = TextTransformer(**SIZES).encoder((5,), 64), tokens(3, 5)
     x[1, 3:] = PAD
     embedded = encoder.embedding(x.long()) * 64**0.5 * (x != PAD)[..., None]
-    total = (embedded * signs(5, 64)).sum(1) / TYPICAL**0.5
+    total = (embedded * signs(5, 64)).sum(1) / (x != PAD).sum(1, keepdim=True).sqrt()
     torch.testing.assert_close(encoder(x), total @ rotation(64, 64))
 
 

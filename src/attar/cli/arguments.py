@@ -411,11 +411,12 @@ class RowWriter(Protocol):
         """Write the next rows."""
 
 
-def printable(texts: Any) -> list[str]:
-    """Return texts, of a list or the column of a table, each as one line that can be printed."""
+def printable(texts: Any, column: str | None = None) -> list[str]:
+    """Return texts, of a list or a table's column, each as one line that can be printed."""
     from attar.data.text import as_bytes
 
-    return [" ".join(text.decode(errors="replace").splitlines()) for text in as_bytes(texts)]
+    found = as_bytes(texts, column)
+    return [" ".join(text.decode(errors="replace").splitlines()) for text in found]
 
 
 def check_output(path: Path) -> None:

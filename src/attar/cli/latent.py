@@ -105,7 +105,8 @@ def _texts(estimator: Autoencoder, rows: Data | None, places: NDArray[np.intp]) 
         codes = summary.codes[[order[place] for place in flat.tolist()]]
         found = arguments.printable(estimator.inverse_transform(codes))
     else:
-        pieces = map(arguments.printable, fitted.kind.pieces(rows))
-        texts = [text for piece in pieces for text in piece]
+        column = fitted.kind.column
+        pieces = fitted.kind.pieces(rows)
+        texts = [text for piece in pieces for text in arguments.printable(piece, column)]
         found = [texts[place] for place in flat]
     return [list(row) for row in zip(*[iter(found)] * places.shape[1], strict=True)]

@@ -15,8 +15,9 @@ from attar.data.kind import Json, Kind, Portion, Rows
 from attar.data.scaling import Scaling, Unscaled
 from attar.data.stream import Sample
 from attar.data.summary import Moments, Summary
-from attar.data.tokens import END, PAD, Tokens, Vocabulary
+from attar.data.tokens import Tokens, Vocabulary
 from attar.errors import DataError, warn
+from attar.token_ids import END, PAD
 
 # The vocabulary is learned from so many bytes at most, and a text has so many tokens at most.
 LEARNED, LONGEST = 1 << 24, 128

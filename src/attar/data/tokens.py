@@ -14,12 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attar.errors import FileError
+from attar.token_ids import BYTES, END
 
 if TYPE_CHECKING:
     import tokenizers
-
-# Numbers of tokens: none, the end of a text, a gap, and from here on the 256 bytes and the pairs.
-PAD, END, MASK, BYTES = range(4)
 
 # A vocabulary has so many tokens at most.
 LARGEST = 4096

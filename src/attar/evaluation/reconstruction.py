@@ -15,12 +15,12 @@ from attar.data.kind import Kind, Rows
 from attar.data.summary import Moments
 from attar.data.table import Table
 from attar.data.text import Text
-from attar.data.tokens import PAD
 from attar.evaluation.baseline import Baseline
 from attar.evaluation.metrics import error_ratio, psnr
 from attar.model import Model
 from attar.predictor import Predictor
 from attar.records import Batch
+from attar.token_ids import PAD
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from attar.checks import fraction, positive
-from attar.data.tokens import BYTES, END, MASK, PAD
 from attar.errors import SettingError
 from attar.likelihoods.base import Likelihood, LikelihoodModule, Shape
 from attar.networks.text import Layer, Packed, embedding, signs
+from attar.token_ids import BYTES, END, MASK, PAD
 
 # The logits of an untrained model have about this standard deviation.
 SHARPNESS = 3.0

@@ -10,13 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from attar.data.tokens import BYTES, PAD
 from attar.errors import SettingError
 from attar.networks.base import Network, Shape
 from attar.networks.mlp import zeroed
-
-# Features of a text are a sum over its tokens: of so many, they have a variance of 1.
-TYPICAL = 16
+from attar.token_ids import BYTES, PAD
 
 # Initial weights are the same in encoder and decoder.
 SEED = 0
@@ -60,7 +57,7 @@ class TextTransformer(Network, name="text-transformer"):
 
     ::
 
-        tokens ─ embedding ─ transformer ─ h_t ─ Σ_t h_t * s_t ─ linear ─ features
+        tokens ─ embedding ─ transformer ─ h_t ─ Σ_t h_t * s_t / √T ─ linear ─ features
         code ─ linear (its transpose) ─ the likelihood 'language', which multiplies by s_t again
 
     Signs are independent, so that h_t is the product of s_t and the sum, plus noise of the other
@@ -150,8 +147,9 @@ class TextEncoder(nn.Module):
         h = embedded + self.places[packed.place]
         for layer in self.layers:
             h = layer(h, packed)
-        bound = h * self.signs[packed.place] / TYPICAL**0.5
+        bound = h * self.signs[packed.place]
         total = bound.new_zeros(len(x), bound.shape[1]).index_add(0, packed.row, bound)
+        total = total / packed.present.sum(1, keepdim=True).clamp(min=1).sqrt()
         features: Tensor = self.features(total)
         return features
 

@@ -8,10 +8,10 @@ from xml.etree.ElementTree import Element
 
 from attar.data.kind import Rows
 from attar.data.text import Text
-from attar.data.tokens import PAD
 from attar.reporting.colours import Attribute
 from attar.reporting.display import Display, Examples, Interpolation
 from attar.reporting.html import captioned, head, scrolling, tag
+from attar.token_ids import PAD
 
 # The name of a text has so many letters at most.
 NAMED = 60
