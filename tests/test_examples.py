@@ -113,3 +113,8 @@ def test_voices_take_the_kilobits_that_were_asked_for():
     small = small.replace(sampler__steps=5, sampler__hidden=16)
     found = run("speech", recipe=small, epochs=1, clips=4)
     assert all(abs(had / asked - 1) < 0.05 for asked, had in found.items())
+
+
+def test_headlines_come_back_from_their_codes():
+    small = recipe("text").replace(network__width=64, likelihood__width=64)
+    assert run("headlines", recipe=small, epochs=10, n=400) > 0.5

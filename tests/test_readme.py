@@ -25,6 +25,7 @@ PAGES = (
     *(f"docs/{name}.md" for name in ("anomalies", "compression", "denoising", "forecasting")),
     *("docs/imputation.md", "docs/pictures.md", "docs/recipes.md", "docs/sound.md"),
     "docs/speech.md",
+    "docs/text.md",
 )
 PROGRAMS = [
     pytest.param(block, id=f"{page}-{i}")
