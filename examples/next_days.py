@@ -17,8 +17,8 @@ matplotlib.use("Agg")
 FILE = "series/ETTh1.csv"
 NAMES = {"HUFL": "load", "OT": "oil temperature"}
 
-# The hours of the fit, those that came after it, and how many are forecast.
-LEARNT, LATER, HORIZON = 16 * 30 * 24, 4 * 30 * 24, 96
+# The hours of a month, and how many hours are forecast.
+MONTH, HORIZON = 30 * 24, 96
 
 
 def draw(past: pd.DataFrame, fan: pd.DataFrame, came: pd.DataFrame, path: str | Path) -> None:
@@ -40,18 +40,22 @@ def draw(past: pd.DataFrame, fan: pd.DataFrame, came: pd.DataFrame, path: str | 
 
 
 def main(
-    picture: str | Path = "next_days.png", folder: str | Path | None = None
+    picture: str | Path = "next_days.png",
+    folder: str | Path | None = None,
+    months: int = 16,
+    later: int = 4,
 ) -> dict[str, float]:
-    """Learn 16 months, forecast from each hour of 4 others, and return how good that is."""
+    """Learn some months, forecast from each hour of later ones, and return how good that is."""
     path = Path(folder or os.environ.get("ATTAR_DATA", ".")) / FILE
     frame = pd.read_csv(path, parse_dates=["date"], usecols=["date", *NAMES])
-    learnt, seen = frame[:LEARNT], frame[: LEARNT + LATER]
+    start, end = months * MONTH, (months + later) * MONTH
+    learnt, seen = frame[:start], frame[:end]
     forecaster = attar.Forecaster(HORIZON).fit(attar.Series(learnt, time="date"))
 
     # What would have been forecast at each hour since, and how often the truth was in its interval.
     test = forecaster.backtest(seen)
     print(test.scores().round(2))
-    last = np.stack([frame[name].to_numpy()[LEARNT - 1 : -1] for name in NAMES], 1)
+    last = np.stack([frame[name].to_numpy()[start - 1 : -1] for name in NAMES], 1)
     last = last[: len(test.actual), None]
     better = 1 - ((test.actual - test.forecast) ** 2).mean() / ((test.actual - last) ** 2).mean()
     print(f"squared errors: {better:.0%} below those of the last value")
@@ -59,7 +63,7 @@ def main(
     # What comes after the hours that were seen: the intervals have learnt from them.
     fan = forecaster.predict_quantiles(seen, quantiles=(0.05, 0.25, 0.75, 0.95))
     print(fan.head(3).to_string(index=False, float_format="{:.2f}".format))
-    draw(seen[-168:], fan, frame[LEARNT + LATER :][:HORIZON], picture)
+    draw(seen[-168:], fan, frame[end:][:HORIZON], picture)
     return {"better": float(better), "coverage": float(np.nanmean(test.covered))}
 
 

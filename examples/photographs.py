@@ -44,11 +44,14 @@ def draw(pictures: dict[str, Picture], path: str | Path) -> None:
 
 
 def main(
-    picture: str | Path = "photographs.png", tiles: int = 2000, epochs: int | str = "auto"
+    picture: str | Path = "photographs.png",
+    tiles: int = 2000,
+    recipe: str | attar.Recipe = "picture-codec",
+    epochs: int | str = "auto",
 ) -> dict[str, int]:
     """Fit on the left of one photograph and on another, and return the bytes of each way."""
     china, flower = (load_sample_image(name) for name in ("china.jpg", "flower.jpg"))
-    ae = attar.Autoencoder("picture-codec", epochs=epochs, random_state=0)
+    ae = attar.Autoencoder(recipe, epochs=epochs, random_state=0)
     ae.fit(np.concatenate([tiles_of(each, tiles // 2) for each in (china[:, :380], flower)]))
     codec, original = attar.PictureCodec(ae), china[120:312, 384:]
 

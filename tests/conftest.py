@@ -1,6 +1,10 @@
-"""What all tests share: a fixed seed, modest property tests, and some data."""
+"""What all tests share: a fixed seed, modest property tests, the command line, and some data."""
 
+import gc
 import os
+import sys
+import traceback
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +12,8 @@ import pytest
 import torch
 from hypothesis import settings
 from sklearn.datasets import load_digits
+
+from attar.cli import main
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
 # The tests run on several workers: one thread each, and each program that a test starts.
@@ -35,3 +41,43 @@ def data_folder():
 def digits():
     """Some handwritten digits, as single-precision numbers from 0 to 1: (400, 64)."""
     return torch.from_numpy((load_digits().data[:400] / 16).astype(np.float32))
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, tmp_path):
+    """Run a command line in an empty folder; return exit status, output and error output."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["attar", *map(str, words)])
+        status = 0
+        try:
+            main()
+        except SystemExit as exit_:
+            status = exit_.code or 0
+        finally:
+            gc.unfreeze()
+        return (status, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def in_child():
+    """Do some work in a copy of this process; return the exit status: 0 where nothing is raised."""
+
+    def in_child(work):
+        # Python warns of other threads, such as those of pytest-xdist, which no work waits for.
+        with warnings.catch_warnings(action="ignore"):
+            child = os.fork()
+        if child:
+            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        try:
+            work()
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            sys.stderr.flush()
+        os._exit(1)
+
+    return in_child

@@ -139,7 +139,7 @@ def test_missing_values_are_taken_by_a_model_that_was_fitted_without():
 
 @pytest.mark.parametrize("name", PLAIN)
 def test_every_recipe_learns_from_data_with_missing_values(name):
-    holed = with_missing(structured(100))
+    holed = with_missing(structured(50))
     settings = {"code_size": 8} if "topk" in name else {}
     ae = quick(name, **settings).fit(holed)
     error, known = ae.reconstruct(holed) - holed, np.isfinite(holed)

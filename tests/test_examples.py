@@ -84,10 +84,11 @@ def test_what_engineers_know_is_flagged(tmp_path, data_folder):
 
 
 def test_the_next_days_are_forecast_with_intervals_that_hold(tmp_path, data_folder):
-    found = run("next_days", picture=tmp_path / "next_days.png", folder=data_folder)
+    picture = tmp_path / "next_days.png"
+    found = run("next_days", picture=picture, folder=data_folder, months=6, later=2)
     assert found["better"] > 0.4
     assert abs(found["coverage"] - 0.9) < 0.02
-    assert (tmp_path / "next_days.png").stat().st_size > 10_000
+    assert picture.stat().st_size > 10_000
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -106,6 +107,16 @@ def test_hidden_cells_are_predicted():
 def test_images_are_compressed_below_general_compressors():
     sizes = run("compress", epochs=2)
     assert sizes["attar"] < 0.9 * min(sizes["bz2"], sizes["PNG"])
+
+
+def test_photographs_have_the_error_that_was_asked_for(tmp_path, capsys):
+    path = tmp_path / "photographs.png"
+    small = recipe("picture-codec").replace(code__hidden=16, network__hidden=16)
+    sizes = run("photographs", picture=path, recipe=small, tiles=60, epochs=3)
+    jpeg, attar = (float(line.split()[-2]) for line in capsys.readouterr().out.splitlines())
+    assert jpeg <= attar < jpeg + 0.2
+    assert sizes["attar"] < 1.2 * sizes["JPEG"]
+    assert path.stat().st_size > 10_000
 
 
 def test_voices_take_the_kilobits_that_were_asked_for():

@@ -14,8 +14,6 @@ from sklearn.preprocessing import MinMaxScaler
 
 import attar
 
-keras = pytest.importorskip("keras")
-
 # Keras converts tensors to NumPy in a deprecated way.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
@@ -24,7 +22,12 @@ FLAT = IMAGES.reshape(-1, 64)
 SETTINGS = {"likelihood": "bernoulli-probability", "scaling": "min-max", "random_state": 0}
 
 
-def dense(*between):
+@pytest.fixture(scope="module")
+def keras():
+    return pytest.importorskip("keras")
+
+
+def dense(keras, *between):
     """Return the textbook's networks, with further layers before the code."""
     layers = keras.layers
     encoder = [keras.Input((64,)), layers.Dense(16, activation="relu"), *between]
@@ -32,7 +35,7 @@ def dense(*between):
     return keras.Sequential(encoder), keras.Sequential(decoder)
 
 
-def convolutional():
+def convolutional(keras):
     """Return networks of images with channels last."""
     layers = keras.layers
     encoder = [
@@ -59,8 +62,8 @@ def trained(network, data, epochs=5):
 
 
 @pytest.fixture(scope="module")
-def network():
-    return dense()
+def network(keras):
+    return dense(keras)
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +75,8 @@ def test_the_loss_falls(ae):
     assert ae.history_.loss.iloc[-1] < 0.85 * ae.history_.loss.iloc[0]
 
 
-def test_the_given_networks_are_not_changed():
-    network = dense(keras.layers.BatchNormalization())
+def test_the_given_networks_are_not_changed(keras):
+    network = dense(keras, keras.layers.BatchNormalization())
     before = [weights(part) for part in network]
     trained(network, FLAT, epochs=1)
     after = [weights(part) for part in network]
@@ -90,9 +93,9 @@ def test_the_trained_keras_parts_give_what_the_estimator_gives(ae):
     np.testing.assert_allclose(reconstructed, ae.reconstruct(FLAT), atol=1e-4)
 
 
-def test_a_saved_model_is_loaded_into_new_networks(ae, tmp_path):
+def test_a_saved_model_is_loaded_into_new_networks(keras, ae, tmp_path):
     ae.save(tmp_path / "m.attar")
-    loaded = attar.load(tmp_path / "m.attar", network=dense())
+    loaded = attar.load(tmp_path / "m.attar", network=dense(keras))
     np.testing.assert_array_equal(loaded.reconstruct(FLAT), ae.reconstruct(FLAT))
     np.testing.assert_array_equal(loaded.score_samples(FLAT), ae.score_samples(FLAT))
 
@@ -109,13 +112,13 @@ def test_a_clone_is_trained_to_the_same_model(ae):
 
 @pytest.mark.parametrize("data", [IMAGES, IMAGES[..., None]], ids=["grey", "one channel"])
 @pytest.mark.parametrize("make", [dense, convolutional])
-def test_images_reach_a_network_in_the_form_that_it_wants(make, data):
-    ae = trained(make(), data)
+def test_images_reach_a_network_in_the_form_that_it_wants(keras, make, data):
+    ae = trained(make(keras), data)
     assert ae.reconstruct(data).shape == data.shape
     assert ae.history_.loss.iloc[-1] < ae.history_.loss.iloc[0]
 
 
-def test_layers_that_are_built_when_called_are_trained_too():
+def test_layers_that_are_built_when_called_are_trained_too(keras):
     layers = keras.layers
     network = keras.Sequential([layers.Dense(16)]), layers.Dense(64, activation="sigmoid")
     ae = attar.Autoencoder(network=network, code_size=16, epochs=5, **SETTINGS).fit(FLAT)
@@ -123,8 +126,8 @@ def test_layers_that_are_built_when_called_are_trained_too():
     assert not network[0].built
 
 
-def test_dropout_acts_in_training_only():
-    ae = trained(dense(keras.layers.Dropout(0.5)), FLAT, epochs=1)
+def test_dropout_acts_in_training_only(keras):
+    ae = trained(dense(keras, keras.layers.Dropout(0.5)), FLAT, epochs=1)
     encoder = ae.model_.encoder
     prepared = (FLAT / 16).astype(np.float32)
     assert (encoder(prepared) == encoder(prepared)).all()
@@ -132,14 +135,14 @@ def test_dropout_acts_in_training_only():
     assert (encoder(prepared) != encoder(prepared)).any()
 
 
-def test_batch_normalization_follows_the_data():
-    network = dense(keras.layers.BatchNormalization())
+def test_batch_normalization_follows_the_data(keras):
+    network = dense(keras, keras.layers.BatchNormalization())
     ae = trained(network, FLAT, epochs=1)
     mean = ae.model_.encoder.layer.layers[-1].moving_mean
     assert (mean.value != 0).any()
 
 
-def test_a_layer_that_keras_cannot_copy_is_refused_in_words():
+def test_a_layer_that_keras_cannot_copy_is_refused_in_words(keras):
     class Unknown(keras.layers.Layer):
         def __init__(self, inner):
             super().__init__()
@@ -149,4 +152,4 @@ def test_a_layer_that_keras_cannot_copy_is_refused_in_words():
             return self.inner(x)
 
     with pytest.raises(attar.SettingError, match="cannot be copied"):
-        trained((Unknown(keras.layers.Dense(16)), dense()[1]), FLAT)
+        trained((Unknown(keras.layers.Dense(16)), dense(keras)[1]), FLAT)

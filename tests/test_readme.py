@@ -3,14 +3,15 @@
 A block without a language holds lines that install or develop attar, and is not run.
 """
 
-import os
 import re
-import subprocess
-import sys
+import shlex
 from doctest import ELLIPSIS, OutputChecker
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
+
+from attar.cli import main
 
 ROOT = Path(__file__).parents[1]
 
@@ -46,23 +47,28 @@ def test_a_program_runs_by_itself_and_prints_what_its_comments_say(
     assert capsys.readouterr().out.splitlines() == printed
 
 
-def test_the_shell_blocks_are_one_sequence_in_an_empty_folder(tmp_path):
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    lines = "".join(blocks("README.md", "sh"))
-    done = subprocess.run(
-        ["sh", "-e", "-c", lines],
-        cwd=tmp_path,
-        env=os.environ | {"PATH": path},
-        capture_output=True,
-        text=True,
-    )
-    # Where ten seconds pass, there is a line of progress.
-    unexpected = [line for line in done.stderr.splitlines() if not line.endswith(" left")]
-    assert (done.returncode, unexpected) == (0, [])
-    printed = "".join(blocks("README.md", "text"))
-    assert OutputChecker().check_output(printed + "...", done.stdout, ELLIPSIS)
+def test_the_shell_blocks_are_one_sequence_in_an_empty_folder(run, tmp_path):
+    lines = "".join(blocks("README.md", "sh")).replace("\\\n", "")
+    printed = ""
+    for command in re.split(r"\n(?=python|attar)", lines):
+        program, *words = shlex.split(command, comments=True)
+        if program == "python":
+            exec(words[1], {})
+            continue
+        status, out, err = run(*words)
+        # Where ten seconds pass, there is a line of progress.
+        unexpected = [line for line in err.splitlines() if not line.endswith(" left")]
+        assert (status, unexpected) == (0, [])
+        printed += out
+    expected = "".join(blocks("README.md", "text"))
+    assert OutputChecker().check_output(expected + "...", printed, ELLIPSIS)
     named = set(re.findall(r"\w+\.(?:csv|attar|html|parquet)\b", lines))
     assert {file.name for file in tmp_path.iterdir()} == named
+
+
+def test_the_command_line_is_installed():
+    (command,) = entry_points(group="console_scripts", name="attar")
+    assert command.load() is main
 
 
 def test_blocks_without_a_language_install_or_develop():

@@ -26,8 +26,8 @@ def mixed_frame():
 
 
 def readings():
-    day = pd.date_range("2024-01-01", periods=300, freq="h")
-    return pd.DataFrame({"date": day, "heat": np.sin(np.arange(300) / 4)})
+    day = pd.date_range("2024-01-01", periods=120, freq="h")
+    return pd.DataFrame({"date": day, "heat": np.sin(np.arange(120) / 4)})
 
 
 DIGITS = load_digits().images[:150]
@@ -51,7 +51,7 @@ def test_clean_data_are_warned_of_nothing(name, recipe, tmp_path):
     data = CLEAN[name]()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        ae = attar.Autoencoder(recipe, epochs=3, random_state=0, verbose=False).fit(data)
+        ae = attar.Autoencoder(recipe, epochs=2, random_state=0, verbose=False).fit(data)
         codes = ae.transform(data)
         ae.inverse_transform(codes)
         ae.reconstruct(data)

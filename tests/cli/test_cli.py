@@ -23,6 +23,7 @@ from attar.cli.arguments import importing
 from attar.cli.fit import comparison
 from attar.data import datasets
 from attar.reporting.sections import METRICS
+from attar.training.checkpoints import Checkpoint
 
 VERBS = [
     *("fit", "inspect", "encode", "reconstruct", "sample", "evaluate", "report"),
@@ -482,28 +483,21 @@ def test_a_large_code_is_warned_of_in_one_line(run, iris):
 
 
 FIT = ("fit", "digits", "--epochs", "4", "--recipe", "vae", "--set", "batch_size=100")
-# A fit in a process of its own, which is killed when it has written its checkpoint of two epochs.
-KILLED_FIT = f"""
-import os, signal, sys
-from attar.cli import main
-from attar.training.checkpoints import Checkpoint
-
-def write(self, state, progress, write=Checkpoint.write):
-    write(self, state, progress)
-    if len(progress["history"]) == 2:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-Checkpoint.write, Checkpoint.due = write, lambda self: True
-sys.argv = ["attar", *{FIT!r}, "-o", "resumed.attar"]
-main()
-"""
 
 
-def test_a_killed_fit_resumes_to_equal_weights(run, tmp_path):
+def test_a_killed_fit_resumes_to_equal_weights(run, tmp_path, in_child, monkeypatch):
     assert run(*FIT, "-o", "whole.attar")[0] == 0
     checkpoint = tmp_path / "resumed.attar.checkpoint"
-    killed = subprocess.run([sys.executable, "-c", KILLED_FIT])
-    assert killed.returncode == -signal.SIGKILL
+
+    def write_two_epochs(self, state, progress, write=Checkpoint.write):
+        write(self, state, progress)
+        if len(progress["history"]) == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Checkpoint, "write", write_two_epochs)
+        patched.setattr(Checkpoint, "due", lambda self: True)
+        assert in_child(lambda: run(*FIT, "-o", "resumed.attar")) == -signal.SIGKILL
     assert checkpoint.exists()
     assert not (tmp_path / "resumed.attar").exists()
     assert run(*FIT, "-o", "resumed.attar", "--resume")[0] == 0

@@ -290,7 +290,7 @@ def test_the_score_of_ratings_does_not_depend_on_the_absent_cells_stored_form():
 def test_every_recipe_fits_ratings(name):
     _, matrix = ratings(200)
     ae = quick(name).fit(attar.Sparse(matrix, absent="missing"))
-    assert np.isfinite(ae.score_samples(matrix)).all()
+    assert np.isfinite(ae.score_samples(matrix[:20])).all()
     cells = matrix.tocoo()
     error = ae.reconstruct(matrix).toarray()[cells.row, cells.col] - cells.data
     assert np.square(error).mean() < cells.data.var()

@@ -118,7 +118,6 @@ def test_any_floats_come_back_or_are_missing(values, others):
         np.testing.assert_array_equal(back[exact].view(np.int64), raw[exact].view(np.int64))
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(-(2**62), 2**62), min_size=1, max_size=80), st.integers(2, 40))
 def test_partitions_are_seamless(values, size):
     starts, bits = partition(np.array(values), 63, size)

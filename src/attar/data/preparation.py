@@ -114,7 +114,7 @@ class DensePreparation(Preparation):
         """
         single = dtype == torch.float32 and np.can_cast(rows.dtype, np.float32)
         working = torch.float32 if single else torch.float64
-        scaler = deepcopy(self.scaler).to(working)
+        scaler = self.scaler.in_precision(working)
         scaled = torch.empty(rows.shape, dtype=dtype)
         chunk = max(1, CHUNK // max(1, prod(rows.shape[1:])))
         for start in range(0, len(rows), chunk):
@@ -130,7 +130,7 @@ class DensePreparation(Preparation):
     def batch(self, rows: Rows, dtype: torch.dtype, device: torch.device) -> Batch:
         """Return raw rows (B, *cells) as a batch; values far out are so in the target only."""
         scaled = self.scaled(rows, dtype, far=True)
-        cut = deepcopy(self.scaler).to(dtype).cut(scaled)
+        cut = self.scaler.cut(scaled)
         batch = Batch.of(self.kind.expand(scaled).to(device))
         if torch.equal(cut.nan_to_num(), scaled.nan_to_num()):
             return batch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -110,9 +111,16 @@ class Scaler(nn.Module):
         scaled[..., at] = (yeo_johnson(scaled[..., at], exponent) - shift) / scale
         return scaled
 
+    def in_precision(self, dtype: torch.dtype) -> Scaler:
+        """Return the scaler in a precision: itself, where it has that."""
+        return self if self.shift.dtype == dtype else deepcopy(self).to(dtype)
+
     def cut(self, scaled: Tensor) -> Tensor:
         """Return scaled values cut off at the limit."""
-        return scaled if self.limit is None else scaled.clamp(-self.limit, self.limit)
+        if self.limit is None:
+            return scaled
+        limit = self.limit.to(scaled.dtype)
+        return scaled.clamp(-limit, limit)
 
     def inverse(self, values: Tensor) -> Tensor:
         """Return the raw values of scaled ones."""

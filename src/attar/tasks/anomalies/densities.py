@@ -175,9 +175,9 @@ class Gaussians:
 
     @classmethod
     def fit(cls, rows: Array, components: int, seed: int) -> Self:
-        """Return a mixture of so many components, or one for each 20 rows where they are few."""
+        """Return a mixture of so many components."""
         mixture = GaussianMixture(
-            n_components=max(1, min(components, len(rows) // 20)),
+            n_components=components,
             reg_covar=RIDGE,
             max_iter=STEPS,
             random_state=seed,
@@ -296,10 +296,14 @@ class Level:
         nats, count, mixtures = np.zeros((len(COMPONENTS), len(x))), np.zeros(len(x)), []
         for part in range(FOLDS):
             own = kept & (parts != part)
-            mixtures.append([Gaussians.fit(x[own], c, seed + part) for c in COMPONENTS])
             others = (parts == part) | ~kept
             count[others] += 1
-            nats[:, others] += [one.nats(x[others]) for one in mixtures[-1]]
+            # One for each 20 rows, where these are few.
+            numbers = [max(1, min(number, int(own.sum()) // 20)) for number in COMPONENTS]
+            fitted = {c: Gaussians.fit(x[own], c, seed + part) for c in set(numbers)}
+            said = {c: one.nats(x[others]) for c, one in fitted.items()}
+            mixtures.append([fitted[c] for c in numbers])
+            nats[:, others] += [said[c] for c in numbers]
         nats = nats / count + left
         known = [distances[kept], *(scores[kept] for scores in nats)]
         return cls(kept, standardized, mixtures, known), nats
