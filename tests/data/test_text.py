@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal, assert_series_equal
 
 from attar import AttarWarning, DataError, FileError, Lines, SettingError
+from attar.data.files.csv import Csv
 from attar.data.files.writers import writer_for
 from attar.data.kinds import form_of, kind_of
 from attar.data.source import read
@@ -116,13 +117,32 @@ def test_rows_are_tokens_then_one_end_then_nothing():
 
 
 def test_texts_that_fill_a_row_are_whole_and_longer_ones_are_cut_with_a_warning():
-    kind, _ = form_of(["".join(map(chr, range(33, 33 + 90))) * 2, "b"])
+    with pytest.warns(AttarWarning, match="1 of 2 texts have more than 128 tokens, and are cut"):
+        kind, _ = form_of(["".join(map(chr, range(33, 33 + 90))) * 2, "b"])
     assert kind.length == LONGEST
     fitting, longer = "x1" * (LONGEST // 2), "x1" * LONGEST
     with warnings.catch_warnings(action="error"):
-        assert kind.restore(kind.rows([fitting])) == [fitting]
-    with pytest.warns(AttarWarning, match="1 texts have more than 128 tokens, and are cut"):
-        assert kind.restore(kind.rows([longer, "b"])) == [fitting, "b"]
+        kind.changed([fitting])
+        assert kind.restore(kind.rows([fitting, longer, "b"])) == [fitting, fitting, "b"]
+    with pytest.warns(AttarWarning, match="1 of 2 texts have more than 128 tokens, and are cut"):
+        kind.changed([longer, "b"])
+
+
+def test_files_are_read_as_those_of_the_fit_were(tmp_path):
+    path, other = tmp_path / "a.txt", tmp_path / "b.txt"
+    path.write_text("one two\nthree\n\nfour\n")
+    other.write_text("five\nsix seven\n\neight\n")
+    kind, _ = form_of(Lines(path, paragraphs=True, split=2))
+    assert read(other, kind=kind).data.read() == ["five six", "seven", "eight"]
+    again = Text.from_json(kind.to_json())
+    assert (again.paragraphs, again.split) == (True, 2)
+
+
+def test_a_described_table_is_read_as_described(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("n;title\n1;one, two\n2;three\n", encoding="utf-16")
+    lines = Lines(Csv(path, delimiter=";", encoding="utf-16"), "title")
+    assert lines.read()["title"].tolist() == ["one, two", "three"]
 
 
 @pytest.mark.parametrize("missing", [None, float("nan"), pd.NA])

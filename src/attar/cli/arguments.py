@@ -257,9 +257,9 @@ def text(
         )
     from attar.data.lines import Lines
 
-    path = source if isinstance(source, str) else source.path
+    table = source.path if isinstance(source, Lines) else source
     column = named[0] if named else None
-    return Lines(path, column, paragraphs, encoding or "utf-8", split)
+    return Lines(table, column, paragraphs, encoding or "utf-8", split)
 
 
 def form(

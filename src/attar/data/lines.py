@@ -11,7 +11,6 @@ import pandas as pd
 from attar.checks import positive_integer
 from attar.data.files.base import FileStream, readable
 from attar.data.files.tabular import STREAMS
-from attar.data.stream import Stream
 from attar.errors import DataError, FileError, SettingError, unknown
 
 SUFFIXES = (".txt", ".text", ".log", ".md")
@@ -25,7 +24,7 @@ class Lines(FileStream):
 
     Parameters
     ----------
-    path : str or Path
+    path : str, Path or FileStream
         Of plain text (.txt, .text, .log, .md), or of a table with a column of text.
     column : str or None
         The column of a table.
@@ -59,24 +58,20 @@ class Lines(FileStream):
 
     def __init__(
         self,
-        path: str | Path,
+        path: str | Path | FileStream,
         column: str | None = None,
         paragraphs: bool = False,
         encoding: str = "utf-8",
         split: int | None = None,
     ) -> None:
-        super().__init__(path)
+        super().__init__(path.path if isinstance(path, FileStream) else path)
         self.column, self.paragraphs, self.encoding = column, paragraphs, encoding
         self.split = None if split is None else positive_integer("split", split)
-        self.table: Stream | None = None
-        name = self.path.name.lower()
-        kinds = [stream for suffix, stream in STREAMS.items() if name.endswith(suffix)]
-        if kinds:
-            self.table = kinds[0](self.path)
+        self.table = path if isinstance(path, FileStream) else _table(self.path)
         if self.table is not None and column is None:
-            raise SettingError(f"{path} is a table: name the column that has the text.")
+            raise SettingError(f"{self.path} is a table: name the column that has the text.")
         if self.table is None and column is not None:
-            raise SettingError(f"{path} is no table, and has no column {column!r}.")
+            raise SettingError(f"{self.path} is no table, and has no column {column!r}.")
         try:
             "".encode(encoding)
         except LookupError:
@@ -163,3 +158,9 @@ class Lines(FileStream):
             return found
         texts = found[self.column].dropna().astype(str)
         return pd.DataFrame({self.column: list(self._split(texts))})
+
+
+def _table(path: Path) -> FileStream | None:
+    """Return the table of a file; None where it is no table."""
+    name = path.name.lower()
+    return next((one(path) for suffix, one in STREAMS.items() if name.endswith(suffix)), None)

@@ -31,6 +31,7 @@ from attar.data.sounds import SUFFIXES as SOUNDS
 from attar.data.sounds import Sounds
 from attar.data.sparse import Sparse
 from attar.data.stream import Stream, SupportsArrow, Tabular
+from attar.data.text import Text
 from attar.errors import DataError, FileError, unknown, warn
 
 # Whatever holds rows: an object in memory, a path, or the name of a data set.
@@ -118,7 +119,7 @@ def read(
     if isinstance(source, Csv):
         return with_label(_of_stream(source), label)
     if isinstance(source, Lines):
-        return with_label(Source(source) if source.column else _of_stream(source), label)
+        return with_label(Source(source), label)
     if not isinstance(source, str | Path):
         return with_label(Source(native(source)), label)
     name, _, own_part = str(source).partition("/")
@@ -134,7 +135,7 @@ def read(
             f"There is no file {path}, and no data set of that name "
             f"({', '.join(datasets.DATASETS)})."
         )
-    return with_label(_opened(path), label)
+    return with_label(_opened(path, kind), label)
 
 
 def _files(path: Path, kind: Kind | None) -> Pictures | Sounds:
@@ -160,8 +161,10 @@ def _files(path: Path, kind: Kind | None) -> Pictures | Sounds:
     return Pictures(path) if sound is None else Sounds(path)
 
 
-def _opened(path: Path) -> Source:
+def _opened(path: Path, kind: Kind | None) -> Source:
     name = path.name.lower()
+    if isinstance(kind, Text) and (name.endswith(TEXTS) or kind.split):
+        return Source(kind.lines(path))
     for suffix, stream in STREAMS.items():
         if name.endswith(suffix):
             return _of_stream(stream(path))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -12,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from attar.data.kind import Json, Kind, Portion, Rows
+from attar.data.lines import SUFFIXES, Lines
 from attar.data.scaling import Scaling, Unscaled
 from attar.data.stream import Sample
 from attar.data.summary import Moments, Summary
@@ -27,6 +29,9 @@ FEWEST = 20
 
 # Lengths are multiples of this.
 STEP = 8
+
+# What a description has as it is.
+FIELDS = ("length", "column", "binary", "paragraphs", "split")
 
 # Strings of the user's form, or bytes.
 Texts = list[str] | list[bytes] | NDArray[Any] | pd.Series | pd.DataFrame
@@ -47,6 +52,10 @@ class Text(Kind):
         The column of a table that the text is; None for lines.
     binary : bool
         Whether texts are bytes, not strings.
+    paragraphs : bool
+        Whether a text is a paragraph of a file, not a line.
+    split : int or None
+        Of how many words texts of files are at most; longer ones are split.
     contents : tuple of (str, str)
         What the texts of the fit are like, in words; lengths and repetitions are a sample's.
     """
@@ -55,6 +64,8 @@ class Text(Kind):
     length: int
     column: str | None = None
     binary: bool = False
+    paragraphs: bool = False
+    split: int | None = None
     contents: tuple[tuple[str, str], ...] = ()
 
     name = "text"
@@ -99,7 +110,10 @@ class Text(Kind):
             ("longest", f"{lengths[longest]:,} tokens, in text {places[longest]:,}"),
         )
         length = min(LONGEST, -(-(max(lengths) + 1) // STEP) * STEP)
-        kind = cls(vocabulary, length, column, binary, contents)
+        kind = cls(vocabulary, length, column, binary, contents=contents)
+        if isinstance(pieces, Lines):
+            kind = replace(kind, paragraphs=pieces.paragraphs, split=pieces.split)
+        kind._warn_of_long(tokens)
         rows = kind._rows(tokens)
         return kind, Summary(sample.seen, Moments.of(kind.columns(rows)), rows, places)
 
@@ -108,14 +122,24 @@ class Text(Kind):
         return super().accepts(other) or (self.column is not None and other.name == "table")
 
     def rows(self, data: object) -> Rows:
-        """Return the tokens of texts: (n, length); texts that are longer are cut, with a warning.
+        """Return the tokens of texts: (n, length); texts that are longer are cut.
 
         Raises
         ------
         DataError
             If the data are no texts.
         """
-        return self._rows(self.vocabulary.encode(as_bytes(data, self.column)), told=True)
+        return self._rows(self.vocabulary.encode(as_bytes(data, self.column)))
+
+    def changed(self, data: object) -> None:
+        """Warn of texts that are longer than those of the fit, and are cut."""
+        self._warn_of_long(self.vocabulary.encode(as_bytes(data, self.column)))
+
+    def lines(self, path: Path) -> Lines:
+        """Return the texts of a file as those of the fit were read."""
+        plain = path.name.lower().endswith(SUFFIXES)
+        column = None if plain else self.column
+        return Lines(path, column, self.paragraphs, split=self.split)
 
     def passthrough(self, data: object) -> object:
         """Return the array, or the column of pandas, in whose form texts come back."""
@@ -177,7 +201,7 @@ class Text(Kind):
         return {
             "merges": [list(pair) for pair in self.vocabulary.merges],
             "contents": [list(pair) for pair in self.contents],
-            **{name: getattr(self, name) for name in ("length", "column", "binary")},
+            **{name: getattr(self, name) for name in FIELDS},
         }
 
     @classmethod
@@ -185,22 +209,24 @@ class Text(Kind):
         """Return the form that :meth:`to_json` described."""
         merges = tuple((int(a), int(b)) for a, b in data["merges"])
         contents = tuple((name, words) for name, words in data["contents"])
-        return cls(Vocabulary(merges), data["length"], data["column"], data["binary"], contents)
+        fields = {name: data[name] for name in FIELDS}
+        return cls(Vocabulary(merges), **fields, contents=contents)
 
-    def _rows(self, tokens: Sequence[Tokens], told: bool = False) -> Rows:
+    def _rows(self, tokens: Sequence[Tokens]) -> Rows:
         rows = np.full((len(tokens), self.length), PAD, np.float32)
-        long = 0
         for row, text in zip(rows, tokens, strict=True):
             row[: len(text)] = text[: self.length]
             if len(text) < self.length:
                 row[len(text)] = END
-            long += len(text) > self.length
-        if told and long:
-            warn(
-                f"{long:,} texts have more than {self.length:,} tokens, and are cut there: split "
-                "them, as attar.Lines(path, split=...) or --split does."
-            )
         return rows
+
+    def _warn_of_long(self, tokens: Sequence[Tokens]) -> None:
+        long = sum(len(text) > self.length for text in tokens)
+        if long:
+            warn(
+                f"{long:,} of {len(tokens):,} texts have more than {self.length:,} tokens, and are "
+                "cut there: split them, as attar.Lines(path, split=...) or --split does."
+            )
 
 
 def as_bytes(data: object, column: str | None = None) -> list[bytes]:
