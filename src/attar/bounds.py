@@ -125,6 +125,58 @@ class Capacity(Bound, name="capacity"):
 
 
 @dataclass(frozen=True)
+class FreeBits(Bound, name="free-bits"):
+    """A rate that is free up to a minimum: distortion + β Σ_j max(λ, KL_j).
+
+    KL_j is the divergence of a batch's posteriors from a standard normal in the latent dimension
+    j. Below λ it has no gradient: a decoder that needs no code is no reason to leave it unused.
+
+    Parameters
+    ----------
+    nats : float
+        λ, for each latent dimension.
+
+    Examples
+    --------
+    Two dimensions, of 2 nats and of none, where 0.5 are free:
+
+    >>> import torch
+    >>> from attar.bounds import FreeBits
+    >>> from attar.records import Coded
+    >>> moments = torch.tensor([[2.0, 0.0]]), torch.zeros(1, 2)
+    >>> coded = Coded(torch.zeros(1, 1, 2), torch.full((1, 1), 2.0), moments=moments)
+    >>> terms = FreeBits(nats=0.5).terms(torch.zeros(1, 1), coded, 1.0, progress=0.0)
+    >>> terms["rate"].item()
+    2.5
+
+    References
+    ----------
+    Kingma et al., "Improving variational inference with inverse autoregressive flow", NeurIPS 2016.
+    """
+
+    nats: float = 0.1
+
+    needs = frozenset({"moments"})
+    weighs = False
+
+    @property
+    def draws(self) -> int:
+        """One draw."""
+        self.non_negative("nats")
+        return 1
+
+    def terms(self, log_likelihood: Tensor, coded: Coded, beta: float, progress: float) -> Terms:
+        """Return the mean of -log p(x|z), and β Σ_j max(λ, KL_j)."""
+        assert coded.moments is not None
+        mean, log_variance = coded.moments
+        rates = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean(0)
+        return {
+            "distortion": -log_likelihood.mean(),
+            "rate": beta * rates.clamp(min=self.nats).sum(),
+        }
+
+
+@dataclass(frozen=True)
 class ImportanceWeighted(Bound, name="iwae"):
     """The importance weighted bound: -log Σ_k p(x, z_k) / q(z_k|x) / K.
 

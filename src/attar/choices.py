@@ -16,6 +16,7 @@ from attar.data.series import Windows
 from attar.data.sparse import SparseMatrix
 from attar.data.summary import Summary, with_means
 from attar.data.table import Table
+from attar.data.text import Text
 from attar.error_bounds import error_bounds
 from attar.errors import DataError, SettingError, warn
 from attar.likelihoods import (
@@ -29,6 +30,7 @@ from attar.likelihoods import (
     FixedGaussian,
     HeteroscedasticGaussian,
     Huber,
+    Language,
     Laplace,
     LearnedGaussian,
     Levels,
@@ -42,7 +44,7 @@ from attar.likelihoods import (
 )
 from attar.likelihoods.intensities import Intensities, are_smooth
 from attar.likelihoods.lattices import alphabet_of
-from attar.networks import Bag, Conv, Lapped, Mlp, Network, Spectral, Tcn
+from attar.networks import Bag, Conv, Lapped, Mlp, Network, Spectral, Tcn, TextTransformer
 from attar.recipe import Recipe
 from attar.training.optim import Optimizer
 
@@ -63,6 +65,9 @@ EXAMPLES = 1 << 15
 
 # A batch of a codec of pictures has about so many pixels.
 CODED, CODED_STEPS = 1 << 17, 6000
+
+# The latent dimensions of text, the texts of a batch, and how many steps a training has.
+TEXT, TEXTS, TEXT_STEPS = 256, 128, 4000
 
 # So many windows of sound are a batch.
 SOUNDS = 16
@@ -165,6 +170,11 @@ def has_heavy_tails(column: Rows) -> bool:
     return float(np.mean(((known - known.mean()) / known.std()) ** 4)) - 3 > HEAVY
 
 
+def choose_recipe(kind: Kind) -> tuple[str, str]:
+    """Return the name of the recipe that suits a kind of data."""
+    return ("text", "for text") if isinstance(kind, Text) else ("ae", "the plain autoencoder")
+
+
 def choose_network(kind: Kind) -> tuple[Network, str]:
     """Return embedding bags for sparse rows, convolutions for series, samples and large images.
 
@@ -207,6 +217,8 @@ def choose_code_size(kind: Kind, prepared: Rows, share: float = 0.85) -> tuple[i
     share : float
         The fraction of the variance.
     """
+    if isinstance(kind, Text):
+        return TEXT, "for text"
     matrix = with_means(prepared.reshape(len(prepared), -1))
     if matrix.shape[1] <= len(matrix):
         small = np.cov(matrix.astype(np.float64), rowvar=False, ddof=0).reshape(-1, matrix.shape[1])
@@ -345,6 +357,8 @@ def choose_optimizer(network: Network, likelihood: Likelihood) -> tuple[Optimize
         return Optimizer("muon", settings), "takes the fewest steps"
     if isinstance(network, Mlp) and network.shortcut:
         return Optimizer("muon", clip=CLIP), "takes the fewest steps"
+    if isinstance(network, TextTransformer):
+        return Optimizer("adamw", {"lr": 0.001, "betas": (0.9, 0.98)}, clip=1.0), "of transformers"
     if isinstance(network, Spectral):
         return Optimizer("adam", {"lr": 0.002, "betas": (0.8, 0.99)}), "learns phases"
     if isinstance(network, Lapped):
@@ -368,6 +382,8 @@ def choose_batch_size(
         return max(1, min(32, EXAMPLES // places)), f"rows of {places:,} places"
     if isinstance(likelihood, MultiScaleMel):
         return SOUNDS, "rows of samples"
+    if isinstance(likelihood, Language):
+        return TEXTS, "texts"
     if isinstance(likelihood, HeteroscedasticGaussian):
         places = math.prod(shape[1:])
         return max(1, min(64, CODED // places)), f"images of {places:,} pixels"
@@ -392,6 +408,8 @@ def choose_epochs(
         return min(100, max(4, round(total / per_epoch))), f"{per_epoch:,} steps per epoch"
     if isinstance(likelihood, HeteroscedasticGaussian):
         return min(400, max(4, round(CODED_STEPS / per_epoch))), f"{per_epoch:,} steps per epoch"
+    if isinstance(likelihood, Language):
+        return min(100, max(1, round(TEXT_STEPS / per_epoch))), f"{per_epoch:,} steps per epoch"
     if optimizer.name == "muon":
         total = MUON_STEPS * max(1, n / MUON_ROWS) ** 0.75 * (1 + ("density" in code.provides))
     reason = f"{per_epoch:,} step{'s' * (per_epoch > 1)} per epoch"

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from attar.checks import non_negative
+from attar.checks import fraction, non_negative
 from attar.errors import SettingError
 from attar.parts import Part
 from attar.records import Batch
@@ -90,12 +90,13 @@ class Corruption(Part):
 
 @dataclass(frozen=True)
 class Masking(Corruption, name="masking"):
-    """Set random cells to zero: x · m, with m ~ Bernoulli(1 - share).
+    """Set random cells to zero: x · m, with m ~ Bernoulli(1 - share). Tokens of text are deleted.
 
     Parameters
     ----------
-    share : float
-        The probability of masking a cell, 0 to 1.
+    share : float or pair of float
+        The probability of masking a cell, 0 to 1, or the least and the largest one: that of each
+        row is then drawn evenly from between them.
 
     Examples
     --------
@@ -108,26 +109,38 @@ class Masking(Corruption, name="masking"):
     References
     ----------
     Vincent et al., "Extracting and composing robust features with denoising autoencoders",
-    ICML 2008.
+    ICML 2008. Wang, Reimers and Gurevych, "TSDAE: using transformer-based sequential denoising
+    auto-encoder for unsupervised sentence embedding learning", Findings of EMNLP 2021.
     """
 
-    share: float = 0.25
+    share: float | tuple[float, float] = 0.25
 
     def build(self) -> CorruptionModule:
-        """Return the module; the share must lie between 0 and 1."""
-        return MaskingModule(self.fraction("share"))
+        """Return the module; shares lie between 0 and 1, and the least comes first."""
+        if not isinstance(self.share, tuple):
+            return MaskingModule(*[self.fraction("share")] * 2)
+        shares = [fraction(f"The share of {self!r}", share) for share in self.share]
+        if len(shares) != 2 or shares[0] > shares[1]:
+            raise SettingError(
+                f"The share of {self!r} must be one fraction, or the least and the largest."
+            )
+        return MaskingModule(*shares)
 
 
 class MaskingModule(ValuesCorruption):
     """Sets random cells to zero."""
 
-    def __init__(self, share: float) -> None:
+    def __init__(self, low: float, high: float) -> None:
         super().__init__()
-        self.share = share
+        self.low, self.high = low, high
 
     def forward(self, values: Tensor) -> Corrupted:
         """Return x with cells at zero."""
-        return Corrupted(values * (torch.rand_like(values) >= self.share))
+        share: Tensor | float = self.low
+        if self.low < self.high:
+            rows = torch.rand(len(values), *[1] * (values.ndim - 1), device=values.device)
+            share = self.low + (self.high - self.low) * rows
+        return Corrupted(values * (torch.rand_like(values) >= share))
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from attar.codes import CodeModule, LogLikelihood
 from attar.corruptions import CorruptionModule, Shrinkage
 from attar.errors import AttarError, SettingError, first_line
 from attar.likelihoods import LikelihoodModule
+from attar.likelihoods.base import LocationModule
 from attar.networks.start import (
     fit_least_squares,
     near_weights,
@@ -156,12 +157,14 @@ class Model(nn.Module):
         ----------
         z : Tensor
         noise : Tensor (*shape) or ()
-            A factor on each cell's distance from its expected value.
+            A factor on each cell's distance from its expected value, in a location family.
         condition : Tensor or None
         """
         parameters = self.parameters_of(z[None], condition)[0]
-        mean, draw = self.likelihood.mean(parameters), self.likelihood.sample(parameters)
-        return torch.lerp(mean, draw, noise.to(draw))
+        draw = self.likelihood.sample(parameters)
+        if not isinstance(self.likelihood, LocationModule):
+            return draw
+        return torch.lerp(self.likelihood.mean(parameters), draw, noise.to(draw))
 
     def features(
         self,

@@ -19,8 +19,8 @@ TABLE: list[dict[str, Any]] = json.loads(
 RECIPES = tuple(str(row["name"]) for row in TABLE)
 LIKELIHOODS = (
     *("bernoulli", "bernoulli-probability", "categorical", "causal", "circular", "discretized"),
-    *("gaussian", "heteroscedastic-gaussian", "huber", "laplace", "learned-gaussian"),
-    *("logistic-mixture", "mixed", "ms-ssim"),
+    *("gaussian", "heteroscedastic-gaussian", "huber", "language", "laplace"),
+    *("learned-gaussian", "logistic-mixture", "mixed", "ms-ssim"),
     *("multi-scale-mel", "multinomial", "poisson", "student-t"),
 )
 SAMPLERS = (
@@ -38,7 +38,18 @@ SAMPLERS = (
 # The settings that name a part, with the names of the family.
 PARTS = {
     "recipe": RECIPES,
-    "network": ("bag", "conv", "gru", "lapped", "linear", "mlp", "spectral", "tcn", "transformer"),
+    "network": (
+        "bag",
+        "conv",
+        "gru",
+        "lapped",
+        "linear",
+        "mlp",
+        "spectral",
+        "tcn",
+        "text-transformer",
+        "transformer",
+    ),
     "likelihood": LIKELIHOODS,
     "scaling": ("between", "min-max", "none", "robust", "standard", "symmetric"),
     "corruption": ("gaussian-noise", "masking", "patches", "salt-and-pepper", "splicing"),

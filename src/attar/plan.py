@@ -23,6 +23,7 @@ from attar.choices import (
     choose_likelihood,
     choose_network,
     choose_optimizer,
+    choose_recipe,
     exact_scaling,
     warn_of_activation,
 )
@@ -36,15 +37,17 @@ from attar.data.preparation import Preparation
 from attar.data.scaling import Between, MinMax, Scaling
 from attar.data.series import Windows
 from attar.data.summary import Summary
+from attar.data.text import Text
 from attar.data.training_data import most_rows
 from attar.errors import DataError, SettingError, first_line, unknown, warn
 from attar.isolation import seeded
 from attar.likelihoods import (
     Causal,
     FixedGaussian,
+    Language,
     Likelihood,
 )
-from attar.networks import CustomNetwork, Lapped, Linear, Network
+from attar.networks import CustomNetwork, Lapped, Linear, Network, TextTransformer
 from attar.objective import Objective
 from attar.parts import Part
 from attar.recipe import Recipe
@@ -207,6 +210,8 @@ class Planner:
         if np.isnan(prepared).all():
             raise DataError("All values are missing: there is nothing to learn.")
         network = self._network(recipe)
+        if isinstance(network, TextTransformer) and isinstance(self.kind, Text):
+            network = network.replace(vocabulary=self.kind.vocabulary.size)
         code_size = self._code_size(recipe, network, prepared)
         likelihood = self._likelihood(recipe, network, preparation, prepared)
         if isinstance(network, CustomNetwork):
@@ -267,12 +272,18 @@ class Planner:
         )
 
     def _recipe(self) -> Recipe:
+        default, reason = choose_recipe(self.kind)
         recipe = self._setting(
             "recipe",
             recipes.resolve,
-            lambda: (recipes.recipe("ae"), "the plain autoencoder"),
-            lambda _: "ae",
+            lambda: (recipes.recipe(default), reason),
+            lambda _: default,
         )
+        if isinstance(self.kind, Text):
+            recipe = recipe.replace(
+                network=recipe.network or TextTransformer(),
+                likelihood=recipe.likelihood or Language(),
+            )
         if self.settings["corruption"] is not None:
             recipe = recipe.replace(corruption=Corruption.resolve(self.settings["corruption"]))
         if self.condition_encoder is None and recipe.condition is not None:
@@ -377,6 +388,14 @@ class Planner:
         likelihood = self._setting("likelihood", Likelihood.resolve, auto, _name)
         if isinstance(likelihood, Causal) and not likelihood.alphabets:
             likelihood = choose_alphabets(likelihood, preparation, self.summary)
+        if isinstance(likelihood, Language) and isinstance(self.kind, Text):
+            sizes = {"vocabulary": self.kind.vocabulary.size, "length": self.kind.length}
+            likelihood = likelihood.replace(**sizes)
+        elif isinstance(self.kind, Text):
+            raise SettingError(
+                f"The likelihood {likelihood.name!r} is of numbers, but the data are text: leave "
+                "it out."
+            )
         low, high = float(np.nanmin(prepared)), float(np.nanmax(prepared))
         if "unit-interval" in likelihood.needs and not (low >= -1e-6 and high <= 1 + 1e-6):
             raise SettingError(

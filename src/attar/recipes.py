@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from attar.bounds import Capacity, Combined, ImportanceWeighted, Multiple, Partial
+from attar.bounds import Capacity, Combined, FreeBits, ImportanceWeighted, Multiple, Partial
 from attar.codes import (
     BatchTopK,
     BernoulliBits,
@@ -47,10 +47,11 @@ from attar.errors import unknown
 from attar.likelihoods import (
     Causal,
     HeteroscedasticGaussian,
+    Language,
     MultiScaleMel,
     MultiScaleSimilarity,
 )
-from attar.networks import Lapped, Spectral
+from attar.networks import Lapped, Spectral, TextTransformer
 from attar.penalties import (
     L2,
     Adversarial,
@@ -394,6 +395,28 @@ TABLE: dict[str, Row] = {
         SPEECH,
         "Causal frames of sound, whose residual quantization may be cut after any stage.",
         "Zeghidour et al., SoundStream: an end-to-end neural audio codec, TASLP 30, 2022.",
+    ),
+    "text": Row(
+        Recipe(
+            Point(),
+            corruption=Masking((0.0, 0.6)),
+            likelihood=Language(),
+            network=TextTransformer(),
+        ),
+        "Text from one code, from which up to 60% of the tokens are deleted.",
+        "Wang, Reimers and Gurevych, TSDAE: using transformer-based sequential denoising "
+        "auto-encoder for unsupervised sentence embedding learning, Findings of EMNLP 2021.",
+    ),
+    "text-vae": Row(
+        Recipe(
+            Gaussian(),
+            bound=FreeBits(),
+            likelihood=Language(word_dropout=0.7),
+            network=TextTransformer(),
+        ),
+        "Text from a Gaussian posterior with free bits and word dropout, for new text.",
+        "Bowman, Vilnis, Vinyals, Dai, Jozefowicz and Bengio, Generating sentences from a "
+        "continuous space, CoNLL 2016.",
     ),
     "lossless": Row(
         Recipe(NoCode(), likelihood=Causal()),

@@ -17,7 +17,8 @@ from attar.data.training_data import FittedRows
 from attar.evaluation.baseline import Baseline
 from attar.evaluation.diagnostics import Diagnostics, Finding, TrainingSummary
 from attar.evaluation.diagnostics import diagnose as diagnosed
-from attar.evaluation.evaluate import Evaluation, PartMetrics
+from attar.evaluation.evaluate import Evaluation
+from attar.evaluation.reconstruction import PartMetrics
 from attar.likelihoods import FixedGaussian
 from attar.networks import Linear, Mlp
 from attar.predictor import Predictor

@@ -15,7 +15,8 @@ from attar.codes import Gaussian, Point, VectorQuantized
 from attar.data.kinds import kind_of, preparation
 from attar.data.scaling import MinMax, Unscaled
 from attar.evaluation.baseline import Baseline
-from attar.evaluation.evaluate import Coding, Reconstruction, evaluate
+from attar.evaluation.evaluate import Coding, evaluate
+from attar.evaluation.reconstruction import Reconstruction
 from attar.evaluation.metrics import ssim
 from attar.evaluation.scores import log_likelihoods
 from attar.likelihoods import FixedGaussian

@@ -17,6 +17,7 @@ from attar.errors import DataError, FileError, SettingError, unknown
 
 if TYPE_CHECKING:
     from attar.data.files.csv import Csv
+    from attar.data.lines import Lines
     from attar.data.source import Data
     from attar.data.source import Source as Opened
     from attar.estimator import Autoencoder
@@ -115,7 +116,10 @@ def _denoised(estimator: Autoencoder, data: Any, output: Path, level: float | No
 
 def sample(
     model: arguments.Model,
-    output: arguments.Rows,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="OUT", help="The output, as of reconstruct."),
+    ] = None,
     number: Annotated[int, typer.Option("-n", min=1, help="The number of rows.")] = 16,
     sampler: Annotated[
         str, typer.Option(help=f"The distribution of new codes: {', '.join(names.SAMPLERS)}.")
@@ -129,17 +133,24 @@ def sample(
     device: arguments.Device = "cpu",
     seed: arguments.Seed = 0,
 ) -> None:
-    """Write generated rows."""
+    """Write generated rows; text is printed where no output is given."""
     if sampler not in (*names.SAMPLERS, "auto"):
         raise unknown("sampler", sampler, names.SAMPLERS)
-    arguments.check_output(output)
+    if output is not None:
+        arguments.check_output(output)
     with arguments.importing():
+        from attar.data.text import Text
         from attar.estimator import load
 
     estimator = load(model, device=device)
+    if output is None and not isinstance(estimator.fitted_.kind, Text):
+        raise FileError("Only text is printed: give the output with -o.")
     rows = estimator.sample(
         number, sampler=sampler, mean=mean or "auto", condition=condition, random_state=seed
     )
+    if output is None:
+        print(*(rows if isinstance(rows, list) else rows.iloc[:, 0]), sep="\n")
+        return
     with _writer(estimator, output) as writer:
         writer.write(rows)
 
@@ -302,7 +313,7 @@ def report(
 
 
 def _open(
-    model: Path, device: str, source: Csv | str, label: str | None, condition: str | None
+    model: Path, device: str, source: Csv | Lines | str, label: str | None, condition: str | None
 ) -> tuple[Autoencoder, Opened, Data | None]:
     """Return the estimator of a model file, the rows of a source, and their condition.
 

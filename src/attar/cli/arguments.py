@@ -17,6 +17,7 @@ from attar.errors import FileError, SettingError
 
 if TYPE_CHECKING:
     from attar.data.files.csv import Csv
+    from attar.data.lines import Lines
     from attar.data.source import Data
     from attar.data.source import Source as Opened
     from attar.estimator import Autoencoder
@@ -72,9 +73,9 @@ Columns = Annotated[
     list[str] | None,
     typer.Option(
         "--column",
-        metavar="NAME=KIND",
+        metavar="NAME[=KIND]",
         help="What a column is, where attar takes it for something else: "
-        f"{', '.join(names.COLUMNS)}; may be repeated.",
+        f"{', '.join(names.COLUMNS)}; may be repeated. A name alone: fit on the text of it.",
     ),
 ]
 Drop = Annotated[
@@ -136,6 +137,13 @@ Channels = Annotated[
     str | None,
     typer.Option(metavar="mono|all", help="Mix the channels of sound, or keep them."),
 ]
+Paragraphs = Annotated[
+    bool, typer.Option("--paragraphs", help="A text is a paragraph of a file, not a line.")
+]
+Split = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="WORDS", help="Split texts of more words into parts."),
+]
 Absent = Annotated[
     str | None,
     typer.Option(
@@ -151,7 +159,8 @@ Delimiter = Annotated[
 ]
 Decimal = Annotated[str | None, typer.Option(metavar=".|,", help="The decimal sign of a CSV file.")]
 Encoding = Annotated[
-    str | None, typer.Option(metavar="NAME", help="The encoding of a CSV file, such as cp1251.")
+    str | None,
+    typer.Option(metavar="NAME", help="The encoding of a CSV or text file, such as cp1251."),
 ]
 Na = Annotated[
     list[str] | None,
@@ -183,18 +192,22 @@ def csv(
     decimal: str | None,
     encoding: str | None,
     na: list[str] | None,
-) -> Csv | str:
-    """Return the source as a CSV file, where an option describes it; else unchanged.
+) -> Csv | Lines | str:
+    """Return the source as a CSV or text file, where an option describes it; else unchanged.
 
     Raises
     ------
     SettingError
-        If it is no CSV file.
+        If it is no such file.
     """
     if not (delimiter or decimal or encoding or na):
         return source
     from attar.data.files.csv import Csv
     from attar.data.files.tabular import STREAMS
+    from attar.data.lines import SUFFIXES, Lines
+
+    if encoding and source.lower().endswith(SUFFIXES) and not (delimiter or decimal or na):
+        return Lines(source, encoding=encoding)
 
     if not source.lower().endswith(tuple(s for s, stream in STREAMS.items() if stream is Csv)):
         raise SettingError(
@@ -220,8 +233,37 @@ def with_settings(estimator: Settable, settings: Mapping[str, Any], purpose: str
         ) from None
 
 
+def text(
+    source: Csv | Lines | str,
+    assignments: list[str] | None,
+    paragraphs: bool,
+    encoding: str | None,
+    split: int | None,
+) -> Csv | Lines | str:
+    """Return the text of a source where an option asks for it: a column's, paragraphs, parts.
+
+    Raises
+    ------
+    SettingError
+        If several columns are named without a kind.
+    """
+    named = [assignment for assignment in assignments or () if "=" not in assignment]
+    if not (named or paragraphs or split):
+        return source
+    if len(named) > 1:
+        raise SettingError(
+            f"--column takes NAME=KIND, such as zip=categorical, or one column of text, not "
+            f"{', '.join(named)}."
+        )
+    from attar.data.lines import Lines
+
+    path = source if isinstance(source, str) else source.path
+    column = named[0] if named else None
+    return Lines(path, column, paragraphs, encoding or "utf-8", split)
+
+
 def form(
-    source: Csv | str,
+    source: Csv | Lines | str,
     size: str | None,
     tile: int | None,
     time: str | None,
@@ -330,10 +372,9 @@ def columns(
     """
     kinds = dict.fromkeys(drop or (), "ignore") | dict.fromkeys(ids or (), "id")
     for assignment in assignments or ():
-        name, _, kind = assignment.rpartition("=")
-        if not name:
-            raise SettingError(f"--column takes NAME=KIND, such as zip=categorical, not {kind!r}.")
-        kinds[name] = kind
+        name, assigned, kind = assignment.rpartition("=")
+        if assigned:
+            kinds[name] = kind
     kinds.pop(label or "", None)
     return {"columns": kinds} if kinds else {}
 

@@ -94,6 +94,8 @@ def fit(
     window: arguments.Window = None,
     stride: arguments.Stride = None,
     absent: arguments.Absent = None,
+    paragraphs: arguments.Paragraphs = False,
+    split: arguments.Split = None,
     rate: arguments.Rate = None,
     view: arguments.View = None,
     channels: arguments.Channels = None,
@@ -189,6 +191,7 @@ def fit(
             checkpoint.unlink()
     started = time.perf_counter()
     table = arguments.csv(source, delimiter, decimal, encoding, na)
+    table = arguments.text(table, columns, paragraphs, encoding, split)
     if tile is None and size is None:
         tile = arguments.tile_of(estimator, source)
     data = arguments.form(

@@ -14,6 +14,7 @@ from scipy import sparse
 from attar.data.clips import Clips
 from attar.data.images import Images
 from attar.data.kind import Kind
+from attar.data.lines import Lines
 from attar.data.pictures import Pictures
 from attar.data.preparation import DensePreparation, Preparation
 from attar.data.recordings import SoundWindows
@@ -24,10 +25,11 @@ from attar.data.sparse import Sparse, SparseMatrix, SparsePreparation
 from attar.data.stream import Sample, Stream, SupportsArrow, pieces
 from attar.data.summary import Moments, Summary
 from attar.data.table import Table
+from attar.data.text import Text, are_texts
 from attar.errors import DataError, SettingError
 
 KINDS: dict[str, type[Kind]] = {
-    kind.name: kind for kind in (Table, Images, Windows, SparseMatrix, SoundWindows)
+    kind.name: kind for kind in (Table, Images, Windows, SparseMatrix, SoundWindows, Text)
 }
 
 
@@ -43,10 +45,14 @@ def kind_of(data: Any) -> type[Kind]:
         return Images
     if isinstance(data, Sounds | Clips):
         return SoundWindows
+    if isinstance(data, Lines):
+        return Text
     if isinstance(data, Stream):
         return kind_of(next(iter(data)))
     if isinstance(data, Series):
         return Windows
+    if are_texts(data):
+        return Text
     if isinstance(data, pd.DataFrame | SupportsArrow):
         return Table
     if isinstance(data, Sparse) or sparse.issparse(data):

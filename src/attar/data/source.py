@@ -22,6 +22,8 @@ from attar.data.files.csv import Csv
 from attar.data.files.tabular import STREAMS as TABLES
 from attar.data.images import Images
 from attar.data.kind import Kind, Rows
+from attar.data.lines import SUFFIXES as TEXTS
+from attar.data.lines import Lines
 from attar.data.pictures import SUFFIXES, Pictures
 from attar.data.recordings import SoundWindows
 from attar.data.series import Series
@@ -115,6 +117,8 @@ def read(
         return with_label(Source(source), label)
     if isinstance(source, Csv):
         return with_label(_of_stream(source), label)
+    if isinstance(source, Lines):
+        return with_label(Source(source) if source.column else _of_stream(source), label)
     if not isinstance(source, str | Path):
         return with_label(Source(native(source)), label)
     name, _, own_part = str(source).partition("/")
@@ -161,6 +165,8 @@ def _opened(path: Path) -> Source:
     for suffix, stream in STREAMS.items():
         if name.endswith(suffix):
             return _of_stream(stream(path))
+    if name.endswith(TEXTS):
+        return _of_stream(Lines(path))
     for suffix, reader in READERS.items():
         if name.endswith(suffix):
             with readable(path):
@@ -171,7 +177,7 @@ def _opened(path: Path) -> Source:
             f"{path} is one picture: give the path of its folder, or "
             "np.asarray(PIL.Image.open(path))[None]."
         )
-    suffixes = ", ".join((*STREAMS, *READERS))
+    suffixes = ", ".join((*STREAMS, *TEXTS, *READERS))
     raise FileError(f"{path} has a suffix that attar does not read: use one of {suffixes}.")
 
 

@@ -15,8 +15,9 @@ from attar.data.kind import Rows
 from attar.data.summary import Moments
 from attar.data.training_data import MEASURED_ROWS, FittedRows
 from attar.evaluation.baseline import Baseline
-from attar.evaluation.evaluate import Evaluation, PartMetrics, Reconstruction
+from attar.evaluation.evaluate import Evaluation
 from attar.evaluation.metrics import error_ratio, mean_squared_error
+from attar.evaluation.reconstruction import PartMetrics, Reconstruction, reconstruction_of
 from attar.evaluation.scores import ScoreReference
 from attar.networks import CustomNetwork, Linear, Network
 from attar.predictor import Predictor
@@ -32,6 +33,12 @@ FEWEST_ROWS = 30
 
 # At most so many codes of training rows are kept, and so many values of them.
 MOST_CODES, MOST_VALUES = 8192, 1 << 19
+
+# Rows that are reconstructed where the code is not compared with PCA, and decoding may be slow.
+FEW_ROWS = 256
+
+# Codes of more latent dimensions, as of whole pictures, are not kept.
+LARGEST_CODE = 4096
 
 
 @dataclass(frozen=True)
@@ -421,8 +428,8 @@ class TrainingSummary:
         train = preparation.prepare(train_rows).numpy()
         baseline = Baseline.fit(train, most=2 * predictor.code_size if recipe.compared else 1)
         kept = max(MEASURED_ROWS, min(MOST_CODES, MOST_VALUES // predictor.code_size))
-        kept = kept if recipe.compared else 1
-        some = slice(0, min(kept, MEASURED_ROWS))
+        kept = kept if predictor.code_size <= LARGEST_CODE else 1
+        few = MEASURED_ROWS if recipe.compared else FEW_ROWS
         codes = predictor.encode(train_rows[:kept]).astype(np.float32)
         held_out_rows = [(validation_predictor, validation_rows)] if measured.held_out else []
         both = [*held_out_rows, (predictor, train_rows)]
@@ -431,15 +438,13 @@ class TrainingSummary:
             if recipe.compared or np.isnan(train).any()
             else ScoreReference.without_missing(preparation.kind, train_rows, measured.total)
         )
-        reconstruction = Reconstruction(validation_predictor, baseline)
-        for batch in validation_predictor.batches(validation_rows):
-            reconstruction.add(*batch)
+        reconstruction = _reconstructed(validation_predictor, baseline, validation_rows[:few])
         others = validation_predictor.encode(validation_rows).astype(np.float32)
         validation = preparation.prepare(validation_rows).numpy()
         names, columns = preparation.kind.with_unit(train)
         diagnostics = Diagnostics(
             error=reconstruction.metrics()["error"],
-            train_error=_error(predictor, codes[some], train[some]),
+            train_error=_reconstructed(predictor, baseline, train_rows[:few]).metrics()["error"],
             pca_errors=reconstruction.pca_errors,
             rows_of="validation" if measured.held_out else "training",
             importance=_importance(validation_predictor, others, validation)
@@ -455,6 +460,13 @@ class TrainingSummary:
             **_explained(reconstruction.parts, reconstruction.rows),
         )
         return cls(codes, numbers[:kept], baseline, diagnostics, measured, reference)
+
+
+def _reconstructed(predictor: Predictor, baseline: Baseline, rows: Rows) -> Reconstruction:
+    reconstruction = reconstruction_of(predictor, baseline)
+    for batch in predictor.batches(rows):
+        reconstruction.add(*batch)
+    return reconstruction
 
 
 def _error(predictor: Predictor, codes: Rows, prepared: Rows) -> float:

@@ -21,6 +21,7 @@ from attar.likelihoods.discrete import (
     Poisson,
 )
 from attar.likelihoods.images import LogisticMixture, MultiScaleSimilarity
+from attar.likelihoods.language import Language
 from attar.likelihoods.mixed import Mixed
 from attar.likelihoods.spectra import MultiScaleMel
 
@@ -37,6 +38,7 @@ __all__ = [
     "FixedGaussian",
     "HeteroscedasticGaussian",
     "Huber",
+    "Language",
     "Laplace",
     "LearnedGaussian",
     "Levels",

@@ -7,6 +7,7 @@ from attar.networks.lapped import Lapped
 from attar.networks.mlp import Bag, Linear, Mlp
 from attar.networks.sequence import Gru, Tcn, Transformer
 from attar.networks.spectral import Spectral
+from attar.networks.text import TextTransformer
 
 __all__ = [
     "Bag",
@@ -19,5 +20,6 @@ __all__ = [
     "Network",
     "Spectral",
     "Tcn",
+    "TextTransformer",
     "Transformer",
 ]

@@ -10,7 +10,8 @@ import numpy as np
 
 from attar.data.kind import Kind
 from attar.data.training_data import FittedRows
-from attar.evaluation.evaluate import Evaluation, PartMetrics
+from attar.evaluation.evaluate import Evaluation
+from attar.evaluation.reconstruction import PartMetrics
 from attar.reporting.html import captioned, head, number, scrolling, tag
 from attar.reporting.selection import Indices
 

@@ -26,7 +26,8 @@ from attar.data.stream import evenly_spaced
 from attar.data.table import Table
 from attar.errors import SettingError
 from attar.evaluation.diagnostics import Finding, size_errors
-from attar.evaluation.evaluate import Evaluation, PartMetrics
+from attar.evaluation.evaluate import Evaluation
+from attar.evaluation.reconstruction import PartMetrics
 from attar.fitted import Fitted
 from attar.isolation import default_settings
 from attar.likelihoods import Causal

@@ -48,7 +48,7 @@ class FileStream(Stream):
         """The number of rows, if the file's metadata has it; None where rows must be counted."""
 
     @abstractmethod
-    def read(self) -> pd.DataFrame | Rows:
+    def read(self) -> pd.DataFrame | Rows | list[str]:
         """Return all pieces as one."""
 
 

@@ -25,8 +25,10 @@ from scipy import sparse
 
 from attar.data.files.base import MAX_ROWS, plain, plain_type
 from attar.data.kind import Rows
+from attar.data.lines import SUFFIXES as TEXTS
 from attar.data.stream import SupportsArrow
-from attar.errors import DataError, FileError, first_line
+from attar.data.text import are_texts, as_bytes
+from attar.errors import DataError, FileError, first_line, warn
 from attar.storage import written_whole
 
 
@@ -410,6 +412,8 @@ def as_table(piece: object, names: Sequence[str] | None = None) -> pa.Table:
         return _plain(pa.table(piece))
     if sparse.issparse(piece):
         raise DataError("A sparse matrix doesn't go into a table: write .npz.")
+    if are_texts(piece):
+        return pa.table({"text": pa.array(piece)})
     array = np.asarray(piece)
     if array.ndim != 2:
         raise DataError("Images don't go into a table: write .npy, .npz or a folder.")
@@ -496,6 +500,31 @@ def writer_for(path: str | Path, names: Sequence[str] | None = None) -> Iterator
             writer.close()
 
 
+class LinesWriter(Writer):
+    """Writes texts, each as a line of UTF-8."""
+
+    _lines = 0
+
+    def write(self, piece: object) -> None:
+        """Write the next texts; line breaks within a text become blanks, with a warning."""
+        if isinstance(piece, pd.DataFrame):
+            piece = piece.iloc[:, 0]
+        if not are_texts(piece):
+            raise DataError(f"{self.path} holds text only: write .csv, .parquet or .npy.")
+        texts = as_bytes(piece)
+        lines = [b" ".join(text.splitlines()) for text in texts]
+        changed = sum(line != text for line, text in zip(lines, texts, strict=True))
+        if changed:
+            warn(f"{changed:,} texts have line breaks, which are blanks in {self.path}.")
+        self.file.writelines(line + b"\n" for line in lines)
+        self._lines += len(lines)
+
+    def finish(self) -> None:
+        """Check that there were texts."""
+        if not self._lines:
+            raise self._nothing()
+
+
 WRITERS: dict[str, type[Writer]] = {
     ".csv": CsvWriter,
     ".csv.gz": CsvWriter,
@@ -504,5 +533,6 @@ WRITERS: dict[str, type[Writer]] = {
     ".arrow": ArrowWriter,
     ".npy": NpyWriter,
     ".npz": NpzWriter,
+    **dict.fromkeys(TEXTS, LinesWriter),
 }
 SUFFIXES = tuple(WRITERS)

@@ -1,0 +1,253 @@
+"""Text as a kind of data: a row of tokens for each line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import ClassVar, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from attar.data.kind import Json, Kind, Portion, Rows
+from attar.data.scaling import Scaling, Unscaled
+from attar.data.stream import Sample
+from attar.data.summary import Moments, Summary
+from attar.data.tokens import END, PAD, Tokens, Vocabulary
+from attar.errors import DataError, warn
+
+# The vocabulary is learned from so many bytes at most, and a text has so many tokens at most.
+LEARNED, LONGEST = 1 << 24, 128
+
+# Lengths are multiples of this.
+STEP = 8
+
+# Strings of the user's form, or bytes.
+Texts = list[str] | list[bytes] | pd.Series | pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Text(Kind):
+    """The form of text: lines, or the strings of a column.
+
+    A row has the tokens of a text, an end, and nothing behind it. A text that is longer is cut.
+
+    Parameters
+    ----------
+    vocabulary : Vocabulary
+    length : int
+        The tokens of a row, the end included.
+    column : str or None
+        The column of a table that the text is; None for lines.
+    binary : bool
+        Whether texts are bytes, not strings.
+    """
+
+    vocabulary: Vocabulary
+    length: int
+    column: str | None = None
+    binary: bool = False
+
+    name = "text"
+    part = "token"
+    hidden: ClassVar[float] = 0.0
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(length,)."""
+        return (self.length,)
+
+    @classmethod
+    def of(cls, pieces: Iterable[object]) -> tuple[Self, Summary]:
+        """Return the form and the summary of text, from one pass over it.
+
+        Raises
+        ------
+        DataError
+            If all texts are equal.
+        """
+        sample: Sample[list[bytes]] = Sample(lambda texts, places: [texts[i] for i in places])
+        column, binary, longest = None, False, 0
+        for piece in pieces:
+            texts, binary = as_bytes(piece), _is_binary(piece)
+            column = _column(piece)
+            longest = max(longest, *map(len, texts), 0)
+            sample.add(texts, len(texts))
+        if not sample.seen:
+            raise DataError("There are no texts: give at least two.")
+        kept, places = sample.result(lambda parts: [text for part in parts for text in part])
+        if len(kept) > 1 and len(set(kept)) == 1:
+            raise DataError("All texts are equal: there is nothing to learn.")
+        vocabulary = Vocabulary.learned(_at_most(kept, LEARNED))
+        tokens = vocabulary.encode(kept)
+        most = max(map(len, tokens)) + 1
+        length = min(LONGEST, -(-most // STEP) * STEP)
+        kind = cls(vocabulary, length, column, binary)
+        rows = kind._rows(tokens)
+        return kind, Summary(sample.seen, Moments.of(kind.columns(rows)), rows, places)
+
+    def accepts(self, other: type[Kind]) -> bool:
+        """Return whether data of another kind may be taken: a table that has the column may."""
+        return super().accepts(other) or (self.column is not None and other.name == "table")
+
+    def rows(self, data: object) -> Rows:
+        """Return the tokens of texts: (n, length); texts that are longer are cut, with a warning.
+
+        Raises
+        ------
+        DataError
+            If the data are no texts.
+        """
+        return self._rows(self.vocabulary.encode(as_bytes(data, self.column)), told=True)
+
+    def passthrough(self, data: object) -> object:
+        """Return the index and the name of a column of pandas."""
+        return data if isinstance(data, pd.Series | pd.DataFrame) else None
+
+    def restore(self, rows: Rows, passthrough: object = None) -> Texts:
+        """Return the texts of tokens: a list, or a column of pandas where that was fitted."""
+        found = [self.vocabulary.decode(row) for row in rows.astype(int).tolist()]
+        if self.binary:
+            return found
+        strings = [
+            text.decode("utf-8", "surrogatepass" if _is_text(text) else "replace") for text in found
+        ]
+        if isinstance(passthrough, pd.Series):
+            return pd.Series(strings, passthrough.index, name=passthrough.name)
+        if isinstance(passthrough, pd.DataFrame):
+            return pd.DataFrame({self.column: strings}, passthrough.index)
+        if self.column is not None:
+            return pd.DataFrame({self.column: strings})
+        return strings
+
+    def joined(self, parts: Sequence[Texts]) -> Texts:
+        """Return pieces as one."""
+        if isinstance(parts[0], list):
+            return [text for part in parts for text in part]  # type: ignore[return-value]
+        return pd.concat(parts)  # type: ignore[arg-type]
+
+    def scaling(self, summary: Summary) -> Scaling:
+        """Return none: tokens are numbers of an alphabet."""
+        return Unscaled()
+
+    def columns(self, rows: Rows) -> Rows:
+        """Return all tokens as one column."""
+        return rows.reshape(-1, 1)
+
+    def spread(self, per_column: NDArray[np.float64], neutral: float) -> NDArray[np.float64]:
+        """Return the one value."""
+        return per_column
+
+    @property
+    def remarks(self) -> list[tuple[str, str]]:
+        """The vocabulary."""
+        return [("vocabulary", f"{self.vocabulary.size:,} tokens")]
+
+    @property
+    def portions(self) -> list[Portion]:
+        """The text."""
+        return [Portion(self.column or "text", "text", slice(0, 1))]
+
+    def feature_names(self) -> list[str]:
+        """Return the places of tokens."""
+        return [f"token{i}" for i in range(self.length)]
+
+    def to_json(self) -> Json:
+        """Return the form as plain JSON data."""
+        merges = [list(pair) for pair in self.vocabulary.merges]
+        return {
+            "merges": merges,
+            **{name: getattr(self, name) for name in ("length", "column", "binary")},
+        }
+
+    @classmethod
+    def from_json(cls, data: Json) -> Self:
+        """Return the form that :meth:`to_json` described."""
+        merges = tuple((int(a), int(b)) for a, b in data["merges"])
+        return cls(Vocabulary(merges), data["length"], data["column"], data["binary"])
+
+    def _rows(self, tokens: Sequence[Tokens], told: bool = False) -> Rows:
+        rows = np.full((len(tokens), self.length), PAD, np.float32)
+        long = 0
+        for row, text in zip(rows, tokens, strict=True):
+            row[: len(text)] = text[: self.length]
+            if len(text) < self.length:
+                row[len(text)] = END
+            long += len(text) >= self.length
+        if told and long:
+            warn(
+                f"{long:,} texts have {self.length:,} tokens or more, and are cut: split them "
+                "before."
+            )
+        return rows
+
+
+def as_bytes(data: object, column: str | None = None) -> list[bytes]:
+    """Return texts as bytes, in UTF-8; lone surrogates stay.
+
+    Raises
+    ------
+    DataError
+        If one of them is neither a string nor bytes.
+    """
+    if isinstance(data, pd.DataFrame):
+        if column is not None and column not in data.columns:
+            raise DataError(f"X has no column {column!r}, which the model was fitted on.")
+        data = data[data.columns[0] if column is None else column]
+    if isinstance(data, str | bytes) or not isinstance(data, Iterable):
+        raise DataError("A single text is no data: give a list of texts.")
+    texts, missing = list[bytes](), 0
+    for i, text in enumerate(data):
+        if isinstance(text, str):
+            texts.append(text.encode("utf-8", "surrogatepass"))
+        elif isinstance(text, bytes):
+            texts.append(text)
+        elif text is None or text != text:
+            texts.append(b"")
+            missing += 1
+        else:
+            raise DataError(f"Text {i} is {text!r}, which is no string.")
+    if missing:
+        warn(f"{missing:,} texts are missing, and count as empty.")
+    return texts
+
+
+def are_texts(data: object) -> bool:
+    """Return whether data in memory are strings or bytes, one after the other."""
+    if isinstance(data, pd.Series):
+        return pd.api.types.infer_dtype(data, skipna=True) in ("string", "bytes")
+    if isinstance(data, np.ndarray):
+        return data.ndim == 1 and (
+            data.dtype.kind in "US" or (data.dtype == object and are_texts(data.tolist()))
+        )
+    if not isinstance(data, list | tuple) or not data:
+        return False
+    return all(isinstance(text, str | bytes) or text is None for text in islice(data, 1000))
+
+
+def _is_binary(data: object) -> bool:
+    first = next(iter(data), None) if isinstance(data, list | tuple) else None
+    return isinstance(first, bytes)
+
+
+def _column(data: object) -> str | None:
+    return str(data.columns[0]) if isinstance(data, pd.DataFrame) else None
+
+
+def _is_text(text: bytes) -> bool:
+    try:
+        text.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _at_most(texts: Sequence[bytes], size: int) -> Iterable[bytes]:
+    """Yield texts until there are so many bytes."""
+    for text in texts:
+        if size <= 0:
+            return
+        yield text
+        size -= len(text)

@@ -1,0 +1,224 @@
+"""The likelihood of text: each token given those before it, and the code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from attar.data.tokens import BYTES, END, MASK, PAD
+from attar.errors import SettingError
+from attar.likelihoods.base import Likelihood, LikelihoodModule, Shape
+from attar.networks.text import Layer, Packed, embedding, signs
+
+# The logits of an untrained model have about this standard deviation.
+SHARPNESS = 3.0
+
+# The logits of so many tokens are computed at once.
+AT_ONCE = 4096
+
+# From logits (B, vocabulary) to tokens (B,).
+Choose = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Language(Likelihood, name="language"):
+    """A causal transformer over tokens: log p(x) = Σ_t log softmax(E h_t)_{x_t}.
+
+    The state of the first layer at place t is s_t times the decoder's output, which the signs s_t
+    of the place take apart, plus a linear map of the token before. The matrix E of logits is the
+    embedding of tokens.
+
+    Parameters
+    ----------
+    vocabulary : int
+        The number of tokens; 0 for that of the data.
+    length : int
+        The most tokens of a text; 0 for that of the data.
+    width : int
+        The size of a token.
+    heads : int
+        The number of attention heads.
+    layers : int
+        Transformer layers.
+    word_dropout : float
+        In training, the probability that a token before is not seen: what it says must then be in
+        the code.
+
+    Examples
+    --------
+    >>> import torch
+    >>> module = Language(vocabulary=300, length=8, width=16).build()
+    >>> text = torch.tensor([[70.0, 80.0, 1.0, 0.0]])
+    >>> log_prob = module.log_prob(torch.randn(1, 1, 16), text)
+    >>> log_prob.shape, log_prob[0, 0, 3].item()  # what is behind the end is certain
+    (torch.Size([1, 1, 4]), 0.0)
+
+    References
+    ----------
+    Bowman et al., "Generating sentences from a continuous space", CoNLL 2016, for word dropout.
+    Press and Wolf, "Using the output embedding to improve language models", EACL 2017.
+    """
+
+    joint = True
+
+    vocabulary: int = 0
+    length: int = 0
+    width: int = 256
+    heads: int = 4
+    layers: int = 2
+    word_dropout: float = 0.5
+
+    def build(self) -> LikelihoodModule:
+        """Return the module."""
+        for setting in ("width", "heads", "layers", "length"):
+            self.positive_integer(setting)
+        self.fraction("word_dropout")
+        if self.vocabulary < BYTES or self.width % self.heads:
+            raise SettingError(
+                f"The likelihood {self.name!r} needs a vocabulary, and a width that is a multiple "
+                "of its heads: leave out likelihood, and attar chooses them for text."
+            )
+        return LanguageModule(self)
+
+    def parameters(self, shape: Shape) -> Shape:
+        """Return (width,)."""
+        if len(shape) != 1:
+            raise SettingError(
+                f"The likelihood {self.name!r} needs text, but a row of this data has shape "
+                f"{shape}: leave out likelihood."
+            )
+        return (self.width,)
+
+
+class LanguageModule(LikelihoodModule):
+    """A causal transformer, and logits by the embedding of tokens."""
+
+    def __init__(self, likelihood: Language) -> None:
+        super().__init__()
+        width, length = likelihood.width, likelihood.length
+        self.word_dropout = likelihood.word_dropout
+        self.choose: Choose = drawn()
+        self.embedding = embedding(likelihood.vocabulary, width)
+        self.places = nn.Parameter(torch.zeros(length, width))
+        self.signs = signs(length, width)
+        self.before = nn.Linear(width, width)
+        nn.init.zeros_(self.before.weight)
+        layers = [Layer(width, likelihood.heads, causal=True) for _ in range(likelihood.layers)]
+        self.layers = cast(Sequence[Layer], nn.ModuleList(layers))
+        self.norm = nn.LayerNorm(width)
+        nn.init.constant_(self.norm.weight, SHARPNESS)
+        self.bias = nn.Parameter(torch.zeros(likelihood.vocabulary))
+
+    def log_prob(self, parameters: Tensor, target: Tensor) -> Tensor:
+        """Return log P of each token given those before it; 0 behind the end."""
+        draws, rows = parameters.shape[:2]
+        tokens = target.long().repeat(draws, 1)
+        packed, before = Packed(tokens != PAD), functional.pad(tokens[:, :-1], (1, 0), value=MASK)
+        if self.training and self.word_dropout:
+            hidden = torch.rand(before.shape, device=before.device) < self.word_dropout
+            before = before.masked_fill(hidden, MASK)
+        h = self._start(parameters.flatten(0, 1)[packed.row], packed.place, packed.of(before))
+        for layer in self.layers:
+            h = layer(h, packed)
+        own = packed.of(tokens)
+        parts = zip(torch.split(h, AT_ONCE), torch.split(own, AT_ONCE), strict=True)
+        found = torch.cat(
+            [-functional.cross_entropy(self._logits(a), b, reduction="none") for a, b in parts]
+        )
+        log_prob = functional.pad(
+            packed.padded(found), (0, target.shape[1] - packed.present.shape[1])
+        )
+        return log_prob.view(draws, rows, -1)
+
+    def mean(self, parameters: Tensor) -> Tensor:
+        """Return texts whose tokens are each the most likely one, given those before."""
+        return self._decoded(parameters, most_likely)
+
+    def sample(self, parameters: Tensor) -> Tensor:
+        """Return draws, one token after the other."""
+        return self._decoded(parameters, self.choose)
+
+    def rare_weights(self) -> list[Tensor]:
+        """Return the embedding: most tokens are rare."""
+        return [self.embedding.weight]
+
+    @contextmanager
+    def choosing(self, temperature: float, top_p: float) -> Iterator[None]:
+        """Draw tokens at a temperature, from the most likely ones that have a probability."""
+        before, self.choose = self.choose, drawn(temperature, top_p)
+        try:
+            yield
+        finally:
+            self.choose = before
+
+    def _start(self, parameters: Tensor, place: Tensor, before: Tensor) -> Tensor:
+        seen = self.before(self.embedding(before) * self.embedding.embedding_dim**0.5)
+        h: Tensor = parameters * self.signs[place] + self.places[place] + seen
+        return h
+
+    def _logits(self, h: Tensor) -> Tensor:
+        logits: Tensor = functional.linear(self.norm(h), self.embedding.weight, self.bias)
+        return logits
+
+    def _decoded(self, parameters: Tensor, choose: Choose) -> Tensor:
+        """Return tokens (..., length), chosen one after the other until all texts have an end."""
+        flat = parameters.flatten(0, -2)
+        rows, length = len(flat), len(self.places)
+        tokens = flat.new_full((rows, length), PAD)
+        before = torch.full((rows,), MASK, device=flat.device)
+        heads = self.layers[0].heads
+        none = flat.new_empty(rows, heads, 0, flat.shape[1] // heads)
+        past = [(none, none) for _ in self.layers]
+        going = torch.ones(rows, dtype=torch.bool, device=flat.device)
+        for t in range(length):
+            h = self._start(flat, torch.full_like(before, t), before)
+            for i, layer in enumerate(self.layers):
+                q, *new = (x[:, :, None] for x in layer.projected(h))
+                keys, values = (torch.cat(pair, 2) for pair in zip(past[i], new, strict=True))
+                past[i] = keys, values
+                seen = functional.scaled_dot_product_attention(q, keys, values)
+                h = layer.joined(h, seen[:, :, 0])
+            logits = self._logits(h)
+            logits[:, [PAD, MASK]] = -torch.inf
+            before = choose(logits)
+            tokens[going, t] = before[going].to(tokens)
+            going &= before != END
+            if not going.any():
+                break
+        return tokens.view(*parameters.shape[:-1], length)
+
+
+def most_likely(logits: Tensor) -> Tensor:
+    """Return the most likely token of each row."""
+    return logits.argmax(-1)
+
+
+def drawn(temperature: float = 1.0, top_p: float = 1.0) -> Choose:
+    """Return how tokens are drawn: softmax(logits / temperature), cut to a nucleus.
+
+    Parameters
+    ----------
+    temperature : float
+        Above 0; smaller ones make likely tokens more likely.
+    top_p : float
+        The probability of the nucleus: of the fewest tokens that have as much, 0 to 1.
+
+    References
+    ----------
+    Holtzman et al., "The curious case of neural text degeneration", ICLR 2020.
+    """
+
+    def choose(logits: Tensor) -> Tensor:
+        probabilities, tokens = (logits / temperature).softmax(-1).sort(-1, descending=True)
+        outside = probabilities.cumsum(-1) - probabilities >= top_p
+        outside[:, 0] = False
+        index = probabilities.masked_fill(outside, 0).multinomial(1)
+        return tokens.gather(-1, index)[:, 0]
+
+    return choose
