@@ -33,7 +33,6 @@ LARGEST = 511
 FINE = 24
 
 
-
 def on_integers(layers: Layers, start: Tensor) -> tuple[Layers, Tensor]:
     """Return a network and the map that it starts from, rounded to integers.
 

@@ -29,7 +29,7 @@ from dataclasses import dataclass, fields
 from functools import cache
 from math import isqrt
 from string import ascii_lowercase, ascii_uppercase, digits
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,8 +43,8 @@ Hashes = NDArray[np.uint64]
 # From the probability of a zero in each lane, of 2^16, to the bits.
 Code = Callable[[Integers], Integers]
 
-# There are so many lanes at most: an eighth of the root of the bytes.
-LANES, SHARE = 128, 8
+# There are so many lanes at most, or a part of the root of the bytes: to code, and to prime.
+LANES, CODING, PRIMING = 128, 8, 3
 
 # log2 of the number of counts: of a byte that primes about 128.
 SMALLEST, LARGEST = 16, 25
@@ -129,7 +129,7 @@ class MixingTables:
     def primed(cls, text: bytes) -> Self:
         """Return the tables of a model that has seen a text."""
         tables = cls.fresh(min(LARGEST, max(SMALLEST, 7 + len(text).bit_length())))
-        Lanes(tables, len(text)).over(text)
+        Lanes(tables, len(text), PRIMING).over(text)
         return tables
 
     def copy(self) -> Self:
@@ -137,12 +137,13 @@ class MixingTables:
         return type(self)(*(getattr(self, field.name).copy() for field in fields(self)))
 
     def packed(self) -> dict[str, NDArray[np.uint8]]:
-        """Return the bytes of each table, compressed: most counts are zero."""
-        tables = {name: getattr(self, name) for name in _PACKED}
-        return {
-            name: np.frombuffer(bz2.compress(table.astype(_PACKED[name]).tobytes()), np.uint8)
-            for name, table in tables.items()
-        }
+        """Return what differs from a model that has seen nothing, in few bytes."""
+        fresh = self.fresh(len(self.counts).bit_length() - 1)
+        packed = {}
+        for name, form in _PACKED.items():
+            change = getattr(self, name) - getattr(fresh, name)
+            packed[name] = np.frombuffer(bz2.compress(change.astype(form).tobytes()), np.uint8)
+        return packed
 
     @classmethod
     def unpacked(cls, packed: Mapping[str, NDArray[np.uint8]]) -> Self:
@@ -153,14 +154,16 @@ class MixingTables:
         ValueError
             If they are none.
         """
-        most = cls.fresh(LARGEST)
-        found = {name: _unpacked(packed[name], name, getattr(most, name)) for name in _PACKED}
-        counts, runs, states, weights, corrections = found.values()
-        fresh = cls.fresh(max(SMALLEST, len(counts).bit_length() - 1))
-        tables = cls(counts, runs, states, weights.reshape(fresh.weights.shape), corrections)
-        sizes = all(getattr(tables, name).size == getattr(fresh, name).size for name in _PACKED)
-        probable = all(0 < one.min() <= one.max() < 1 << FINE for one in (states, corrections))
-        if not (sizes and probable and not (counts & 0x8080).any() and (runs & 255).max() < 16):
+        size = len(_unpacked(packed, "counts", 1 << LARGEST)).bit_length() - 1
+        tables = cls.fresh(max(size, SMALLEST))
+        for name in _PACKED:
+            table = getattr(tables, name)
+            change = _unpacked(packed, name, table.size)
+            table += change.reshape(table.shape).astype(table.dtype)
+        probabilities = tables.states, tables.corrections
+        probable = all(0 < one.min() <= one.max() < 1 << FINE for one in probabilities)
+        counted = not (tables.counts & 0x8080).any() and (tables.runs & 255).max() <= LONGEST
+        if not (probable and counted):
             raise ValueError("the tables of context mixing are out of range")
         return tables
 
@@ -174,10 +177,12 @@ class Lanes:
         They are changed.
     length
         How many bytes the text has.
+    part
+        There are as many lanes as this part of the length's root: a few more bits, in less time.
     """
 
-    def __init__(self, tables: MixingTables, length: int) -> None:
-        self.length, self.lanes = length, max(1, min(LANES, isqrt(length) // SHARE))
+    def __init__(self, tables: MixingTables, length: int, part: int = CODING) -> None:
+        self.length, self.lanes = length, max(1, min(LANES, isqrt(length) // part))
         self.steps = -(-length // self.lanes)
         self._history = _History(self.lanes)
         self._counts = _Counts(tables.counts)
@@ -186,19 +191,20 @@ class Lanes:
         self._mixer = _Mixer(tables.weights, self.lanes)
         self._corrections = tables.corrections
 
-    def over(self, text: bytes) -> tuple[Integers, Integers]:
+    def over(self, text: bytes) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
         """Learn a text, and return its bits (8 steps, lanes) and the probabilities of zeros."""
         steps = np.zeros((self.steps, self.lanes), np.uint8)
         steps[self._places()] = np.frombuffer(text, np.uint8)
-        bits = np.unpackbits(steps[:, None], axis=1).reshape(-1, self.lanes).astype(np.int64)
-        zeros, rest = np.empty_like(bits), iter(range(len(bits)))
+        bits = np.unpackbits(steps[:, None], axis=1).reshape(-1, self.lanes)
+        zeros, rest = np.empty(bits.shape, np.int32), iter(range(len(bits)))
 
-        def known(probabilities: Integers) -> Integers:
+        def given(probabilities: Integers) -> Integers:
             step = next(rest)
             zeros[step] = probabilities
-            return bits[step]
+            known: Integers = bits[step].astype(np.int64)
+            return known
 
-        self.coded(known)
+        self.coded(given)
         return bits, zeros
 
     def coded(self, code: Code) -> bytes:
@@ -390,7 +396,8 @@ class _Mixer:
         dots = np.vecdot(self._weights.take(self._sets, axis=0), self._inputs)
         dots = np.floor(dots * (1 / UNIT))
         self._logits = np.minimum(np.maximum(dots, -LIMIT), LIMIT).astype(np.int64)
-        return self._logits.sum(0) // len(SETS)
+        mean: Integers = self._logits.sum(0) // len(SETS)
+        return mean
 
     def learn(self, bits: Integers) -> None:
         """Take a step along the gradient of each set's log-likelihood."""
@@ -399,11 +406,13 @@ class _Mixer:
         _move(self._flat, (self._sets * (INPUTS + 1))[..., None] + _WEIGHTS, steps)
 
 
-def _unpacked(packed: NDArray[np.uint8], name: str, like: NDArray[Number]) -> NDArray[Number]:
-    """Return a table, of so many bytes at most."""
-    reader, form = bz2.BZ2Decompressor(), np.dtype(_PACKED[name])
-    data = reader.decompress(packed.tobytes(), like.size * form.itemsize + 1)
-    return np.frombuffer(data, form).astype(like.dtype)
+def _unpacked(
+    packed: Mapping[str, NDArray[np.uint8]], name: str, most: int
+) -> NDArray[np.integer[Any]]:
+    """Return the changes of a table, of so many numbers at most."""
+    form = np.dtype(_PACKED[name])
+    data = bz2.BZ2Decompressor().decompress(packed[name].tobytes(), most * form.itemsize)
+    return np.frombuffer(data, form)
 
 
 def _move(table: NDArray[Number], places: Integers, steps: NDArray[Number]) -> None:
@@ -452,7 +461,8 @@ def _states_of_counts() -> Integers:
     """Return the state of each two counts."""
     levels = np.searchsorted(LEVELS, np.arange(256), "right") - 1
     counts = np.arange(1 << 16)
-    return levels[counts & 255] * len(LEVELS) + levels[counts >> 8]
+    states: Integers = levels[counts & 255] * len(LEVELS) + levels[counts >> 8]
+    return states
 
 
 def _first_states() -> Integers:
@@ -482,7 +492,7 @@ def _limited() -> NDArray[np.uint16]:
 
 @cache
 def _letters() -> Hashes:
-    """Return of each byte a number from 1 on where it is one of words, whatever its case; else 0."""
+    """Return of each byte a number, the same for both cases, where words have it; else 0."""
     folded = np.frombuffer(bytes(range(256)).lower(), np.uint8).astype(np.uint64)
     alphabetic = [byte > 127 or chr(byte).isalpha() or byte == ord("'") for byte in range(256)]
     return np.where(alphabetic, folded + np.uint64(1), np.uint64(0))
