@@ -120,7 +120,7 @@ def decompress(
             "-o",
             metavar="OUT",
             help="The output. Of a CSV file or text, the same bytes; else .npy, .npz, .csv, "
-            ".parquet, .feather; for images also a folder, or .png; for sound a sound file or a folder.",
+            ".parquet, .feather; for images a folder, or .png; for sound a sound file or a folder.",
             show_default=False,
         ),
     ],
