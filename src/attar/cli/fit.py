@@ -226,11 +226,25 @@ def fit(
         result["diagnosis"] = [finding.to_json() for finding in findings]
         print(arguments.to_json(result))
         return
-    compared = estimator.fitted_.recipe.compared
-    print(comparison(part, metrics) if compared else likelihood(part, metrics))
+    print(summary(part, metrics))
     print(*findings, sep="\n")
     page = "" if report is None else f", with a report in {report}"
     print(f"Fitted in {seconds:.1f} s: {output}{page}.")
+
+
+def summary(part: str, metrics: dict[str, float]) -> str:
+    """Return the metrics that a kind of data and a recipe are judged by, in words."""
+    if "exact" in metrics:
+        return tokens(part, metrics)
+    return comparison(part, metrics) if "error_to_pca" in metrics else likelihood(part, metrics)
+
+
+def tokens(part: str, metrics: dict[str, float]) -> str:
+    """Return how many tokens of texts are reconstructed, in words."""
+    return (
+        f"{part.capitalize()} texts: {metrics['accuracy']:.0%} of tokens are reconstructed in "
+        f"their place, and {metrics['exact']:.0%} of texts exactly."
+    )
 
 
 def comparison(part: str, metrics: dict[str, float]) -> str:

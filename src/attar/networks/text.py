@@ -35,13 +35,21 @@ def signs(length: int, width: int) -> nn.Parameter:
     return nn.Parameter(2.0 * torch.randint(2, (length, width), generator=generator) - 1)
 
 
-def orthogonal(before: int, after: int) -> nn.Linear:
-    """Return a linear layer of orthogonal rows or columns; that of swapped sizes transposes it."""
-    layer = nn.Linear(before, after)
-    wide = torch.empty(min(before, after), max(before, after))
-    nn.init.orthogonal_(wide, generator=torch.Generator().manual_seed(SEED + 2))
+def rotation(width: int, features: int) -> Tensor:
+    """Return the first columns of an orthogonal matrix, equal for equal widths: (width, features).
+
+    Columns beyond the width are zero.
+    """
+    matrix = torch.empty(width, width)
+    nn.init.orthogonal_(matrix, generator=torch.Generator().manual_seed(SEED + 2))
+    return functional.pad(matrix[:, :features], (0, max(0, features - width)))
+
+
+def linear_of(weight: Tensor) -> nn.Linear:
+    """Return the linear layer of a weight (after, before), without a bias at first."""
+    layer = nn.Linear(weight.shape[1], weight.shape[0])
     with torch.no_grad():
-        layer.weight.copy_(wide if after <= before else wide.T)
+        layer.weight.copy_(weight)
         layer.bias.zero_()
     return layer
 
@@ -53,7 +61,7 @@ class TextTransformer(Network, name="text-transformer"):
     ::
 
         tokens ─ embedding ─ transformer ─ h_t ─ Σ_t h_t * s_t ─ linear ─ features
-        code ─ linear ─ the start of the likelihood 'language', which multiplies by s_t again
+        code ─ linear (its transpose) ─ the start of the likelihood 'language', which multiplies by s_t again
 
     Signs are independent, so that h_t is the product of s_t and the sum, plus noise of the other
     tokens. The transformer's branches start at zero, and encoder and decoder at the same
@@ -100,7 +108,7 @@ class TextTransformer(Network, name="text-transformer"):
 
     def decoder(self, width: int, shape: Shape) -> nn.Module:
         """Return a module (B, width) -> (B, width of a token)."""
-        return orthogonal(width, shape[0])
+        return linear_of(rotation(shape[0], width))
 
     def _check(self, shape: Shape) -> None:
         for setting in ("width", "heads", "layers"):
@@ -128,7 +136,7 @@ class TextEncoder(nn.Module):
         self.layers = nn.ModuleList(
             Layer(network.width, network.heads) for _ in range(network.layers)
         )
-        self.features = orthogonal(network.width, width)
+        self.features = linear_of(rotation(network.width, width).T)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, width) for token numbers (B, length)."""
