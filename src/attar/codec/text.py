@@ -26,8 +26,8 @@ Rows = list[str | bytes]
 
 # A chunk has so many bytes, or one row: so it never has more rows than a file allows.
 BYTES = (1 << 20) - 1
-# A byte never takes less than 1/2850 of one: its bits have probabilities up to 1 - 2^-12.
-MOST = 2850
+# A byte never takes less than 1/11,400 of one: its bits have probabilities up to 1 - 2^-14.
+MOST = 11_400
 # So many steps of all lanes are given to the coder at once.
 STEPS = 1 << 10
 

@@ -1,7 +1,7 @@
 """Context mixing: the probability of each bit of a text, given all before it, on integers.
 
-A context is what was seen last: the last bytes, the word so far, the place in the line. Seven
-contexts count which bits followed them, for each beginning of a byte; four longer ones know the
+A context is what was seen last: the last bytes, the word so far, the place in the line. Eight
+contexts count which bits followed them, for each beginning of a byte; five longer ones know the
 byte that came last, and how often in a row. Places with like counts share a state, and a state
 has a probability p_i of a one, learned from all such places. A logistic mixer joins them,
 
@@ -50,7 +50,7 @@ LANES, CODING, PRIMING = 128, 8, 3
 SMALLEST, LARGEST = 16, 25
 
 # Contexts with counts, those of them that tell if a place is known, and contexts with a last byte.
-COUNTED, TELLING, RUNS = 7, slice(2, 6), 4
+COUNTED, TELLING, RUNS = 8, slice(2, 6), 5
 INPUTS = COUNTED + RUNS
 
 # The largest count: those of all lanes more still fit in a byte. Where the other bit comes, what is
@@ -65,19 +65,19 @@ STATES, RUN_STATES = len(LEVELS) ** 2, (LONGEST + 1) * 16
 # Probabilities of states and corrections are multiples of 2^-22. They move by such powers of two of
 # their errors: however many lanes move one at once, it does not go beyond its target.
 FINE, STATE_RATE, CORRECTION_RATE = 22, 9, 7
-TARGETS = np.array([1 << 11, (1 << FINE) - (1 << 11)], np.int32)
+TARGETS = np.array([1 << 8, (1 << FINE) - (1 << 8)], np.int32)
 
 # Logits are in units of 2^-8 nats, and at most so large; weights in units of 2^-16.
-LIMIT, UNIT, RATE = 2900, 1 << 16, 2.0**-12
+LIMIT, UNIT, RATE = 2900, 1 << 16, 2.0**-16
 # Sets of weights: of the bit and the last byte, of what is known, and of the byte so far.
 SETS = np.array([8 * 256, 8 * 5 * (RUNS + 1), 8 * 256])
 # Corrections are interpolated between so many logits, so far apart, in so many places.
 POINTS, SPACING, PLACES = 33, 160, 1 << 16
 # The smallest probability that is coded, of 2^16.
-LEAST = 16
+LEAST = 4
 
 _FACTOR, _NODE = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93)
-_BYTE, _MIX = np.uint64(8), np.uint64(31)
+_BYTE, _MIX, _HALF, _HIGH = (np.uint64(bits) for bits in (8, 31, 32, 56))
 
 
 @dataclass(frozen=True)
@@ -113,13 +113,13 @@ class MixingTables:
         size
             log2 of the number of counts, of which a byte of text takes up to ten.
         """
-        weights = np.full((SETS.sum(), INPUTS + 1), UNIT / 4)
+        weights = np.full((SETS.sum(), INPUTS + 1), UNIT // 6, np.float64)
         weights[:, -1] = 0
         points = np.arange(POINTS) * SPACING - POINTS // 2 * SPACING
         corrections = _sigmoids()[points + FAR].astype(np.int32) << FINE - PRECISION
         return cls(
             np.zeros(1 << size, np.uint16),
-            np.zeros(RUNS << max(8, size - 5), np.uint32),
+            np.zeros(RUNS << max(8, size - 4), np.uint32),
             _first_states(),
             weights,
             np.tile(corrections, 2 * PLACES),
@@ -278,21 +278,24 @@ class _History:
     """What each lane has seen."""
 
     def __init__(self, lanes: int) -> None:
-        # The last eight bytes, and of which classes they were; hashes of the word so far and of
-        # the one before; how many bytes the line has.
-        self.recent, self.classes, self.word, self.before, self.column = (
-            np.zeros(lanes, np.uint64) for _ in range(5)
-        )
+        # The last eight bytes, those before, and the classes of the last; hashes of the word so far
+        # and of the two before; how many bytes the line has.
+        self.recent, self.earlier, self.classes = (np.zeros(lanes, np.uint64) for _ in range(3))
+        self.word, self.before, self.first = (np.zeros(lanes, np.uint64) for _ in range(3))
+        self.column = np.zeros(lanes, np.uint64)
         self._describe()
 
     def contexts(self) -> Hashes:
         """Return hashes (INPUTS, lanes)."""
         recent, last = self.recent, self.recent & np.uint64(255)
         orders = [recent & np.uint64((1 << 8 * n) - 1) for n in range(1, 7)]
+        place, twelve = self.column << _BYTE | last, recent + (self.earlier << _HALF) * _NODE
         word = self.word * _FACTOR + last * (self.word == 0)
-        place, pair = self.column << _BYTE | last, word + self.before * _NODE
-        found = np.array([*orders[:4], word, place, self.classes, *orders[4:], pair, recent])
-        found += np.arange(1, INPUTS + 1, dtype=np.uint64)[:, None]
+        pair = word + self.before * _NODE
+        triple = pair * _FACTOR + self.first
+        counted = [*orders[:5], word, place, self.classes]
+        found = np.array([*counted, orders[5], pair, triple, recent, twelve])
+        found += _SALTS
         found *= _FACTOR
         found ^= found >> _MIX
         return found
@@ -301,9 +304,12 @@ class _History:
         """Append a byte to each lane."""
         letter = _letters().take(byte)
         between = letter == 0
-        self.before = np.where(between & (self.word != 0), self.word, self.before)
+        ended = between & (self.word != 0)
+        self.first = np.where(ended, self.before, self.first)
+        self.before = np.where(ended, self.word, self.before)
         self.word = np.where(between, np.uint64(0), (self.word + letter) * _NODE)
         self.column = np.where(byte == ord("\n"), np.uint64(0), self.column + np.uint64(1))
+        self.earlier = self.earlier << _BYTE | self.recent >> _HIGH
         self.recent = self.recent << _BYTE | byte
         self.classes = self.classes << _BYTE | _classes().take(byte)
         self._describe()
@@ -386,7 +392,7 @@ class _Mixer:
     """Logistic mixing by sets of weights."""
 
     def __init__(self, weights: NDArray[np.float64], lanes: int) -> None:
-        self._weights, self._flat, self._rate = weights, weights.reshape(-1), RATE / lanes
+        self._weights, self._flat = weights, weights.reshape(-1)
         self._inputs = np.full((lanes, INPUTS + 1), 256.0)
 
     def logits(self, probabilities: Integers, sets: Integers) -> Integers:
@@ -402,7 +408,7 @@ class _Mixer:
     def learn(self, bits: Integers) -> None:
         """Take a step along the gradient of each set's log-likelihood."""
         errors = (bits << PRECISION) - _sigmoids().take(self._logits + FAR)
-        steps = np.rint((errors * self._rate)[..., None] * self._inputs)
+        steps = np.rint((errors * RATE)[..., None] * self._inputs)
         _move(self._flat, (self._sets * (INPUTS + 1))[..., None] + _WEIGHTS, steps)
 
 
@@ -430,6 +436,8 @@ _PACKED = {
     "corrections": "<i4",
 }
 _COUNT = np.array([1, 256], np.uint16)
+# Contexts of different kinds that have the same number are others.
+_SALTS = np.arange(1, INPUTS + 1, dtype=np.uint64)[:, None] * _NODE
 _COUNTED_OFFSETS = np.arange(COUNTED)[:, None] * STATES
 _RUN_OFFSETS = COUNTED * STATES + np.arange(RUNS)[:, None] * RUN_STATES
 _LONGER, _WEIGHTS = np.arange(RUNS), np.arange(INPUTS + 1)

@@ -26,8 +26,8 @@ from attar.sampling.frames import FrameNetwork, books_of, residual
 # How often the training rows are joined to signals, and how many at once.
 SIGNALS, AT_ONCE = 2, 512
 
-# Context mixing is primed by so many bytes, in half a minute for each MiB.
-PRIMED = 1 << 22
+# Context mixing is primed by so many bytes, in half a minute.
+PRIMED = 1 << 20
 
 # The mean square of a silent frame, in units of the prepared samples.
 SILENT = 1e-6
