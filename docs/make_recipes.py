@@ -42,6 +42,7 @@ SIZE, EPOCHS, WIDTH = 16, 60, 100
 OTHER_DATA = {
     "spectral": ("sound", "speech.md"),
     "lapped": ("pictures of any size", "pictures.md"),
+    "text-transformer": ("text", "text.md"),
 }
 
 Metrics = dict[str, dict[str, Any]]

@@ -12,6 +12,7 @@ from attar.likelihoods import (
     Discretized,
     HeteroscedasticGaussian,
     Huber,
+    Language,
     LearnedGaussian,
     Levels,
     Likelihood,
@@ -36,6 +37,7 @@ SPECIAL = {
     "causal": (Causal((Levels(3), Levels(4)), (3, 3), 4, 1, 5), (2, 4, 3)),
     "categorical": (Categorical(3), (4, 3)),
     "heteroscedastic-gaussian": (HeteroscedasticGaussian(), (2, 2, 3)),
+    "language": (Language(262, 6, 8, 2, 1, 0.0, 0.0), (6,)),
     "mixed": (Mixed((*COLUMNS, Discretized(0.3))), (13,)),
     "logistic-mixture": (LogisticMixture(3, 5), (2, 2, 3)),
     "ms-ssim": (Likelihood.named("ms-ssim"), (1, 6, 8)),
@@ -47,7 +49,7 @@ def likelihood_and_rows(name, n=5):
     """Return a likelihood, and rows that suit it."""
     likelihood, shape = SPECIAL.get(name, (Likelihood.named(name), (2, 6)))
     batch = rows(n, shape=shape)
-    if "counts" in likelihood.needs:
+    if "counts" in likelihood.needs or name == "language":
         batch = Batch(batch.values, (batch.target * 7).round())
     return likelihood, batch
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from attar.compression import open_archive as open
     from attar.data.clips import Clips
     from attar.data.files.csv import Csv
+    from attar.data.lines import Lines
     from attar.data.pictures import Pictures
     from attar.data.series import Series
     from attar.data.sounds import Sounds
@@ -53,6 +54,7 @@ __all__ = [
     "FileError",
     "Forecaster",
     "Imputer",
+    "Lines",
     "ModelFileError",
     "PictureCodec",
     "Pictures",
@@ -80,6 +82,7 @@ _LAZY = {
     "Csv": "attar.data.files.csv:Csv",
     "Forecaster": "attar.tasks.future.forecaster:Forecaster",
     "Imputer": "attar.tasks.gaps.imputer:Imputer",
+    "Lines": "attar.data.lines:Lines",
     "Pictures": "attar.data.pictures:Pictures",
     "Rate": "attar.compression:Rate",
     "Recipe": "attar.recipe:Recipe",

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from attar.codes import Code
+from attar.corruptions import Masking
 from attar.data.cells import Boolean, Category, Number, Phase
 from attar.data.images import Images
 from attar.data.kind import Kind, Rows
@@ -173,6 +174,24 @@ def has_heavy_tails(column: Rows) -> bool:
 def choose_recipe(kind: Kind) -> tuple[str, str]:
     """Return the name of the recipe that suits a kind of data."""
     return ("text", "for text") if isinstance(kind, Text) else ("ae", "the plain autoencoder")
+
+
+def of_text(recipe: Recipe) -> Recipe:
+    """Return a recipe for text, with the network and the likelihood of tokens.
+
+    Raises
+    ------
+    SettingError
+        If a part of it is for numbers.
+    """
+    if recipe.corruption is not None and not isinstance(recipe.corruption, Masking):
+        raise SettingError(
+            f"The corruption {recipe.corruption.name!r} is for numbers, but the data are text: use "
+            "'masking', which deletes tokens."
+        )
+    return recipe.replace(
+        network=recipe.network or TextTransformer(), likelihood=recipe.likelihood or Language()
+    )
 
 
 def choose_network(kind: Kind) -> tuple[Network, str]:

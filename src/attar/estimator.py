@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from math import prod
 from pathlib import Path
 from typing import Any, Literal, Self, cast
 
@@ -13,9 +12,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.base import DensityMixin, TransformerMixin
-from sklearn.utils import Tags, check_random_state
+from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
-from torch import Generator
 
 from attar import storage
 from attar.checks import positive_integer
@@ -48,14 +46,10 @@ from attar.plan import MODEL, Choice, Plan, Planner, Run, device_of, window_of
 from attar.predictor import Predictor
 from attar.recipe import Recipe
 from attar.recommendation import Recommender
-from attar.sampling import Sampler
 from attar.training.callbacks import Callback, ProgressBar, ProgressLines
 from attar.training.optim import Optimizer, Schedule
 
 Auto = Literal["auto"]
-
-# What is drawn at once has at most so many cells.
-MOST_CELLS = 1 << 28
 
 
 class Autoencoder(LatentSpace, Recommender, Denoising, TransformerMixin, DensityMixin, Parameters):
@@ -408,58 +402,6 @@ class Autoencoder(LatentSpace, Recommender, Denoising, TransformerMixin, Density
         predictor = fitted.conditioned(condition, measured.total).at(measured.places)
         part = "validation" if measured.held_out else "training"
         return replace(self._evaluation([(predictor, rows)], draws), rows_of=part, rows=rows)
-
-    @default_settings()
-    def sample(
-        self,
-        n: int = 1,
-        *,
-        sampler: str | Sampler = "auto",
-        mean: bool | Auto = "auto",
-        condition: Data | None = None,
-        random_state: int | np.random.RandomState | None = None,
-    ) -> Any:
-        """Return ``n`` new rows, in the form that was fitted.
-
-        Parameters
-        ----------
-        n : int
-        sampler : str or Sampler, default "auto"
-            The distribution of new codes: ``"prior"``, or one fitted to the codes of training rows:
-            ``"mixture"``, ``"kernel-density"``, ``"flow"``, ``"two-stage"``, ``"autoregressive"``
-            for discrete codes, ``"manifold"`` for codes with a metric. Auto takes the recipe's own,
-            else the prior, else a mixture.
-        mean : bool or "auto", default "auto"
-            Whether rows are the expected ones of new codes, without the noise that the likelihood
-            describes. Auto takes them for images, and draws everything else.
-        condition : label, array (n,) or table, default None
-            What the rows are conditioned on, where the model was fitted with a condition; one for
-            all, or one for each.
-        random_state : int, RandomState or None, default None
-
-        Raises
-        ------
-        SettingError
-            If ``n`` is not an integer above 0 or too large for memory, the sampler does not fit the
-            code, or a condition is missing.
-        """
-        fitted, n = self._fitted, positive_integer("number of samples", n)
-        most = MOST_CELLS // max(fitted.predictor.code_size, prod(fitted.kind.shape))
-        if n > most:
-            raise SettingError(
-                f"{n:,} samples may not fit into memory: draw at most {most:,} at once, each time "
-                "with another random_state."
-            )
-        predictor = fitted.conditioned(condition, n)
-        fitted.warn_of_sampling()
-        seed = int(check_random_state(random_state).randint(2**31 - 1))
-        chosen = None if sampler == "auto" else Sampler.resolve(sampler)
-        fitted.recipe.replace(sampler=chosen or fitted.recipe.sampler).check()
-        codes = fitted.sampler(chosen)(n, Generator().manual_seed(seed)).numpy()
-        noisy = fitted.kind.noisy or fitted.likelihood.joint
-        if (not noisy) if mean == "auto" else mean:
-            return predictor.restore(codes)
-        return fitted.sample(predictor, codes, chosen, seed)
 
     def diagnose(self, evaluation: Evaluation | None = None) -> list[Finding]:
         """Return the problems of the model in plain words, and what to do, the gravest first.

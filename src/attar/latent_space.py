@@ -1,9 +1,10 @@
-"""The latent space of a model: a frame, paths, neighbours and clusters of codes."""
+"""The latent space of a model: a frame, paths, neighbours, clusters and draws of codes."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, Self
+from math import prod
+from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from sklearn import get_config
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, clone
-from torch import Tensor
+from sklearn.utils import check_random_state
+from torch import Generator, Tensor
 
 from attar.checks import positive_integer
 from attar.data.kind import Kind, Rows
@@ -19,12 +21,17 @@ from attar.data.source import Data
 from attar.errors import DataError, SettingError
 from attar.fitted import Fitted
 from attar.isolation import default_settings
+from attar.likelihoods.language import choosing
 from attar.predictor import joined
 from attar.priors import MixtureModule
+from attar.sampling import Sampler
+
+# What is drawn at once has at most so many cells.
+MOST_CELLS = 1 << 28
 
 
 class LatentSpace(ClassNamePrefixFeaturesOutMixin, ABC):
-    """The methods of an estimator that name, compare or connect codes."""
+    """The methods of an estimator that name, compare, connect or draw codes."""
 
     fitted_: Fitted
 
@@ -113,15 +120,22 @@ class LatentSpace(ClassNamePrefixFeaturesOutMixin, ABC):
 
     @default_settings()
     def neighbours(
-        self, X: Data, n: int = 5, *, condition: Data | None = None
+        self,
+        X: Data,
+        n: int = 5,
+        *,
+        among: Data | None = None,
+        condition: Data | None = None,
     ) -> tuple[Rows, NDArray[np.intp]]:
-        """Return the training rows whose codes are nearest to those of X.
+        """Return the training rows, or others, whose codes are nearest to those of X.
 
         Parameters
         ----------
         X : table or array (m, ...)
         n : int
             How many for each row.
+        among : table or array (k, ...), default None
+            The rows that are searched; None for those of the fit.
         condition : label, array (m,) or table, default None
             The condition of the rows, where the model was fitted with one.
 
@@ -130,18 +144,22 @@ class LatentSpace(ClassNamePrefixFeaturesOutMixin, ABC):
         distances : array (m, n)
             In the code's own geometry, ascending.
         indices : int array (m, n)
-            Which rows of the fitted data these are; of large data, a sample is kept.
+            Which rows of ``among`` these are, or of the fitted data, of which a sample is kept
+            where they are many.
         """
         summary, code = self._fitted.training_summary, self._fitted.code
-        n = min(positive_integer("number of neighbours", n), len(summary.codes))
-        known = torch.from_numpy(summary.codes)
+        known, numbers = torch.from_numpy(summary.codes), summary.numbers
+        if among is not None:
+            known = self._codes(among, None)
+            numbers = np.arange(len(known))
+        n = min(positive_integer("number of neighbours", n), len(known))
         with torch.no_grad():
             parts = [
                 code.distance(part, known).topk(n, largest=False)
                 for part in torch.split(self._codes(X, condition), 1024)
             ]
         distances, places = (joined(part) for part in zip(*parts, strict=True))
-        return distances, summary.numbers[places]
+        return distances, numbers[places]
 
     @default_settings()
     def clusters(self, X: Data, *, condition: Data | None = None) -> NDArray[np.int64]:
@@ -162,6 +180,64 @@ class LatentSpace(ClassNamePrefixFeaturesOutMixin, ABC):
             responsibilities = prior.responsibilities(self._codes(X, condition))
         likeliest: NDArray[np.int64] = responsibilities.argmax(-1).numpy()
         return likeliest
+
+    @default_settings()
+    def sample(
+        self,
+        n: int = 1,
+        *,
+        sampler: str | Sampler = "auto",
+        mean: bool | Literal["auto"] = "auto",
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        condition: Data | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> Any:
+        """Return ``n`` new rows, in the form that was fitted.
+
+        Parameters
+        ----------
+        n : int
+        sampler : str or Sampler, default "auto"
+            The distribution of new codes: ``"prior"``, or one fitted to the codes of training rows:
+            ``"mixture"``, ``"kernel-density"``, ``"flow"``, ``"two-stage"``, ``"autoregressive"``
+            for discrete codes, ``"manifold"`` for codes with a metric. Auto takes the recipe's own,
+            else the prior, else a mixture.
+        mean : bool or "auto", default "auto"
+            Whether rows are the expected ones of new codes, without the noise that the likelihood
+            describes. Auto takes them for images, and draws everything else.
+        temperature, top_p : float, default 1
+            Of the tokens of text: logits are divided by the temperature, and tokens drawn from the
+            fewest that together have the probability ``top_p``.
+        condition : label, array (n,) or table, default None
+            What the rows are conditioned on, where the model was fitted with a condition; one for
+            all, or one for each.
+        random_state : int, RandomState or None, default None
+
+        Raises
+        ------
+        SettingError
+            If ``n`` is not an integer above 0 or too large for memory, the sampler does not fit the
+            code, a condition is missing, or the temperature of other data than text is set.
+        """
+        fitted, n = self._fitted, positive_integer("number of samples", n)
+        most = MOST_CELLS // max(fitted.predictor.code_size, prod(fitted.kind.shape))
+        if n > most:
+            raise SettingError(
+                f"{n:,} samples may not fit into memory: draw at most {most:,} at once, each time "
+                "with another random_state."
+            )
+        predictor = fitted.conditioned(condition, n)
+        fitted.warn_of_sampling()
+        seed = int(check_random_state(random_state).randint(2**31 - 1))
+        chosen = None if sampler == "auto" else Sampler.resolve(sampler)
+        fitted.recipe.replace(sampler=chosen or fitted.recipe.sampler).check()
+        codes = fitted.sampler(chosen)(n, Generator().manual_seed(seed)).numpy()
+        noisy = fitted.kind.noisy or fitted.likelihood.joint
+        if (not noisy) if mean == "auto" else mean:
+            return predictor.restore(codes)
+        with choosing(predictor.model.likelihood, temperature, top_p):
+            return fitted.sample(predictor, codes, chosen, seed)
 
     @default_settings()
     def truncate(self, code_size: int) -> Self:

@@ -31,6 +31,7 @@ SAMPLERS = (
         "kernel-density",
         "manifold",
         "mixture",
+        "origin",
         "prior",
         "two-stage",
     ),

@@ -25,6 +25,7 @@ from attar.choices import (
     choose_optimizer,
     choose_recipe,
     exact_scaling,
+    of_text,
     warn_of_activation,
 )
 from attar.codes import Contextual, NoCode
@@ -280,10 +281,7 @@ class Planner:
             lambda _: default,
         )
         if isinstance(self.kind, Text):
-            recipe = recipe.replace(
-                network=recipe.network or TextTransformer(),
-                likelihood=recipe.likelihood or Language(),
-            )
+            recipe = of_text(recipe)
         if self.settings["corruption"] is not None:
             recipe = recipe.replace(corruption=Corruption.resolve(self.settings["corruption"]))
         if self.condition_encoder is None and recipe.condition is not None:

@@ -69,7 +69,7 @@ from attar.penalties import (
 )
 from attar.priors import Mixture, NormalizingFlow, StandardNormal, Vamp
 from attar.recipe import Recipe, Row
-from attar.sampling import Autoregressive, FrameSymbols, Manifold, TwoStage
+from attar.sampling import Autoregressive, FrameSymbols, Manifold, Origin, TwoStage
 
 # A frame of 20 ms has up to 20 symbols of a byte.
 SPEECH = Recipe(
@@ -78,6 +78,21 @@ SPEECH = Recipe(
     likelihood=MultiScaleMel(),
     sampler=FrameSymbols(),
     network=Spectral(),
+)
+
+TEXT = Recipe(
+    Point(),
+    corruption=Masking((0.0, 0.6)),
+    likelihood=Language(),
+    sampler=Origin(),
+    network=TextTransformer(),
+)
+
+TEXT_VAE = Recipe(
+    Gaussian(),
+    bound=FreeBits(),
+    likelihood=Language(word_dropout=0.7, code_dropout=0.0),
+    network=TextTransformer(),
 )
 
 TABLE: dict[str, Row] = {
@@ -397,23 +412,13 @@ TABLE: dict[str, Row] = {
         "Zeghidour et al., SoundStream: an end-to-end neural audio codec, TASLP 30, 2022.",
     ),
     "text": Row(
-        Recipe(
-            Point(),
-            corruption=Masking((0.0, 0.6)),
-            likelihood=Language(),
-            network=TextTransformer(),
-        ),
+        TEXT,
         "Text from one code, from which up to 60% of the tokens are deleted.",
         "Wang, Reimers and Gurevych, TSDAE: using transformer-based sequential denoising "
         "auto-encoder for unsupervised sentence embedding learning, Findings of EMNLP 2021.",
     ),
     "text-vae": Row(
-        Recipe(
-            Gaussian(),
-            bound=FreeBits(),
-            likelihood=Language(word_dropout=0.7),
-            network=TextTransformer(),
-        ),
+        TEXT_VAE,
         "Text from a Gaussian posterior with free bits and word dropout, for new text.",
         "Bowman, Vilnis, Vinyals, Dai, Jozefowicz and Bengio, Generating sentences from a "
         "continuous space, CoNLL 2016.",

@@ -16,8 +16,8 @@ from attar.data.kinds import kind_of, preparation
 from attar.data.scaling import MinMax, Unscaled
 from attar.evaluation.baseline import Baseline
 from attar.evaluation.evaluate import Coding, evaluate
-from attar.evaluation.reconstruction import Reconstruction
 from attar.evaluation.metrics import ssim
+from attar.evaluation.reconstruction import CellReconstruction
 from attar.evaluation.scores import log_likelihoods
 from attar.likelihoods import FixedGaussian
 from attar.networks import Mlp
@@ -44,7 +44,7 @@ def data_of(n=60, seed=0):
 
 
 def reconstruction_of(predictor, baseline, x, cuts=()):
-    reconstruction = Reconstruction(predictor, baseline)
+    reconstruction = CellReconstruction(predictor, baseline)
     raw = predictor.preparation.kind.rows(x)
     for start, stop in pairwise([0, *cuts, raw.shape[0]]):
         for model, rows, batch in predictor.batches(raw[start:stop]):

@@ -182,7 +182,9 @@ def test_an_ordered_code_has_its_error_at_every_size():
 
 def test_dots_have_the_positions_of_codes_and_the_tone_of_their_group():
     codes = np.array([[0.0, 5.0], [1.0, 3.0], [4.0, 4.0]])
-    figure = svg.code_map(codes, np.array([0, 1, 0]), ["c0", "c1"], ["a", "b"], "x", "y")
+    figure = svg.code_map(
+        codes, np.array([0, 1, 0]), ["c0", "c1"], ["a", "b"], "x", "y", ["one", "two", "three"]
+    )
     dots = list(figure.iter("circle"))
     assert [dot.get("class") for dot in dots] == ["dot c0", "dot c1", "dot c0"]
     across = [float(dot.get("cx")) for dot in dots]

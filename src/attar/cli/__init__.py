@@ -17,6 +17,7 @@ from attar.cli.compress import compress, decompress
 from attar.cli.fit import fit
 from attar.cli.forecast import forecast
 from attar.cli.gaps import impute
+from attar.cli.latent import interpolate, neighbours
 from attar.cli.show import info, inspect, recipes
 from attar.errors import AttarError, AttarWarning
 
@@ -29,7 +30,7 @@ app = typer.Typer(
 )
 VERBS = (
     *(fit, inspect, encode, reconstruct, sample, evaluate, score, impute, forecast, report),
-    *(compress, decompress, info, recipes),
+    *(neighbours, interpolate, compress, decompress, info, recipes),
 )
 for verb in VERBS:
     app.command()(verb)

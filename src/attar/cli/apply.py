@@ -127,6 +127,12 @@ def sample(
     mean: Annotated[
         bool, typer.Option("--mean", help="Expected rows, without noise, as pictures always are.")
     ] = False,
+    temperature: Annotated[
+        float, typer.Option(help="Of text: smaller ones make likely words more likely.")
+    ] = 1.0,
+    top_p: Annotated[
+        float, typer.Option(help="Of text: the probability that the words drawn from have.")
+    ] = 1.0,
     condition: Annotated[
         str | None, typer.Option(metavar="LABEL", help="The condition of the new rows.")
     ] = None,
@@ -139,17 +145,40 @@ def sample(
     if output is not None:
         arguments.check_output(output)
     with arguments.importing():
-        from attar.data.text import Text
         from attar.estimator import load
 
     estimator = load(model, device=device)
-    if output is None and not isinstance(estimator.fitted_.kind, Text):
-        raise FileError("Only text is printed: give the output with -o.")
+    check_printed(estimator, output)
     rows = estimator.sample(
-        number, sampler=sampler, mean=mean or "auto", condition=condition, random_state=seed
+        number,
+        sampler=sampler,
+        mean=mean or "auto",
+        temperature=temperature,
+        top_p=top_p,
+        condition=condition,
+        random_state=seed,
     )
+    write_rows(estimator, rows, output)
+
+
+def check_printed(estimator: Autoencoder, output: Path | None) -> None:
+    """Refuse to print rows that are no text.
+
+    Raises
+    ------
+    SettingError
+        If there is no output, and the model is not of text.
+    """
+    from attar.data.text import Text
+
+    if output is None and not isinstance(estimator.fitted_.kind, Text):
+        raise SettingError("Only text is printed: give the output with -o.")
+
+
+def write_rows(estimator: Autoencoder, rows: Any, output: Path | None) -> None:
+    """Write new rows of a model to a file or a folder; texts are printed where there is none."""
     if output is None:
-        print(*(rows if isinstance(rows, list) else rows.iloc[:, 0]), sep="\n")
+        print(*arguments.printable(rows), sep="\n")
         return
     with _writer(estimator, output) as writer:
         writer.write(rows)

@@ -411,6 +411,13 @@ class RowWriter(Protocol):
         """Write the next rows."""
 
 
+def printable(texts: Any) -> list[str]:
+    """Return texts, of a list or the column of a table, each as one line that can be printed."""
+    from attar.data.text import as_bytes
+
+    return [" ".join(text.decode(errors="replace").splitlines()) for text in as_bytes(texts)]
+
+
 def check_output(path: Path) -> None:
     """Refuse a path that rows cannot be written to.
 

@@ -132,6 +132,11 @@ def fit(
             raise SettingError(
                 f"--{name} is of an autoencoder, not of --for {purpose}: leave it out."
             )
+        if paragraphs or split or any("=" not in column for column in columns or ()):
+            raise SettingError(
+                f"Text is of an autoencoder, not of --for {purpose}: leave out --column NAME, "
+                "--paragraphs and --split."
+            )
         table = arguments.csv(source, delimiter, decimal, encoding, na)
         data = arguments.form(
             table, size, tile, time_column, series, window, stride, absent, rate, view, channels

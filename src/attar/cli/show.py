@@ -175,6 +175,8 @@ def inspect(
     window: arguments.Window = None,
     stride: arguments.Stride = None,
     absent: arguments.Absent = None,
+    paragraphs: arguments.Paragraphs = False,
+    split: arguments.Split = None,
     rate: arguments.Rate = None,
     view: arguments.View = None,
     channels: arguments.Channels = None,
@@ -195,6 +197,7 @@ def inspect(
 
     estimator = Autoencoder().set_params(**settings)
     table = arguments.csv(source, delimiter, decimal, encoding, na)
+    table = arguments.text(table, columns, paragraphs, encoding, split)
     data = arguments.form(
         table, size, tile, time, series, window, stride, absent, rate, view, channels
     )

@@ -235,7 +235,7 @@ class CsvValues(Values):
         text = layout.text(data)
         if text is None:
             return values
-        rows = Lines.of(text.removeprefix(layout.head), layout)
+        rows = CsvLines.of(text.removeprefix(layout.head), layout)
         return cls(kind, alphabets, layout, values._styles(rows), memories)
 
     @property
@@ -254,7 +254,7 @@ class CsvValues(Values):
             text = ""
         headed = text.startswith(self.layout.head)
         writer.number(headed)
-        lines = Lines.of(text[len(self.layout.head) * headed :], self.layout)
+        lines = CsvLines.of(text[len(self.layout.head) * headed :], self.layout)
         lines.write(writer)
         styles = self._styles(lines)
         usual = tuple(styles) == self.styles
@@ -281,7 +281,7 @@ class CsvValues(Values):
         reader = LiteralReader(literals)
         blob = reader.blob() if reader.number() else None
         headed = reader.number()
-        lines = Lines.read(reader, n)
+        lines = CsvLines.read(reader, n)
         text = reader.text()
         with refusing():
             styles = [CellStyle(*style) for style in json.loads(text)] if text else self.styles
@@ -334,7 +334,7 @@ class CsvValues(Values):
             styles = [CellStyle(**style) for style in data["styles"]]
             return cls(kind, alphabets, layout, styles, memories)
 
-    def _styles(self, lines: Lines) -> list[CellStyle]:
+    def _styles(self, lines: CsvLines) -> list[CellStyle]:
         known = zip(self._columns, lines.columns, self.styles, strict=True)
         styles = [style_of(one, raw, self.layout.delimiter, usual) for one, raw, usual in known]
         # Numbers within an error bound have other decimals than those of the file.
@@ -351,7 +351,7 @@ class CsvValues(Values):
 
 
 @dataclass(frozen=True)
-class Lines:
+class CsvLines:
     """Lines of a CSV file.
 
     Attributes
@@ -374,7 +374,7 @@ class Lines:
         return len(self.columns[0]) if self.columns else int(np.sum(~self.odd))
 
     @classmethod
-    def of(cls, text: str, layout: CsvLayout) -> Lines:
+    def of(cls, text: str, layout: CsvLayout) -> CsvLines:
         """Return the lines of a text."""
         lines = text.split(layout.end)
         ended = not lines[-1]
@@ -402,7 +402,7 @@ class Lines:
             writer.texts(self.others)
 
     @classmethod
-    def read(cls, reader: LiteralReader, n: int) -> Lines:
+    def read(cls, reader: LiteralReader, n: int) -> CsvLines:
         """Return the next lines, n of which have cells, without these."""
         head = reader.number()
         count = head >> 1

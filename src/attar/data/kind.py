@@ -213,6 +213,11 @@ class Kind(ABC):
         """Return names and values (m, columns) of the prepared columns that have a unit."""
         return self.feature_names(), self.columns(prepared)
 
+    def residuals(self, prepared: Rows, decoded: Rows) -> Rows:
+        """Return by how much decoded values differ from prepared ones; NaN where one is missing."""
+        residuals: Rows = decoded - prepared
+        return residuals
+
     @abstractmethod
     def feature_names(self) -> list[str]:
         """Return a name for each cell of a prepared row."""

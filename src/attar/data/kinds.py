@@ -25,7 +25,7 @@ from attar.data.sparse import Sparse, SparseMatrix, SparsePreparation
 from attar.data.stream import Sample, Stream, SupportsArrow, pieces
 from attar.data.summary import Moments, Summary
 from attar.data.table import Table
-from attar.data.text import Text, are_texts
+from attar.data.text import Text, are_texts, is_column_of_texts
 from attar.errors import DataError, SettingError
 
 KINDS: dict[str, type[Kind]] = {
@@ -110,6 +110,8 @@ def form_of(data: Any, columns: Mapping[str, str] | None = None) -> tuple[Kind, 
     SettingError
         If the data have no columns of these names.
     """
+    if not columns and is_column_of_texts(data):
+        return Text.of([data])
     kind = kind_of(data)
     if not columns:
         return kind.of(pieces(data))

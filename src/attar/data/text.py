@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -21,11 +21,14 @@ from attar.errors import DataError, warn
 # The vocabulary is learned from so many bytes at most, and a text has so many tokens at most.
 LEARNED, LONGEST = 1 << 24, 128
 
+# A table's only column is text where it has so many rows, which are mostly different.
+FEWEST = 20
+
 # Lengths are multiples of this.
 STEP = 8
 
 # Strings of the user's form, or bytes.
-Texts = list[str] | list[bytes] | pd.Series | pd.DataFrame
+Texts = list[str] | list[bytes] | NDArray[Any] | pd.Series | pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -43,12 +46,15 @@ class Text(Kind):
         The column of a table that the text is; None for lines.
     binary : bool
         Whether texts are bytes, not strings.
+    contents : tuple of (str, str)
+        What the texts of the fit are like, in words; lengths and repetitions are a sample's.
     """
 
     vocabulary: Vocabulary
     length: int
     column: str | None = None
     binary: bool = False
+    contents: tuple[tuple[str, str], ...] = ()
 
     name = "text"
     part = "token"
@@ -69,22 +75,30 @@ class Text(Kind):
             If all texts are equal.
         """
         sample: Sample[list[bytes]] = Sample(lambda texts, places: [texts[i] for i in places])
-        column, binary, longest = None, False, 0
+        column, binary, size = None, False, 0
         for piece in pieces:
-            texts, binary = as_bytes(piece), _is_binary(piece)
-            column = _column(piece)
-            longest = max(longest, *map(len, texts), 0)
+            texts, column, binary = as_bytes(piece), _column(piece), _is_binary(piece)
+            size += sum(map(len, texts))
             sample.add(texts, len(texts))
         if not sample.seen:
             raise DataError("There are no texts: give at least two.")
         kept, places = sample.result(lambda parts: [text for part in parts for text in part])
-        if len(kept) > 1 and len(set(kept)) == 1:
+        different = len(set(kept))
+        if len(kept) > 1 and different == 1:
             raise DataError("All texts are equal: there is nothing to learn.")
         vocabulary = Vocabulary.learned(_at_most(kept, LEARNED))
         tokens = vocabulary.encode(kept)
-        most = max(map(len, tokens)) + 1
-        length = min(LONGEST, -(-most // STEP) * STEP)
-        kind = cls(vocabulary, length, column, binary)
+        lengths = [len(text) for text in tokens]
+        longest = int(np.argmax(lengths))
+        contents = (
+            ("texts", f"{sample.seen:,}, of {size:,} bytes"),
+            ("repeated", f"{1 - different / len(kept):.1%} of the texts"),
+            ("vocabulary", f"{vocabulary.size:,} tokens"),
+            ("median length", f"{np.median(lengths):,.0f} tokens"),
+            ("longest", f"{lengths[longest]:,} tokens, in text {places[longest]:,}"),
+        )
+        length = min(LONGEST, -(-(max(lengths) + 1) // STEP) * STEP)
+        kind = cls(vocabulary, length, column, binary, contents)
         rows = kind._rows(tokens)
         return kind, Summary(sample.seen, Moments.of(kind.columns(rows)), rows, places)
 
@@ -103,29 +117,27 @@ class Text(Kind):
         return self._rows(self.vocabulary.encode(as_bytes(data, self.column)), told=True)
 
     def passthrough(self, data: object) -> object:
-        """Return the index and the name of a column of pandas."""
-        return data if isinstance(data, pd.Series | pd.DataFrame) else None
+        """Return the array, or the column of pandas, in whose form texts come back."""
+        return data if isinstance(data, np.ndarray | pd.Series | pd.DataFrame) else None
 
     def restore(self, rows: Rows, passthrough: object = None) -> Texts:
-        """Return the texts of tokens: a list, or a column of pandas where that was fitted."""
+        """Return the texts of tokens: in the form of some data, else as a list or as a column."""
         found = [self.vocabulary.decode(row) for row in rows.astype(int).tolist()]
-        if self.binary:
-            return found
-        strings = [
-            text.decode("utf-8", "surrogatepass" if _is_text(text) else "replace") for text in found
-        ]
+        texts = found if self.binary else [as_string(text) for text in found]
+        if isinstance(passthrough, np.ndarray):
+            return np.array(texts, object if passthrough.dtype == object else None)
         if isinstance(passthrough, pd.Series):
-            return pd.Series(strings, passthrough.index, name=passthrough.name)
+            return pd.Series(texts, passthrough.index, name=passthrough.name)
         if isinstance(passthrough, pd.DataFrame):
-            return pd.DataFrame({self.column: strings}, passthrough.index)
-        if self.column is not None:
-            return pd.DataFrame({self.column: strings})
-        return strings
+            return pd.DataFrame({self.column or passthrough.columns[0]: texts}, passthrough.index)
+        return texts if self.column is None else pd.DataFrame({self.column: texts})
 
     def joined(self, parts: Sequence[Texts]) -> Texts:
         """Return pieces as one."""
         if isinstance(parts[0], list):
             return [text for part in parts for text in part]  # type: ignore[return-value]
+        if isinstance(parts[0], np.ndarray):
+            return np.concatenate(parts)
         return pd.concat(parts)  # type: ignore[arg-type]
 
     def scaling(self, summary: Summary) -> Scaling:
@@ -140,10 +152,15 @@ class Text(Kind):
         """Return the one value."""
         return per_column
 
+    def residuals(self, prepared: Rows, decoded: Rows) -> Rows:
+        """Return 1 where a token is another, else 0; NaN behind the end of a text."""
+        wrong: Rows = np.where(prepared == PAD, np.nan, decoded != prepared)
+        return wrong
+
     @property
     def remarks(self) -> list[tuple[str, str]]:
-        """The vocabulary."""
-        return [("vocabulary", f"{self.vocabulary.size:,} tokens")]
+        """What the texts are like."""
+        return list(self.contents)
 
     @property
     def portions(self) -> list[Portion]:
@@ -156,9 +173,9 @@ class Text(Kind):
 
     def to_json(self) -> Json:
         """Return the form as plain JSON data."""
-        merges = [list(pair) for pair in self.vocabulary.merges]
         return {
-            "merges": merges,
+            "merges": [list(pair) for pair in self.vocabulary.merges],
+            "contents": [list(pair) for pair in self.contents],
             **{name: getattr(self, name) for name in ("length", "column", "binary")},
         }
 
@@ -166,7 +183,8 @@ class Text(Kind):
     def from_json(cls, data: Json) -> Self:
         """Return the form that :meth:`to_json` described."""
         merges = tuple((int(a), int(b)) for a, b in data["merges"])
-        return cls(Vocabulary(merges), data["length"], data["column"], data["binary"])
+        contents = tuple((name, words) for name, words in data["contents"])
+        return cls(Vocabulary(merges), data["length"], data["column"], data["binary"], contents)
 
     def _rows(self, tokens: Sequence[Tokens], told: bool = False) -> Rows:
         rows = np.full((len(tokens), self.length), PAD, np.float32)
@@ -175,11 +193,11 @@ class Text(Kind):
             row[: len(text)] = text[: self.length]
             if len(text) < self.length:
                 row[len(text)] = END
-            long += len(text) >= self.length
+            long += len(text) > self.length
         if told and long:
             warn(
-                f"{long:,} texts have {self.length:,} tokens or more, and are cut: split them "
-                "before."
+                f"{long:,} texts have more than {self.length:,} tokens, and are cut there: split "
+                "them, as attar.Lines(path, split=...) or --split does."
             )
         return rows
 
@@ -198,20 +216,38 @@ def as_bytes(data: object, column: str | None = None) -> list[bytes]:
         data = data[data.columns[0] if column is None else column]
     if isinstance(data, str | bytes) or not isinstance(data, Iterable):
         raise DataError("A single text is no data: give a list of texts.")
-    texts, missing = list[bytes](), 0
+    texts, missing, types = list[bytes](), 0, set[type]()
     for i, text in enumerate(data):
         if isinstance(text, str):
             texts.append(text.encode("utf-8", "surrogatepass"))
+            types.add(str)
         elif isinstance(text, bytes):
             texts.append(text)
-        elif text is None or text != text:
+            types.add(bytes)
+        elif text is None or text is pd.NA or text != text:
             texts.append(b"")
             missing += 1
         else:
             raise DataError(f"Text {i} is {text!r}, which is no string.")
+    if len(types) > 1:
+        raise DataError("Some texts are strings and some are bytes: decode those that are bytes.")
     if missing:
         warn(f"{missing:,} texts are missing, and count as empty.")
     return texts
+
+
+def as_string(text: bytes) -> str:
+    r"""Return the string of bytes, with a replacement character where they are none.
+
+    Examples
+    --------
+    >>> as_string(b"caf\xc3\xa9"), as_string(b"caf\xe9")
+    ('café', 'caf�')
+    """
+    try:
+        return text.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return text.decode("utf-8", "replace")
 
 
 def are_texts(data: object) -> bool:
@@ -227,21 +263,20 @@ def are_texts(data: object) -> bool:
     return all(isinstance(text, str | bytes) or text is None for text in islice(data, 1000))
 
 
+def is_column_of_texts(data: object) -> bool:
+    """Return whether data are a table whose only column has strings that are mostly different."""
+    if not isinstance(data, pd.DataFrame) or data.shape[1] != 1 or len(data) < FEWEST:
+        return False
+    name, column = data.columns[0], data.iloc[:, 0]
+    return isinstance(name, str) and are_texts(column) and column.nunique() > len(column) / 2
+
+
 def _is_binary(data: object) -> bool:
-    first = next(iter(data), None) if isinstance(data, list | tuple) else None
-    return isinstance(first, bytes)
+    return isinstance(data, Iterable) and any(isinstance(text, bytes) for text in islice(data, 99))
 
 
 def _column(data: object) -> str | None:
     return str(data.columns[0]) if isinstance(data, pd.DataFrame) else None
-
-
-def _is_text(text: bytes) -> bool:
-    try:
-        text.decode("utf-8", "surrogatepass")
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _at_most(texts: Sequence[bytes], size: int) -> Iterable[bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections import Counter
 from dataclasses import dataclass
 
@@ -49,7 +50,37 @@ class PartMetrics:
     most_frequent: float | None = None
 
 
-class Reconstruction:
+class Reconstruction(ABC):
+    """Metrics of reconstructions of rows, which are added batch by batch.
+
+    Attributes
+    ----------
+    rows : int
+        How many were added.
+    """
+
+    rows = 0
+
+    @abstractmethod
+    def add(self, model: Model, rows: Rows, batch: Batch) -> tuple[Rows, Rows]:
+        """Add raw rows (B, *cells) and their batch; return them prepared and reconstructed."""
+
+    @property
+    @abstractmethod
+    def pca_errors(self) -> list[float]:
+        """The error of PCA with 0, 1, 2, ... components; NaN where there is none."""
+
+    @property
+    @abstractmethod
+    def parts(self) -> list[PartMetrics]:
+        """How well each column or channel is reconstructed."""
+
+    @abstractmethod
+    def metrics(self) -> dict[str, float]:
+        """Return the metrics of all rows added."""
+
+
+class CellReconstruction(Reconstruction):
     """Metrics of reconstructions and of PCA's; errors are mean squared errors of prepared cells.
 
     ``accuracy`` is the fraction of a table's categories and booleans reconstructed correctly.
@@ -67,7 +98,6 @@ class Reconstruction:
         width = math.prod(kind.shape)
         self.moments, self.squares = Moments.none(width), np.zeros(width)
         self.linear = np.zeros(len(baseline.components) + 1)
-        self.rows = 0
         # How many of each are reconstructed correctly, and how often each value occurs.
         self.correct = dict.fromkeys(self.classes, 0)
         self.values = {place: Counter[float]() for place in self.classes}
@@ -144,8 +174,8 @@ class TokenReconstruction(Reconstruction):
     others, and ``exact`` the fraction of texts that come back exactly.
     """
 
-    def __init__(self, predictor: Predictor, baseline: Baseline) -> None:
-        super().__init__(predictor, baseline)
+    def __init__(self, code_size: int) -> None:
+        self.code_size = code_size
         self.tokens = self.found = self.exact = 0
 
     @torch.no_grad()
@@ -183,8 +213,9 @@ class TokenReconstruction(Reconstruction):
 
 def reconstruction_of(predictor: Predictor, baseline: Baseline) -> Reconstruction:
     """Return the metrics of a model's kind of data, to which rows are added."""
-    text = isinstance(predictor.preparation.kind, Text)
-    return (TokenReconstruction if text else Reconstruction)(predictor, baseline)
+    if isinstance(predictor.preparation.kind, Text):
+        return TokenReconstruction(predictor.code_size)
+    return CellReconstruction(predictor, baseline)
 
 
 def _with_nan(batch: Batch) -> Rows:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from attar.checks import fraction, positive
 from attar.data.tokens import BYTES, END, MASK, PAD
 from attar.errors import SettingError
 from attar.likelihoods.base import Likelihood, LikelihoodModule, Shape
@@ -49,6 +50,9 @@ class Language(Likelihood, name="language"):
     word_dropout : float
         In training, the probability that a token before is not seen: what it says must then be in
         the code.
+    code_dropout : float
+        In training, the fraction of texts whose code is not seen, and all tokens before are: a
+        decoder's output of zero then is a language model.
 
     Examples
     --------
@@ -73,12 +77,14 @@ class Language(Likelihood, name="language"):
     heads: int = 4
     layers: int = 2
     word_dropout: float = 0.5
+    code_dropout: float = 0.15
 
     def build(self) -> LikelihoodModule:
         """Return the module."""
         for setting in ("width", "heads", "layers", "length"):
             self.positive_integer(setting)
         self.fraction("word_dropout")
+        self.fraction("code_dropout")
         if self.vocabulary < BYTES or self.width % self.heads:
             raise SettingError(
                 f"The likelihood {self.name!r} needs a vocabulary, and a width that is a multiple "
@@ -102,7 +108,7 @@ class LanguageModule(LikelihoodModule):
     def __init__(self, likelihood: Language) -> None:
         super().__init__()
         width, length = likelihood.width, likelihood.length
-        self.word_dropout = likelihood.word_dropout
+        self.word_dropout, self.code_dropout = likelihood.word_dropout, likelihood.code_dropout
         self.choose: Choose = drawn()
         self.embedding = embedding(likelihood.vocabulary, width)
         self.places = nn.Parameter(torch.zeros(length, width))
@@ -120,10 +126,12 @@ class LanguageModule(LikelihoodModule):
         draws, rows = parameters.shape[:2]
         tokens = target.long().repeat(draws, 1)
         packed, before = Packed(tokens != PAD), functional.pad(tokens[:, :-1], (1, 0), value=MASK)
-        if self.training and self.word_dropout:
-            hidden = torch.rand(before.shape, device=before.device) < self.word_dropout
-            before = before.masked_fill(hidden, MASK)
-        h = self._start(parameters.flatten(0, 1)[packed.row], packed.place, packed.of(before))
+        given = parameters.flatten(0, 1)
+        if self.training and (self.word_dropout or self.code_dropout):
+            coded = torch.rand(len(given), 1, device=given.device) >= self.code_dropout
+            hidden = torch.rand(before.shape, device=given.device) < self.word_dropout
+            given, before = given * coded, before.masked_fill(hidden & coded, MASK)
+        h = self._start(given[packed.row], packed.place, packed.of(before))
         for layer in self.layers:
             h = layer(h, packed)
         own = packed.of(tokens)
@@ -148,15 +156,6 @@ class LanguageModule(LikelihoodModule):
         """Return the embedding: most tokens are rare."""
         return [self.embedding.weight]
 
-    @contextmanager
-    def choosing(self, temperature: float, top_p: float) -> Iterator[None]:
-        """Draw tokens at a temperature, from the most likely ones that have a probability."""
-        before, self.choose = self.choose, drawn(temperature, top_p)
-        try:
-            yield
-        finally:
-            self.choose = before
-
     def _start(self, parameters: Tensor, place: Tensor, before: Tensor) -> Tensor:
         seen = self.before(self.embedding(before) * self.embedding.embedding_dim**0.5)
         h: Tensor = parameters * self.signs[place] + self.places[place] + seen
@@ -168,6 +167,11 @@ class LanguageModule(LikelihoodModule):
 
     def _decoded(self, parameters: Tensor, choose: Choose) -> Tensor:
         """Return tokens (..., length), chosen one after the other until all texts have an end."""
+        if torch.is_grad_enabled() and parameters.requires_grad:
+            raise SettingError(
+                "Decoded text has no gradient, which a penalty of this recipe needs: use another "
+                "recipe, such as 'text'."
+            )
         flat = parameters.flatten(0, -2)
         rows, length = len(flat), len(self.places)
         tokens = flat.new_full((rows, length), PAD)
@@ -192,6 +196,29 @@ class LanguageModule(LikelihoodModule):
             if not going.any():
                 break
         return tokens.view(*parameters.shape[:-1], length)
+
+
+@contextmanager
+def choosing(likelihood: LikelihoodModule, temperature: float, top_p: float) -> Iterator[None]:
+    """Draw tokens at a temperature, from the most likely ones that have a probability.
+
+    Raises
+    ------
+    SettingError
+        If one of them is out of range, or the likelihood is not that of text.
+    """
+    if temperature == top_p == 1:
+        yield
+        return
+    positive("temperature", temperature)
+    fraction("top_p", top_p)
+    if not isinstance(likelihood, LanguageModule):
+        raise SettingError("temperature and top_p are for text: leave them out.")
+    before, likelihood.choose = likelihood.choose, drawn(temperature, top_p)
+    try:
+        yield
+    finally:
+        likelihood.choose = before
 
 
 def most_likely(logits: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from attar.data.tokens import BYTES, PAD
 from attar.errors import SettingError
@@ -46,11 +47,10 @@ def rotation(width: int, features: int) -> Tensor:
 
 
 def linear_of(weight: Tensor) -> nn.Linear:
-    """Return the linear layer of a weight (after, before), without a bias at first."""
-    layer = nn.Linear(weight.shape[1], weight.shape[0])
+    """Return the linear layer of a weight (after, before), without a bias."""
+    layer = nn.Linear(weight.shape[1], weight.shape[0], bias=False)
     with torch.no_grad():
         layer.weight.copy_(weight)
-        layer.bias.zero_()
     return layer
 
 
@@ -61,7 +61,7 @@ class TextTransformer(Network, name="text-transformer"):
     ::
 
         tokens ─ embedding ─ transformer ─ h_t ─ Σ_t h_t * s_t ─ linear ─ features
-        code ─ linear (its transpose) ─ the start of the likelihood 'language', which multiplies by s_t again
+        code ─ linear (its transpose) ─ the likelihood 'language', which multiplies by s_t again
 
     Signs are independent, so that h_t is the product of s_t and the sum, plus noise of the other
     tokens. The transformer's branches start at zero, and encoder and decoder at the same
@@ -140,6 +140,11 @@ class TextEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, width) for token numbers (B, length)."""
+        if x.requires_grad:
+            raise SettingError(
+                "Tokens have no gradient, which a penalty or a prior of this recipe needs: use "
+                "another recipe, such as 'text'."
+            )
         packed = Packed(x != PAD)
         embedded = self.embedding(packed.of(x).long()) * self.embedding.embedding_dim**0.5
         h = embedded + self.places[packed.place]
@@ -185,7 +190,9 @@ class Packed:
         q, k, v = (self.padded(x).transpose(1, 2) for x in (q, k, v))
         # To a causal one, what follows the end of a text makes no difference.
         mask = None if causal else self.present[:, None, None]
-        seen = functional.scaled_dot_product_attention(q, k, v, mask, is_causal=causal)
+        # The only attention kernel with second derivatives, which a code may need.
+        with sdpa_kernel(SDPBackend.MATH):
+            seen = functional.scaled_dot_product_attention(q, k, v, mask, is_causal=causal)
         return self.of(seen.transpose(1, 2))
 
 

@@ -26,6 +26,8 @@ class Examples:
         Raw; cells that are NaN in ``rows`` are predicted in ``reconstructed``.
     prepared, decoded : array (n, *shape)
         The same as prepared values, on which the error is measured.
+    residuals : array (n, *shape)
+        By how much they differ, NaN where a value is missing.
     codes : array (n, d)
     times : array (n, 2) or None
         The times of the first and of the last step, where rows are windows of dates or numbers.
@@ -35,6 +37,7 @@ class Examples:
     reconstructed: Rows
     prepared: Rows
     decoded: Rows
+    residuals: Rows
     codes: Rows
     times: Rows | None = None
 
@@ -44,7 +47,8 @@ class Examples:
         codes = predictor.encode(rows)
         reconstructed, decoded = decode(predictor, codes)
         prepared = predictor.preparation.prepare(rows).numpy()
-        return cls(rows, reconstructed, prepared, decoded, codes, times)
+        residuals = predictor.preparation.kind.residuals(prepared, decoded)
+        return cls(rows, reconstructed, prepared, decoded, residuals, codes, times)
 
     def at(self, places: NDArray[np.intp]) -> Examples:
         """Return some of the rows."""
@@ -53,15 +57,10 @@ class Examples:
             self.reconstructed[places],
             self.prepared[places],
             self.decoded[places],
+            self.residuals[places],
             self.codes[places],
             None if self.times is None else self.times[places],
         )
-
-    @property
-    def residuals(self) -> Rows:
-        """Reconstruction minus original of each prepared cell (n, *shape), NaN where missing."""
-        residuals: Rows = self.decoded - self.prepared
-        return residuals
 
     @property
     def errors(self) -> NDArray[np.float64]:

@@ -24,6 +24,7 @@ from attar.data.source import Data, Source, read, without_infinities
 from attar.data.sparse import SparseMatrix
 from attar.data.stream import evenly_spaced
 from attar.data.table import Table
+from attar.data.text import Text
 from attar.errors import SettingError
 from attar.evaluation.diagnostics import Finding, size_errors
 from attar.evaluation.evaluate import Evaluation
@@ -67,6 +68,7 @@ from attar.reporting.series import SeriesDisplay, step_times
 from attar.reporting.sounds import SoundDisplay
 from attar.reporting.sparse import SparseDisplay
 from attar.reporting.tables import TableDisplay
+from attar.reporting.texts import TextDisplay, text_names
 from attar.storage import written_whole
 from attar.tasks.anomalies.detector import AnomalyDetector
 from attar.tasks.future.forecaster import Forecaster
@@ -92,6 +94,12 @@ METRICS: dict[str, tuple[Callable[[float], str], str]] = {
     "nll_bound": (number, "NLL bound, nats per row"),
     "accuracy": (lambda value: f"{number(100 * value)}%", "categories reconstructed correctly"),
     "distortion": (number, "reconstruction NLL, nats per row"),
+}
+
+TEXT_METRICS: dict[str, tuple[Callable[[float], str], str]] = {
+    "accuracy": (METRICS["accuracy"][0], "tokens reconstructed in their place"),
+    "exact": (METRICS["accuracy"][0], "texts reconstructed exactly"),
+    **{name: METRICS[name] for name in ("nll_bound", "distortion")},
 }
 
 
@@ -159,7 +167,8 @@ def report(
         order = np.argsort(measured.places)
         n, places = measured.total, measured.places[order]
         rows, scores = evaluation.rows[order], evaluation.scores[order]
-    names, times = names_of(kind, clean, places), step_times(kind, clean)
+    named = text_names(kind, rows) if isinstance(kind, Text) else None
+    names, times = named or names_of(kind, clean, places), step_times(kind, clean)
     labels = source.labels if labels is None else labels
     colouring = plain(names)
     if labels is not None:
@@ -253,6 +262,11 @@ def _page(
                 ),
                 *_interpolations(display, fitted, predictor, examples, colouring),
             ]
+        elif isinstance(fitted.kind, Text):
+            sections += [
+                tag("div", _latent_space(display, examples, colouring), curves, class_="pair"),
+                *_interpolations(display, fitted, predictor, examples, colouring),
+            ]
         else:
             sections.append(curves)
     else:
@@ -280,6 +294,8 @@ def _display(kind: Kind, examples: Examples) -> Display:
             return SparseDisplay(kind, examples)
         case SoundWindows():
             return SoundDisplay(kind, examples)
+        case Text():
+            return TextDisplay(kind, examples)
     raise TypeError(f"There is no display of {type(kind).__name__}.")
 
 
@@ -298,6 +314,7 @@ def _unit(estimator: Autoencoder) -> str:
 def _header(title: str, fitted: Fitted, evaluation: Evaluation, row: str, unit: str) -> Element:
     """Return the title, the recipe, the metrics, and what they are measured on."""
     metrics = evaluation.metrics
+    shown = TEXT_METRICS if isinstance(fitted.kind, Text) else METRICS
     names = [name for name, entry in TABLE.items() if entry.recipe == fitted.recipe]
     name = names[0] if names else str(fitted.recipe)
     summary = TABLE[name].summary if names else "A custom recipe."
@@ -307,7 +324,7 @@ def _header(title: str, fitted: Fitted, evaluation: Evaluation, row: str, unit: 
             tag("dt", label.format(unit)),
             tag("dd", tag("data", formatted(metrics[key]), value=repr(metrics[key]))),
         )
-        for key, (formatted, label) in METRICS.items()
+        for key, (formatted, label) in shown.items()
         if key in metrics and (key == "nll_bound" or _has_code(fitted))
     ]
     return tag(
@@ -411,9 +428,9 @@ def _oddest_rows(
     examples, shown = Examples.of(predictor, rows, times), []
     if not _has_code(fitted):
         shown = display.originals(rows, names)
-    elif isinstance(fitted.kind, Images | Windows | SoundWindows):
+    elif isinstance(fitted.kind, Images | Windows | SoundWindows | Text):
         shown = display.reconstructions(examples, names, "the oddest first")
-    if isinstance(fitted.kind, Images | SoundWindows):
+    if isinstance(fitted.kind, Images | SoundWindows | Text):
         shown.append(tag("p", oddest_words(scores, median), class_="after"))
     else:
         cells = partial(display.cell, examples, expected=_has_code(fitted))
@@ -437,7 +454,7 @@ def _latent_space(display: Display, examples: Examples, colouring: Colouring) ->
     return section(
         "Latent space",
         captioned(
-            svg.code_map(points, colouring.groups, colouring.tones, texts, x, y),
+            svg.code_map(points, colouring.groups, colouring.tones, texts, x, y, colouring.names),
             *([legend(entries, name)] if entries else []),
             f"The codes of {counted(len(points), display.row)}.",
             words if entries else "",
@@ -541,9 +558,10 @@ def _settings(fitted: Fitted) -> Element:
         for choice in fitted.choices
     ]
     diagnostics = fitted.training_summary.diagnostics
-    errors = f"Training MSE {number(diagnostics.train_error)}"
+    measure = "token error rate" if isinstance(fitted.kind, Text) else "MSE"
+    errors = f"Training {measure} {number(diagnostics.train_error)}"
     errors += (
-        f", validation MSE {number(diagnostics.error)}."
+        f", validation {measure} {number(diagnostics.error)}."
         if diagnostics.rows_of == "validation"
         else "."
     )

@@ -59,10 +59,11 @@ class Axes:
         places = "L".join(f"{x:.1f} {y:.1f}" for x, y in [*there, *back])
         return tag("path", d=f"M{places}Z", class_=f"band {tone}")
 
-    def dot(self, x: float, y: float, tone: str, radius: float) -> Element:
-        """Return a dot at a point."""
+    def dot(self, x: float, y: float, tone: str, radius: float, name: str = "") -> Element:
+        """Return a dot at a point, named where the pointer is on it."""
         cx, cy = self.at(x, y)
-        return tag("circle", cx=cx, cy=cy, r=radius, class_=tone)
+        named = [tag("title", name)] if name else []
+        return tag("circle", *named, cx=cx, cy=cy, r=radius, class_=tone)
 
     def figure(
         self,
@@ -310,17 +311,24 @@ def errors_by_step(error: Rows, naive: Rows) -> Element:
 
 
 def code_map(
-    points: Rows, groups: Rows, tones: Sequence[str], texts: Sequence[str], x: str, y: str
+    points: Rows,
+    groups: Rows,
+    tones: Sequence[str],
+    texts: Sequence[str],
+    x: str,
+    y: str,
+    names: Sequence[str],
 ) -> Element:
     """Return points (n, 2) in the tones of their groups, and each group's text at its median.
 
-    Where texts would overlap, one moves to another point of its group, or is left out.
+    A point is named where the pointer is on it. Where texts would overlap, one moves to another
+    point of its group, or is left out.
     """
     axes = Axes(Scale.around(points[:, 0], x), Scale.around(points[:, 1], y))
     radius = float(np.clip(60 / np.sqrt(len(points)), 2.2, 4))
     dots = [
-        axes.dot(a, b, f"dot {tones[group]}", radius)
-        for (a, b), group in zip(points, groups, strict=True)
+        axes.dot(a, b, f"dot {tones[group]}", radius, name)
+        for (a, b), group, name in zip(points, groups, names, strict=True)
     ]
     places = np.array([axes.at(a, b) for a, b in points])
     shortened = [_shortened(text) for text in texts]

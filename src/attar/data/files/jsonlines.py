@@ -34,7 +34,8 @@ class JsonLines(TableStream):
     Raises
     ------
     FileError
-        When read, if a line is no JSON object, or a number has too many digits.
+        When read, if a line is no JSON object, a number has too many digits, or text has a lone
+        surrogate.
     DataError
         When read, if it is empty, or a column holds values of several types.
 
@@ -105,6 +106,11 @@ class JsonLines(TableStream):
                 return FileError(f"{self.path} cannot be read: line {number} is no JSON ({error}).")
             if not isinstance(row, dict):
                 return FileError(f"{self.path} cannot be read: line {number} is no JSON object.")
+        if "surrogate" in message:
+            return FileError(
+                f"{self.path} has a lone surrogate, such as \\ud800, which no table can hold "
+                f"({message}): leave it out, or give the texts as a list."
+            )
         return DataError(f"{self.path} has values of several types in a column: {message}.")
 
 

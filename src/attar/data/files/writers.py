@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import re
 import shutil
 import tempfile
@@ -27,7 +28,7 @@ from attar.data.files.base import MAX_ROWS, plain, plain_type
 from attar.data.kind import Rows
 from attar.data.lines import SUFFIXES as TEXTS
 from attar.data.stream import SupportsArrow
-from attar.data.text import are_texts, as_bytes
+from attar.data.text import are_texts, as_bytes, as_string
 from attar.errors import DataError, FileError, first_line, warn
 from attar.storage import written_whole
 
@@ -413,12 +414,22 @@ def as_table(piece: object, names: Sequence[str] | None = None) -> pa.Table:
     if sparse.issparse(piece):
         raise DataError("A sparse matrix doesn't go into a table: write .npz.")
     if are_texts(piece):
-        return pa.table({"text": pa.array(piece)})
+        return pa.table({"text": _arrow_texts(piece)})
     array = np.asarray(piece)
     if array.ndim != 2:
         raise DataError("Images don't go into a table: write .npy, .npz or a folder.")
     names = names or [f"x{i}" for i in range(array.shape[1])]
     return pa.table([pa.array(column) for column in array.T], names=list(names))
+
+
+def _arrow_texts(texts: object) -> pa.Array:
+    """Return texts as an Arrow array, which has no place for lone surrogates."""
+    try:
+        return pa.array(texts)
+    except UnicodeEncodeError:
+        raise DataError(
+            "A text has a lone surrogate, which no table can hold: write .jsonl or .txt."
+        ) from None
 
 
 def _plain(table: pa.Table) -> pa.Table:
@@ -500,29 +511,44 @@ def writer_for(path: str | Path, names: Sequence[str] | None = None) -> Iterator
             writer.close()
 
 
-class LinesWriter(Writer):
-    """Writes texts, each as a line of UTF-8."""
-
-    _lines = 0
+class TextWriter(Writer):
+    """Writes texts, each on a line of its own."""
 
     def write(self, piece: object) -> None:
-        """Write the next texts; line breaks within a text become blanks, with a warning."""
-        if isinstance(piece, pd.DataFrame):
-            piece = piece.iloc[:, 0]
+        """Write the next texts: a sequence, or the rows of a table's only column."""
+        column = "text"
+        if isinstance(piece, pd.DataFrame) and piece.shape[1] == 1:
+            column, piece = str(piece.columns[0]), piece.iloc[:, 0]
         if not are_texts(piece):
             raise DataError(f"{self.path} holds text only: write .csv, .parquet or .npy.")
-        texts = as_bytes(piece)
+        self.file.writelines(line + b"\n" for line in self._lines(as_bytes(piece), column))
+
+    def finish(self) -> None:
+        """Check that there were texts."""
+        if not self.file.tell():
+            raise self._nothing()
+
+    @abstractmethod
+    def _lines(self, texts: list[bytes], column: str) -> list[bytes]:
+        """Return the lines of texts of a column."""
+
+
+class PlainTextWriter(TextWriter):
+    """Writes texts as they are; line breaks within a text become blanks, with a warning."""
+
+    def _lines(self, texts: list[bytes], column: str) -> list[bytes]:
         lines = [b" ".join(text.splitlines()) for text in texts]
         changed = sum(line != text for line, text in zip(lines, texts, strict=True))
         if changed:
             warn(f"{changed:,} texts have line breaks, which are blanks in {self.path}.")
-        self.file.writelines(line + b"\n" for line in lines)
-        self._lines += len(lines)
+        return lines
 
-    def finish(self) -> None:
-        """Check that there were texts."""
-        if not self._lines:
-            raise self._nothing()
+
+class JsonLinesWriter(TextWriter):
+    """Writes texts as JSON objects."""
+
+    def _lines(self, texts: list[bytes], column: str) -> list[bytes]:
+        return [json.dumps({column: as_string(text)}).encode() for text in texts]
 
 
 WRITERS: dict[str, type[Writer]] = {
@@ -533,6 +559,7 @@ WRITERS: dict[str, type[Writer]] = {
     ".arrow": ArrowWriter,
     ".npy": NpyWriter,
     ".npz": NpzWriter,
-    **dict.fromkeys(TEXTS, LinesWriter),
+    ".jsonl": JsonLinesWriter,
+    **dict.fromkeys(TEXTS, PlainTextWriter),
 }
 SUFFIXES = tuple(WRITERS)

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from attar.codec.csv_bytes import CsvLayout, Lines
+from attar.codec.csv_bytes import CsvLayout, CsvLines
 from attar.codec.styles import CellStyle, style_of, unquoted
 from attar.data.columns.frames import frame_of, is_table, opened
 from attar.data.kind import Rows
@@ -140,7 +140,7 @@ def mended_csv(
     columns = {column.name: column for column in table.fields}
     layout = CsvLayout.of(content, delimiter, encoding, set(columns))
     text = layout.text(content)
-    lines = None if text is None else Lines.of(text.removeprefix(layout.head), layout)
+    lines = None if text is None else CsvLines.of(text.removeprefix(layout.head), layout)
     if text is None or lines is None or len(lines) != len(before):
         return None
     head = layout.head if text.startswith(layout.head) else ""
