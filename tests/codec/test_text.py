@@ -54,19 +54,19 @@ def restored(data, tables=FRESH):
 
 
 @given(st.binary(max_size=30))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_any_bytes_come_back(data):
     assert decoded_text(FRESH, encoded_text(FRESH, data)) == data
 
 
 @given(st.lists(st.text(st.characters(), max_size=6), max_size=4))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_any_strings_come_back(rows):
     assert restored(rows) == rows
 
 
 @given(st.lists(st.binary(max_size=6), max_size=4))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_any_rows_of_bytes_come_back(rows):
     assert restored(rows) == rows
 

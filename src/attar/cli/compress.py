@@ -209,7 +209,11 @@ def _compared(
 
 
 def _words(
-    rate: Rate, others: dict[str, int], estimated: bool, row: str, cell: str
+    rate: Rate,
+    others: dict[str, int],
+    estimated: bool,
+    row: str = "row",
+    cell: str = "dimension",
 ) -> Iterator[str]:
     """Yield the sum in sentences, with the words for a row and one of its cells."""
     bits = f"{rate.bits_per_dimension:.4g} bits a {cell}, {rate.bits_per_row:,.4g} bits a {row}"
