@@ -114,7 +114,7 @@ def test_text_comes_back_byte_for_byte(run, folder):
     Codec(model).compress_file(lines, "rows.atz")
     status, _, err = run("decompress", "text.attar", "rows.atz", "-o", "rows.txt")
     assert (status, err.count("\n")) == (2, 1)
-    assert "holds list of strings, not a file: decompress it in Python" in err
+    assert "holds a list of strings, not a file: decompress it in Python" in err
     assert not Path("rows.txt").exists()
 
 

@@ -183,4 +183,5 @@ def test_damaged_bytes_of_a_chunk_are_refused():
 
 def test_a_form_says_what_it_is():
     assert str(Form("file")) == "a file, byte for byte"
-    assert str(Form("list", strings=False)) == "list of bytes"
+    assert str(Form("list", strings=False)) == "a list of bytes"
+    assert str(Form("array")) == "an array of strings"

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from attar.codec.bits_back import Beginning, BitsBack
 from attar.codec.causal import CausalCoder
-from attar.codec.literals import damaged
+from attar.codec.literals import damaged, refusing
 from attar.codec.rans import Decoder, Encoder
 from attar.codec.symbols import Channels, Mask
 from attar.codes import Contextual
@@ -131,7 +131,8 @@ class TextCoding(SymbolCoding):
 
     def __init__(self, packed: Mapping[str, Tensor]) -> None:
         self.alphabets = []
-        self.tables = MixingTables.unpacked({name: t.numpy() for name, t in packed.items()})
+        with refusing():
+            self.tables = MixingTables.unpacked({name: t.numpy() for name, t in packed.items()})
 
     def encode(self, channels: Channels, symbols: Integers, residues: Residues) -> bytes:
         """Return nothing."""

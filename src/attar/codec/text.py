@@ -98,10 +98,10 @@ class Form:
 
     def __str__(self) -> str:
         """Say what it is."""
-        kind = "strings" if self.strings else "bytes"
-        return (
-            "a file, byte for byte" if self.container == "file" else f"{self.container} of {kind}"
-        )
+        if self.container == "file":
+            return "a file, byte for byte"
+        article = "an" if self.container == "array" else "a"
+        return f"{article} {self.container} of {'strings' if self.strings else 'bytes'}"
 
     @classmethod
     def of(cls, X: object) -> tuple[Self, Rows]:
