@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from attar.codec.coding import coding_of
-from attar.codec.container import ArchiveReader, ArchiveWriter, Chunk
+from attar.codec.container import MAX_ROWS, ArchiveReader, ArchiveWriter, Chunk
 from attar.codec.forms import digest, opened, part_of, raw_bytes, values_from
 from attar.codec.values import Values
 from attar.data.series import Windows
 from attar.data.source import Data
+from attar.data.text import Text
 from attar.errors import ArchiveError, DataError, SettingError
 from attar.estimator import Autoencoder, load
 from attar.isolation import default_settings, exact_products, one_thread
@@ -113,7 +114,8 @@ class Codec:
     ----------
     model : Autoencoder
         Fitted with ``recipe="lossless"``; or with another recipe that has a density or a discrete
-        code, on cells of few values, for bits-back coding.
+        code, on cells of few values, for bits-back coding; or, with any recipe, on text, which is
+        coded by context mixing that the training lines have primed.
 
     Attributes
     ----------
@@ -156,6 +158,8 @@ class Codec:
     @property
     def chunk(self) -> int:
         """How many rows are compressed at once."""
+        if isinstance(self.kind, Text):  # so many bytes are a chunk, and a row has one at least
+            return MAX_ROWS
         rows = max(1, min(ROWS, CELLS // max(1, self.cells)))
         return max(1, rows // self.window) * self.window
 
@@ -164,8 +168,9 @@ class Codec:
 
         Parameters
         ----------
-        X : array, table, or path
-            Of the model's kind. Of a CSV file the bytes of the file are compressed.
+        X : array, table, list of strings or of bytes, or path
+            Of the model's kind. Of a CSV file the bytes of the file are compressed; by a model of
+            text, those of any file.
 
         Raises
         ------
@@ -197,7 +202,7 @@ class Codec:
         self._write(X, Path(path), with_model, on_rows)
 
     def decompress(self, data: bytes) -> Any:
-        """Return the data that were compressed; of a CSV file its bytes.
+        """Return the data that were compressed; of a CSV file, or one of text, its bytes.
 
         Raises
         ------
@@ -312,7 +317,7 @@ class Archive:
         if not isinstance(whole, bytes):
             return part_of(whole, start - chunks[0].start, max(start, stop) - chunks[0].start)
         if stop - start != len(self):
-            raise SettingError("Of a compressed CSV file take all rows: archive[:].")
+            raise SettingError("Of a compressed file of lines take all rows: archive[:].")
         return whole
 
     def pieces(self, chunks: Iterable[Chunk] | None = None) -> Iterator[Any]:

@@ -34,7 +34,7 @@ from attar.evaluation.noise import set_noise_floor
 from attar.evaluation.scores import ScoreReference
 from attar.isolation import one_thread, seeded
 from attar.likelihoods import Causal, Likelihood
-from attar.likelihoods.memory import Memory, memories_of, restored_memories, tensors_of
+from attar.likelihoods.memory import Memory, restored_memories, tensors_of
 from attar.model import Model
 from attar.networks import CustomNetwork, Network
 from attar.plan import MODEL, TRAINING, Choice, Plan, Planner, Run
@@ -49,7 +49,12 @@ from attar.training.callbacks import Callback
 from attar.training.checkpoints import Checkpoint
 from attar.training.loop import Training
 from attar.training.runtime import half_precision_pays, memory_kept
-from attar.training.symbols import restored_symbols, trained_symbols
+from attar.training.symbols import (
+    primed_tables,
+    restored_symbols,
+    trained_memories,
+    trained_symbols,
+)
 from attar.training.threads import MEASURED_FROM, Threads
 
 
@@ -78,6 +83,8 @@ class Fitted:
         Of the columns of a causal likelihood whose values repeat.
     symbol_network : FrameNetwork or None
         Of the symbols of frames, where the recipe's sampler is of such.
+    mixing : mapping of str to Tensor
+        Of text what context mixing knows of the training rows, packed.
     samplers : dict of Sampler or None to Draw
         The samplers that were fitted so far.
     drawn_margins : dict of Sampler or None to Margins
@@ -97,6 +104,7 @@ class Fitted:
     label: str | None = None
     memories: tuple[Memory, ...] = field(default=(), repr=False, compare=False)
     symbol_network: FrameNetwork | None = field(default=None, repr=False, compare=False)
+    mixing: Mapping[str, Tensor] = field(default_factory=dict, repr=False, compare=False)
     samplers: dict[Sampler | None, Draw] = field(default_factory=dict, repr=False, compare=False)
     drawn_margins: dict[Sampler | None, Margins] = field(
         default_factory=dict, repr=False, compare=False
@@ -238,6 +246,7 @@ class Fitted:
             **({} if margins is None else nested("margins", margins.tensors())),
             **nested("memory", tensors_of(self.memories)),
             **({} if symbols is None else nested("symbols", symbols.state_dict())),
+            **nested("mixing", self.mixing),
         }
         return narrowed(found)
 
@@ -440,6 +449,7 @@ class Fitted:
             label=description["label"],
             memories=restored_memories(unnested("memory", tensors)),
             symbol_network=restored_symbols(recipe, model, unnested("symbols", tensors)),
+            mixing=unnested("mixing", tensors),
         )
 
 
@@ -520,8 +530,9 @@ def fit(
         run.seed if before is None else before.seed,
         plan.given,
         None if before is None else before.label,
-        _memories(plan, training_data),
+        trained_memories(plan.likelihood, kind, training_data),
         trained_symbols(plan.recipe, predictor, train),
+        primed_tables(kind, training_data),
     )
     if interrupted:
         raise Interrupted(
@@ -530,15 +541,6 @@ def fit(
             fitted,
         )
     return fitted
-
-
-def _memories(plan: Plan, training_data: TrainingData) -> tuple[Memory, ...]:
-    """Return what is remembered of a table's training rows, where that makes new ones shorter."""
-    likelihood, kind = plan.likelihood, plan.preparation.kind
-    if not isinstance(likelihood, Causal) or not isinstance(kind, Table):
-        return ()
-    coded, rows = likelihood.coded, training_data.rows[training_data.train_index]
-    return memories_of([likelihood.channels[i] for i in coded], rows[:, coded])
 
 
 def _trained(

@@ -94,6 +94,30 @@ def test_a_csv_file_comes_back_byte_for_byte(run, folder):
     assert Path("back.csv").read_bytes() == Path("t.csv").read_bytes()
 
 
+def test_text_comes_back_byte_for_byte(run, folder):
+    lines = [f"{one} prices {two}" for one in ("oil", "gas", "gold") for two in ("rise", "fall")]
+    small = {"network__width": 16, "likelihood__width": 16}
+    recipe = attar.recipes.recipe("text").replace(**small)
+    model = attar.Autoencoder(recipe, epochs=1, code_size=2, random_state=0).fit(lines * 5)
+    model.save("text.attar")
+    Path("a.log").write_bytes(b"oil prices rise\r\n\xff\0no end")
+    status, out, err = run("compress", "text.attar", "a.log", "-o", "a.atz")
+    assert (status, err) == (0, "")
+    size = Path("a.atz").stat().st_size
+    bits = f"{8 * size / 25:.4g} bits a byte, {8 * size / 2:,.4g} bits a line."
+    assert out.startswith(f"2 lines: 25 bytes in, {size} bytes out; {bits}")
+    assert run("decompress", "text.attar", "a.atz", "-o", "back.log") == (0, "", "")
+    assert Path("back.log").read_bytes() == Path("a.log").read_bytes()
+    contents = json.loads(run("info", "a.atz", "--json")[1])
+    assert contents["data"] == "text: a file, byte for byte"
+    assert contents["bits_per_byte"] == pytest.approx(8 * size / 25, abs=1e-4)
+    Codec(model).compress_file(lines, "rows.atz")
+    status, _, err = run("decompress", "text.attar", "rows.atz", "-o", "rows.txt")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "holds a list of strings, not a file: decompress it in Python" in err
+    assert not Path("rows.txt").exists()
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_a_table_comes_back(run, folder, suffix):
     frame = pd.read_csv("t.csv", sep=";")

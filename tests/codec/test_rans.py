@@ -301,3 +301,25 @@ def test_damaged_or_interleaved_bytes_have_no_tabled_symbols():
     assert (nothing.dtype, len(nothing)) == (np.int64, 0)
     with pytest.raises(ArchiveError, match="end too early"):
         Decoder(b"").pop_tabled(rows, *tabled(tables))
+
+
+@given(st.lists(st.tuples(st.integers(1, 65535), st.booleans()), max_size=200))
+@settings(max_examples=50, deadline=None)
+def test_bits_of_one_state_come_back(calls):
+    zeros, ones = (np.array([call[i] for call in calls], np.int64) for i in (0, 1))
+    encoder = Encoder()
+    encoder.push(ones * zeros, np.where(ones, 65536 - zeros, zeros))
+    decoder = Decoder(encoder.finish(lanes=1))
+    half = len(calls) // 2
+    found = [decoder.pop_binary(part) for part in (zeros[:half], zeros[half:])]
+    np.testing.assert_array_equal(np.concatenate(found), ones)
+    decoder.done()
+
+
+def test_bits_of_several_states_or_beyond_the_end_are_refused():
+    encoder, zeros = Encoder(), np.full(64, 1 << 15)
+    encoder.push(zeros, zeros)
+    with pytest.raises(ArchiveError, match="several states"):
+        Decoder(encoder.finish(lanes=2)).pop_binary(zeros)
+    with pytest.raises(ArchiveError, match="end too early"):
+        Decoder(encoder.finish(lanes=1)).pop_binary(np.full(200, 1 << 15))

@@ -252,6 +252,7 @@ def _compressed(estimator: Autoencoder, data: Any, of_fit: bool) -> dict[str, fl
     of_fit : bool
         Whether these are the data of the fit, of which some rows were held out.
     """
+    from attar.codec.container import ArchiveReader
     from attar.codec.forms import part_of, rows_at
     from attar.compression import Codec
     from attar.data.stream import Stream
@@ -265,13 +266,14 @@ def _compressed(estimator: Autoencoder, data: Any, of_fit: bool) -> dict[str, fl
                 return {}
             some = rows_at(data, measured.places)
         some = part_of(some, 0, max(1, min(codec.chunk, COMPRESSED // codec.cells)))
-        size = len(codec.compress(some))
+        data = codec.compress(some)
     except (SettingError, DataError):
         return {}
+    archive, size = ArchiveReader(data), len(data)
     return {
-        "compressed_rows": len(some),
+        "compressed_rows": archive.rows,
         "compressed_bytes": size,
-        "compressed_bits_per_dimension": 8 * size / (len(some) * codec.cells),
+        "compressed_bits_per_dimension": 8 * size / (archive.rows * archive.schema["cells"]),
     }
 
 

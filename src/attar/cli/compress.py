@@ -75,6 +75,7 @@ def compress(
         from attar.codes import Contextual
         from attar.compression import Codec
         from attar.data.recordings import SoundWindows
+        from attar.data.text import Text
         from attar.estimator import load
 
     started = time.perf_counter()
@@ -98,7 +99,8 @@ def compress(
         file = {"file": str(output), "seconds": seconds, "with_model": with_model}
         print(arguments.to_json(file | rate.to_json() | {"general_estimated": estimated}))
         return
-    print(*_words(rate, others, estimated), *_bounds(output), sep="\n")
+    row, cell = ("line", "byte") if isinstance(codec.kind, Text) else ("row", "dimension")
+    print(*_words(rate, others, estimated, row, cell), *_bounds(output), sep="\n")
     print(f"Compressed in {seconds:.1f} s: {output}{', with its model' if with_model else ''}.")
 
 
@@ -117,8 +119,8 @@ def decompress(
             "--output",
             "-o",
             metavar="OUT",
-            help="The output. Of a CSV file, the same bytes; else .npy, .npz, .csv, .parquet, "
-            ".feather; for images also a folder, or .png; for sound a sound file or a folder.",
+            help="The output. Of a CSV file or text, the same bytes; else .npy, .npz, .csv, "
+            ".parquet, .feather; for images a folder, or .png; for sound a sound file or a folder.",
             show_default=False,
         ),
     ],
@@ -206,11 +208,17 @@ def _compared(
     return rate, others, round(share, 6) > 1
 
 
-def _words(rate: Rate, others: dict[str, int], estimated: bool) -> Iterator[str]:
-    """Yield the sum in sentences."""
-    bits = f"{rate.bits_per_dimension:.4g} bits a dimension, {rate.bits_per_row:,.4g} bits a row"
+def _words(
+    rate: Rate,
+    others: dict[str, int],
+    estimated: bool,
+    row: str = "row",
+    cell: str = "dimension",
+) -> Iterator[str]:
+    """Yield the sum in sentences, with the words for a row and one of its cells."""
+    bits = f"{rate.bits_per_dimension:.4g} bits a {cell}, {rate.bits_per_row:,.4g} bits a {row}"
     yield (
-        f"{rate.rows:,} rows: {rate.raw_bytes:,} bytes in, {rate.bytes:,} bytes out"
+        f"{rate.rows:,} {row}s: {rate.raw_bytes:,} bytes in, {rate.bytes:,} bytes out"
         f"{f'; {bits}' if rate.rows else ''}."
     )
     part = f" (estimated from the first {COMPARED:,})" if estimated else ""
@@ -219,7 +227,7 @@ def _words(rate: Rate, others: dict[str, int], estimated: bool) -> Iterator[str]
     if rate.pays_from is None:
         yield f"{model}, and does not pay: {general} takes less than the data do without it."
     else:
-        rows = f"{rate.pays_from:,} rows"
+        rows = f"{rate.pays_from:,} {row}s"
         yield f"{model}: model and data together take less than {general} from {rows} on."
 
 
@@ -294,11 +302,18 @@ def _writer(
     output: Path, archive: Archive, first: object
 ) -> AbstractContextManager[arguments.RowWriter]:
     """Return the writer of an archive's rows, of which the first are given."""
+    from attar.codec.text import TextValues
+
     name = archive.reader.name
     if isinstance(first, bytes):
-        if output.suffix.lower() not in CSV:
+        if archive.reader.schema["csv"] and output.suffix.lower() not in CSV:
             raise FileError(f"{name} holds a CSV file, not an array: write it to .csv or .tsv.")
         return _bytes_writer(output)
+    if isinstance(archive.values, TextValues):
+        raise FileError(
+            f"{name} holds {archive.values.form}, not a file: decompress it in Python, with "
+            "attar.Codec(attar.load(MODEL)).decompress."
+        )
     if isinstance(first, list):
         if output.suffix:
             raise FileError(f"{name} holds pictures of any sizes: write them to a folder.")

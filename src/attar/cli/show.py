@@ -108,7 +108,8 @@ def _archive(path: Path) -> dict[str, object]:
     size, model_bytes = path.stat().st_size, len(archive.model or b"")
     bits = 8 * (size - model_bytes) / max(1, archive.rows)
     try:
-        form, cells = _form(archive.schema), round(float(archive.schema["cells"]))
+        form, cells = _form(archive.schema), float(archive.schema["cells"])
+        cell = "byte" if "text" in archive.schema["values"] else "dimension"
     except (LookupError, TypeError, ValueError):
         raise ArchiveError(f"{path} is damaged: its schema is of another form.") from None
     return {
@@ -118,9 +119,9 @@ def _archive(path: Path) -> dict[str, object]:
         "model_bytes": model_bytes,
         "data": form,
         "rows": archive.rows,
-        "cells_of_a_row": cells,
+        "cells_of_a_row": round(cells),
         "bits_per_row": round(bits, 4),
-        "bits_per_dimension": round(bits / max(1, cells), 4),
+        f"bits_per_{cell}": round(bits / max(1, cells), 4),
         "chunks": len(archive),
         **{key: archive.schema[key] for key in ("error_bounds",) if key in archive.schema},
     }
@@ -131,6 +132,10 @@ def _form(schema: dict[str, Any]) -> str:
     values = schema["values"]
     if schema["csv"]:
         return "CSV file, byte for byte"
+    if "text" in values:
+        from attar.codec.text import Form
+
+        return f"text: {Form(**values['text'])}"
     if "names" in values:
         return "pictures"
     if "dtype" in values:

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from attar.codec.integer import (
     FINE,
-    PRECISION,
     LevelRanges,
     cumulative_frequencies,
     mode_frequency,
@@ -24,6 +23,7 @@ from attar.codes.point import NoCodeModule
 from attar.errors import SettingError
 from attar.likelihoods.causal import CausalModule
 from attar.likelihoods.heads import Head, LogisticHead, SoftmaxHead
+from attar.likelihoods.integer_tables import PRECISION
 from attar.likelihoods.sequential import Affine, Cells, Layers
 from attar.model import Model
 from attar.networks.base import Reshape

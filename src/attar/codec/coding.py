@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from attar.codec.bits_back import Beginning, BitsBack
 from attar.codec.causal import CausalCoder
-from attar.codec.literals import damaged
+from attar.codec.literals import damaged, refusing
 from attar.codec.rans import Decoder, Encoder
 from attar.codec.symbols import Channels, Mask
 from attar.codes import Contextual
 from attar.data.images import Images
 from attar.data.recordings import SoundWindows
+from attar.data.text import Text
 from attar.errors import SettingError
 from attar.fitted import Fitted
 from attar.likelihoods import Causal, Derived
 from attar.likelihoods.alphabets import Alphabet, Integers, Residues
+from attar.likelihoods.context_mixing import MixingTables
 from attar.likelihoods.lattices import Distinct
 from attar.likelihoods.memory import Memory
 
@@ -117,6 +120,31 @@ class BitsBackCoding(SymbolCoding):
         return symbols, np.zeros(0, np.uint64)
 
 
+class TextCoding(SymbolCoding):
+    """No symbols: text is coded as a whole, by these tables.
+
+    Parameters
+    ----------
+    packed : mapping of str to Tensor
+        What tables are in a model file.
+    """
+
+    def __init__(self, packed: Mapping[str, Tensor]) -> None:
+        self.alphabets = []
+        with refusing():
+            self.tables = MixingTables.unpacked({name: t.numpy() for name, t in packed.items()})
+
+    def encode(self, channels: Channels, symbols: Integers, residues: Residues) -> bytes:
+        """Return nothing."""
+        return b""
+
+    def decode(self, channels: Channels, hidden: Mask, data: bytes) -> tuple[Integers, Residues]:
+        """Return nothing."""
+        if data:
+            raise damaged()
+        return hidden.astype(np.int64), np.zeros(0, np.uint64)
+
+
 def coding_of(fitted: Fitted) -> SymbolCoding:
     """Return how a fitted model codes the symbols of its data.
 
@@ -127,6 +155,10 @@ def coding_of(fitted: Fitted) -> SymbolCoding:
     """
     if isinstance(fitted.recipe.code, Contextual):
         raise SettingError("The model compresses with loss: use attar.PictureCodec.")
+    if isinstance(fitted.kind, Text):
+        if not fitted.mixing:
+            raise SettingError("The model was fitted without tables for compression: fit it again.")
+        return TextCoding(fitted.mixing)
     if isinstance(fitted.kind, SoundWindows):
         raise SettingError(
             "A Codec takes tables, images and series, not sound: use attar.SoundCodec with a model "

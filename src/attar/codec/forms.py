@@ -12,11 +12,12 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from attar.codec.coding import SymbolCoding
+from attar.codec.coding import SymbolCoding, TextCoding
 from attar.codec.container import digest_of
 from attar.codec.csv_bytes import CsvLayout, CsvValues, csv_pieces
 from attar.codec.exact import exact, exact_of
 from attar.codec.pictures import PictureValues, in_pieces, pictures_of
+from attar.codec.text import TextValues, opened_text, text_bytes
 from attar.codec.values import Values, values_from_json, values_of
 from attar.codec.windows import SeriesValues, series_from_json, series_values
 from attar.data.columns import frames
@@ -27,6 +28,7 @@ from attar.data.series import Series, Windows
 from attar.data.source import Data, read
 from attar.data.stream import Stream
 from attar.data.table import MixedTable
+from attar.data.text import Text
 from attar.errors import DataError, FileError
 
 # How much of a CSV file is read to recognize its layout.
@@ -46,6 +48,8 @@ def opened(X: Data, kind: Kind, coding: SymbolCoding, rows: int) -> tuple[Values
     FileError
         If there is no such file, or it cannot be read.
     """
+    if isinstance(coding, TextCoding):
+        return opened_text(X, coding.tables)
     csv = _csv_of(X, kind)
     if csv is not None:
         return _opened_csv(csv, kind, coding, rows)
@@ -94,6 +98,8 @@ def values_from(kind: Kind, coding: SymbolCoding, described: Json) -> Values:
         If they are not of the kind.
     """
     alphabets, memories = coding.alphabets, coding.memories
+    if isinstance(coding, TextCoding):
+        return TextValues.from_json(coding.tables, described)
     if isinstance(kind, Windows):
         return series_from_json(kind, [one for one in alphabets if one is not None], described)
     if "names" in described and isinstance(kind, Images):
@@ -106,9 +112,9 @@ def values_from(kind: Kind, coding: SymbolCoding, described: Json) -> Values:
 
 def part_of(data: Any, start: int, stop: int) -> Any:
     """Return some rows of a table or an array, or some pictures."""
-    if isinstance(data, pd.DataFrame):
+    if isinstance(data, pd.DataFrame | pd.Series):
         return data.iloc[start:stop]
-    if isinstance(data, np.ndarray | list):
+    if isinstance(data, np.ndarray | list | tuple):
         return data[start:stop]
     return data.slice(start, stop - start)
 
@@ -132,6 +138,8 @@ def digest(rows: Any) -> bytes:
     """Return a digest of all that some rows are: values to the last bit, types, and names."""
     if isinstance(rows, bytes):
         return digest_of(rows)
+    if isinstance(rows, str):
+        return digest_of(rows.encode("utf-8", "surrogatepass"))
     if isinstance(rows, list):
         return digest_of(*map(digest, rows))
     if isinstance(rows, np.ndarray):
@@ -154,6 +162,8 @@ def _columns(frame: frames.Frame) -> list[tuple[object, Any]]:
 
 def raw_bytes(X: Data, kind: Kind) -> bytes:
     """Return data as a general compressor gets them: a file, an array, or a table as CSV."""
+    if isinstance(kind, Text):
+        return text_bytes(X)
     csv = _csv_of(X, kind)
     if csv is not None:
         with _reading(csv.path) as file:

@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from attar.codec.integer import FAR, PRECISION, UNIT, exponentials
 from attar.codec.rans import Decoder, Encoder, Symbols
 from attar.codec.rounding import INPUT_BITS, LARGEST_INPUT, LARGEST_SUM, PRODUCT_BITS, WEIGHT_BITS
 from attar.errors import SettingError
+from attar.likelihoods.integer_tables import FAR, PRECISION, UNIT, exponentials
 from attar.sampling.frames import APART, NEAR, FrameNetwork
 
 Array = NDArray[np.float64]

@@ -9,12 +9,9 @@ two, which are exact, and rounded. Exponentials are tables, computed in decimal 
 from __future__ import annotations
 
 import math
-import operator
-from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from functools import cache
-from itertools import accumulate, repeat
 from typing import Self
 
 import torch
@@ -23,6 +20,7 @@ from torch.nn import functional
 
 from attar.errors import SettingError
 from attar.likelihoods.heads import LOG_SCALES
+from attar.likelihoods.integer_tables import FAR, PRECISION, UNIT, exponentials, powers, sigmoids
 from attar.likelihoods.sequential import Affine, Inputs, Layers
 
 # Integers up to twice this are exact in single precision, and so are halves added to these.
@@ -31,17 +29,8 @@ EXACT = 1 << 23
 # The largest activation. A power of two more has finer activations, and leaves coarser weights.
 LARGEST = 511
 
-# Features of symbols are from -1 to 1, logits in nats: both in units of 1/256.
-UNIT = 8
-
-# Frequencies add up to this power of two.
-PRECISION = 16
-
 # Those of levels, of which there may be 2^16, to this one.
 FINE = 24
-
-# Probabilities below exp(-16) of the largest are as good as none.
-FAR = 16 << UNIT
 
 
 def on_integers(layers: Layers, start: Tensor) -> tuple[Layers, Tensor]:
@@ -134,30 +123,6 @@ def _rounded(affine: Affine, parts: list[tuple[int, int]]) -> tuple[Affine, int]
     raise SettingError("The model has weights beyond 2^40: train it again, with scaled data.")
 
 
-@cache
-def exponentials() -> Tensor:
-    """Return round(2^24 exp(-i / 256)) for i from 0 up to 16 nats."""
-    with localcontext(prec=40):
-        values = _powers((Decimal(-1) / (1 << UNIT)).exp(), FAR)
-        found = [float((x * (1 << 24)).to_integral_value()) for x in values]
-        return torch.tensor(found, dtype=torch.float32)
-
-
-@cache
-def sigmoids() -> Tensor:
-    """Return round(2^16 / (1 + exp(-i / 256))), from 1 to 2^16 - 1, for i from -16 to 16 nats."""
-    total = 1 << PRECISION
-    with localcontext(prec=40):
-        small = _powers((Decimal(-1) / (1 << UNIT)).exp(), FAR)
-        upper = [min(int((total / (1 + x)).to_integral_value()), total - 1) for x in small]
-    return torch.tensor([*(total - one for one in upper[:0:-1]), *upper])
-
-
-def _powers(base: Decimal, most: int) -> Iterator[Decimal]:
-    """Yield powers of a number, from the zeroth on."""
-    return accumulate(repeat(base, most), operator.mul, initial=Decimal(1))
-
-
 def mode_frequency(logit: Tensor) -> Tensor:
     """Return the frequency of the mode, of 2^16, from its logit in units of 1/256."""
     index = logit.clamp(-FAR, FAR).long() + FAR
@@ -199,7 +164,7 @@ def inverse_scales() -> Tensor:
     low, high = (int(limit) << UNIT for limit in LOG_SCALES)
     with localcontext(prec=40):
         first = Decimal(-low) / (1 << UNIT)
-        values = _powers((Decimal(-1) / (1 << UNIT)).exp(), high - low)
+        values = powers((Decimal(-1) / (1 << UNIT)).exp(), high - low)
         found = [int((first.exp() * x * (1 << 24)).to_integral_value()) for x in values]
         return torch.tensor(found)
 
@@ -209,7 +174,7 @@ def fine_sigmoids() -> Tensor:
     """Return round(2^24 / (1 + exp(-i / 256))) for i from -16 up to one beyond 16 nats."""
     with localcontext(prec=40):
         largest = (Decimal(FAR) / (1 << UNIT)).exp()
-        values = _powers((Decimal(-1) / (1 << UNIT)).exp(), 2 * FAR + 1)
+        values = powers((Decimal(-1) / (1 << UNIT)).exp(), 2 * FAR + 1)
         found = [int(((1 << FINE) / (1 + largest * x)).to_integral_value()) for x in values]
         return torch.tensor(found)
 

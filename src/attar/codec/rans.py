@@ -212,6 +212,38 @@ class AnsCoder:
             self._states[0], self._used = x, used
         return np.array(letters, np.int64)
 
+    def pop_binary(self, zeros: Integers) -> NDArray[np.int64]:
+        """Return the bits (n,) that were pushed last into one state.
+
+        Parameters
+        ----------
+        zeros
+            Of each bit the frequency of a zero, of 2^16, whose range is the first.
+
+        Raises
+        ------
+        ArchiveError
+            If there are not so many bits, or several states: the data are damaged.
+        """
+        self._check_lanes(len(zeros))
+        if self.lanes > 1:
+            raise ArchiveError(f"{_DAMAGED}: they were coded by several states.")
+        x, bits, lowest = int(self._states[0]) if len(zeros) else 0, [], int(_LOWEST)
+        total = 1 << PRECISION
+        for zero in zeros.tolist():
+            slot = x & total - 1
+            x >>= PRECISION
+            bits.append(slot >= zero)
+            x = (total - zero) * x + slot - zero if slot >= zero else zero * x + slot
+            if x < lowest:
+                if not self._used:
+                    raise ArchiveError(f"{_DAMAGED}: they end too early.")
+                self._used -= 1
+                x = x << _WORD_BITS | int(self._words[self._used])
+        if bits:
+            self._states[0] = x
+        return np.array(bits, np.int64)
+
     def pop(self, cumulative: Integers, precision: int = PRECISION) -> NDArray[np.int64]:
         """Return the symbols (n,) that were pushed last.
 
@@ -419,6 +451,10 @@ class Decoder:
     ) -> NDArray[np.int64]:
         """Return the next symbols (n,), as :meth:`AnsCoder.pop_tabled` does."""
         return self._coder.pop_tabled(rows, cumulative, found)
+
+    def pop_binary(self, zeros: Integers) -> NDArray[np.int64]:
+        """Return the next bits (n,), as :meth:`AnsCoder.pop_binary` does."""
+        return self._coder.pop_binary(zeros)
 
     def pop_bits(self, n: int, bits: int) -> NDArray[np.int64]:
         """Return the next n values of so many bits, as :meth:`AnsCoder.pop_bits` does."""

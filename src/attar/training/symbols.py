@@ -1,4 +1,4 @@
-"""The training of a network of symbols, once the model that gives them is trained."""
+"""What a codec learns of training rows, once the model is trained."""
 
 from __future__ import annotations
 
@@ -8,8 +8,14 @@ from copy import deepcopy
 import torch
 from torch import Tensor
 
-from attar.data.kind import Rows
+from attar.data.kind import Kind, Rows
+from attar.data.table import Table
+from attar.data.text import Text
+from attar.data.training_data import TrainingData
 from attar.isolation import seeded
+from attar.likelihoods import Causal, Likelihood
+from attar.likelihoods.context_mixing import MixingTables
+from attar.likelihoods.memory import Memory, memories_of
 from attar.model import Model
 from attar.predictor import Predictor
 from attar.recipe import Recipe
@@ -19,6 +25,9 @@ from attar.sampling.frames import FrameNetwork, books_of, residual
 
 # How often the training rows are joined to signals, and how many at once.
 SIGNALS, AT_ONCE = 2, 512
+
+# Context mixing is primed by so many bytes, in half a minute.
+PRIMED = 1 << 20
 
 # The mean square of a silent frame, in units of the prepared samples.
 SILENT = 1e-6
@@ -56,3 +65,23 @@ def restored_symbols(
         network = recipe.sampler.untrained(residual(model.code))
     network.load_state_dict(tensors, assign=True)
     return network.eval().requires_grad_(False)
+
+
+def trained_memories(likelihood: Likelihood, kind: Kind, data: TrainingData) -> tuple[Memory, ...]:
+    """Return what is remembered of a table's training rows, where that makes new ones shorter."""
+    if not isinstance(likelihood, Causal) or not isinstance(kind, Table):
+        return ()
+    coded, rows = likelihood.coded, data.rows[data.train_index]
+    return memories_of([likelihood.channels[i] for i in coded], rows[:, coded])
+
+
+def primed_tables(kind: Kind, data: TrainingData) -> dict[str, Tensor]:
+    """Return the tables of context mixing, packed; primed by lines of text, evenly spaced."""
+    if not isinstance(kind, Text):
+        return {}
+    rows = data.rows[data.train_index].astype(int).tolist()
+    lines = [kind.vocabulary.decode(row) for row in rows]
+    size = sum(map(len, lines)) + len(lines)
+    text = b"".join(line + b"\n" for line in lines[:: -(-size // PRIMED)])
+    packed = MixingTables.primed(text).packed()
+    return {name: torch.from_numpy(table.copy()) for name, table in packed.items()}
