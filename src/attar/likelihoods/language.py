@@ -172,16 +172,14 @@ class LanguageModule(LikelihoodModule):
                 "Decoded text has no gradient, which a penalty of this recipe needs: use another "
                 "recipe, such as 'text'."
             )
-        flat = parameters.flatten(0, -2)
-        rows, length = len(flat), len(self.places)
-        tokens = flat.new_full((rows, length), PAD)
-        before = torch.full((rows,), MASK, device=flat.device)
-        heads = self.layers[0].heads
-        none = flat.new_empty(rows, heads, 0, flat.shape[1] // heads)
+        given = parameters.flatten(0, -2)
+        n, length, heads = len(given), len(self.places), self.layers[0].heads
+        tokens, going = given.new_full((n, length), PAD), torch.arange(n, device=given.device)
+        before = torch.full_like(going, MASK)
+        none = given.new_empty(n, heads, 0, given.shape[1] // heads)
         past = [(none, none) for _ in self.layers]
-        going = torch.ones(rows, dtype=torch.bool, device=flat.device)
         for t in range(length):
-            h = self._start(flat, torch.full_like(before, t), before)
+            h = self._start(given, torch.full_like(before, t), before)
             for i, layer in enumerate(self.layers):
                 q, *new = (x[:, :, None] for x in layer.projected(h))
                 keys, values = (torch.cat(pair, 2) for pair in zip(past[i], new, strict=True))
@@ -191,9 +189,11 @@ class LanguageModule(LikelihoodModule):
             logits = self._logits(h)
             logits[:, [PAD, MASK]] = -torch.inf
             before = choose(logits)
-            tokens[going, t] = before[going].to(tokens)
-            going &= before != END
-            if not going.any():
+            tokens[going, t] = before.to(tokens)
+            on = before != END
+            going, before, given = going[on], before[on], given[on]
+            past = [(keys[on], values[on]) for keys, values in past]
+            if not len(going):
                 break
         return tokens.view(*parameters.shape[:-1], length)
 
