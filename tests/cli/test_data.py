@@ -111,7 +111,7 @@ def test_options_say_what_columns_are(run, people):
     ("words", "message"),
     [
         (("--column", "town=category"), "no kind of column named 'category': did you mean"),
-        (("--column", "town"), "--column takes NAME=KIND, such as zip=categorical, not 'town'"),
+        (("--column", "id", "--column", "town"), "or one column of text, not id, town"),
         (("--drop", "twon"), "no column named 'twon': did you mean 'town'"),
         (("--id", "idd"), "no column named 'idd': did you mean 'id'"),
         (("--column", "town=number"), "'town' holds text such as 'Ulm', which cannot be read as"),
