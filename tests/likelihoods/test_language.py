@@ -160,3 +160,41 @@ def test_all_texts_of_two_tokens_add_up():
     z = torch.randn(1, 1, 16, dtype=torch.double).expand(1, len(texts), 16)
     total = likelihood.log_prob(z, texts).sum(-1).exp().sum()
     assert total.item() == pytest.approx(1)
+
+
+def test_message_passing_separates_tokens_that_linear_decoding_confuses():
+    torch.manual_seed(0)
+    likelihood = Language(vocabulary=800, length=14).build().double()
+    tokens = torch.randint(BYTES, 800, (60, 14))
+    embedded = likelihood.embedding.weight.detach() * 16
+    bound = embedded[tokens] * likelihood.signs.detach()
+    total = bound.sum(1)
+
+    def right(found):
+        scores = found @ embedded[BYTES:].T
+        return (scores.argmax(-1) + BYTES == tokens).double().mean().item()
+
+    linear = right(total[:, None] * likelihood.signs.detach())
+    assert linear < 0.9
+    found = likelihood.separated(total / 4, 14)
+    assert right(found) == 1
+    torch.testing.assert_close(found, embedded[tokens], atol=1e-3, rtol=0)
+    assert likelihood.separated(total[:0], 14).shape == (0, 14, 256)
+
+
+def test_message_passing_finds_no_token_where_there_is_none():
+    likelihood = Language(vocabulary=400, length=9).build().double()
+    tokens = torch.tensor([[30, 300, 200, END]])
+    embedded = likelihood.embedding.weight.detach() * 16
+    total = (embedded[tokens] * likelihood.signs[:4]).sum(1)
+    found = likelihood.separated(total.detach() / 4, 9)[0]
+    torch.testing.assert_close(found[:4], embedded[tokens[0]], atol=1e-2, rtol=0)
+    assert found[4:].abs().max() < 1e-2
+
+
+def test_the_bias_starts_at_the_frequencies_of_tokens():
+    likelihood = Language(vocabulary=262, length=4).build()
+    assert likelihood.start(torch.tensor([[70.0, 70.0, END, PAD]])) is None
+    frequency = likelihood.bias.detach().softmax(0)
+    assert frequency[70] / frequency[END] == pytest.approx(2.5 / 1.5)
+    assert frequency[PAD] == pytest.approx(frequency[100].item())

@@ -14,11 +14,15 @@ from torch.nn import functional
 from attar.checks import fraction, positive
 from attar.errors import SettingError
 from attar.likelihoods.base import Likelihood, LikelihoodModule, Shape
-from attar.networks.text import Layer, Packed, embedding, signs
+from attar.networks.text import TYPICAL, Layer, Packed, embedding, signs
 from attar.token_ids import BYTES, END, MASK, PAD
 
 # The logits of an untrained model have about this standard deviation.
-SHARPNESS = 3.0
+SHARPNESS = 2.0
+
+# How much of the first state is what was separated; the least variance of what is left of a sum,
+# and the logarithm of the prior that there is no token at a place.
+FOUND, LEAST, ABSENT = 3.0, 1e-2, -0.7
 
 # The logits of so many tokens are computed at once.
 AT_ONCE = 4096
@@ -31,9 +35,11 @@ Choose = Callable[[Tensor], Tensor]
 class Language(Likelihood, name="language"):
     """A causal transformer over tokens: log p(x) = Σ_t log softmax(E h_t)_{x_t}.
 
-    The state of the first layer at place t is s_t times the decoder's output, which the signs s_t
-    of the place take apart, plus a linear map of the token before. The matrix E of logits is the
-    embedding of tokens.
+    The decoder's output is a sum of embeddings, each multiplied by the signs s_t of its place.
+    Approximate message passing separates them: it knows the embeddings and the frequencies of
+    tokens, and no weight of it is trained; no gradient passes through it either. The state of the
+    first layer at place t is what it found there, plus s_t times the sum, plus a linear map of the
+    token before. The matrix E of logits is the embedding of tokens.
 
     Parameters
     ----------
@@ -53,6 +59,8 @@ class Language(Likelihood, name="language"):
     code_dropout : float
         In training, the fraction of texts whose code is not seen, and all tokens before are: a
         decoder's output of zero then is a language model.
+    rounds : int
+        Of message passing; 0 for none.
 
     Examples
     --------
@@ -65,8 +73,10 @@ class Language(Likelihood, name="language"):
 
     References
     ----------
-    Bowman et al., "Generating sentences from a continuous space", CoNLL 2016, for word dropout.
-    Press and Wolf, "Using the output embedding to improve language models", EACL 2017.
+    Barbier and Krzakala, "Approximate message-passing decoder and capacity-achieving sparse
+    superposition codes", IEEE Transactions on Information Theory 63, 2017. Bowman et al.,
+    "Generating sentences from a continuous space", CoNLL 2016, for word dropout. Press and Wolf,
+    "Using the output embedding to improve language models", EACL 2017.
     """
 
     joint = True
@@ -78,6 +88,7 @@ class Language(Likelihood, name="language"):
     layers: int = 2
     word_dropout: float = 0.5
     code_dropout: float = 0.15
+    rounds: int = 12
 
     def build(self) -> LikelihoodModule:
         """Return the module."""
@@ -108,6 +119,7 @@ class LanguageModule(LikelihoodModule):
     def __init__(self, likelihood: Language) -> None:
         super().__init__()
         width, length = likelihood.width, likelihood.length
+        self.rounds = likelihood.rounds
         self.word_dropout, self.code_dropout = likelihood.word_dropout, likelihood.code_dropout
         self.choose: Choose = drawn()
         self.embedding = embedding(likelihood.vocabulary, width)
@@ -131,7 +143,8 @@ class LanguageModule(LikelihoodModule):
             coded = torch.rand(len(given), 1, device=given.device) >= self.code_dropout
             hidden = torch.rand(before.shape, device=given.device) < self.word_dropout
             given, before = given * coded, before.masked_fill(hidden & coded, MASK)
-        h = self._start(given[packed.row], packed.place, packed.of(before))
+        found = self.separated(given, packed.present.shape[1])
+        h = self._start(given[packed.row], packed.of(found), packed.place, packed.of(before))
         for layer in self.layers:
             h = layer(h, packed)
         own = packed.of(tokens)
@@ -156,9 +169,48 @@ class LanguageModule(LikelihoodModule):
         """Return the embedding: most tokens are rare."""
         return [self.embedding.weight]
 
-    def _start(self, parameters: Tensor, place: Tensor, before: Tensor) -> Tensor:
+    def start(self, target: Tensor) -> None:
+        """Start from the frequencies of tokens."""
+        counts = target.long().flatten().bincount(minlength=len(self.bias))
+        counts[PAD] = 0
+        smoothed = counts + 0.5
+        self.bias.data.copy_((smoothed / smoothed.sum()).log())
+
+    @torch.no_grad()
+    def separated(self, parameters: Tensor, length: int) -> Tensor:
+        """Return the expected embedding of the token at each place, given a sum of all.
+
+        Approximate message passing: each place sees its own token and the others as Gaussian noise,
+        whose variance v is that of what is left of the sum,
+
+            p_t = softmax((E h_t - |E|² / 2) / v + log p),   e_t = p_t E,
+            h_t = e_t + s_t r,   r = sum - Σ_t s_t e_t + r Σ_t var(p_t) / v,
+
+        where var(p_t) is the mean variance of a number of the embedding.
+
+        Parameters
+        ----------
+        parameters : Tensor (B, width)
+        length : int
+
+        Returns
+        -------
+        Tensor (B, length, width)
+        """
+        tokens = self.embedding.weight * self.embedding.embedding_dim**0.5
+        tokens = tokens.index_fill(0, torch.tensor([PAD, MASK], device=tokens.device), 0.0)
+        squares, signs = tokens.square().sum(1), self.signs[:length]
+        prior = self.bias.log_softmax(0)
+        prior = prior.index_fill(0, torch.tensor([PAD], device=prior.device), ABSENT)
+        parts = [
+            _separated(part * TYPICAL**0.5, tokens, squares, signs, prior, self.rounds)
+            for part in torch.split(parameters, max(1, AT_ONCE // length))
+        ]
+        return torch.cat(parts)
+
+    def _start(self, parameters: Tensor, found: Tensor, place: Tensor, before: Tensor) -> Tensor:
         seen = self.before(self.embedding(before) * self.embedding.embedding_dim**0.5)
-        h: Tensor = parameters * self.signs[place] + self.places[place] + seen
+        h: Tensor = parameters * self.signs[place] + FOUND * found + self.places[place] + seen
         return h
 
     def _logits(self, h: Tensor) -> Tensor:
@@ -175,11 +227,11 @@ class LanguageModule(LikelihoodModule):
         given = parameters.flatten(0, -2)
         n, length, heads = len(given), len(self.places), self.layers[0].heads
         tokens, going = given.new_full((n, length), PAD), torch.arange(n, device=given.device)
-        before = torch.full_like(going, MASK)
+        before, found = torch.full_like(going, MASK), self.separated(given, length)
         none = given.new_empty(n, heads, 0, given.shape[1] // heads)
         past = [(none, none) for _ in self.layers]
         for t in range(length):
-            h = self._start(given, torch.full_like(before, t), before)
+            h = self._start(given, found[going, t], torch.full_like(before, t), before)
             for i, layer in enumerate(self.layers):
                 q, *new = (x[:, :, None] for x in layer.projected(h))
                 keys, values = (torch.cat(pair, 2) for pair in zip(past[i], new, strict=True))
@@ -196,6 +248,27 @@ class LanguageModule(LikelihoodModule):
             if not len(going):
                 break
         return tokens.view(*parameters.shape[:-1], length)
+
+
+def _separated(
+    total: Tensor,
+    tokens: Tensor,
+    squares: Tensor,
+    signs: Tensor,
+    prior: Tensor,
+    rounds: int,
+) -> Tensor:
+    """Return the expected tokens (B, length, width) of sums (B, width)."""
+    found = total.new_zeros(len(total), *signs.shape)
+    rest = total
+    for _ in range(rounds):
+        variance = rest.square().mean(1).clamp(min=LEAST)[:, None, None]
+        logits = ((found + rest[:, None] * signs) @ tokens.T - squares / 2) / variance + prior
+        p = logits.softmax(-1)
+        found = p @ tokens
+        spread = (p @ squares - found.square().sum(-1)).sum(1, keepdim=True) / total.shape[1]
+        rest = total - (found * signs).sum(1) + rest * spread / variance[:, 0]
+    return found
 
 
 @contextmanager

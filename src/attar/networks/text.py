@@ -15,6 +15,9 @@ from attar.networks.base import Network, Shape
 from attar.networks.mlp import zeroed
 from attar.token_ids import BYTES, PAD
 
+# Features of a text are a sum over its tokens: of so many, they have a variance of 1.
+TYPICAL = 16
+
 # Initial weights are the same in encoder and decoder.
 SEED = 0
 
@@ -57,7 +60,7 @@ class TextTransformer(Network, name="text-transformer"):
 
     ::
 
-        tokens ─ embedding ─ transformer ─ h_t ─ Σ_t h_t * s_t / √T ─ linear ─ features
+        tokens ─ embedding ─ transformer ─ h_t ─ Σ_t h_t * s_t / 4 ─ linear ─ features
         code ─ linear (its transpose) ─ the likelihood 'language', which multiplies by s_t again
 
     Signs are independent, so that h_t is the product of s_t and the sum, plus noise of the other
@@ -149,8 +152,7 @@ class TextEncoder(nn.Module):
             h = layer(h, packed)
         bound = h * self.signs[packed.place]
         total = bound.new_zeros(len(x), bound.shape[1]).index_add(0, packed.row, bound)
-        total = total / packed.present.sum(1, keepdim=True).clamp(min=1).sqrt()
-        features: Tensor = self.features(total)
+        features: Tensor = self.features(total / TYPICAL**0.5)
         return features
 
 
