@@ -60,7 +60,7 @@ class Language(Likelihood, name="language"):
         In training, the fraction of texts whose code is not seen, and all tokens before are: a
         decoder's output of zero then is a language model.
     rounds : int
-        Of message passing; 0 for none.
+        Of message passing; 0 for none. In training there are a third of them.
 
     Examples
     --------
@@ -202,8 +202,9 @@ class LanguageModule(LikelihoodModule):
         squares, signs = tokens.square().sum(1), self.signs[:length]
         prior = self.bias.log_softmax(0)
         prior = prior.index_fill(0, torch.tensor([PAD], device=prior.device), ABSENT)
+        rounds = self.rounds // 3 if self.training else self.rounds
         parts = [
-            _separated(part * TYPICAL**0.5, tokens, squares, signs, prior, self.rounds)
+            _separated(part * TYPICAL**0.5, tokens, squares, signs, prior, rounds)
             for part in torch.split(parameters, max(1, AT_ONCE // length))
         ]
         return torch.cat(parts)
@@ -263,6 +264,8 @@ def _separated(
     rest = total
     for _ in range(rounds):
         variance = rest.square().mean(1).clamp(min=LEAST)[:, None, None]
+        if (variance <= LEAST).all():
+            break
         logits = ((found + rest[:, None] * signs) @ tokens.T - squares / 2) / variance + prior
         p = logits.softmax(-1)
         found = p @ tokens
