@@ -22,7 +22,7 @@ SHARPNESS = 2.0
 
 # How much of the first state is what was separated; the least variance of what is left of a sum,
 # and the logarithm of the prior that there is no token at a place.
-FOUND, LEAST, ABSENT = 3.0, 1e-2, -0.7
+FOUND, LEAST, ABSENT = 3.0, 1e-4, -0.7
 
 # The logits of so many tokens are computed at once.
 AT_ONCE = 4096
@@ -261,16 +261,20 @@ def _separated(
 ) -> Tensor:
     """Return the expected tokens (B, length, width) of sums (B, width)."""
     found = total.new_zeros(len(total), *signs.shape)
-    rest = total
+    rows, rest, estimates = torch.arange(len(total), device=total.device), total, found
     for _ in range(rounds):
-        variance = rest.square().mean(1).clamp(min=LEAST)[:, None, None]
-        if (variance <= LEAST).all():
+        variance = rest.square().mean(1)
+        left = variance > LEAST  # all tokens of the other sums are found
+        rows, rest, estimates = rows[left], rest[left], estimates[left]
+        if not len(rows):
             break
-        logits = ((found + rest[:, None] * signs) @ tokens.T - squares / 2) / variance + prior
-        p = logits.softmax(-1)
-        found = p @ tokens
-        spread = (p @ squares - found.square().sum(-1)).sum(1, keepdim=True) / total.shape[1]
-        rest = total - (found * signs).sum(1) + rest * spread / variance[:, 0]
+        scale = variance[left, None]
+        logits = (estimates + rest[:, None] * signs) @ tokens.T - squares / 2
+        p = (logits / scale[:, None] + prior).softmax(-1)
+        estimates = p @ tokens
+        spread = (p @ squares - estimates.square().sum(-1)).sum(1, keepdim=True) / total.shape[1]
+        rest = total[rows] - (estimates * signs).sum(1) + rest * spread / scale
+        found[rows] = estimates
     return found
 
 
