@@ -34,7 +34,7 @@ STEP = 8
 FIELDS = ("length", "column", "binary", "paragraphs", "split")
 
 # Strings of the user's form, or bytes.
-Texts = list[str] | list[bytes] | NDArray[Any] | pd.Series | pd.DataFrame
+Texts = Sequence[str | bytes] | NDArray[Any] | pd.Series | pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -159,11 +159,13 @@ class Text(Kind):
 
     def joined(self, parts: Sequence[Texts]) -> Texts:
         """Return pieces as one."""
-        if isinstance(parts[0], list):
-            return [text for part in parts for text in part]  # type: ignore[return-value]
-        if isinstance(parts[0], np.ndarray):
-            return np.concatenate(parts)
-        return pd.concat(parts)  # type: ignore[arg-type]
+        if tables := [part for part in parts if isinstance(part, pd.DataFrame)]:
+            return pd.concat(tables)
+        if columns := [part for part in parts if isinstance(part, pd.Series)]:
+            return pd.concat(columns)
+        if arrays := [part for part in parts if isinstance(part, np.ndarray)]:
+            return np.concatenate(arrays)
+        return [text for part in parts if isinstance(part, list) for text in part]
 
     def scaling(self, summary: Summary) -> Scaling:
         """Return none: tokens are numbers of an alphabet."""

@@ -71,7 +71,8 @@ TARGETS = np.array([1 << 8, (1 << FINE) - (1 << 8)], np.int32)
 LIMIT, UNIT, RATE = 2900, 1 << 16, 2.0**-16
 # Sets of weights: of the bit and the last byte, of what is known, and of the byte so far.
 SETS = np.array([8 * 256, 8 * 5 * (RUNS + 1), 8 * 256])
-# Corrections are interpolated between so many logits, so far apart, in so many places.
+# Adaptive probability maps: the logits between which each interpolates, their distance, and the
+# number of its contexts.
 POINTS, SPACING, PLACES = 33, 160, 1 << 16
 # The smallest probability that is coded, of 2^16.
 LEAST = 4
