@@ -75,12 +75,8 @@ class Muon(torch.optim.Adam):
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """Make a step, and drop the gradients of matrices."""
         for group in self.param_groups:
-            for weight in () if group.get("relative") or group.get("adam") else group["params"]:
-                if weight.grad is not None and _is_matrix(weight):
-                    weight.mul_(1 - self.decay * group["lr"])
-                    step = self._step_of(weight, weight.grad.flatten(1))
-                    weight.add_(step.view_as(weight), alpha=-group["lr"])
-                    weight.grad = None  # Adam's step leaves out weights without a gradient
+            if not (group.get("relative") or group.get("adam")):
+                self._step_matrices([w for w in group["params"] if _is_matrix(w)], group["lr"])
         rates = [group["lr"] for group in self.param_groups]
         for group, rate in zip(self.param_groups, rates, strict=True):
             factor = self.adam_rate
@@ -91,25 +87,51 @@ class Muon(torch.optim.Adam):
         for group, rate in zip(self.param_groups, rates, strict=True):
             group["lr"] = rate
 
-    def _step_of(self, weight: nn.Parameter, gradient: Tensor) -> Tensor:
-        state = self.state[weight]
+    def _step_matrices(self, matrices: list[nn.Parameter], rate: float) -> None:
+        # One call for all matrices: small ones take less time than calls.
+        found = [(weight, weight.grad) for weight in matrices if weight.grad is not None]
+        if not found:
+            return
+        weights: list[Tensor] = [weight for weight, _ in found]
+        gradients = [gradient.flatten(1) for _, gradient in found]
+        states = [self._state_of(*pair) for pair in zip(weights, gradients, strict=True)]
+        means = [state["momentum"] for state in states]
+        torch._foreach_lerp_(means, gradients, 1 - self.momentum)
+        directions = torch._foreach_lerp(gradients, means, self.momentum)
+        # Squares of gradients may be too small for single precision; a step has no scale of theirs.
+        torch._foreach_div_(directions, _positive(torch._foreach_norm(directions, math.inf)))
+        pairs = zip(states, directions, strict=True)
+        steps = [self._whitened(state, direction) for state, direction in pairs]
+        norms = _positive(torch._foreach_norm(steps))
+        torch._foreach_mul_(steps, torch._foreach_div([state["norm"] for state in states], norms))
+        torch._foreach_mul_(weights, 1 - self.decay * rate)
+        shaped = [step.view_as(weight) for step, weight in zip(steps, weights, strict=True)]
+        torch._foreach_add_(weights, shaped, alpha=-rate)
+        for weight in weights:
+            weight.grad = None  # Adam's step leaves out weights without a gradient
+
+    def _state_of(self, weight: Tensor, gradient: Tensor) -> dict[str, Tensor]:
+        state: dict[str, Tensor] = self.state[weight]
         if not state:
             state["step"] = torch.zeros(())
             state["momentum"] = torch.zeros_like(gradient)
-        mean = state["momentum"].lerp_(gradient, 1 - self.momentum)
-        direction = gradient.lerp(mean, self.momentum)
-        # Squares of gradients may be too small for single precision; a step has no scale of theirs.
-        direction /= direction.abs().max().clamp_min_(1e-30)
+        return state
+
+    def _whitened(self, state: dict[str, Tensor], direction: Tensor) -> Tensor:
+        """Return W U of a direction U; W and its norm are computed anew where it is time."""
         wide = direction if direction.shape[0] <= direction.shape[1] else direction.mT
         if not int(state["step"]) % self.every:
             found = inverse_root(wide @ wide.mT)
             scale = SIZE * math.sqrt(wide.shape[1])
             state["whitening"], state["norm"] = found, scale * (found @ wide).norm()
         state["step"] += 1
-        whitening: Tensor = state["whitening"]
-        step: Tensor = whitening @ direction if wide is direction else direction @ whitening
-        step *= state["norm"] / torch.linalg.vector_norm(step).clamp_min_(1e-30)
-        return step
+        whitening = state["whitening"]
+        return whitening @ direction if wide is direction else direction @ whitening
+
+
+def _positive(norms: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    torch._foreach_clamp_min_(norms, 1e-30)
+    return norms
 
 
 def inverse_root(gram: Tensor) -> Tensor:
