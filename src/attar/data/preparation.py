@@ -114,12 +114,11 @@ class DensePreparation(Preparation):
         """
         single = dtype == torch.float32 and np.can_cast(rows.dtype, np.float32)
         working = torch.float32 if single else torch.float64
-        scaler = self.scaler.in_precision(working)
         scaled = torch.empty(rows.shape, dtype=dtype)
         chunk = max(1, CHUNK // max(1, prod(rows.shape[1:])))
         for start in range(0, len(rows), chunk):
-            part = scaler(as_tensor(rows[start : start + chunk]).to(working))
-            part = part.clamp(-LARGEST, LARGEST) if far else scaler.cut(part)
+            part = self.scaler(as_tensor(rows[start : start + chunk]).to(working))
+            part = part.clamp(-LARGEST, LARGEST) if far else self.scaler.cut(part)
             scaled[start : start + chunk] = part
         return scaled
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -99,21 +98,18 @@ class Scaler(nn.Module):
         return cls(**{name: tensor.numpy() for name, tensor in buffers.items()})
 
     def forward(self, raw: Tensor) -> Tensor:
-        """Return the scaled values of raw ones, in the scaler's precision."""
-        centred = raw - self.shift if self.shifts else raw
-        scaled: Tensor = centred / self.scale
+        """Return the scaled values of raw ones, in their precision; of integers in single."""
+        dtype = torch.promote_types(raw.dtype, torch.float32)
+        centred = raw - self.shift.to(dtype) if self.shifts else raw
+        scaled: Tensor = centred / self.scale.to(dtype)
         if self.tail is not None:
-            scaled = compressed(scaled, self.tail)
+            scaled = compressed(scaled, self.tail.to(dtype))
         if self.power is None:
             return scaled
         at = self.transformed
-        exponent, shift, scale = self.power[:, at].unbind()
+        exponent, shift, scale = self.power[:, at].to(dtype).unbind()
         scaled[..., at] = (yeo_johnson(scaled[..., at], exponent) - shift) / scale
         return scaled
-
-    def in_precision(self, dtype: torch.dtype) -> Scaler:
-        """Return the scaler in a precision: itself, where it has that."""
-        return self if self.shift.dtype == dtype else deepcopy(self).to(dtype)
 
     def cut(self, scaled: Tensor) -> Tensor:
         """Return scaled values cut off at the limit."""
@@ -123,15 +119,16 @@ class Scaler(nn.Module):
         return scaled.clamp(-limit, limit)
 
     def inverse(self, values: Tensor) -> Tensor:
-        """Return the raw values of scaled ones."""
+        """Return the raw values of scaled ones, in their precision."""
+        dtype = values.dtype
         if self.power is not None:
             at = self.transformed
-            exponent, shift, scale = self.power[:, at].unbind()
+            exponent, shift, scale = self.power[:, at].to(dtype).unbind()
             values = values.clone()
             values[..., at] = inverse_yeo_johnson(values[..., at] * scale + shift, exponent)
         if self.tail is not None:
-            values = expanded(values, self.tail)
-        return values * self.scale + self.shift
+            values = expanded(values, self.tail.to(dtype))
+        return values * self.scale.to(dtype) + self.shift.to(dtype)
 
 
 def compressed(x: Tensor, tail: Tensor) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Self
@@ -269,7 +268,7 @@ class SparsePreparation(Preparation):
         """Return prepared values (n, width) as values of the data's own unit, dense."""
         if not self.kind.partial:
             return prepared
-        return deepcopy(self.scaler).to(prepared.dtype).inverse(prepared)
+        return self.scaler.inverse(prepared)
 
     def known(self, rows: sparse.csr_array) -> tuple[Rows, Rows]:
         """Return the rows and the columns of the cells that have a value."""

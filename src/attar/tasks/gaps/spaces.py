@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
@@ -17,7 +16,6 @@ from attar.data.cells import Boolean, Category
 from attar.data.kind import Rows
 from attar.data.kinds import preparation
 from attar.data.preparation import DensePreparation
-from attar.data.scaling import Scaler
 from attar.data.summary import Summary
 from attar.data.table import Table
 
@@ -69,11 +67,6 @@ class Space:
         return np.array(starts, np.intp)[self.cells]
 
     @cached_property
-    def scaler(self) -> Scaler:
-        """The map from numbers to features, in double precision."""
-        return deepcopy(self.preparation.scaler).double()
-
-    @cached_property
     def segments(self) -> tuple[slice, ...]:
         """The features of each column that is used."""
         return tuple(at for _, at in self.table.parts)
@@ -116,7 +109,8 @@ class Space:
     def _scaled(self, numbers: Tensor) -> Tensor:
         rows = numbers.new_zeros(len(numbers), len(self.table.cells))
         rows[:, self.cells] = numbers
-        found: Tensor = self.scaler.cut(self.scaler(rows))
+        scaler = self.preparation.scaler
+        found: Tensor = scaler.cut(scaler(rows))
         return torch.index_select(found, 1, torch.from_numpy(self.cells))
 
     def tensors(self) -> dict[str, Tensor]:
