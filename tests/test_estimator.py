@@ -43,12 +43,12 @@ def quick(*args, **settings):
     return attar.Autoencoder(*args, **settings)
 
 
-# The contract does not depend on how long an imputer learns.
+# The contract does not depend on how long an imputer learns, nor how often it looks up.
 CHECKS = """
 from sklearn.utils.estimator_checks import check_estimator
 import attar
-from attar.tasks.gaps import lookup
-lookup.STEPS = 2
+from attar.tasks.gaps import completion, lookup
+lookup.STEPS, completion.KEYS = 2, completion.KEYS[-1:]
 for estimator in (
     attar.Autoencoder(epochs=1), attar.Autoencoder("vae", epochs=1), attar.AnomalyDetector(),
     attar.Forecaster(),
