@@ -38,7 +38,7 @@ def test_denoising_removes_most_of_the_noise():
 
 def test_a_photograph_loses_noise(tmp_path):
     path = tmp_path / "clean.png"
-    before, after = run("clean_picture", picture=path, tiles=800, epochs=20)
+    before, after = run("clean_picture", picture=path, tiles=400, epochs=20)
     assert after > before + 1
     assert path.stat().st_size > 10_000
 

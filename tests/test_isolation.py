@@ -16,13 +16,13 @@ import attar
 from attar.isolation import SINGLE_PRECISION, default_settings, seeded
 from attar.sampling import FittedFlow
 
-X = np.random.default_rng(0).normal(size=(60, 5))
+X = np.random.default_rng(0).normal(size=(30, 5))
 
 
 def outputs(recipe="vae", **settings):
-    settings = {"code_size": 2, "epochs": 2, "random_state": 0, "verbose": False} | settings
+    settings = {"code_size": 2, "epochs": 1, "random_state": 0, "verbose": False} | settings
     ae = attar.Autoencoder(recipe, **settings).fit(X)
-    sampled = ae.sample(4, sampler=FittedFlow(steps=10), random_state=0)
+    sampled = ae.sample(4, sampler=FittedFlow(steps=3), random_state=0)
     return ae.transform(X), ae.reconstruct(X), ae.score_samples(X), sampled
 
 
