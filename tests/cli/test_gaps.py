@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 import attar
 from attar.cli import app
 from attar.errors import FileError, SettingError
+from attar.tasks.gaps import lookup
 
 ABSENT = ["", "?", "NA"]
 
@@ -78,7 +79,7 @@ def test_other_formats_and_uncertainty_are_written(folder):
     assert len(unsure) == gaps
 
 
-def test_draws_are_one_long_table(folder):
+def test_draws_are_one_long_table(folder, monkeypatch):
     long = folder / "long.csv"
     done = invoke("impute", folder / "g.attar", folder / "holes.csv", "-o", long, "--draws", 3)
     assert done.exit_code == 0, done.output
@@ -91,6 +92,7 @@ def test_draws_are_one_long_table(folder):
     np.testing.assert_array_equal(third[known], holes["price"][known])
     assert (first[~known] != second[~known]).mean() > 0.9
     found[::9].to_csv(folder / "again.csv", index=False)
+    monkeypatch.setattr(lookup, "STEPS", 2)
     fit = ("fit", folder / "again.csv", "--for", "gaps", "--set", "recipe=null")
     assert invoke(*fit, "-o", folder / "a.attar").exit_code == 0
     done = invoke(
@@ -108,7 +110,8 @@ def test_a_table_without_gaps_is_copied_and_said(folder):
     assert (folder / "c.csv").read_bytes() == (folder / "full.csv").read_bytes()
 
 
-def test_info_and_json_tell_of_it(folder):
+def test_info_and_json_tell_of_it(folder, monkeypatch):
+    monkeypatch.setattr(lookup, "STEPS", 2)  # the size of errors does not matter here
     assert "gaps" in invoke("info", folder / "g.attar").output
     done = invoke(
         *("fit", folder / "holes.csv", "--for", "gaps", "--json"),

@@ -12,6 +12,7 @@ from scipy import sparse
 
 import attar
 from attar.errors import DataError, ModelFileError, SettingError
+from attar.tasks.gaps import lookup
 from attar.tasks.gaps.filled import Filled, posterior
 
 N = 400
@@ -43,6 +44,12 @@ def holes_in(frame, share=0.15, seed=1):
 def fitted():
     holes, hidden = holes_in(flats())
     return attar.Imputer(random_state=0).fit(holes), holes, hidden
+
+
+@pytest.fixture
+def briefly(monkeypatch):
+    """Let lookups learn for two steps, where it does not matter how good they are."""
+    monkeypatch.setattr(lookup, "STEPS", 2)
 
 
 def test_known_cells_dtypes_and_index_stay_and_no_gap_is_left(fitted):
@@ -116,7 +123,7 @@ def test_a_file_fills_alike(fitted, tmp_path):
 
 
 @pytest.mark.parametrize("form", [pl.from_pandas, pa.Table.from_pandas])
-def test_tables_of_other_libraries_come_back_as_they_are(form):
+def test_tables_of_other_libraries_come_back_as_they_are(form, briefly):
     frame = flats(60).reset_index(drop=True)
     hidden = np.random.default_rng(0).random(frame.shape) < 0.1
     holes = form(frame.astype({"rooms": "Int64", "large": "boolean"}).mask(hidden))
@@ -142,7 +149,7 @@ def test_arrays_keep_their_dtype_and_bits():
     assert np.abs(filled - X)[~known].mean() < 0.25
 
 
-def test_what_cannot_be_filled_is_said():
+def test_what_cannot_be_filled_is_said(briefly):
     X = np.random.default_rng(0).normal(size=(40, 3))
     with pytest.warns(attar.AttarWarning, match="no missing cell that was learned: a copy"):
         filled = attar.Imputer(random_state=0).fit_transform(X)
