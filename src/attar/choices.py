@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from attar.codes import Code
+from attar.codes import Code, Point
 from attar.corruptions import Masking
 from attar.data.cells import Boolean, Category, Number, Phase
 from attar.data.images import Images
@@ -192,6 +192,14 @@ def of_text(recipe: Recipe) -> Recipe:
     return recipe.replace(
         network=recipe.network or TextTransformer(), likelihood=recipe.likelihood or Language()
     )
+
+
+def superposed(code: Code, size: int) -> int:
+    """Return how many latent dimensions of text are superposed tokens: half of a plain code's.
+
+    A random or a quantized code has errors, in which superposed tokens are lost.
+    """
+    return size // 2 if isinstance(code, Point) and code.activation == "identity" else 0
 
 
 def choose_network(kind: Kind) -> tuple[Network, str]:

@@ -26,6 +26,7 @@ from attar.choices import (
     choose_recipe,
     exact_scaling,
     of_text,
+    superposed,
     warn_of_activation,
 )
 from attar.codes import Contextual, NoCode
@@ -48,7 +49,7 @@ from attar.likelihoods import (
     Language,
     Likelihood,
 )
-from attar.networks import CustomNetwork, Lapped, Linear, Network, TextTransformer
+from attar.networks import CustomNetwork, Lapped, Linear, Network, TextTransformer, words_of
 from attar.objective import Objective
 from attar.parts import Part
 from attar.recipe import Recipe
@@ -150,6 +151,9 @@ class Plan:
                 self.missing,
                 0 if self.condition_encoder is None else self.condition_encoder.size,
             )
+            if isinstance(self.preparation.kind, Text):
+                for words in words_of(objective.model.encoder):
+                    words.spell(self.preparation.kind.vocabulary.pieces)
         except SettingError:
             raise
         except (TypeError, ValueError, RuntimeError) as error:
@@ -211,10 +215,16 @@ class Planner:
         if np.isnan(prepared).all():
             raise DataError("All values are missing: there is nothing to learn.")
         network = self._network(recipe)
-        if isinstance(network, TextTransformer) and isinstance(self.kind, Text):
-            network = network.replace(vocabulary=self.kind.vocabulary.size)
         code_size = self._code_size(recipe, network, prepared)
         likelihood = self._likelihood(recipe, network, preparation, prepared)
+        if isinstance(self.kind, Text):
+            sizes = {
+                "vocabulary": self.kind.vocabulary.size,
+                "superposed": superposed(recipe.code, code_size),
+            }
+            likelihood = likelihood.replace(length=self.kind.length, **sizes)
+            if isinstance(network, TextTransformer):
+                network = network.replace(context=code_size - sizes["superposed"], **sizes)
         if isinstance(network, CustomNetwork):
             width = recipe.code.decoder_width(code_size)
             if self.condition_encoder is not None:
@@ -386,10 +396,7 @@ class Planner:
         likelihood = self._setting("likelihood", Likelihood.resolve, auto, _name)
         if isinstance(likelihood, Causal) and not likelihood.alphabets:
             likelihood = choose_alphabets(likelihood, preparation, self.summary)
-        if isinstance(likelihood, Language) and isinstance(self.kind, Text):
-            sizes = {"vocabulary": self.kind.vocabulary.size, "length": self.kind.length}
-            likelihood = likelihood.replace(**sizes)
-        elif isinstance(self.kind, Text):
+        if isinstance(self.kind, Text) and not isinstance(likelihood, Language):
             raise SettingError(
                 f"The likelihood {likelihood.name!r} is of numbers, but the data are text: leave "
                 "it out."

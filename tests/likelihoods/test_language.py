@@ -8,6 +8,7 @@ import torch
 from attar.errors import SettingError
 from attar.likelihoods import Bernoulli, Language
 from attar.likelihoods.language import choosing, drawn
+from attar.networks.attention import Packed
 from attar.token_ids import BYTES, END, MASK, PAD
 
 LENGTH = 3
@@ -15,7 +16,8 @@ LENGTH = 3
 
 def module(vocabulary=BYTES + 256, length=LENGTH, layers=2, scale=0.5, **settings):
     torch.manual_seed(0)
-    built = Language(vocabulary, length, 16, 2, layers, **settings).build().double().eval()
+    sizes = {"width": 16, "heads": 2, "layers": layers}
+    built = Language(vocabulary, length, **sizes, **settings).build().double().eval()
     for parameter in built.parameters():
         torch.nn.init.normal_(parameter, std=scale).requires_grad_(False)
     return built
@@ -28,7 +30,7 @@ def test_a_token_depends_on_those_before_it_and_on_the_code():
     first, second = likelihood.log_prob(z, a)[0]
     assert first[0] == pytest.approx(second[0].item())
     assert first[2] != pytest.approx(second[2].item(), abs=1e-6)
-    other = likelihood.log_prob(z + 1, a)[0, 0]
+    other = likelihood.log_prob(z * torch.arange(16), a)[0, 0]
     assert first[0] != pytest.approx(other[0].item(), abs=1e-6)
 
 
@@ -162,34 +164,22 @@ def test_all_texts_of_two_tokens_add_up():
     assert total.item() == pytest.approx(1)
 
 
-def test_message_passing_separates_tokens_that_linear_decoding_confuses():
-    torch.manual_seed(0)
-    likelihood = Language(vocabulary=800, length=14).build().double()
-    tokens = torch.randint(BYTES, 800, (60, 14))
-    embedded = likelihood.embedding.weight.detach() * 16
-    bound = embedded[tokens] * likelihood.signs.detach()
-    total = bound.sum(1)
-
-    def right(found):
-        scores = found @ embedded[BYTES:].T
-        return (scores.argmax(-1) + BYTES == tokens).double().mean().item()
-
-    linear = right(total[:, None] * likelihood.signs.detach())
-    assert linear < 0.9
-    found = likelihood.separated(total / 4, 14)
-    assert right(found) == 1
-    torch.testing.assert_close(found, embedded[tokens], atol=0.05, rtol=0)
-    assert likelihood.separated(total[:0], 14).shape == (0, 14, 256)
-
-
-def test_message_passing_finds_no_token_where_there_is_none():
-    likelihood = Language(vocabulary=400, length=9).build().double()
-    tokens = torch.tensor([[30, 300, 200, END]])
-    embedded = likelihood.embedding.weight.detach() * 16
-    total = (embedded[tokens] * likelihood.signs[:4]).sum(1)
-    found = likelihood.separated(total.detach() / 4, 9)[0]
-    torch.testing.assert_close(found[:4], embedded[tokens[0]], atol=1e-2, rtol=0)
-    assert found[4:].abs().max() < 1e-2
+def test_what_training_knows_of_a_text_is_what_message_passing_finds():
+    sizes = {"superposed": 64, "width": 16, "heads": 2}
+    likelihood = Language(300, 6, **sizes, word_dropout=0.0, code_dropout=0.0).build()
+    likelihood.start(torch.tensor([[70.0, END]]))
+    tokens = torch.tensor([[30, 290, 200, END], [BYTES, 80, MASK, END]])
+    packed = Packed(tokens > 0)
+    total = likelihood.superposition.total(packed.of(tokens), packed)
+    z = torch.cat([total, torch.randn(2, 16)], 1)[None]
+    texts = tokens.float()
+    texts[1, 2] = 150  # a token that the code does not have
+    found = likelihood.eval().log_prob(z, texts)
+    torch.testing.assert_close(likelihood.train().log_prob(z, texts), found, atol=1e-3, rtol=1e-3)
+    likelihood.code_dropout = 1.0
+    none = likelihood.log_prob(z, texts)
+    assert (none - found)[0, 0].abs().max() > 0.1
+    torch.testing.assert_close(none, likelihood.log_prob(torch.randn(1, 2, 80), texts))
 
 
 def test_the_bias_starts_at_the_frequencies_of_tokens():

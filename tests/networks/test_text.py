@@ -1,4 +1,4 @@
-"""The code of text is a sum of tokens bound to their places."""
+"""The code of text has its words, and each token at its place."""
 
 import pytest
 import torch
@@ -6,10 +6,11 @@ import torch
 from attar.errors import SettingError
 from attar.likelihoods import Language
 from attar.networks import TextTransformer
-from attar.networks.text import TYPICAL, Packed, rotation, signs
+from attar.networks.attention import Packed
+from attar.networks.superposition import Superposition
 from attar.token_ids import END, PAD
 
-SIZES = {"vocabulary": 300, "width": 64}
+SIZES = {"vocabulary": 300, "context": 6, "superposed": 10, "width": 64}
 
 
 def tokens(rows, length, vocabulary=300, seed=0):
@@ -17,41 +18,54 @@ def tokens(rows, length, vocabulary=300, seed=0):
     return torch.randint(3, vocabulary, (rows, length), generator=generator).float()
 
 
-def test_an_untrained_encoder_adds_up_embeddings_times_signs():
-    encoder, x = TextTransformer(**SIZES).encoder((5,), 64), tokens(3, 5)
-    x[1, 3:] = PAD
-    embedded = encoder.embedding(x.long()) * 64**0.5 * (x != PAD)[..., None]
-    total = (embedded * signs(5, 64)).sum(1) / TYPICAL**0.5
-    torch.testing.assert_close(encoder(x), total @ rotation(64, 64))
+def randomized(encoder):
+    for parameter in encoder.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    encoder.words.spell([b""] * 3 + [bytes([i % 256]) for i in range(297)])
+    encoder.words.start(tokens(30, 9, seed=1))
+    return encoder
+
+
+def test_an_untrained_encoder_gives_superposed_tokens_words_and_zeros():
+    encoder, x = TextTransformer(**SIZES).encoder((5,), 20), tokens(3, 5)
+    encoder.words.spell([b""] * 3 + [b" " + bytes([97 + i % 26]) for i in range(297)])
+    encoder.words.start(x)
+    packed = Packed(x > 0)
+    own = packed.of(x.long())
+    superposed, context, rest = encoder(x).split([10, 6, 4], 1)
+    expected = Superposition(300, 5, 10).total(own, packed)
+    torch.testing.assert_close(superposed, expected)
+    torch.testing.assert_close(context, encoder.words(own, packed))
+    assert context.norm(dim=1).tolist() == pytest.approx([6**0.5] * 3)
+    assert not rest.any()
 
 
 def test_what_is_behind_the_end_of_a_text_changes_nothing():
-    encoder = TextTransformer(**SIZES, layers=2).encoder((9,), 16)
-    for parameter in encoder.parameters():
-        torch.nn.init.normal_(parameter, std=0.3)
+    encoder = randomized(TextTransformer(**SIZES, layers=2).encoder((9,), 16))
     x = tokens(4, 6)
     x[0, 2:] = PAD
     alone = torch.cat([encoder(row[row != PAD][None]) for row in x])
     torch.testing.assert_close(encoder(x), alone, rtol=1e-4, atol=1e-5)
 
 
-def test_rotations_are_orthogonal_and_nested():
-    matrix = rotation(24, 24)
-    torch.testing.assert_close(matrix @ matrix.T, torch.eye(24), atol=1e-5, rtol=0)
-    assert torch.equal(rotation(24, 7), matrix[:, :7])
-    assert torch.equal(rotation(24, 30)[:, 24:], torch.zeros(24, 6))
+def test_a_code_without_superposed_tokens_is_context():
+    encoder = randomized(TextTransformer(300, context=6, width=64).encoder((9,), 12))
+    assert encoder(tokens(4, 6)).shape == (4, 12)
+    network = TextTransformer(300, context=6, superposed=2, width=64)
+    decoder, z = network.decoder(8, (66,)), torch.randn(3, 8)
+    assert torch.equal(decoder(z)[:, :2], z[:, :2])
+    assert torch.equal(decoder(z)[:, 2:], decoder.context(z[:, 2:]))
 
 
-@pytest.mark.parametrize(("length", "rounds", "share"), [(6, 0, 0.97), (12, 12, 1.0)])
-def test_an_untrained_model_reconstructs_short_texts(length, rounds, share):
-    x = tokens(50, length, 1000)
+def test_an_untrained_model_reconstructs_texts():
+    x = tokens(50, 20, 1000)
     x[:, -1] = END
-    network = TextTransformer(vocabulary=1000)
-    likelihood = Language(vocabulary=1000, length=length, rounds=rounds).build().eval()
-    encoder, decoder = network.encoder((length,), 256), network.decoder(256, (256,))
+    network = TextTransformer(vocabulary=1000, context=8, superposed=96)
+    likelihood = Language(vocabulary=1000, length=20, superposed=96).build().eval()
+    encoder, decoder = network.encoder((20,), 104), network.decoder(104, (352,))
     with torch.no_grad():
         decoded = likelihood.mean(decoder(encoder(x)))
-    assert (decoded == x).float().mean() >= share
+    assert torch.equal(decoded, x)
 
 
 def test_packed_tokens_are_those_that_are_there():
@@ -88,4 +102,4 @@ def test_other_data_and_sizes_are_refused(settings, shape, message):
 def test_tokens_have_no_gradient():
     x = tokens(2, 4).requires_grad_()
     with pytest.raises(SettingError, match="no gradient"):
-        TextTransformer(**SIZES).encoder((4,), 4)(x)
+        TextTransformer(**SIZES).encoder((4,), 16)(x)

@@ -8,6 +8,7 @@ from attar.networks.mlp import Bag, Linear, Mlp
 from attar.networks.sequence import Gru, Tcn, Transformer
 from attar.networks.spectral import Spectral
 from attar.networks.text import TextTransformer
+from attar.networks.words import words_of
 
 __all__ = [
     "Bag",
@@ -22,4 +23,5 @@ __all__ = [
     "Tcn",
     "TextTransformer",
     "Transformer",
+    "words_of",
 ]
