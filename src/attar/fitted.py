@@ -505,9 +505,8 @@ def fit(
     rows, condition = training_data.measured_rows, training_data.measured_condition
     with one_thread() if small else nullcontext():
         noise = residual_noise(replace(predictor, condition=condition), rows[:MONITORED_ROWS])
-    margins = Margins.of(train, kind) if isinstance(kind, Table) else None
-    predictor = replace(predictor, noise=noise, margins=margins)
-    with one_thread() if small else nullcontext():
+        margins = Margins.of(train, kind) if isinstance(kind, Table) else None
+        predictor = replace(predictor, noise=noise, margins=margins)
         training_summary = TrainingSummary.of(
             replace(predictor, condition=training_data.train_condition),
             train,
@@ -570,9 +569,8 @@ def _trained(
         passes = plan.training.batch_size * plan.recipe.bound.draws
         settings = plan.training
         if settings.half_precision is None:
-            settings = replace(
-                settings, half_precision=half_precision_pays(device, passes, weights)
-            )
+            pays = half_precision_pays(device, passes, weights)
+            settings = replace(settings, half_precision=pays)
         if before is None:
             first = _first(plan, train, training_data.train_condition, device)
             for words in words_of(model.encoder):

@@ -9,6 +9,7 @@ from attar.token_ids import BYTES, END, MASK
 
 VOCABULARY, EMBEDDING = 800, torch.eye(800)
 PRIOR = torch.zeros(VOCABULARY)
+PRIOR[BYTES:] -= torch.arange(1, VOCABULARY - BYTES + 1).log()  # Zipf's law
 
 
 def superposed(tokens, size, length=40, **settings):
@@ -18,7 +19,8 @@ def superposed(tokens, size, length=40, **settings):
 
 def texts(rows, length, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    return torch.randint(BYTES, VOCABULARY, (rows, length), generator=generator)
+    likely = PRIOR[BYTES:].softmax(0).expand(rows, -1)
+    return torch.multinomial(likely, length, replacement=True, generator=generator) + BYTES
 
 
 def test_sums_are_of_signs_whose_powers_fall():

@@ -15,7 +15,7 @@ SEED = 0
 SCALE = 0.25
 
 # Each place gets so many times the information that a token can have.
-MARGIN = 2.0
+MARGIN = 1.75
 
 # Fainter places would be lost in the rounding errors of those before.
 FAINTEST = 1e-6
@@ -23,8 +23,9 @@ FAINTEST = 1e-6
 # The logarithm of the prior that there is no token at a place, beside tokens' probabilities.
 ABSENT = -0.7
 
-# Places are seen once their power is so much of the variance of a number of the rest.
-HEARD = 1.0
+# Places are seen while their signal-to-noise ratio, the sum of squares of a token's vector over the
+# variance of what is left, is from the first on, and until once it was the second.
+HEARD, SETTLED = 4.0, 100.0
 
 # Of the variance of a sum, what rounding leaves of it.
 LEAST = 1e-12
@@ -40,8 +41,8 @@ class Superposition(nn.Module):
     """A sum over the places t of a text: Σ_t g^t s_t * c(x_t), of independent signs s_t and c.
 
     The powers g^2t fall, as successive decoding of a channel needs: what is left of a sum without
-    its first tokens is a sum like it. With g = V^(-2 / size) each place has twice the nats
-    that one of V tokens can have, and message passing finds all of them. Nothing of it is trained.
+    its first tokens is a sum like it. With g = V^(-1.75 / size) each place has 1.75 times the nats
+    that one of V tokens can have, which message passing needs. Nothing of it is trained.
 
     Parameters
     ----------
@@ -133,25 +134,35 @@ class Superposition(nn.Module):
         size, places = total.shape[1], self.places[:length]
         tokens, power = self.tokens.to(total.dtype), places[:, 0].square()
         squares = tokens.square().sum(1)
-        found = total.new_zeros(len(total), length, embedding.shape[1])
+
+        def posterior(row: Tensor, place: Tensor) -> Tensor:
+            h = estimates[row, place] + rest[row] / places[place]
+            logits = (h @ tokens.T - squares / 2) * (ratio[row, place] / size)[:, None]
+            return (logits + prior).softmax(-1)
+
         estimates = total.new_zeros(len(total), length, size)
         spread = total.new_zeros(len(total), length)
+        settled = torch.zeros_like(spread, dtype=torch.bool)
         rest, variance = total, total.square().mean(1)
-        done = LEAST * variance
+        least = (LEAST * variance).clamp_min(LEAST)
         for _ in range(self.rounds):
-            seen = (power * size > HEARD * variance[:, None]) & (variance > done)[:, None]
+            ratio = power * size / torch.maximum(variance, least)[:, None]
+            seen = (ratio > HEARD) & ~settled & (variance > least)[:, None]
             row, place = seen.nonzero(as_tuple=True)
             if not len(row):
                 break
-            h = estimates[row, place] + rest[row] / places[place]
-            logits = (h @ tokens.T - squares / 2) * (power[place] / variance[row])[:, None]
-            p = (logits + prior).softmax(-1)
+            p = posterior(row, place)
             mean = p @ tokens
-            estimates[row, place], found[row, place] = mean, p @ embedding
+            estimates[row, place] = mean
             spread[row, place] = (p @ squares - mean.square().sum(1)) / size
-            onsager = (spread @ power / variance.clamp_min(LEAST))[:, None]
+            settled |= seen & (ratio > SETTLED)
+            onsager = (spread @ power / torch.maximum(variance, least))[:, None]
             rest = total - (estimates * places).sum(1) + rest * onsager
             variance = rest.square().mean(1)
+        found = total.new_zeros(len(total), length, embedding.shape[1])
+        ratio = power * size / torch.maximum(variance, least)[:, None]
+        row, place = estimates.any(-1).nonzero(as_tuple=True)
+        found[row, place] = posterior(row, place) @ embedding
         return found
 
     @torch.no_grad()
