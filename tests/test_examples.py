@@ -129,3 +129,7 @@ def test_voices_take_the_kilobits_that_were_asked_for():
 def test_headlines_come_back_from_their_codes():
     small = recipe("text").replace(network__width=64, likelihood__width=64)
     assert run("headlines", recipe=small, epochs=10, n=400) > 0.5
+
+
+def test_new_lines_of_a_log_are_the_oddest():
+    assert run("logs") == 1.0

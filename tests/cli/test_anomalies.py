@@ -147,3 +147,25 @@ def test_mistakes_are_answered_in_one_sentence(run, table, tmp_path, words, sent
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert sentence in err
     assert not list(tmp_path.glob("b.*"))
+
+
+def test_lines_of_a_log_and_of_a_column_are_scored_and_explained(run):
+    lines = [f"Job {i} {('started', 'finished')[i % 2]}" for i in range(100)]
+    Path("a.log").write_text("\n".join(lines))
+    Path("b.log").write_text("Job 7 started\nno space left on device\n")
+    assert run("fit", "a.log", "--for", "anomalies", "-o", "a.attar")[0] == 0
+    assert run("score", "a.attar", "b.log", "-o", "s.csv", "--explain")[0] == 0
+    table = pd.read_csv("s.csv")
+    assert table["flag"].tolist() == [False, True]
+    assert table["word_1"][1] in ("space", "left", "device", "no", "on")
+    pd.DataFrame({"n": range(100), "text": lines}).to_csv("a.csv", index=False)
+    words = ("fit", "a.csv", "--column", "text", "--for")
+    assert run(*words, "anomalies", "-o", "c.attar")[0] == 0
+    assert run("score", "c.attar", "a.csv", "-o", "c.csv")[0] == 0
+    status, _, err = run(*words, "gaps", "-o", "g.attar")
+    assert status == 2
+    assert "not of --for gaps" in err
+    Path("same.log").write_text("Job 1 done\n" * 30)
+    status, _, err = run("fit", "same.log", "--for", "anomalies", "-o", "d.attar")
+    assert status == 2
+    assert "nothing to tell them apart by" in err

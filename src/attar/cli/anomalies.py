@@ -137,7 +137,7 @@ def _of_detector(
             why = detector.explain(piece)
             places = why.groupby("row").cumcount()
             for i in range(int(places.max()) + 1):
-                part = why[places == i].drop(columns=["row", "low", "high"])
+                part = why[places == i].drop(columns=["row", "low", "high"], errors="ignore")
                 for name, column in part.items():
                     mixed = column.map(str) if column.dtype == object else column
                     found[f"{name}_{i + 1}"] = mixed.to_numpy()

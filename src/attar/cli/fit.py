@@ -132,12 +132,14 @@ def fit(
             raise SettingError(
                 f"--{name} is of an autoencoder, not of --for {purpose}: leave it out."
             )
-        if paragraphs or split or any("=" not in column for column in columns or ()):
+        of_text = paragraphs or split or any("=" not in column for column in columns or ())
+        if of_text and purpose != "anomalies":
             raise SettingError(
-                f"Text is of an autoencoder, not of --for {purpose}: leave out --column NAME, "
-                "--paragraphs and --split."
+                f"Text is of an autoencoder or --for anomalies, not of --for {purpose}: leave out "
+                "--column NAME, --paragraphs and --split."
             )
         table = arguments.csv(source, delimiter, decimal, encoding, na)
+        table = arguments.text(table, columns, paragraphs, encoding, split)
         data = arguments.form(
             table, size, tile, time_column, series, window, stride, absent, rate, view, channels
         )

@@ -21,7 +21,7 @@ from attar.data.series import finite_points
 from attar.data.source import Data, Source, read
 from attar.data.sparse import SparseMatrix
 from attar.data.table import Table
-from attar.errors import AttarWarning
+from attar.errors import AttarWarning, DataError
 from attar.reporting import svg
 from attar.reporting.html import (
     MISSING,
@@ -51,6 +51,7 @@ from attar.tasks.anomalies.detector import AnomalyDetector, Drift
 from attar.tasks.anomalies.moments import SeriesScorer
 from attar.tasks.anomalies.rows import RowScorer
 from attar.tasks.anomalies.scorer import Array
+from attar.tasks.anomalies.texts import TextScorer
 from attar.tasks.steps import places_of_series
 
 # Rows that are shown, cells of each that are marked or listed, and columns that are shown to move.
@@ -365,6 +366,10 @@ def _moments(points: Points, scores: Array) -> list[tuple[NDArray[np.intp], int]
 def display_of(detector: AnomalyDetector) -> AnomalyDisplay:
     """Return the display of what a detector was fitted on."""
     scorer = detector.model_
+    if isinstance(scorer, TextScorer):
+        raise DataError(
+            "A detector of odd lines has no report: score, with --explain, writes a table of them."
+        )
     if isinstance(scorer, RowScorer):
         match scorer.features.kind:
             case Table() as kind:

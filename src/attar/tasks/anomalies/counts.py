@@ -23,22 +23,21 @@ from attar.plan import check_rows
 from attar.storage import nested, unnested
 from attar.tasks.anomalies.calibration import own_surprise, surprise
 from attar.tasks.anomalies.densities import TRIMS
+from attar.tasks.anomalies.neighbours import (
+    AT_ONCE,
+    CosineNeighbours,
+    Mask,
+    nearest,
+    sampled,
+)
 from attar.tasks.anomalies.rows import FEWEST, INTERVAL, ROWS
 from attar.tasks.anomalies.scorer import Array, Scorer, Settings, Test
-
-Mask = NDArray[np.bool_]
-
-# Similarities to so many rows are averaged; rows this similar are one row twice.
-NEAREST, SAME = 20, 1 - 1e-6
 
 # A column counts as if it were in so much of a row more; its mean as if in so many rows more.
 UNSEEN, SHRINKAGE = 0.05, 5
 
 # The weights of neighbours, cells and size.
 WEIGHTS = (1.0, 1.0, 0.5)
-
-# So many rows are compared at once.
-AT_ONCE = 1 << 10
 
 # Of so many columns is said how they moved.
 MOVED = 100
@@ -214,7 +213,9 @@ class CountScorer(Scorer):
             kept = np.zeros(n, bool)
             kept[order[: max(2, round(n * (1 - trim)))]] = True
             level = _level(counts, kept)
-            near = np.concatenate([nearest(part, kept) for part, _ in bare._similar(counts, True)])
+            near = np.concatenate(
+                [nearest(part, kept) for part, _ in bare._neighbours.similar(counts, True)]
+            )
             scores = level.scores(counts, near, kept.astype(np.float64))
             levels.append(replace(level, known=scores[:, kept]))
             own.append(levels[-1].own(scores))
@@ -228,12 +229,7 @@ class CountScorer(Scorer):
         for piece in pieces:
             new = self._counts(piece)
             seen += new.shape[0]
-            room = max(0, ROWS - counts.shape[0])
-            both = sparse.vstack([counts, new], format="csr")
-            places = np.arange(counts.shape[0] + min(room, new.shape[0]))
-            later = np.arange(len(places), both.shape[0])
-            places[rng.integers(0, len(places), len(later))] = later
-            counts = both[places]
+            counts = sampled(counts, new, rng)
         return self._of(self.kind, counts, seen)
 
     @property
@@ -257,7 +253,7 @@ class CountScorer(Scorer):
         """Return how odd rows are."""
         counts, found = self._counts(piece), []
         starts = range(0, counts.shape[0], AT_ONCE)
-        for start, (similar, same) in zip(starts, self._similar(counts), strict=True):
+        for start, (similar, same) in zip(starts, self._neighbours.similar(counts), strict=True):
             some, each = counts[start : start + AT_ONCE], []
             for level in self.levels:
                 own = np.where(same < 0, 0.0, level.kept[same])
@@ -364,57 +360,8 @@ class CountScorer(Scorer):
         return np.asarray(cells.max(axis=1).toarray().ravel(), np.float64)
 
     @cached_property
-    def _rows(self) -> NDArray[np.intp]:
-        """How many rows of the fit have a column."""
-        return np.bincount(self.counts.indices, minlength=self.kind.width)
-
-    @cached_property
-    def _weighted(self) -> sparse.csr_array:
-        return self._weigh(self.counts, 0).T.tocsr()
-
-    def _weigh(self, counts: sparse.csr_array, own: int) -> sparse.csr_array:
-        """Return logarithmic counts of unit norm, weighed by log((1 + n) / (1 + rows)) + 1.
-
-        Of rows of the fit, others have a column in ``own`` rows less.
-        """
-        rarity = np.log((1 + self.counts.shape[0]) / (1 + self._rows[counts.indices] - own)) + 1
-        values = np.log1p(counts.data) * rarity
-        stored = np.diff(counts.indptr)
-        row = np.repeat(np.arange(len(stored)), stored)
-        norm = np.sqrt(np.bincount(row, values**2, len(stored)))
-        values = (values / norm[row]).astype(np.float32)
-        return sparse.csr_array((values, counts.indices, counts.indptr), counts.shape)
-
-    def _similar(
-        self, counts: sparse.csr_array, own: bool = False
-    ) -> Iterator[tuple[Array, NDArray[np.intp]]]:
-        """Yield cosine similarities of some rows and those of the fit, and which a row is itself.
-
-        Of rows of the fit that a row equals, one does not count: it may be the row itself. Where
-        there is none, it is -1.
-
-        Parameters
-        ----------
-        counts : CSR matrix (rows, columns)
-        own : bool
-            Whether these are all rows of the fit.
-        """
-        weighed = self._weigh(counts, int(own))
-        for start in range(0, counts.shape[0], AT_ONCE):
-            found = (weighed[start : start + AT_ONCE] @ self._weighted).toarray()
-            each = np.arange(len(found))
-            same = start + each if own else found.argmax(1)
-            alike = own | (found[each, same] >= SAME)
-            found[each[alike], same[alike]] = -np.inf
-            yield found, np.where(alike, same, -1)
-
-
-def nearest(similar: Array, kept: Mask) -> Array:
-    """Return the mean of the largest similarities to rows that are kept: (rows,)."""
-    among = similar[:, kept]
-    most = min(NEAREST, among.shape[1] - 1)
-    largest = np.partition(among, among.shape[1] - most, 1)[:, -most:]
-    return np.asarray(largest.mean(1), np.float64)
+    def _neighbours(self) -> CosineNeighbours:
+        return CosineNeighbours(self.counts)
 
 
 def sizes(counts: sparse.csr_array) -> Array:

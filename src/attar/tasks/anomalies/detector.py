@@ -21,6 +21,7 @@ from attar.data.series import Windows
 from attar.data.source import Data, Source, read, without_infinities
 from attar.data.sparse import SparseMatrix
 from attar.data.table import Table
+from attar.data.text import Text, is_column_of_texts
 from attar.errors import DataError, SettingError
 from attar.isolation import default_settings
 from attar.recipe import Recipe
@@ -30,6 +31,7 @@ from attar.tasks.anomalies.counts import CountScorer
 from attar.tasks.anomalies.moments import SeriesScorer
 from attar.tasks.anomalies.rows import RowScorer
 from attar.tasks.anomalies.scorer import AnomalyMaps, Array, Scorer, Settings
+from attar.tasks.anomalies.texts import TextScorer
 from attar.tasks.estimator import TaskEstimator
 
 Auto = Literal["auto"]
@@ -39,6 +41,7 @@ OF_KIND: dict[str, type[Scorer]] = {
     Images.name: RowScorer,
     Windows.name: SeriesScorer,
     SparseMatrix.name: CountScorer,
+    Text.name: TextScorer,
 }
 SCORERS = {scorer.name: scorer for scorer in OF_KIND.values()}
 
@@ -64,14 +67,15 @@ class Drift:
 
 
 class AnomalyDetector(OutlierMixin, TaskEstimator):
-    """Finds odd rows of tables, images or counts, and odd steps of series.
+    """Finds odd rows of tables, images or counts, odd lines of text, and odd steps of series.
 
     How odd a row is, is the mean of -log p in nats over three scores, where p is the share of rows
     of the fit that have at least this score, none of which it was fitted on: the distance to the
     nearest neighbours, and the densities of two Gaussian mixtures. Each is fitted on all rows, and
     again without the oddest 5% and 20%, so that odd rows in X do not pass for usual ones. Images
     are described by the edges in their regions. Of sparse matrices of counts, the three scores are
-    the similarity to the nearest rows, how unlikely cells are, and the sum of a row.
+    the similarity to the nearest rows, how unlikely cells are, and the sum of a row. Of lines of
+    text, it is the similarity to the 20 nearest lines, by their n-grams of characters.
 
     A step of a series is compared with all before it, by nearest windows of the past and by
     forecasts, which learn on; its score is log p of the evidence of near steps.
@@ -147,7 +151,7 @@ class AnomalyDetector(OutlierMixin, TaskEstimator):
 
         Parameters
         ----------
-        X : table, array, sparse matrix, Series, path, or name of a data set
+        X : table, array, sparse matrix, Series, list of str, path, or name of a data set
             At least 10 rows, of which a random sample is used where they are more than 10,000; or
             30 steps of series.
         y : ignored
@@ -162,11 +166,12 @@ class AnomalyDetector(OutlierMixin, TaskEstimator):
         self._check()
         data: Any = read(X, "train").data
         data = without_infinities(data) if self.infinite_as_missing else data
-        kind = kind_of(data).name
+        text = not self.columns and is_column_of_texts(data)
+        kind = (Text if text else kind_of(data)).name
         if kind not in OF_KIND:
             raise DataError(
-                f"AnomalyDetector takes tables, images and series, not {kind}: give a table or an "
-                "array of numbers, such as the codes of an Autoencoder."
+                f"AnomalyDetector takes tables, images, series and text, not {kind}: give a table "
+                "or an array of numbers, such as the codes of an Autoencoder."
             )
         fixed = Settings(self.columns, self.recipe, self.span, self._drawn_seed())
         self.model_: Scorer = OF_KIND[kind].fit(data, fixed)
@@ -289,7 +294,8 @@ class AnomalyDetector(OutlierMixin, TaskEstimator):
             ``high``, an interval of 90%; of categories these three are the most likely one. Of
             images ``y`` and ``x`` are the middle of a region, a quarter of the sides large, and the
             values are means of its pixels. Of sparse matrices, columns are numbers, and only stored
-            cells are looked at; where a row has fewer, the rest is missing.
+            cells are looked at; where a row has fewer, the rest is missing. Of text there are
+            ``row``, ``word`` and ``nats``, -log of the share of lines that have its rarest n-gram.
         """
         scorer, parts, start = self._fitted.model_, [], 0
         for piece in self.pieces(X):
