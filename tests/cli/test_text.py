@@ -102,7 +102,7 @@ def test_a_report_has_the_texts(run, table, model):
     [
         (("fit", "T", "--column", "titel", "-o", "a"), "title"),
         (("fit", "T", "--column", "n", "--column", "title", "-o", "a"), "one column of text"),
-        (("fit", "T", "--column", "title", "--for", "anomalies", "-o", "a"), "not of --for"),
+        (("fit", "T", "--column", "title", "--for", "gaps", "-o", "a"), "not of --for"),
         (("fit", "T", "--paragraphs", "-o", "a"), "name the column"),
         (("fit", "bad.txt", "-o", "a"), "not utf-8 at byte 3"),
         (("fit", "same.txt", "-o", "a"), "nothing to learn"),
