@@ -1,12 +1,13 @@
 """Text beside its peers: topics from codes, words reconstructed, new headlines, bytes.
 
 A fifth of the rows of ``text/ag_news.csv`` is held out. attar is trained once, without labels, on
-the titles and the texts of all others, in parts of at most 16 words, for ``--minutes``, or read
-from ``--model``, where it is written too.
+the titles of all others, and on their titles with their texts, for ``--minutes``, or read from
+``--model``, where it is written too.
 
-- Topics: a logistic regression on 256 numbers of each held-out title and of its title and text, its
-  regularization chosen on a fifth of the training rows; beside TF-IDF reduced to 256 numbers by
-  truncated SVD, and means of word2vec vectors trained on the same lines.
+- Topics: a logistic regression on 256 numbers of each held-out title and of its title and text;
+  whether they are standardized, and its regularization, are chosen on a fifth of the training rows;
+  beside TF-IDF reduced to 256 numbers by truncated SVD, and means of word2vec vectors, both trained
+  on the same lines, and SVD of the one kind of lines alone.
 - Words: those of held-out titles of at most 16 words that come back in their place.
 - Samples: perplexity of an interpolated 5-gram model with Kneser-Ney smoothing, trained on the
   training lines; copies of these; and distinct-2, the fraction of pairs of words that differ.
@@ -19,7 +20,7 @@ from __future__ import annotations
 import bz2
 import lzma
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -46,10 +47,10 @@ def rows() -> tuple[pd.DataFrame, pd.DataFrame]:
     return table.iloc[order[held:]], table.iloc[order[:held]]
 
 
-def parts(texts: Iterable[str]) -> Lines:
-    """Return texts in parts of at most 16 words."""
-    words = (text.split() for text in texts)
-    return [" ".join(w[i : i + WORDS]) for w in words for i in range(0, max(1, len(w)), WORDS)]
+def texts_of(table: pd.DataFrame) -> dict[str, Lines]:
+    """Return titles, and titles with texts."""
+    titles = table["title"]
+    return {"title": list(titles), "both": list(titles + ". " + table["text"])}
 
 
 def accuracy(codes: Matrix, topics: pd.Series, held: Matrix, truth: pd.Series) -> float:
@@ -58,27 +59,26 @@ def accuracy(codes: Matrix, topics: pd.Series, held: Matrix, truth: pd.Series) -
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    def classifier(c: float) -> Any:
-        return make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=1000))
-
-    n = 4 * len(codes) // 5
-    scores = [
-        classifier(c).fit(codes[:n], topics[:n]).score(codes[n:], topics[n:])
+    classifiers = [
+        make_pipeline(scaler, LogisticRegression(C=c, max_iter=1000))
+        for scaler in (StandardScaler(), None)
         for c in REGULARIZATIONS
     ]
-    best = classifier(REGULARIZATIONS[int(np.argmax(scores))])
+    n = 4 * len(codes) // 5
+    scores = [c.fit(codes[:n], topics[:n]).score(codes[n:], topics[n:]) for c in classifiers]
+    best = classifiers[int(np.argmax(scores))]
     return float(best.fit(codes, topics).score(held, truth))
 
 
-def reduced(train: Lines, held: Lines) -> tuple[Matrix, Matrix]:
-    """Return TF-IDF, reduced by truncated SVD."""
+def reduced(lines: Lines, train: Lines, held: Lines) -> tuple[Matrix, Matrix]:
+    """Return TF-IDF, reduced by truncated SVD of some lines."""
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.pipeline import make_pipeline
 
     tfidf = TfidfVectorizer(sublinear_tf=True, stop_words="english")
-    found = make_pipeline(tfidf, TruncatedSVD(SIZE, random_state=0))
-    return found.fit_transform(train), found.transform(held)
+    found = make_pipeline(tfidf, TruncatedSVD(SIZE, random_state=0)).fit(lines)
+    return found.transform(train), found.transform(held)
 
 
 def averaged(lines: Lines, train: Lines, held: Lines) -> tuple[Matrix, Matrix]:
@@ -212,8 +212,8 @@ def main() -> None:
 
     options = arguments(__doc__, minutes=25, model="")
     train, held = rows()
-    lines = [*train["title"], *parts(train["text"])]
-    lines = list(np.random.default_rng(1).permutation(lines))
+    texts, others = texts_of(train), texts_of(held)
+    lines = list(np.random.default_rng(1).permutation(texts["title"] + texts["both"]))
     path = Path(options.model) if options.model else None
     if path is not None and path.exists():
         ae = attar.load(path)
@@ -222,29 +222,26 @@ def main() -> None:
         if path is not None:
             ae.save(path)
     found: dict[str, Any] = {}
-    for name in ("title", "both"):
-        texts = [
-            list(part["title"] if name == "title" else part["title"] + ". " + part["text"])
-            for part in (train, held)
-        ]
+    for name, pair in {name: (texts[name], others[name]) for name in texts}.items():
         for contender, codes in {
-            "attar": tuple(map(ae.transform, texts)),
-            "TF-IDF and SVD": reduced(*texts),
-            "word2vec": averaged(lines, *texts),
+            "attar": tuple(map(ae.transform, pair)),
+            "TF-IDF and SVD": reduced(lines, *pair),
+            f"TF-IDF and SVD of {name} alone": reduced(pair[0], *pair),
+            "word2vec": averaged(lines, *pair),
         }.items():
             topics = train["topic"], held["topic"]
             found[f"topic of {name}, {contender}"] = accuracy(
                 codes[0], topics[0], codes[1], topics[1]
             )
     titles = [title for title in held["title"] if len(title.split()) <= WORDS]
-    pairs = zip(titles, ae.reconstruct(titles), strict=True)
     equal = [
-        [a == b for a, b in zip(one.split(), other.split(), strict=False)] for one, other in pairs
+        [a == b for a, b in zip(one.split(), other.split(), strict=False)]
+        for one, other in zip(titles, ae.reconstruct(titles), strict=True)
     ]
     words = sum(len(title.split()) for title in titles)
     found["words in place"] = sum(map(sum, equal)) / words
     samples = ae.sample(SAMPLES, temperature=0.8, random_state=0)
-    found |= sampled([line for line in samples if line.strip()], lines, parts(held["text"]))
+    found |= sampled(samples, lines, others["title"] + others["both"])
     plays = (folder() / "text" / "tinyshakespeare.txt").read_text().splitlines()
     cut = 9 * len(plays) // 10
     for name, pair in {
