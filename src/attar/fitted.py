@@ -620,7 +620,7 @@ def _trained(
 def _monitored(plan: Plan, rows: Rows, condition: Tensor | None, device: torch.device) -> Selection:
     """Return the first rows in large batches."""
     cells = plan.recipe.bound.draws * prod(plan.preparation.kind.shape)
-    most = monitored_rows(prod(plan.preparation.kind.shape))
+    most = monitored_rows(plan.preparation.kind)
     held = _held(plan, rows, condition, device, most)
     index = torch.arange(min(most, rows.shape[0]), device=device)
     return Selection(held, index, min(most, rows_at_once(cells)))

@@ -12,9 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from attar.data.kind import Rows
+from attar.data.kind import Kind, Rows
 from attar.data.margins import Margins
 from attar.data.preparation import Preparation
+from attar.data.text import Text
 from attar.isolation import seeded
 from attar.likelihoods.base import LocationModule
 from attar.model import Model
@@ -24,8 +25,10 @@ from attar.records import Batch, Trace
 # convolutions have many feature maps for each pixel.
 CHUNK, CELLS, LARGE = 2048, 1 << 22, 1 << 16
 
-# How many rows are measured after each epoch: fewer where they are large.
+# How many rows are measured after each epoch: fewer where they are large, or texts, each of whose
+# places is compared with all tokens many times.
 MONITORED_ROWS, FEWEST_MONITORED, MONITORED_CELLS = 1024, 64, 1 << 23
+MONITORED_TEXTS = 256
 
 
 def rows_at_once(cells: int) -> int:
@@ -33,9 +36,10 @@ def rows_at_once(cells: int) -> int:
     return max(1, (CELLS if cells <= LARGE else CELLS // 4) // max(1, cells))
 
 
-def monitored_rows(cells: int) -> int:
-    """Return on how many rows of so many cells the loss of an epoch is measured at most."""
-    return max(FEWEST_MONITORED, min(MONITORED_ROWS, MONITORED_CELLS // cells))
+def monitored_rows(kind: Kind) -> int:
+    """Return on how many rows the loss of an epoch is measured at most."""
+    most = MONITORED_TEXTS if isinstance(kind, Text) else MONITORED_ROWS
+    return max(FEWEST_MONITORED, min(most, MONITORED_CELLS // prod(kind.shape)))
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ ABSENT = -0.7
 
 # Places are seen while their signal-to-noise ratio, the sum of squares of a token's vector over the
 # variance of what is left, is from the first on, and until once it was the second.
-HEARD, SETTLED = 4.0, 100.0
+HEARD, SETTLED = 6.0, 400.0
 
 # Of the variance of a sum, what rounding leaves of it.
 LEAST = 1e-12

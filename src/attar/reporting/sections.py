@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.resources import files
-from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element, tostring
@@ -498,7 +497,7 @@ def _loss_curves(fitted: Fitted, row: str) -> Element:
     validation = history[-1].validation_loss is not None
     entries = [("first", "validation")] * validation + [("second", "training")]
     loss = f"{'validation' if validation else 'training'} loss"
-    most = monitored_rows(prod(fitted.kind.shape))
+    most = monitored_rows(fitted.kind)
     if len(fitted.training_summary.measured.places) > most:
         loss += f" of {most:,} {row}s"
     return section(
