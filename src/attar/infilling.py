@@ -45,16 +45,16 @@ class Infilling(ABC):
     def infill(self, X: Data, *, condition: Data | None = None) -> Texts:
         """Return texts with each ``[...]`` in them replaced by the most likely words.
 
-        A gap gets one to four tokens. For each number k of them, the encoder gets the text m with
-        k places left empty, as tokens are deleted in training, and the decoder fills them, each
-        with the most likely token given the code z(m) and the tokens before. Of the four texts x of
-        n tokens that one is taken which has the highest mean log-likelihood,
+        A gap gets one to four tokens, as many as fit at most. For each number of them, the encoder
+        gets the text m with so many places left empty, as those of deleted tokens are in training,
+        and the decoder fills each with the most likely token given the code z(m) and the tokens
+        before. Of these texts x the one is taken that has the highest log-likelihood,
 
-            1/n Σ_t log p(x_t | x_<t, z(m)),
+            log p(x | z(m)) = Σ_t log p(x_t | x_<t, z(m)).
 
-        as sums would favour few tokens. The first token begins a word where a space is before the
-        gap. Of several gaps the first is filled first, while those behind it have one empty place.
-        Everything outside of gaps stays as it is, byte for byte.
+        The first token begins a word where a space is before the gap. Of several gaps the first is
+        filled first, while those behind it have one empty place. Everything outside of gaps stays
+        as it is, byte for byte.
 
         Parameters
         ----------
@@ -77,10 +77,11 @@ class Infilling(ABC):
         Examples
         --------
         >>> import attar
-        >>> lines = [f"{a} is {b}" for a in ("she", "he") for b in ("at sea", "at home", "away")]
-        >>> ae = attar.Autoencoder("text", epochs=40, random_state=0, verbose=False)
-        >>> ae.fit(lines * 10).infill(["she is at [...]!", "no gap"])[1]
-        'no gap'
+        >>> lines = [f"{who} is {place}" for who in ("she", "he") for place in ("away", "at sea")]
+        >>> settings = {"epochs": 10, "random_state": 0, "verbose": False}
+        >>> ae = attar.Autoencoder("text", **settings).fit(lines * 20)
+        >>> ae.infill(["she is at [...]", "she is not here"])
+        ['she is at sea', 'she is not here']
 
         References
         ----------
@@ -88,7 +89,8 @@ class Infilling(ABC):
         """
         fitted, found = self._fitted, []
         kind = fitted.kind
-        if not isinstance(kind, Text):
+        language = isinstance(fitted.predictor.model.likelihood, LanguageModule)
+        if not isinstance(kind, Text) or not language:
             raise SettingError(
                 "Gaps '[...]' are filled in text, and the model is of other data: attar.Imputer "
                 "fills the missing cells of tables, series and images."
@@ -135,18 +137,19 @@ class _Candidates:
         gaps, rows = [], []
         for i, (*parts, last) in enumerate(texts):
             # A token of a word has the space before it.
-            known = kind.vocabulary.encode([*(part.removesuffix(b" ") for part in parts), last])
-            start, spaced = len(known[0]), parts[0].endswith(b" ")
+            around = kind.vocabulary.encode([*(part.removesuffix(b" ") for part in parts), last])
+            before, second, *others = around
+            after = [second, *(np.insert(tokens, 0, MASK) for tokens in others)]
+            start, spaced = len(before), parts[0].endswith(b" ")
             if start >= kind.length:
                 raise DataError(
                     f"The gap behind {parts[0][-40:].decode(errors='replace')!r} cannot be filled, "
                     f"as texts have at most {kind.length:,} tokens in this model: shorten the text."
                 )
-            hidden = [np.full(1, MASK)] * len(known)
-            after = [tokens for pair in zip(hidden, known, strict=True) for tokens in pair][3:]
-            for size in range(1, min(LONGEST, kind.length - start) + 1):
+            room = kind.length - start - sum(map(len, after)) - 1  # for all tokens and an end
+            for size in range(1, min(LONGEST, max(1, room)) + 1):
                 gaps.append((i, start, size, spaced))
-                rows.append(np.concatenate([known[0], np.full(size, MASK), *after]))
+                rows.append(np.concatenate([before, np.full(size, MASK), *after]))
         text, start, size, spaced = np.array(gaps).T
         return cls(text, kind.padded(rows), start, size, spaced.astype(bool))
 
@@ -172,11 +175,11 @@ def _fillings(predictor: Predictor, kind: Text, candidates: _Candidates) -> list
     working, n = predictor.at(candidates.text), len(candidates.text)
     somes = [slice(i, i + predictor.chunk) for i in range(0, n, predictor.chunk)]
     parts = [_filled(working.at(some), kind, candidates.at(some)) for some in somes]
-    tokens, scores = (np.concatenate(part) for part in zip(*parts, strict=True))
+    tokens, log_likelihoods = (np.concatenate(part) for part in zip(*parts, strict=True))
     found = []
     for text in range(candidates.text[-1] + 1):
         own = np.flatnonzero(candidates.text == text)
-        best = own[scores[own].argmax()]
+        best = own[log_likelihoods[own].argmax()]
         start, size = candidates.start[best], candidates.size[best]
         filling = kind.vocabulary.decode(tokens[best, start : start + size])
         if candidates.spaced[best]:
@@ -189,7 +192,7 @@ def _fillings(predictor: Predictor, kind: Text, candidates: _Candidates) -> list
 def _filled(
     predictor: Predictor, kind: Text, candidates: _Candidates
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Return the tokens (n, length) of candidates that are filled, and their scores (n,)."""
+    """Return tokens (n, length) of candidates that are filled, and their log-likelihoods (n,)."""
     model, device = predictor.model, predictor.device
     assert isinstance(model.likelihood, LanguageModule)
     rows = candidates.rows
@@ -201,11 +204,12 @@ def _filled(
         for x in (candidates.start, candidates.size, candidates.spaced)
     )
     tokens = torch.from_numpy(rows).long().to(device)
+    found = model.likelihood.found(parameters, tokens.shape[1])
     opening, blank = _unlikely(kind, device)
     for i in range(int(size.max())):
         row = (size > i).nonzero()[:, 0]
         place = start[row] + i
-        logits = model.likelihood.log_prob_at(place, parameters[row], tokens[row])
+        logits = model.likelihood.log_prob_at(place, parameters[row], found[row], tokens[row])
         logits -= (
             opening * (spaced[row] & (i == 0))[:, None] + blank * (size[row] == i + 1)[:, None]
         )
@@ -213,8 +217,7 @@ def _filled(
         tokens[row, place] = logits.argmax(-1)
     log_prob = model.likelihood.log_prob(parameters[None], tokens)[0]
     known = (tokens != PAD) & (tokens != MASK)
-    scores = (log_prob * known).sum(1) / known.sum(1)
-    return tokens.cpu().numpy(), scores.cpu().numpy()
+    return tokens.cpu().numpy(), (log_prob * known).sum(1).cpu().numpy()
 
 
 def _unlikely(kind: Text, device: torch.device) -> tuple[Tensor, Tensor]:

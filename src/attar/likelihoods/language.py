@@ -166,13 +166,17 @@ class LanguageModule(LikelihoodModule):
         return log_prob.view(draws, rows, -1)
 
     @torch.no_grad()
-    def log_prob_at(self, place: Tensor, parameters: Tensor, tokens: Tensor) -> Tensor:
+    def log_prob_at(
+        self, place: Tensor, parameters: Tensor, found: Tensor, tokens: Tensor
+    ) -> Tensor:
         """Return log P of every token at one place of each text, given those before it.
 
         Parameters
         ----------
         place : int Tensor (B,)
         parameters : Tensor (B, superposed + width)
+        found : Tensor (B, length, width)
+            As :meth:`found` returns it.
         tokens : int Tensor (B, length)
             What is at a place, or behind it, makes no difference.
 
@@ -182,7 +186,6 @@ class LanguageModule(LikelihoodModule):
         """
         packed = Packed(torch.arange(tokens.shape[1], device=place.device) <= place[:, None])
         before = functional.pad(tokens[:, :-1], (1, 0), value=MASK)
-        found = self.found(parameters, packed.present.shape[1])
         h = self._states(parameters, found, before, packed)
         return self._logits(packed.padded(h)[torch.arange(len(place)), place]).log_softmax(-1)
 
