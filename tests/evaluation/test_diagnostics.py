@@ -8,6 +8,7 @@ import torch
 from scipy.linalg import subspace_angles
 from sklearn.decomposition import PCA
 
+from attar import Autoencoder, recipes
 from attar.codes import Gaussian, Ordered, Point, SparseL1, VectorQuantized
 from attar.corruptions import GaussianNoise
 from attar.data.kinds import kind_of
@@ -15,7 +16,7 @@ from attar.data.preparation import DensePreparation
 from attar.data.scaling import Unscaled
 from attar.data.training_data import FittedRows
 from attar.evaluation.baseline import Baseline
-from attar.evaluation.diagnostics import Diagnostics, Finding, TrainingSummary
+from attar.evaluation.diagnostics import Diagnostics, Finding, TrainingSummary, code_gain
 from attar.evaluation.diagnostics import diagnose as diagnosed
 from attar.evaluation.evaluate import Evaluation
 from attar.evaluation.reconstruction import PartMetrics
@@ -413,3 +414,30 @@ def test_an_ordered_code_has_an_error_for_each_size(pca_model):
         assert diagnostics.size_errors[k] == pytest.approx(expected, rel=1e-4)
     assert diagnostics.size_errors[3] == pytest.approx(diagnostics.error, rel=1e-6)
     assert not summary_of(predictor, train, validation).diagnostics.size_errors
+
+
+def test_a_decoder_of_text_that_ignores_the_code_has_collapsed():
+    lines = [
+        f"{a} {b}" for a in ("oil", "gold", "tea") for b in ("rises", "falls", "waits", "is up")
+    ]
+    small = {
+        "network__width": 8,
+        "network__heads": 1,
+        "likelihood__width": 8,
+        "likelihood__heads": 1,
+    }
+    settings = {"code_size": 64, "validation_fraction": 0.5, "random_state": 0, "verbose": False}
+    ae = Autoencoder(recipes.recipe("text").replace(**small), epochs=1, **settings).fit(lines)
+    diagnostics = ae.fitted_.training_summary.diagnostics
+    assert diagnostics.code_gain > 1
+    assert "posterior-collapse" not in [finding.name for finding in ae.diagnose()]
+    vae = recipes.recipe("text-vae").replace(**small)
+    ae = Autoencoder(vae, epochs=1, **settings).fit(lines)
+    torch.nn.init.zeros_(ae.fitted_.predictor.model.decoder.context.weight)
+    assert code_gain(ae.fitted_.predictor, ae.fitted_.kind.rows(lines)) == 0
+    (finding, *_) = diagnosed(
+        replace(GOOD, code_gain=0.25), history_of([2.0, 1.0, 1.0, 1.0]), vae, ae.fitted_.network
+    )
+    assert finding.name == "posterior-collapse"
+    assert "is 0.25 nats more likely" in finding.problem
+    assert "word_dropout" in finding.advice

@@ -108,12 +108,23 @@ def test_training_ends_when_patience_does_in_its_second_half(training, epochs, l
     assert made.objective.measure(made.validation)["loss"] == history[1].validation_loss
 
 
+class Count(Callback):
+    """Counts steps."""
+
+    steps = 0
+
+    def on_step(self, progress):
+        self.steps += 1
+
+
 def test_training_ends_after_its_time_with_its_schedule_complete(training, monkeypatch):
     # Each reading of the clock takes a second.
     clock = iter(range(100_000))
     monkeypatch.setattr("attar.training.loop.time.monotonic", lambda: float(next(clock)))
-    history = training(schedule=Cosine(), epochs=10_000, max_minutes=0.5).run()
-    assert len(history) == math.ceil(30 / 4)
+    count = Count()
+    settings = {"schedule": Cosine(), "epochs": 10_000, "callbacks": [count]}
+    history = training(**settings, max_minutes=0.5).run()
+    assert (len(history), count.steps) == (math.ceil(30 / 4), 29)
     assert history[-1].learning_rate == pytest.approx(0, abs=1e-15)
 
 

@@ -9,6 +9,7 @@ from statistics import median_low
 from typing import Any, Self
 
 import numpy as np
+import torch
 
 from attar.codes import NoCode
 from attar.data.kind import Rows
@@ -19,6 +20,8 @@ from attar.evaluation.evaluate import Evaluation
 from attar.evaluation.metrics import error_ratio, mean_squared_error
 from attar.evaluation.reconstruction import PartMetrics, Reconstruction, reconstruction_of
 from attar.evaluation.scores import ScoreReference
+from attar.isolation import seeded
+from attar.likelihoods.language import LanguageModule
 from attar.networks import CustomNetwork, Linear, Network
 from attar.predictor import Predictor
 from attar.recipe import Recipe
@@ -37,6 +40,9 @@ MOST_CODES, MOST_VALUES = 8192, 1 << 19
 # Rows that are reconstructed where the code is not compared with PCA, and decoding may be slow.
 FEW_ROWS = 256
 
+# Texts whose codes are exchanged, and the least nats that a code must be worth.
+EXCHANGED, COLLAPSED = 64, 1.0
+
 # Codes of more latent dimensions, as of whole pictures, are not kept.
 LARGEST_CODE = 4096
 
@@ -49,8 +55,8 @@ class Finding:
     ----------
     name : str
         ``worse-than-pca``, ``unexplained``, ``inactive-dimensions``, ``overfitting``,
-        ``generalization-gap``, ``unscaled``, ``constant-columns``, ``not-converged``, or
-        ``no-problems``.
+        ``generalization-gap``, ``unscaled``, ``constant-columns``, ``not-converged``,
+        ``posterior-collapse``, or ``no-problems``.
     problem, advice : str
 
     Examples
@@ -97,6 +103,8 @@ class Diagnostics:
         What they are called: column or channel.
     size_errors : list of float
         With the first 0, 1, 2, ... dimensions of an ordered code; empty for others.
+    code_gain : float or None
+        Of text, by how many nats a row is more likely given its own code than given another row's.
     """
 
     error: float
@@ -111,6 +119,7 @@ class Diagnostics:
     part_names: list[str] = field(default_factory=list)
     part: str = "column"
     size_errors: list[float] = field(default_factory=list)
+    code_gain: float | None = None
 
     def on(self, evaluation: Evaluation) -> Self:
         """Return the diagnostics with the measurements of other rows."""
@@ -186,9 +195,9 @@ class Diagnosis:
 
     def _of_likelihood(self) -> list[Finding]:
         """Return the findings of a model that is judged by its likelihood alone."""
-        found = self._not_converged()
-        if found is not None:
-            return [found]
+        findings = [found for found in (self._collapsed(), self._not_converged()) if found]
+        if findings:
+            return findings
         why = "the code is not compared with principal components"
         if isinstance(self.recipe.code, NoCode):
             why = "there is no code to judge"
@@ -277,6 +286,17 @@ class Diagnosis:
             "inactive-dimensions",
             f"{inactive} of {size} latent dimensions {'are' if inactive > 1 else 'is'} inactive",
             _either(*self.less_rate, f"use code_size={size - inactive}"),
+        )
+
+    def _collapsed(self) -> Finding | None:
+        gain = self.diagnostics.code_gain
+        if gain is None or gain >= COLLAPSED or isinstance(self.recipe.code, NoCode):
+            return None
+        return Finding(
+            "posterior-collapse",
+            f"The decoder ignores the code: a text is {max(0.0, gain):.2g} nats more likely given "
+            "its own code than given another's",
+            _either(*self.less_rate, "raise word_dropout of the likelihood", *self.more_capacity),
         )
 
     def _unexplained(self) -> Finding | None:
@@ -457,6 +477,7 @@ class TrainingSummary:
             size_errors=size_errors(validation_predictor, others, validation)
             if "ordered" in recipe.code.provides
             else [],
+            code_gain=code_gain(validation_predictor, validation_rows[:EXCHANGED]),
             **_explained(reconstruction.parts, reconstruction.rows),
         )
         return cls(codes, numbers[:kept], baseline, diagnostics, measured, reference)
@@ -481,6 +502,24 @@ def size_errors(predictor: Predictor, codes: Rows, prepared: Rows) -> list[float
         first[:, k:] = 0
         errors.append(_error(predictor, first, prepared))
     return errors
+
+
+@torch.no_grad()
+def code_gain(predictor: Predictor, rows: Rows) -> float | None:
+    """Return how many nats more likely texts are given their own codes than given other texts'."""
+    likelihood = predictor.model.likelihood
+    if not isinstance(likelihood, LanguageModule) or len(rows) < 2:
+        return None
+    gains = []
+    with seeded(0, predictor.device):
+        for model, _, batch in predictor.batches(rows):
+            z = model(batch).coded.z
+            own, other = (
+                likelihood.log_prob(model.parameters_of(codes, batch.condition), batch.target)
+                for codes in (z, z.roll(1, 1))
+            )
+            gains.append((own - other).sum(-1).mean(0))
+    return float(torch.cat(gains).mean())
 
 
 def _importance(predictor: Predictor, codes: Rows, prepared: Rows) -> list[float]:

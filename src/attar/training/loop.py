@@ -187,9 +187,13 @@ class Training:
         number = len(self.progress.history) + 1
         started = time.perf_counter()
         self.model.train()
+        rows = 0
         for step, batch in enumerate(self.train.shuffled()):
             total = (number - 1) * len(self.train) + step
             rate = self._set_learning_rate(total)
+            if rows and self.progress.fraction >= 1:  # out of time
+                break
+            rows += len(batch.target)
             if self.threads.undecided:
                 self.threads.decide(partial(self._numbers, batch))
             with self.threads.step():
@@ -210,7 +214,7 @@ class Training:
             **metrics,
             validation_loss=validation_loss,
             learning_rate=rate,
-            rows_per_second=self.train.rows / seconds,
+            rows_per_second=rows / seconds,
         )
         self._keep(epoch)
         for callback in self.callbacks:
