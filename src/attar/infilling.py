@@ -79,7 +79,7 @@ class Infilling(ABC):
         >>> import attar
         >>> lines = [f"{who} is {place}" for who in ("she", "he") for place in ("away", "at sea")]
         >>> settings = {"epochs": 10, "random_state": 0, "verbose": False}
-        >>> ae = attar.Autoencoder("text", **settings).fit(lines * 20)
+        >>> ae = attar.Autoencoder("text", **settings).fit(lines * 10)
         >>> ae.infill(["she is at [...]", "she is not here"])
         ['she is at sea', 'she is not here']
 
