@@ -34,6 +34,7 @@ from attar.evaluation.diagnostics import Finding, diagnose
 from attar.evaluation.evaluate import Evaluation, evaluate
 from attar.evaluation.scores import log_likelihoods
 from attar.fitted import Fitted, Interrupted, fit
+from attar.infilling import Infilling
 from attar.inspection import Inspection
 from attar.isolation import default_settings
 from attar.latent_space import LatentSpace
@@ -52,7 +53,9 @@ from attar.training.optim import Optimizer, Schedule
 Auto = Literal["auto"]
 
 
-class Autoencoder(LatentSpace, Recommender, Denoising, TransformerMixin, DensityMixin, Parameters):
+class Autoencoder(
+    LatentSpace, Recommender, Denoising, Infilling, TransformerMixin, DensityMixin, Parameters
+):
     """An autoencoder of tables, images, series, sparse matrices and sound, for scikit-learn.
 
     Every setting that is ``"auto"`` is chosen from the data; ``choices_`` says what and why.

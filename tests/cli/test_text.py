@@ -90,6 +90,26 @@ def test_a_path_leads_from_one_text_to_the_other(run, table, model):
     assert [path[0], path[-1]] == ae.reconstruct(pd.DataFrame({"title": ends}))["title"].tolist()
 
 
+def test_gaps_of_a_text_or_of_a_file_are_filled_and_all_else_is_the_same(run, model):
+    gaps = ["a red [...] at home", "no gap", '[...] ball, "of"  course']
+    filled = attar.load(model).infill(pd.DataFrame({"title": gaps}))["title"].tolist()
+    assert filled[1] == gaps[1]
+    assert filled[2].endswith(gaps[2].removeprefix("[...]"))
+    assert run("impute", model, gaps[0]) == (0, filled[0] + "\n", "")
+    pd.DataFrame({"title": gaps}).to_csv("gaps.csv", index=False)
+    Path("gaps.txt").write_text("\n".join(gaps) + "\n")
+    assert run("impute", model, "gaps.csv")[1].splitlines() == filled
+    for name in ("gaps.txt", "gaps.csv"):
+        assert run("impute", model, name, "-o", f"filled_{name}") == (0, "", "")
+    assert Path("filled_gaps.txt").read_text().splitlines() == filled
+    assert pd.read_csv("filled_gaps.csv")["title"].tolist() == filled
+
+
+def test_a_text_may_be_longer_than_the_name_of_a_file(run, model):
+    status, out, _ = run("impute", model, text := "a red ball " * 100)
+    assert (status, out) == (0, text + "\n")
+
+
 def test_a_report_has_the_texts(run, table, model):
     assert run("report", model, table, "-o", "t.html")[0] == 0
     page = Path("t.html").read_text()
@@ -110,6 +130,8 @@ def test_a_report_has_the_texts(run, table, model):
         (("fit", "T", "--column", "title", "--recipe", "lossless", "-o", "a"), "causal"),
         (("encode", "M", "other.csv", "-o", "c.csv"), "has no column 'title'"),
         (("sample", "M", "--temperature", "0"), "temperature"),
+        (("impute", "M", "a red ball " * 100 + "[...]"), "cannot be filled"),
+        (("impute", "M", "a [...]", "--draws", "2"), "for missing cells"),
     ],
 )
 def test_what_cannot_be_is_said_in_one_sentence(run, table, model, arguments, message):

@@ -58,6 +58,20 @@ def test_decoding_one_by_one_agrees_with_all_at_once():
             assert (best >= worse - 1e-12).all()
 
 
+def test_the_probabilities_at_a_place_are_those_of_each_token_there():
+    likelihood = module(superposed=4)
+    parameters = torch.randn(3, 20, dtype=torch.double)
+    tokens, place = torch.tensor([[70, 80, MASK], [90, MASK, 5], [MASK, 7, PAD]]), [2, 1, 0]
+    at_place = likelihood.log_prob_at(
+        torch.tensor(place), parameters, likelihood.found(parameters, LENGTH), tokens
+    )
+    for token in (END, 70, 200):
+        filled = torch.where(tokens == MASK, token, tokens)
+        expected = likelihood.log_prob(parameters[None], filled)[0][range(3), place]
+        torch.testing.assert_close(at_place[:, token], expected)
+    torch.testing.assert_close(at_place.exp().sum(1), torch.ones(3, dtype=torch.double))
+
+
 def test_draws_follow_the_probabilities():
     likelihood, n = module(length=2, scale=0.7), 4000
     z = torch.randn(1, 16, dtype=torch.double)

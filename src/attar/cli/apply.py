@@ -116,10 +116,7 @@ def _denoised(estimator: Autoencoder, data: Any, output: Path, level: float | No
 
 def sample(
     model: arguments.Model,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="OUT", help="The output, as of reconstruct."),
-    ] = None,
+    output: arguments.Printed = None,
     number: Annotated[int, typer.Option("-n", min=1, help="The number of rows.")] = 16,
     sampler: Annotated[
         str, typer.Option(help=f"The distribution of new codes: {', '.join(names.SAMPLERS)}.")

@@ -91,6 +91,10 @@ Ids = Annotated[
         "it too; may be repeated.",
     ),
 ]
+Printed = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="OUT", help="The output; text is printed without."),
+]
 Device = Annotated[
     str, typer.Option(help="Where to compute: cpu, cuda, ...; auto takes a GPU where there is one.")
 ]

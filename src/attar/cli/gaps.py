@@ -1,4 +1,4 @@
-"""Missing cells: fit --for gaps, and the verb impute."""
+"""Missing cells and gaps of text: fit --for gaps, and the verb impute."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from attar.cli import arguments
+from attar.cli.apply import write_rows
+from attar.cli.latent import Query, text_or_rows
 from attar.errors import FileError, SettingError
 
 if TYPE_CHECKING:
+    from attar.data.files.csv import Csv
+    from attar.data.lines import Lines
     from attar.data.source import Data
     from attar.data.source import Source as Opened
     from attar.tasks.gaps.imputer import Imputer
@@ -63,8 +67,8 @@ def fit_imputer(
 
 def impute(
     model: arguments.Model,
-    source: arguments.Source,
-    output: arguments.Rows,
+    source: Query,
+    output: arguments.Printed = None,
     uncertainty: Annotated[
         Path | None,
         typer.Option(
@@ -85,12 +89,23 @@ def impute(
     encoding: arguments.Encoding = None,
     na: arguments.Na = None,
 ) -> None:
-    """Write rows with their missing cells filled; of a CSV file, all others are the same bytes."""
+    """Write rows with their missing cells filled; of a CSV file, all others are the same bytes.
+
+    A model of text fills each [...] in texts with the most likely words.
+    """
     for path in (output, uncertainty):
         if path is not None:
             arguments.check_output(path)
             if not path.suffix:
                 raise FileError(f"{path} has no suffix: filled rows are a table, such as .csv.")
+    rows = arguments.csv(source, delimiter, decimal, encoding, na)
+    if _is_of_text(model):
+        if uncertainty is not None or draws is not None:
+            raise SettingError("--uncertainty and --draws are for missing cells: leave them out.")
+        _infill(model, rows, output)
+        return
+    if output is None:
+        raise SettingError("Only text is printed: give the output with -o.")
     with arguments.importing():
         from attar.data.source import read
         from attar.data.table import MixedTable, Table
@@ -100,7 +115,7 @@ def impute(
 
     imputer = Imputer.load(model)
     kind = imputer.model_.kind
-    opened = read(arguments.csv(source, delimiter, decimal, encoding, na), "test", kind=kind)
+    opened = read(rows, "test", kind=kind)
     if uncertainty is not None:
         unsure = imputer.uncertainty(opened)
         unsure[["value", "low", "high"]] = unsure[["value", "low", "high"]].map(_text)
@@ -121,6 +136,23 @@ def impute(
     with arguments.writer(output, [str(name) for name in imputer.model_.columns or ()]) as writer:
         for piece in _filled(imputer, opened):
             writer.write(piece)
+
+
+def _is_of_text(model: Path) -> bool:
+    from attar.storage import describe_model
+
+    _, description = describe_model(model)
+    kind = description.get("kind")
+    return isinstance(kind, dict) and kind.get("name") == "text"
+
+
+def _infill(model: Path, source: Csv | Lines | str, output: Path | None) -> None:
+    """Fill gaps in texts."""
+    with arguments.importing():
+        from attar.estimator import load
+
+    estimator = load(model)
+    write_rows(estimator, estimator.infill(text_or_rows(estimator, source)), output)
 
 
 def _filled(imputer: Imputer, opened: Opened) -> Iterator[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from attar.data.files.csv import Csv
+    from attar.data.lines import Lines
     from attar.data.source import Data
     from attar.estimator import Autoencoder
 
@@ -45,7 +47,7 @@ def neighbours(
     estimator = load(model, device=device)
     kind = estimator.fitted_.kind
     rows = None if among is None else read(among, part="test", kind=kind).data
-    distances, places = estimator.neighbours(_rows(estimator, query), number, among=rows)
+    distances, places = estimator.neighbours(text_or_rows(estimator, query), number, among=rows)
     texts = _texts(estimator, rows, places)
     for row, found in enumerate(zip(distances, places, texts, strict=True)):
         if len(distances) > 1 and not as_json:
@@ -63,10 +65,7 @@ def interpolate(
     start: Query,
     end: Query,
     steps: Annotated[int, typer.Option(min=2, help="The rows of the path, ends included.")] = 8,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="OUT", help="The output; text is printed without."),
-    ] = None,
+    output: arguments.Printed = None,
     device: arguments.Device = "cpu",
 ) -> None:
     """Write rows on the path in latent space from each row of a file to that of another."""
@@ -77,17 +76,17 @@ def interpolate(
 
     estimator = load(model, device=device)
     check_printed(estimator, output)
-    first, last = (_rows(estimator, query) for query in (start, end))
+    first, last = (text_or_rows(estimator, query) for query in (start, end))
     write_rows(estimator, estimator.interpolate(first, last, steps), output)
 
 
-def _rows(estimator: Autoencoder, source: str) -> Data:
+def text_or_rows(estimator: Autoencoder, source: Csv | Lines | str) -> Data:
     """Return the rows of a file, or a text that was given itself."""
     from attar.data.source import read
     from attar.data.text import Text
 
     kind = estimator.fitted_.kind
-    if isinstance(kind, Text) and not Path(source).exists():
+    if isinstance(kind, Text) and isinstance(source, str) and not os.path.exists(source):
         return [source]
     return read(source, part="test", kind=kind).data
 

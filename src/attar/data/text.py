@@ -89,7 +89,7 @@ class Text(Kind):
         sample: Sample[list[bytes]] = Sample(lambda texts, places: [texts[i] for i in places])
         column, binary, size = None, False, 0
         for piece in pieces:
-            texts, column, binary = as_bytes(piece), _column(piece), _is_binary(piece)
+            texts, column, binary = as_bytes(piece), _column(piece), is_binary(piece)
             size += sum(map(len, texts))
             sample.add(texts, len(texts))
         if not sample.seen:
@@ -114,7 +114,7 @@ class Text(Kind):
         if isinstance(pieces, Lines):
             kind = replace(kind, paragraphs=pieces.paragraphs, split=pieces.split)
         kind._warn_of_long(tokens)
-        rows = kind._rows(tokens)
+        rows = kind.padded(tokens)
         return kind, Summary(sample.seen, Moments.of(kind.columns(rows)), rows, places)
 
     def accepts(self, other: type[Kind]) -> bool:
@@ -129,7 +129,16 @@ class Text(Kind):
         DataError
             If the data are no texts.
         """
-        return self._rows(self.vocabulary.encode(as_bytes(data, self.column)))
+        return self.padded(self.vocabulary.encode(as_bytes(data, self.column)))
+
+    def padded(self, tokens: Sequence[Tokens]) -> Rows:
+        """Return tokens of texts with an end, and cut: (n, length)."""
+        rows = np.full((len(tokens), self.length), PAD, np.float32)
+        for row, text in zip(rows, tokens, strict=True):
+            row[: len(text)] = text[: self.length]
+            if len(text) < self.length:
+                row[len(text)] = END
+        return rows
 
     def changed(self, data: object) -> None:
         """Warn of texts that are longer than those of the fit, and are cut."""
@@ -147,8 +156,13 @@ class Text(Kind):
 
     def restore(self, rows: Rows, passthrough: object = None) -> Texts:
         """Return the texts of tokens: in the form of some data, else as a list or as a column."""
-        found = [self.vocabulary.decode(row) for row in rows.astype(int).tolist()]
-        texts = found if self.binary else [as_string(text) for text in found]
+        return self.formed(
+            [self.vocabulary.decode(row) for row in rows.astype(int).tolist()], passthrough
+        )
+
+    def formed(self, found: Sequence[bytes], passthrough: object = None) -> Texts:
+        """Return texts in the form of some data, else as a list or as a column."""
+        texts = list(found) if self.binary else [as_string(text) for text in found]
         if isinstance(passthrough, np.ndarray):
             return np.array(texts, object if passthrough.dtype == object else None)
         if isinstance(passthrough, pd.Series):
@@ -213,14 +227,6 @@ class Text(Kind):
         contents = tuple((name, words) for name, words in data["contents"])
         fields = {name: data[name] for name in FIELDS}
         return cls(Vocabulary(merges), **fields, contents=contents)
-
-    def _rows(self, tokens: Sequence[Tokens]) -> Rows:
-        rows = np.full((len(tokens), self.length), PAD, np.float32)
-        for row, text in zip(rows, tokens, strict=True):
-            row[: len(text)] = text[: self.length]
-            if len(text) < self.length:
-                row[len(text)] = END
-        return rows
 
     def _warn_of_long(self, tokens: Sequence[Tokens]) -> None:
         long = sum(len(text) > self.length for text in tokens)
@@ -300,7 +306,10 @@ def is_column_of_texts(data: object) -> bool:
     return isinstance(name, str) and are_texts(column) and column.nunique() > len(column) / 2
 
 
-def _is_binary(data: object) -> bool:
+def is_binary(data: object, column: str | None = None) -> bool:
+    """Return whether texts are bytes."""
+    if isinstance(data, pd.DataFrame):
+        data = data[data.columns[0] if column is None else column]
     return isinstance(data, Iterable) and any(isinstance(text, bytes) for text in islice(data, 99))
 
 

@@ -181,7 +181,8 @@ class TokenReconstruction(Reconstruction):
     @torch.no_grad()
     def add(self, model: Model, rows: Rows, batch: Batch) -> tuple[Rows, Rows]:
         """Add raw rows (B, length) and their batch; return them prepared and reconstructed."""
-        decoded = model.decode(model.encode(batch.values), batch.condition)
+        codes = model.encode(batch.values, condition=batch.condition)
+        decoded = model.decode(codes, batch.condition)
         present, equal = batch.target != PAD, decoded == batch.target
         self.rows += len(rows)
         self.tokens += int(present.sum())

@@ -156,9 +156,7 @@ class LanguageModule(LikelihoodModule):
             hidden = torch.rand(before.shape, device=given.device) < self.word_dropout
             given, before = given * coded, before.masked_fill(hidden & coded, MASK)
             found = found * coded[..., None]
-        h = self._start(given[packed.row], packed.of(found), packed.place, packed.of(before))
-        for layer in self.layers:
-            h = layer(h, packed)
+        h = self._states(given, found, before, packed)
         own = packed.of(tokens)
         parts = zip(torch.split(h, AT_ONCE), torch.split(own, AT_ONCE), strict=True)
         log_prob = torch.cat(
@@ -166,6 +164,30 @@ class LanguageModule(LikelihoodModule):
         )
         log_prob = functional.pad(packed.padded(log_prob), (0, target.shape[1] - longest))
         return log_prob.view(draws, rows, -1)
+
+    @torch.no_grad()
+    def log_prob_at(
+        self, place: Tensor, parameters: Tensor, found: Tensor, tokens: Tensor
+    ) -> Tensor:
+        """Return log P of every token at one place of each text, given those before it.
+
+        Parameters
+        ----------
+        place : int Tensor (B,)
+        parameters : Tensor (B, superposed + width)
+        found : Tensor (B, length, width)
+            As :meth:`found` returns it.
+        tokens : int Tensor (B, length)
+            What is at a place, or behind it, makes no difference.
+
+        Returns
+        -------
+        Tensor (B, vocabulary)
+        """
+        packed = Packed(torch.arange(tokens.shape[1], device=place.device) <= place[:, None])
+        before = functional.pad(tokens[:, :-1], (1, 0), value=MASK)
+        h = self._states(parameters, found, before, packed)
+        return self._logits(packed.padded(h)[torch.arange(len(place)), place]).log_softmax(-1)
 
     def mean(self, parameters: Tensor) -> Tensor:
         """Return texts whose tokens are each the most likely one, given those before."""
@@ -211,6 +233,13 @@ class LanguageModule(LikelihoodModule):
         """Return superposed tokens and context."""
         width = self.embedding.embedding_dim
         return parameters[:, :-width], parameters[:, -width:]
+
+    def _states(self, given: Tensor, found: Tensor, before: Tensor, packed: Packed) -> Tensor:
+        """Return the last states (N, width) of packed tokens, given parameters of texts."""
+        h = self._start(given[packed.row], packed.of(found), packed.place, packed.of(before))
+        for layer in self.layers:
+            h = layer(h, packed)
+        return h
 
     def _start(self, parameters: Tensor, found: Tensor, place: Tensor, before: Tensor) -> Tensor:
         _, context = self._split(parameters)
