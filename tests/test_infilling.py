@@ -64,7 +64,7 @@ def parts_of(texts):
     return st.lists(texts, min_size=2, max_size=4)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(parts=parts_of(st.text(max_size=5)) | parts_of(st.binary(max_size=20)))
 def test_outside_of_gaps_all_bytes_are_the_same(untrained, parts):
     kind = type(parts[0])
