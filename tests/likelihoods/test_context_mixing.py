@@ -23,7 +23,7 @@ from attar.likelihoods.context_mixing import (
 )
 from attar.likelihoods.integer_tables import FAR
 
-TEXT = (Path(__file__).parents[2] / "docs" / "architecture.md").read_bytes()
+TEXT = (Path(__file__).parents[2] / "LICENSE").read_bytes()
 DRAWN = np.random.default_rng(0).integers(0, 256, 10_000, np.uint8)
 
 
@@ -56,13 +56,13 @@ def test_what_repeats_costs_nearly_nothing():
 
 
 def test_primed_text_takes_less_than_general_compressors_need():
-    before, after = TEXT[:8000], TEXT[8000:10000]
+    before, after = TEXT[:7000], TEXT[7000:]
     tables = MixingTables.primed(before)
     primed, fresh = bits(after, tables) / 8, bits(after) / 8
-    assert primed < 0.9 * fresh
+    assert primed < 0.7 * fresh
     for compress in (bz2.compress, lzma.compress):
         assert fresh < len(compress(after))
-        assert primed < 0.9 * (len(compress(before + after)) - len(compress(before)))
+        assert primed < len(compress(before + after)) - len(compress(before))
 
 
 def test_many_lanes_that_agree_move_no_table_out_of_its_range():
