@@ -164,7 +164,7 @@ def sampled(samples: Lines, train: Lines, held: Lines) -> dict[str, float]:
         **{f"perplexity_{name}": model.perplexity(lines) for name, lines in groups.items()},
         "copies": float(np.mean([line in known for line in samples])),
         "distinct2_samples": distinct(samples),
-        "distinct2_held_out": distinct(held),
+        "distinct2_held_out": distinct(list(rng.permutation(held)[: len(samples)])),
     }
 
 
