@@ -17,20 +17,20 @@ SCALE = 0.25
 # Each place gets so many times the information that a token can have.
 MARGIN = 1.75
 
-# Fainter places would be lost in the rounding errors of those before.
-FAINTEST = 1e-6
+# The least amplitude of a place: a smaller one would be lost in the rounding errors of the others.
+LEAST_AMPLITUDE = 1e-6
 
 # The logarithm of the prior that there is no token at a place, beside tokens' probabilities.
 ABSENT = -0.7
 
-# Places are seen while their signal-to-noise ratio, the sum of squares of a token's vector over the
-# variance of what is left, is from the first on, and until once it was the second.
-HEARD, SETTLED = 6.0, 400.0
+# A place is estimated from this signal-to-noise ratio on, that of a token's vector to what is left
+# of the sum, and its estimate is final above the second.
+LEAST_SNR, FINAL_SNR = 6.0, 400.0
 
-# Of the variance of a sum, what rounding leaves of it.
+# The variance that rounding leaves of a sum whose tokens are all found.
 LEAST = 1e-12
 
-# The variance of a sum's rounding errors, where least squares takes it apart.
+# The variance of a sum's rounding errors in least squares.
 RIDGE = 1e-9
 
 # So many places are separated at once.
@@ -87,7 +87,7 @@ class Superposition(nn.Module):
         )
         tokens[[PAD, MASK]] = 0
         ratio = vocabulary ** (-MARGIN / size)
-        powers = (ratio ** torch.arange(length)[:, None]).clamp_min(FAINTEST)
+        powers = (ratio ** torch.arange(length)[:, None]).clamp_min(LEAST_AMPLITUDE)
         self.register_buffer("tokens", tokens)
         self.register_buffer("places", SCALE * (1 - ratio**2) ** 0.5 * powers * signs)
 
@@ -137,17 +137,16 @@ class Superposition(nn.Module):
 
         def posterior(row: Tensor, place: Tensor) -> Tensor:
             h = estimates[row, place] + rest[row] / places[place]
-            logits = (h @ tokens.T - squares / 2) * (ratio[row, place] / size)[:, None]
+            logits = (h @ tokens.T - squares / 2) * (snr[row, place] / size)[:, None]
             return (logits + prior).softmax(-1)
 
         estimates = total.new_zeros(len(total), length, size)
         spread = total.new_zeros(len(total), length)
-        settled = torch.zeros_like(spread, dtype=torch.bool)
+        final = torch.zeros_like(spread, dtype=torch.bool)
         rest, variance = total, total.square().mean(1)
-        least = (LEAST * variance).clamp_min(LEAST)
         for _ in range(self.rounds):
-            ratio = power * size / torch.maximum(variance, least)[:, None]
-            seen = (ratio > HEARD) & ~settled & (variance > least)[:, None]
+            snr = power * size / variance.clamp_min(LEAST)[:, None]
+            seen = (snr > LEAST_SNR) & ~final & (variance > LEAST)[:, None]
             row, place = seen.nonzero(as_tuple=True)
             if not len(row):
                 break
@@ -155,12 +154,12 @@ class Superposition(nn.Module):
             mean = p @ tokens
             estimates[row, place] = mean
             spread[row, place] = (p @ squares - mean.square().sum(1)) / size
-            settled |= seen & (ratio > SETTLED)
-            onsager = (spread @ power / torch.maximum(variance, least))[:, None]
+            final |= seen & (snr > FINAL_SNR)
+            onsager = (spread @ power / variance.clamp_min(LEAST))[:, None]
             rest = total - (estimates * places).sum(1) + rest * onsager
             variance = rest.square().mean(1)
         found = total.new_zeros(len(total), length, embedding.shape[1])
-        ratio = power * size / torch.maximum(variance, least)[:, None]
+        snr = power * size / variance.clamp_min(LEAST)[:, None]
         row, place = estimates.any(-1).nonzero(as_tuple=True)
         found[row, place] = posterior(row, place) @ embedding
         return found

@@ -61,12 +61,14 @@ class WordVectors(nn.Module):
     numbers: Tensor
     vectors: Tensor
     spelling: Tensor
+    powers: Tensor
 
     def __init__(self, vocabulary: int, size: int) -> None:
         super().__init__()
         self.register_buffer("numbers", torch.full((WORDS,), NONE))
         self.register_buffer("vectors", torch.zeros(WORDS, size))
         self.register_buffer("spelling", torch.zeros(vocabulary, 4, dtype=torch.int64))
+        self.register_buffer("powers", torch.tensor(_POWERS))
 
     def spell(self, pieces: Sequence[bytes]) -> None:
         """Take the bytes of each token."""
@@ -90,8 +92,9 @@ class WordVectors(nn.Module):
         word = first.cumsum(0) - 1
         before = length.cumsum(0) - length
         offset = (before - before[first][word]).clamp_max(LONGEST - 1)
-        powers = torch.tensor(_POWERS, device=tokens.device)[offset]
-        numbers = torch.zeros_like(word[: len(before[first])]).index_add(0, word, value * powers)
+        numbers = torch.zeros_like(word[: len(before[first])]).index_add(
+            0, word, value * self.powers[offset]
+        )
         some = lettered[first] == 1
         return packed.row[first][some], numbers[some]
 

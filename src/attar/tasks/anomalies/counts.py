@@ -225,12 +225,8 @@ class CountScorer(Scorer):
     def updated(self, pieces: Iterator[Any], seed: int) -> Self:
         """Return what is usual in a sample of which each new row takes the place of any other."""
         rng = np.random.default_rng((seed, self.seen))
-        counts, seen = self.counts, self.seen
-        for piece in pieces:
-            new = self._counts(piece)
-            seen += new.shape[0]
-            counts = sampled(counts, new, rng)
-        return self._of(self.kind, counts, seen)
+        counts, added = sampled(self.counts, map(self._counts, pieces), rng)
+        return self._of(self.kind, counts, self.seen + added)
 
     @property
     def dimensions(self) -> int:

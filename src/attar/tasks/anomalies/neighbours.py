@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -93,12 +93,24 @@ def nearest(similar: Array, kept: Mask | slice = slice(None)) -> Array:
 
 
 def sampled(
-    counts: sparse.csr_array, new: sparse.csr_array, rng: np.random.Generator
-) -> sparse.csr_array:
-    """Return a sample of rows in which each new one takes the place of any other."""
-    room = max(0, ROWS - counts.shape[0])
-    both = sparse.vstack([counts, new], format="csr")
-    places = np.arange(counts.shape[0] + min(room, new.shape[0]))
-    later = np.arange(len(places), both.shape[0])
-    places[rng.integers(0, len(places), len(later))] = later
-    return both[places]
+    counts: sparse.csr_array, pieces: Iterable[sparse.csr_array], rng: np.random.Generator
+) -> tuple[sparse.csr_array, int]:
+    """Return a sample of rows in which each new one takes the place of any other, and their number.
+
+    Parameters
+    ----------
+    counts : CSR matrix (n, columns)
+    pieces : iterable of CSR matrix (rows, columns)
+        New rows.
+    rng : Generator
+    """
+    added = 0
+    for new in pieces:
+        added += new.shape[0]
+        room = max(0, ROWS - counts.shape[0])
+        both = sparse.vstack([counts, new], format="csr")
+        places = np.arange(counts.shape[0] + min(room, new.shape[0]))
+        later = np.arange(len(places), both.shape[0])
+        places[rng.integers(0, len(places), len(later))] = later
+        counts = both[places]
+    return counts, added

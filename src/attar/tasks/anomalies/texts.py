@@ -101,12 +101,9 @@ class TextScorer(Scorer):
 
     def updated(self, pieces: Iterator[Any], seed: int) -> Self:
         """Return what is usual in a sample of which each new line takes the place of any other."""
-        rng, counts, seen = np.random.default_rng((seed, self.seen)), self.counts, self.seen
-        for piece in pieces:
-            new = self._counts(piece)
-            seen += new.shape[0]
-            counts = sampled(counts, new, rng)
-        return self._of(self.kind, counts, seen)
+        rng = np.random.default_rng((seed, self.seen))
+        counts, added = sampled(self.counts, map(self._counts, pieces), rng)
+        return self._of(self.kind, counts, self.seen + added)
 
     @cached_property
     def own(self) -> Array:  # type: ignore[override]
