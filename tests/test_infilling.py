@@ -21,8 +21,9 @@ ODD = ["plain words", "a\x00b", "👍🏽 emoji", "e\u0301 and é", " two  blank
 
 
 def small(width):
-    parts = {"network__width": width, "likelihood__width": width, "likelihood__layers": 1}
-    return recipe("text").replace(**parts)
+    likelihood = {"width": width, "layers": 1, "dropout": 0.0}
+    parts = {f"likelihood__{name}": value for name, value in likelihood.items()}
+    return recipe("text").replace(network__width=width, **parts)
 
 
 @pytest.fixture(scope="module")

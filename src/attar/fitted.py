@@ -36,7 +36,7 @@ from attar.isolation import one_thread, seeded
 from attar.likelihoods import Causal, Likelihood
 from attar.likelihoods.memory import Memory, restored_memories, tensors_of
 from attar.model import Model
-from attar.networks import CustomNetwork, Network, words_of
+from attar.networks import CustomNetwork, Network, statistics_of
 from attar.plan import MODEL, TRAINING, Choice, Plan, Planner, Run
 from attar.predictor import MONITORED_ROWS, Predictor, monitored_rows, residual_noise, rows_at_once
 from attar.recipe import Recipe
@@ -573,8 +573,8 @@ def _trained(
             settings = replace(settings, half_precision=pays)
         if before is None:
             first = _first(plan, train, training_data.train_condition, device)
-            for words in words_of(model.encoder):
-                words.start(plan.preparation.prepare(train[: words.texts]))
+            for statistics in statistics_of(model):
+                statistics.start(plan.preparation.prepare(train[: statistics.texts]))
             model.on_data(first)
             set_noise_floor(model.shrinkage, plan.preparation.kind, first)
         training = Training(

@@ -25,6 +25,9 @@ from attar.token_ids import END, MASK, PAD
 # What stands for the tokens of a gap, of which there are so many at most.
 GAP, LONGEST = b"[...]", 4
 
+# So many first tokens of a gap are tried.
+BEGINNINGS = 8
+
 # By how much the log-probability of a token is smaller where it should not be.
 UNLIKELY = 1e4
 
@@ -46,11 +49,12 @@ class Infilling(ABC):
         """Return texts with each ``[...]`` in them replaced by the most likely words.
 
         A gap gets one to four tokens, as many as fit at most. For each number of them, the encoder
-        gets the text m with so many places left empty, as those of deleted tokens are in training,
-        and the decoder fills each with the most likely token given the code z(m) and the tokens
-        before. Of these texts x the one is taken that has the highest log-likelihood,
+        gets the text m with so many places left empty, as those of deleted tokens are in training.
+        The decoder fills the first with each of the eight most likely tokens given the context c(m)
+        of the code and the tokens before, and each other place with the most likely one. Of these
+        texts x the one is taken that has the highest log-likelihood,
 
-            log p(x | z(m)) = Σ_t log p(x_t | x_<t, z(m)).
+            log p(x | c(m)) = Σ_t log p(x_t | x_<t, c(m)).
 
         The first token begins a word where a space is before the gap. Of several gaps the first is
         filled first, while those behind it have one empty place. Everything outside of gaps stays
@@ -194,30 +198,38 @@ def _filled(
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Return tokens (n, length) of candidates that are filled, and their log-likelihoods (n,)."""
     model, device = predictor.model, predictor.device
-    assert isinstance(model.likelihood, LanguageModule)
+    language = model.likelihood
+    assert isinstance(language, LanguageModule)
     rows = candidates.rows
     codes = torch.from_numpy(predictor.encode(np.where(rows == MASK, PAD, rows))).to(device)
     condition = None if predictor.condition is None else predictor.condition.to(codes)
     parameters = model.parameters_of(codes[None], condition)[0]
+    tokens = torch.from_numpy(rows).long().to(device)
     start, size, spaced = (
         torch.from_numpy(x).to(device)
         for x in (candidates.start, candidates.size, candidates.spaced)
     )
-    tokens = torch.from_numpy(rows).long().to(device)
-    found = model.likelihood.found(parameters, tokens.shape[1])
+    start, size, spaced, parameters, tokens = (
+        x.repeat_interleave(BEGINNINGS, 0) for x in (start, size, spaced, parameters, tokens)
+    )
+    rank = torch.arange(len(size), device=device) % BEGINNINGS
     opening, blank = _unlikely(kind, device)
     for i in range(int(size.max())):
         row = (size > i).nonzero()[:, 0]
         place = start[row] + i
-        logits = model.likelihood.log_prob_at(place, parameters[row], found[row], tokens[row])
+        logits = language.log_prob_at(place, parameters[row], tokens[row])
         logits -= (
             opening * (spaced[row] & (i == 0))[:, None] + blank * (size[row] == i + 1)[:, None]
         )
         logits[:, [PAD, END, MASK]] = -torch.inf
-        tokens[row, place] = logits.argmax(-1)
-    log_prob = model.likelihood.log_prob(parameters[None], tokens)[0]
+        best = logits.topk(BEGINNINGS).indices
+        tokens[row, place] = best.gather(1, rank[row, None] * (i == 0))[:, 0]
+    log_prob = language.log_prob_in_context(parameters, tokens)
     known = (tokens != PAD) & (tokens != MASK)
-    return tokens.cpu().numpy(), (log_prob * known).sum(1).cpu().numpy()
+    scores = (log_prob * known).sum(1).view(-1, BEGINNINGS)
+    best = scores.argmax(1)
+    tokens = tokens.view(len(best), BEGINNINGS, -1)[torch.arange(len(best)), best]
+    return tokens.cpu().numpy(), scores.amax(1).cpu().numpy()
 
 
 def _unlikely(kind: Text, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -14,12 +14,13 @@ from attar.token_ids import BYTES, END, MASK, PAD
 LENGTH = 3
 
 
-def module(vocabulary=BYTES + 256, length=LENGTH, layers=2, scale=0.5, **settings):
+def module(vocabulary=BYTES + 256, length=LENGTH, layers=2, scale=0.3, **settings):
     torch.manual_seed(0)
-    sizes = {"width": 16, "heads": 2, "layers": layers}
+    sizes = {"width": 16, "heads": 2, "layers": layers, "dropout": 0.0}
     built = Language(vocabulary, length, **sizes, **settings).build().double().eval()
     for parameter in built.parameters():
         torch.nn.init.normal_(parameter, std=scale).requires_grad_(False)
+    built.ngrams.start(torch.tensor([[71, 81, 91], [71, 81, END], [71, END, PAD]]))
     return built
 
 
@@ -61,19 +62,20 @@ def test_decoding_one_by_one_agrees_with_all_at_once():
 def test_the_probabilities_at_a_place_are_those_of_each_token_there():
     likelihood = module(superposed=4)
     parameters = torch.randn(3, 20, dtype=torch.double)
-    tokens, place = torch.tensor([[70, 80, MASK], [90, MASK, 5], [MASK, 7, PAD]]), [2, 1, 0]
-    at_place = likelihood.log_prob_at(
-        torch.tensor(place), parameters, likelihood.found(parameters, LENGTH), tokens
-    )
-    for token in (END, 70, 200):
+    tokens, place = torch.tensor([[71, 81, MASK], [90, MASK, 5], [MASK, 7, PAD]]), [2, 1, 0]
+    at_place = likelihood.log_prob_at(torch.tensor(place), parameters, tokens)
+    without = parameters.clone()
+    without[:, :4] = 0
+    for token in (END, 91, 200):
         filled = torch.where(tokens == MASK, token, tokens)
-        expected = likelihood.log_prob(parameters[None], filled)[0][range(3), place]
-        torch.testing.assert_close(at_place[:, token], expected)
+        expected = likelihood.log_prob(without[None], filled)[0]
+        torch.testing.assert_close(likelihood.log_prob_in_context(parameters, filled), expected)
+        torch.testing.assert_close(at_place[:, token], expected[range(3), place])
     torch.testing.assert_close(at_place.exp().sum(1), torch.ones(3, dtype=torch.double))
 
 
 def test_draws_follow_the_probabilities():
-    likelihood, n = module(length=2, scale=0.7), 4000
+    likelihood, n = module(length=2, scale=0.2), 4000
     z = torch.randn(1, 16, dtype=torch.double)
     torch.manual_seed(1)
     texts = likelihood.sample(z.expand(n, 16))
@@ -139,9 +141,28 @@ def test_dropout_hides_words_and_codes_in_training_only():
     hidden = likelihood.train().log_prob(z, texts)[0, :, 2]
     assert seen[0] != seen[1]
     assert hidden[0] == pytest.approx(hidden[1].item())
-    language = module(word_dropout=1.0, code_dropout=1.0).train()
-    expected = language.eval().log_prob(torch.zeros_like(z), texts)
-    torch.testing.assert_close(language.train().log_prob(z, texts), expected)
+
+
+def test_without_superposed_tokens_half_of_the_texts_have_no_context():
+    likelihood, n = module(word_dropout=1.0, code_dropout=1.0), 400
+    z = torch.randn(1, 1, 16, dtype=torch.double)
+    text = torch.tensor([[70.0, 80.0, 90.0]], dtype=torch.double)
+    in_context, alone = (likelihood.log_prob(given, text)[0, 0] for given in (z, 0 * z))
+    rows = likelihood.train().log_prob(z.expand(1, n, 16), text.expand(n, 3))[0]
+    contexts = torch.isclose(rows, in_context).all(1)
+    assert torch.isclose(rows, alone).all(1).equal(~contexts)
+    assert contexts.double().mean().item() == pytest.approx(0.5, abs=4 * 0.5 / n**0.5)
+
+
+def test_a_counted_text_is_predicted_from_the_others_in_training():
+    likelihood = module(word_dropout=0.0, code_dropout=0.0)
+    torch.nn.init.zeros_(likelihood.trust.weight)
+    z = torch.randn(1, 2, 16, dtype=torch.double)
+    texts = torch.tensor([[71.0, 81.0, 91.0], [99.0, 98.0, 97.0]], dtype=torch.double)
+    counted, other = likelihood.eval().log_prob(z, texts)[0]
+    in_training = likelihood.train().log_prob(z, texts)[0]
+    assert (in_training[0] < counted).all()
+    torch.testing.assert_close(in_training[1], other)
 
 
 @pytest.mark.parametrize(
@@ -167,21 +188,30 @@ def test_other_data_and_gradients_are_refused():
 
 
 def test_all_texts_of_two_tokens_add_up():
-    likelihood = module(length=2)
-    likelihood.bias[[PAD, MASK]] = -1e9
-    likelihood.bias[BYTES + 3 :] = -1e9
+    likelihood = module(vocabulary=BYTES + 3, length=2)
+    likelihood.ngrams.start(torch.tensor([[3, 4], [3, END]]))
     known = [END, *range(BYTES, BYTES + 3)]
-    pairs = [(END, PAD), *product(known[1:], known)]
-    texts = torch.tensor(pairs, dtype=torch.double)
-    z = torch.randn(1, 1, 16, dtype=torch.double).expand(1, len(texts), 16)
-    total = likelihood.log_prob(z, texts).sum(-1).exp().sum()
-    assert total.item() == pytest.approx(1)
+    pairs = [(END, PAD), *product(known[1:], range(BYTES + 3))]
+    z = torch.randn(1, 16, dtype=torch.double)
+    first = torch.zeros(1, dtype=torch.int64)
+    text = torch.tensor([[MASK, PAD]])
+    at_first = likelihood.log_prob_at(first, z, text).exp()
+    behind = [pair for pair in pairs if PAD not in pair or pair[0] == END]
+    texts = torch.tensor(behind, dtype=torch.double)
+    total = likelihood.log_prob(z.expand(1, len(texts), 16), texts).sum(-1).exp().sum()
+    # What stands for nothing has a probability too, at both places.
+    nothing = at_first[0, [PAD, MASK]].sum()
+    for token in known[1:]:
+        pair = torch.tensor([[token, MASK]])
+        second = likelihood.log_prob_at(first + 1, z, pair).exp()
+        nothing += at_first[0, token] * second[0, PAD]
+    assert (total + nothing).item() == pytest.approx(1)
 
 
 def test_what_training_knows_of_a_text_is_what_message_passing_finds():
-    sizes = {"superposed": 64, "width": 16, "heads": 2}
+    sizes = {"superposed": 64, "width": 16, "heads": 2, "dropout": 0.0}
     likelihood = Language(300, 6, **sizes, word_dropout=0.0, code_dropout=0.0).build()
-    likelihood.start(torch.tensor([[70.0, END]]))
+    likelihood.ngrams.start(torch.tensor([[70, END]]))
     tokens = torch.tensor([[30, 290, 200, END], [BYTES, 80, MASK, END]])
     packed = Packed(tokens > 0)
     total = likelihood.superposition.total(packed.of(tokens), packed)
@@ -190,15 +220,3 @@ def test_what_training_knows_of_a_text_is_what_message_passing_finds():
     texts[1, 2] = 150  # a token that the code does not have
     found = likelihood.eval().log_prob(z, texts)
     torch.testing.assert_close(likelihood.train().log_prob(z, texts), found, atol=1e-3, rtol=1e-3)
-    likelihood.code_dropout = 1.0
-    none = likelihood.log_prob(z, texts)
-    assert (none - found)[0, 0].abs().max() > 0.1
-    torch.testing.assert_close(none, likelihood.log_prob(torch.randn(1, 2, 80), texts))
-
-
-def test_the_bias_starts_at_the_frequencies_of_tokens():
-    likelihood = Language(vocabulary=262, length=4).build()
-    assert likelihood.start(torch.tensor([[70.0, 70.0, END, PAD]])) is None
-    frequency = likelihood.bias.detach().softmax(0)
-    assert frequency[70] / frequency[END] == pytest.approx(2.5 / 1.5)
-    assert frequency[PAD] == pytest.approx(frequency[100].item())

@@ -62,7 +62,7 @@ def test_an_untrained_model_reconstructs_texts():
     x[:, -1] = END
     network = TextTransformer(vocabulary=1000, context=8, superposed=96)
     likelihood = Language(vocabulary=1000, length=20, superposed=96).build().eval()
-    encoder, decoder = network.encoder((20,), 104), network.decoder(104, (352,))
+    encoder, decoder = network.encoder((20,), 104), network.decoder(104, (224,))
     with torch.no_grad():
         decoded = likelihood.mean(decoder(encoder(x)))
     assert torch.equal(decoded, x)

@@ -16,11 +16,11 @@ from attar.checks import fraction, positive
 from attar.errors import SettingError
 from attar.likelihoods.base import Likelihood, LikelihoodModule, Shape
 from attar.networks.attention import Layer, Packed
+from attar.networks.mlp import zeroed
+from attar.networks.ngrams import NGrams
 from attar.networks.superposition import Superposition
+from attar.networks.words import TokenEmbedding
 from attar.token_ids import BYTES, END, MASK, PAD
-
-# The logits of an untrained model have about this standard deviation.
-SHARPNESS = 2.0
 
 # How much of the first state is what message passing found.
 FOUND = 3.0
@@ -34,12 +34,17 @@ Choose = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Language(Likelihood, name="language"):
-    """A causal transformer over tokens: log p(x) = Σ_t log softmax(E h_t)_{x_t}.
+    """A causal transformer over tokens, which corrects the probabilities of n-grams.
 
-    The decoder's output is superposed tokens and a context. Approximate message passing finds the
-    tokens; it knows their frequencies, and no gradient passes through it. The state of the first
-    layer at place t is the embedding of what was found there, plus the context, plus a linear map
-    of the token before. The matrix E of logits is the embedding of tokens.
+    ::
+
+        log p(x) = Σ_t log softmax(E h_t + (1 + w h_t) log q(. | x_t-4 ... x_t-1))_{x_t}
+
+    where q has Kneser-Ney smoothing (see ``NGrams``), and is of all other texts in training; h_t is
+    the transformer's state and E the embedding of tokens. The decoder's output is superposed tokens
+    and a context. Approximate message passing finds the tokens; it knows their frequencies, and no
+    gradient passes through it. The state of the first layer at place t is the embedding of what was
+    found there, plus the context, plus a linear map of the token before.
 
     Parameters
     ----------
@@ -55,12 +60,15 @@ class Language(Likelihood, name="language"):
         The number of attention heads.
     layers : int
         Transformer layers.
+    dropout : float
+        Of states, and of what layers add to them.
     word_dropout : float
         In training, the probability that a token before is not seen: what it says must then be in
         the code.
     code_dropout : float
-        In training, the fraction of texts whose code is not seen, and all tokens before are: a
-        decoder's output of zero then is a language model.
+        In training, the fraction of texts whose superposed tokens are not seen, and all tokens
+        before are. Half of them have no context either: a decoder's output of zero then is a
+        language model.
     rounds : int
         Of message passing. In training the text is known, and least squares takes its place.
 
@@ -76,7 +84,9 @@ class Language(Likelihood, name="language"):
     References
     ----------
     Bowman et al., "Generating sentences from a continuous space", CoNLL 2016, for word dropout.
-    Press and Wolf, "Using the output embedding to improve language models", EACL 2017.
+    Press and Wolf, "Using the output embedding to improve language models", EACL 2017. Li et al.,
+    "N-gram is back: residual learning of neural text generation with n-gram language model",
+    Findings of EMNLP 2022.
     """
 
     joint = True
@@ -84,9 +94,10 @@ class Language(Likelihood, name="language"):
     vocabulary: int = 0
     length: int = 0
     superposed: int = 0
-    width: int = 256
+    width: int = 128
     heads: int = 4
     layers: int = 2
+    dropout: float = 0.3
     word_dropout: float = 0.5
     code_dropout: float = 0.5
     rounds: int = 48
@@ -95,8 +106,8 @@ class Language(Likelihood, name="language"):
         """Return the module."""
         for setting in ("width", "heads", "layers", "length", "rounds"):
             self.positive_integer(setting)
-        self.fraction("word_dropout")
-        self.fraction("code_dropout")
+        for setting in ("dropout", "word_dropout", "code_dropout"):
+            self.fraction(setting)
         if self.vocabulary < BYTES or self.width % self.heads:
             raise SettingError(
                 f"The likelihood {self.name!r} needs a vocabulary, and a width that is a multiple "
@@ -117,11 +128,10 @@ class Language(Likelihood, name="language"):
 class LanguageModule(LikelihoodModule):
     """A causal transformer, and logits by the embedding of tokens."""
 
-    frequencies: Tensor
-
     def __init__(self, likelihood: Language) -> None:
         super().__init__()
         width, length = likelihood.width, likelihood.length
+        self.dropout = nn.Dropout(likelihood.dropout)
         self.word_dropout, self.code_dropout = likelihood.word_dropout, likelihood.code_dropout
         self.choose: Choose = drawn()
         self.superposition = None
@@ -129,54 +139,47 @@ class LanguageModule(LikelihoodModule):
             self.superposition = Superposition(
                 likelihood.vocabulary, length, likelihood.superposed, likelihood.rounds
             )
-        self.embedding = nn.Embedding(likelihood.vocabulary, width)
-        nn.init.normal_(self.embedding.weight, std=width**-0.5)
+        self.embedding = TokenEmbedding(likelihood.vocabulary, width)
         self.places = nn.Parameter(torch.zeros(length, width))
         self.before = nn.Linear(width, width)
         nn.init.zeros_(self.before.weight)
-        layers = [Layer(width, likelihood.heads, causal=True) for _ in range(likelihood.layers)]
+        layers = [
+            Layer(width, likelihood.heads, likelihood.dropout, causal=True)
+            for _ in range(likelihood.layers)
+        ]
         self.layers = cast(Sequence[Layer], nn.ModuleList(layers))
-        self.norm = nn.LayerNorm(width)
-        nn.init.constant_(self.norm.weight, SHARPNESS)
-        self.bias = nn.Parameter(torch.zeros(likelihood.vocabulary))
-        self.register_buffer("frequencies", torch.zeros(likelihood.vocabulary))
+        self.ngrams = NGrams(likelihood.vocabulary)
+        self.trust = zeroed(nn.Linear(width, 1))
 
     def log_prob(self, parameters: Tensor, target: Tensor) -> Tensor:
         """Return log P of each token given those before it; 0 behind the end."""
         draws, rows = parameters.shape[:2]
-        tokens = target.long().repeat(draws, 1)
-        packed, before = Packed(tokens != PAD), functional.pad(tokens[:, :-1], (1, 0), value=MASK)
-        given, longest = parameters.flatten(0, 1), packed.present.shape[1]
+        given, tokens = parameters.flatten(0, 1), target.long().repeat(draws, 1)
+        length = max(1, int((target != PAD).sum(1).max()))
         if self.training:
-            found = self._known(given, tokens[:, :longest])
+            log_prob = self._log_prob_in_training(given, tokens[:, :length])
         else:
-            found = self.found(given, longest)
-        if self.training and (self.word_dropout or self.code_dropout):
-            coded = torch.rand(len(given), 1, device=given.device) >= self.code_dropout
-            hidden = torch.rand(before.shape, device=given.device) < self.word_dropout
-            given, before = given * coded, before.masked_fill(hidden & coded, MASK)
-            found = found * coded[..., None]
-        h = self._states(given, found, before, packed)
-        own = packed.of(tokens)
-        parts = zip(torch.split(h, AT_ONCE), torch.split(own, AT_ONCE), strict=True)
-        log_prob = torch.cat(
-            [-functional.cross_entropy(self._logits(a), b, reduction="none") for a, b in parts]
-        )
-        log_prob = functional.pad(packed.padded(log_prob), (0, target.shape[1] - longest))
-        return log_prob.view(draws, rows, -1)
+            log_prob = self._log_prob_of(given, self.found(given, length), tokens[:, :length])
+        return functional.pad(log_prob, (0, target.shape[1] - length)).view(draws, rows, -1)
+
+    def log_prob_in_context(self, parameters: Tensor, tokens: Tensor) -> Tensor:
+        """Return log P of tokens (B, length) given those before them and the context alone.
+
+        Parameters
+        ----------
+        parameters : Tensor (B, superposed + width)
+        tokens : int Tensor (B, length)
+        """
+        return self._log_prob_of(parameters, self._nothing(tokens), tokens)
 
     @torch.no_grad()
-    def log_prob_at(
-        self, place: Tensor, parameters: Tensor, found: Tensor, tokens: Tensor
-    ) -> Tensor:
-        """Return log P of every token at one place of each text, given those before it.
+    def log_prob_at(self, place: Tensor, parameters: Tensor, tokens: Tensor) -> Tensor:
+        """Return log P of every token at one place of each text, as :meth:`log_prob_in_context`.
 
         Parameters
         ----------
         place : int Tensor (B,)
         parameters : Tensor (B, superposed + width)
-        found : Tensor (B, length, width)
-            As :meth:`found` returns it.
         tokens : int Tensor (B, length)
             What is at a place, or behind it, makes no difference.
 
@@ -185,9 +188,42 @@ class LanguageModule(LikelihoodModule):
         Tensor (B, vocabulary)
         """
         packed = Packed(torch.arange(tokens.shape[1], device=place.device) <= place[:, None])
-        before = functional.pad(tokens[:, :-1], (1, 0), value=MASK)
-        h = self._states(parameters, found, before, packed)
-        return self._logits(packed.padded(h)[torch.arange(len(place)), place]).log_softmax(-1)
+        contexts, row = self.ngrams.contexts(tokens), torch.arange(len(place))
+        h = self._states(parameters, self._nothing(tokens), contexts[..., -1], packed)
+        prior = self.ngrams(contexts[row, place])
+        return self._logits(packed.padded(h)[row, place], prior).log_softmax(-1)
+
+    def _log_prob_of(self, given: Tensor, found: Tensor, tokens: Tensor) -> Tensor:
+        """Return log P of tokens (B, length) given parameters, and what was found in them."""
+        packed, contexts = Packed(tokens != PAD), self.ngrams.contexts(tokens)
+        h = self._states(given, found, contexts[..., -1], packed)
+        return self._log_prob_after(h, self.ngrams(packed.of(contexts)), tokens, packed)
+
+    def _log_prob_in_training(self, given: Tensor, tokens: Tensor) -> Tensor:
+        """Return log P of tokens (B, length); some of those before, and some codes, are hidden."""
+        packed, contexts = Packed(tokens != PAD), self.ngrams.contexts(tokens)
+        draw = torch.rand(len(given), 1, device=given.device)
+        coded, in_context = draw >= self.code_dropout, draw >= self.code_dropout / 2
+        hidden = torch.rand(tokens.shape, device=given.device) < self.word_dropout
+        hidden &= coded
+        found = self._known(given, tokens) * coded[..., None]
+        before = contexts[..., -1].masked_fill(hidden, MASK)
+        h = self._states(given * in_context, found, before, packed)
+        own = packed.of(tokens)
+        prior = self.ngrams(packed.of(contexts), packed.of(self._visible(hidden)), own)
+        return self._log_prob_after(h, prior, tokens, packed)
+
+    def _log_prob_after(self, h: Tensor, prior: Tensor, tokens: Tensor, packed: Packed) -> Tensor:
+        """Return log P of tokens (B, length), given states and n-grams' of packed ones."""
+        parts = zip(*(torch.split(x, AT_ONCE) for x in (h, prior, packed.of(tokens))), strict=True)
+        log_prob = torch.cat(
+            [
+                -functional.cross_entropy(self._logits(a, b), c, reduction="none")
+                for a, b, c in parts
+            ]
+        )
+        log_prob = packed.padded(log_prob)
+        return functional.pad(log_prob, (0, tokens.shape[1] - log_prob.shape[1]))
 
     def mean(self, parameters: Tensor) -> Tensor:
         """Return texts whose tokens are each the most likely one, given those before."""
@@ -201,21 +237,18 @@ class LanguageModule(LikelihoodModule):
         """Return the embedding: most tokens are rare."""
         return [self.embedding.weight]
 
-    def start(self, target: Tensor) -> None:
-        """Start from the frequencies of tokens."""
-        counts = target.long().flatten().bincount(minlength=len(self.bias))
-        counts[PAD] = 0
-        smoothed = counts + 0.5
-        self.frequencies.copy_((smoothed / smoothed.sum()).log())
-        self.bias.data.copy_(self.frequencies)
-
     def found(self, parameters: Tensor, length: int) -> Tensor:
         """Return the expected embedding of the token at each place: (B, length, width)."""
         embedding = self.embedding.weight.detach() * self._unit
         if self.superposition is None:
             return parameters.new_zeros(len(parameters), length, embedding.shape[1])
         total, _ = self._split(parameters)
-        return self.superposition.separated(total, self.frequencies, embedding, length)
+        return self.superposition.separated(total, self.ngrams.frequencies, embedding, length)
+
+    def _nothing(self, tokens: Tensor) -> Tensor:
+        """Return what is found where no token is superposed: (B, length, width)."""
+        weight = self.embedding.weight
+        return weight.new_zeros(*tokens.shape, weight.shape[1])
 
     def _known(self, parameters: Tensor, tokens: Tensor) -> Tensor:
         """Return the embeddings of those tokens (B, length) that are superposed."""
@@ -237,9 +270,11 @@ class LanguageModule(LikelihoodModule):
     def _states(self, given: Tensor, found: Tensor, before: Tensor, packed: Packed) -> Tensor:
         """Return the last states (N, width) of packed tokens, given parameters of texts."""
         h = self._start(given[packed.row], packed.of(found), packed.place, packed.of(before))
+        h = self.dropout(h)
         for layer in self.layers:
             h = layer(h, packed)
-        return h
+        last: Tensor = self.dropout(h)
+        return last
 
     def _start(self, parameters: Tensor, found: Tensor, place: Tensor, before: Tensor) -> Tensor:
         _, context = self._split(parameters)
@@ -247,8 +282,14 @@ class LanguageModule(LikelihoodModule):
         h: Tensor = context + FOUND * found + self.places[place] + seen
         return h
 
-    def _logits(self, h: Tensor) -> Tensor:
-        logits: Tensor = functional.linear(self.norm(h), self.embedding.weight, self.bias)
+    def _visible(self, hidden: Tensor) -> Tensor:
+        """Return how many tokens before each are seen, from the last: (B, length)."""
+        n = self.ngrams.order - 1
+        seen = ~functional.pad(hidden, (n - 1, 0)).unfold(1, n, 1)
+        return seen.flip(-1).cumprod(-1).sum(-1)
+
+    def _logits(self, h: Tensor, prior: Tensor) -> Tensor:
+        logits: Tensor = functional.linear(h, self.embedding.weight) + (1 + self.trust(h)) * prior
         return logits
 
     def _decoded(self, parameters: Tensor, choose: Choose) -> Tensor:
@@ -261,23 +302,27 @@ class LanguageModule(LikelihoodModule):
         given = parameters.flatten(0, -2)
         n, length, heads = len(given), len(self.places), self.layers[0].heads
         tokens, going = given.new_full((n, length), PAD), torch.arange(n, device=given.device)
-        before, found = torch.full_like(going, MASK), self.found(given, length)
+        contexts, found = (
+            going.new_full((n, self.ngrams.order - 1), MASK),
+            self.found(given, length),
+        )
         none = given.new_empty(n, heads, 0, self.embedding.embedding_dim // heads)
         past = [(none, none) for _ in self.layers]
         for t in range(length):
-            h = self._start(given, found[going, t], torch.full_like(before, t), before)
+            h = self._start(given, found[going, t], torch.full_like(going, t), contexts[:, -1])
             for i, layer in enumerate(self.layers):
                 q, *new = (x[:, :, None] for x in layer.projected(h))
                 keys, values = (torch.cat(pair, 2) for pair in zip(past[i], new, strict=True))
                 past[i] = keys, values
                 seen = functional.scaled_dot_product_attention(q, keys, values)
                 h = layer.joined(h, seen[:, :, 0])
-            logits = self._logits(h)
+            logits = self._logits(h, self.ngrams(contexts))
             logits[:, [PAD, MASK]] = -torch.inf
-            before = choose(logits)
-            tokens[going, t] = before.to(tokens)
-            on = before != END
-            going, before, given = going[on], before[on], given[on]
+            chosen = choose(logits)
+            tokens[going, t] = chosen.to(tokens)
+            on = chosen != END
+            contexts = torch.cat([contexts[on, 1:], chosen[on, None]], 1)
+            going, given = going[on], given[on]
             past = [(keys[on], values[on]) for keys, values in past]
             if not len(going):
                 break

@@ -7,6 +7,7 @@ from attar.networks.lapped import Lapped
 from attar.networks.mlp import Bag, Linear, Mlp
 from attar.networks.sequence import Gru, Tcn, Transformer
 from attar.networks.spectral import Spectral
+from attar.networks.statistics import statistics_of
 from attar.networks.text import TextTransformer
 from attar.networks.words import words_of
 
@@ -23,5 +24,6 @@ __all__ = [
     "Tcn",
     "TextTransformer",
     "Transformer",
+    "statistics_of",
     "words_of",
 ]

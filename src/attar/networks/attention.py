@@ -52,9 +52,9 @@ class Packed:
 class Layer(nn.Module):
     """A pre-norm transformer layer that starts as the identity."""
 
-    def __init__(self, width: int, heads: int, causal: bool = False) -> None:
+    def __init__(self, width: int, heads: int, dropout: float = 0.0, causal: bool = False) -> None:
         super().__init__()
-        self.heads, self.causal = heads, causal
+        self.heads, self.causal, self.dropout = heads, causal, nn.Dropout(dropout)
         self.before, self.after = nn.LayerNorm(width), nn.LayerNorm(width)
         self.projections = nn.Linear(width, 3 * width)
         self.output = zeroed(nn.Linear(width, width))
@@ -72,6 +72,6 @@ class Layer(nn.Module):
 
     def joined(self, x: Tensor, seen: Tensor) -> Tensor:
         """Return the sum of x (N, width), what attention saw, and the feed-forward layer's."""
-        x = x + self.output(seen.flatten(1))
-        y: Tensor = x + self.narrow(functional.gelu(self.wide(self.after(x))))
+        x = x + self.dropout(self.output(seen.flatten(1)))
+        y: Tensor = x + self.dropout(self.narrow(functional.gelu(self.wide(self.after(x)))))
         return y

@@ -33,6 +33,9 @@ LEAST = 1e-12
 # The variance of a sum's rounding errors in least squares.
 RIDGE = 1e-9
 
+# Where so much of a sum's power is left, it was not one of tokens, but a mean of such or noise.
+UNEXPLAINED = 0.1
+
 # So many places are separated at once.
 AT_ONCE = 4096
 
@@ -108,7 +111,7 @@ class Superposition(nn.Module):
             r = sum - Σ_t a_t p_t C + r Σ_t a_t² var(p_t) / v,
 
         where C has the vectors of tokens, and var(p_t) is the mean variance of one of their
-        numbers.
+        numbers. Of a sum of which much is left, as of a mean of two texts' sums, nothing is found.
 
         Parameters
         ----------
@@ -158,6 +161,7 @@ class Superposition(nn.Module):
             onsager = (spread @ power / variance.clamp_min(LEAST))[:, None]
             rest = total - (estimates * places).sum(1) + rest * onsager
             variance = rest.square().mean(1)
+        estimates[variance > UNEXPLAINED * total.square().mean(1)] = 0
         found = total.new_zeros(len(total), length, embedding.shape[1])
         snr = power * size / variance.clamp_min(LEAST)[:, None]
         row, place = estimates.any(-1).nonzero(as_tuple=True)

@@ -14,7 +14,7 @@ from attar.networks.attention import Layer, Packed
 from attar.networks.base import Network, Shape
 from attar.networks.mlp import zeroed
 from attar.networks.superposition import Superposition
-from attar.networks.words import WordVectors
+from attar.networks.words import TokenEmbedding, WordVectors
 from attar.token_ids import BYTES, PAD
 
 
@@ -65,7 +65,7 @@ class TextTransformer(Network, name="text-transformer"):
     vocabulary: int = 0
     context: int = 0
     superposed: int = 0
-    width: int = 256
+    width: int = 128
     heads: int = 4
     layers: int = 1
 
@@ -104,7 +104,7 @@ class TextEncoder(nn.Module):
         if network.superposed:
             self.superposition = Superposition(network.vocabulary, length, network.superposed)
         self.words = WordVectors(network.vocabulary, network.context)
-        self.embedding = nn.Embedding(network.vocabulary, network.width)
+        self.embedding = TokenEmbedding(network.vocabulary, network.width)
         self.places = nn.Parameter(torch.zeros(length, network.width))
         self.layers = nn.ModuleList(
             Layer(network.width, network.heads) for _ in range(network.layers)
@@ -133,12 +133,12 @@ class TextEncoder(nn.Module):
 
 
 class TextDecoder(nn.Module):
-    """Leaves the superposed tokens as they are; the rest, the context, gets a linear layer."""
+    """Leaves superposed tokens as they are; the context gets a linear layer, which starts at 0."""
 
     def __init__(self, superposed: int, width: int, parameters: int) -> None:
         super().__init__()
         self.superposed = superposed
-        self.context = nn.Linear(width - superposed, parameters - superposed)
+        self.context = zeroed(nn.Linear(width - superposed, parameters - superposed))
 
     def forward(self, z: Tensor) -> Tensor:
         """Return (B, superposed + width of a token)."""

@@ -1,7 +1,8 @@
-"""Vectors of words from the texts that they occur in together."""
+"""Vectors of words and tokens from the texts that they occur in together."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
@@ -15,6 +16,7 @@ from torch.nn import functional
 
 from attar.isolation import one_thread
 from attar.networks.attention import Packed
+from attar.networks.statistics import CorpusStatistics
 from attar.token_ids import PAD
 
 # A word's number is a polynomial of its bytes at this point, modulo 2^64; later bytes are left out.
@@ -29,7 +31,7 @@ COMMON = 1e-3
 NONE = torch.iinfo(torch.int64).max
 
 
-class WordVectors(nn.Module):
+class WordVectors(CorpusStatistics):
     """The sum of a text's words: their vectors are principal components of mutual information.
 
     ::
@@ -44,11 +46,6 @@ class WordVectors(nn.Module):
         The number of tokens.
     size : int
         The size of a vector.
-
-    Attributes
-    ----------
-    texts : int
-        That the vectors are learned from, at most.
 
     References
     ----------
@@ -112,7 +109,7 @@ class WordVectors(nn.Module):
         if not len(often):
             return
         with one_thread():
-            vectors = _components(texts[:, often], self.vectors.shape[1])
+            vectors, _ = _components(texts[:, often], self.vectors.shape[1])
         weights = COMMON / (COMMON + counts[often] / counts.sum())
         self.numbers[: len(often)] = torch.from_numpy(names[often])
         self.vectors[: len(often), : vectors.shape[1]] = torch.from_numpy(
@@ -120,21 +117,58 @@ class WordVectors(nn.Module):
         )
 
 
+class TokenEmbedding(nn.Embedding, CorpusStatistics):
+    """Vectors of tokens to be learned, which start alike where tokens occur in the same texts.
+
+    Half of a vector's variance is random, and half is that of a direction: the token's row of
+    U sqrt(S), for the positive mutual information U S U' of tokens.
+
+    Parameters
+    ----------
+    vocabulary : int
+        The number of tokens.
+    width : int
+        The size of a vector, whose length starts at about 1.
+    """
+
+    texts: ClassVar[int] = 16384
+
+    def __init__(self, vocabulary: int, width: int) -> None:
+        super().__init__(vocabulary, width)
+        nn.init.normal_(self.weight, std=width**-0.5)
+
+    @torch.no_grad()
+    def start(self, tokens: Tensor) -> None:
+        """Learn which tokens occur together from texts (n, length)."""
+        rows, places = (tokens != PAD).nonzero(as_tuple=True)
+        index = rows.cpu().numpy(), tokens[rows, places].int().cpu().numpy()
+        shape = len(tokens), self.num_embeddings
+        texts = sparse.csr_array((np.ones(len(rows), np.float32), index), shape)
+        texts.data[:] = 1
+        with one_thread():
+            vectors, values = _components(texts, self.embedding_dim)
+        directions = functional.normalize(torch.from_numpy(vectors * np.sqrt(values)), dim=1)
+        directions = functional.pad(directions, (0, self.embedding_dim - directions.shape[1]))
+        mixed = (self.weight + directions.to(self.weight)) / math.sqrt(2)
+        self.weight.copy_(torch.where(directions.any(1)[:, None], mixed, self.weight))
+
+
 def words_of(network: nn.Module) -> Iterator[WordVectors]:
     """Return the word vectors of a network."""
     return (module for module in network.modules() if isinstance(module, WordVectors))
 
 
-def _components(texts: sparse.csr_array, size: int) -> NDArray[np.float64]:
-    """Return the left singular vectors of the positive mutual information of words, (words, k)."""
+def _components(
+    texts: sparse.csr_array, size: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return singular vectors (words, k) and values of the positive mutual information of words."""
     together = sparse.coo_array(texts.T @ texts)
     share = together.sum(1) / together.sum()
     expected = share[together.row] * share[together.col] * together.sum()
     information = np.maximum(np.log(together.data / expected), 0)
     matrix = sparse.csr_array((information, (together.row, together.col)), together.shape)
-    found: NDArray[np.float64]
-    found, _, _ = randomized_svd(matrix, min(size, len(share)), n_iter=4, random_state=0)
-    return found
+    vectors, values, _ = randomized_svd(matrix, min(size, len(share)), n_iter=4, random_state=0)
+    return vectors, values
 
 
 def _spelled(piece: bytes) -> tuple[int, int, int, int]:
