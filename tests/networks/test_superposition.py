@@ -80,3 +80,14 @@ def test_least_squares_tells_which_tokens_of_a_known_text_are_there():
     hidden = tokens.masked_fill(torch.rand(20, 30) < 0.4, MASK)
     superposition, total = superposed(hidden, 128)
     assert torch.equal(superposition.present(total, tokens), hidden != MASK)
+
+
+def test_in_a_sum_that_is_not_one_of_tokens_nothing_is_found():
+    tokens = texts(40, 10)
+    superposition, total = superposed(tokens, 128)
+    noise = total.std() * torch.randn(total.shape, generator=torch.Generator().manual_seed(1))
+    mean = (total[:20] + total[20:]) / 2
+    for other in (mean, total + 0.5 * noise):
+        assert not superposition.separated(other, PRIOR, EMBEDDING, 10).any()
+    found = superposition.separated(total + 0.1 * noise, PRIOR, EMBEDDING, 10)
+    assert (found.argmax(-1) == tokens)[:, :4].float().mean() > 0.9

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from attar.networks.attention import Packed
-from attar.networks.words import COMMON, LONGEST, NONE, POINT, WordVectors
+from attar.networks.words import COMMON, LONGEST, NONE, POINT, TokenEmbedding, WordVectors
 
 PIECES = [b"", b"", b"", b"Oil", b" oil", b" O", b"il", b"!", b" ", b"\xc3", b"\xa9t\xc3\xa9", b"9"]
 NUMBER = {piece: i for i, piece in enumerate(PIECES)}
@@ -29,6 +29,17 @@ def test_a_word_has_one_number_however_it_is_cut_and_written():
     assert LONGEST < 30 * 3
 
 
+def information(texts, size):
+    """Return the positive mutual information of tokens; negative ones are none."""
+    there = np.zeros((len(texts), size))
+    for row, text in enumerate(texts):
+        there[row, text[text >= 0]] = 1
+    together = there.T @ there
+    share = together.sum(1) / together.sum()
+    with np.errstate(divide="ignore"):
+        return np.log(together / together.sum() / np.outer(share, share)).clip(0)
+
+
 def test_vectors_are_singular_vectors_of_positive_mutual_information():
     generator = np.random.default_rng(0)
     pieces = [b""] * 3 + [b" " + bytes([97 + i]) for i in range(20)]
@@ -36,14 +47,7 @@ def test_vectors_are_singular_vectors_of_positive_mutual_information():
     words = WordVectors(len(pieces), 25)
     words.spell(pieces)
     words.start(texts)
-    there = np.zeros((60, 20))
-    for row, text in enumerate(texts.numpy()):
-        there[row, text[text > 0] - 3] = 1
-    together = there.T @ there
-    share = together.sum(1) / together.sum()
-    with np.errstate(divide="ignore"):
-        information = np.log(together / together.sum() / np.outer(share, share)).clip(0)
-    values, vectors = np.linalg.eigh(information)
+    values, vectors = np.linalg.eigh(information(texts.numpy() - 3, 20))
     order = np.argsort(-np.abs(values))
     counts = np.bincount(texts.numpy().ravel(), minlength=23)[3:]
     weights = COMMON / (COMMON + counts / counts.sum())
@@ -68,3 +72,18 @@ def test_unknown_words_and_none_have_a_vector_of_zeros():
     assert not words(text[0], Packed(text > 0)).any()
     words.start(torch.tensor([[NUMBER[b"!"]]]))
     assert not words.vectors.any()
+
+
+def test_embeddings_of_tokens_start_at_singular_vectors_of_their_information():
+    generator = np.random.default_rng(0)
+    topic = generator.integers(0, 2, 400)
+    tokens = torch.from_numpy(3 + 5 * topic[:, None] + generator.integers(0, 5, (400, 4)))
+    embedding = TokenEmbedding(20, 16)
+    random = embedding.weight.detach().clone()
+    embedding.start(tokens)
+    directions = (embedding.weight.detach() * 2**0.5 - random)[3:13]
+    values, vectors = np.linalg.eigh(information(tokens.numpy() - 3, 10))
+    roots = vectors * np.sqrt(np.abs(values))
+    roots /= np.linalg.norm(roots, axis=1, keepdims=True)
+    torch.testing.assert_close(directions @ directions.T, torch.from_numpy(roots @ roots.T).float())
+    assert embedding.weight[13:].equal(random[13:])
