@@ -36,7 +36,7 @@ def main(
     one, other = "Airline expects record profit in May", "Home team delays new stadium again"
     print(*ae.reconstruct([one, other]), sep="\n")
     print(*ae.interpolate([one], [other], steps=5), sep="\n")
-    print(*ae.sample(5, temperature=0.8, random_state=0), sep="\n")
+    print(*ae.sample(5, random_state=0), sep="\n")
     if source is None:
         _, places = ae.neighbours([one], n=3)
         print(*(lines[place] for place in places[0]), sep="\n")

@@ -188,8 +188,8 @@ class LatentSpace(ClassNamePrefixFeaturesOutMixin, ABC):
         *,
         sampler: str | Sampler = "auto",
         mean: bool | Literal["auto"] = "auto",
-        temperature: float = 1.0,
-        top_p: float = 1.0,
+        temperature: float | None = None,
+        top_p: float | None = None,
         condition: Data | None = None,
         random_state: int | np.random.RandomState | None = None,
     ) -> Any:
@@ -206,9 +206,10 @@ class LatentSpace(ClassNamePrefixFeaturesOutMixin, ABC):
         mean : bool or "auto", default "auto"
             Whether rows are the expected ones of new codes, without the noise that the likelihood
             describes. Auto takes them for images, and draws everything else.
-        temperature, top_p : float, default 1
+        temperature, top_p : float, default None
             Of the tokens of text: logits are divided by the temperature, and tokens drawn from the
-            fewest that together have the probability ``top_p``.
+            fewest that together have the probability ``top_p``. None for 0.7 and 0.9; the model's
+            own distribution is that of 1 and 1.
         condition : label, array (n,) or table, default None
             What the rows are conditioned on, where the model was fitted with a condition; one for
             all, or one for each.

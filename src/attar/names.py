@@ -31,7 +31,6 @@ SAMPLERS = (
         "kernel-density",
         "manifold",
         "mixture",
-        "origin",
         "prior",
         "two-stage",
     ),

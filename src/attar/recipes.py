@@ -69,7 +69,7 @@ from attar.penalties import (
 )
 from attar.priors import Mixture, NormalizingFlow, StandardNormal, Vamp
 from attar.recipe import Recipe, Row
-from attar.sampling import Autoregressive, FrameSymbols, Manifold, Origin, TwoStage
+from attar.sampling import Autoregressive, FrameSymbols, KernelDensity, Manifold, TwoStage
 
 # A frame of 20 ms has up to 20 symbols of a byte.
 SPEECH = Recipe(
@@ -84,7 +84,7 @@ TEXT = Recipe(
     Point(),
     corruption=Masking((0.0, 0.6)),
     likelihood=Language(),
-    sampler=Origin(),
+    sampler=KernelDensity(bandwidth=0.5),
     network=TextTransformer(),
 )
 

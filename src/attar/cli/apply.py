@@ -125,11 +125,13 @@ def sample(
         bool, typer.Option("--mean", help="Expected rows, without noise, as pictures always are.")
     ] = False,
     temperature: Annotated[
-        float, typer.Option(help="Of text: smaller ones make likely words more likely.")
-    ] = 1.0,
+        float | None,
+        typer.Option(help="Of text: smaller ones make likely words more likely. [default: 0.7]"),
+    ] = None,
     top_p: Annotated[
-        float, typer.Option(help="Of text: the probability that the words drawn from have.")
-    ] = 1.0,
+        float | None,
+        typer.Option(help="Of text: words are the most likely of this probability. [default: 0.9]"),
+    ] = None,
     condition: Annotated[
         str | None, typer.Option(metavar="LABEL", help="The condition of the new rows.")
     ] = None,

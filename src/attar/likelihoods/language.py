@@ -28,6 +28,9 @@ FOUND = 3.0
 # The logits of so many tokens are computed at once.
 AT_ONCE = 4096
 
+# How new texts are drawn by default.
+TEMPERATURE, TOP_P = 0.7, 0.9
+
 # From logits (B, vocabulary) to tokens (B,).
 Choose = Callable[[Tensor], Tensor]
 
@@ -330,21 +333,25 @@ class LanguageModule(LikelihoodModule):
 
 
 @contextmanager
-def choosing(likelihood: LikelihoodModule, temperature: float, top_p: float) -> Iterator[None]:
+def choosing(
+    likelihood: LikelihoodModule, temperature: float | None, top_p: float | None
+) -> Iterator[None]:
     """Draw tokens at a temperature, from the most likely ones that have a probability.
+
+    None stands for 0.7 and 0.9, as the least likely of many tokens are the least well known.
 
     Raises
     ------
     SettingError
         If one of them is out of range, or the likelihood is not that of text.
     """
-    if temperature == top_p == 1:
+    if not isinstance(likelihood, LanguageModule):
+        if temperature is not None or top_p is not None:
+            raise SettingError("temperature and top_p are for text: leave them out.")
         yield
         return
-    positive("temperature", temperature)
-    fraction("top_p", top_p)
-    if not isinstance(likelihood, LanguageModule):
-        raise SettingError("temperature and top_p are for text: leave them out.")
+    temperature = positive("temperature", TEMPERATURE if temperature is None else temperature)
+    top_p = fraction("top_p", TOP_P if top_p is None else top_p)
     before, likelihood.choose = likelihood.choose, drawn(temperature, top_p)
     try:
         yield

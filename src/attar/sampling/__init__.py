@@ -2,7 +2,7 @@
 
 from attar.sampling.autoregressive import Autoregressive
 from attar.sampling.base import Draw, Sampler
-from attar.sampling.density import FittedFlow, FromPrior, GaussianMixture, KernelDensity, Origin
+from attar.sampling.density import FittedFlow, FromPrior, GaussianMixture, KernelDensity
 from attar.sampling.frames import FrameSymbols
 from attar.sampling.manifold import Manifold
 from attar.sampling.two_stage import TwoStage
@@ -16,7 +16,6 @@ __all__ = [
     "GaussianMixture",
     "KernelDensity",
     "Manifold",
-    "Origin",
     "Sampler",
     "TwoStage",
 ]

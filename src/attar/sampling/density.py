@@ -74,23 +74,6 @@ class FromPrior(Sampler, name="prior"):
 
 
 @dataclass(frozen=True)
-class Origin(Sampler, name="origin"):
-    """The code 0, from which a likelihood that is trained without codes too draws by itself.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from attar.codes import Point
-    >>> Origin().fit(Point().build(2), torch.randn(9, 2))(1, torch.Generator())
-    tensor([[0., 0.]])
-    """
-
-    def fit(self, code: CodeModule, codes: Tensor) -> Draw:
-        """Return zeros."""
-        return lambda n, generator: codes.new_zeros(n, codes.shape[1])
-
-
-@dataclass(frozen=True)
 class GaussianMixture(Sampler, name="mixture"):
     """A mixture of Gaussians with full covariances: p(z) = Σ π_k N(z; μ_k, Σ_k).
 
