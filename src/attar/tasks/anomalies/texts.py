@@ -31,7 +31,7 @@ from attar.tasks.anomalies.scorer import Array, Scorer, Settings, Test, same
 # Characters of an n-gram, and columns that these are hashed to.
 N, COLUMNS = 4, 1 << 20
 
-_WORD = re.compile(r"\w+")
+WORD = re.compile(r"(\w+)")
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class TextScorer(Scorer):
         """Return the words with the rarest n-grams; missing where a line has fewer words."""
         found: list[tuple[int, str | None, float]] = []
         for row, text in enumerate(as_bytes(piece, self.kind.column), start):
-            words = list(dict.fromkeys(_WORD.findall(as_string(text))))
+            words = list(dict.fromkeys(WORD.findall(as_string(text))))
             nats = self._nats(words) if words else []
             rarest = sorted(zip(words, nats, strict=True), key=lambda pair: -pair[1])[:most]
             found += [(row, word, rare) for word, rare in rarest]
@@ -194,7 +194,7 @@ def ngrams(text: str) -> list[str]:
     [' job', 'job ', ' 0 ', ' fai', 'fail', 'aile', 'iled', 'led ']
     """
     found = []
-    for word in _WORD.findall(text.lower()):
+    for word in WORD.findall(text.lower()):
         whole = " 0 " if any(map(str.isdigit, word)) else f" {word} "
         found += [whole[i : i + N] for i in range(max(1, len(whole) - N + 1))]
     # Lines without words are alike.
