@@ -162,6 +162,10 @@ def test_lines_of_a_log_and_of_a_column_are_scored_and_explained(run):
     words = ("fit", "a.csv", "--column", "text", "--for")
     assert run(*words, "anomalies", "-o", "c.attar")[0] == 0
     assert run("score", "c.attar", "a.csv", "-o", "c.csv")[0] == 0
+    for verb in ("score", "report"):
+        status, _, err = run(verb, "a.attar", "a.csv", "-o", "d.csv")
+        assert (status, err.count("\n")) == (2, 1)
+        assert "a .txt file or attar.Lines(path, column)" in err
     status, _, err = run(*words, "gaps", "-o", "g.attar")
     assert status == 2
     assert "not of --for gaps" in err

@@ -121,6 +121,16 @@ class Text(Kind):
         """Return whether data of another kind may be taken: a table that has the column may."""
         return super().accepts(other) or (self.column is not None and other.name == "table")
 
+    def refusal(self, shape: tuple[int, ...], other: type[Kind]) -> str:
+        """Return why data of another kind are refused, and how to give the text of a table."""
+        words = super().refusal(shape, other)
+        if other.name != "table":
+            return words
+        return (
+            f"{words.removesuffix('.')}: give its text alone, as a .txt file or "
+            "attar.Lines(path, column), or fit on a column, with --column NAME."
+        )
+
     def rows(self, data: object) -> Rows:
         """Return the tokens of texts: (n, length); texts that are longer are cut.
 
