@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -154,8 +155,15 @@ class Text(Kind):
         """Warn of texts that are longer than those of the fit, and are cut."""
         self._warn_of_long(self.vocabulary.encode(as_bytes(data, self.column)))
 
-    def lines(self, path: Path) -> Lines:
-        """Return the texts of a file as those of the fit were read."""
+    def lines(self, path: Path | Lines) -> Lines:
+        """Return the texts of a file as those of the fit were read, where nothing else is said."""
+        if isinstance(path, Lines):
+            lines = copy(path)
+            lines.paragraphs, lines.split = (
+                path.paragraphs or self.paragraphs,
+                path.split or self.split,
+            )
+            return lines
         plain = path.name.lower().endswith(SUFFIXES)
         column = None if plain else self.column
         return Lines(path, column, self.paragraphs, split=self.split)
