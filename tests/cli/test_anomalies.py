@@ -162,6 +162,10 @@ def test_lines_of_a_log_and_of_a_column_are_scored_and_explained(run):
     words = ("fit", "a.csv", "--column", "text", "--for")
     assert run(*words, "anomalies", "-o", "c.attar")[0] == 0
     assert run("score", "c.attar", "a.csv", "-o", "c.csv")[0] == 0
+    for verb in ("score", "report"):
+        status, _, err = run(verb, "a.attar", "a.csv", "-o", "d.csv")
+        assert (status, err.count("\n")) == (2, 1)
+        assert "a .txt file or attar.Lines(path, column)" in err
     status, _, err = run(*words, "gaps", "-o", "g.attar")
     assert status == 2
     assert "not of --for gaps" in err
@@ -169,3 +173,21 @@ def test_lines_of_a_log_and_of_a_column_are_scored_and_explained(run):
     status, _, err = run("fit", "same.log", "--for", "anomalies", "-o", "d.attar")
     assert status == 2
     assert "nothing to tell them apart by" in err
+
+
+def test_paragraphs_stay_paragraphs(run, tmp_path):
+    rng = np.random.default_rng(0)
+    paragraphs = ["\n".join(rng.choice(["red ball", "blue car", "old hat"], 3)) for _ in range(100)]
+    text = "\n\n".join([*paragraphs, "lost\ncafé"]) + "\n"
+    Path("p.txt").write_text(text)
+    Path("latin.txt").write_text(text, "cp1252")
+    fit = ("fit", "p.txt", "--paragraphs", "--for", "anomalies", "--quiet", "-o", "p.attar")
+    assert run(*fit) == (0, "", "")
+    assert run("score", "p.attar", "p.txt", "-o", "s.csv") == (0, "", "")
+    scores = pd.read_csv("s.csv")["score"]
+    assert (len(scores), scores.idxmax()) == (101, 100)
+    latin = ("score", "p.attar", "latin.txt", "--encoding", "cp1252", "-o", "l.csv")
+    assert run(*latin) == (0, "", "")
+    pd.testing.assert_series_equal(pd.read_csv("l.csv")["score"], scores)
+    assert run("report", "p.attar", "p.txt", "-o", "page.html") == (0, "", "")
+    assert "attar report on 101 lines" in Path("page.html").read_text("utf-8")

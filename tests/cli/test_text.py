@@ -117,6 +117,21 @@ def test_a_report_has_the_texts(run, table, model):
     assert LINES[0] in page
 
 
+def test_a_model_of_lines_says_how_to_give_the_text_of_a_table(run, table):
+    small = recipe("text").replace(network__width=16, likelihood__width=16, likelihood__layers=1)
+    attar.Autoencoder(small, epochs=1, code_size=16, verbose=False).fit(LINES).save("a.attar")
+    for given in (
+        ("neighbours", "a.attar", "a red ball", "--among", table),
+        ("encode", "a.attar", table, "-o", "c.csv"),
+        ("reconstruct", "a.attar", table, "-o", "b.txt"),
+        ("score", "a.attar", table, "-o", "s.csv"),
+        ("impute", "a.attar", table),
+    ):
+        status, _, err = run(*given)
+        assert (status, err.count("\n")) == (2, 1)
+        assert "a .txt file or attar.Lines(path, column)" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -164,7 +164,9 @@ def test_what_streams_is_large_or_of_unknown_size(monkeypatch):
         assert type(made) is expected
         found = trained_in_an_epoch(made, how) + numbers(made.validation)
         assert sorted(found) == list(range(60))
-    monkeypatch.setattr(source, "HELD", 9)
+    monkeypatch.setattr(source, "HELD", rows.nbytes)
+    assert type(training_data(Pieces(rows, size=10))[0]) is InMemory
+    monkeypatch.setattr(source, "HELD", rows.nbytes - 1)
     assert type(training_data(Pieces(rows, size=10))[0]) is FromStream
 
 

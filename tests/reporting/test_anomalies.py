@@ -61,7 +61,7 @@ def test_an_odd_row_has_its_unlikely_cell_marked_with_the_interval(page, detecto
 
 
 def test_moved_columns_are_found_and_usual_rows_are_not(page, detector):
-    assert "no column has moved" in words(page(detector, rows(200, 2)))
+    assert "no drift is found" in words(page(detector, rows(200, 2)))
     moved = words(page(detector, rows(200, 3).assign(job="cook")))
     assert re.search("do not come from where those of the fit came: job moved", moved)
 
@@ -107,6 +107,31 @@ def test_an_odd_row_of_counts_has_its_unlikely_cells_listed(page):
     assert words(first).startswith("row 4")
     assert "column 1 = 20, expected 0." in words(first)
     assert "sparse rows of 30 columns" in words(tree)
+
+
+def test_an_odd_line_has_its_rare_words_marked(page, tmp_path):
+    rng = np.random.default_rng(0)
+    lines = [f"Job {rng.integers(999)} of {who} sent" for who in rng.choice(["anna", "ben"], 200)]
+    detector = attar.AnomalyDetector(random_state=0).fit(lines)
+    path = tmp_path / "new.log"
+    new = ["Job 7 of <b>anna</b> sent", "Disk 3 failed: no space", "x" * 5000]
+    path.write_text("\n".join([*lines[:50], *new]))
+    tree = page(detector, path)
+    table = next(e for e in tree.iter("div") if e.get("aria-label") == "Oddest lines")
+    rows = {words(row[0]): row for row in list(table.iter("tr"))[1:]}
+    scores = -detector.score_samples(path)
+    shown = list(rows)[:3]
+    assert shown == [f"row {place}" for place in np.argsort(-scores, kind="stable")[:3]]
+    score, p, line = (words(cell) for cell in rows["row 51"][1:])
+    assert float(score) == pytest.approx(scores[51], rel=0.01)
+    assert float(p) == pytest.approx(detector.predict_pvalues(path)[51], rel=0.01)
+    assert line == new[1]
+    marks = [words(mark) for mark in rows["row 51"].iter("mark")]
+    assert marks == ["Disk", "failed", "no", "space"]
+    assert [words(mark) for mark in rows["row 50"].iter("mark")] == ["b", "b"]
+    assert words(rows["row 52"]).endswith("x…")
+    assert len(words(rows["row 52"])) < 700
+    assert "attar report on 53 lines" in words(tree)
 
 
 def test_bars_are_shares_and_flagged_ones_are_beyond_the_limit():

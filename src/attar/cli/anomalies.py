@@ -98,7 +98,8 @@ def score(
     rows = arguments.csv(source, delimiter, decimal, encoding, na)
     if "task" in description:
         detector = AnomalyDetector.load(model)
-        opened = without_labels(read(rows, "test"), label, detector.label_)
+        opened = read(rows, "test", kind=detector.model_.kind)
+        opened = without_labels(opened, label, detector.label_)
         tables = _of_detector(detector, detector.pieces(opened), explain)
     else:
         if explain:

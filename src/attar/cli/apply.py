@@ -334,8 +334,9 @@ def report(
             raise SettingError("--condition and --labels are for models of an autoencoder.")
         name, _ = storage.TASKS[description["task"]]
         fitted = getattr(attar, name).load(model)
+        opened = read(rows, "test", kind=getattr(fitted.model_, "kind", None))
         of_fit = getattr(fitted, "label_", None)
-        write_report(fitted, without_labels(read(rows, "test"), label, of_fit), output)
+        write_report(fitted, without_labels(opened, label, of_fit), output)
         return
     estimator, opened, labels = _open(model, device, rows, label, condition)
     groups = opened.labels if colours is None else read(colours).data

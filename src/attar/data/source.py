@@ -119,7 +119,8 @@ def read(
     if isinstance(source, Csv):
         return with_label(_of_stream(source), label)
     if isinstance(source, Lines):
-        return with_label(Source(source), label)
+        lines = kind.lines(source) if isinstance(kind, Text) else source
+        return with_label(Source(lines), label)
     if not isinstance(source, str | Path):
         return with_label(Source(native(source)), label)
     name, _, own_part = str(source).partition("/")

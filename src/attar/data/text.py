@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -121,6 +122,16 @@ class Text(Kind):
         """Return whether data of another kind may be taken: a table that has the column may."""
         return super().accepts(other) or (self.column is not None and other.name == "table")
 
+    def refusal(self, shape: tuple[int, ...], other: type[Kind]) -> str:
+        """Return why data of another kind are refused, and how to give the text of a table."""
+        words = super().refusal(shape, other)
+        if other.name != "table":
+            return words
+        return (
+            f"{words.removesuffix('.')}: give its text alone, as a .txt file or "
+            "attar.Lines(path, column), or fit on a column, with --column NAME."
+        )
+
     def rows(self, data: object) -> Rows:
         """Return the tokens of texts: (n, length); texts that are longer are cut.
 
@@ -144,8 +155,15 @@ class Text(Kind):
         """Warn of texts that are longer than those of the fit, and are cut."""
         self._warn_of_long(self.vocabulary.encode(as_bytes(data, self.column)))
 
-    def lines(self, path: Path) -> Lines:
-        """Return the texts of a file as those of the fit were read."""
+    def lines(self, path: Path | Lines) -> Lines:
+        """Return the texts of a file as those of the fit were read, where nothing else is said."""
+        if isinstance(path, Lines):
+            lines = copy(path)
+            lines.paragraphs, lines.split = (
+                path.paragraphs or self.paragraphs,
+                path.split or self.split,
+            )
+            return lines
         plain = path.name.lower().endswith(SUFFIXES)
         column = None if plain else self.column
         return Lines(path, column, self.paragraphs, split=self.split)

@@ -169,7 +169,7 @@ FEWEST_ROWS = 128
 # Training rows that a model is measured on.
 MEASURED_ROWS = 2048
 
-# A stream of fewer bytes is read into memory.
+# A stream is read into memory where neither it nor its raw rows take more bytes.
 HELD = 1 << 28
 
 
@@ -396,7 +396,7 @@ def training_data_of(
     DataError
         If there are conditions for data that is too large for memory.
     """
-    if isinstance(data, Stream) and (data.bytes is None or data.bytes > HELD):
+    if isinstance(data, Stream) and _is_large(data, summary):
         if condition is not None:
             raise DataError(
                 "A condition needs data that fits into memory, but this is read as a stream: give "
@@ -409,6 +409,11 @@ def training_data_of(
     joined = rows[0] if len(rows) == 1 else np.concatenate(rows)
     parts = _divided(joined.shape[0], fraction, seed, kind.overlap)
     return InMemory(joined, *parts, condition)
+
+
+def _is_large(stream: Stream, summary: Summary) -> bool:
+    rows = summary.rows * summary.sample[:1].nbytes
+    return stream.bytes is None or max(stream.bytes, rows) > HELD
 
 
 def _divided(

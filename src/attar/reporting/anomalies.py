@@ -6,6 +6,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, ClassVar
 from xml.etree.ElementTree import Element
 
@@ -21,7 +22,8 @@ from attar.data.series import finite_points
 from attar.data.source import Data, Source, read
 from attar.data.sparse import SparseMatrix
 from attar.data.table import Table
-from attar.errors import AttarWarning, DataError
+from attar.data.text import Text, as_bytes, as_string
+from attar.errors import AttarWarning
 from attar.reporting import svg
 from attar.reporting.html import (
     MISSING,
@@ -45,17 +47,21 @@ from attar.reporting.selection import names_of, short_times
 from attar.reporting.series import MOST_CHANNELS
 from attar.reporting.svg import chart
 from attar.reporting.tables import MOST_COLUMNS, fields_of
+from attar.reporting.texts import shortened
 from attar.tasks.anomalies.calibration import discoveries
 from attar.tasks.anomalies.counts import CountScorer
 from attar.tasks.anomalies.detector import AnomalyDetector, Drift
 from attar.tasks.anomalies.moments import SeriesScorer
 from attar.tasks.anomalies.rows import RowScorer
 from attar.tasks.anomalies.scorer import Array
-from attar.tasks.anomalies.texts import TextScorer
+from attar.tasks.anomalies.texts import WORD, TextScorer
 from attar.tasks.steps import places_of_series
 
 # Rows that are shown, cells of each that are marked or listed, and columns that are shown to move.
 ODDEST, MARKED, LISTED, MOVED = 12, 3, 4, 12
+
+# Words of a line that are marked, and characters that are shown.
+WORDS, SHOWN = 6, 600
 
 # Moments of series that are shown, and steps on both sides of each.
 MOMENTS, AROUND = 6, 100
@@ -261,6 +267,48 @@ class OddCountsDisplay(AnomalyDisplay):
         return [captioned(scrolling(tag("table", *rows), "oddest", "Oddest rows"), words)]
 
 
+class OddTextDisplay(AnomalyDisplay):
+    """Lines of text, with the words that few other lines have marked."""
+
+    row, compared = "line", " scores of"
+    kind: Text
+
+    def __init__(self, detector: AnomalyDetector, kind: Text) -> None:
+        self.detector, self.kind = detector, kind
+
+    @property
+    def title(self) -> str:
+        """The column that the text is."""
+        return "lines of text" if self.kind.column is None else f"texts of {self.kind.column}"
+
+    def oddest(self, source: Source, scores: Array) -> list[Element]:
+        """Return a table of the lines."""
+        places = np.argsort(-scores, kind="stable")[:ODDEST]
+        wanted, pieces = set(places.tolist()), self.detector.pieces(source.data)
+        every = chain.from_iterable(as_bytes(piece, self.kind.column) for piece in pieces)
+        found = {place: text for place, text in enumerate(every) if place in wanted}
+        texts = [as_string(found[place]) for place in places.tolist()]
+        why = self.detector.explain(texts, WORDS)
+        most = why.groupby("row")["nats"].transform("max")
+        why = why[why["nats"] > np.maximum(most / 2, UNUSUAL)]
+        largest = float(why["nats"].max()) if len(why) else 1.0
+        rows = [tag("tr", tag("td"), *(head(x, "col") for x in ("score", "p-value", self.row)))]
+        figures = scores[places], self.detector.model_.pvalues(scores[places])
+        names = names_of(self.kind, source.data, places)
+        for i, (name, text, *own) in enumerate(zip(names, texts, *figures, strict=True)):
+            nats = why[why["row"] == i].set_index("word")["nats"].to_dict()
+            words = (
+                _word(part, nats.get(part), largest) for part in WORD.split(shortened(text, SHOWN))
+            )
+            numbers = (tag("td", number(float(f"{x:.3g}"))) for x in own)
+            rows.append(tag("tr", head(name, "row"), *numbers, tag("td", *words, class_="least")))
+        caption = (
+            "The highest scores, in nats. Marked words are those that the fewest lines of the fit "
+            "have, by their rarest n-gram of characters: the stronger, the fewer."
+        )
+        return [captioned(scrolling(tag("table", *rows), "oddest", "Oddest lines"), caption)]
+
+
 class OddSeriesDisplay(AnomalyDisplay):
     """Moments of series, each with what was before and after."""
 
@@ -367,11 +415,9 @@ def display_of(detector: AnomalyDetector) -> AnomalyDisplay:
     """Return the display of what a detector was fitted on."""
     scorer = detector.model_
     if isinstance(scorer, TextScorer):
-        raise DataError(
-            "A detector of odd lines has no report: score, with --explain, writes a table of them."
-        )
+        return OddTextDisplay(detector, scorer.kind)
     if isinstance(scorer, RowScorer):
-        match scorer.features.kind:
+        match scorer.kind:
             case Table() as kind:
                 return OddTableDisplay(detector, kind)
             case Images() as kind:
@@ -464,7 +510,7 @@ def _findings(detector: AnomalyDetector, scores: Array, drift: Drift, row: str) 
             )
         )
     return findings(
-        found, f"as many {row}s are flagged as usual ones would be, and no column has moved."
+        found, f"as many {row}s are flagged as usual ones would be, and no drift is found."
     )
 
 
@@ -527,6 +573,13 @@ def _marked(text: str, why: Any, largest: float) -> Element:
         tag("span", text, title=f"{text}, {why.nats:.1f} nats", class_="differs", style=style),
         tag("span", words, title=words),
     )
+
+
+def _word(word: str, nats: float | None, largest: float) -> Element | str:
+    """Return a word, marked where it is rare."""
+    if nats is None:
+        return word
+    return tag("mark", word, title=f"{nats:.1f} nats", style=tint((nats / largest) ** 2))
 
 
 def _texts(values: Sequence[Any]) -> list[str]:

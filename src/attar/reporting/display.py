@@ -147,6 +147,27 @@ class Display(ABC):
     def interpolations(self, interpolations: Sequence[Interpolation]) -> list[Element]:
         """Return the interpolations, step by step."""
 
+    def neighbours(
+        self,
+        rows: Rows,
+        places: NDArray[np.intp],
+        nearest: NDArray[np.intp],
+        distances: NDArray[np.float64],
+    ) -> list[Element]:
+        """Return some rows with those whose codes are nearest; nothing of rows that aren't texts.
+
+        Parameters
+        ----------
+        rows : rows (n, *cells)
+        places : int array (m,)
+            Where the rows are.
+        nearest : int array (m, k)
+            Where the nearest are.
+        distances : array (m, k)
+            Those of the codes, ascending.
+        """
+        return []
+
     @abstractmethod
     def samples(self, rows: Rows, drawn: bool = True) -> list[Element]:
         """Return generated raw rows (n, *cells), drawn or expected ones."""

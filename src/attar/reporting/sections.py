@@ -80,6 +80,9 @@ MOST_POINTS = 2000
 
 INTERPOLATIONS, STEPS = 4, 8
 
+# So many rows are shown with so many neighbours each.
+QUERIES, NEAREST = 6, 4
+
 # The browser enforces that the page loads nothing and runs nothing.
 POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"
 
@@ -268,6 +271,7 @@ def _page(
             ]
         else:
             sections.append(curves)
+        sections += _neighbours(display, fitted, examples)
     else:
         sections = [tag("div", *compression, curves, class_="pair"), odd_section]
     main = tag(
@@ -534,6 +538,18 @@ def _interpolations(
         for a, b in interpolation_ends(colouring.groups, along, INTERPOLATIONS)
     ]
     return [section("Latent interpolation", *display.interpolations(found))] if found else []
+
+
+def _neighbours(display: Display, fitted: Fitted, examples: Examples) -> list[Element]:
+    """Return some rows with those whose codes are nearest, where the display shows such."""
+    codes = torch.from_numpy(examples.codes).float()
+    places = evenly_spaced(len(codes), QUERIES)
+    with torch.no_grad():
+        distances = fitted.code.distance(codes[places], codes)
+    distances[np.arange(len(places)), places] = torch.inf
+    found = distances.topk(min(NEAREST, len(codes) - 1), largest=False)
+    shown = display.neighbours(examples.rows, places, found.indices.numpy(), found.values.numpy())
+    return [section(f"Nearest {display.row}s", *shown)] if shown else []
 
 
 def _samples(display: Display, fitted: Fitted, predictor: Predictor, rows: int) -> Element:

@@ -6,11 +6,14 @@ from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher
 from xml.etree.ElementTree import Element
 
+import numpy as np
+from numpy.typing import NDArray
+
 from attar.data.kind import Rows
 from attar.data.text import Text
 from attar.reporting.colours import Attribute
 from attar.reporting.display import Display, Examples, Interpolation
-from attar.reporting.html import captioned, head, scrolling, tag
+from attar.reporting.html import captioned, head, number, scrolling, tag
 from attar.token_ids import PAD
 
 # The name of a text has so many letters at most.
@@ -60,6 +63,29 @@ class TextDisplay(Display):
         caption = "Decoded interpolations between the codes of two texts."
         return [captioned(tag("div", *lists, class_="pair"), caption)]
 
+    def neighbours(
+        self,
+        rows: Rows,
+        places: NDArray[np.intp],
+        nearest: NDArray[np.intp],
+        distances: NDArray[np.float64],
+    ) -> list[Element]:
+        """Return a table for each text: the nearest ones, and how far they are."""
+        if not nearest.shape[1]:
+            return []
+        texts, tables = texts_of(self.kind, rows), []
+        for place, others, far in zip(places, nearest, distances, strict=True):
+            body = [
+                tag("tr", tag("td", texts[other]), tag("td", number(float(f"{distance:.3g}"))))
+                for other, distance in zip(others, far, strict=True)
+            ]
+            tables.append(tag("table", tag("caption", texts[place]), *body))
+        caption = (
+            f"Some texts, and those of the {len(rows):,} of this page whose codes are nearest, "
+            "with the distances of the codes."
+        )
+        return [captioned(tag("div", *tables, class_="nearest"), caption)]
+
     def samples(self, rows: Rows, drawn: bool = True) -> list[Element]:
         """Return the texts."""
         return [_list(texts_of(self.kind, rows))]
@@ -73,8 +99,18 @@ def texts_of(kind: Text, rows: Rows) -> list[str]:
 
 def text_names(kind: Text, rows: Rows) -> list[str]:
     """Return the beginnings of texts, which name them."""
-    texts = texts_of(kind, rows)
-    return [text if len(text) <= NAMED else f"{text[: NAMED - 1]}…" for text in texts]
+    return [shortened(text, NAMED) for text in texts_of(kind, rows)]
+
+
+def shortened(text: str, most: int) -> str:
+    """Return a text, or the beginning of a longer one, with an ellipsis.
+
+    Examples
+    --------
+    >>> shortened("a", 3), shortened("abcde", 3)
+    ('a', 'ab…')
+    """
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def marked(before: str, after: str) -> Element:

@@ -105,6 +105,7 @@ class SeriesScorer(Scorer):
     digest: str
 
     name = "series"
+    kind = None
 
     @classmethod
     def fit(cls, data: Any, settings: Settings) -> Self:

@@ -29,6 +29,8 @@ class CosineNeighbours:
     Attributes
     ----------
     counts : CSR matrix (n, columns)
+    least : float
+        The weight of a column that all rows have; of others it is more by their IDF.
 
     References
     ----------
@@ -37,6 +39,7 @@ class CosineNeighbours:
     """
 
     counts: sparse.csr_array
+    least: float = 1.0
 
     def similar(
         self, counts: sparse.csr_array, own: bool = False
@@ -71,12 +74,12 @@ class CosineNeighbours:
         return self._weigh(self.counts, 0).T.tocsr()
 
     def _weigh(self, counts: sparse.csr_array, own: int) -> sparse.csr_array:
-        """Return logarithmic counts of unit norm, weighed by log((1 + n) / (1 + rows)) + 1.
+        """Return logarithmic counts of unit norm, weighed by log((1 + n) / (1 + rows)) + least.
 
         Of rows of the fit, others have a column in ``own`` rows less.
         """
-        rarity = np.log((1 + self.counts.shape[0]) / (1 + self.rows[counts.indices] - own)) + 1
-        values = np.log1p(counts.data) * rarity
+        idf = np.log((1 + self.counts.shape[0]) / (1 + self.rows[counts.indices] - own))
+        values = np.log1p(counts.data) * (idf + self.least)
         stored = np.diff(counts.indptr)
         row = np.repeat(np.arange(len(stored)), stored)
         norm = np.sqrt(np.bincount(row, values**2, len(stored)))

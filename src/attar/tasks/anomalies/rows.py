@@ -15,7 +15,7 @@ from torch import Tensor
 
 from attar import storage
 from attar.data.images import Images
-from attar.data.kind import Json, Rows, warn_of_unused
+from attar.data.kind import Json, Kind, Rows, warn_of_unused
 from attar.data.kinds import KINDS, form_of, kind_of, restored
 from attar.data.preparation import DensePreparation
 from attar.data.scaling import Scaler
@@ -101,7 +101,7 @@ class RowScorer(Scorer):
         rng = np.random.default_rng((seed, self.seen))
         rows, seen = self.outlyingness.rows, self.seen
         for piece in pieces:
-            self.features.kind.changed(piece)
+            self.kind.changed(piece)
             new = self.features.of(self._rows(piece))
             seen += len(new)
             room = max(0, ROWS - len(rows))
@@ -117,31 +117,35 @@ class RowScorer(Scorer):
         return own if self.members is None else self.members.own(own)
 
     @property
+    def kind(self) -> Kind:  # type: ignore[override]
+        """The form of the rows."""
+        return self.features.kind
+
+    @property
     def dimensions(self) -> int:
         """Columns of a table, else cells."""
-        return self.features.kind.dimensions
+        return self.kind.dimensions
 
     @property
     def columns(self) -> list[str] | None:
         """The columns of a table that has names."""
-        names: list[str] | None = getattr(self.features.kind, "names", None)
+        names: list[str] | None = getattr(self.kind, "names", None)
         return names
 
     def pieces(self, X: Data | Source, infinite_as_missing: bool) -> Iterator[Any]:
         """Yield tables or images that fit into memory."""
-        kind = self.features.kind
-        data: Any = read(X, "test", kind=kind).data
-        if not kind.accepts(kind_of(data)):
-            raise DataError(kind.refusal(np.shape(data), kind_of(data)))
-        yield from kind.pieces(without_infinities(data) if infinite_as_missing else data)
+        data: Any = read(X, "test", kind=self.kind).data
+        if not self.kind.accepts(kind_of(data)):
+            raise DataError(self.kind.refusal(np.shape(data), kind_of(data)))
+        yield from self.kind.pieces(without_infinities(data) if infinite_as_missing else data)
 
     def score(self, piece: Any) -> Array:
         """Return the outlyingness of rows; more of those that change a constant column."""
         rows = self._rows(piece)
         odd = self.outlyingness.score(self.features.of(rows))
         if self.members is not None:  # which see used columns only, as in the fit
-            odd = self.members.score(odd, self.features.kind.restore(rows))
-        changed = self.features.kind.changed(piece)
+            odd = self.members.score(odd, self.kind.restore(rows))
+        changed = self.kind.changed(piece)
         # For a changed constant column, the smallest p-value.
         return odd if changed is None else odd + changed * np.log(len(self.own) + 1)
 
@@ -194,7 +198,7 @@ class RowScorer(Scorer):
             return super().maps(piece)
         nats, expected = self.regions.maps(self.features.filled(self._rows(piece)))
         raw = self.features.preparation.raw(torch.from_numpy(expected))
-        return AnomalyMaps(nats, self.features.kind.restore(raw))
+        return AnomalyMaps(nats, self.kind.restore(raw))
 
     def tests(self, pieces: Iterator[Any]) -> tuple[dict[str, Test], int]:
         """Return Kolmogorov-Smirnov tests of the scores and of each feature."""
@@ -219,7 +223,7 @@ class RowScorer(Scorer):
 
     def to_json(self) -> Json:
         """Return the form of the data."""
-        kind = self.features.kind
+        kind = self.kind
         members = None if self.members is None else self.members.to_json()
         form = {"kind": kind.name, "form": kind.to_json()}
         return {**form, "seen": self.seen, "members": members}
@@ -246,7 +250,7 @@ class RowScorer(Scorer):
 
     def _rows(self, piece: Any) -> Rows:
         """Return raw rows, with a warning of those that have no known cell."""
-        rows = self.features.kind.rows(piece)
+        rows = self.kind.rows(piece)
         if not len(rows):
             raise DataError("Found array with 0 sample(s): give at least one row.")
         empty = np.isnan(rows.reshape(len(rows), -1)).all(1).sum() if rows.size else 0

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from attar.data.kind import Kind
 from attar.data.source import Data, Source
 from attar.errors import DataError
 from attar.recipe import Recipe
@@ -80,6 +81,9 @@ class AnomalyMaps:
 
 class Scorer(TaskModel):
     """A fitted model of normal data of a kind."""
+
+    # The form of the data; None of series.
+    kind: Kind | None
 
     # How odd the data of the fit are, each scored as if it were new.
     own: Array

@@ -31,7 +31,11 @@ from attar.tasks.anomalies.scorer import Array, Scorer, Settings, Test, same
 # Characters of an n-gram, and columns that these are hashed to.
 N, COLUMNS = 4, 1 << 20
 
-_WORD = re.compile(r"\w+")
+# The weight of an n-gram that all lines have. With less, a rare word, all of whose n-grams are
+# rare, counts for more than the rest of its line.
+LEAST = 4.0
+
+WORD = re.compile(r"(\w+)")
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class TextScorer(Scorer):
     """What is usual in lines of text.
 
     A score is -log p of one minus the mean cosine similarity to the 20 nearest lines, of
-    logarithmic counts of n-grams that weigh more where few lines have them.
+    logarithmic counts of n-grams. One in m of n lines weighs 4 + log((1 + n) / (1 + m)).
 
     Attributes
     ----------
@@ -97,7 +101,7 @@ class TextScorer(Scorer):
     @classmethod
     def _of(cls, kind: Text, counts: sparse.csr_array, seen: int) -> Self:
         """Return what is usual in a sample of the lines that were seen."""
-        return cls(kind, counts, _distances(CosineNeighbours(counts), counts), seen)
+        return cls(kind, counts, _distances(CosineNeighbours(counts, LEAST), counts), seen)
 
     def updated(self, pieces: Iterator[Any], seed: int) -> Self:
         """Return what is usual in a sample of which each new line takes the place of any other."""
@@ -135,7 +139,7 @@ class TextScorer(Scorer):
         """Return the words with the rarest n-grams; missing where a line has fewer words."""
         found: list[tuple[int, str | None, float]] = []
         for row, text in enumerate(as_bytes(piece, self.kind.column), start):
-            words = list(dict.fromkeys(_WORD.findall(as_string(text))))
+            words = list(dict.fromkeys(WORD.findall(as_string(text))))
             nats = self._nats(words) if words else []
             rarest = sorted(zip(words, nats, strict=True), key=lambda pair: -pair[1])[:most]
             found += [(row, word, rare) for word, rare in rarest]
@@ -168,7 +172,7 @@ class TextScorer(Scorer):
 
     @cached_property
     def _neighbours(self) -> CosineNeighbours:
-        return CosineNeighbours(self.counts)
+        return CosineNeighbours(self.counts, LEAST)
 
     def _counts(self, piece: Any) -> sparse.csr_array:
         texts = as_bytes(piece, self.kind.column)
@@ -194,7 +198,7 @@ def ngrams(text: str) -> list[str]:
     [' job', 'job ', ' 0 ', ' fai', 'fail', 'aile', 'iled', 'led ']
     """
     found = []
-    for word in _WORD.findall(text.lower()):
+    for word in WORD.findall(text.lower()):
         whole = " 0 " if any(map(str.isdigit, word)) else f" {word} "
         found += [whole[i : i + N] for i in range(max(1, len(whole) - N + 1))]
     # Lines without words are alike.
