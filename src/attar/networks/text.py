@@ -29,7 +29,8 @@ class TextTransformer(Network, name="text-transformer"):
         tokens ─ Σ_t g^t s_t * c(x_t) ─ superposition ────────┘
 
     The context starts as the sum of the words' vectors, which are principal components of their
-    mutual information (see ``WordVectors``); what the transformer adds to it is learned. The
+    mutual information (see ``WordVectors``); what the transformer adds to it is learned. Beside
+    superposed tokens all contexts have the same norm, so that none is near to all others. The
     superposition is fixed: message passing in the likelihood ``language`` finds its tokens (see
     ``Superposition``), so that an untrained model reconstructs short texts already.
 
@@ -129,7 +130,8 @@ class TextEncoder(nn.Module):
         context: Tensor = functional.pad(words, (0, learned.shape[1] - words.shape[1])) + learned
         if self.superposition is None:
             return context
-        return torch.cat([self.superposition.total(own, packed), context], 1)
+        unit = functional.normalize(context) * context.shape[1] ** 0.5
+        return torch.cat([self.superposition.total(own, packed), unit], 1)
 
 
 class TextDecoder(nn.Module):
