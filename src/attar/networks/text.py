@@ -130,7 +130,7 @@ class TextEncoder(nn.Module):
         context: Tensor = functional.pad(words, (0, learned.shape[1] - words.shape[1])) + learned
         if self.superposition is None:
             return context
-        unit = functional.normalize(context) * context.shape[1] ** 0.5
+        unit = functional.normalize(context) * words.shape[1] ** 0.5
         return torch.cat([self.superposition.total(own, packed), unit], 1)
 
 
