@@ -1,16 +1,19 @@
 """Text beside its peers: topics from codes, words reconstructed, new headlines, bytes.
 
-A fifth of the rows of ``text/ag_news.csv`` is held out. attar is trained once, without labels, on
-the titles of all others, and on their titles with their texts, for ``--minutes``, or read from
-``--model``, where it is written too.
+A fifth of the rows of ``text/ag_news.csv`` is held out. attar is trained without labels on the
+titles of all others and on their titles with their texts, and a second model on the titles alone,
+for ``--minutes`` each; or both are read from the folder ``--models``, where they are written too.
 
 - Topics: a logistic regression on 256 numbers of each held-out title and of its title and text;
   whether they are standardized, and its regularization, are chosen on a fifth of the training rows;
   beside TF-IDF reduced to 256 numbers by truncated SVD, and means of word2vec vectors, both trained
   on the same lines, and SVD of the one kind of lines alone.
 - Words: those of held-out titles of at most 16 words that come back in their place.
-- Samples: perplexity of an interpolated 5-gram model with Kneser-Ney smoothing, trained on the
-  training lines; copies of these; and distinct-2, the fraction of pairs of words that differ.
+- Samples, of the model of titles: perplexity of an interpolated 5-gram model of words with
+  Kneser-Ney smoothing, trained on the training titles; copies of these; and distinct-2, the
+  fraction of pairs of words that differ.
+- Gaps, by the model of titles: one word of each held-out title, the first excepted; beside the most
+  frequent word of titles.
 - Bytes: held-out titles and texts, and the last tenth of ``tinyshakespeare.txt`` by a model of the
   nine before.
 """
@@ -19,6 +22,7 @@ from __future__ import annotations
 
 import bz2
 import lzma
+import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -29,6 +33,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+import attar
 from benchmarks._common import arguments, report
 from benchmarks.defaults import folder
 
@@ -197,8 +202,6 @@ def compressors(train: bytes) -> dict[str, Callable[[bytes], int]]:
 
 def bits(train: Sequence[str], held: Sequence[str]) -> dict[str, float]:
     """Return the bits a byte of held-out lines."""
-    import attar
-
     ae = attar.Autoencoder("text", epochs=1, max_minutes=0.1, random_state=0, verbose=False)
     lines, known = ("\n".join(texts).encode() for texts in (held, train))
     sizes = {"attar": len(attar.Codec(ae.fit(list(train))).compress(list(held)))}
@@ -206,21 +209,44 @@ def bits(train: Sequence[str], held: Sequence[str]) -> dict[str, float]:
     return {name: 8 * size / len(lines) for name, size in sizes.items()}
 
 
-def main() -> None:
-    """Train, or load a model, and compare."""
-    import attar
+def filled(ae: attar.Autoencoder, train: Lines, held: Lines) -> dict[str, float]:
+    """Return the fractions of hidden words that are found."""
+    rng, frequent = np.random.default_rng(0), Counter(" ".join(train).split()).most_common(1)[0][0]
+    hidden = [line.split() for line in held if len(line.split()) > 1 and "[...]" not in line]
+    places = [int(rng.integers(1, len(words))) for words in hidden]
+    truth = [words[place] for words, place in zip(hidden, places, strict=True)]
+    gapped = [
+        " ".join([*words[:place], "[...]", *words[place + 1 :]])
+        for words, place in zip(hidden, places, strict=True)
+    ]
+    whole = [" ".join(words) for words in hidden]
+    found = ae.infill(gapped)
+    return {
+        "gaps filled, attar": float(np.mean([a == b for a, b in zip(found, whole, strict=True)])),
+        "gaps filled, most frequent word": float(np.mean([word == frequent for word in truth])),
+    }
 
-    options = arguments(__doc__, minutes=25, model="")
+
+def model(name: str, lines: Lines, minutes: float, models: str) -> attar.Autoencoder:
+    """Train a model, or read it."""
+    path = Path(models) / f"{name}.attar"
+    if models and path.exists():
+        return attar.load(path)
+    ae = attar.Autoencoder("text", max_minutes=minutes, random_state=0).fit(lines)
+    if models:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        ae.save(path)
+    return ae
+
+
+def main() -> None:
+    """Train, or load models, and compare."""
+    options = arguments(__doc__, minutes=25, models="")
     train, held = rows()
     texts, others = texts_of(train), texts_of(held)
     lines = list(np.random.default_rng(1).permutation(texts["title"] + texts["both"]))
-    path = Path(options.model) if options.model else None
-    if path is not None and path.exists():
-        ae = attar.load(path)
-    else:
-        ae = attar.Autoencoder("text", max_minutes=options.minutes, random_state=0).fit(lines)
-        if path is not None:
-            ae.save(path)
+    ae = model("both", lines, options.minutes, options.models)
+    of_titles = model("titles", texts["title"], options.minutes, options.models)
     found: dict[str, Any] = {}
     for name, pair in {name: (texts[name], others[name]) for name in texts}.items():
         for contender, codes in {
@@ -240,8 +266,10 @@ def main() -> None:
     ]
     words = sum(len(title.split()) for title in titles)
     found["words in place"] = sum(map(sum, equal)) / words
-    samples = ae.sample(SAMPLES, temperature=0.8, random_state=0)
-    found |= sampled(samples, lines, others["title"] + others["both"])
+    samples = of_titles.sample(SAMPLES, random_state=0)
+    print(*samples[:10], sep="\n", file=sys.stderr)
+    found |= sampled(samples, texts["title"], others["title"])
+    found |= filled(of_titles, texts["title"], others["title"])
     plays = (folder() / "text" / "tinyshakespeare.txt").read_text().splitlines()
     cut = 9 * len(plays) // 10
     for name, pair in {

@@ -68,7 +68,7 @@ EXAMPLES = 1 << 15
 CODED, CODED_STEPS = 1 << 17, 6000
 
 # The latent dimensions of text, the texts of a batch, and how many steps a training has.
-TEXT, TEXTS, TEXT_STEPS = 256, 128, 2500
+TEXT, TEXTS, TEXT_STEPS = 256, 64, 2500
 
 # So many windows of sound are a batch.
 SOUNDS = 16
