@@ -8,7 +8,7 @@ import numpy as np
 
 from attar.codes import Code, Point
 from attar.corruptions import Masking
-from attar.data.cells import Boolean, Category, Number, Phase
+from attar.data.cells import Boolean, Category, Component, Number, Phase
 from attar.data.images import Images
 from attar.data.kind import Kind, Rows
 from attar.data.preparation import Preparation
@@ -149,6 +149,8 @@ def column_likelihoods(kind: Table, scaler: Scaler, prepared: Rows) -> tuple[Lik
                 chosen.append(Circular())
             case Boolean():
                 chosen.append(Bernoulli())
+            case Component():
+                chosen.append(LearnedGaussian())
             case Number(integer=True) if power == 1:
                 chosen.append(Discretized(1 / float(scale)))
             case _:
@@ -364,7 +366,7 @@ def choose_alphabets(likelihood: Causal, preparation: Preparation, summary: Summ
                 alphabets.append(OneHot(len(cell.features), max(0, mode)))
             case Boolean():
                 alphabets.append(Levels(2, mode))
-            case Phase():
+            case Phase() | Component():
                 alphabets.append(Derived(len(cell.features)))
             case _:
                 known = sample[:, i], float(shifts[i]), float(scales[i])

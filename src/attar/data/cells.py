@@ -101,6 +101,24 @@ class Phase(Cell):
 
 
 @dataclass(frozen=True)
+class Component(Cell):
+    """One component of a vector of unit length, which encodes a text: one feature.
+
+    Attributes
+    ----------
+    number : int
+        Its place in the vector.
+    """
+
+    number: int
+
+    @property
+    def features(self) -> list[str]:
+        """Name (number)."""
+        return [f"{self.name} ({self.number})"]
+
+
+@dataclass(frozen=True)
 class Expansion:
     """How rows of cells become rows of features, and back.
 

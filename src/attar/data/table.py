@@ -12,10 +12,11 @@ from typing import Self
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from attar.data.cells import Category, Cell, Expansion, Number
+from attar.data.cells import Category, Cell, Component, Expansion, Number
 from attar.data.columns.arrow import schema_from_json, schema_to_json
 from attar.data.columns.base import Column, ConstantColumn, DroppedColumn
 from attar.data.columns.frames import (
@@ -35,6 +36,7 @@ from attar.data.scaling import MinMax, Scaling, Standard, Symmetric, skewness, u
 from attar.data.stream import Sample, pieces
 from attar.data.summary import Moments, Summary
 from attar.errors import DataError, SettingError, warn
+from attar.storage import nested, unnested
 
 # How many rows are encoded at once: about what the processor's cache holds.
 CHUNK = 1 << 15
@@ -363,6 +365,13 @@ class MixedTable(Table):
         """The number of features."""
         return (self.expansion.width,)
 
+    @cached_property
+    def leaders(self) -> Tensor:
+        """The first cell of the column of each cell: what encodes a value is hidden together."""
+        widths = [len(column.cells) for column in self._used]
+        first = np.cumsum([0, *widths[:-1]])
+        return torch.from_numpy(np.repeat(first, widths))
+
     @property
     def portions(self) -> list[Portion]:
         """The columns."""
@@ -390,10 +399,14 @@ class MixedTable(Table):
         return [(name, slice(cells[0].start, cells[-1].stop)) for name, cells in places if cells]
 
     def columns_with(self, features: NDArray[np.bool_]) -> int:
-        """Return how many columns have a feature of these."""
-        segments = self.expansion.segments
-        columns = [segments[portion.columns] for portion in self.portions]
-        return sum(any(features[segment].any() for segment in column) for column in columns)
+        """Return how many columns have a feature of these; of text each component is one."""
+        cells = zip(self.cells, self.leaders.tolist(), self.expansion.segments, strict=True)
+        found = {
+            place if isinstance(cell, Component) else leader
+            for place, (cell, leader, segment) in enumerate(cells)
+            if features[segment].any()
+        }
+        return len(found)
 
     def rows(self, data: object) -> Rows:
         """Return a frame as cells: (n, cells), NaN where one is missing.
@@ -466,6 +479,17 @@ class MixedTable(Table):
     def joined(self, parts: Sequence[object]) -> object:
         """Return frames as one."""
         return self.format.joined(parts)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return those of columns, by their places."""
+        parts = [nested(str(i), column.tensors()) for i, column in enumerate(self.fields)]
+        return {name: tensor for part in parts for name, tensor in part.items()}
+
+    def with_tensors(self, tensors: Mapping[str, Tensor]) -> Self:
+        """Return the form of JSON with what :meth:`tensors` returned."""
+        own = [unnested(str(i), tensors) for i in range(len(self.fields))]
+        pairs = zip(self.fields, own, strict=True)
+        return replace(self, fields=tuple(one.with_tensors(x) if x else one for one, x in pairs))
 
     def to_json(self) -> Json:
         """Return format, types and columns."""

@@ -16,7 +16,7 @@ from torch import Tensor
 from attar import storage
 from attar.data.images import Images
 from attar.data.kind import Json, Rows, warn_of_unused
-from attar.data.kinds import KINDS, form_of, kind_of, restored
+from attar.data.kinds import form_of, kind_from_json, kind_of, restored
 from attar.data.preparation import DensePreparation
 from attar.data.scaling import Scaler
 from attar.data.source import Data, Source, read, without_infinities
@@ -211,6 +211,7 @@ class RowScorer(Scorer):
         regions = {} if self.regions is None else self.regions.tensors()
         return {
             **storage.nested("regions", regions),
+            **storage.nested("kind", self.features.kind.tensors()),
             **storage.nested("scaler", self.features.preparation.scaler.state_dict()),
             **storage.nested("outlyingness", self.outlyingness.tensors()),
             "fill": torch.from_numpy(self.features.fill),
@@ -227,7 +228,8 @@ class RowScorer(Scorer):
     @classmethod
     def restored(cls, tensors: Mapping[str, Tensor], description: Json) -> Self:
         """Return what :meth:`tensors` and :meth:`to_json` described."""
-        kind = KINDS[description["kind"]].from_json(description["form"])
+        form = {"name": description["kind"], **description["form"]}
+        kind = kind_from_json(form, storage.unnested("kind", tensors))
         prepared = restored(kind, Scaler.restored(storage.unnested("scaler", tensors)))
         assert isinstance(prepared, DensePreparation)
         outlyingness = Outlyingness.restored(storage.unnested("outlyingness", tensors))
