@@ -150,7 +150,7 @@ def column_likelihoods(kind: Table, scaler: Scaler, prepared: Rows) -> tuple[Lik
             case Boolean():
                 chosen.append(Bernoulli())
             case Component():
-                chosen.append(LearnedGaussian())
+                chosen.append(LearnedGaussian(1 / cell.size))
             case Number(integer=True) if power == 1:
                 chosen.append(Discretized(1 / float(scale)))
             case _:
@@ -366,7 +366,7 @@ def choose_alphabets(likelihood: Causal, preparation: Preparation, summary: Summ
                 alphabets.append(OneHot(len(cell.features), max(0, mode)))
             case Boolean():
                 alphabets.append(Levels(2, mode))
-            case Phase() | Component():
+            case Phase():
                 alphabets.append(Derived(len(cell.features)))
             case _:
                 known = sample[:, i], float(shifts[i]), float(scales[i])

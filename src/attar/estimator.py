@@ -526,7 +526,9 @@ class Autoencoder(
         settings = self.get_params(deep=False)
         kind, summary = form_of(in_windows(data, window_of(settings)), self.columns)
         encoder = None if condition is None else ConditionEncoder.fit(condition, summary.rows)
-        return kind, summary, Planner(settings, kind, summary, encoder).plan()
+        planner = Planner(settings, kind, summary, encoder)
+        plan = planner.plan()
+        return planner.kind, planner.summary, plan
 
     def _plan_again(self, data: Any, before: Fitted) -> tuple[Kind, Summary, Plan]:
         """Return form, summary and plan of training a fitted model further."""

@@ -133,7 +133,7 @@ def _scaling(plan: Plan, portion: Portion) -> str:
     if isinstance(cell, Phase):
         return "circle"
     if isinstance(cell, Component):
-        return "unit length"
+        return "unit variance"
     power = 1.0 if scaler.power is None else float(scaler.power[0, portion.columns.start])
     if power == 1:
         return "standard" if isinstance(plan.scaling, Symmetric) else plan.scaling.name

@@ -102,15 +102,16 @@ class Phase(Cell):
 
 @dataclass(frozen=True)
 class Component(Cell):
-    """One component of a vector of unit length, which encodes a text: one feature.
+    """One component of a vector that encodes a text: one feature.
 
     Attributes
     ----------
-    number : int
-        Its place in the vector.
+    number, size : int
+        Its place in the vector, and how many components there are; their variances add up to 1.
     """
 
     number: int
+    size: int
 
     @property
     def features(self) -> list[str]:

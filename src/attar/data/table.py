@@ -343,12 +343,36 @@ class MixedTable(Table):
         fields = profile.columns(sample)
         kind = cls(profile.format, fields)
         kind.to_json()  # before training: what cannot be saved is refused
-        if len(sample) > 1 and not kind.cells:
-            why = ", ".join(f"{name!r} ({remark})" for name, remark in kind.remarks[:3])
-            raise DataError(f"The table has no column to learn from: {why}.")
+        if len(sample) > 1:
+            kind._require_cells()
         rows = profile.sample.seen
         cells = kind._encoded(kind._fitting(sample))
         return kind, Summary(rows, profile.moments(fields), cells, places)
+
+    def without_texts(self, summary: Summary) -> tuple[Self, Summary]:
+        """Return the form in which columns of text are not used, and the summary without them.
+
+        Raises
+        ------
+        DataError
+            If there are no other columns.
+        """
+        kept = [i for i, cell in enumerate(self.cells) if not isinstance(cell, Component)]
+        fields = tuple(
+            DroppedColumn(one.name, one.type, "it is text, which is stored as it is", "")
+            if isinstance(next(iter(one.cells), None), Component)
+            else one
+            for one in self.fields
+        )
+        kind = replace(self, fields=fields)
+        kind._require_cells()
+        moments, sample = summary.moments.at(kept), summary.sample[:, kept]
+        return kind, replace(summary, moments=moments, sample=sample)
+
+    def _require_cells(self) -> None:
+        if not self.cells:
+            why = ", ".join(f"{name!r} ({remark})" for name, remark in self.remarks[:3])
+            raise DataError(f"The table has no column to learn from: {why}.")
 
     @property
     def names(self) -> tuple[Hashable, ...]:
@@ -418,7 +442,7 @@ class MixedTable(Table):
         ----------
         data : frame, or array with the same number of columns
         """
-        table = opened(picked(self._ordered(data), self._places(used=True)))
+        table = opened(picked(self.ordered(data), self._places(used=True)))
         rows = self._encoded(self._fitting(table))
         owners = [column.name for column in self._used for _ in column.cells]
         require_finite(rows, lambda place: f"Column {owners[place[0]]!r}")
@@ -431,7 +455,7 @@ class MixedTable(Table):
         places = [i for i, f in fields if isinstance(f, DroppedColumn) and f.identifier]
         if not places:
             return None
-        frames = [picked(self._ordered(piece), places) for piece in pieces(data)]
+        frames = [picked(self.ordered(piece), places) for piece in pieces(data)]
         index: pd.DataFrame = pd.concat(
             [frame if isinstance(frame, pd.DataFrame) else frame.to_pandas() for frame in frames]
         )
@@ -443,14 +467,14 @@ class MixedTable(Table):
         places = [i for i, column in constant.items() if not column.gaps]
         if not places:
             return None
-        table = opened(picked(self._ordered(data), places))
+        table = opened(picked(self.ordered(data), places))
         return changes(
             {table.column_names[j]: constant[i].differs(table[j]) for j, i in enumerate(places)}
         )
 
     def passthrough(self, data: object) -> pd.DataFrame:
         """Return the columns that are not used, with the index."""
-        frame = self._ordered(data)
+        frame = self.ordered(data)
         places = self._places(used=False)
         names = [self.fields[place].name for place in places]
         rest = picked(frame, places)
@@ -514,7 +538,7 @@ class MixedTable(Table):
     def _places(self, used: bool) -> list[int]:
         return [i for i, column in enumerate(self.fields) if bool(column.cells) == used]
 
-    def _ordered(self, data: object) -> Frame:
+    def ordered(self, data: object) -> Frame:
         """Return data as a frame with the columns of the fit, in their order."""
         names = [column.name for column in self.fields]
         if is_table(data):

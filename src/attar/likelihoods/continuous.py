@@ -81,6 +81,11 @@ class LearnedGaussian(ColumnLikelihood, name="learned-gaussian"):
 
     In a table, each column has a variance of its own, of at least 0.03².
 
+    Parameters
+    ----------
+    start : float
+        The variance before training, in units of the prepared data.
+
     Examples
     --------
     The variance starts at 1, the standard normal:
@@ -97,14 +102,16 @@ class LearnedGaussian(ColumnLikelihood, name="learned-gaussian"):
     ICML 2021.
     """
 
+    start: float = 1.0
+
     def build(self) -> LikelihoodModule:
-        """Return the module."""
-        return LearnedGaussianModule()
+        """Return the module; the variance must be positive."""
+        return LearnedGaussianModule(self.positive("start"))
 
     @classmethod
     def build_columns(cls, columns: Sequence[Self]) -> LikelihoodModule:
         """Return the module with a variance for each column."""
-        return ColumnsGaussianModule(len(columns))
+        return ColumnsGaussianModule(len(columns), columns[0].positive("start"))
 
 
 class VarianceModule(LocationModule):
@@ -132,9 +139,9 @@ class LearnedGaussianModule(VarianceModule):
     has a long way to go, and all else depends on it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, start: float) -> None:
         super().__init__()
-        self.tenth = nn.Parameter(torch.zeros(()))
+        self.tenth = nn.Parameter(torch.full((), math.log(start) / 10))
 
     def log_variances(self) -> Tensor:
         """Return log v."""
@@ -144,9 +151,9 @@ class LearnedGaussianModule(VarianceModule):
 class ColumnsGaussianModule(VarianceModule):
     """A Gaussian with a variance for each column."""
 
-    def __init__(self, columns: int) -> None:
+    def __init__(self, columns: int, start: float = 1.0) -> None:
         super().__init__()
-        self.log_variance = nn.Parameter(torch.zeros(columns))
+        self.log_variance = nn.Parameter(torch.full((columns,), math.log(start)))
 
     def log_variances(self) -> Tensor:
         """Return log v, where v is the squared least scale plus the exponential parameter."""

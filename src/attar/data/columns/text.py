@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 from numpy.typing import NDArray
-from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
-from sklearn.utils.extmath import randomized_svd
 from torch import Tensor
 
 from attar.data.cells import Cell, Component
@@ -24,6 +22,9 @@ from attar.data.stream import evenly_spaced
 from attar.data.summary import Moments
 from attar.isolation import one_thread
 from attar.storage import nested, unnested
+
+if TYPE_CHECKING:
+    from sklearn.feature_extraction.text import CountVectorizer
 
 Vectors = NDArray[np.float32]
 
@@ -79,7 +80,10 @@ class TextColumn(Column, tag="text"):
 
     @classmethod
     def of(cls, name: str, type_: pa.DataType, sample: pa.ChunkedArray) -> Self | None:
-        """Return the column that suits texts; None if no two of them have a word in common."""
+        """Return the column that suits texts; None if no shared words tell them apart."""
+        from sklearn.feature_extraction.text import TfidfVectorizer
+        from sklearn.utils.extmath import randomized_svd
+
         texts: list[str] = sample.drop_null().to_pylist()
         tfidf = TfidfVectorizer(
             token_pattern=WORD, min_df=FEWEST_TEXTS, max_features=WORDS, sublinear_tf=True
@@ -96,7 +100,9 @@ class TextColumn(Column, tag="text"):
         vectors = (tfidf.idf_[:, None] * axes.T).astype(np.float32)
         column = cls(name, type_, (0.0,) * len(axes), 1.0, words, (), vectors)
         found = column._cells(texts)
-        deviation = float(np.sqrt(found.var(0).sum())) or 1.0
+        deviation = float(np.sqrt(found.var(0).sum()))
+        if deviation < RANK:
+            return None
         # One text without a known word is always kept, such as the empty one.
         different = dict.fromkeys(texts[i] for i in np.argsort(found.any(1), kind="stable")[:1])
         kept = _kept([*(different | dict.fromkeys(texts))])
@@ -106,13 +112,14 @@ class TextColumn(Column, tag="text"):
     @property
     def cells(self) -> tuple[Cell, ...]:
         """The components."""
-        return tuple(Component(self.name, i) for i in range(len(self.mean)))
+        size = len(self.mean)
+        return tuple(Component(self.name, i, size) for i in range(size))
 
     @property
     def remark(self) -> str:
         """How it is encoded and decoded."""
         return (
-            f"its words become {len(self.mean)} numbers, which are decoded as the most similar of "
+            f"its words become a vector of size {len(self.mean)}, decoded as the most similar of "
             f"{len(self.texts):,} training texts"
         )
 
@@ -167,6 +174,8 @@ class TextColumn(Column, tag="text"):
 
     @cached_property
     def _counter(self) -> CountVectorizer:
+        from sklearn.feature_extraction.text import CountVectorizer
+
         return CountVectorizer(token_pattern=WORD, vocabulary=self.words, dtype=np.float32)
 
     def _cells(self, texts: Sequence[str]) -> Vectors:
@@ -179,7 +188,7 @@ class TextColumn(Column, tag="text"):
 
 
 class FreeTextProfile(ColumnProfile):
-    """How many texts there are, and whether they differ."""
+    """How many texts there are, and the first and the last of them in order."""
 
     def add(self, array: pa.ChunkedArray) -> None:
         """Add the next piece, in which some value is not missing."""
@@ -189,7 +198,7 @@ class FreeTextProfile(ColumnProfile):
 
     def column(self, type_: pa.DataType, n: int, sample: pa.ChunkedArray) -> Column:
         """Return a column of free text, or that its texts have no words in common."""
-        why = "no two of its texts have a word in common"
+        why = "its texts share no words that tell them apart"
         found = TextColumn.of(self.name, type_, plain_text(sample))
         return found or DroppedColumn(self.name, type_, why)
 

@@ -20,7 +20,7 @@ from attar.data.kinds import form_of, kind_from_json, kind_of, restored
 from attar.data.preparation import DensePreparation
 from attar.data.scaling import Scaler
 from attar.data.source import Data, Source, read, without_infinities
-from attar.data.table import Table
+from attar.data.table import MixedTable, Table
 from attar.errors import DataError, warn
 from attar.plan import check_rows
 from attar.tasks.anomalies.densities import Outlyingness
@@ -149,19 +149,21 @@ class RowScorer(Scorer):
         """Return the columns, or regions, that the others of each row make least likely."""
         rows = self._rows(piece)
         if self.regions is None:
-            return self._columns(rows, start, most)
+            return self._columns(piece, rows, start, most)
         parts = [
             self._regions(self.regions, rows[i : i + AT_ONCE], start + i, most)
             for i in range(0, len(rows), AT_ONCE)
         ]
         return pd.concat(parts, ignore_index=True)
 
-    def _columns(self, rows: Rows, start: int, most: int) -> pd.DataFrame:
+    def _columns(self, piece: Any, rows: Rows, start: int, most: int) -> pd.DataFrame:
         features, columns = self.features, self.features.columns
         found = self.outlyingness.explain(features.of(rows), [at for _, at in columns], most)
         reach = stats.norm.ppf((1 + INTERVAL) / 2) * found.deviation
         ends = found.expected, found.expected - reach, found.expected + reach
-        raw = [rows, *(features.preparation.raw(torch.from_numpy(part)) for part in ends)]
+        kind = features.kind
+        own = kind.ordered(piece) if isinstance(kind, MixedTable) else kind.restore(rows)
+        raw = (features.preparation.raw(torch.from_numpy(part)) for part in ends)
         names = np.array([name for name, _ in columns], object)
         places, width = found.columns, found.columns.shape[1]
         table: dict[str, Any] = {
@@ -169,8 +171,9 @@ class RowScorer(Scorer):
             "column": names[places].ravel(),
             "nats": found.nats.ravel(),
         }
-        for title, part in zip(("value", "expected", "low", "high"), raw, strict=True):
-            table[title] = _cells(features.kind.restore(part), names, places)
+        shown = [own, *(kind.restore(part) for part in raw)]
+        for title, part in zip(("value", "expected", "low", "high"), shown, strict=True):
+            table[title] = _cells(part, names, places)
         return pd.DataFrame(table)
 
     def _regions(self, regions: Regions, rows: Rows, start: int, most: int) -> pd.DataFrame:
