@@ -32,7 +32,7 @@ def topic_of(text):
     return max(set(found), key=found.count)
 
 
-TRAIN, NEW = news(500), news(100, seed=1)
+TRAIN, NEW = news(300), news(100, seed=1)
 HOLES = TRAIN.assign(note=TRAIN["note"].where(TRAIN.index % 5 > 0))
 
 
@@ -62,7 +62,7 @@ def test_a_new_row_has_a_training_text_most_often_of_its_topic(model):
     assert set(drawn["note"]) <= set(HOLES["note"])
     assert drawn["note"].nunique() > 40
     same = np.array([topic_of(text) for text in drawn["note"]]) == drawn["topic"]
-    assert same.mean() > 0.8
+    assert same.mean() > 0.7  # independent ones agree half of the time
 
 
 def test_a_model_file_gives_the_same_codes_and_texts(model, tmp_path):
@@ -149,4 +149,4 @@ def test_inspection_says_what_is_done_with_text():
     inspection = attar.Autoencoder().inspect(TRAIN)
     note = inspection.columns[2]
     assert (note.type, note.scaling, note.missing) == ("text", "unit variance", 0.0)
-    assert "most similar of 500 training texts" in note.remark
+    assert "most similar of 300 training texts" in note.remark

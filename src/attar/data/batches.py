@@ -122,7 +122,7 @@ def with_missing(
     fraction = 2 * hidden * torch.rand(len(cells), *[1] * (cells.ndim - 1), device=cells.device)
     mask = torch.rand_like(cells) < fraction
     if leaders is not None:
-        mask = mask[:, leaders]
+        mask = mask[:, leaders.to(mask.device)]
     visible = Batch.of(prepare(cells.masked_fill(mask, torch.nan)))
     return replace(batch, values=visible.values, visible=visible.observed)
 

@@ -31,9 +31,9 @@ Vectors = NDArray[np.float32]
 # Words are of two letters or more; the most frequent ones, each of two texts or more, have vectors.
 WORD, WORDS, FEWEST_TEXTS = r"[^\W\d_]{2,}", 4096, 2
 
-# A vector has so many components at most, each estimated from so many texts at least; those of
-# smaller singular values, relative to the largest, are rounding errors.
-COMPONENTS, TEXTS_PER_COMPONENT, RANK = 32, 10, 1e-6
+# A vector has a component for so many texts, within these limits; those of smaller singular values,
+# relative to the largest, are rounding errors.
+TEXTS_PER_COMPONENT, FEWEST, COMPONENTS, RANK = 10, 2, 32, 1e-6
 
 # So many texts, and bytes of them, are kept at most; so many rows are compared with them at once.
 KEPT, KEPT_BYTES, AT_ONCE = 2048, 1 << 20, 4096
@@ -92,7 +92,7 @@ class TextColumn(Column, tag="text"):
             matrix = tfidf.fit_transform(texts)
         except ValueError:  # no words are left
             return None
-        most = min(COMPONENTS, max(1, len(texts) // TEXTS_PER_COMPONENT), *matrix.shape)
+        most = min(COMPONENTS, max(FEWEST, len(texts) // TEXTS_PER_COMPONENT), *matrix.shape)
         with one_thread():
             _, values, axes = randomized_svd(matrix, most, n_iter=5, random_state=0)
         axes = axes[values > RANK * values[0]]
