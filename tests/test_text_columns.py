@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 import attar
-from attar.errors import SettingError
+from attar import storage
+from attar.errors import ModelFileError, SettingError
 
 TOPICS = {
     "sport": ["goal", "match", "team", "coach", "season", "striker", "league", "defeat"],
@@ -71,6 +72,14 @@ def test_a_model_file_gives_the_same_codes_and_texts(model, tmp_path):
     np.testing.assert_array_equal(again.transform(NEW), model.transform(NEW))
     assert again.reconstruct(NEW).equals(model.reconstruct(NEW))
     assert again.fitted_.fingerprint == model.fitted_.fingerprint
+
+
+def test_a_file_without_the_words_is_refused(model, tmp_path):
+    description = {**model.fitted_.to_json(), "settings": {}}
+    kept = {name: x for name, x in model.fitted_.tensors().items() if "words" not in name}
+    storage.write_model(tmp_path / "m.attar", kept, description)
+    with pytest.raises(ModelFileError, match="describes a model that cannot be built"):
+        attar.load(tmp_path / "m.attar")
 
 
 def test_a_missing_text_is_expected_to_be_of_the_topic(model):

@@ -360,7 +360,7 @@ class MixedTable(Table):
         kept = [i for i, cell in enumerate(self.cells) if not isinstance(cell, Component)]
         fields = tuple(
             DroppedColumn(one.name, one.type, "it is text, which is stored as it is", "")
-            if isinstance(next(iter(one.cells), None), Component)
+            if any(isinstance(cell, Component) for cell in one.cells)
             else one
             for one in self.fields
         )
@@ -511,9 +511,9 @@ class MixedTable(Table):
 
     def with_tensors(self, tensors: Mapping[str, Tensor]) -> Self:
         """Return the form of JSON with what :meth:`tensors` returned."""
-        own = [unnested(str(i), tensors) for i in range(len(self.fields))]
+        own = (unnested(str(i), tensors) for i in range(len(self.fields)))
         pairs = zip(self.fields, own, strict=True)
-        return replace(self, fields=tuple(one.with_tensors(x) if x else one for one, x in pairs))
+        return replace(self, fields=tuple(column.with_tensors(x) for column, x in pairs))
 
     def to_json(self) -> Json:
         """Return format, types and columns."""

@@ -20,7 +20,6 @@ from attar.data.columns.base import Array, Column, ColumnProfile, DroppedColumn,
 from attar.data.kind import Json
 from attar.data.stream import evenly_spaced
 from attar.data.summary import Moments
-from attar.isolation import one_thread
 from attar.storage import nested, unnested
 
 if TYPE_CHECKING:
@@ -93,8 +92,7 @@ class TextColumn(Column, tag="text"):
         except ValueError:  # no words are left
             return None
         most = min(COMPONENTS, max(FEWEST, len(texts) // TEXTS_PER_COMPONENT), *matrix.shape)
-        with one_thread():
-            _, values, axes = randomized_svd(matrix, most, n_iter=5, random_state=0)
+        _, values, axes = randomized_svd(matrix, most, n_iter=5, random_state=0)
         axes = axes[values > RANK * values[0]]
         words = tuple(tfidf.get_feature_names_out().tolist())
         vectors = (tfidf.idf_[:, None] * axes.T).astype(np.float32)
@@ -197,7 +195,7 @@ class FreeTextProfile(ColumnProfile):
         self.widen(extremes["min"], extremes["max"])
 
     def column(self, type_: pa.DataType, n: int, sample: pa.ChunkedArray) -> Column:
-        """Return a column of free text, or that its texts have no words in common."""
+        """Return a column of free text, or why it is dropped."""
         why = "its texts share no words that tell them apart"
         found = TextColumn.of(self.name, type_, plain_text(sample))
         return found or DroppedColumn(self.name, type_, why)
