@@ -44,7 +44,7 @@ def fitted(recipe="ae", table=TRAIN, condition=None, **settings):
 
 @pytest.fixture(scope="module")
 def model():
-    return fitted("vae", HOLES, epochs=40, batch_size=128)
+    return fitted("vae", HOLES, epochs=30, batch_size=128)
 
 
 @pytest.fixture(scope="module")
