@@ -99,11 +99,31 @@ def test_each_column_of_a_frame_gets_the_likelihood_of_its_type():
     assert len(chosen.columns) == 5
 
 
+def test_a_text_counts_as_a_number_but_in_nats_beside_a_rate():
+    texts = [
+        f"the {a} and the {b}" for a in ("red", "blue", "green") for b in ("car", "dog", "sea")
+    ]
+    frame = pd.DataFrame(
+        {"size": np.arange(90) % 7 / 2, "note": [f"{x} {i}" for i in range(10) for x in texts]}
+    )
+    chosen, reason = likelihood_of(frame, Point(), Standard())
+    assert reason == "a likelihood for each column"
+    number, *components = chosen.columns
+    assert number == LearnedGaussian()
+    assert len(components) > 1
+    share = 1 / len(components)
+    assert set(components) == {LearnedGaussian(share, share)}
+    assert set(likelihood_of(frame, GaussianCode(), Standard())[0].columns[1:]) == {
+        LearnedGaussian(share)
+    }
+
+
 def test_a_time_of_day_gets_an_angle():
     hours = pd.date_range("2024-01-01", periods=400, freq="37min")
     kind, summary = kind_of(pd.DataFrame({"t": hours})).of([pd.DataFrame({"t": hours})])
     how = preparation(kind, Standard(), summary)
-    columns = choices.column_likelihoods(kind, how.scaler, how.prepare(summary.sample).numpy())
+    prepared = how.prepare(summary.sample).numpy()
+    columns = choices.column_likelihoods(kind, how.scaler, prepared, Recipe(Point()))
     names = [type(cell).__name__ for cell in kind.cells]
     assert "Phase" in names
     for name, column in zip(names, columns, strict=True):

@@ -26,6 +26,7 @@ PAGES = (
     *(f"docs/{name}.md" for name in ("anomalies", "compression", "denoising", "forecasting")),
     *("docs/imputation.md", "docs/pictures.md", "docs/recipes.md", "docs/sound.md"),
     "docs/speech.md",
+    "docs/tables.md",
     "docs/text.md",
 )
 PROGRAMS = [

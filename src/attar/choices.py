@@ -8,7 +8,7 @@ import numpy as np
 
 from attar.codes import Code, Point
 from attar.corruptions import Masking
-from attar.data.cells import Boolean, Category, Number, Phase
+from attar.data.cells import Boolean, Category, Component, Number, Phase
 from attar.data.images import Images
 from attar.data.kind import Kind, Rows
 from attar.data.preparation import Preparation
@@ -106,8 +106,8 @@ def choose_likelihood(
         total = summary.moments.mean[0] * summary.moments.count[0] / summary.rows
         return Multinomial(float(total)), "rows of counts"
     if isinstance(kind, Table) and kind.names is not None:
-        columns = column_likelihoods(kind, preparation.scaler, prepared)
-        if any(not isinstance(column, LearnedGaussian) for column in columns):
+        columns = column_likelihoods(kind, preparation.scaler, prepared, recipe)
+        if any(column != LearnedGaussian() for column in columns):
             return Mixed(columns), "a likelihood for each column"
     known = prepared[~np.isnan(prepared)]
     if len(known) and 0 <= known.min() < known.max() <= 1:
@@ -126,7 +126,9 @@ def are_counts(values: Rows) -> bool:
     return bool((values >= 0).all() and (values == np.rint(values)).all())
 
 
-def column_likelihoods(kind: Table, scaler: Scaler, prepared: Rows) -> tuple[Likelihood, ...]:
+def column_likelihoods(
+    kind: Table, scaler: Scaler, prepared: Rows, recipe: Recipe
+) -> tuple[Likelihood, ...]:
     """Return a likelihood for each cell of a table.
 
     Parameters
@@ -135,6 +137,7 @@ def column_likelihoods(kind: Table, scaler: Scaler, prepared: Rows) -> tuple[Lik
     scaler : Scaler
     prepared : array (n, features)
         A sample of the rows, prepared.
+    recipe : Recipe
     """
     scales = np.broadcast_to(scaler.scale.numpy(), len(kind.cells))
     powers = np.ones(len(scales)) if scaler.power is None else scaler.power[0].numpy()
@@ -149,6 +152,10 @@ def column_likelihoods(kind: Table, scaler: Scaler, prepared: Rows) -> tuple[Lik
                 chosen.append(Circular())
             case Boolean():
                 chosen.append(Bernoulli())
+            case Component():
+                # Rates are in nats; else a text counts as much as a number.
+                weight = 1.0 if recipe.code.beta else 1 / cell.size
+                chosen.append(LearnedGaussian(1 / cell.size, weight))
             case Number(integer=True) if power == 1:
                 chosen.append(Discretized(1 / float(scale)))
             case _:

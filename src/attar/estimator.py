@@ -98,8 +98,8 @@ class Autoencoder(
         Whether infinite values count as missing, with a warning; else they are refused.
     columns : mapping, default None
         What columns of a table are, where the recognized type is not right: ``"categorical"``,
-        ``"number"``, ``"boolean"`` or ``"datetime"``, by their names; ``"ignore"`` and ``"id"``
-        keep a column out of the model.
+        ``"number"``, ``"boolean"``, ``"datetime"`` or ``"text"`` (of several words), by their
+        names; ``"ignore"`` and ``"id"`` keep a column out of the model.
     warm_start : bool, default False
         Whether another :meth:`fit` goes on from the weights reached, for as many further epochs,
         with a new cycle of the schedule: columns, scaling and all choices of the model stay, and
@@ -526,7 +526,9 @@ class Autoencoder(
         settings = self.get_params(deep=False)
         kind, summary = form_of(in_windows(data, window_of(settings)), self.columns)
         encoder = None if condition is None else ConditionEncoder.fit(condition, summary.rows)
-        return kind, summary, Planner(settings, kind, summary, encoder).plan()
+        planner = Planner(settings, kind, summary, encoder)
+        plan = planner.plan()
+        return planner.kind, planner.summary, plan
 
     def _plan_again(self, data: Any, before: Fitted) -> tuple[Kind, Summary, Plan]:
         """Return form, summary and plan of training a fitted model further."""

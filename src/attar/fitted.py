@@ -20,7 +20,7 @@ from attar.data.batches import Conditioned, Holding, Selection
 from attar.data.cells import Category
 from attar.data.condition_encoder import ConditionEncoder
 from attar.data.kind import Kind, Rows
-from attar.data.kinds import KINDS, kind_of, restored
+from attar.data.kinds import kind_from_json, kind_of, kind_to_json, restored
 from attar.data.margins import Margins
 from attar.data.scaling import Scaler
 from attar.data.source import Data
@@ -248,7 +248,7 @@ class Fitted:
             **({} if symbols is None else nested("symbols", symbols.state_dict())),
             **nested("mixing", self.mixing),
         }
-        return narrowed(found)
+        return narrowed(found | nested("kind", self.kind.tensors()))
 
     @property
     def fingerprint(self) -> str:
@@ -257,12 +257,11 @@ class Fitted:
 
     def to_json(self) -> dict[str, Any]:
         """Return everything else as plain JSON data."""
-        kind = self.kind
         return {
             "recipe": self.recipe.to_json(),
             "network": None if isinstance(self.network, CustomNetwork) else self.network.to_json(),
             "likelihood": self.likelihood.to_json(),
-            "kind": {"name": kind.name, **kind.to_json()},
+            "kind": kind_to_json(self.kind),
             "condition": None
             if self.condition_encoder is None
             else self.condition_encoder.to_json(),
@@ -393,8 +392,8 @@ class Fitted:
         KeyError, TypeError, ValueError, RuntimeError
             If tensors and description don't fit together.
         """
-        tensors, described = widened(tensors), dict(description["kind"])
-        kind = KINDS[described.pop("name")].from_json(described)
+        tensors = widened(tensors)
+        kind = kind_from_json(description["kind"], unnested("kind", tensors))
         recipe, likelihood = (
             Recipe.from_json(description["recipe"]),
             Likelihood.from_json(description["likelihood"]),

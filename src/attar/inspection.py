@@ -8,7 +8,7 @@ from typing import Self
 
 import pandas as pd
 
-from attar.data.cells import Boolean, Category, Phase
+from attar.data.cells import Boolean, Category, Component, Phase
 from attar.data.kind import Kind, Portion
 from attar.data.scaling import Symmetric
 from attar.data.summary import Summary
@@ -132,6 +132,8 @@ def _scaling(plan: Plan, portion: Portion) -> str:
         return "0 or 1"
     if isinstance(cell, Phase):
         return "circle"
+    if isinstance(cell, Component):
+        return "unit variance"
     power = 1.0 if scaler.power is None else float(scaler.power[0, portion.columns.start])
     if power == 1:
         return "standard" if isinstance(plan.scaling, Symmetric) else plan.scaling.name

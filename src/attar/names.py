@@ -66,7 +66,7 @@ SETTINGS = (
     *("warm_start", "random_state", "verbose", "callbacks"),
 )
 # What the setting `columns` may make of a column of a table.
-COLUMNS = ("boolean", "categorical", "datetime", "id", "ignore", "number")
+COLUMNS = ("boolean", "categorical", "datetime", "id", "ignore", "number", "text")
 
 
 def check(settings: Mapping[str, object]) -> None:

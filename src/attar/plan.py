@@ -39,6 +39,7 @@ from attar.data.preparation import Preparation
 from attar.data.scaling import Between, MinMax, Scaling
 from attar.data.series import Windows
 from attar.data.summary import Summary
+from attar.data.table import MixedTable
 from attar.data.text import Text
 from attar.data.training_data import most_rows
 from attar.errors import DataError, SettingError, first_line, unknown, warn
@@ -181,6 +182,12 @@ class Planner:
         Where the model is conditional.
     preparation : Preparation or None
         That of a model which is trained further; None fits one.
+
+    Attributes
+    ----------
+    kind : Kind
+        Without columns of text, where values are symbols to compress.
+    summary : Summary
     """
 
     def __init__(
@@ -204,9 +211,10 @@ class Planner:
             If a setting is unknown, out of range, or does not fit another.
         """
         check_rows(self.summary.rows, self.kind.shape)
-        for part, reason in self.kind.remarks:
-            self.choices.append(Choice("data", part, reason))
         recipe = self._recipe()
+        if isinstance(self.kind, MixedTable) and self._wants_symbols(recipe):
+            self.kind, self.summary = self.kind.without_texts(self.summary)
+        self.choices[:0] = [Choice("data", part, reason) for part, reason in self.kind.remarks]
         scaling = self._scaling(recipe)
         preparation = self.preparation or preparation_of(self.kind, scaling, self.summary)
         few = min(SAMPLE, most_rows(self.summary.sample))

@@ -76,3 +76,14 @@ def test_missing_cells_are_marked_and_hold_0():
 def test_there_are_as_many_rows_and_batches_as_were_chosen():
     batches = batches_of(9, 4, torch.arange(7))
     assert (batches.rows, len(batches), batches.size) == (7, 2, 4)
+
+
+def test_cells_that_encode_one_value_are_hidden_together():
+    x = torch.arange(4000.0).reshape(1000, 4)
+    leaders = torch.tensor([0, 1, 1, 1])
+    held = Held(x, lambda x: x, missing=True, hidden=0.3, leaders=leaders)
+    visible = held.batch(torch.arange(1000)).visible
+    assert visible is not None
+    assert (visible[:, 1:] == visible[:, 1:2]).all()
+    assert (visible[:, 0] != visible[:, 1]).any()
+    assert float(visible.float().mean()) == pytest.approx(0.7, abs=0.05)

@@ -232,7 +232,9 @@ def test_the_digest_of_a_stream_goes_with_its_fingerprint():
 
 
 PREPARATION = SimpleNamespace(
-    kind=SimpleNamespace(rows=lambda piece: piece, expand=lambda scaled: scaled, hidden=0.15),
+    kind=SimpleNamespace(
+        rows=lambda piece: piece, expand=lambda scaled: scaled, hidden=0.15, leaders=None
+    ),
     scaled=lambda rows: torch.from_numpy(rows).float(),
 )
 

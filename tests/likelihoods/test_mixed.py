@@ -124,6 +124,16 @@ def test_each_column_learns_its_own_variance():
     torch.testing.assert_close(slope, torch.zeros_like(slope), rtol=0, atol=1e-12)
 
 
+def test_a_learned_variance_starts_as_it_is_set_and_counts_by_its_weight():
+    part = LearnedGaussian(start=0.25, weight=0.5)
+    a, x = torch.randn(2, 3, 4, dtype=DOUBLE), torch.randn(3, 4, dtype=DOUBLE)
+    least = 0.03**2  # of a column
+    for module, variance in ((part, 0.25), (Mixed((part,) * 4), 0.25 + least)):
+        found = module.build().double().log_prob(a, x)
+        expected = 0.5 * distributions.Normal(a, variance**0.5).log_prob(x)
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)  # set in single precision
+
+
 def test_an_exactly_predicted_column_has_a_bounded_likelihood():
     module = Mixed((LearnedGaussian(),)).build().double()
     for log_variance in (-20.0, -1e3):

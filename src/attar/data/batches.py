@@ -58,18 +58,21 @@ class Held(Holding):
         Whether cells are missing, which are NaN.
     hidden : float
         The fraction of further cells that are hidden from the encoder, where cells are missing.
+    leaders : Tensor (cells,) or None
+        With which cell each one is hidden; None: each is hidden by itself.
     """
 
     values: Tensor
     prepare: Callable[[Tensor], Tensor]
     missing: bool = False
     hidden: float = 0.0
+    leaders: Tensor | None = None
 
     def batch(self, rows: Tensor) -> Batch:
         """Return the rows of these indices, prepared."""
         values = self.values.index_select(0, rows)
         if self.missing:
-            return with_missing(values, self.prepare, self.hidden)
+            return with_missing(values, self.prepare, self.hidden, self.leaders)
         prepared = self.prepare(values)
         return Batch(prepared, prepared)
 
@@ -92,7 +95,12 @@ class Conditioned(Holding):
         return replace(self.held.batch(rows), condition=self.condition.index_select(0, rows))
 
 
-def with_missing(cells: Tensor, prepare: Callable[[Tensor], Tensor], hidden: float = 0.0) -> Batch:
+def with_missing(
+    cells: Tensor,
+    prepare: Callable[[Tensor], Tensor],
+    hidden: float = 0.0,
+    leaders: Tensor | None = None,
+) -> Batch:
     """Return the batch of cells (B, *cells) of which some are missing (NaN).
 
     Others are hidden from the encoder at random, from none to twice the fraction in a row, while
@@ -105,12 +113,16 @@ def with_missing(cells: Tensor, prepare: Callable[[Tensor], Tensor], hidden: flo
         From these to prepared values.
     hidden : float
         The fraction that is hidden, in the mean.
+    leaders : Tensor (cells,) or None
+        With which cell each one is hidden; None: each is hidden by itself.
     """
     batch = Batch.of(prepare(cells))
     if not hidden:
         return batch
     fraction = 2 * hidden * torch.rand(len(cells), *[1] * (cells.ndim - 1), device=cells.device)
     mask = torch.rand_like(cells) < fraction
+    if leaders is not None:
+        mask = mask[:, leaders.to(mask.device)]
     visible = Batch.of(prepare(cells.masked_fill(mask, torch.nan)))
     return replace(batch, values=visible.values, visible=visible.observed)
 

@@ -101,6 +101,25 @@ class Phase(Cell):
 
 
 @dataclass(frozen=True)
+class Component(Cell):
+    """One component of a vector that encodes a text: one feature.
+
+    Attributes
+    ----------
+    number, size : int
+        Its place in the vector, and how many components there are; their variances add up to 1.
+    """
+
+    number: int
+    size: int
+
+    @property
+    def features(self) -> list[str]:
+        """Name (number)."""
+        return [f"{self.name} ({self.number})"]
+
+
+@dataclass(frozen=True)
 class Expansion:
     """How rows of cells become rows of features, and back.
 

@@ -15,11 +15,18 @@ from torch import Tensor
 from attar.data.arrays import native
 from attar.data.cells import Number
 from attar.data.kind import Json
-from attar.data.kinds import KINDS, kind_of, preparation, restored
+from attar.data.kinds import (
+    kind_from_json,
+    kind_of,
+    kind_to_json,
+    preparation,
+    restored,
+)
 from attar.data.preparation import Preparation
 from attar.data.scaling import Scaler
 from attar.data.table import Table
 from attar.errors import DataError
+from attar.storage import nested, unnested
 
 
 @dataclass(frozen=True)
@@ -81,19 +88,19 @@ class ConditionEncoder:
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all arrays by name."""
-        return dict(self.preparation.scaler.state_dict())
+        scaler = dict(self.preparation.scaler.state_dict())
+        return scaler | nested("kind", self.preparation.kind.tensors())
 
     def to_json(self) -> Json:
         """Return the rest as plain JSON data."""
-        kind = self.preparation.kind
-        return {"name": kind.name, **kind.to_json()}
+        return kind_to_json(self.preparation.kind)
 
     @classmethod
     def restored(cls, description: Json, tensors: dict[str, Tensor]) -> Self:
         """Return the encoder that :meth:`to_json` and :meth:`tensors` described."""
-        form = dict(description)
-        kind = KINDS[form.pop("name")].from_json(form)
-        return cls(restored(kind, Scaler.restored(tensors)))
+        kind = kind_from_json(description, unnested("kind", tensors))
+        scaler = {name: x for name, x in tensors.items() if not name.startswith("kind.")}
+        return cls(restored(kind, Scaler.restored(scaler)))
 
 
 def _table(condition: Any, numbers: bool = False) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any, ClassVar, Self
@@ -77,6 +77,11 @@ class Kind(ABC):
     def dimensions(self) -> int:
         """How many values of the user's a row has: columns of a table, else cells."""
         return prod(self.shape)
+
+    @property
+    def leaders(self) -> Tensor | None:
+        """With which cell of a raw row each one is hidden in training; None: each by itself."""
+        return None
 
     @classmethod
     @abstractmethod
@@ -221,6 +226,14 @@ class Kind(ABC):
     @abstractmethod
     def feature_names(self) -> list[str]:
         """Return a name for each cell of a prepared row."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return what is too large for JSON, by name: of columns of text their words and texts."""
+        return {}
+
+    def with_tensors(self, tensors: Mapping[str, Tensor]) -> Self:
+        """Return the form of JSON with what :meth:`tensors` returned."""
+        return self
 
     @abstractmethod
     def to_json(self) -> Json:

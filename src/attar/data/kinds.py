@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy import sparse
+from torch import Tensor
 
 from attar.data.clips import Clips
 from attar.data.images import Images
-from attar.data.kind import Kind
+from attar.data.kind import Json, Kind
 from attar.data.lines import Lines
 from attar.data.pictures import Pictures
 from attar.data.preparation import DensePreparation, Preparation
@@ -31,6 +32,17 @@ from attar.errors import DataError, SettingError
 KINDS: dict[str, type[Kind]] = {
     kind.name: kind for kind in (Table, Images, Windows, SparseMatrix, SoundWindows, Text)
 }
+
+
+def kind_to_json(kind: Kind) -> Json:
+    """Return a kind but for its tensors as plain JSON data."""
+    return {"name": kind.name, **kind.to_json()}
+
+
+def kind_from_json(data: Json, tensors: Mapping[str, Tensor]) -> Kind:
+    """Return the kind of :func:`kind_to_json` that has these tensors."""
+    form = {name: value for name, value in data.items() if name != "name"}
+    return KINDS[data["name"]].from_json(form).with_tensors(tensors)
 
 
 def kind_of(data: Any) -> type[Kind]:

@@ -141,7 +141,8 @@ class DensePreparation(Preparation):
             scaler = deepcopy(self.scaler).float().to(device)
             return Held(as_tensor(rows).view(torch.uint8).to(device), scaler)
         scaled = self.scaled(rows).to(device)
-        return Held(scaled, self.kind.expand, bool(scaled.isnan().any()), hidden)
+        missing, leaders = bool(scaled.isnan().any()), self.kind.leaders
+        return Held(scaled, self.kind.expand, missing, hidden, leaders)
 
     def raw(self, prepared: Tensor) -> Rows:
         """Return prepared values (n, *shape) as raw rows (n, *cells)."""

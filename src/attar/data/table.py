@@ -12,10 +12,11 @@ from typing import Self
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from attar.data.cells import Category, Cell, Expansion, Number
+from attar.data.cells import Category, Cell, Component, Expansion, Number
 from attar.data.columns.arrow import schema_from_json, schema_to_json
 from attar.data.columns.base import Column, ConstantColumn, DroppedColumn
 from attar.data.columns.frames import (
@@ -35,6 +36,7 @@ from attar.data.scaling import MinMax, Scaling, Standard, Symmetric, skewness, u
 from attar.data.stream import Sample, pieces
 from attar.data.summary import Moments, Summary
 from attar.errors import DataError, SettingError, warn
+from attar.storage import nested, unnested
 
 # How many rows are encoded at once: about what the processor's cache holds.
 CHUNK = 1 << 15
@@ -341,12 +343,36 @@ class MixedTable(Table):
         fields = profile.columns(sample)
         kind = cls(profile.format, fields)
         kind.to_json()  # before training: what cannot be saved is refused
-        if len(sample) > 1 and not kind.cells:
-            why = ", ".join(f"{name!r} ({remark})" for name, remark in kind.remarks[:3])
-            raise DataError(f"The table has no column to learn from: {why}.")
+        if len(sample) > 1:
+            kind._require_cells()
         rows = profile.sample.seen
         cells = kind._encoded(kind._fitting(sample))
         return kind, Summary(rows, profile.moments(fields), cells, places)
+
+    def without_texts(self, summary: Summary) -> tuple[Self, Summary]:
+        """Return the form in which columns of text are not used, and the summary without them.
+
+        Raises
+        ------
+        DataError
+            If there are no other columns.
+        """
+        kept = [i for i, cell in enumerate(self.cells) if not isinstance(cell, Component)]
+        fields = tuple(
+            DroppedColumn(one.name, one.type, "it is text, which is stored as it is", "")
+            if any(isinstance(cell, Component) for cell in one.cells)
+            else one
+            for one in self.fields
+        )
+        kind = replace(self, fields=fields)
+        kind._require_cells()
+        moments, sample = summary.moments.at(kept), summary.sample[:, kept]
+        return kind, replace(summary, moments=moments, sample=sample)
+
+    def _require_cells(self) -> None:
+        if not self.cells:
+            why = ", ".join(f"{name!r} ({remark})" for name, remark in self.remarks[:3])
+            raise DataError(f"The table has no column to learn from: {why}.")
 
     @property
     def names(self) -> tuple[Hashable, ...]:
@@ -362,6 +388,13 @@ class MixedTable(Table):
     def shape(self) -> tuple[int, ...]:
         """The number of features."""
         return (self.expansion.width,)
+
+    @cached_property
+    def leaders(self) -> Tensor:
+        """The first cell of the column of each cell: what encodes a value is hidden together."""
+        widths = [len(column.cells) for column in self._used]
+        first = np.cumsum([0, *widths[:-1]])
+        return torch.from_numpy(np.repeat(first, widths))
 
     @property
     def portions(self) -> list[Portion]:
@@ -390,10 +423,14 @@ class MixedTable(Table):
         return [(name, slice(cells[0].start, cells[-1].stop)) for name, cells in places if cells]
 
     def columns_with(self, features: NDArray[np.bool_]) -> int:
-        """Return how many columns have a feature of these."""
-        segments = self.expansion.segments
-        columns = [segments[portion.columns] for portion in self.portions]
-        return sum(any(features[segment].any() for segment in column) for column in columns)
+        """Return how many columns have a feature of these; of text each component is one."""
+        cells = zip(self.cells, self.leaders.tolist(), self.expansion.segments, strict=True)
+        found = {
+            place if isinstance(cell, Component) else leader
+            for place, (cell, leader, segment) in enumerate(cells)
+            if features[segment].any()
+        }
+        return len(found)
 
     def rows(self, data: object) -> Rows:
         """Return a frame as cells: (n, cells), NaN where one is missing.
@@ -405,7 +442,7 @@ class MixedTable(Table):
         ----------
         data : frame, or array with the same number of columns
         """
-        table = opened(picked(self._ordered(data), self._places(used=True)))
+        table = opened(picked(self.ordered(data), self._places(used=True)))
         rows = self._encoded(self._fitting(table))
         owners = [column.name for column in self._used for _ in column.cells]
         require_finite(rows, lambda place: f"Column {owners[place[0]]!r}")
@@ -418,7 +455,7 @@ class MixedTable(Table):
         places = [i for i, f in fields if isinstance(f, DroppedColumn) and f.identifier]
         if not places:
             return None
-        frames = [picked(self._ordered(piece), places) for piece in pieces(data)]
+        frames = [picked(self.ordered(piece), places) for piece in pieces(data)]
         index: pd.DataFrame = pd.concat(
             [frame if isinstance(frame, pd.DataFrame) else frame.to_pandas() for frame in frames]
         )
@@ -430,14 +467,14 @@ class MixedTable(Table):
         places = [i for i, column in constant.items() if not column.gaps]
         if not places:
             return None
-        table = opened(picked(self._ordered(data), places))
+        table = opened(picked(self.ordered(data), places))
         return changes(
             {table.column_names[j]: constant[i].differs(table[j]) for j, i in enumerate(places)}
         )
 
     def passthrough(self, data: object) -> pd.DataFrame:
         """Return the columns that are not used, with the index."""
-        frame = self._ordered(data)
+        frame = self.ordered(data)
         places = self._places(used=False)
         names = [self.fields[place].name for place in places]
         rest = picked(frame, places)
@@ -467,6 +504,17 @@ class MixedTable(Table):
         """Return frames as one."""
         return self.format.joined(parts)
 
+    def tensors(self) -> dict[str, Tensor]:
+        """Return those of columns, by their places."""
+        parts = [nested(str(i), column.tensors()) for i, column in enumerate(self.fields)]
+        return {name: tensor for part in parts for name, tensor in part.items()}
+
+    def with_tensors(self, tensors: Mapping[str, Tensor]) -> Self:
+        """Return the form of JSON with what :meth:`tensors` returned."""
+        own = (unnested(str(i), tensors) for i in range(len(self.fields)))
+        pairs = zip(self.fields, own, strict=True)
+        return replace(self, fields=tuple(column.with_tensors(x) for column, x in pairs))
+
     def to_json(self) -> Json:
         """Return format, types and columns."""
         types = pa.schema([(column.name, column.type) for column in self.fields])
@@ -490,7 +538,7 @@ class MixedTable(Table):
     def _places(self, used: bool) -> list[int]:
         return [i for i, column in enumerate(self.fields) if bool(column.cells) == used]
 
-    def _ordered(self, data: object) -> Frame:
+    def ordered(self, data: object) -> Frame:
         """Return data as a frame with the columns of the fit, in their order."""
         names = [column.name for column in self.fields]
         if is_table(data):

@@ -69,13 +69,13 @@ class Streamed(Batches):
         A row moves by about as many places as the buffer holds rows: a file whose rows are sorted
         should be shuffled before.
         """
-        size, prepare = -(-self.rows // len(self)), self.preparation.kind.expand
+        size, kind = -(-self.rows // len(self)), self.preparation.kind
         for values in _cut(_shuffled(read_ahead(self._scaled)), size):
             cells = values.to(self.device)
             if self.missing:
-                yield with_missing(cells, prepare, self.preparation.kind.hidden)
+                yield with_missing(cells, kind.expand, kind.hidden, kind.leaders)
             else:
-                prepared = prepare(cells)
+                prepared = kind.expand(cells)
                 yield Batch(prepared, prepared)
 
     def _scaled(self) -> Iterator[Tensor]:

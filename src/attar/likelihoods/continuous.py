@@ -81,6 +81,14 @@ class LearnedGaussian(ColumnLikelihood, name="learned-gaussian"):
 
     In a table, each column has a variance of its own, of at least 0.03².
 
+    Parameters
+    ----------
+    start : float
+        The variance before training, in units of the prepared data.
+    weight : float
+        Of the log-density of each cell: below 1 it counts less beside others, as cells that encode
+        one value together should.
+
     Examples
     --------
     The variance starts at 1, the standard normal:
@@ -97,28 +105,42 @@ class LearnedGaussian(ColumnLikelihood, name="learned-gaussian"):
     ICML 2021.
     """
 
+    start: float = 1.0
+    weight: float = 1.0
+
     def build(self) -> LikelihoodModule:
-        """Return the module."""
-        return LearnedGaussianModule()
+        """Return the module; the variance and the weight must be positive."""
+        return LearnedGaussianModule(self.positive("start"), self.positive("weight"))
 
     @classmethod
     def build_columns(cls, columns: Sequence[Self]) -> LikelihoodModule:
         """Return the module with a variance for each column."""
-        return ColumnsGaussianModule(len(columns))
+        start, weight = columns[0].positive("start"), columns[0].positive("weight")
+        return ColumnsGaussianModule(len(columns), start, weight)
 
 
 class VarianceModule(LocationModule):
-    """A Gaussian with trained variances."""
+    """A Gaussian with trained variances.
+
+    Parameters
+    ----------
+    weight : float
+        Of the log-density.
+    """
+
+    def __init__(self, weight: float) -> None:
+        super().__init__()
+        self.weight = weight
 
     @abstractmethod
     def log_variances(self) -> Tensor:
         """Return log v: one, or one for each column."""
 
     def log_density(self, deviation: Tensor) -> Tensor:
-        """Return -(r² / v + log 2πv) / 2."""
+        """Return -(r² / v + log 2πv) / 2, times the weight."""
         log_variance = self.log_variances()
         squares = deviation.square() * (-log_variance).exp()
-        return -0.5 * (squares + log_variance + math.log(2 * math.pi))
+        return -0.5 * self.weight * (squares + log_variance + math.log(2 * math.pi))
 
     def deviations(self, parameters: Tensor) -> Tensor:
         """Return normal numbers of variance v."""
@@ -132,9 +154,9 @@ class LearnedGaussianModule(VarianceModule):
     has a long way to go, and all else depends on it.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.tenth = nn.Parameter(torch.zeros(()))
+    def __init__(self, start: float, weight: float) -> None:
+        super().__init__(weight)
+        self.tenth = nn.Parameter(torch.full((), math.log(start) / 10))
 
     def log_variances(self) -> Tensor:
         """Return log v."""
@@ -144,9 +166,9 @@ class LearnedGaussianModule(VarianceModule):
 class ColumnsGaussianModule(VarianceModule):
     """A Gaussian with a variance for each column."""
 
-    def __init__(self, columns: int) -> None:
-        super().__init__()
-        self.log_variance = nn.Parameter(torch.zeros(columns))
+    def __init__(self, columns: int, start: float = 1.0, weight: float = 1.0) -> None:
+        super().__init__(weight)
+        self.log_variance = nn.Parameter(torch.full((columns,), math.log(start)))
 
     def log_variances(self) -> Tensor:
         """Return log v, where v is the squared least scale plus the exponential parameter."""

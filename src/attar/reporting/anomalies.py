@@ -46,7 +46,7 @@ from attar.reporting.measured import NOTABLE, counted, percent
 from attar.reporting.selection import names_of, short_times
 from attar.reporting.series import MOST_CHANNELS
 from attar.reporting.svg import chart
-from attar.reporting.tables import MOST_COLUMNS, fields_of
+from attar.reporting.tables import MOST_COLUMNS, fields_of, note_of_texts
 from attar.reporting.texts import shortened
 from attar.tasks.anomalies.calibration import discoveries
 from attar.tasks.anomalies.counts import CountScorer
@@ -184,6 +184,7 @@ class OddTableDisplay(AnomalyDisplay):
         )
         if len(total) > len(shown):
             words += f" The {len(shown)} columns in which most is odd."
+        words += note_of_texts(self.fields)
         table = headed(["score", "p-value", *texts], body)
         return [captioned(scrolling(table, "compared", "Oddest rows"), words)]
 

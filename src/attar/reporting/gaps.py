@@ -40,7 +40,7 @@ from attar.reporting.images import COMPARED_SIDE, Shades, picture
 from attar.reporting.measured import MOST_PARTS, counted, percent
 from attar.reporting.selection import names_of, short_times
 from attar.reporting.series import MOST_CHANNELS
-from attar.reporting.tables import MOST_COLUMNS, NumberField, fields_of
+from attar.reporting.tables import MOST_COLUMNS, NumberField, fields_of, note_of_texts
 from attar.tasks.gaps.imputer import Imputer
 from attar.tasks.steps import places_of_series
 
@@ -114,6 +114,7 @@ class ImputedTable(ImputedDisplay):
         )
         if len(most) < self.found["column"].nunique():
             words += f" The {len(most)} columns with the most missing values."
+        words += note_of_texts(fields)
         table = scrolling(headed(texts, body), "compared", "Imputed rows")
         return section("Imputed rows", captioned(table, words))
 
@@ -344,7 +345,7 @@ def _cell(text: str, imputed: list[Any] | None) -> Element:
         return lines(tag("span", text, title=text))
     _, low, high, probability = imputed
     if low is None or pd.isna(low):
-        words = percent(probability)
+        words = "" if pd.isna(probability) else percent(probability)
     else:
         words = " to ".join(dict.fromkeys(short_times([_text(low), _text(high)])))
     return lines(

@@ -229,6 +229,12 @@ def fields_of(kind: Table) -> list[Field]:
     return fields
 
 
+def note_of_texts(fields: Iterable[Field]) -> str:
+    """Return a sentence on how columns of text are shown, where there are some."""
+    texts = any(isinstance(one, TextField) and one.column.kind == "text" for one in fields)
+    return " Of each text the most similar one that the model keeps is shown." * texts
+
+
 def _field(column: Column, cells: slice, features: slice) -> Field:
     if isinstance(column, NumberColumn | IntegerColumn):
         return NumberField(column.name, cells, features)
@@ -359,6 +365,7 @@ class TableDisplay(Display):
             caption += " A time is red where it is too late and blue where it is too early."
         if self._has(CategoryField):
             caption += " Wrong categories are amber."
+        caption += note_of_texts(self.columns)
         return caption + " A dash is a missing value, above its prediction." * missing
 
     def _has(self, *types: type[object]) -> bool:

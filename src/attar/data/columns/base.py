@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Self
 
@@ -10,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+from torch import Tensor
 
 from attar.data.cells import Category, Cell
 from attar.data.columns.arrow import (
@@ -113,6 +115,14 @@ class Column(ABC):
         """Return the column but for its type as plain JSON data."""
         settings = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "type"}
         return {"column": self.tag, **settings}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return what is too large for JSON, by name."""
+        return {}
+
+    def with_tensors(self, tensors: Mapping[str, Tensor]) -> Self:
+        """Return the column of JSON with what :meth:`tensors` returned."""
+        return self
 
     @staticmethod
     def from_json(data: Json, type_: pa.DataType) -> Column:

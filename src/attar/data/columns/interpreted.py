@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from torch import Tensor
 
 from attar.data.cells import Cell
 from attar.data.columns.arrow import (
@@ -24,6 +26,7 @@ from attar.data.columns.arrow import (
 from attar.data.columns.base import Array, Column, ColumnProfile, DroppedColumn
 from attar.data.columns.categorical import OTHER, CategoricalProfile
 from attar.data.columns.temporal import DateText, DatetimeProfile, date_forms
+from attar.data.columns.text import TextColumn, is_free_text
 from attar.data.kind import Json
 from attar.data.summary import Moments
 from attar.errors import DataError
@@ -91,6 +94,14 @@ class InterpretedColumn(Column, tag="interpreted"):
             return pc.utf8_capitalize(values.cast(TEXT))
         return values.cast(self.type)
 
+    def tensors(self) -> dict[str, Tensor]:
+        """Return those of the inner column."""
+        return self.inner.tensors()
+
+    def with_tensors(self, tensors: Mapping[str, Tensor]) -> Self:
+        """Return the column whose inner one has tensors."""
+        return replace(self, inner=self.inner.with_tensors(tensors))
+
     def to_json(self) -> Json:
         """Return the column but for its type as plain JSON data."""
         type_ = schema_to_json(pa.schema([("", self.inner.type)]))
@@ -108,7 +119,7 @@ class InterpretedColumn(Column, tag="interpreted"):
 DATES = ("dates", "dates with a time zone")
 
 # The types of the kinds that the user may choose.
-TYPES = {"boolean": pa.bool_(), "categorical": TEXT, "number": pa.int64()}
+TYPES = {"boolean": pa.bool_(), "categorical": TEXT, "number": pa.int64(), "text": TEXT}
 
 
 def interpreted(name: str, array: pa.ChunkedArray, kind: str) -> pa.ChunkedArray:
@@ -171,7 +182,7 @@ class TextProfile(ColumnProfile):
         return self.categories.only
 
     def column(self, type_: pa.DataType, n: int, sample: pa.ChunkedArray) -> Column:
-        """Return a column of dates where all text is in one form, else of categories, if any."""
+        """Return a column of dates where all text is in one form, else of categories or words."""
         for form, profile in self._the_form.items():
             inner = profile.column(form.type, n, form.read(sample))
             return InterpretedColumn(self.name, type_, inner, form.pattern)
@@ -182,6 +193,8 @@ class TextProfile(ColumnProfile):
                 why = "its text stands for numbers"
                 advice = f"convert it, or give columns={{{self.name!r}: 'number'}}"
                 return replace(column, why=why, advice=advice)
+            if is_free_text(sample):
+                return TextColumn.of(self.name, type_, sample) or column
         return column
 
     def moments(self, column: Column) -> Moments:
@@ -189,6 +202,8 @@ class TextProfile(ColumnProfile):
         if isinstance(column, InterpretedColumn):
             (profile,) = self._the_form.values()
             return profile.moments(column.inner)
+        if isinstance(column, TextColumn):
+            return column.moments(self.observed)
         return self.categories.moments(column)
 
     @property

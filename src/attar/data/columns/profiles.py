@@ -17,9 +17,16 @@ from attar.data.columns.interpreted import InterpretedColumn, TextProfile, inter
 from attar.data.columns.numbers import BooleanProfile, NumberProfile
 from attar.data.columns.sentinels import warn_of_sentinel
 from attar.data.columns.temporal import DatetimeProfile, DurationProfile, TimeProfile
+from attar.data.columns.text import FreeTextProfile
 from attar.data.stream import Sample
 from attar.data.summary import Moments
 from attar.errors import DataError, unknown
+
+# Of the kinds that the user may choose, those that no sort of values has by itself.
+CHOSEN: dict[str | None, type[ColumnProfile]] = {
+    "categorical": CategoricalProfile,
+    "text": FreeTextProfile,
+}
 
 PROFILES: dict[str, type[ColumnProfile]] = {
     "numbers": NumberProfile,
@@ -186,8 +193,7 @@ class UntypedProfile(FieldProfile):
             self._profile = None
             return
         if self._profile is None:
-            categorical = self._chosen == "categorical"
-            self._profile = (CategoricalProfile if categorical else PROFILES[sort])(self.name)
+            self._profile = CHOSEN.get(self._chosen, PROFILES[sort])(self.name)
             self._profile.chosen = self._chosen is not None
         self._widen(array)
         self._profile.add(array)

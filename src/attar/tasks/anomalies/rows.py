@@ -16,11 +16,11 @@ from torch import Tensor
 from attar import storage
 from attar.data.images import Images
 from attar.data.kind import Json, Kind, Rows, warn_of_unused
-from attar.data.kinds import KINDS, form_of, kind_of, restored
+from attar.data.kinds import form_of, kind_from_json, kind_of, restored
 from attar.data.preparation import DensePreparation
 from attar.data.scaling import Scaler
 from attar.data.source import Data, Source, read, without_infinities
-from attar.data.table import Table
+from attar.data.table import MixedTable, Table
 from attar.errors import DataError, warn
 from attar.plan import check_rows
 from attar.tasks.anomalies.densities import Outlyingness
@@ -153,19 +153,21 @@ class RowScorer(Scorer):
         """Return the columns, or regions, that the others of each row make least likely."""
         rows = self._rows(piece)
         if self.regions is None:
-            return self._columns(rows, start, most)
+            return self._columns(piece, rows, start, most)
         parts = [
             self._regions(self.regions, rows[i : i + AT_ONCE], start + i, most)
             for i in range(0, len(rows), AT_ONCE)
         ]
         return pd.concat(parts, ignore_index=True)
 
-    def _columns(self, rows: Rows, start: int, most: int) -> pd.DataFrame:
+    def _columns(self, piece: Any, rows: Rows, start: int, most: int) -> pd.DataFrame:
         features, columns = self.features, self.features.columns
         found = self.outlyingness.explain(features.of(rows), [at for _, at in columns], most)
         reach = stats.norm.ppf((1 + INTERVAL) / 2) * found.deviation
         ends = found.expected, found.expected - reach, found.expected + reach
-        raw = [rows, *(features.preparation.raw(torch.from_numpy(part)) for part in ends)]
+        kind = features.kind
+        own = kind.ordered(piece) if isinstance(kind, MixedTable) else kind.restore(rows)
+        raw = (features.preparation.raw(torch.from_numpy(part)) for part in ends)
         names = np.array([name for name, _ in columns], object)
         places, width = found.columns, found.columns.shape[1]
         table: dict[str, Any] = {
@@ -173,8 +175,9 @@ class RowScorer(Scorer):
             "column": names[places].ravel(),
             "nats": found.nats.ravel(),
         }
-        for title, part in zip(("value", "expected", "low", "high"), raw, strict=True):
-            table[title] = _cells(features.kind.restore(part), names, places)
+        shown = [own, *(kind.restore(part) for part in raw)]
+        for title, part in zip(("value", "expected", "low", "high"), shown, strict=True):
+            table[title] = _cells(part, names, places)
         return pd.DataFrame(table)
 
     def _regions(self, regions: Regions, rows: Rows, start: int, most: int) -> pd.DataFrame:
@@ -215,6 +218,7 @@ class RowScorer(Scorer):
         regions = {} if self.regions is None else self.regions.tensors()
         return {
             **storage.nested("regions", regions),
+            **storage.nested("kind", self.features.kind.tensors()),
             **storage.nested("scaler", self.features.preparation.scaler.state_dict()),
             **storage.nested("outlyingness", self.outlyingness.tensors()),
             "fill": torch.from_numpy(self.features.fill),
@@ -231,7 +235,8 @@ class RowScorer(Scorer):
     @classmethod
     def restored(cls, tensors: Mapping[str, Tensor], description: Json) -> Self:
         """Return what :meth:`tensors` and :meth:`to_json` described."""
-        kind = KINDS[description["kind"]].from_json(description["form"])
+        form = {"name": description["kind"], **description["form"]}
+        kind = kind_from_json(form, storage.unnested("kind", tensors))
         prepared = restored(kind, Scaler.restored(storage.unnested("scaler", tensors)))
         assert isinstance(prepared, DensePreparation)
         outlyingness = Outlyingness.restored(storage.unnested("outlyingness", tensors))

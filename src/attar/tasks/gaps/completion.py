@@ -335,9 +335,10 @@ def _measured(
         own = hidden[:, at.start].isnan() & ~values[:, at.start].isnan()
         if not own.any():
             continue
-        truth, found, numeric = values[own, at], estimates[own, at], space.numeric[j]
+        numeric, judged = space.numeric[j], space.measured[j]
+        truth, found = values[own, judged], estimates[own, judged]
         scores[j] = _score(truth, found, numeric)
-        baseline[j] = _score(truth, mean[at].expand_as(truth), numeric)
+        baseline[j] = _score(truth, mean[judged].expand_as(truth), numeric)
         if numeric:
             relative = (truth - found)[:, 0] / deviations[own, at.start].clamp_min(1e-6)
             errors[:, j] = conformal(relative, len(set(rows[own].tolist())))
@@ -347,7 +348,7 @@ def _measured(
 def _score(truth: Tensor, found: Tensor, numeric: bool) -> Tensor:
     """Return the root mean squared error of numbers, or the share of levels that are right."""
     if numeric:
-        return (truth - found)[:, 0].square().mean().sqrt()
+        return (truth - found).square().sum(1).mean().sqrt()
     if truth.shape[1] == 1:
         return ((found > 0.5) == (truth > 0.5)).float().mean()
     return (found.argmax(1) == truth.argmax(1)).float().mean()

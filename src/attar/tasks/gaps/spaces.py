@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from attar.data.cells import Boolean, Category
+from attar.data.cells import Boolean, Category, Cell, Component
 from attar.data.kind import Rows
 from attar.data.kinds import preparation
 from attar.data.preparation import DensePreparation
@@ -74,9 +74,19 @@ class Space:
     @cached_property
     def numeric(self) -> tuple[bool, ...]:
         """Whether each of these columns holds numbers, else levels."""
-        cells = zip(self.table.cells, self.table.expansion.segments, strict=True)
-        levels = {at.start for cell, at in cells if isinstance(cell, Boolean | Category)}
-        return tuple(at.start not in levels for at in self.segments)
+        return tuple(not isinstance(cell, Boolean | Category) for cell in self._first)
+
+    @cached_property
+    def texts(self) -> tuple[bool, ...]:
+        """Whether each of these columns holds texts, as vectors."""
+        return tuple(isinstance(cell, Component) for cell in self._first)
+
+    @cached_property
+    def measured(self) -> tuple[slice, ...]:
+        """The features that each of these columns is judged by: of dates the time alone."""
+        several = (not one or of for one, of in zip(self.numeric, self.texts, strict=True))
+        both = zip(self.segments, several, strict=True)
+        return tuple(at if all_ else slice(at.start, at.start + 1) for at, all_ in both)
 
     def values(self, raw: Rows) -> Tensor:
         """Return raw rows (n, cells) as values (n, features), NaN where one is missing."""
@@ -100,6 +110,13 @@ class Space:
         raw[:, self.cells] = self._numbers(values)
         found: Rows = raw.numpy()
         return found
+
+    @property
+    def _first(self) -> list[Cell]:
+        """The first cell of each column that is used."""
+        cells = zip(self.table.cells, self.table.expansion.segments, strict=True)
+        starting = {at.start: cell for cell, at in cells}
+        return [starting[at.start] for at in self.segments]
 
     def _numbers(self, values: Tensor) -> Tensor:
         mean, deviation = self.units[:2, self.places]

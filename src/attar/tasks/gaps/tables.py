@@ -114,15 +114,16 @@ class TableImputation(ImputationModel):
         frames = [table.restore(self._raw(end)) for end in ends]
         parts = []
         for j, ((name, at), numeric) in enumerate(zip(table.parts, space.numeric, strict=True)):
+            ordered = numeric and not space.texts[j]
             own = np.flatnonzero(missing[:, j])
             value, low, high = (_column(table, frame, name, at.start)[own] for frame in frames)
             found = values[own][:, at].double().numpy()
             sure = np.maximum(found, 1 - found)[:, 0] if found.shape[1] == 1 else found.max(1)
             part = pd.DataFrame({"row": own, "column": name})
             part["value"] = value.astype(object)
-            part["low"] = low.astype(object) if numeric else None
-            part["high"] = high.astype(object) if numeric else None
-            part["probability"] = level if numeric else sure
+            part["low"] = low.astype(object) if ordered else None
+            part["high"] = high.astype(object) if ordered else None
+            part["probability"] = np.nan if space.texts[j] else level if numeric else sure
             parts.append(part)
         return pd.concat(parts).sort_values("row", kind="stable", ignore_index=True)
 
@@ -136,6 +137,7 @@ class TableImputation(ImputationModel):
             **storage.nested("completion", self.completion.tensors()),
             **storage.nested("margins", self.margins.tensors()),
             **storage.nested("scaler", self.completion.space.preparation.scaler.state_dict()),
+            **storage.nested("kind", self.kind.tensors()),
             "missing": torch.from_numpy(self.missing),
         }
 
@@ -146,7 +148,8 @@ class TableImputation(ImputationModel):
     @classmethod
     def restored(cls, tensors: Mapping[str, Tensor], description: Json) -> Self:
         """Return what :meth:`tensors` and :meth:`to_json` described."""
-        table = Table.from_json(description["columns"])
+        form = Table.from_json(description["columns"])
+        table = form.with_tensors(storage.unnested("kind", tensors))
         assert isinstance(table, Table)
         prepared = restored(table, Scaler.restored(storage.unnested("scaler", tensors)))
         assert isinstance(prepared, DensePreparation)
