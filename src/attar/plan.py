@@ -50,7 +50,7 @@ from attar.likelihoods import (
     Language,
     Likelihood,
 )
-from attar.networks import CustomNetwork, Lapped, Linear, Network, TextTransformer, words_of
+from attar.networks import CustomNetwork, Lapped, Linear, Network, TextTransformer, statistics_of
 from attar.objective import Objective
 from attar.parts import Part
 from attar.recipe import Recipe
@@ -153,8 +153,8 @@ class Plan:
                 0 if self.condition_encoder is None else self.condition_encoder.size,
             )
             if isinstance(self.preparation.kind, Text):
-                for words in words_of(objective.model.encoder):
-                    words.spell(self.preparation.kind.vocabulary.pieces)
+                for statistics in statistics_of(objective.model):
+                    statistics.spell(self.preparation.kind.vocabulary.pieces)
         except SettingError:
             raise
         except (TypeError, ValueError, RuntimeError) as error:

@@ -9,7 +9,6 @@ from attar.networks.sequence import Gru, Tcn, Transformer
 from attar.networks.spectral import Spectral
 from attar.networks.statistics import statistics_of
 from attar.networks.text import TextTransformer
-from attar.networks.words import words_of
 
 __all__ = [
     "Bag",
@@ -25,5 +24,4 @@ __all__ = [
     "TextTransformer",
     "Transformer",
     "statistics_of",
-    "words_of",
 ]

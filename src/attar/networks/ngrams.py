@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -16,6 +16,9 @@ from attar.token_ids import MASK, PAD
 # The most tokens of an n-gram.
 ORDER = 5
 
+# Where a class has no tokens.
+TINY = 1e-30
+
 # Discounts are between these, also where few n-grams were counted.
 LEAST, MOST = 0.1, 0.95
 
@@ -25,12 +28,14 @@ class NGrams(CorpusStatistics):
 
     ::
 
-        p(x | c) = (max(n(c, x) - d, 0) + d N(c) p(x | c')) / Σ_x n(c, x)
+        p(x | c) = (max(n(c, x) - d, 0) + d N(c) r(k | c) p(x | k, c')) / n(c)
+        r(k | c) = (n(c, k) + p(k | c')) / (n(c) + 1)
 
     where c' is c without its first token, N(c) says how many tokens follow c, and n(c, x) counts
     how often x does; of shorter contexts it counts the tokens before c with which x was seen. The
-    discount is d = n_1 / (n_1 + 2 n_2) for n_i n-grams that were seen i times. Before a text are
-    four tokens MASK.
+    discount is d = n_1 / (n_1 + 2 n_2) for n_i n-grams that were seen i times. k is whether x
+    continues a word, which a context tells better than x itself, so that few words are broken off.
+    Before a text are four tokens MASK.
 
     Parameters
     ----------
@@ -61,6 +66,7 @@ class NGrams(CorpusStatistics):
 
     grams: Tensor
     counts: Tensor
+    classes: Tensor
 
     def __init__(self, vocabulary: int) -> None:
         super().__init__()
@@ -68,7 +74,14 @@ class NGrams(CorpusStatistics):
         self.order = min(ORDER, int(math.log(2**63, vocabulary)))
         self.register_buffer("grams", torch.zeros(0, dtype=torch.int64))
         self.register_buffer("counts", torch.zeros(0, dtype=torch.int32))
+        self.register_buffer("classes", torch.tensor([[True, False]]).repeat(vocabulary, 1))
         self._known: tuple[Tensor, list[_GramCounts]] | None = None
+
+    def spell(self, pieces: Sequence[bytes]) -> None:
+        """Take the bytes of each token, of which the first tells if it continues a word."""
+        starts = (chr(piece[0]) if piece else " " for piece in pieces)
+        continuing = torch.tensor([x.isalnum() or x > "\x7f" for x in starts])
+        self.classes.copy_(torch.stack([~continuing, continuing], 1))
 
     def start(self, tokens: Tensor) -> None:
         """Count the n-grams of texts (B, length)."""
@@ -100,21 +113,26 @@ class NGrams(CorpusStatistics):
         """
         (first, *levels), removed = self._levels(), self._removed(contexts, own)
         p = first.frequencies(self.vocabulary).repeat(len(contexts), 1)
+        classes = self.classes.to(p)
         for n, level in enumerate(levels, 1):
             begin = self._number(contexts[:, -n:]) * self.vocabulary
             start, end = level.place(begin), level.place(begin + self.vocabulary)
             found = end - start if known is None else (end - start) * (known >= n)
             row = torch.arange(len(begin), device=begin.device).repeat_interleave(found)
-            behind = torch.arange(len(row), device=begin.device) - (found.cumsum(0) - found)[row]
-            token, count = level.followers(start[row] + behind)
+            rank = torch.arange(len(row), device=begin.device) - (found.cumsum(0) - found)[row]
+            token, count = level.followers(start[row] + rank)
             token = token % self.vocabulary
             if own is not None:
                 count = count - removed[n][row] * (token == own[row])
             discount = count.clamp_max(level.discount)
-            total = p.new_zeros(len(p)).index_add(0, row, count)
             rest = p.new_zeros(len(p)).index_add(0, row, discount)
+            mass = p @ classes
+            counted = torch.zeros_like(mass).index_add(0, row, count[:, None] * classes[token])
+            total = counted.sum(1)
+            shares = (counted + mass) / (total[:, None] + 1)
             total = total.masked_fill(total == 0, 1)
-            p *= torch.where(rest > 0, rest / total, 1)[:, None]
+            rest = torch.where(rest > 0, rest / total, 1)
+            p *= (rest[:, None] * shares / mass.clamp_min(TINY)) @ classes.T
             p.index_put_((row, token), (count - discount) / total[row], accumulate=True)
         return p.log()
 

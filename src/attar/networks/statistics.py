@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -19,6 +19,9 @@ class CorpusStatistics(nn.Module, ABC):
     """
 
     texts: ClassVar[int]
+
+    def spell(self, pieces: Sequence[bytes]) -> None:
+        """Take the bytes of each token, where they matter."""
 
     @abstractmethod
     def start(self, tokens: Tensor) -> None:

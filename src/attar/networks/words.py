@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -151,11 +151,6 @@ class TokenEmbedding(nn.Embedding, CorpusStatistics):
         directions = functional.pad(directions, (0, self.embedding_dim - directions.shape[1]))
         mixed = (self.weight + directions.to(self.weight)) / math.sqrt(2)
         self.weight.copy_(torch.where(directions.any(1)[:, None], mixed, self.weight))
-
-
-def words_of(network: nn.Module) -> Iterator[WordVectors]:
-    """Return the word vectors of a network."""
-    return (module for module in network.modules() if isinstance(module, WordVectors))
 
 
 def _components(
