@@ -37,7 +37,7 @@ SPECIAL = {
     "causal": (Causal((Levels(3), Levels(4)), (3, 3), 4, 1, 5), (2, 4, 3)),
     "categorical": (Categorical(3), (4, 3)),
     "heteroscedastic-gaussian": (HeteroscedasticGaussian(), (2, 2, 3)),
-    "language": (Language(262, 6, 0, 8, 2, 1, 0.0, 0.0), (6,)),
+    "language": (Language(262, 6, 0, 8, 2, 1, 0.0, 0.0, 0.0), (6,)),
     "mixed": (Mixed((*COLUMNS, Discretized(0.3))), (13,)),
     "logistic-mixture": (LogisticMixture(3, 5), (2, 2, 3)),
     "ms-ssim": (Likelihood.named("ms-ssim"), (1, 6, 8)),
