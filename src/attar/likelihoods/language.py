@@ -205,13 +205,12 @@ class LanguageModule(LikelihoodModule):
     def _log_prob_in_training(self, given: Tensor, tokens: Tensor) -> Tensor:
         """Return log P of tokens (B, length); some of those before, and some codes, are hidden."""
         packed, contexts = Packed(tokens != PAD), self.ngrams.contexts(tokens)
-        draw = torch.rand(len(given), 1, device=given.device)
-        coded, in_context = draw >= self.code_dropout, draw >= self.code_dropout / 2
-        hidden = torch.rand(tokens.shape, device=given.device) < self.word_dropout
-        hidden &= coded
+        alone = _drop(self.code_dropout / 2, tokens[:, :1])
+        coded = ~(alone | _drop(self.code_dropout / (2 - self.code_dropout), alone))
+        hidden = _drop(self.word_dropout, tokens) & coded
         found = self._known(given, tokens) * coded[..., None]
         before = contexts[..., -1].masked_fill(hidden, MASK)
-        h = self._states(given * in_context, found, before, packed)
+        h = self._states(given * ~alone, found, before, packed)
         own = packed.of(tokens)
         prior = self.ngrams(packed.of(contexts), packed.of(self._visible(hidden)), own)
         return self._log_prob_after(h, prior, tokens, packed)
@@ -330,6 +329,13 @@ class LanguageModule(LikelihoodModule):
             if not len(going):
                 break
         return tokens.view(*parameters.shape[:-1], length)
+
+
+def _drop(probability: float, like: Tensor) -> Tensor:
+    """Return what is dropped, of the shape of a tensor; no number is drawn where nothing is."""
+    if not probability:
+        return torch.zeros_like(like, dtype=torch.bool)
+    return torch.rand(like.shape, device=like.device) < probability
 
 
 @contextmanager
