@@ -121,3 +121,12 @@ def test_frequencies_are_those_of_tokens(ngrams):
     tokens = texts()
     counts = torch.bincount(tokens[tokens != PAD], minlength=V) + 0.5
     torch.testing.assert_close(ngrams.frequencies, (counts / counts.sum()).log())
+
+
+def test_so_many_n_grams_are_counted(monkeypatch, ngrams):
+    monkeypatch.setattr("attar.networks.ngrams.COUNTED", 50)
+    few = NGrams(V)
+    few.start(texts())
+    assert few.counts.sum() == 50 < ngrams.counts.sum()
+    _, first = np.unique(n_grams(texts())[:50], axis=0, return_counts=True)
+    assert few.counts.tolist() == first.tolist()

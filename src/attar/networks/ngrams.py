@@ -16,6 +16,9 @@ from attar.token_ids import MASK, PAD
 # The most tokens of an n-gram.
 ORDER = 5
 
+# So many n-grams are counted at most: 24 MB of a model file.
+COUNTED = 2_000_000
+
 # Where a class has no tokens.
 TINY = 1e-30
 
@@ -84,11 +87,11 @@ class NGrams(CorpusStatistics):
         self.classes.copy_(torch.stack([~continuing, continuing], 1))
 
     def start(self, tokens: Tensor) -> None:
-        """Count the n-grams of texts (B, length)."""
+        """Count the n-grams of texts (B, length), up to 2 million of them."""
         tokens = tokens.long()
-        contexts = self.contexts(tokens)
-        grams = self._number(torch.cat([contexts, tokens[..., None]], -1)[tokens != PAD])
-        self.grams, counts = torch.unique(grams, return_counts=True)
+        seen = tokens != PAD
+        grams = torch.cat([self.contexts(tokens)[seen], tokens[seen][:, None]], 1)[:COUNTED]
+        self.grams, counts = torch.unique(self._number(grams), return_counts=True)
         self.counts = counts.int()
 
     def contexts(self, tokens: Tensor) -> Tensor:
