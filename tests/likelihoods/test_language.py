@@ -220,3 +220,14 @@ def test_what_training_knows_of_a_text_is_what_message_passing_finds():
     texts[1, 2] = 150  # a token that the code does not have
     found = likelihood.eval().log_prob(z, texts)
     torch.testing.assert_close(likelihood.train().log_prob(z, texts), found, atol=1e-3, rtol=1e-3)
+
+
+def test_tokens_are_as_likely_a_few_at_a_time(monkeypatch):
+    likelihood = module(superposed=4)
+    z = torch.randn(2, 3, 20, dtype=torch.double)
+    texts = torch.tensor([[71, 81, 91], [71, END, PAD], [99, 98, END]]).double()
+    expected, seen = likelihood.log_prob(z, texts), []
+    monkeypatch.setattr("attar.likelihoods.language.AT_ONCE", 3)
+    likelihood.ngrams.register_forward_hook(lambda _, given, out: seen.append(len(out)))
+    torch.testing.assert_close(likelihood.log_prob(z, texts), expected)
+    assert seen == [3] * 5 + [1]

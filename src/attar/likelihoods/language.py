@@ -200,7 +200,7 @@ class LanguageModule(LikelihoodModule):
         """Return log P of tokens (B, length) given parameters, and what was found in them."""
         packed, contexts = Packed(tokens != PAD), self.ngrams.contexts(tokens)
         h = self._states(given, found, contexts[..., -1], packed)
-        return self._log_prob_after(h, self.ngrams(packed.of(contexts)), tokens, packed)
+        return self._log_prob_after(h, torch.zeros_like(tokens, dtype=torch.bool), tokens, packed)
 
     def _log_prob_in_training(self, given: Tensor, tokens: Tensor) -> Tensor:
         """Return log P of tokens (B, length); some of those before, and some codes, are hidden."""
@@ -211,20 +211,18 @@ class LanguageModule(LikelihoodModule):
         found = self._known(given, tokens) * coded[..., None]
         before = contexts[..., -1].masked_fill(hidden, MASK)
         h = self._states(given * ~alone, found, before, packed)
-        own = packed.of(tokens)
-        prior = self.ngrams(packed.of(contexts), packed.of(self._visible(hidden)), own)
-        return self._log_prob_after(h, prior, tokens, packed)
+        return self._log_prob_after(h, hidden, tokens, packed)
 
-    def _log_prob_after(self, h: Tensor, prior: Tensor, tokens: Tensor, packed: Packed) -> Tensor:
-        """Return log P of tokens (B, length), given states and n-grams' of packed ones."""
-        parts = zip(*(torch.split(x, AT_ONCE) for x in (h, prior, packed.of(tokens))), strict=True)
-        log_prob = torch.cat(
-            [
-                -functional.cross_entropy(self._logits(a, b), c, reduction="none")
-                for a, b, c in parts
-            ]
-        )
-        log_prob = packed.padded(log_prob)
+    def _log_prob_after(self, h: Tensor, hidden: Tensor, tokens: Tensor, packed: Packed) -> Tensor:
+        """Return log P of tokens (B, length), given states of packed ones, and what is hidden."""
+        every = self.ngrams.contexts(tokens), self._visible(hidden), tokens
+        parts = zip(*(torch.split(x, AT_ONCE) for x in (h, *map(packed.of, every))), strict=True)
+        found = []
+        for states, contexts, known, own in parts:
+            prior = self.ngrams(contexts, known, own if self.training else None)
+            logits = self._logits(states, prior)
+            found.append(-functional.cross_entropy(logits, own, reduction="none"))
+        log_prob = packed.padded(torch.cat(found))
         return functional.pad(log_prob, (0, tokens.shape[1] - log_prob.shape[1]))
 
     def mean(self, parameters: Tensor) -> Tensor:

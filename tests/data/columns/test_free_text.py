@@ -169,7 +169,7 @@ def test_the_user_chooses_what_is_text():
     with pytest.raises(DataError, match=r"'size' holds numbers.* cannot be read as 'text'"):
         MixedTable.fit([table], {"size": "text"})
     kind, _ = MixedTable.fit([table], {"key": "text"})
-    assert kind.portions[0].remark == "its texts share no words that tell them apart"
+    assert kind.portions[0].remark == "its texts share no words that distinguish them"
     one, _ = MixedTable.fit([table.assign(key="one text for all")], {"key": "text"})
     assert one.portions[0].type == "constant"
 

@@ -79,7 +79,7 @@ class TextColumn(Column, tag="text"):
 
     @classmethod
     def of(cls, name: str, type_: pa.DataType, sample: pa.ChunkedArray) -> Self | None:
-        """Return the column that suits texts; None if no shared words tell them apart."""
+        """Return the column that suits texts; None if no shared words distinguish them."""
         from sklearn.feature_extraction.text import TfidfVectorizer
         from sklearn.utils.extmath import randomized_svd
 
@@ -196,7 +196,7 @@ class FreeTextProfile(ColumnProfile):
 
     def column(self, type_: pa.DataType, n: int, sample: pa.ChunkedArray) -> Column:
         """Return a column of free text, or why it is dropped."""
-        why = "its texts share no words that tell them apart"
+        why = "its texts share no words that distinguish them"
         found = TextColumn.of(self.name, type_, plain_text(sample))
         return found or DroppedColumn(self.name, type_, why)
 
