@@ -17,8 +17,8 @@ from attar.corruptions import (
     Patches,
     SaltAndPepper,
     Splicing,
-    ValuesCorruption,
 )
+from attar.corruptions.base import ValuesCorruption
 from attar.likelihoods import FixedGaussian
 from attar.model import Model
 from attar.records import Batch

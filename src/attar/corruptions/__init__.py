@@ -1,0 +1,18 @@
+"""Corruptions: what is done to the input in training; the target is the clean row."""
+
+from attar.corruptions.base import Corrupted, Corruption, CorruptionModule, Shrinkage
+from attar.corruptions.masking import Masking, Patches
+from attar.corruptions.noise import GaussianNoise, SaltAndPepper
+from attar.corruptions.sounds import Splicing
+
+__all__ = [
+    "Corrupted",
+    "Corruption",
+    "CorruptionModule",
+    "GaussianNoise",
+    "Masking",
+    "Patches",
+    "SaltAndPepper",
+    "Shrinkage",
+    "Splicing",
+]
