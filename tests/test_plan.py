@@ -161,8 +161,8 @@ def test_heavy_tails_are_those_of_a_large_kurtosis(seed):
 def test_very_large_images_get_more_stages_and_small_batches():
     assert choices.choose_conv(64) == Conv()
     assert choices.choose_conv(512).channels == (16, 32, 64, 128, 128, 128)
-    assert choices.choose_batch_size(10**6, (3, 512, 512), ADAM, PLAIN)[0] == 2
-    assert choices.choose_batch_size(60_000, (1, 28, 28), ADAM, PLAIN)[0] == 256
+    assert choices.choose_batch_size(10**6, (3, 512, 512), ADAM, PLAIN, AE)[0] == 2
+    assert choices.choose_batch_size(60_000, (1, 28, 28), ADAM, PLAIN, AE)[0] == 256
 
 
 def test_values_squashed_by_one_are_no_bernoullis():
@@ -302,10 +302,10 @@ def test_muon_is_for_causal_likelihoods_and_networks_that_start_linear():
 
 @given(st.integers(2, 10**8))
 def test_batches_are_powers_of_two_near_the_root(n):
-    size, _ = choices.choose_batch_size(n, (3,), ADAM, PLAIN)
+    size, _ = choices.choose_batch_size(n, (3,), ADAM, PLAIN, AE)
     assert size in [2**i for i in range(5, 11)]
     if size > 32:
-        assert choices.choose_batch_size(n, (3,), MUON, PLAIN)[0] == min(1024, 2 * size)
+        assert choices.choose_batch_size(n, (3,), MUON, PLAIN, AE)[0] == min(1024, 2 * size)
     if 32**2 <= n <= 1024**2:
         assert 2**-0.5 <= size / math.sqrt(n) <= 2**0.5 + 1e-9
 
