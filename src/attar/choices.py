@@ -414,7 +414,7 @@ def choose_optimizer(network: Network, likelihood: Likelihood) -> tuple[Optimize
         images = len(likelihood.window) == 2
         settings = {"every": 1, "weight_decay": 0.0} if images else {}
         return Optimizer("muon", settings), "takes the fewest steps"
-    if isinstance(network, Mlp) and network.shortcut:
+    if isinstance(network, Asymmetric) or (isinstance(network, Mlp) and network.shortcut):
         return Optimizer("muon", clip=CLIP), "takes the fewest steps"
     if isinstance(network, TextTransformer):
         return Optimizer("adamw", {"lr": 0.001, "betas": (0.9, 0.98)}, clip=1.0), "of transformers"
@@ -437,8 +437,6 @@ def choose_batch_size(
     memory of many feature maps for each pixel. To a causal likelihood each place is an example. The
     covariance of two views' codes is that of a batch, which must be large.
     """
-    if any(isinstance(penalty, Views) for penalty in recipe.penalties):
-        return VIEWS, "covariances of codes"
     if isinstance(likelihood, Causal) and likelihood.window:
         places = math.prod(shape[1:])
         return max(1, min(32, EXAMPLES // places)), f"rows of {places:,} places"
@@ -451,6 +449,8 @@ def choose_batch_size(
         return max(1, min(64, CODED // places)), f"images of {places:,} pixels"
     doubled = optimizer.name == "muon"
     size, reason = 2 ** min(10, max(5, round(math.log2(math.sqrt(n))) + doubled)), f"{n:,} rows"
+    if any(isinstance(penalty, Views) for penalty in recipe.penalties):
+        size, reason = VIEWS, "covariances of codes"
     most = max(1, PIXELS // math.prod(shape[1:])) if len(shape) == 3 else size
     if size <= most:
         return size, reason

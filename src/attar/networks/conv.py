@@ -128,6 +128,7 @@ class Asymmetric(Network, name="asymmetric"):
 
     def decoder(self, width: int, shape: Shape) -> nn.Module:
         """Return a module (B, width) -> (B, C, H, W)."""
+        stages_of(self, (), shape)
         hidden = self.positive_integer("hidden")
         layers = [linear(width, hidden), nn.SiLU(), linear(hidden, math.prod(shape))]
         return nn.Sequential(*layers, Reshape(shape))
