@@ -72,7 +72,7 @@ def test_bends_are_those_of_cubic_interpolation():
     axis = AXIS.numpy()
     places = np.stack([axis[:, None] + down, axis[None] + across])
     pixels = (places + 1) * 16 - 0.5
-    expected = ndimage.map_coordinates(np.array(BLOB), np.array(pixels), order=1, mode="nearest")
+    expected = ndimage.map_coordinates(BLOB.numpy(), pixels, order=1, mode="nearest")
     np.testing.assert_allclose(bent.numpy(), expected, atol=1e-5)
 
 

@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 from itertools import pairwise
 
-import torch
 from torch import nn
 
 from attar.errors import SettingError
@@ -123,8 +122,7 @@ class Asymmetric(Network, name="asymmetric"):
         for (before, _, _), (after, _, _) in pairwise(stages):
             layers += [glorot(nn.Conv2d(before, after, 3, stride=2, padding=1))]
             layers += [nn.GroupNorm(math.gcd(8, after), after), nn.SiLU()]
-        body = nn.Sequential(*layers, nn.Flatten(), linear(math.prod(stages[-1]), width))
-        return body.to(memory_format=torch.channels_last)  # twice as fast on CPUs
+        return nn.Sequential(*layers, nn.Flatten(), linear(math.prod(stages[-1]), width))
 
     def decoder(self, width: int, shape: Shape) -> nn.Module:
         """Return a module (B, width) -> (B, C, H, W)."""
