@@ -77,7 +77,7 @@ def megabytes(usage: Any) -> float:
     return float(usage.ru_maxrss) / (2**20 if sys.platform == "darwin" else 2**10)
 
 
-def arguments(description: str | None, **options: int | str) -> argparse.Namespace:
+def arguments(description: str | None, **options: float | str) -> argparse.Namespace:
     """Return the command line's options, with the types of their defaults, and ``--json``."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--json", action="store_true", help="print the JSON only")

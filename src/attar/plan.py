@@ -300,14 +300,14 @@ class Planner:
             lambda: (recipes.recipe(default), reason),
             lambda _: default,
         )
-        if isinstance(self.kind, Text):
-            recipe = of_text(recipe)
         if self.settings["corruption"] is not None:
             recipe = recipe.replace(corruption=Corruption.resolve(self.settings["corruption"]))
         if isinstance(recipe.corruption, Augmentation):
             corruption, reason = choose_augmentation(self.kind)
             self.choices.append(Choice("corruption", corruption.name, reason))
             recipe = recipe.replace(corruption=corruption)
+        if isinstance(self.kind, Text):
+            recipe = of_text(recipe)
         if self.condition_encoder is None and recipe.condition is not None:
             raise SettingError(
                 "The recipe needs a condition: use fit(X, condition=...) with a label for each "
