@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import softmax
 from sklearn.base import ClassifierMixin, RegressorMixin
@@ -15,8 +16,9 @@ from sklearn.utils import Tags
 from torch import Tensor
 
 from attar.data.kind import Json, Kind
-from attar.data.source import Data, Source, read, without_infinities
-from attar.errors import DataError
+from attar.data.kinds import kind_of
+from attar.data.source import Data, Source, has_column, read, with_label, without_infinities
+from attar.errors import DataError, warn
 from attar.estimator import Autoencoder
 from attar.isolation import default_settings
 from attar.recipe import Recipe
@@ -35,7 +37,7 @@ class LabelEstimator(TaskEstimator):
     held_out_ : dict of str to float
         How well each labelled row is predicted without its own label.
     label_ : str or None
-        The column that ``attar fit --label`` took labels from, and ``attar predict`` leaves out.
+        The column that labels were taken from, which is left out of X.
     """
 
     # What learns from the labels.
@@ -73,6 +75,10 @@ class LabelEstimator(TaskEstimator):
             If a setting is unknown or out of range.
         """
         known, targets = self._targets(y)
+        self.label_: str | None = None
+        if isinstance(y, pd.Series) and isinstance(y.name, str) and has_column(X, y.name):
+            self.label_ = y.name
+            warn(f"Column {y.name!r} of X is what is to be predicted: it is left out.")
         seed, data = self._drawn_seed(), self._read(X)
         shape = getattr(data, "shape", None)
         if shape:
@@ -89,7 +95,6 @@ class LabelEstimator(TaskEstimator):
         places = np.flatnonzero(known)
         self.model_, scores = LabelModel.fit(autoencoder, data, places, targets, self.head, seed)
         self.held_out_ = self._measured(scores, targets)
-        self.label_: str | None = None
         return self
 
     @abstractmethod
@@ -111,7 +116,12 @@ class LabelEstimator(TaskEstimator):
         return kind.pieces(self._read(X, kind))
 
     def _read(self, X: Data | Source, kind: Kind | None = None) -> Any:
-        data = read(X, "train" if kind is None else "test", kind=kind).data
+        source = read(X, "train" if kind is None else "test", kind=kind)
+        if self.label_ is not None and has_column(source.data, self.label_):
+            source = with_label(source, self.label_)
+        data: Any = source.data
+        if kind is not None and not kind.accepts(kind_of(data)):
+            raise DataError(kind.refusal(np.shape(data), kind_of(data)))
         return without_infinities(data) if self.infinite_as_missing else data
 
     def __sklearn_tags__(self) -> Tags:
@@ -172,7 +182,7 @@ class Classifier(ClassifierMixin, LabelEstimator):
     held_out_ : dict of str to float
         ``accuracy`` and ``log_loss`` (nats) of labelled rows, each predicted without its own label.
     label_ : str or None
-        The column that ``attar fit --label`` took labels from, and ``attar predict`` leaves out.
+        The column that labels were taken from, which is left out of X.
     n_features_in_ : int
     feature_names_in_ : array of str
 
@@ -263,7 +273,7 @@ class Regressor(RegressorMixin, LabelEstimator):
     held_out_ : dict of str to float
         ``rmse`` and ``r2`` of labelled rows, each predicted without its own label.
     label_ : str or None
-        The column that ``attar fit --label`` took labels from, and ``attar predict`` leaves out.
+        The column that labels were taken from, which is left out of X.
     n_features_in_ : int
     feature_names_in_ : array of str
 

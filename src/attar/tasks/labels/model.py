@@ -115,12 +115,12 @@ def features_of(autoencoder: Autoencoder, X: Any) -> Array:
 
     Missing cells are what the autoencoder expects there.
     """
-    codes, kind = autoencoder.transform(X).astype(np.float64), autoencoder.fitted_.kind
+    predictor, kind = autoencoder.fitted_.predictor, autoencoder.fitted_.kind
     if not isinstance(kind, Table):
-        return codes
-    predictor = autoencoder.fitted_.predictor
-    parts = [predictor.preparation.prepare(kind.rows(piece)) for piece in kind.pieces(X)]
-    prepared = torch.cat(parts).double()
+        return autoencoder.transform(X).astype(np.float64)
+    rows = np.concatenate([kind.rows(piece) for piece in kind.pieces(X)])
+    codes = predictor.encode(rows).astype(np.float64)
+    prepared = predictor.preparation.prepare(rows).double()
     if prepared.isnan().any():
         prepared = prepared.where(~prepared.isnan(), predictor.decode(codes).double())
     return np.concatenate([prepared.flatten(1).numpy(), codes], 1)

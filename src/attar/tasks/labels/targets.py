@@ -17,7 +17,7 @@ Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 # More numbers than these, each of fewer labelled rows in the mean, are no classes.
-MOST_NUMBERS, ROWS_OF_NUMBER = 30, 10
+MOST_NUMBERS, ROWS_OF_NUMBER = 30, 100
 
 # So many classes are named in a message.
 NAMED = 5
