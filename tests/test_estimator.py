@@ -43,16 +43,20 @@ def quick(*args, **settings):
     return attar.Autoencoder(*args, **settings)
 
 
-# The contract does not depend on how long an imputer learns, nor how often it looks up.
+# The contract does not depend on how long an imputer learns, nor how often it looks up, nor how
+# large a forest is.
 CHECKS = """
 from sklearn.utils.estimator_checks import check_estimator
 import attar
 from attar.tasks.gaps import completion, lookup
+from attar.tasks.labels import members
+members.TREES, members.PENALTIES = 20, (1.0,)
 lookup.STEPS, completion.KEYS = 2, completion.KEYS[-1:]
 for estimator in (
     attar.Autoencoder(epochs=1), attar.Autoencoder("vae", epochs=1), attar.AnomalyDetector(),
     attar.Forecaster(),
     attar.Imputer(),
+    attar.Classifier(epochs=1), attar.Regressor(epochs=1),
 ):
     results = check_estimator(estimator, on_fail=None, on_skip=None)
     assert all(result["status"] == "passed" for result in results), results
@@ -71,7 +75,7 @@ def test_every_check_of_scikit_learn_passes_with_none_skipped():
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert [int(line.split()[0]) >= 40 for line in done.stdout.splitlines()] == [True] * 5
+    assert [int(line.split()[0]) >= 40 for line in done.stdout.splitlines()] == [True] * 7
 
 
 def own_networks(latent=4, *last):

@@ -133,3 +133,11 @@ def test_headlines_come_back_from_their_codes():
 
 def test_new_lines_of_a_log_are_the_oddest():
     assert run("logs") == 1.0
+
+
+def test_customers_who_were_not_asked_are_told_right(tmp_path):
+    found = run("customers", picture=tmp_path / "customers.png", quick=True)
+    assert found["accuracy"] > 0.85
+    assert found["accuracy"] > found["boosting"]
+    assert abs(found["sure"] - found["accuracy"]) < 0.1
+    assert (tmp_path / "customers.png").stat().st_size > 10_000

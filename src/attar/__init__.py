@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from attar.tasks.anomalies.detector import AnomalyDetector
     from attar.tasks.future.forecaster import Forecaster
     from attar.tasks.gaps.imputer import Imputer
+    from attar.tasks.labels.estimators import Classifier, Regressor
 
 __version__ = "0.1.0"
 
@@ -47,6 +48,7 @@ __all__ = [
     "AttarError",
     "AttarWarning",
     "Autoencoder",
+    "Classifier",
     "Clips",
     "Codec",
     "Csv",
@@ -60,6 +62,7 @@ __all__ = [
     "Pictures",
     "Rate",
     "Recipe",
+    "Regressor",
     "Series",
     "SettingError",
     "SoundCodec",
@@ -77,6 +80,7 @@ _LAZY = {
     "AnomalyDetector": "attar.tasks.anomalies.detector:AnomalyDetector",
     "Archive": "attar.compression:Archive",
     "Autoencoder": "attar.estimator:Autoencoder",
+    "Classifier": "attar.tasks.labels.estimators:Classifier",
     "Clips": "attar.data.clips:Clips",
     "Codec": "attar.compression:Codec",
     "Csv": "attar.data.files.csv:Csv",
@@ -86,6 +90,7 @@ _LAZY = {
     "Pictures": "attar.data.pictures:Pictures",
     "Rate": "attar.compression:Rate",
     "Recipe": "attar.recipe:Recipe",
+    "Regressor": "attar.tasks.labels.estimators:Regressor",
     "Series": "attar.data.series:Series",
     "PictureCodec": "attar.picture_codec:PictureCodec",
     "SoundCodec": "attar.sound_codec:SoundCodec",

@@ -38,6 +38,8 @@ TASKS = {
     "anomalies": ("AnomalyDetector", "score"),
     "gaps": ("Imputer", "impute"),
     "future": ("Forecaster", "forecast"),
+    "labels": ("Classifier", "predict"),
+    "numbers": ("Regressor", "predict"),
 }
 # The entries of a description that a model is built from.
 BUILT_FROM = ("recipe", "network", "likelihood", "kind", "condition")

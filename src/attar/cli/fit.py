@@ -16,6 +16,7 @@ from attar.cli import arguments
 from attar.cli.anomalies import fit_detector
 from attar.cli.forecast import fit_forecaster
 from attar.cli.gaps import fit_imputer
+from attar.cli.labels import fit_labels
 from attar.errors import SettingError
 from attar.storage import TASKS
 
@@ -42,7 +43,8 @@ def fit(
             "--for",
             metavar="TASK",
             help="anomalies: a detector of odd rows, to score; gaps: an imputer, to impute; "
-            "future: of series, to forecast.",
+            "future: of series, to forecast; labels: a classifier, or of numbers a regressor, of "
+            "rows with --label COLUMN, to predict.",
         ),
     ] = None,
     horizon: Annotated[
@@ -124,19 +126,21 @@ def fit(
         if purpose not in TASKS:
             raise SettingError(f"--for takes {', '.join(TASKS)}, not {purpose!r}.")
         given: dict[str, object] = {
-            **{"code-size": code_size != "auto", "epochs": epochs != "auto"},
-            **{"max-minutes": max_minutes, "effort": effort, "error": error},
+            **{"code-size": code_size != "auto", "effort": effort, "error": error},
             **{"condition": condition, "report": report, "resume": resume},
         }
+        of_labels = purpose in ("labels", "numbers")
+        if not of_labels:
+            given |= {"epochs": epochs != "auto", "max-minutes": max_minutes}
         for name in (name for name, value in given.items() if value):
             raise SettingError(
                 f"--{name} is of an autoencoder, not of --for {purpose}: leave it out."
             )
         of_text = paragraphs or split or any("=" not in column for column in columns or ())
-        if of_text and purpose != "anomalies":
+        if of_text and purpose != "anomalies" and not of_labels:
             raise SettingError(
-                f"Text is of an autoencoder or --for anomalies, not of --for {purpose}: leave out "
-                "--column NAME, --paragraphs and --split."
+                f"Text is of an autoencoder, --for anomalies or --for labels, not of --for "
+                f"{purpose}: leave out --column NAME, --paragraphs and --split."
             )
         table = arguments.csv(source, delimiter, decimal, encoding, na)
         table = arguments.text(table, columns, paragraphs, encoding, split)
@@ -158,7 +162,11 @@ def fit(
             return
         settings |= arguments.columns(columns, drop, ids, label)
         settings |= {} if recipe == "auto" else {"recipe": recipe}
-        if purpose == "gaps":
+        if of_labels:
+            training = arguments.settings([f"epochs={epochs}"]) | {"max_minutes": max_minutes}
+            numbers = purpose == "numbers"
+            fit_labels(data, output, settings | training, label, numbers, quiet, as_json)
+        elif purpose == "gaps":
             fit_imputer(data, output, settings, label, quiet, as_json)
         else:
             fit_detector(data, output, settings, label, quiet, as_json)

@@ -29,6 +29,8 @@ SHOWN = {
         "alarm_interval": "alarm_interval",
     },
     "gaps": {"data": "data", "rows": "rows"},
+    "labels": {"classes": "classes", "held_out": "held_out", "label": "label"},
+    "numbers": {"held_out": "held_out", "label": "label"},
     "future": {"data": "form", "horizon": "horizon", "model": "model"},
 }
 

@@ -72,6 +72,7 @@ from attar.storage import written_whole
 from attar.tasks.anomalies.detector import AnomalyDetector
 from attar.tasks.future.forecaster import Forecaster
 from attar.tasks.gaps.imputer import Imputer
+from attar.tasks.labels.estimators import LabelEstimator
 
 if TYPE_CHECKING:
     from attar.estimator import Autoencoder
@@ -107,7 +108,7 @@ TEXT_METRICS: dict[str, tuple[Callable[[float], str], str]] = {
 
 @default_settings()
 def report(
-    estimator: Autoencoder | AnomalyDetector | Imputer | Forecaster,
+    estimator: Autoencoder | AnomalyDetector | Imputer | Forecaster | LabelEstimator,
     data: Data | Source,
     path: str | Path,
     labels: Data | None = None,
@@ -132,7 +133,8 @@ def report(
     DataError
         If the data is not of the form that was fitted, or there is not one label per row.
     SettingError
-        If an estimator other than Autoencoder gets labels or a condition.
+        If an estimator other than Autoencoder gets labels or a condition, or there is no report of
+        it.
     FileError
         If the page cannot be written.
 
@@ -147,6 +149,12 @@ def report(
     >>> "Comparison with PCA" in page
     True
     """
+    if isinstance(estimator, LabelEstimator):
+        name = type(estimator).__name__
+        raise SettingError(
+            f"There is no report of {name}: attar predict says how good it is on rows with labels; "
+            "in Python, report its autoencoder, model_.autoencoder."
+        )
     if isinstance(estimator, AnomalyDetector | Imputer | Forecaster):
         if labels is not None or condition is not None:
             raise SettingError(

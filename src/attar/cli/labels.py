@@ -1,0 +1,178 @@
+"""Labels: fit --for labels, and the verb predict."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from attar.cli import arguments
+from attar.errors import FileError, SettingError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from attar.data.source import Data
+    from attar.data.source import Source as Opened
+    from attar.tasks.labels.estimators import Classifier, Regressor
+
+# The name of the predicted column, where the labels of the fit had none.
+PREDICTED = "label"
+
+
+def fit_labels(
+    data: Data,
+    output: Path,
+    settings: dict[str, Any],
+    label: str | None,
+    numbers: bool,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Fit a classifier, or a regressor where labels are numbers, and print how good it is."""
+    from attar.storage import check_writable
+
+    check_writable(output)
+    with arguments.importing():
+        from attar.data.source import read
+        from attar.tasks.labels.estimators import Classifier, Regressor
+        from attar.tasks.labels.targets import are_numbers, missing
+
+    opened = read(data)
+    labels = _labels(opened, label)
+    if labels is None:
+        raise SettingError("Labels are needed: name their column with --label COLUMN.")
+    of_numbers = numbers or are_numbers(labels)
+    estimator = Regressor() if of_numbers else Classifier()
+    arguments.with_settings(estimator, settings, "labels")
+    started = time.perf_counter()
+    estimator.fit(read(opened, label=label).data, labels)
+    estimator.label_ = label
+    seconds = time.perf_counter() - started
+    estimator.save(output)
+    known = int((~missing(labels)).sum())
+    metrics = estimator.held_out_
+    if as_json:
+        counts = {"estimator": type(estimator).__name__, "rows": len(labels), "labelled": known}
+        print(arguments.to_json({"model": str(output), "seconds": seconds} | counts | metrics))
+    elif not quiet:
+        if isinstance(estimator, Classifier):
+            what = f"a classifier of {len(estimator.classes_):,} classes"
+            quality = f"accuracy {metrics['accuracy']:.1%}, log-loss {metrics['log_loss']:.3g} nats"
+        else:
+            what = "a regressor, as the labels are numbers"
+            quality = f"RMSE {metrics['rmse']:.4g}, R² {metrics['r2']:.3f}"
+        print(f"{known:,} of {len(labels):,} rows are labelled: {what}.")
+        print(f"Labelled rows, each predicted without its own label: {quality}.")
+        print(f"Fitted in {seconds:.1f} s: {output}.")
+
+
+def predict(
+    model: arguments.Model,
+    source: arguments.Source,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT",
+            help="The predictions: .csv, .parquet, .feather, ...",
+            show_default=False,
+        ),
+    ],
+    label: arguments.Label = None,
+    delimiter: arguments.Delimiter = None,
+    decimal: arguments.Decimal = None,
+    encoding: arguments.Encoding = None,
+    na: arguments.Na = None,
+    as_json: arguments.Json = False,
+) -> None:
+    """Write the label of each row, and the probability of each class."""
+    from attar import storage
+    from attar.data.files.tabular import STREAMS
+
+    if not output.name.endswith(tuple(STREAMS)):
+        raise FileError(
+            f"Predictions are a table: write {output.name} as .csv, .parquet or .feather."
+        )
+    arguments.check_output(output)
+    arguments.check_separate(output, source)
+    _, description = storage.describe_model(model)
+    with arguments.importing():
+        from attar.data.source import has_column, read, with_label
+        from attar.tasks.labels.estimators import Classifier, Regressor
+
+    regressor = description.get("task") == Regressor.task
+    estimator = Regressor.load(model) if regressor else Classifier.load(model)
+    kind = estimator.model_.autoencoder.fitted_.kind
+    rows = arguments.csv(source, delimiter, decimal, encoding, na)
+    opened = read(rows, "test", kind=kind)
+    if label is None and estimator.label_ is not None and has_column(opened.data, estimator.label_):
+        label = estimator.label_
+    truth = _labels(opened, label)
+    tables = list(_predictions(estimator, with_label(opened, label)))
+    with arguments.writer(output, list(tables[0].columns)) as writer:
+        for table in tables:
+            writer.write(table)
+    if truth is not None:
+        _print_quality(estimator, truth, tables, as_json)
+
+
+def _labels(opened: Opened, label: str | None) -> Any:
+    """Return the labels of a source, or those of its column of a name."""
+    import numpy as np
+
+    from attar.data.source import with_label
+    from attar.data.stream import Stream
+
+    labels = with_label(opened, label).labels
+    if labels is None and label is not None and isinstance(opened.data, Stream):
+        labels = np.concatenate([piece[label].to_numpy() for piece in opened.data])
+    return labels
+
+
+def _predictions(estimator: Classifier | Regressor, opened: Opened) -> Iterator[pd.DataFrame]:
+    """Yield the predictions of rows, and of classes their probabilities."""
+    import pandas as pd
+
+    from attar.tasks.labels.estimators import Classifier
+
+    name = estimator.label_ or PREDICTED
+    for piece in estimator.pieces(opened):
+        if isinstance(estimator, Classifier):
+            p, classes = estimator.predict_proba(piece), estimator.classes_
+            columns = {f"probability_{one}": p[:, i] for i, one in enumerate(classes.tolist())}
+            yield pd.DataFrame({name: classes[p.argmax(1)], **columns})
+        else:
+            yield pd.DataFrame({name: estimator.predict(piece)})
+
+
+def _print_quality(
+    estimator: Classifier | Regressor, truth: Any, tables: list[pd.DataFrame], as_json: bool
+) -> None:
+    """Print how good predictions are of rows whose labels are known."""
+    import numpy as np
+    import pandas as pd
+
+    from attar.tasks.labels.estimators import Classifier
+    from attar.tasks.labels.targets import missing
+
+    known = ~missing(truth)
+    if not known.any():
+        return
+    predicted = pd.concat(tables)[estimator.label_ or PREDICTED].to_numpy()[known]
+    truth = truth[known]
+    metrics: dict[str, object] = {"rows": int(known.sum())}
+    if isinstance(estimator, Classifier):
+        # A column of integers with gaps is one of floating point numbers.
+        same = estimator.classes_.dtype.kind in "iufb"
+        a, b = (x.astype(np.float64 if same else str) for x in (predicted, truth))
+        metrics["accuracy"] = float((a == b).mean())
+        words = f"accuracy {metrics['accuracy']:.1%}"
+    else:
+        metrics["rmse"] = float(np.sqrt(((predicted - truth.astype(np.float64)) ** 2).mean()))
+        words = f"RMSE {metrics['rmse']:.4g}"
+    print(arguments.to_json(metrics) if as_json else f"{known.sum():,} labelled rows: {words}.")

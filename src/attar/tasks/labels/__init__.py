@@ -1,0 +1,1 @@
+"""What rows are, from a few that are labelled: Classifier and Regressor."""

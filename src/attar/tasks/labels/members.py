@@ -1,0 +1,231 @@
+"""Members of a head: each predicts targets from features, and has held-out predictions."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import log_softmax
+from sklearn.ensemble import RandomForestRegressor
+from torch import Tensor
+
+Array = NDArray[np.float64]
+Places = NDArray[np.intp]
+
+# Logistic regression: penalties of weights, of which one is chosen by so many parts, on so many
+# rows at most.
+PENALTIES, PARTS, COMPARED = tuple(10.0**k for k in np.arange(-2, 3.1, 0.5)), 5, 2000
+
+# A forest has so many trees, each of so many rows at most, and leaves of two rows at least.
+TREES, GROWN_ON, LEAF = 200, 10_000, 2
+
+
+class Member(ABC):
+    """A model that predicts targets (c,) from features (d,)."""
+
+    @classmethod
+    @abstractmethod
+    def fit(
+        cls, features: Array, labelled: Places, targets: Array, seed: int
+    ) -> tuple[Self, Array]:
+        """Return the model, and what it predicts of each labelled row without its own label.
+
+        Parameters
+        ----------
+        features : array (n, d)
+            Of all rows, standardized.
+        labelled : int array (m,)
+            The places of labelled rows among them.
+        targets : array (m, c)
+            Numbers, or indicators of classes.
+        seed : int
+        """
+
+    @abstractmethod
+    def predict(self, features: Array) -> Array:
+        """Return predictions of rows (m, d): (m, c)."""
+
+    @abstractmethod
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the numbers that :meth:`restored` needs."""
+
+    @classmethod
+    @abstractmethod
+    def restored(cls, tensors: Mapping[str, Tensor]) -> Self:
+        """Return the model of :meth:`tensors`."""
+
+
+@dataclass(frozen=True)
+class Logistic(Member):
+    """Multinomial logistic regression, log p = log softmax(W x + b), with a penalty on W².
+
+    Attributes
+    ----------
+    weights : array (d + 1, c)
+        W, and b last.
+    """
+
+    weights: Array
+
+    @classmethod
+    def fit(
+        cls, features: Array, labelled: Places, targets: Array, seed: int
+    ) -> tuple[Self, Array]:
+        """Return the regression of the best penalty in cross-validation, and its predictions."""
+        known = features[labelled]
+        order = np.random.default_rng(seed).permutation(len(known))
+        parts = np.empty(len(known), np.intp)
+        # Rows of a class are dealt out to the parts in turn.
+        parts[order[np.argsort(targets[order].argmax(1), kind="stable")]] = (
+            np.arange(len(known)) % PARTS
+        )
+        some = order[:COMPARED]
+        losses, path = [], [_start(known, targets)] * PARTS
+        for penalty in PENALTIES[::-1]:
+            held_out, path = _held_out(known[some], targets[some], parts[some], penalty, path)
+            losses.append(-(held_out * targets[some]).sum())
+        best = PENALTIES[::-1][int(np.argmin(losses))]
+        held_out, _ = _held_out(known, targets, parts, best, path)
+        return cls(_logistic(known, targets, best, path[0])), held_out
+
+    def predict(self, features: Array) -> Array:
+        """Return log p of each class."""
+        return np.asarray(log_softmax(features @ self.weights[:-1] + self.weights[-1], axis=1))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the weights."""
+        return {"weights": torch.from_numpy(self.weights)}
+
+    @classmethod
+    def restored(cls, tensors: Mapping[str, Tensor]) -> Self:
+        """Return the regression of :meth:`tensors`."""
+        return cls(tensors["weights"].numpy())
+
+
+def _start(features: Array, targets: Array) -> Array:
+    return np.zeros((features.shape[1] + 1, targets.shape[1]))
+
+
+def _held_out(
+    features: Array, targets: Array, parts: Places, penalty: float, start: list[Array]
+) -> tuple[Array, list[Array]]:
+    """Return log p of rows, each part by a regression on the others, and their weights."""
+    found, path = np.empty_like(targets), []
+    for part in range(PARTS):
+        inside = parts == part
+        weights = _logistic(features[~inside], targets[~inside], penalty, start[part])
+        found[inside] = Logistic(weights).predict(features[inside])
+        path.append(weights)
+    return found, path
+
+
+def _logistic(features: Array, targets: Array, penalty: float, start: Array) -> Array:
+    """Return the weights of the least log-loss, summed over rows, and penalty |W|² / 2."""
+    shrunk = np.full(start.shape, penalty)
+    shrunk[-1] = 1e-2  # a class that a part lacks has no finite intercept
+
+    def loss(values: Array) -> tuple[float, Array]:
+        weights = values.reshape(start.shape)
+        logs = log_softmax(features @ weights[:-1] + weights[-1], axis=1)
+        errors = np.exp(logs) * targets.sum(1, keepdims=True) - targets
+        slope = np.concatenate([features.T @ errors, errors.sum(0, keepdims=True)])
+        total = -(targets * logs).sum() + (shrunk * weights**2).sum() / 2
+        return float(total), (slope + shrunk * weights).ravel()
+
+    found = minimize(loss, start.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": 200})
+    return np.asarray(found.x.reshape(start.shape))
+
+
+@dataclass(frozen=True)
+class Forest(Member):
+    """A random forest, as arrays of its nodes: the children of a node come after it.
+
+    Attributes
+    ----------
+    roots : int array (trees,)
+    children : int array (nodes, 2)
+        The left and the right one; a leaf is its own.
+    columns : int array (nodes,)
+        The feature that is compared.
+    thresholds : float array (nodes,)
+        Rows of at most this value go left.
+    values : array (nodes, c)
+        The mean targets.
+
+    References
+    ----------
+    Breiman, "Random forests", Machine Learning 45, 2001.
+    """
+
+    roots: Places
+    children: Places
+    columns: Places
+    thresholds: Array
+    values: Array
+
+    @classmethod
+    def fit(
+        cls, features: Array, labelled: Places, targets: Array, seed: int
+    ) -> tuple[Self, Array]:
+        """Return the forest, and means of the trees that were grown without a row.
+
+        Of indicators of classes, the squared error of a split is its Gini impurity.
+        """
+        grown = RandomForestRegressor(
+            TREES,
+            min_samples_leaf=min(LEAF, max(1, len(labelled) // 4)),
+            max_features="sqrt",
+            max_samples=min(len(labelled), GROWN_ON),
+            random_state=seed,
+        ).fit(features[labelled], targets if targets.shape[1] > 1 else targets[:, 0])
+        start, parts = 0, []
+        total, count = np.zeros_like(targets), np.zeros((len(targets), 1))
+        for tree, sample in zip(grown.estimators_, grown.estimators_samples_, strict=True):
+            nodes, places = tree.tree_, np.arange(tree.tree_.node_count)
+            pair = np.stack([nodes.children_left, nodes.children_right], 1)
+            pair = np.where(pair < 0, places[:, None], pair) + start
+            values = nodes.value.reshape(len(places), -1)
+            parts.append((pair, np.maximum(nodes.feature, 0), nodes.threshold, values))
+            start += len(places)
+            out = np.setdiff1d(np.arange(len(targets)), sample)
+            if len(out):
+                total[out] += values[tree.apply(features[labelled[out]])]
+                count[out] += 1
+        sizes = [len(pair) for pair, *_ in parts]
+        children, columns, thresholds, values = map(np.concatenate, zip(*parts, strict=True))
+        roots = np.cumsum([0, *sizes[:-1]])
+        found = cls(roots, children, columns.astype(np.intp), thresholds, values)
+        mean = targets.mean(0)
+        return found, np.where(count > 0, total / np.maximum(count, 1), mean)
+
+    def predict(self, features: Array) -> Array:
+        """Return the mean of the leaves that rows are in."""
+        # Trees were grown on features in single precision.
+        rows, total = features.astype(np.float32), np.zeros((len(features), self.values.shape[1]))
+        every = np.arange(len(rows))
+        for root in self.roots:
+            at = np.full(len(rows), root)
+            while True:
+                right = rows[every, self.columns[at]] > self.thresholds[at]
+                after = self.children[at, right.astype(np.intp)]
+                if (after == at).all():
+                    break
+                at = after
+            total += self.values[at]
+        return total / len(self.roots)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the nodes."""
+        names = ("roots", "children", "columns", "thresholds", "values")
+        return {name: torch.from_numpy(getattr(self, name)) for name in names}
+
+    @classmethod
+    def restored(cls, tensors: Mapping[str, Tensor]) -> Self:
+        """Return the forest of :meth:`tensors`."""
+        return cls(**{name: tensor.numpy() for name, tensor in tensors.items()})
