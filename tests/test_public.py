@@ -15,6 +15,7 @@ def test_the_public_names_are_these():
         "AttarWarning",
         "Autoencoder",
         "Clips",
+        "Clusterer",
         "Codec",
         "Csv",
         "DataError",

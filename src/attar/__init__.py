@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from attar.recipe import Recipe
     from attar.reporting import report
     from attar.tasks.anomalies.detector import AnomalyDetector
+    from attar.tasks.clusters.clusterer import Clusterer
     from attar.tasks.future.forecaster import Forecaster
     from attar.tasks.gaps.imputer import Imputer
 
@@ -48,6 +49,7 @@ __all__ = [
     "AttarWarning",
     "Autoencoder",
     "Clips",
+    "Clusterer",
     "Codec",
     "Csv",
     "DataError",
@@ -78,6 +80,7 @@ _LAZY = {
     "Archive": "attar.compression:Archive",
     "Autoencoder": "attar.estimator:Autoencoder",
     "Clips": "attar.data.clips:Clips",
+    "Clusterer": "attar.tasks.clusters.clusterer:Clusterer",
     "Codec": "attar.compression:Codec",
     "Csv": "attar.data.files.csv:Csv",
     "Forecaster": "attar.tasks.future.forecaster:Forecaster",

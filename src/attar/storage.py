@@ -38,6 +38,7 @@ TASKS = {
     "anomalies": ("AnomalyDetector", "score"),
     "gaps": ("Imputer", "impute"),
     "future": ("Forecaster", "forecast"),
+    "clusters": ("Clusterer", "predict"),
 }
 # The entries of a description that a model is built from.
 BUILT_FROM = ("recipe", "network", "likelihood", "kind", "condition")

@@ -13,6 +13,7 @@ import typer
 from attar import __version__
 from attar.cli.anomalies import score
 from attar.cli.apply import encode, evaluate, reconstruct, report, sample
+from attar.cli.clusters import predict
 from attar.cli.compress import compress, decompress
 from attar.cli.fit import fit
 from attar.cli.forecast import forecast
@@ -29,8 +30,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 VERBS = (
-    *(fit, inspect, encode, reconstruct, sample, evaluate, score, impute, forecast, report),
-    *(neighbours, interpolate, compress, decompress, info, recipes),
+    *(fit, inspect, encode, reconstruct, sample, evaluate, score, impute, forecast, predict),
+    *(report, neighbours, interpolate, compress, decompress, info, recipes),
 )
 for verb in VERBS:
     app.command()(verb)

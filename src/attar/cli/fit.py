@@ -14,6 +14,7 @@ import typer
 from attar import names
 from attar.cli import arguments
 from attar.cli.anomalies import fit_detector
+from attar.cli.clusters import fit_clusterer
 from attar.cli.forecast import fit_forecaster
 from attar.cli.gaps import fit_imputer
 from attar.errors import SettingError
@@ -42,9 +43,12 @@ def fit(
             "--for",
             metavar="TASK",
             help="anomalies: a detector of odd rows, to score; gaps: an imputer, to impute; "
-            "future: of series, to forecast.",
+            "future: of series, to forecast; clusters: groups of rows, to predict.",
         ),
     ] = None,
+    clusters: Annotated[
+        str, typer.Option(help="The number of clusters of --for clusters; auto by default.")
+    ] = "auto",
     horizon: Annotated[
         int | None,
         typer.Option(min=1, help="The steps that --for future forecasts; 96 by default."),
@@ -116,6 +120,8 @@ def fit(
     as_json: arguments.Json = False,
 ) -> None:
     """Train a model on data, and print its error beside PCA's."""
+    if clusters != "auto" and purpose != "clusters":
+        raise SettingError("--clusters is of --for clusters: leave it out.")
     of_future = {"horizon": horizon, "known": known, "static": static}
     for name in (name for name, value in of_future.items() if value):
         if purpose != "future":
@@ -124,19 +130,23 @@ def fit(
         if purpose not in TASKS:
             raise SettingError(f"--for takes {', '.join(TASKS)}, not {purpose!r}.")
         given: dict[str, object] = {
-            **{"code-size": code_size != "auto", "epochs": epochs != "auto"},
-            **{"max-minutes": max_minutes, "effort": effort, "error": error},
+            **{"effort": effort, "error": error},
             **{"condition": condition, "report": report, "resume": resume},
         }
+        of_training = {
+            **{"code-size": code_size != "auto", "epochs": epochs != "auto"},
+            "max-minutes": max_minutes,
+        }
+        given |= {} if purpose == "clusters" else of_training
         for name in (name for name, value in given.items() if value):
             raise SettingError(
                 f"--{name} is of an autoencoder, not of --for {purpose}: leave it out."
             )
         of_text = paragraphs or split or any("=" not in column for column in columns or ())
-        if of_text and purpose != "anomalies":
+        if of_text and purpose not in ("anomalies", "clusters"):
             raise SettingError(
-                f"Text is of an autoencoder or --for anomalies, not of --for {purpose}: leave out "
-                "--column NAME, --paragraphs and --split."
+                f"Text is of an autoencoder, --for anomalies or clusters, not of --for {purpose}: "
+                "leave out --column NAME, --paragraphs and --split."
             )
         table = arguments.csv(source, delimiter, decimal, encoding, na)
         table = arguments.text(table, columns, paragraphs, encoding, split)
@@ -158,7 +168,11 @@ def fit(
             return
         settings |= arguments.columns(columns, drop, ids, label)
         settings |= {} if recipe == "auto" else {"recipe": recipe}
-        if purpose == "gaps":
+        if purpose == "clusters":
+            trained = [f"code_size={code_size}", f"epochs={epochs}", f"n_clusters={clusters}"]
+            settings |= arguments.settings(trained) | {"max_minutes": max_minutes}
+            fit_clusterer(data, output, settings, label, quiet, as_json)
+        elif purpose == "gaps":
             fit_imputer(data, output, settings, label, quiet, as_json)
         else:
             fit_detector(data, output, settings, label, quiet, as_json)

@@ -30,6 +30,7 @@ SHOWN = {
     },
     "gaps": {"data": "data", "rows": "rows"},
     "future": {"data": "form", "horizon": "horizon", "model": "model"},
+    "clusters": {"data": "data", "rows": "rows", "sizes": "sizes"},
 }
 
 
