@@ -108,7 +108,7 @@ class ClusterModel(TaskModel):
         shares = np.zeros((len(points), self.number))
         rows = np.broadcast_to(np.arange(len(points))[:, None], places.shape)
         np.add.at(shares, (rows, self.clusters[places]), weights)
-        return shares / shares.sum(1, keepdims=True)
+        return np.asarray(shares / shares.sum(1, keepdims=True))
 
     @property
     def kind(self) -> Kind:
@@ -268,7 +268,8 @@ class Clusterer(ClusterMixin, TaskEstimator):
         DataError
             If X is not of the form that was fitted.
         """
-        return self.memberships(X).argmax(1).astype(np.int64)
+        likeliest: NDArray[np.int64] = self.memberships(X).argmax(1)
+        return likeliest
 
     @default_settings()
     def memberships(self, X: Data | Source) -> Array:
