@@ -259,9 +259,9 @@ def _clustered(clusterer: Clusterer, source: Source) -> tuple[Indices, Clustered
         at = evenly_spaced(len(labels), ROWS)
         points = model.points.of(piece).numpy()
         parts.append((rows[at], labels[at], shares.max(1)[at], points[at]))
-    rows, *others = zip(*parts, strict=True)
-    joined = rows[0] if len(rows) == 1 else np.concatenate(rows)
-    labels, certain, points = (np.concatenate(own) for own in others)
+    raw = [part[0] for part in parts]
+    labels, certain, points = (np.concatenate([part[i] for part in parts]) for i in (1, 2, 3))
+    joined = raw[0] if len(raw) == 1 else np.concatenate(raw)
     return sizes, Clustered(joined, labels, certain, points)
 
 
@@ -298,24 +298,28 @@ def _map(found: Clustered) -> Element:
 
 def _difference(field: Field, rows: Rows, inside: Rows) -> tuple[float, Element]:
     """Return how much a column differs in a cluster, in standard deviations, and its cell."""
-    if isinstance(field, NumberField):
-        values = rows[:, field.cells.start].astype(np.float64)
-        known = ~np.isnan(values)
-        spread = float(values[known].std()) if known.any() else 0.0
-        if not (known & inside).any() or not (known & ~inside).any() or not spread:
-            return 0.0, lines(field.name, MISSING)
-        own, other = values[known & inside].mean(), values[known & ~inside].mean()
-        size = abs(own - other) / spread
-        shown = [number(float(f"{mean:.3g}")) for mean in (own, other)]
-        return size, _lines(field.name, *shown, tint(float(np.clip((own - other) / spread, -1, 1))))
-    texts = pd.Series(field.texts(rows))
-    own, other = (texts[part].value_counts(normalize=True) for part in (inside, ~inside))
-    overall = texts.value_counts(normalize=True)
-    gaps = own.sub(other, fill_value=0.0) / np.sqrt((overall * (1 - overall)).clip(1e-9))
-    level = gaps.idxmax()
-    shown = [percent(part.get(level, 0.0)) for part in (own, other)]
-    style = toned("another", min(1.0, float(abs(gaps[level]))))
-    return float(abs(gaps[level])), _lines(field.name, f"{level} {shown[0]}", shown[1], style)
+    if not isinstance(field, NumberField):
+        return _level(field, pd.Series(field.texts(rows)), inside)
+    values = rows[:, field.cells.start].astype(np.float64)
+    known = ~np.isnan(values)
+    spread = float(values[known].std()) if known.any() else 0.0
+    if not (known & inside).any() or not (known & ~inside).any() or not spread:
+        return 0.0, lines(field.name, MISSING)
+    own, other = (float(values[known & part].mean()) for part in (inside, ~inside))
+    size, texts = (own - other) / spread, [number(float(f"{mean:.3g}")) for mean in (own, other)]
+    return abs(size), _lines(field.name, texts[0], texts[1], tint(min(1.0, max(-1.0, size))))
+
+
+def _level(field: Field, texts: pd.Series, inside: Rows) -> tuple[float, Element]:
+    """Return by how much the share of a level is larger in a cluster, and the column's cell."""
+    shares = [texts[part].value_counts(normalize=True) for part in (inside, ~inside)]
+    table = pd.DataFrame({"own": shares[0], "other": shares[1]}).fillna(0.0)
+    overall = texts.value_counts(normalize=True)[table.index]
+    spread = np.sqrt((overall * (1 - overall)).clip(1e-9))
+    gaps: pd.Series = (table["own"] - table["other"]) / spread
+    level, size = str(gaps.idxmax()), float(gaps.max())
+    own, other = (percent(float(share)) for share in table.loc[level])
+    return size, _lines(field.name, f"{level} {own}", other, toned("another", min(1.0, size)))
 
 
 def _lines(name: str, own: str, other: str, style: str) -> Element:
