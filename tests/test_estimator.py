@@ -55,7 +55,7 @@ lookup.STEPS, completion.KEYS = 2, completion.KEYS[-1:]
 for estimator in (
     attar.Autoencoder(epochs=1), attar.Autoencoder("vae", epochs=1), attar.AnomalyDetector(),
     attar.Forecaster(),
-    attar.Imputer(),
+    attar.Imputer(), attar.Clusterer(epochs=1),
     attar.Classifier(epochs=1), attar.Regressor(epochs=1),
 ):
     results = check_estimator(estimator, on_fail=None, on_skip=None)
@@ -75,7 +75,7 @@ def test_every_check_of_scikit_learn_passes_with_none_skipped():
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert [int(line.split()[0]) >= 40 for line in done.stdout.splitlines()] == [True] * 7
+    assert [int(line.split()[0]) >= 40 for line in done.stdout.splitlines()] == [True] * 8
 
 
 def own_networks(latent=4, *last):

@@ -23,7 +23,8 @@ def blocks(page, language):
 
 PAGES = (
     "README.md",
-    *(f"docs/{name}.md" for name in ("anomalies", "compression", "denoising", "forecasting")),
+    *(f"docs/{name}.md" for name in ("anomalies", "clusters", "compression", "denoising")),
+    "docs/forecasting.md",
     *("docs/imputation.md", "docs/pictures.md", "docs/recipes.md", "docs/sound.md"),
     "docs/speech.md",
     "docs/tables.md",

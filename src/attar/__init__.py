@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from attar.recipe import Recipe
     from attar.reporting import report
     from attar.tasks.anomalies.detector import AnomalyDetector
+    from attar.tasks.clusters.clusterer import Clusterer
     from attar.tasks.future.forecaster import Forecaster
     from attar.tasks.gaps.imputer import Imputer
     from attar.tasks.labels.estimators import Classifier, Regressor
@@ -50,6 +51,7 @@ __all__ = [
     "Autoencoder",
     "Classifier",
     "Clips",
+    "Clusterer",
     "Codec",
     "Csv",
     "DataError",
@@ -82,6 +84,7 @@ _LAZY = {
     "Autoencoder": "attar.estimator:Autoencoder",
     "Classifier": "attar.tasks.labels.estimators:Classifier",
     "Clips": "attar.data.clips:Clips",
+    "Clusterer": "attar.tasks.clusters.clusterer:Clusterer",
     "Codec": "attar.compression:Codec",
     "Csv": "attar.data.files.csv:Csv",
     "Forecaster": "attar.tasks.future.forecaster:Forecaster",

@@ -40,6 +40,7 @@ TASKS = {
     "future": ("Forecaster", "forecast"),
     "labels": ("Classifier", "predict"),
     "numbers": ("Regressor", "predict"),
+    "clusters": ("Clusterer", "predict"),
 }
 # The entries of a description that a model is built from.
 BUILT_FROM = ("recipe", "network", "likelihood", "kind", "condition")

@@ -17,8 +17,8 @@ from attar.cli.compress import compress, decompress
 from attar.cli.fit import fit
 from attar.cli.forecast import forecast
 from attar.cli.gaps import impute
-from attar.cli.labels import predict
 from attar.cli.latent import interpolate, neighbours
+from attar.cli.predict import predict
 from attar.cli.show import info, inspect, recipes
 from attar.errors import AttarError, AttarWarning
 
@@ -30,20 +30,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 VERBS = (
-    *(
-        fit,
-        inspect,
-        encode,
-        reconstruct,
-        sample,
-        evaluate,
-        score,
-        impute,
-        forecast,
-        predict,
-        report,
-    ),
-    *(neighbours, interpolate, compress, decompress, info, recipes),
+    *(fit, inspect, encode, reconstruct, sample, evaluate, score, impute, forecast, predict),
+    *(report, neighbours, interpolate, compress, decompress, info, recipes),
 )
 for verb in VERBS:
     app.command()(verb)

@@ -14,6 +14,7 @@ import typer
 from attar import names
 from attar.cli import arguments
 from attar.cli.anomalies import fit_detector
+from attar.cli.clusters import fit_clusterer
 from attar.cli.forecast import fit_forecaster
 from attar.cli.gaps import fit_imputer
 from attar.cli.labels import fit_labels
@@ -44,9 +45,12 @@ def fit(
             metavar="TASK",
             help="anomalies: a detector of odd rows, to score; gaps: an imputer, to impute; "
             "future: of series, to forecast; labels: a classifier, or of numbers a regressor, of "
-            "rows with --label COLUMN, to predict.",
+            "rows with --label COLUMN, to predict; clusters: groups of rows, to predict.",
         ),
     ] = None,
+    clusters: Annotated[
+        str, typer.Option(help="The number of clusters of --for clusters; auto by default.")
+    ] = "auto",
     horizon: Annotated[
         int | None,
         typer.Option(min=1, help="The steps that --for future forecasts; 96 by default."),
@@ -118,6 +122,8 @@ def fit(
     as_json: arguments.Json = False,
 ) -> None:
     """Train a model on data, and print its error beside PCA's."""
+    if clusters != "auto" and purpose != "clusters":
+        raise SettingError("--clusters is of --for clusters: leave it out.")
     of_future = {"horizon": horizon, "known": known, "static": static}
     for name in (name for name, value in of_future.items() if value):
         if purpose != "future":
@@ -126,20 +132,21 @@ def fit(
         if purpose not in TASKS:
             raise SettingError(f"--for takes {', '.join(TASKS)}, not {purpose!r}.")
         given: dict[str, object] = {
-            **{"code-size": code_size != "auto", "effort": effort, "error": error},
+            **{"effort": effort, "error": error},
             **{"condition": condition, "report": report, "resume": resume},
         }
-        of_labels = purpose in ("labels", "numbers")
-        if not of_labels:
-            given |= {"epochs": epochs != "auto", "max-minutes": max_minutes}
+        of_codes = purpose in ("labels", "numbers", "clusters")
+        if not of_codes:
+            given |= {"code-size": code_size != "auto", "epochs": epochs != "auto"}
+            given |= {"max-minutes": max_minutes}
         for name in (name for name, value in given.items() if value):
             raise SettingError(
                 f"--{name} is of an autoencoder, not of --for {purpose}: leave it out."
             )
         of_text = paragraphs or split or any("=" not in column for column in columns or ())
-        if of_text and purpose != "anomalies" and not of_labels:
+        if of_text and purpose != "anomalies" and not of_codes:
             raise SettingError(
-                f"Text is of an autoencoder, --for anomalies or --for labels, not of --for "
+                "Text is of an autoencoder, --for anomalies, labels or clusters, not of --for "
                 f"{purpose}: leave out --column NAME, --paragraphs and --split."
             )
         table = arguments.csv(source, delimiter, decimal, encoding, na)
@@ -162,10 +169,14 @@ def fit(
             return
         settings |= arguments.columns(columns, drop, ids, label)
         settings |= {} if recipe == "auto" else {"recipe": recipe}
-        if of_labels:
-            training = arguments.settings([f"epochs={epochs}"]) | {"max_minutes": max_minutes}
-            numbers = purpose == "numbers"
-            fit_labels(data, output, settings | training, label, numbers, quiet, as_json)
+        if of_codes:
+            trained = [f"code_size={code_size}", f"epochs={epochs}"]
+            settings |= arguments.settings(trained) | {"max_minutes": max_minutes}
+        if purpose == "clusters":
+            settings |= arguments.settings([f"n_clusters={clusters}"])
+            fit_clusterer(data, output, settings, label, quiet, as_json)
+        elif of_codes:
+            fit_labels(data, output, settings, label, purpose == "numbers", quiet, as_json)
         elif purpose == "gaps":
             fit_imputer(data, output, settings, label, quiet, as_json)
         else:

@@ -1,16 +1,14 @@
-"""Labels: fit --for labels, and the verb predict."""
+"""Labels: fit --for labels, and predict."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from attar.cli import arguments
-from attar.errors import FileError, SettingError
+from attar.errors import SettingError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,36 +68,10 @@ def fit_labels(
         print(f"Fitted in {seconds:.1f} s: {output}.")
 
 
-def predict(
-    model: arguments.Model,
-    source: arguments.Source,
-    output: Annotated[
-        Path,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="OUT",
-            help="The predictions: .csv, .parquet, .feather, ...",
-            show_default=False,
-        ),
-    ],
-    label: arguments.Label = None,
-    delimiter: arguments.Delimiter = None,
-    decimal: arguments.Decimal = None,
-    encoding: arguments.Encoding = None,
-    na: arguments.Na = None,
-    as_json: arguments.Json = False,
-) -> None:
-    """Write the label of each row, and the probability of each class."""
+def predict_labels(model: Path, rows: Data, output: Path, label: str | None, as_json: bool) -> None:
+    """Write predictions of rows, and print how good they are where labels are known."""
     from attar import storage
-    from attar.data.files.tabular import STREAMS
 
-    if not output.name.endswith(tuple(STREAMS)):
-        raise FileError(
-            f"Predictions are a table: write {output.name} as .csv, .parquet or .feather."
-        )
-    arguments.check_output(output)
-    arguments.check_separate(output, source)
     _, description = storage.describe_model(model)
     with arguments.importing():
         from attar.data.source import has_column, read, with_label
@@ -107,9 +79,7 @@ def predict(
 
     regressor = description.get("task") == Regressor.task
     estimator = Regressor.load(model) if regressor else Classifier.load(model)
-    kind = estimator.model_.autoencoder.fitted_.kind
-    rows = arguments.csv(source, delimiter, decimal, encoding, na)
-    opened = read(rows, "test", kind=kind)
+    opened = read(rows, "test", kind=estimator.model_.autoencoder.fitted_.kind)
     if label is None and estimator.label_ is not None and has_column(opened.data, estimator.label_):
         label = estimator.label_
     truth = _labels(opened, label)

@@ -32,6 +32,7 @@ SHOWN = {
     "labels": {"classes": "classes", "held_out": "held_out", "label": "label"},
     "numbers": {"held_out": "held_out", "label": "label"},
     "future": {"data": "form", "horizon": "horizon", "model": "model"},
+    "clusters": {"data": "data", "rows": "rows", "sizes": "sizes"},
 }
 
 

@@ -36,6 +36,7 @@ from attar.recipes import TABLE
 from attar.reporting import svg
 from attar.reporting.anomalies import anomaly_page
 from attar.reporting.bitrates import bitrates
+from attar.reporting.clusters import cluster_page
 from attar.reporting.colours import best_explained
 from attar.reporting.compressed import compressed_table
 from attar.reporting.display import Display, Examples, Interpolation, decode
@@ -70,6 +71,7 @@ from attar.reporting.tables import TableDisplay
 from attar.reporting.texts import TextDisplay, text_names
 from attar.storage import written_whole
 from attar.tasks.anomalies.detector import AnomalyDetector
+from attar.tasks.clusters.clusterer import Clusterer
 from attar.tasks.future.forecaster import Forecaster
 from attar.tasks.gaps.imputer import Imputer
 from attar.tasks.labels.estimators import LabelEstimator
@@ -108,7 +110,7 @@ TEXT_METRICS: dict[str, tuple[Callable[[float], str], str]] = {
 
 @default_settings()
 def report(
-    estimator: Autoencoder | AnomalyDetector | Imputer | Forecaster | LabelEstimator,
+    estimator: (Autoencoder | AnomalyDetector | Imputer | Forecaster | Clusterer | LabelEstimator),
     data: Data | Source,
     path: str | Path,
     labels: Data | None = None,
@@ -118,7 +120,7 @@ def report(
 
     Parameters
     ----------
-    estimator : Autoencoder, AnomalyDetector, Imputer or Forecaster
+    estimator : Autoencoder, AnomalyDetector, Imputer, Forecaster or Clusterer
     data : table, array, sparse matrix, Series, Stream, path, or name of a data set
         Rows to evaluate. Of the data of the fit of an autoencoder, the validation rows are; any
         others, all. Plots are of a sample where there are many.
@@ -155,7 +157,7 @@ def report(
             f"There is no report of {name}: attar predict says how good it is on rows with labels; "
             "in Python, report its autoencoder, model_.autoencoder."
         )
-    if isinstance(estimator, AnomalyDetector | Imputer | Forecaster):
+    if isinstance(estimator, AnomalyDetector | Imputer | Forecaster | Clusterer):
         if labels is not None or condition is not None:
             raise SettingError(
                 f"The report of {type(estimator).__name__} has no labels or condition: leave them "
@@ -190,7 +192,7 @@ def report(
 
 
 def _task_page(
-    estimator: AnomalyDetector | Imputer | Forecaster, data: Data | Source
+    estimator: AnomalyDetector | Imputer | Forecaster | Clusterer, data: Data | Source
 ) -> tuple[str, Element]:
     match estimator:
         case AnomalyDetector():
@@ -199,6 +201,8 @@ def _task_page(
             return imputation_page(estimator, data)
         case Forecaster():
             return forecast_page(estimator, data)
+        case Clusterer():
+            return cluster_page(estimator, data)
 
 
 def _write(title: str, main: Element, path: Path) -> None:
