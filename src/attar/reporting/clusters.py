@@ -318,7 +318,7 @@ def _level(field: Field, texts: pd.Series, inside: Rows) -> tuple[float, Element
     spread = np.sqrt((overall * (1 - overall)).clip(1e-9))
     gaps: pd.Series = (table["own"] - table["other"]) / spread
     level, size = str(gaps.idxmax()), float(gaps.max())
-    own, other = (percent(float(share)) for share in table.loc[level])
+    own, other = (percent(float(table[part][level])) for part in ("own", "other"))
     return size, _lines(field.name, f"{level} {own}", other, toned("another", min(1.0, size)))
 
 
