@@ -24,7 +24,13 @@ def blocks(page, language):
 PAGES = (
     "README.md",
     *(f"docs/{name}.md" for name in ("anomalies", "compression", "denoising", "forecasting")),
-    *("docs/imputation.md", "docs/pictures.md", "docs/recipes.md", "docs/sound.md"),
+    *(
+        "docs/imputation.md",
+        "docs/labels.md",
+        "docs/pictures.md",
+        "docs/recipes.md",
+        "docs/sound.md",
+    ),
     "docs/speech.md",
     "docs/tables.md",
     "docs/text.md",
