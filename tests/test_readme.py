@@ -24,8 +24,8 @@ def blocks(page, language):
 PAGES = (
     "README.md",
     *(f"docs/{name}.md" for name in ("anomalies", "clusters", "compression", "denoising")),
-    "docs/forecasting.md",
-    *("docs/imputation.md", "docs/pictures.md", "docs/recipes.md", "docs/sound.md"),
+    *(f"docs/{name}.md" for name in ("forecasting", "imputation", "labels", "pictures")),
+    *("docs/recipes.md", "docs/recognition.md", "docs/sound.md"),
     "docs/speech.md",
     "docs/tables.md",
     "docs/text.md",
