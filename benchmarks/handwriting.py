@@ -1,7 +1,7 @@
 """Handwriting from codes: one fit without labels, and what its codes recognize.
 
-``attar`` fits recipe ``features`` to the training images, 64 numbers each, for ``--minutes`` at most;
-``pca`` is 64 principal components. Of each, on test images:
+``attar`` fits recipe ``features`` to the training images, 64 numbers each, for ``--minutes`` at
+most; ``pca`` is 64 principal components. Of each, on test images:
 
 - ``linear``: accuracy of multinomial logistic regression of standardized codes, all labels.
 - ``neighbours``: accuracy of the 5 nearest neighbours, all labels.
@@ -11,7 +11,8 @@
   standard deviation over ``--draws`` draws. attar's are of ``Classifier``; the peers' are logistic
   regression, and label spreading on components, from labelled and 10,000 other images.
 
-No choice looks at test images. ``--folder`` is another folder of IDX files, such as Fashion-MNIST's.
+No choice looks at test images. ``--folder`` is another folder of IDX files, such as that of
+Fashion-MNIST.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What news are about, from few labels: codes of all texts, learned without any, and a classifier.
 
-Without arguments the news are made up. ``python examples/news.py FILE TEXT TOPIC`` takes two columns
-of a table; ``--quick`` fits a smaller model.
+Without arguments the news are made up. ``python examples/news.py FILE TEXT TOPIC`` takes two
+columns of a table; ``--quick`` trains for less.
 """
 
 import sys
@@ -22,8 +22,8 @@ matplotlib.use("Agg")
 
 WORDS = {
     "sport": "team match coach goal season league striker final referee cup stadium fans injury",
-    "business": "shares profit bank market investors merger oil prices quarter sales chief deal jobs",
-    "science": "probe orbit species genes telescope launch study climate fossil virus lab moon cells",
+    "business": "shares profit bank market investors merger oil prices sales chief deal",
+    "science": "probe orbit species genes telescope launch study climate fossil virus moon",
     "world": "minister border talks vote treaty troops envoy summit protest court exile ceasefire",
 }
 COMMON = "the new after says over in its first plan to of for report week early again late more"

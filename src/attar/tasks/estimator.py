@@ -92,7 +92,7 @@ class TaskEstimator(BaseEstimator, ABC):
         settings = {
             name: plain(value)
             for name, value in self.get_params(deep=False).items()
-            if name != "random_state"
+            if name not in ("random_state", "autoencoder")
         }
         tensors, description = self._fitted._described()
         description = {"task": self.task, "settings": settings, **description}

@@ -36,6 +36,7 @@ from attar.tasks.clusters.graph import (
 )
 from attar.tasks.clusters.partition import number_of_modes, partition
 from attar.tasks.clusters.rows import CodePoints, PreparedPoints, RowPoints
+from attar.tasks.coding import fitted_autoencoder
 from attar.tasks.estimator import TaskEstimator, TaskModel
 from attar.training.runtime import memory_kept
 
@@ -163,12 +164,14 @@ class Clusterer(ClusterMixin, TaskEstimator):
         The number of clusters. Auto: as many as the density of points has modes that are not noise
         of a sample; clusters that overlap count as one.
     recipe : str, Recipe or None, default "auto"
-        Of the autoencoder. None: prepared rows of a table. Auto is None for tables, and the recipe
-        that :class:`attar.Autoencoder` chooses for all else.
+        Of the autoencoder. None: prepared rows of a table. Auto is None for tables, ``"features"``
+        for images and sound, and what :class:`attar.Autoencoder` chooses for all else.
     code_size, epochs : int, default "auto"
         Of the autoencoder.
     max_minutes : float, default None
         The time of its training at most.
+    autoencoder : Autoencoder, default None
+        One in place of these settings: fitted, and then used as it is, or to be fitted.
     columns : mapping, default None
         What columns of a table are; as of :class:`attar.Autoencoder`.
     infinite_as_missing : bool, default False
@@ -213,11 +216,12 @@ class Clusterer(ClusterMixin, TaskEstimator):
         code_size: int | Literal["auto"] = "auto",
         epochs: int | Literal["auto"] = "auto",
         max_minutes: float | None = None,
+        autoencoder: Autoencoder | None = None,
         columns: Mapping[str, str] | None = None,
         infinite_as_missing: bool = False,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
-        self.n_clusters, self.recipe = n_clusters, recipe
+        self.n_clusters, self.recipe, self.autoencoder = n_clusters, recipe, autoencoder
         self.code_size, self.epochs, self.max_minutes = code_size, epochs, max_minutes
         self.columns, self.infinite_as_missing = columns, infinite_as_missing
         self.random_state = random_state
@@ -329,22 +333,25 @@ class Clusterer(ClusterMixin, TaskEstimator):
     def _points(self, data: Any) -> RowPoints:
         """Return what makes points of rows, fitted."""
         of_table = issubclass(kind_of(data), Table)
-        if self.recipe is None or (self.recipe == "auto" and of_table):
+        auto = self.recipe == "auto" and self.autoencoder is None
+        if self.recipe is None or (auto and of_table):
             if not of_table:
                 raise DataError(
                     f"recipe=None is for tables, and the data are {kind_of(data).name}: leave it "
                     "out."
                 )
             return PreparedPoints.fit(data, self.columns)
-        autoencoder = Autoencoder(
+        autoencoder = fitted_autoencoder(
+            self.autoencoder,
+            data,
             self.recipe,
-            self.code_size,
+            code_size=self.code_size,
             epochs=self.epochs,
             max_minutes=self.max_minutes,
             columns=self.columns,
             random_state=self._seed,
         )
-        return CodePoints(autoencoder.fit(data))
+        return CodePoints(autoencoder)
 
     def _described(self) -> tuple[dict[str, Tensor], Json]:
         tensors = {**self.model_.tensors(), "labels": torch.from_numpy(self.labels_)}

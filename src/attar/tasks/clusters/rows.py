@@ -18,9 +18,9 @@ from attar.data.preparation import DensePreparation
 from attar.data.scaling import Scaler
 from attar.errors import DataError
 from attar.estimator import Autoencoder
-from attar.fitted import Fitted
 from attar.plan import check_rows
 from attar.tasks.anomalies.features import Features
+from attar.tasks.coding import restored_autoencoder
 
 
 class RowPoints(ABC):
@@ -129,6 +129,4 @@ class CodePoints(RowPoints):
     @classmethod
     def restored(cls, tensors: Mapping[str, Tensor], description: Json) -> Self:
         """Return what :meth:`tensors` and :meth:`to_json` described."""
-        autoencoder = Autoencoder(verbose=False)
-        autoencoder.fitted_ = Fitted.restored(tensors, description, None)
-        return cls(autoencoder)
+        return cls(restored_autoencoder(tensors, description))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,7 @@ from attar.errors import DataError, warn
 from attar.estimator import Autoencoder
 from attar.isolation import default_settings
 from attar.recipe import Recipe
+from attar.tasks.coding import fitted_autoencoder
 from attar.tasks.estimator import TaskEstimator
 from attar.tasks.labels.heads import ClassHead, Head, NumberHead
 from attar.tasks.labels.members import Array
@@ -47,13 +48,16 @@ class LabelEstimator(TaskEstimator):
         self,
         recipe: str | Recipe = "auto",
         *,
-        epochs: int | str = "auto",
+        code_size: int | Literal["auto"] = "auto",
+        epochs: int | Literal["auto"] = "auto",
         max_minutes: float | None = None,
+        autoencoder: Autoencoder | None = None,
         columns: Mapping[str, str] | None = None,
         infinite_as_missing: bool = False,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
-        self.recipe, self.epochs, self.max_minutes = recipe, epochs, max_minutes
+        self.recipe, self.autoencoder = recipe, autoencoder
+        self.code_size, self.epochs, self.max_minutes = code_size, epochs, max_minutes
         self.columns, self.infinite_as_missing = columns, infinite_as_missing
         self.random_state = random_state
 
@@ -83,19 +87,26 @@ class LabelEstimator(TaskEstimator):
         shape = getattr(data, "shape", None)
         if shape:
             _check_rows(shape[0], len(known))
-        autoencoder = Autoencoder(
+        autoencoder = fitted_autoencoder(
+            self.autoencoder,
+            data,
             self.recipe,
-            epochs=self.epochs,  # type: ignore[arg-type]  # which it checks
+            code_size=self.code_size,
+            epochs=self.epochs,
             max_minutes=self.max_minutes,
             columns=self.columns,
             random_state=seed,
-            verbose=False,
-        ).fit(data)
+        )
         _check_rows(autoencoder.fitted_.training_summary.measured.total, len(known))
         places = np.flatnonzero(known)
         self.model_, scores = LabelModel.fit(autoencoder, data, places, targets, self.head, seed)
         self.held_out_ = self._measured(scores, targets)
         return self
+
+    @property
+    def autoencoder_(self) -> Autoencoder:
+        """The autoencoder whose codes the head was given."""
+        return self._attributes.model_.autoencoder
 
     @abstractmethod
     def _targets(self, y: ArrayLike) -> tuple[Mask, Array]:
@@ -166,10 +177,13 @@ class Classifier(ClassifierMixin, LabelEstimator):
     Parameters
     ----------
     recipe : str or Recipe, default "auto"
-        Of the autoencoder.
-    epochs : int, default "auto"
+        Of the autoencoder. Auto is ``"features"`` for images and sound, and what
+        :class:`attar.Autoencoder` chooses for all else.
+    code_size, epochs : int, default "auto"
         Of the autoencoder, as is ``max_minutes``.
     max_minutes : float, default None
+    autoencoder : Autoencoder, default None
+        One in place of these settings: fitted, and then used as it is, or to be fitted.
     columns : mapping, default None
         What columns of a table are; as of :class:`attar.Autoencoder`.
     infinite_as_missing : bool, default False
@@ -259,10 +273,13 @@ class Regressor(RegressorMixin, LabelEstimator):
     Parameters
     ----------
     recipe : str or Recipe, default "auto"
-        Of the autoencoder.
-    epochs : int, default "auto"
+        Of the autoencoder. Auto is ``"features"`` for images and sound, and what
+        :class:`attar.Autoencoder` chooses for all else.
+    code_size, epochs : int, default "auto"
         Of the autoencoder, as is ``max_minutes``.
     max_minutes : float, default None
+    autoencoder : Autoencoder, default None
+        One in place of these settings: fitted, and then used as it is, or to be fitted.
     columns : mapping, default None
         What columns of a table are; as of :class:`attar.Autoencoder`.
     infinite_as_missing : bool, default False

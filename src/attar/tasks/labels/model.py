@@ -13,8 +13,8 @@ from torch import Tensor
 from attar.data.kind import Json
 from attar.data.table import Table
 from attar.estimator import Autoencoder
-from attar.fitted import Fitted
 from attar.storage import nested, unnested
+from attar.tasks.coding import restored_autoencoder
 from attar.tasks.estimator import TaskModel
 from attar.tasks.labels.heads import ClassHead, Head, NumberHead
 from attar.tasks.labels.members import Array, Places
@@ -103,9 +103,8 @@ class LabelModel(TaskModel):
     @classmethod
     def restored(cls, tensors: Mapping[str, Tensor], description: Json) -> Self:
         """Return the model of :meth:`tensors` and :meth:`to_json`."""
-        autoencoder = Autoencoder(verbose=False)
         of_autoencoder = unnested("autoencoder", tensors)
-        autoencoder.fitted_ = Fitted.restored(of_autoencoder, description["autoencoder"], None)
+        autoencoder = restored_autoencoder(of_autoencoder, description["autoencoder"])
         head = HEADS[description["head"]].restored(unnested("head", tensors))
         return cls(autoencoder, tensors["scale"].numpy(), head)
 
