@@ -557,8 +557,8 @@ def _trained(
         model = objective.model.to(device)
         if before is not None:
             model.load_state_dict(before.predictor.model.state_dict())
-        for critic in objective.critics.values():
-            critic.to(device)
+        for module in (*objective.critics.values(), objective.heads):
+            module.to(device)
         if run.checkpoint is not None:
             checkpoint = Checkpoint(run.checkpoint, _identity(plan, training_data, run, model))
         weights = sum(weight.numel() for weight in model.parameters())

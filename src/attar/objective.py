@@ -34,6 +34,8 @@ class Objective:
         Whether a trace needs inputs with a gradient.
     critics : dict of Critic
         The critics of adversarial penalties, by the penalty's name.
+    heads : ModuleDict
+        The weights of penalties that are trained with the model's, by the penalty's name.
 
     Examples
     --------
@@ -60,6 +62,8 @@ class Objective:
         self.critics = {
             name: term.critic for name, term in self.penalties.items() if term.critic is not None
         }
+        heads = {n: term.head for n, term in self.penalties.items() if term.head is not None}
+        self.heads = nn.ModuleDict(heads)
 
     def trace(self, batch: Batch) -> Trace:
         """Return the trace of a pass with as many samples of each code as the bound takes."""

@@ -37,12 +37,15 @@ class PenaltyTerm:
         Whether it differentiates with respect to the trace's inputs.
     critic : Critic or None
         The model's adversary, where the penalty has one.
+    head : Module or None
+        Weights of the penalty that are trained with the model's, for training alone.
     """
 
     weight: float
     value: Callable[[Trace], Tensor]
     inputs_require_grad: bool = False
     critic: Critic | None = None
+    head: nn.Module | None = None
 
 
 class Penalty(Part):
@@ -72,6 +75,7 @@ class Penalty(Part):
         value: Callable[[Trace], Tensor],
         inputs_require_grad: bool = False,
         critic: Critic | None = None,
+        head: nn.Module | None = None,
     ) -> PenaltyTerm:
         """Return the term of a value with this penalty's weight; see :class:`PenaltyTerm`.
 
@@ -80,7 +84,8 @@ class Penalty(Part):
         SettingError
             If the weight is negative or not finite.
         """
-        return PenaltyTerm(self.non_negative("weight"), value, inputs_require_grad, critic)
+        weight = self.non_negative("weight")
+        return PenaltyTerm(weight, value, inputs_require_grad, critic, head)
 
 
 def sum_of(terms: Iterable[Tensor]) -> Tensor:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from attar.model import Model
+from attar.networks.mlp import linear
 from attar.penalties.base import Penalty, PenaltyTerm
 from attar.penalties.covariance import covariance
 from attar.records import Trace
@@ -19,26 +20,28 @@ TINY = 1e-4
 
 @dataclass(frozen=True)
 class Views(Penalty, name="views"):
-    """Keep the codes of two views of a row together, and latent dimensions apart (VICReg).
+    """Keep the codes of two views of a row together, and apart from those of others (VICReg).
 
-    A view is a draw of the corruption. With codes a and b of two views of each row, of d latent
-    dimensions, the loss is
+    A view is a draw of the corruption. A projection of two layers, for training alone, makes
+    vectors a and b of k numbers from the codes of two views of each row; the loss is
 
-    invariance · mean (a - b)² + spread · mean_j max(0, 1 - sqrt Var z_j) + Σ_{i≠j} C_ij² / d,
+    invariance · mean (a - b)² + spread · mean_j max(0, 1 - sqrt Var a_j) + Σ_{i≠j} C_ij² / k,
 
-    where the last two are means over both views, and C is the covariance of codes.
+    where the last two are means over both views, and C is the covariance of vectors in a batch.
 
     Parameters
     ----------
     weight : float
     invariance : float
-        The weight of the distance of two views' codes.
+        The weight of the distance of two views.
     spread : float
         The weight of standard deviations below 1.
+    width : int
+        k, and the units of the projection's hidden layer.
 
     Examples
     --------
-    Codes that are all equal have no spread:
+    Vectors that are all equal have no spread:
 
     >>> import torch
     >>> print(f"{views_loss(torch.zeros(8, 4), torch.zeros(8, 4), 25.0, 25.0):.2f}")
@@ -53,23 +56,30 @@ class Views(Penalty, name="views"):
     weight: float = 1.0
     invariance: float = 25.0
     spread: float = 25.0
+    width: int = 256
 
     def build(self, model: Model, code_size: int, shape: tuple[int, ...]) -> PenaltyTerm:
         """Return the penalty; no weight may be negative."""
         weights = self.non_negative("invariance"), self.non_negative("spread")
+        width = self.positive_integer("width")
+        projection = nn.Sequential(
+            linear(code_size, width), nn.BatchNorm1d(width), nn.ReLU(), linear(width, width)
+        )
 
         def value(trace: Trace) -> Tensor:
             batch = replace(trace.batch, values=trace.batch.target, visible=None, level=None)
             other = model.corrupted(batch)
             visible = other.observed if other.visible is None else other.visible
             features = model.features(other.values, visible, other.condition, other.level)
-            return views_loss(trace.coded.z[0], model.code(features).z[0], *weights)
+            codes = torch.cat([trace.coded.z[0], model.code(features).z[0]])
+            a, b = projection(codes).chunk(2)
+            return views_loss(a, b, *weights)
 
-        return self.term(value)
+        return self.term(value, head=projection)
 
 
 def views_loss(a: Tensor, b: Tensor, invariance: float, spread: float) -> Tensor:
-    """Return the loss of codes (n, d) of two views: a scalar."""
+    """Return the loss of vectors (n, k) of two views: a scalar."""
     apart = torch.stack([_apart(z, spread) for z in (a, b)]).mean()
     return invariance * functional.mse_loss(a, b) + apart
 

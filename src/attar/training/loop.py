@@ -146,11 +146,12 @@ class Training:
         self.train, self.monitored, self.validation = train, monitored, validation
         self.callbacks, self.checkpoint = callbacks, checkpoint
         self.threads = threads or Threads()
-        self.weights = list(self.model.parameters())
+        heads = list(objective.heads.parameters())
+        self.weights = [*self.model.parameters(), *heads]
         cells = monitored.held.batch(monitored.index[:1]).target[0].numel()
-        self.optimizer = settings.optimizer.build(
-            self.model.weight_groups(), settings.learning_rate, cells
-        )
+        groups = self.model.weight_groups()
+        groups[0]["params"] += heads
+        self.optimizer = settings.optimizer.build(groups, settings.learning_rate, cells)
         self.critics = Critics(objective, settings.learning_rate)
         self.progress = Progress(self.model, settings.epochs, len(train))
         self.step_factor = 1.0
@@ -332,9 +333,11 @@ class Training:
             nested("model", module_state(self.model))
             | nested("optimizer", optimizer_state(self.optimizer))
             | nested("critics", self.critics.state())
+            | nested("heads", module_state(self.objective.heads))
         )
 
     def _restore(self, state: State) -> None:
         self.model.load_state_dict(unnested("model", state))
         restore_optimizer(self.optimizer, unnested("optimizer", state))
         self.critics.restore(unnested("critics", state))
+        self.objective.heads.load_state_dict(unnested("heads", state))
