@@ -24,7 +24,7 @@ from attar.isolation import default_settings
 from attar.recipe import Recipe
 from attar.tasks.coding import fitted_autoencoder
 from attar.tasks.estimator import TaskEstimator
-from attar.tasks.labels.heads import ClassHead, Head, NumberHead
+from attar.tasks.labels.heads import ClassHead, LabelHead, NumberHead
 from attar.tasks.labels.members import Array
 from attar.tasks.labels.model import LabelModel
 from attar.tasks.labels.targets import Classes, Mask, Numbers
@@ -42,7 +42,7 @@ class LabelEstimator(TaskEstimator):
     """
 
     # What learns from the labels.
-    head: ClassVar[type[Head]]
+    head: ClassVar[type[LabelHead]]
 
     def __init__(
         self,

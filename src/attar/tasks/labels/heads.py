@@ -15,7 +15,7 @@ from torch import Tensor
 
 from attar.storage import nested, unnested
 from attar.tasks.labels.kernel import KernelRidge
-from attar.tasks.labels.members import Array, Forest, Logistic, Member, Places
+from attar.tasks.labels.members import Array, Forest, HeadMember, Logistic, Places
 
 # The least share of trees that a class counts with.
 LEAST = 1e-2
@@ -26,22 +26,22 @@ PRIOR = 0.2
 
 
 @dataclass(frozen=True)
-class Head(ABC):
+class LabelHead(ABC):
     """Members that predict targets each in its own way, as a weighted sum of their scores.
 
     The weights, none below zero, have the least loss of held-out predictions of labelled rows.
 
     Attributes
     ----------
-    members : dict of str to Member
+    members : dict of str to HeadMember
     weights : array (members,)
     """
 
-    members: dict[str, Member]
+    members: dict[str, HeadMember]
     weights: Array
 
     # Each member, how its predictions become scores, and the weight of these without any other.
-    MEMBERS: ClassVar[Mapping[str, tuple[type[Member], Callable[[Array], Array], float]]]
+    MEMBERS: ClassVar[Mapping[str, tuple[type[HeadMember], Callable[[Array], Array], float]]]
 
     @classmethod
     def fit(
@@ -49,7 +49,7 @@ class Head(ABC):
     ) -> tuple[Self, Array]:
         """Return the head, and the scores of each labelled row without its own label: (m, c).
 
-        Parameters are as of :meth:`Member.fit`.
+        Parameters are as of :meth:`HeadMember.fit`.
         """
         members, held_out = {}, []
         for name, (kind, link, _) in cls.MEMBERS.items():
@@ -98,7 +98,7 @@ def _logs(shares: Array) -> Array:
     return np.log(shares + LEAST)
 
 
-class ClassHead(Head):
+class ClassHead(LabelHead):
     """Classes, of probabilities p = softmax(Σ_j w_j s_j), by the log-loss.
 
     The sum of the weights is an inverse temperature: p is calibrated on held-out predictions.
@@ -121,7 +121,7 @@ class ClassHead(Head):
         return float(loss), softmax(scores, axis=1) - targets
 
 
-class NumberHead(Head):
+class NumberHead(LabelHead):
     """Numbers, in units of their standard deviation, by the squared error."""
 
     MEMBERS: ClassVar = {"kernel": (KernelRidge, _same, 1.0), "forest": (Forest, _same, 1.0)}

@@ -15,7 +15,7 @@ from torch import Tensor
 from attar.isolation import one_thread
 from attar.storage import nested, unnested
 from attar.tasks.labels.graph import Graph
-from attar.tasks.labels.members import Array, Member, Places
+from attar.tasks.labels.members import Array, HeadMember, Places
 
 # The squared widths of Gaussian kernels, in units of the mean squared distance of two rows.
 WIDTHS = (0.1, 0.3, 1.0)
@@ -37,7 +37,7 @@ AT_ONCE = 1 << 12
 
 
 @dataclass(frozen=True)
-class KernelRidge(Member):
+class KernelRidge(HeadMember):
     """Kernel ridge regression of targets on features.
 
     ::

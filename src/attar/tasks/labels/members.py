@@ -26,7 +26,7 @@ PENALTIES, PARTS, COMPARED = tuple(10.0**k for k in np.arange(-2, 3.1, 0.5)), 5,
 TREES, GROWN_ON, LEAF = 200, 10_000, 2
 
 
-class Member(ABC):
+class HeadMember(ABC):
     """A model that predicts targets (c,) from features (d,)."""
 
     @classmethod
@@ -62,7 +62,7 @@ class Member(ABC):
 
 
 @dataclass(frozen=True)
-class Logistic(Member):
+class Logistic(HeadMember):
     """Multinomial logistic regression, log p = log softmax(W x + b), with a penalty on W².
 
     Attributes
@@ -143,7 +143,7 @@ def _logistic(features: Array, targets: Array, penalty: float, start: Array) -> 
 
 
 @dataclass(frozen=True)
-class Forest(Member):
+class Forest(HeadMember):
     """A random forest, as arrays of its nodes: the children of a node come after it.
 
     Attributes

@@ -16,10 +16,10 @@ from attar.estimator import Autoencoder
 from attar.storage import nested, unnested
 from attar.tasks.coding import restored_autoencoder
 from attar.tasks.estimator import TaskModel
-from attar.tasks.labels.heads import ClassHead, Head, NumberHead
+from attar.tasks.labels.heads import ClassHead, LabelHead, NumberHead
 from attar.tasks.labels.members import Array, Places
 
-HEADS: dict[str, type[Head]] = {"classes": ClassHead, "numbers": NumberHead}
+HEADS: dict[str, type[LabelHead]] = {"classes": ClassHead, "numbers": NumberHead}
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,12 @@ class LabelModel(TaskModel):
     autoencoder : Autoencoder
     scale : array (d,)
         The standard deviations of features, in which codes are measured.
-    head : Head
+    head : LabelHead
     """
 
     autoencoder: Autoencoder
     scale: Array
-    head: Head
+    head: LabelHead
 
     name = "labels"
 
@@ -47,7 +47,7 @@ class LabelModel(TaskModel):
         X: Any,
         labelled: Places,
         targets: Array,
-        head: type[Head],
+        head: type[LabelHead],
         seed: int,
     ) -> tuple[Self, Array]:
         """Return the model, and its scores of labelled rows without their own labels.
@@ -62,7 +62,7 @@ class LabelModel(TaskModel):
             The places of labelled rows.
         targets : array (m, c)
             Indicators of classes, or standardized numbers.
-        head : type of Head
+        head : type of LabelHead
         seed : int
         """
         features = features_of(autoencoder, X)
