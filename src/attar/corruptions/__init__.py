@@ -3,7 +3,7 @@
 from attar.corruptions.base import Corrupted, Corruption, CorruptionModule, Shrinkage
 from attar.corruptions.masking import Masking, Patches
 from attar.corruptions.noise import GaussianNoise, SaltAndPepper
-from attar.corruptions.sounds import Splicing
+from attar.corruptions.sounds import SpectrogramAugmentation, Splicing
 
 __all__ = [
     "Corrupted",
@@ -14,5 +14,6 @@ __all__ = [
     "Patches",
     "SaltAndPepper",
     "Shrinkage",
+    "SpectrogramAugmentation",
     "Splicing",
 ]
