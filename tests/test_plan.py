@@ -12,6 +12,7 @@ from sklearn.decomposition import PCA
 from attar import AttarWarning, choices, plan, recipes
 from attar.codes import Gaussian as GaussianCode
 from attar.codes import Point, SparseL1
+from attar.corruptions import Distortion, Masking
 from attar.data.images import Images
 from attar.data.kinds import kind_of, preparation
 from attar.data.scaling import MinMax, Standard, Unscaled
@@ -30,7 +31,7 @@ from attar.likelihoods import (
     Multinomial,
     StudentT,
 )
-from attar.networks import Bag, Conv, Mlp
+from attar.networks import Asymmetric, Bag, Conv, Mlp
 from attar.plan import Choice
 from attar.recipe import Recipe
 from attar.training.optim import Optimizer
@@ -42,6 +43,7 @@ NICE = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256]
 
 ADAM, MUON = Optimizer(), Optimizer("muon", clip=3.0)
 PLAIN = Likelihood.named("gaussian")
+AE = recipes.recipe("ae")
 
 
 def likelihood_of(data, code, scaling=Unscaled()):  # noqa: B008
@@ -161,8 +163,8 @@ def test_heavy_tails_are_those_of_a_large_kurtosis(seed):
 def test_very_large_images_get_more_stages_and_small_batches():
     assert choices.choose_conv(64) == Conv()
     assert choices.choose_conv(512).channels == (16, 32, 64, 128, 128, 128)
-    assert choices.choose_batch_size(10**6, (3, 512, 512), ADAM, PLAIN)[0] == 2
-    assert choices.choose_batch_size(60_000, (1, 28, 28), ADAM, PLAIN)[0] == 256
+    assert choices.choose_batch_size(10**6, (3, 512, 512), ADAM, PLAIN, AE)[0] == 2
+    assert choices.choose_batch_size(60_000, (1, 28, 28), ADAM, PLAIN, AE)[0] == 256
 
 
 def test_values_squashed_by_one_are_no_bernoullis():
@@ -170,7 +172,7 @@ def test_values_squashed_by_one_are_no_bernoullis():
     X[3, 3] = 1e4
     ready = preparation(*_min_max(X))
     squashed = ready.prepare(X).numpy()
-    chosen, _ = choices.choose_likelihood(ready, _min_max(X)[2], squashed, recipes.recipe("ae"))
+    chosen, _ = choices.choose_likelihood(ready, _min_max(X)[2], squashed, AE)
     assert chosen == FixedGaussian()
 
 
@@ -181,16 +183,16 @@ def _min_max(X):
 
 @pytest.mark.parametrize("shape", [(3, 32, 32), (1, 33, 32), (1, 1, 1025)])
 def test_large_images_get_convolutions(shape):
-    assert choices.choose_network(kind_of_shape(shape))[0] == Conv(shortcut=True)
+    assert choices.choose_network(kind_of_shape(shape), AE)[0] == Conv(shortcut=True)
 
 
 def test_sparse_rows_get_bags_of_columns():
-    assert choices.choose_network(SparseMatrix(5000, "int64", "csr", True, 1.0))[0] == Bag()
+    assert choices.choose_network(SparseMatrix(5000, "int64", "csr", True, 1.0), AE)[0] == Bag()
 
 
 @pytest.mark.parametrize("shape", [(3,), (64,), (5000,), (1, 28, 28), (1, 32, 32)])
 def test_all_else_gets_a_perceptron_that_begins_as_a_linear_map(shape):
-    network, _ = choices.choose_network(kind_of_shape(shape))
+    network, _ = choices.choose_network(kind_of_shape(shape), AE)
     assert isinstance(network, Mlp)
     assert network.shortcut
     assert network.widths == ((512, 256) if math.prod(shape) > 256 else (256, 128))
@@ -296,16 +298,35 @@ def test_muon_is_for_causal_likelihoods_and_networks_that_start_linear():
     assert choices.choose_optimizer(Mlp((8,), shortcut=True), PLAIN)[0] == MUON
     convolutions, _ = choices.choose_optimizer(Conv(shortcut=True), PLAIN)
     assert (convolutions.name, convolutions.learning_rate, convolutions.clip) == ("muon", 0.0015, 3)
+    assert choices.choose_optimizer(Asymmetric(), PLAIN)[0] == MUON
     for network in (Mlp((8,)), Conv(), Bag()):
         assert choices.choose_optimizer(network, PLAIN)[0] == ADAM
 
 
+def test_two_views_of_images_pass_through_convolutions_that_end_at_4_pixels():
+    features = AE.replace(corruption=Distortion())
+    for side, channels in {5: (32,), 8: (32,), 28: (32, 64, 128), 64: (32, 64, 128, 128)}.items():
+        kind = kind_of_shape((1, side, side))
+        assert choices.choose_network(kind, features)[0] == Asymmetric(channels)
+
+
+def test_batches_of_two_views_are_large_and_fit_into_memory():
+    features = recipes.recipe("features")
+    assert choices.choose_batch_size(100, (1, 28, 28), MUON, PLAIN, features)[0] == 256
+    assert choices.choose_batch_size(10**6, (3, 512, 512), MUON, PLAIN, features)[0] == 2
+
+
+def test_the_augmentation_suits_the_kind_of_data():
+    assert choices.choose_augmentation(kind_of_shape((1, 8, 8)))[0] == Distortion()
+    assert choices.choose_augmentation(kind_of_shape((8,)))[0] == Masking()
+
+
 @given(st.integers(2, 10**8))
 def test_batches_are_powers_of_two_near_the_root(n):
-    size, _ = choices.choose_batch_size(n, (3,), ADAM, PLAIN)
+    size, _ = choices.choose_batch_size(n, (3,), ADAM, PLAIN, AE)
     assert size in [2**i for i in range(5, 11)]
     if size > 32:
-        assert choices.choose_batch_size(n, (3,), MUON, PLAIN)[0] == min(1024, 2 * size)
+        assert choices.choose_batch_size(n, (3,), MUON, PLAIN, AE)[0] == min(1024, 2 * size)
     if 32**2 <= n <= 1024**2:
         assert 2**-0.5 <= size / math.sqrt(n) <= 2**0.5 + 1e-9
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from attar.codes import Code, Point
-from attar.corruptions import Masking
+from attar.corruptions import Corruption, Distortion, Masking
 from attar.data.cells import Boolean, Category, Component, Number, Phase
 from attar.data.images import Images
 from attar.data.kind import Kind, Rows
@@ -45,7 +45,18 @@ from attar.likelihoods import (
 )
 from attar.likelihoods.intensities import Intensities, are_smooth
 from attar.likelihoods.lattices import alphabet_of
-from attar.networks import Bag, Conv, Lapped, Mlp, Network, Spectral, Tcn, TextTransformer
+from attar.networks import (
+    Asymmetric,
+    Bag,
+    Conv,
+    Lapped,
+    Mlp,
+    Network,
+    Spectral,
+    Tcn,
+    TextTransformer,
+)
+from attar.penalties import Views
 from attar.recipe import Recipe
 from attar.training.optim import Optimizer
 
@@ -72,6 +83,9 @@ TEXT, TEXTS, TEXT_STEPS = 256, 64, 2500
 
 # So many windows of sound are a batch.
 SOUNDS = 16
+
+# So many rows are a batch where their codes' covariance is penalized.
+VIEWS = 256
 
 # Of a series so many steps are seen at once: a day of hours, and the present one.
 SEEN = 25
@@ -209,7 +223,14 @@ def superposed(code: Code, size: int) -> int:
     return size // 2 if isinstance(code, Point) and code.activation == "identity" else 0
 
 
-def choose_network(kind: Kind) -> tuple[Network, str]:
+def choose_augmentation(kind: Kind) -> tuple[Corruption, str]:
+    """Return the augmentation that suits a kind of data."""
+    if isinstance(kind, Images):
+        return Distortion(), "for images"
+    return Masking(), f"for {kind.name}"
+
+
+def choose_network(kind: Kind, recipe: Recipe) -> tuple[Network, str]:
     """Return embedding bags for sparse rows, convolutions for series, samples and large images.
 
     Anything else gets a multilayer perceptron with a linear shortcut, log-mel frames too: on spoken
@@ -221,6 +242,10 @@ def choose_network(kind: Kind) -> tuple[Network, str]:
         return Bag(), f"sparse rows of {cells:,} cells"
     if len(shape) == 2:
         return Tcn(), f"{kind.name} of {shape[0]:,} channels and {shape[1]:,} steps"
+    if isinstance(kind, Images) and isinstance(recipe.corruption, Distortion):
+        stages = max(1, math.ceil(math.log2(min(shape[1:]) / 4)))
+        channels = tuple(min(128, 32 << stage) for stage in range(stages))
+        return Asymmetric(channels), f"two views of images of {cells:,} cells"
     if isinstance(kind, Images) and cells > 1024:
         conv = choose_conv(min(shape[1:])).replace(shortcut=cells <= LINEAR_CELLS)
         return conv, f"images of {cells:,} cells"
@@ -389,7 +414,7 @@ def choose_optimizer(network: Network, likelihood: Likelihood) -> tuple[Optimize
         images = len(likelihood.window) == 2
         settings = {"every": 1, "weight_decay": 0.0} if images else {}
         return Optimizer("muon", settings), "takes the fewest steps"
-    if isinstance(network, Mlp) and network.shortcut:
+    if isinstance(network, Asymmetric) or (isinstance(network, Mlp) and network.shortcut):
         return Optimizer("muon", clip=CLIP), "takes the fewest steps"
     if isinstance(network, TextTransformer):
         return Optimizer("adamw", {"lr": 0.001, "betas": (0.9, 0.98)}, clip=1.0), "of transformers"
@@ -404,12 +429,13 @@ def choose_optimizer(network: Network, likelihood: Likelihood) -> tuple[Optimize
 
 
 def choose_batch_size(
-    n: int, shape: tuple[int, ...], optimizer: Optimizer, likelihood: Likelihood
+    n: int, shape: tuple[int, ...], optimizer: Optimizer, likelihood: Likelihood, recipe: Recipe
 ) -> tuple[int, str]:
     """Return the power of two nearest to the square root of the number of rows, 32 to 1,024.
 
     Muon's get twice as many, as its steps cost more. Of large images fewer: convolutions need the
-    memory of many feature maps for each pixel. To a causal likelihood each place is an example.
+    memory of many feature maps for each pixel. To a causal likelihood each place is an example. The
+    covariance of two views' codes is that of a batch, which must be large.
     """
     if isinstance(likelihood, Causal) and likelihood.window:
         places = math.prod(shape[1:])
@@ -423,6 +449,8 @@ def choose_batch_size(
         return max(1, min(64, CODED // places)), f"images of {places:,} pixels"
     doubled = optimizer.name == "muon"
     size, reason = 2 ** min(10, max(5, round(math.log2(math.sqrt(n))) + doubled)), f"{n:,} rows"
+    if any(isinstance(penalty, Views) for penalty in recipe.penalties):
+        size, reason = VIEWS, "covariances of codes"
     most = max(1, PIXELS // math.prod(shape[1:])) if len(shape) == 3 else size
     if size <= most:
         return size, reason

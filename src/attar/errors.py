@@ -81,7 +81,7 @@ ELSEWHERE = {
     **dict.fromkeys(("amp", "dtype", "mixed_precision"), ("precision",)),
     **dict.fromkeys(("test_size", "val_fraction", "val_split"), ("validation_fraction",)),
     **dict.fromkeys(("cuda", "gpu", "use_gpu"), ("device",)),
-    **dict.fromkeys(("noise", "augmentation"), ("corruption", "gaussian-noise")),
+    "noise": ("corruption", "gaussian-noise"),
     "patience": ("early_stopping",),
     "max_time": ("max_minutes",),
     "variant": ("recipe",),

@@ -39,6 +39,7 @@ SAMPLERS = (
 PARTS = {
     "recipe": RECIPES,
     "network": (
+        "asymmetric",
         "bag",
         "conv",
         "gru",
@@ -52,7 +53,10 @@ PARTS = {
     ),
     "likelihood": LIKELIHOODS,
     "scaling": ("between", "min-max", "none", "robust", "standard", "symmetric"),
-    "corruption": ("gaussian-noise", "masking", "patches", "salt-and-pepper", "splicing"),
+    "corruption": (
+        *("augmentation", "distortion", "gaussian-noise", "masking", "patches"),
+        *("salt-and-pepper", "splicing"),
+    ),
     "optimizer": (
         *("adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "asgd", "muon"),
         *("nadam", "radam", "rmsprop", "rprop", "sgd"),

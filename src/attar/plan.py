@@ -17,6 +17,7 @@ from attar.checks import positive, positive_integer
 from attar.choices import (
     are_counts,
     choose_alphabets,
+    choose_augmentation,
     choose_batch_size,
     choose_code_size,
     choose_epochs,
@@ -31,7 +32,7 @@ from attar.choices import (
 )
 from attar.codes import Contextual, NoCode
 from attar.conditions import Joined
-from attar.corruptions import Corruption, GaussianNoise
+from attar.corruptions import Augmentation, Corruption, GaussianNoise
 from attar.data.condition_encoder import ConditionEncoder
 from attar.data.kind import Kind, Rows
 from attar.data.kinds import preparation as preparation_of
@@ -271,7 +272,8 @@ class Planner:
             "{:g}".format,
         )
         batch_size = self._count(
-            "batch_size", lambda: choose_batch_size(rows, self.kind.shape, optimizer, likelihood)
+            "batch_size",
+            lambda: choose_batch_size(rows, self.kind.shape, optimizer, likelihood, recipe),
         )
         epochs = self._count(
             "epochs", lambda: choose_epochs(rows, batch_size, optimizer, recipe.code, likelihood)
@@ -302,6 +304,10 @@ class Planner:
             recipe = of_text(recipe)
         if self.settings["corruption"] is not None:
             recipe = recipe.replace(corruption=Corruption.resolve(self.settings["corruption"]))
+        if isinstance(recipe.corruption, Augmentation):
+            corruption, reason = choose_augmentation(self.kind)
+            self.choices.append(Choice("corruption", corruption.name, reason))
+            recipe = recipe.replace(corruption=corruption)
         if self.condition_encoder is None and recipe.condition is not None:
             raise SettingError(
                 "The recipe needs a condition: use fit(X, condition=...) with a label for each "
@@ -345,7 +351,7 @@ class Planner:
                 return recipe.network, "part of the recipe"
             if isinstance(recipe.code, NoCode):
                 return Linear(), "there is no code"
-            return choose_network(self.kind)
+            return choose_network(self.kind, recipe)
 
         return self._setting("network", resolve_network, auto, _name)
 

@@ -42,7 +42,7 @@ from attar.codes import (
     VectorQuantized,
 )
 from attar.conditions import Joined
-from attar.corruptions import GaussianNoise, Masking, Patches, Splicing
+from attar.corruptions import Augmentation, GaussianNoise, Masking, Patches, Splicing
 from attar.errors import unknown
 from attar.likelihoods import (
     Causal,
@@ -66,6 +66,7 @@ from attar.penalties import (
     MaximumMeanDiscrepancy,
     SlicedWasserstein,
     TotalCorrelation,
+    Views,
 )
 from attar.priors import Mixture, NormalizingFlow, StandardNormal, Vamp
 from attar.recipe import Recipe, Row
@@ -120,6 +121,12 @@ TABLE: dict[str, Row] = {
         "Random patches of the input masked; the loss is on masked cells only.",
         "He, Chen, Xie, Li, Dollár and Girshick, Masked autoencoders are scalable vision learners, "
         "CVPR 2022.",
+    ),
+    "features": Row(
+        Recipe(Point(), corruption=Augmentation(), penalties=(Views(weight=20.0),)),
+        "Augmented input, codes of two views kept together and decorrelated: for recognition.",
+        "Bardes, Ponce and LeCun, VICReg: variance-invariance-covariance regularization for "
+        "self-supervised learning, ICLR 2022.",
     ),
     "sparse-l1": Row(
         Recipe(SparseL1(beta=0.1), penalties=(L2(1e-4),)),

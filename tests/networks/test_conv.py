@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from attar import SettingError
-from attar.networks import Conv
+from attar.networks import Asymmetric, Conv
 
 SIZES = st.integers(1, 21)
 
@@ -27,8 +27,15 @@ def moved(module):
     normalization=st.booleans(),
 )
 def test_images_of_any_size_are_reconstructed_in_it(channels, height, width, stages, normalization):
-    network = Conv(tuple(stages), normalization=normalization)
-    shape = (channels, height, width)
+    check_sizes(Conv(tuple(stages), normalization=normalization), (channels, height, width))
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 5, 9), (2, 4, 4)])
+def test_light_decoders_keep_sizes_too(shape):
+    check_sizes(Asymmetric((32, 16), hidden=6), shape)
+
+
+def check_sizes(network, shape):
     encoder, decoder = moved(network.encoder(shape, 5)), moved(network.decoder(5, shape))
     x = torch.randn(2, *shape)
     z = encoder(x)
@@ -39,9 +46,10 @@ def test_images_of_any_size_are_reconstructed_in_it(channels, height, width, sta
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 7, 11), (1, 28, 28), (3, 5, 1)])
-@pytest.mark.parametrize("normalization", [False, True])
-def test_a_gradient_reaches_every_parameter_and_every_pixel(shape, normalization):
-    network = Conv((4, 8), normalization=normalization)
+@pytest.mark.parametrize(
+    "network", [Conv((4, 8)), Conv((4, 8), normalization=True), Asymmetric((4, 8), hidden=6)]
+)
+def test_a_gradient_reaches_every_parameter_and_every_pixel(shape, network):
     x = torch.randn(4, *shape, requires_grad=True)
     z = torch.randn(4, 5, requires_grad=True)
     for module, given_in in ((network.encoder(shape, 5), x), (network.decoder(5, shape), z)):
@@ -87,3 +95,5 @@ def test_dropout_silences_whole_maps_in_training_and_none_afterwards():
 def test_rows_that_are_no_images_are_refused():
     with pytest.raises(SettingError, match=r"needs images .* shape \(6,\): use 'mlp'"):
         Conv().encoder((6,), 3)
+    with pytest.raises(SettingError, match="'asymmetric' needs images"):
+        Asymmetric().decoder(3, (6,))

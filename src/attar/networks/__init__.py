@@ -1,7 +1,7 @@
 """Networks: bodies only, built from a shape."""
 
 from attar.networks.base import Network
-from attar.networks.conv import Conv
+from attar.networks.conv import Asymmetric, Conv
 from attar.networks.custom import CustomNetwork
 from attar.networks.lapped import Lapped
 from attar.networks.mlp import Bag, Linear, Mlp
@@ -11,6 +11,7 @@ from attar.networks.statistics import statistics_of
 from attar.networks.text import TextTransformer
 
 __all__ = [
+    "Asymmetric",
     "Bag",
     "Conv",
     "CustomNetwork",

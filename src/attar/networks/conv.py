@@ -51,7 +51,7 @@ class Conv(Network, name="conv"):
 
     def encoder(self, shape: Shape, width: int) -> nn.Module:
         """Return a module (B, C, H, W) -> (B, width)."""
-        stages = self._stages(shape)
+        stages = stages_of(self, self.channels, shape)
         layers: list[nn.Module] = []
         for (before, _, _), (after, _, _) in pairwise(stages):
             layers += [glorot(nn.Conv2d(before, after, 3, stride=2, padding=1))]
@@ -64,7 +64,7 @@ class Conv(Network, name="conv"):
 
     def decoder(self, width: int, shape: Shape) -> nn.Module:
         """Return a module (B, width) -> (B, C, H, W)."""
-        stages = self._stages(shape)
+        stages = stages_of(self, self.channels, shape)
         top = stages[-1]
         layers: list[nn.Module] = [linear(width, math.prod(top)), Reshape(top)]
         for (before, _, _), (after, *size) in pairwise(stages[::-1]):
@@ -76,18 +76,6 @@ class Conv(Network, name="conv"):
         zeroed(body[-1])
         return Shortcut(body, nn.Sequential(linear(width, math.prod(shape)), Reshape(shape)))
 
-    def _stages(self, shape: Shape) -> list[tuple[int, int, int]]:
-        if len(shape) != 3:
-            raise SettingError(
-                f"The network 'conv' needs images (channels, height, width), but a row of this "
-                f"data has shape {shape}: use 'mlp'."
-            )
-        stages = [(shape[0], shape[1], shape[2])]
-        for channels in self.channels:
-            _, height, width = stages[-1]
-            stages.append((channels, -(-height // 2), -(-width // 2)))
-        return stages
-
     def _after(self, channels: int) -> list[nn.Module]:
         after: list[nn.Module] = [activation(self.activation)]
         if self.normalization:
@@ -95,3 +83,70 @@ class Conv(Network, name="conv"):
         if self.dropout:
             after.append(nn.Dropout2d(self.dropout))
         return after
+
+
+@dataclass(frozen=True)
+class Asymmetric(Network, name="asymmetric"):
+    """Strided convolutions with group normalization, and a light decoder of one hidden layer.
+
+    It is for codes that recognize: the encoder learns most, and two views of a row pass through it.
+
+    Parameters
+    ----------
+    channels : tuple of int
+        Feature maps of each stage, which halves height and width, rounding up.
+    hidden : int
+        Units of the decoder's hidden layer.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from attar.networks import Asymmetric
+    >>> encoder = Asymmetric(channels=(8, 16)).encoder((3, 27, 18), 10)
+    >>> [tuple(encoder[:n](torch.zeros(2, 3, 27, 18)).shape[1:]) for n in (1, 4)]
+    [(8, 14, 9), (16, 7, 5)]
+
+    References
+    ----------
+    He, Chen, Xie, Li, Dollár and Girshick, "Masked autoencoders are scalable vision learners",
+    CVPR 2022. Wu and He, "Group normalization", ECCV 2018.
+    """
+
+    channels: tuple[int, ...] = (32, 64, 128)
+    hidden: int = 512
+
+    def encoder(self, shape: Shape, width: int) -> nn.Module:
+        """Return a module (B, C, H, W) -> (B, width)."""
+        stages = stages_of(self, self.channels, shape)
+        layers: list[nn.Module] = []
+        for (before, _, _), (after, _, _) in pairwise(stages):
+            layers += [glorot(nn.Conv2d(before, after, 3, stride=2, padding=1))]
+            layers += [nn.GroupNorm(math.gcd(8, after), after), nn.SiLU()]
+        return nn.Sequential(*layers, nn.Flatten(), linear(math.prod(stages[-1]), width))
+
+    def decoder(self, width: int, shape: Shape) -> nn.Module:
+        """Return a module (B, width) -> (B, C, H, W)."""
+        stages_of(self, (), shape)
+        hidden = self.positive_integer("hidden")
+        layers = [linear(width, hidden), nn.SiLU(), linear(hidden, math.prod(shape))]
+        return nn.Sequential(*layers, Reshape(shape))
+
+
+def stages_of(network: Network, channels: tuple[int, ...], shape: Shape) -> list[tuple[int, ...]]:
+    """Return the shapes (channels, height, width) before and after each stage.
+
+    Raises
+    ------
+    SettingError
+        If rows are no images.
+    """
+    if len(shape) != 3:
+        raise SettingError(
+            f"The network {network.name!r} needs images (channels, height, width), but a row of "
+            f"this data has shape {shape}: use 'mlp'."
+        )
+    stages: list[tuple[int, ...]] = [shape]
+    for maps in channels:
+        _, height, width = stages[-1]
+        stages.append((maps, -(-height // 2), -(-width // 2)))
+    return stages

@@ -18,6 +18,7 @@ from attar.penalties.smoothness import (
     DecoderGradient,
     DecoderWeights,
 )
+from attar.penalties.views import Views
 
 __all__ = [
     "L1",
@@ -40,5 +41,6 @@ __all__ = [
     "PenaltyTerm",
     "SlicedWasserstein",
     "TotalCorrelation",
+    "Views",
     "sum_of",
 ]

@@ -1,0 +1,81 @@
+"""Penalties on codes of two views of a row: two draws of the corruption."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from attar.model import Model
+from attar.penalties.base import Penalty, PenaltyTerm
+from attar.penalties.covariance import covariance
+from attar.records import Trace
+
+# Added to variances, whose root has no slope at 0.
+TINY = 1e-4
+
+
+@dataclass(frozen=True)
+class Views(Penalty, name="views"):
+    """Keep the codes of two views of a row together, and latent dimensions apart (VICReg).
+
+    A view is a draw of the corruption. With codes a and b of two views of each row, of d latent
+    dimensions, the loss is
+
+    invariance · mean (a - b)² + spread · mean_j max(0, 1 - sqrt Var z_j) + Σ_{i≠j} C_ij² / d,
+
+    where the last two are means over both views, and C is the covariance of codes.
+
+    Parameters
+    ----------
+    weight : float
+    invariance : float
+        The weight of the distance of two views' codes.
+    spread : float
+        The weight of standard deviations below 1.
+
+    Examples
+    --------
+    Codes that are all equal have no spread:
+
+    >>> import torch
+    >>> print(f"{views_loss(torch.zeros(8, 4), torch.zeros(8, 4), 25.0, 25.0):.2f}")
+    24.75
+
+    References
+    ----------
+    Bardes, Ponce and LeCun, "VICReg: variance-invariance-covariance regularization for
+    self-supervised learning", ICLR 2022.
+    """
+
+    weight: float = 1.0
+    invariance: float = 25.0
+    spread: float = 25.0
+
+    def build(self, model: Model, code_size: int, shape: tuple[int, ...]) -> PenaltyTerm:
+        """Return the penalty; no weight may be negative."""
+        weights = self.non_negative("invariance"), self.non_negative("spread")
+
+        def value(trace: Trace) -> Tensor:
+            batch = replace(trace.batch, values=trace.batch.target, visible=None, level=None)
+            other = model.corrupted(batch)
+            visible = other.observed if other.visible is None else other.visible
+            features = model.features(other.values, visible, other.condition, other.level)
+            return views_loss(trace.coded.z[0], model.code(features).z[0], *weights)
+
+        return self.term(value)
+
+
+def views_loss(a: Tensor, b: Tensor, invariance: float, spread: float) -> Tensor:
+    """Return the loss of codes (n, d) of two views: a scalar."""
+    apart = torch.stack([_apart(z, spread) for z in (a, b)]).mean()
+    return invariance * functional.mse_loss(a, b) + apart
+
+
+def _apart(z: Tensor, spread: float) -> Tensor:
+    c = covariance(z)
+    variances = c.diagonal()
+    hinge = (1 - (variances + TINY).sqrt()).clamp_min(0).mean()
+    return spread * hinge + (c.square().sum() - variances.square().sum()) / len(c)

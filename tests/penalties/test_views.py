@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from attar import SettingError
+from attar.codes import Point
+from attar.corruptions import GaussianNoise, Patches
+from attar.likelihoods import FixedGaussian
+from attar.model import Model
+from attar.objective import Objective
+from attar.penalties import Views
+from attar.penalties.views import views_loss
+from attar.records import Batch
+
+
+def objective_of(corruption, penalty):
+    likelihood = FixedGaussian().build()
+    parts = nn.Identity(), Point().build(6), nn.Identity(), likelihood, corruption.build()
+    model = Model(*parts)
+    return Objective(model, penalties={"views": penalty.build(model, 6, (6,))})
+
+
+def test_the_loss_is_that_of_the_paper():
+    a, b = torch.randn(2, 50, 6, dtype=torch.float64) * torch.linspace(0.2, 2, 6)
+    expected = 3 * np.square(a.numpy() - b.numpy()).mean()
+    for z in (a.numpy(), b.numpy()):
+        c = np.cov(z.T, bias=True)
+        spread = np.maximum(0, 1 - np.sqrt(np.diag(c) + 1e-4)).mean()
+        expected += (2 * spread + (np.square(c).sum() - np.square(np.diag(c)).sum()) / 6) / 2
+    assert views_loss(a, b, 3.0, 2.0).item() == pytest.approx(expected)
+
+
+def test_decorrelated_codes_of_equal_views_cost_nothing():
+    z = 2 * torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
+    assert views_loss(z, z, 25.0, 25.0) == 0
+
+
+def test_the_second_view_is_another_draw_of_the_corruption():
+    rows = torch.randn(20_000, 6)
+    for level, expected in {0.0: 0.0, 0.5: 2 * 0.5**2}.items():  # of two independent noises
+        objective = objective_of(GaussianNoise(level), Views(invariance=1.0, spread=0.0))
+        penalty = objective.terms(objective.trace(Batch.of(rows)))["views"]
+        assert penalty.item() == pytest.approx(expected, abs=0.01)
+
+
+def test_masked_cells_stay_hidden_in_both_views():
+    objective = objective_of(Patches(0.5, 1), Views())
+    seen = []
+    objective.model.encoder.register_forward_hook(lambda _, inputs, output: seen.append(inputs[0]))
+    objective.terms(objective.trace(Batch.of(torch.ones(3, 6))))
+    assert [view.sum(1).tolist() for view in seen] == [[3.0] * 3] * 2
+    assert not torch.equal(*seen)
+
+
+@pytest.mark.parametrize("field", ["weight", "invariance", "spread"])
+def test_negative_weights_are_refused(field):
+    with pytest.raises(SettingError, match=f"{field} of .* must be 0 or"):
+        objective_of(GaussianNoise(), Views(**{field: -1.0}))
