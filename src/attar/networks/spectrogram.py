@@ -66,7 +66,7 @@ class Spectrogram(Network, name="spectrogram"):
         before, kernel = shape[0], 5
         for after in self.channels:
             layers += [glorot(nn.Conv2d(before, after, kernel, stride=2, padding=kernel // 2))]
-            layers += [nn.GroupNorm(math.gcd(8, after), after), nn.SiLU()]
+            layers += [nn.BatchNorm2d(after), nn.SiLU()]
             before, kernel, bands = after, 3, -(-bands // 2)
         return nn.Sequential(*layers, Pooled(), linear(2 * before * bands, width))
 
@@ -102,7 +102,7 @@ class Envelopes(nn.Module):
         self.register_buffer("smoothing", smoothing.float(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return smooth spectra, from minus to plus half of the floor or more; missing ones are 0."""
+        """Return smooth spectra, whose floor is -floor / 2; missing frames are 0."""
         known = (x != 0).any(2, keepdim=True)
         levels = x.mean(2, keepdim=True).masked_fill(~known, -math.inf).amax(3, keepdim=True)
         relative = (x - levels.nan_to_num(neginf=0.0)).clamp_min(-self.floor) + self.floor / 2
