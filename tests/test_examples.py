@@ -133,3 +133,9 @@ def test_headlines_come_back_from_their_codes():
 
 def test_new_lines_of_a_log_are_the_oddest():
     assert run("logs") == 1.0
+
+
+def test_words_of_a_voice_that_was_not_heard_are_recognized(tmp_path):
+    found = run("spoken_digits", picture=tmp_path / "spoken_digits.png", quick=True)
+    assert found["accuracy"] > 0.8
+    assert (tmp_path / "spoken_digits.png").stat().st_size > 5_000

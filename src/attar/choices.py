@@ -427,6 +427,8 @@ def choose_optimizer(network: Network, likelihood: Likelihood) -> tuple[Optimize
         return Optimizer("adamw", {"lr": 0.001, "betas": (0.9, 0.98)}, clip=1.0), "of transformers"
     if isinstance(network, Spectral):
         return Optimizer("adam", {"lr": 0.002, "betas": (0.8, 0.99)}), "learns phases"
+    if isinstance(network, Spectrogram):
+        return Optimizer("adam", {"lr": 0.002}), "of two views of sound"
     if isinstance(network, Lapped):
         settings = {"lr": 0.015, "weight_decay": 0.0, "every": 5, "relative_rate": 0.2}
         return Optimizer("muon", settings), "takes the fewest steps"

@@ -121,7 +121,7 @@ class SpectrogramAugmentation(Corruption, name="spectrogram-augmentation"):
     gain: float = 0.4
     tilt: float = 0.4
     noise: float = 0.2
-    bands: float = 0.25
+    bands: float = 0.15
     frames: float = 0.2
 
     def build(self) -> CorruptionModule:

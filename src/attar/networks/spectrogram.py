@@ -62,7 +62,8 @@ class Spectrogram(Network, name="spectrogram"):
                 f"row of this data has shape {shape}: use 'mlp'."
             )
         bands, cepstra = -(-shape[1] // 2), self.positive_integer("cepstra")
-        layers: list[nn.Module] = [Envelopes(shape[1], bands, cepstra, self.positive("floor"))]
+        envelopes = Envelopes(shape[1], bands, cepstra, self.positive("floor"))
+        layers: list[nn.Module] = [envelopes, nn.BatchNorm2d(shape[0])]
         before, kernel = shape[0], 5
         for after in self.channels:
             layers += [glorot(nn.Conv2d(before, after, kernel, stride=2, padding=kernel // 2))]
