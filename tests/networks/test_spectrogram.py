@@ -43,7 +43,7 @@ def test_far_below_the_loudest_frame_is_a_floor():
 
 def test_a_code_hardly_depends_on_when_a_word_is_said():
     torch.manual_seed(0)
-    encoder = Spectrogram().encoder((1, 32, 64), 8)
+    encoder = Spectrogram().encoder((1, 32, 64), 8).eval()
     word = torch.randn(1, 1, 32, 16) - 1
     early, late = (torch.zeros(1, 1, 32, 64) for _ in range(2))
     early[..., 8:24], late[..., 24:40] = word, word

@@ -37,7 +37,7 @@ class Spectrogram(Network, name="spectrogram"):
     --------
     >>> import torch
     >>> from attar.networks import Spectrogram
-    >>> encoder = Spectrogram(channels=(8, 16)).encoder((1, 32, 40), 10)
+    >>> encoder = Spectrogram(channels=(8, 16)).encoder((1, 32, 40), 10).eval()
     >>> frames = torch.rand(2, 1, 32, 40)
     >>> encoder(frames).shape, torch.allclose(encoder(frames), encoder(frames + 1), atol=1e-5)
     (torch.Size([2, 10]), True)
@@ -69,7 +69,7 @@ class Spectrogram(Network, name="spectrogram"):
             layers += [glorot(nn.Conv2d(before, after, kernel, stride=2, padding=kernel // 2))]
             layers += [nn.BatchNorm2d(after), nn.SiLU()]
             before, kernel, bands = after, 3, -(-bands // 2)
-        return nn.Sequential(*layers, Pooled(), linear(2 * before * bands, width))
+        return nn.Sequential(*layers, PooledOverTime(), linear(2 * before * bands, width))
 
     def decoder(self, width: int, shape: Shape) -> nn.Module:
         """Return a module (B, width) -> (B, channels, bands, frames)."""
@@ -110,7 +110,7 @@ class Envelopes(nn.Module):
         return self.smoothing @ (relative * known)
 
 
-class Pooled(nn.Module):
+class PooledOverTime(nn.Module):
     """The mean and the maximum over frames: (B, channels, bands, n) -> (B, 2 channels bands)."""
 
     def forward(self, x: Tensor) -> Tensor:
