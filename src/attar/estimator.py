@@ -185,7 +185,7 @@ class Autoencoder(
         *,
         condition: Data | None = None,
         checkpoint: str | Path | None = None,
-        freeze: Literal["encoder"] | None = None,
+        freeze: str | None = None,
     ) -> Self:
         """Train encoder and decoder to reconstruct X from a small code.
 

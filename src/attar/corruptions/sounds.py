@@ -179,10 +179,10 @@ class SpectrogramAugmentationModule(CorruptionModule):
         scale = self.noise * uniform[5].abs()[:, None, None]
         values = values + level[:, None, :, None] + scale * torch.randn_like(values)
         # Only known frames are masked, which come first.
-        known = 1.0 if visible is None else visible.to(values).mean((1, 2, 3))[:, None]
+        share = 1.0 if visible is None else visible.to(values).mean((1, 2, 3))[:, None]
         kept = ~(
             _run(band, self.bands, uniform[6], 1.0)[:, None, :, None]
-            | _run(frame, self.frames, uniform[7], known)[:, None, None]
+            | _run(frame, self.frames, uniform[7], share)[:, None, None]
         )
         return replace(batch, values=values * kept, visible=visible)
 
