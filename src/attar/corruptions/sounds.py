@@ -126,9 +126,16 @@ class SpectrogramAugmentation(Corruption, name="spectrogram-augmentation"):
 
     def build(self) -> CorruptionModule:
         """Return the module; nothing may be negative, and fractions are at most 1."""
-        changes = (self.non_negative(s) for s in ("warp", "stretch", "shift", "gain", "tilt"))
-        masked = self.fraction("bands"), self.fraction("frames")
-        return SpectrogramAugmentationModule(*changes, self.non_negative("noise"), *masked)
+        return SpectrogramAugmentationModule(
+            self.non_negative("warp"),
+            self.non_negative("stretch"),
+            self.non_negative("shift"),
+            self.non_negative("gain"),
+            self.non_negative("tilt"),
+            self.non_negative("noise"),
+            self.fraction("bands"),
+            self.fraction("frames"),
+        )
 
 
 class SpectrogramAugmentationModule(CorruptionModule):
