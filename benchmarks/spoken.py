@@ -88,7 +88,7 @@ def main() -> None:
     """Print the accuracy of codes and of MFCC."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=14)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     folder = data_folder()
