@@ -141,3 +141,22 @@ def test_customers_who_were_not_asked_are_told_right(tmp_path):
     assert found["accuracy"] > found["boosting"]
     assert abs(found["sure"] - found["accuracy"]) < 0.1
     assert (tmp_path / "customers.png").stat().st_size > 10_000
+
+
+def test_words_of_a_voice_that_was_not_heard_are_recognized(tmp_path):
+    found = run("spoken_digits", picture=tmp_path / "spoken_digits.png", quick=True)
+    assert found["accuracy"] > 0.8
+    assert (tmp_path / "spoken_digits.png").stat().st_size > 5_000
+
+
+def test_handwriting_is_read_with_few_labels(tmp_path):
+    found = run("handwriting", minutes=0.1, picture=tmp_path / "clusters.png")
+    assert found["accuracy"] > 0.8
+    assert found["purity"] > 0.7
+    assert (tmp_path / "clusters.png").stat().st_size > 10_000
+
+
+def test_topics_of_news_are_told_from_few_labels(tmp_path):
+    found = run("news", epochs=2, picture=tmp_path / "news.png")
+    assert found["accuracy"] > found["peer"]
+    assert (tmp_path / "news.png").stat().st_size > 10_000

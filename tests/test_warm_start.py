@@ -262,3 +262,34 @@ def test_a_truncated_code_is_trained_further():
     before = ae.evaluate(X)["error"]
     assert ae.fit(X).evaluate(X)["error"] < before
     assert ae.transform(X).shape == (300, 2)
+
+
+@pytest.mark.filterwarnings("ignore:Columns that were constant in the fit")
+@pytest.mark.parametrize("name", ["mlp", "conv", "codebook", "pseudo-inputs"])
+def test_with_a_frozen_encoder_rows_keep_their_codes_and_the_decoder_learns(name, tmp_path):
+    data, settings = DATA[name]
+    old, new = data[::2], data[1::2] / 2
+    warm(**settings).fit(old).save(tmp_path / "old.attar")
+    ae = attar.load(tmp_path / "old.attar")
+    before, codes = ae.evaluate(new)["error"], ae.transform(data)
+    with pytest.warns(attar.AttarWarning, match="are not those of the fit before"):
+        ae.fit(new, freeze="encoder")
+    assert_array_equal(ae.transform(data), codes)
+    assert ae.evaluate(new)["error"] < before
+    with pytest.warns(attar.AttarWarning, match="are not those of the fit before"):
+        ae.fit(old)  # nothing is frozen any more
+    assert not np.array_equal(ae.transform(data), codes)
+
+
+def test_statistics_of_a_frozen_encoder_stay():
+    network = torch.nn.Sequential(torch.nn.BatchNorm1d(64), torch.nn.Linear(64, 4))
+    ae = warm(network=(network, torch.nn.Linear(4, 64))).fit(X)
+    codes = ae.transform(X)
+    assert_array_equal(ae.fit(X, freeze="encoder").transform(X), codes)
+
+
+def test_freezing_needs_a_fitted_model_and_a_known_part():
+    with pytest.raises(attar.SettingError, match="keeps a part of a fitted model, and there is no"):
+        warm().fit(X, freeze="encoder")
+    with pytest.raises(attar.SettingError, match="no part to freeze named 'decoder': did you mean"):
+        warm(epochs=1).fit(X).fit(X, freeze="decoder")

@@ -7,17 +7,19 @@ import math
 import numpy as np
 
 from attar.codes import Code, Point
-from attar.corruptions import Corruption, Distortion, Masking
+from attar.corruptions import Corruption, Distortion, Masking, SpectrogramAugmentation
 from attar.data.cells import Boolean, Category, Component, Number, Phase
 from attar.data.images import Images
 from attar.data.kind import Kind, Rows
 from attar.data.preparation import Preparation
+from attar.data.recordings import SoundWindows
 from attar.data.scaling import Between, Scaler, Scaling, Standard
 from attar.data.series import Windows
 from attar.data.sparse import SparseMatrix
 from attar.data.summary import Summary, with_means
 from attar.data.table import Table
 from attar.data.text import Text
+from attar.data.views import LogMel
 from attar.error_bounds import error_bounds
 from attar.errors import DataError, SettingError, warn
 from attar.likelihoods import (
@@ -53,6 +55,7 @@ from attar.networks import (
     Mlp,
     Network,
     Spectral,
+    Spectrogram,
     Tcn,
     TextTransformer,
 )
@@ -227,6 +230,8 @@ def choose_augmentation(kind: Kind) -> tuple[Corruption, str]:
     """Return the augmentation that suits a kind of data."""
     if isinstance(kind, Images):
         return Distortion(), "for images"
+    if isinstance(kind, SoundWindows) and isinstance(kind.view, LogMel):
+        return SpectrogramAugmentation(), "for log-mel frames"
     return Masking(), f"for {kind.name}"
 
 
@@ -246,6 +251,8 @@ def choose_network(kind: Kind, recipe: Recipe) -> tuple[Network, str]:
         stages = max(1, math.ceil(math.log2(min(shape[1:]) / 4)))
         channels = tuple(min(128, 32 << stage) for stage in range(stages))
         return Asymmetric(channels), f"two views of images of {cells:,} cells"
+    if isinstance(recipe.corruption, SpectrogramAugmentation):
+        return Spectrogram(), f"two views of {kind.name} of {cells:,} cells"
     if isinstance(kind, Images) and cells > 1024:
         conv = choose_conv(min(shape[1:])).replace(shortcut=cells <= LINEAR_CELLS)
         return conv, f"images of {cells:,} cells"
@@ -420,6 +427,8 @@ def choose_optimizer(network: Network, likelihood: Likelihood) -> tuple[Optimize
         return Optimizer("adamw", {"lr": 0.001, "betas": (0.9, 0.98)}, clip=1.0), "of transformers"
     if isinstance(network, Spectral):
         return Optimizer("adam", {"lr": 0.002, "betas": (0.8, 0.99)}), "learns phases"
+    if isinstance(network, Spectrogram):
+        return Optimizer("adam", {"lr": 0.002}), "of two views of sound"
     if isinstance(network, Lapped):
         settings = {"lr": 0.015, "weight_decay": 0.0, "every": 5, "relative_rate": 0.2}
         return Optimizer("muon", settings), "takes the fewest steps"

@@ -185,6 +185,7 @@ class Autoencoder(
         *,
         condition: Data | None = None,
         checkpoint: str | Path | None = None,
+        freeze: str | None = None,
     ) -> Self:
         """Train encoder and decoder to reconstruct X from a small code.
 
@@ -202,6 +203,9 @@ class Autoencoder(
         checkpoint : path or None
             A file that keeps the state of the training while it runs. Where it exists already,
             training resumes from it, to the weights of an uninterrupted run. Delete it afterwards.
+        freeze : {"encoder"}, default None
+            What stays as it is where ``warm_start`` goes on from a fitted model: with "encoder"
+            each row keeps its code, and only the decoder learns.
 
         Raises
         ------
@@ -216,13 +220,18 @@ class Autoencoder(
         """
         self._check_names()
         before = self.fitted_ if self.warm_start and "fitted_" in vars(self) else None
+        run = Run.of(self.get_params(deep=False), checkpoint, freeze)
+        if freeze is not None and before is None:
+            raise SettingError(
+                f"freeze={freeze!r} keeps a part of a fitted model, and there is none: set "
+                "warm_start=True after a fit or attar.load."
+            )
         data = self._read(X, part="train", kind=None if before is None else before.kind)
         if before is None:
             kind, summary, plan = self._plan(data, condition)
         else:
             kind, summary, plan = self._plan_again(data, before)
-        run, encoded = Run.of(self.get_params(deep=False), checkpoint), None
-        seed = run.seed if before is None else before.seed
+        encoded, seed = None, run.seed if before is None else before.seed
         if before is not None:
             encoded = before.conditioned(condition, summary.rows).condition
         else:

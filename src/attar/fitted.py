@@ -133,22 +133,21 @@ class Fitted:
         for name in MODEL:
             if settings[name] != self.given[name]:
                 raise SettingError(
-                    f"warm_start=True trains the fitted model further, of {name}="
-                    f"{self.given[name]!r}, and {name}={settings[name]!r} makes another one: set "
-                    "it back, or warm_start=False."
+                    f"The fitted model is trained further, of {name}={self.given[name]!r}, and "
+                    f"{name}={settings[name]!r} makes another one: set it back, or fit a new model."
                 )
         model = self.predictor.model
         if summary.missing and not model.missing and self.network.masked:
             raise DataError(
                 "X has missing cells, and the fitted model has no input for a mask of them: fill "
-                "them, or set warm_start=False for a model that has."
+                "them, or fit a new model."
             )
         if isinstance(self.kind, Table):
             for cell, low in zip(self.kind.cells, summary.moments.low, strict=True):
                 if isinstance(cell, Category) and low < 0:
                     raise DataError(
                         f"Column {cell.name!r} has categories that the fitted model does not know: "
-                        "leave these rows out, or set warm_start=False for a model that does."
+                        "leave these rows out, or fit a new model."
                     )
         built_from = {
             "recipe": self.recipe,
@@ -557,6 +556,8 @@ def _trained(
         model = objective.model.to(device)
         if before is not None:
             model.load_state_dict(before.predictor.model.state_dict())
+        if run.freeze is not None:
+            model.freeze_encoder()
         for module in (*objective.critics.values(), objective.heads):
             module.to(device)
         if run.checkpoint is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -73,7 +73,8 @@ class Model(nn.Module):
         self.likelihood, self.corruption, self.condition = likelihood, corruption, condition
         self.shrinkage = shrinkage
         code.attach(self.features)
-        # In a tuple, so that torch does not take the copy for a part of this model.
+        # In tuples, so that torch does not take these for further parts of this model.
+        self._frozen: tuple[nn.Module, ...] = ()
         self._double: tuple[list[nn.Module], Model] | None = None
 
     @property
@@ -87,6 +88,20 @@ class Model(nn.Module):
 
     def __getstate__(self) -> dict[str, object]:
         return {**vars(self), "_double": None}
+
+    def freeze_encoder(self) -> None:
+        """Keep the codes of rows as they are: only decoder and likelihood are trained then."""
+        parts = self.encoder, self.code, self.condition, self.shrinkage
+        self._frozen = tuple(part for part in parts if part is not None)
+        for part in self._frozen:
+            part.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode of all parts that are not frozen: statistics of those stay."""
+        super().train(mode)
+        for part in self._frozen:
+            part.eval()
+        return self
 
     def in_double(self) -> Model:
         """Return the model in double precision: a copy made once, with the present weights."""

@@ -47,6 +47,7 @@ PARTS = {
         "linear",
         "mlp",
         "spectral",
+        "spectrogram",
         "tcn",
         "text-transformer",
         "transformer",
@@ -55,7 +56,7 @@ PARTS = {
     "scaling": ("between", "min-max", "none", "robust", "standard", "symmetric"),
     "corruption": (
         *("augmentation", "distortion", "gaussian-noise", "masking", "patches"),
-        *("salt-and-pepper", "splicing"),
+        *("salt-and-pepper", "spectrogram-augmentation", "splicing"),
     ),
     "optimizer": (
         *("adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "asgd", "muon"),

@@ -498,6 +498,8 @@ class Run:
     checkpoint : Path or None
     repeatable : bool
         Whether the user gave the random state, which must then give equal weights again.
+    freeze : {"encoder"} or None
+        What of a fitted model stays as it is.
     """
 
     seed: int
@@ -505,9 +507,15 @@ class Run:
     validation_fraction: float
     checkpoint: Path | None
     repeatable: bool
+    freeze: str | None = None
 
     @classmethod
-    def of(cls, settings: Mapping[str, Any], checkpoint: str | Path | None) -> Run:
+    def of(
+        cls,
+        settings: Mapping[str, Any],
+        checkpoint: str | Path | None,
+        freeze: str | None = None,
+    ) -> Run:
         """Return the run that the estimator's settings ask for.
 
         Raises
@@ -518,6 +526,8 @@ class Run:
         fraction = settings["validation_fraction"]
         if not isinstance(fraction, int | float) or not 0 <= fraction < 1:
             raise SettingError(f"validation_fraction must be from 0 to below 1, not {fraction!r}.")
+        if freeze not in (None, "encoder"):
+            raise unknown("part to freeze", freeze, ["encoder"])
         if checkpoint is not None and settings["random_state"] is None:
             raise SettingError(
                 "A training that can be resumed needs a random_state: give a number."
@@ -528,6 +538,7 @@ class Run:
             validation_fraction=fraction,
             checkpoint=None if checkpoint is None else Path(checkpoint),
             repeatable=settings["random_state"] is not None,
+            freeze=freeze,
         )
 
 

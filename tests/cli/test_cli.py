@@ -52,6 +52,40 @@ def iris(tmp_path_factory):
     return path
 
 
+def test_a_fit_goes_on_from_a_model_and_may_keep_its_codes(run, iris, tmp_path):
+    frame = pd.read_csv(iris).sample(frac=1, random_state=0)
+    for name, rows in {"old": frame[:80], "new": frame[80:]}.items():
+        rows.to_csv(tmp_path / f"{name}.csv", index=False)
+    options = ("--code-size", 2, "--set", "optimizer=adam", "-q")
+    assert run("fit", "old.csv", "-o", "old.attar", "--epochs", 3, *options)[0] == 0
+    further = ("fit", "new.csv", "--from", "old.attar", "--epochs", 3, "-q")
+    assert run(*further, "-o", "new.attar")[0] == 0
+    assert run(*further, "-o", "frozen.attar", "--freeze", "encoder")[0] == 0
+    old, new, frozen = (attar.load(f"{name}.attar") for name in ("old", "new", "frozen"))
+    assert list(new.history_.epoch) == list(frozen.history_.epoch) == [1, 2, 3, 4, 5, 6]
+    assert_array_equal(frozen.transform(frame), old.transform(frame))
+    assert not np.array_equal(new.transform(frame), old.transform(frame))
+    assert not new.warm_start
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["iris.csv", "--from", "digits.attar"], "fitted on images, but X is a table"),
+        (["digits", "--from", "digits.attar", "--recipe", "vae"], "recipe='vae' makes another one"),
+        (["digits", "--from", "none.attar"], "none.attar"),
+        (["digits", "--freeze", "encoder"], "give the model with --from"),
+        (["digits", "--for", "gaps", "--from", "digits.attar"], "--from is of an autoencoder"),
+    ],
+)
+def test_a_model_of_other_data_or_settings_is_refused(options, sentence, run, iris, digits_model):
+    files = {"iris.csv": str(iris), "digits.attar": str(digits_model)}
+    status, _, err = run("fit", *(files.get(one, one) for one in options), "-o", "new.attar")
+    assert status == 2
+    assert sentence in err
+    assert not Path("new.attar").exists()
+
+
 def test_fit_prints_the_error_and_leaves_one_file(run, tmp_path):
     status, out, _ = run("fit", "digits", "-o", "d.attar", "--epochs", 3, "--json")
     assert status == 0

@@ -115,6 +115,21 @@ def fit(
     resume: Annotated[
         bool, typer.Option("--resume", help="Resume a fit that was interrupted.")
     ] = False,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="MODEL",
+            help="Go on from the weights of this model, of data of the same form.",
+        ),
+    ] = None,
+    freeze: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PART",
+            help="encoder: codes stay those of the model of --from, and only the decoder learns.",
+        ),
+    ] = None,
     seed: arguments.Seed = 0,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print nothing but warnings and errors.")
@@ -134,6 +149,7 @@ def fit(
         given: dict[str, object] = {
             **{"effort": effort, "error": error},
             **{"condition": condition, "report": report, "resume": resume},
+            **{"from": start, "freeze": freeze},
         }
         of_codes = purpose in ("labels", "numbers", "clusters")
         if not of_codes:
@@ -182,6 +198,8 @@ def fit(
         else:
             fit_detector(data, output, settings, label, quiet, as_json)
         return
+    if freeze is not None and start is None:
+        raise SettingError("--freeze keeps a part of a fitted model: give the model with --from.")
     named = [f"recipe={recipe}", f"code_size={code_size}", f"epochs={epochs}"]
     options = {"random_state": seed, "max_minutes": max_minutes, "device": device}
     settings = {**options, **arguments.settings([*named, *(assignments or [])])}
@@ -197,13 +215,19 @@ def fit(
         import_module("torch._dynamo")  # which torch's optimizers import at their first step
 
         from attar.data.source import read
-        from attar.estimator import Autoencoder
+        from attar.estimator import Autoencoder, load
         from attar.likelihoods import Causal
+        from attar.plan import MODEL
         from attar.training.checkpoints import check_checkpoint
 
     if as_json or quiet:
         settings.setdefault("verbose", False)
-    estimator = Autoencoder().set_params(**settings)
+    if start is None:
+        estimator = Autoencoder()
+    else:
+        estimator = load(start).set_params(warm_start=True)
+        settings = {n: v for n, v in settings.items() if n not in MODEL or v != "auto"}
+    estimator.set_params(**settings)
     for name in (n for n, value in {"effort": effort, "error": error}.items() if value):
         if not isinstance(estimator.get_params().get("recipe__likelihood"), Causal):
             raise SettingError(f"--{name} is for the recipe lossless, not for {recipe}.")
@@ -226,13 +250,13 @@ def fit(
     opened, conditional = read(data, label=condition or label), arguments.is_conditional(estimator)
     labels = arguments.condition_of(opened, condition, conditional)
     try:
-        estimator.fit(opened.data, condition=labels, checkpoint=checkpoint)
+        estimator.fit(opened.data, condition=labels, checkpoint=checkpoint, freeze=freeze)
     except KeyboardInterrupt:
         typer.echo(f"attar: stopped; resume with --resume (kept in {checkpoint}).", err=True)
         raise typer.Exit(130) from None
     seconds = time.perf_counter() - started
     estimator.fitted_ = replace(estimator.fitted_, label=condition or label)
-    estimator.save(output)
+    estimator.set_params(warm_start=bool(settings.get("warm_start"))).save(output)
     checkpoint.unlink(missing_ok=True)
     if source in DATASETS:
         opened = read(source, part="test")

@@ -4,7 +4,7 @@ from attar.corruptions.augmentations import Augmentation, Distortion
 from attar.corruptions.base import Corrupted, Corruption, CorruptionModule, Shrinkage
 from attar.corruptions.masking import Masking, Patches
 from attar.corruptions.noise import GaussianNoise, SaltAndPepper
-from attar.corruptions.sounds import Splicing
+from attar.corruptions.sounds import SpectrogramAugmentation, Splicing
 
 __all__ = [
     "Augmentation",
@@ -17,5 +17,6 @@ __all__ = [
     "Patches",
     "SaltAndPepper",
     "Shrinkage",
+    "SpectrogramAugmentation",
     "Splicing",
 ]

@@ -7,6 +7,7 @@ from attar.networks.lapped import Lapped
 from attar.networks.mlp import Bag, Linear, Mlp
 from attar.networks.sequence import Gru, Tcn, Transformer
 from attar.networks.spectral import Spectral
+from attar.networks.spectrogram import Spectrogram
 from attar.networks.statistics import statistics_of
 from attar.networks.text import TextTransformer
 
@@ -21,6 +22,7 @@ __all__ = [
     "Mlp",
     "Network",
     "Spectral",
+    "Spectrogram",
     "Tcn",
     "TextTransformer",
     "Transformer",

@@ -201,7 +201,8 @@ class Training:
                 self._step(batch, total)
             for callback in self.callbacks:
                 callback.on_step(self.progress)
-        self.model.code.on_epoch()
+        if self.model.code.training:  # it is not frozen
+            self.model.code.on_epoch()
         metrics = self.objective.measure(self.monitored)
         seconds = time.perf_counter() - started
         validation_loss = None
