@@ -3,6 +3,7 @@ import pytest
 import torch
 from torch import nn
 
+import attar
 from attar import SettingError
 from attar.codes import Point
 from attar.corruptions import GaussianNoise, Patches
@@ -37,11 +38,25 @@ def test_decorrelated_codes_of_equal_views_cost_nothing():
 
 
 def test_the_second_view_is_another_draw_of_the_corruption():
+    objective = objective_of(GaussianNoise(0.5), Views(invariance=3.0, spread=2.0))
+    seen = []
+    objective.heads["views"].register_forward_hook(lambda *passed: seen.append(passed[1:]))
     rows = torch.randn(20_000, 6)
-    for level, expected in {0.0: 0.0, 0.5: 2 * 0.5**2}.items():  # of two independent noises
-        objective = objective_of(GaussianNoise(level), Views(invariance=1.0, spread=0.0))
-        penalty = objective.terms(objective.trace(Batch.of(rows)))["views"]
-        assert penalty.item() == pytest.approx(expected, abs=0.01)
+    penalty = objective.terms(objective.trace(Batch.of(rows)))["views"]
+    (((codes,), projected),) = seen
+    a, b = (codes - torch.cat([rows, rows])).chunk(2)
+    assert a.std().item() == pytest.approx(0.5, rel=0.01)
+    assert b.std().item() == pytest.approx(0.5, rel=0.01)
+    assert (a * b).mean().abs() < 0.01
+    one, other = projected.chunk(2)
+    assert penalty.item() == pytest.approx(views_loss(one, other, 3.0, 2.0).item())
+
+
+def test_the_projection_is_trained_and_in_no_model_file():
+    rows = np.random.default_rng(0).normal(size=(60, 6))
+    recipe = attar.Recipe(Point(), corruption=GaussianNoise(), penalties=(Views(width=8),))
+    ae = attar.Autoencoder(recipe, code_size=2, epochs=1, random_state=0).fit(rows)
+    assert not [name for name in ae.fitted_.tensors() if "views" in name or "head" in name]
 
 
 def test_masked_cells_stay_hidden_in_both_views():

@@ -16,10 +16,10 @@ from sklearn.linear_model import LogisticRegression
 import attar
 from attar.errors import AttarWarning, DataError, ModelFileError, SettingError
 from attar.tasks.labels import kernel, members
-from attar.tasks.labels.graph import SPREAD, Graph
+from attar.tasks.labels.graph import SPREAD, Graph, LabelledGraph
 from attar.tasks.labels.heads import ClassHead, NumberHead, pooled
 from attar.tasks.labels.kernel import KernelRidge, chosen, ridge
-from attar.tasks.labels.members import Forest, Logistic
+from attar.tasks.labels.members import Forest, Logistic, Propagation
 from attar.tasks.labels.targets import Classes, Numbers, are_numbers, missing
 
 rng = np.random.default_rng(0)
@@ -107,12 +107,33 @@ def test_the_graph_bends_with_two_moons():
 
 def test_the_graph_is_a_kernel_beside_others():
     labelled, targets = np.arange(12), np.eye(2)[np.arange(12) % 2]
-    model, _ = KernelRidge.fit(ROWS, labelled, targets, 0)
+    model, _ = KernelRidge.fit(ROWS, labelled, targets, LabelledGraph.of(ROWS, labelled, 0), 0)
     alike = np.linalg.inv(np.eye(60) - SPREAD * model.graph.links.toarray())[:, :12]
     scale = model.weights[-1] / np.trace(alike) * 12
     assert_allclose(model.spread, scale * alike @ model.coefficients, rtol=1e-3, atol=1e-4)
-    alone, _ = KernelRidge.fit(ROWS[:12], labelled, targets, 0)
-    assert alone.graph is None
+    assert LabelledGraph.of(ROWS[:12], labelled, 0) is None
+
+
+def test_propagated_labels_are_those_of_the_closed_form():
+    labelled, targets = np.arange(5, 17), np.eye(2)[np.arange(12) % 2]
+    found, held_out = Propagation.fit(
+        ROWS, labelled, targets, LabelledGraph.of(ROWS, labelled, 0), 0
+    )
+    kernel = np.linalg.inv(np.eye(60) - SPREAD * found.graph.links.toarray())
+    spread = kernel[:, :12] @ targets
+    expected = spread / spread.sum(0)
+    assert_allclose(found.shares, expected / expected.sum(1, keepdims=True), rtol=1e-3)
+    for i in range(12):
+        others = np.delete(kernel[:12, :12], i, 1)[i] @ np.delete(targets, i, 0) / spread.sum(0)
+        assert_allclose(held_out[i], others / others.sum(), rtol=1e-3)
+    assert_allclose(found.predict(found.graph.rows[:1]).sum(), 1)
+
+
+def test_without_other_rows_propagated_shares_are_equal():
+    found, held_out = Propagation.fit(ROWS[:4], np.arange(4), np.eye(4), None, 0)
+    assert_allclose(held_out, 0.25)
+    assert_allclose(found.predict(ROWS), np.full((60, 4), 0.25))
+    assert Propagation.restored(found.tensors()).graph is None
 
 
 def test_logistic_regression_is_scikit_learns():
@@ -125,7 +146,7 @@ def test_logistic_regression_is_scikit_learns():
 
 def test_a_forest_in_arrays_is_scikit_learns(small):
     y = np.eye(2)[(ROWS[:, 0] > 0).astype(int)]
-    forest, held_out = Forest.fit(ROWS, np.arange(60), y, 3)
+    forest, held_out = Forest.fit(ROWS, np.arange(60), y, None, 3)
     settings = {"min_samples_leaf": 2, "max_features": "sqrt", "oob_score": True}
     with warnings.catch_warnings(action="ignore"):
         peer = RandomForestRegressor(20, random_state=3, max_samples=60, **settings).fit(ROWS, y)

@@ -6,11 +6,11 @@ from safetensors.torch import save_file
 import attar
 from attar import FileError, ModelFileError, storage
 from attar.bounds import Capacity
-from attar.codes import Gaussian, TopK, VectorQuantized
+from attar.codes import Gaussian, Point, TopK, VectorQuantized
 from attar.corruptions import Masking
 from attar.likelihoods import LearnedGaussian
 from attar.networks import Mlp
-from attar.penalties import DensityRatio
+from attar.penalties import DensityRatio, Views
 from attar.priors import Vamp
 from attar.recipe import Recipe
 from attar.storage import nested, unnested
@@ -29,6 +29,7 @@ CASES = {
     "codebook": {"spec": Recipe(VectorQuantized(codebook=8, dim=2))},
     "growing": {"spec": Recipe(Gaussian(), bound=Capacity(3.0)), "likelihood": LearnedGaussian()},
     "vamp": {"spec": Recipe(Gaussian(prior=Vamp(4))), "likelihood": LearnedGaussian()},
+    "views": {"spec": Recipe(Point(), corruption=Masking(0.3), penalties=(Views(width=8),))},
     "sgd": {"optimizer": Optimizer("sgd"), "learning_rate": 0.05},
     "patience": {"patience": 1, "learning_rate": 0.5, "epochs": 12},
 }

@@ -22,6 +22,9 @@ NEAREST, SPREAD = 10, 0.98
 # Of more features all distances are computed: no tree finds the nearest rows faster.
 TREE = 8
 
+# Up to so many labelled rows others help, of which the graph takes so many at most.
+FEW, JOINED = 1000, 20_000
+
 # Conjugate gradients stop at this residual, relative to the right side, or after so many steps.
 TOLERANCE, STEPS = 1e-5, 200
 
@@ -115,3 +118,34 @@ class Graph:
     def _search(self) -> NearestNeighbors:
         algorithm = "kd_tree" if self.rows.shape[1] <= TREE else "brute"
         return NearestNeighbors(algorithm=algorithm).fit(self.rows)
+
+
+@dataclass(frozen=True)
+class LabelledGraph:
+    """The graph of labelled rows, which come first, and of others.
+
+    Attributes
+    ----------
+    graph : Graph
+    near : array (m, m)
+        K between labelled rows.
+    """
+
+    graph: Graph
+    near: Array
+
+    @classmethod
+    def of(cls, features: Array, labelled: NDArray[np.intp], seed: int) -> Self | None:
+        """Return the graph; None where nearly all is labelled, or there are no others."""
+        others = np.setdiff1d(np.arange(len(features)), labelled)
+        if len(labelled) > FEW or not len(others):
+            return None
+        some = np.random.default_rng(seed).permutation(others)[: JOINED - len(labelled)]
+        graph = Graph.of(features[np.concatenate([labelled, np.sort(some)])])
+        return cls(graph, graph.spread(np.eye(len(graph.rows), len(labelled)))[: len(labelled)])
+
+    def spread(self, values: Array) -> Array:
+        """Return K times values (m, c) of labelled rows, at all rows of the graph: (n, c)."""
+        sources = np.zeros((len(self.graph.rows), values.shape[1]))
+        sources[: len(values)] = values
+        return self.graph.spread(sources)

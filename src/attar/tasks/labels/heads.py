@@ -14,8 +14,9 @@ from scipy.special import log_softmax, softmax
 from torch import Tensor
 
 from attar.storage import nested, unnested
+from attar.tasks.labels.graph import LabelledGraph
 from attar.tasks.labels.kernel import KernelRidge
-from attar.tasks.labels.members import Array, Forest, HeadMember, Logistic, Places
+from attar.tasks.labels.members import Array, Forest, HeadMember, Logistic, Places, Propagation
 
 # The least share of trees that a class counts with.
 LEAST = 1e-2
@@ -51,9 +52,10 @@ class LabelHead(ABC):
 
         Parameters are as of :meth:`HeadMember.fit`.
         """
+        graph = LabelledGraph.of(features, labelled, seed)
         members, held_out = {}, []
         for name, (kind, link, _) in cls.MEMBERS.items():
-            members[name], predicted = kind.fit(features, labelled, targets, seed)
+            members[name], predicted = kind.fit(features, labelled, targets, graph, seed)
             held_out.append(link(predicted))
         scores = np.stack(held_out)
         usual = np.array([weight for *_, weight in cls.MEMBERS.values()]) / len(members)
@@ -110,6 +112,7 @@ class ClassHead(LabelHead):
 
     MEMBERS: ClassVar = {
         "kernel": (KernelRidge, _same, 5.0),
+        "propagation": (Propagation, _logs, 2.0),
         "linear": (Logistic, _same, 1.0),
         "forest": (Forest, _logs, 1.0),
     }

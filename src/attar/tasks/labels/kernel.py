@@ -14,7 +14,7 @@ from torch import Tensor
 
 from attar.isolation import one_thread
 from attar.storage import nested, unnested
-from attar.tasks.labels.graph import Graph
+from attar.tasks.labels.graph import Graph, LabelledGraph
 from attar.tasks.labels.members import Array, HeadMember, Places
 
 # The squared widths of Gaussian kernels, in units of the mean squared distance of two rows.
@@ -22,9 +22,6 @@ WIDTHS = (0.1, 0.3, 1.0)
 
 # Kernels are weighted by so many labelled rows at most, and look others up among so many.
 COMPARED, LANDMARKS = 500, 2000
-
-# Up to so many labelled rows others help, of which the graph takes so many at most.
-FEW, JOINED = 1000, 10_000
 
 # The weight of the prior by which all kernels weigh the same, in rows.
 PRIOR = 0.3
@@ -87,7 +84,12 @@ class KernelRidge(HeadMember):
 
     @classmethod
     def fit(
-        cls, features: Array, labelled: Places, targets: Array, seed: int
+        cls,
+        features: Array,
+        labelled: Places,
+        targets: Array,
+        graph: LabelledGraph | None,
+        seed: int,
     ) -> tuple[Self, Array]:
         """Return the regression, and leave-one-out predictions of the labelled rows."""
         rng, mean = np.random.default_rng(seed), targets.mean(0)
@@ -103,14 +105,9 @@ class KernelRidge(HeadMember):
             spread=np.zeros((0, targets.shape[1])),
         )
         kernels = found._kernels(features[labelled])
-        others = np.setdiff1d(np.arange(len(features)), labelled)
-        if len(labelled) <= FEW and len(others):
-            joined = np.sort(rng.permutation(others)[: JOINED - len(labelled)])
-            graph = Graph.of(features[np.concatenate([labelled, joined])])
-            near = graph.spread(np.eye(len(graph.rows), len(labelled)))[: len(labelled)]
-            usual = np.trace(near) / len(labelled)
-            kernels.append(near / usual)
-            found = replace(found, graph=graph)
+        if graph is not None:
+            usual = np.trace(graph.near) / len(labelled)
+            kernels.append(graph.near / usual)
         compared = rng.permutation(len(own))[:COMPARED]
         each, residuals = np.stack(kernels), targets - mean
         pairs = each[:, own[compared][:, None], compared]
@@ -118,10 +115,9 @@ class KernelRidge(HeadMember):
         kernel = np.tensordot(weights, each, 1)
         coefficients, held_out = ridge(kernel, kernel[own], residuals)
         found = replace(found, weights=weights, coefficients=coefficients)
-        if found.graph is not None:
-            sources = np.zeros((len(found.graph.rows), targets.shape[1]))
-            sources[: len(labelled)] = weights[-1] / usual * coefficients
-            found = replace(found, spread=found.graph.spread(sources))
+        if graph is not None:
+            spread = graph.spread(weights[-1] / usual * coefficients)
+            found = replace(found, graph=graph.graph, spread=spread)
         return found, mean + held_out
 
     def predict(self, features: Array) -> Array:

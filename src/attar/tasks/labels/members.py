@@ -15,6 +15,9 @@ from scipy.special import log_softmax
 from sklearn.ensemble import RandomForestRegressor
 from torch import Tensor
 
+from attar.storage import nested, unnested
+from attar.tasks.labels.graph import Graph, LabelledGraph
+
 Array = NDArray[np.float64]
 Places = NDArray[np.intp]
 
@@ -32,7 +35,12 @@ class HeadMember(ABC):
     @classmethod
     @abstractmethod
     def fit(
-        cls, features: Array, labelled: Places, targets: Array, seed: int
+        cls,
+        features: Array,
+        labelled: Places,
+        targets: Array,
+        graph: LabelledGraph | None,
+        seed: int,
     ) -> tuple[Self, Array]:
         """Return the model, and what it predicts of each labelled row without its own label.
 
@@ -44,6 +52,8 @@ class HeadMember(ABC):
             The places of labelled rows among them.
         targets : array (m, c)
             Numbers, or indicators of classes.
+        graph : LabelledGraph or None
+            None where others are not needed.
         seed : int
         """
 
@@ -62,6 +72,72 @@ class HeadMember(ABC):
 
 
 @dataclass(frozen=True)
+class Propagation(HeadMember):
+    """Label propagation: labels spread over the graph of all rows, as shares of each row.
+
+    Each class is divided by all that is spread of it, so that none wins by being frequent.
+
+    Attributes
+    ----------
+    shares : array (n, c)
+        Of the rows of the graph.
+    graph : Graph or None
+        None where nearly all is labelled: shares are then equal.
+
+    References
+    ----------
+    Zhou et al., "Learning with local and global consistency", NIPS 2004. Zhu, Ghahramani and
+    Lafferty, "Semi-supervised learning using Gaussian fields and harmonic functions", ICML 2003.
+    """
+
+    shares: Array
+    graph: Graph | None
+
+    @classmethod
+    def fit(
+        cls,
+        features: Array,
+        labelled: Places,
+        targets: Array,
+        graph: LabelledGraph | None,
+        seed: int,
+    ) -> tuple[Self, Array]:
+        """Return the shares of rows, and those of labelled ones without their own labels."""
+        equal = np.full_like(targets, 1 / targets.shape[1])
+        if graph is None:
+            return cls(equal[:1], None), equal
+        spread = graph.spread(targets)
+        mass = np.maximum(spread.sum(0), np.finfo(np.float64).tiny)
+        others = graph.near @ targets - np.diag(graph.near)[:, None] * targets
+        return cls(_shares(spread / mass), graph.graph), _shares(others / mass)
+
+    def predict(self, features: Array) -> Array:
+        """Return the mean shares of near rows of the graph."""
+        if self.graph is None:
+            return np.repeat(self.shares, len(features), axis=0)
+        return self.graph.interpolated(self.shares, features)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return shares and graph."""
+        of_graph = {} if self.graph is None else nested("graph", self.graph.tensors())
+        return {"shares": torch.from_numpy(self.shares), **of_graph}
+
+    @classmethod
+    def restored(cls, tensors: Mapping[str, Tensor]) -> Self:
+        """Return the propagation of :meth:`tensors`."""
+        of_graph = unnested("graph", tensors)
+        return cls(tensors["shares"].numpy(), Graph.restored(of_graph) if of_graph else None)
+
+
+def _shares(spread: Array) -> Array:
+    """Return shares of classes that add up to 1, equal ones where no label reaches a row."""
+    spread = np.maximum(spread, 0)
+    total = spread.sum(1, keepdims=True)
+    equal = np.full_like(spread, 1 / spread.shape[1])
+    return np.asarray(np.divide(spread, total, out=equal, where=total > 0))
+
+
+@dataclass(frozen=True)
 class Logistic(HeadMember):
     """Multinomial logistic regression, log p = log softmax(W x + b), with a penalty on W².
 
@@ -75,7 +151,12 @@ class Logistic(HeadMember):
 
     @classmethod
     def fit(
-        cls, features: Array, labelled: Places, targets: Array, seed: int
+        cls,
+        features: Array,
+        labelled: Places,
+        targets: Array,
+        graph: LabelledGraph | None,
+        seed: int,
     ) -> tuple[Self, Array]:
         """Return the regression of the best penalty in cross-validation, and its predictions."""
         known = features[labelled]
@@ -171,7 +252,12 @@ class Forest(HeadMember):
 
     @classmethod
     def fit(
-        cls, features: Array, labelled: Places, targets: Array, seed: int
+        cls,
+        features: Array,
+        labelled: Places,
+        targets: Array,
+        graph: LabelledGraph | None,
+        seed: int,
     ) -> tuple[Self, Array]:
         """Return the forest, and means of the trees that were grown without a row.
 

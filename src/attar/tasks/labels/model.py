@@ -13,6 +13,7 @@ from torch import Tensor
 from attar.data.kind import Json
 from attar.data.table import Table
 from attar.estimator import Autoencoder
+from attar.likelihoods import Language
 from attar.storage import nested, unnested
 from attar.tasks.coding import restored_autoencoder
 from attar.tasks.estimator import TaskModel
@@ -67,8 +68,8 @@ class LabelModel(TaskModel):
         """
         features = features_of(autoencoder, X)
         scale = features.std(0)
-        size = autoencoder.code_size_
-        scale[:-size] = 1.0  # prepared rows are in units of their own
+        prepared = max(0, features.shape[1] - autoencoder.code_size_)
+        scale[:prepared] = 1.0  # they are in units of their own
         scale = np.where(scale > 0, scale, 1.0)
         fitted, held_out = head.fit(features / scale, labelled, targets, seed)
         return cls(autoencoder, scale, fitted), held_out
@@ -112,11 +113,14 @@ class LabelModel(TaskModel):
 def features_of(autoencoder: Autoencoder, X: Any) -> Array:
     """Return what is known of rows (n, d): of tables the prepared rows too, then the codes.
 
-    Missing cells are what the autoencoder expects there.
+    Missing cells are what the autoencoder expects there. Of text only contexts count: which tokens
+    are where, the other half of a code, says little of what they are about.
     """
     predictor, kind = autoencoder.fitted_.predictor, autoencoder.fitted_.kind
     if not isinstance(kind, Table):
-        return autoencoder.transform(X).astype(np.float64)
+        codes = autoencoder.transform(X).astype(np.float64)
+        likelihood = autoencoder.fitted_.likelihood
+        return codes[:, likelihood.superposed :] if isinstance(likelihood, Language) else codes
     rows = np.concatenate([kind.rows(piece) for piece in kind.pieces(X)])
     codes = predictor.encode(rows).astype(np.float64)
     prepared = predictor.preparation.prepare(rows).double()
