@@ -123,7 +123,7 @@ TABLE: dict[str, Row] = {
         "CVPR 2022.",
     ),
     "features": Row(
-        Recipe(Point(), corruption=Augmentation(), penalties=(Views(weight=20.0),)),
+        Recipe(Point(), corruption=Augmentation(), penalties=(Views(),)),
         "Augmented input, codes of two views kept together and decorrelated: for recognition.",
         "Bardes, Ponce and LeCun, VICReg: variance-invariance-covariance regularization for "
         "self-supervised learning, ICLR 2022.",

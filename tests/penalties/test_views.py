@@ -38,7 +38,7 @@ def test_decorrelated_codes_of_equal_views_cost_nothing():
 
 
 def test_the_second_view_is_another_draw_of_the_corruption():
-    objective = objective_of(GaussianNoise(0.5), Views(invariance=3.0, spread=2.0))
+    objective = objective_of(GaussianNoise(0.5), Views(0.5, invariance=3.0, spread=2.0))
     seen = []
     objective.heads["views"].register_forward_hook(lambda *passed: seen.append(passed[1:]))
     rows = torch.randn(20_000, 6)
@@ -49,7 +49,8 @@ def test_the_second_view_is_another_draw_of_the_corruption():
     assert b.std().item() == pytest.approx(0.5, rel=0.01)
     assert (a * b).mean().abs() < 0.01
     one, other = projected.chunk(2)
-    assert penalty.item() == pytest.approx(views_loss(one, other, 3.0, 2.0).item())
+    loss = views_loss(one, other, 3.0, 2.0).item()
+    assert penalty.item() == pytest.approx(0.5 * 6 * loss)  # of six cells
 
 
 def test_the_projection_is_trained_and_in_no_model_file():

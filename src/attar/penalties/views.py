@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -32,6 +33,7 @@ class Views(Penalty, name="views"):
     Parameters
     ----------
     weight : float
+        For each cell of a row, as the distortion is a sum over cells.
     invariance : float
         The weight of the distance of two views.
     spread : float
@@ -53,7 +55,7 @@ class Views(Penalty, name="views"):
     self-supervised learning", ICLR 2022.
     """
 
-    weight: float = 1.0
+    weight: float = 0.05
     invariance: float = 25.0
     spread: float = 25.0
     width: int = 256
@@ -61,7 +63,7 @@ class Views(Penalty, name="views"):
     def build(self, model: Model, code_size: int, shape: tuple[int, ...]) -> PenaltyTerm:
         """Return the penalty; no weight may be negative."""
         weights = self.non_negative("invariance"), self.non_negative("spread")
-        width = self.positive_integer("width")
+        width, cells = self.positive_integer("width"), math.prod(shape)
         projection = nn.Sequential(
             linear(code_size, width), nn.BatchNorm1d(width), nn.ReLU(), linear(width, width)
         )
@@ -73,7 +75,7 @@ class Views(Penalty, name="views"):
             features = model.features(other.values, visible, other.condition, other.level)
             codes = torch.cat([trace.coded.z[0], model.code(features).z[0]])
             a, b = projection(codes).chunk(2)
-            return views_loss(a, b, *weights)
+            return cells * views_loss(a, b, *weights)
 
         return self.term(value, head=projection)
 
