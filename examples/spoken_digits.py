@@ -16,8 +16,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import attar
-from attar.penalties import Views
-from attar.recipes import recipe
 
 matplotlib.use("Agg")
 
@@ -92,10 +90,8 @@ def main(picture="spoken_digits.png", quick=False):
             window=0.5 if quick else 1.0,
         )
 
-    # Reconstruction keeps the voice, so that two augmented views have most of the weight.
-    views = Views(weight=4000.0, invariance=5.0, spread=12.5)
     ae = attar.Autoencoder(
-        recipe("features").replace(penalties=(views,)),
+        "features",
         code_size=16 if quick else 64,
         batch_size=32 if quick else 128,
         epochs=4 if quick else 8,
