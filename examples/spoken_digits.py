@@ -94,7 +94,7 @@ def main(picture="spoken_digits.png", quick=False):
         "features",
         code_size=16 if quick else 64,
         batch_size=32 if quick else 128,
-        epochs=4 if quick else 8,
+        epochs=7 if quick else 8,
         random_state=0,
     ).fit(sounds(~new))
 

@@ -150,13 +150,13 @@ def test_words_of_a_voice_that_was_not_heard_are_recognized(tmp_path):
 
 
 def test_handwriting_is_read_with_few_labels(tmp_path):
-    found = run("handwriting", minutes=0.1, picture=tmp_path / "clusters.png")
+    found = run("handwriting", minutes=0.05, picture=tmp_path / "clusters.png")
     assert found["accuracy"] > 0.8
     assert found["purity"] > 0.7
     assert (tmp_path / "clusters.png").stat().st_size > 10_000
 
 
 def test_topics_of_news_are_told_from_few_labels(tmp_path):
-    found = run("news", epochs=2, picture=tmp_path / "news.png")
+    found = run("news", epochs=1, picture=tmp_path / "news.png")
     assert found["accuracy"] > found["peer"]
     assert (tmp_path / "news.png").stat().st_size > 10_000
