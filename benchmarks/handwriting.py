@@ -11,8 +11,8 @@ most; ``pca`` is 64 principal components. Of each, on test images:
   standard deviation over ``--draws`` draws. attar's are of ``Classifier``; the peers' are logistic
   regression, and label spreading on components, from labelled and 10,000 other images.
 
-No choice looks at test images. ``--folder`` is another folder of IDX files, such as that of
-Fashion-MNIST.
+No choice looks at test images. ``--model`` is a fitted model, in place of a fit. ``--folder`` is
+another folder of IDX files, such as that of Fashion-MNIST.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.semi_supervised import LabelSpreading
 
-from attar import Autoencoder, Classifier, Clusterer
+from attar import Autoencoder, Classifier, Clusterer, load
 from benchmarks._common import Rows, arguments, data_folder, flat, report
 
 CODE_SIZE, CLASSES, OTHERS = 64, 10, 10_000
@@ -109,7 +109,7 @@ def spreading(train: Rows, few: Rows, test: Rows) -> Rows:
 
 
 def main() -> None:
-    options = arguments(__doc__, folder="mnist", minutes=20.0, seed=0, draws=5)
+    options = arguments(__doc__, folder="mnist", minutes=20.0, seed=0, draws=5, model="")
     folder = Path(options.folder)
     if not folder.is_dir():
         folder = (data_folder() or Path()) / options.folder
@@ -117,9 +117,9 @@ def main() -> None:
     labels, truth = (idx(folder, f"{part}-labels").astype(int) for part in ("train", "t10k"))
 
     start = time.perf_counter()
-    ae = Autoencoder(
-        "features", CODE_SIZE, max_minutes=options.minutes, random_state=options.seed
-    ).fit(images)
+    settings = {"max_minutes": options.minutes, "random_state": options.seed}
+    ae = Autoencoder("features", CODE_SIZE, **settings)
+    ae = load(options.model) if options.model else ae.fit(images)
     seconds = time.perf_counter() - start
     clusterer = Clusterer(CLASSES, autoencoder=ae, random_state=options.seed).fit(images)
 
