@@ -4,7 +4,8 @@ import torch
 from scipy import ndimage
 
 from attar import SettingError
-from attar.corruptions import Distortion
+from attar.corruptions import Distortion, SwapNoise
+from attar.records import Batch
 
 NONE = Distortion(shift=0.0, rotation=0.0, scale=0.0, shear=0.0, bend=0.0)
 # Smooth, so that bilinear interpolation is exact up to a little.
@@ -100,3 +101,38 @@ def test_negative_distortions_are_refused(field):
 def test_a_grid_of_one_point_is_refused():
     with pytest.raises(SettingError, match="at least 2 points"):
         Distortion(grid=1).build()
+
+
+def test_swapped_columns_have_values_of_other_rows():
+    rows = torch.arange(6000.0).reshape(2000, 3)
+    batch = SwapNoise(0.25).build().corrupted(Batch.of(rows))
+    changed = batch.values != rows
+    assert changed.float().mean(0).numpy() == pytest.approx(0.25, abs=0.04)
+    # A value stays in its column, and columns are swapped by themselves.
+    assert torch.equal(batch.values % 3, rows % 3)
+    pairs = torch.corrcoef(changed.float().T)
+    assert (pairs - torch.eye(3)).abs().max() < 0.1
+    assert torch.equal(batch.target, rows)
+
+
+def test_a_category_is_swapped_as_a_whole_and_missing_values_with_their_mask():
+    hot = torch.eye(4)[torch.arange(1000) % 4]
+    rows = torch.cat([hot, torch.arange(1000.0)[:, None]], 1)
+    rows[::2, 4] = float("nan")
+    batch = SwapNoise(0.5, widths=(4, 1)).build().corrupted(Batch.of(rows))
+    assert torch.equal(batch.values[:, :4].sum(1), torch.ones(1000))
+    number, visible = batch.values[:, 4], batch.visible[:, 4]
+    assert torch.equal(number[~visible], torch.zeros(int((~visible).sum())))
+    assert (number[visible] % 2 == 1).all()
+    assert 0.4 < visible.float().mean() < 0.6
+    assert torch.equal(batch.observed[:, 4], torch.arange(1000) % 2 == 1)
+
+
+def test_without_a_share_nothing_is_swapped():
+    rows = torch.randn(50, 4)
+    assert torch.equal(SwapNoise(0.0).build().corrupted(Batch.of(rows)).values, rows)
+
+
+def test_widths_of_other_rows_are_refused():
+    with pytest.raises(SettingError, match="add up to 5, but a row has 4"):
+        SwapNoise(widths=(4, 1)).build().corrupted(Batch.of(torch.randn(9, 4)))

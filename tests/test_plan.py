@@ -12,7 +12,7 @@ from sklearn.decomposition import PCA
 from attar import AttarWarning, choices, plan, recipes
 from attar.codes import Gaussian as GaussianCode
 from attar.codes import Point, SparseL1
-from attar.corruptions import Distortion, Masking
+from attar.corruptions import Distortion, Masking, SwapNoise
 from attar.data.images import Images
 from attar.data.kinds import kind_of, preparation
 from attar.data.scaling import MinMax, Standard, Unscaled
@@ -318,7 +318,11 @@ def test_batches_of_two_views_are_large_and_fit_into_memory():
 
 def test_the_augmentation_suits_the_kind_of_data():
     assert choices.choose_augmentation(kind_of_shape((1, 8, 8)))[0] == Distortion()
-    assert choices.choose_augmentation(kind_of_shape((8,)))[0] == Masking()
+    assert choices.choose_augmentation(kind_of_shape((8,)))[0] == SwapNoise()
+    table = pd.DataFrame({"x": [0.5, 1.5, 2.0, 1.0], "y": ["a", "b", "c", "a"]})
+    kind, _ = kind_of(table).of([table])
+    assert choices.choose_augmentation(kind)[0] == SwapNoise(widths=(1, 3))
+    assert choices.choose_augmentation(SparseMatrix(5, "int64", "csr", True, 1.0))[0] == Masking()
 
 
 @given(st.integers(2, 10**8))

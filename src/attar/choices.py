@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from attar.codes import Code, Point
-from attar.corruptions import Corruption, Distortion, Masking, SpectrogramAugmentation
+from attar.corruptions import Corruption, Distortion, Masking, SpectrogramAugmentation, SwapNoise
 from attar.data.cells import Boolean, Category, Component, Number, Phase
 from attar.data.images import Images
 from attar.data.kind import Kind, Rows
@@ -232,6 +232,9 @@ def choose_augmentation(kind: Kind) -> tuple[Corruption, str]:
         return Distortion(), "for images"
     if isinstance(kind, SoundWindows) and isinstance(kind.view, LogMel):
         return SpectrogramAugmentation(), "for log-mel frames"
+    if isinstance(kind, Table):
+        widths = tuple(len(cell.features) for cell in kind.cells)
+        return SwapNoise(widths=widths if max(widths) > 1 else ()), "for tables"
     return Masking(), f"for {kind.name}"
 
 

@@ -56,7 +56,7 @@ PARTS = {
     "scaling": ("between", "min-max", "none", "robust", "standard", "symmetric"),
     "corruption": (
         *("augmentation", "distortion", "gaussian-noise", "masking", "patches"),
-        *("salt-and-pepper", "spectrogram-augmentation", "splicing"),
+        *("salt-and-pepper", "spectrogram-augmentation", "splicing", "swap-noise"),
     ),
     "optimizer": (
         *("adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "asgd", "muon"),

@@ -5,6 +5,7 @@ from attar.corruptions.base import Corrupted, Corruption, CorruptionModule, Shri
 from attar.corruptions.masking import Masking, Patches
 from attar.corruptions.noise import GaussianNoise, SaltAndPepper
 from attar.corruptions.sounds import SpectrogramAugmentation, Splicing
+from attar.corruptions.tables import SwapNoise
 
 __all__ = [
     "Augmentation",
@@ -19,4 +20,5 @@ __all__ = [
     "Shrinkage",
     "SpectrogramAugmentation",
     "Splicing",
+    "SwapNoise",
 ]

@@ -18,7 +18,8 @@ from attar.errors import SettingError
 class Augmentation(Corruption, name="augmentation"):
     """The augmentation that suits the kind of data, which a fit chooses.
 
-    Of images this is :class:`Distortion`. Built by itself, it masks cells.
+    Of images this is :class:`Distortion`, of log-mel frames ``SpectrogramAugmentation``, of tables
+    ``SwapNoise``; of all else, and built by itself, ``Masking``.
 
     Examples
     --------
