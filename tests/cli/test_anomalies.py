@@ -116,7 +116,7 @@ def test_steps_of_a_series_are_scored_and_explained(run):
     [
         (
             ["fit", "t.csv", "--for", "odd", "-o", "b.attar"],
-            "takes anomalies, gaps, future, not 'odd'",
+            "takes anomalies, gaps, future, labels, numbers, clusters, not 'odd'",
         ),
         (
             ["fit", "t.csv", "--for", "anomalies", "--epochs", "3", "-o", "b.attar"],
