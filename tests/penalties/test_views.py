@@ -6,7 +6,7 @@ from torch import nn
 import attar
 from attar import SettingError
 from attar.codes import Point
-from attar.corruptions import GaussianNoise, Patches
+from attar.corruptions import GaussianNoise, Patches, Splicing
 from attar.likelihoods import FixedGaussian
 from attar.model import Model
 from attar.objective import Objective
@@ -27,8 +27,8 @@ def test_the_loss_is_that_of_the_paper():
     expected = 3 * np.square(a.numpy() - b.numpy()).mean()
     for z in (a.numpy(), b.numpy()):
         c = np.cov(z.T, bias=True)
-        spread = np.maximum(0, 1 - np.sqrt(np.diag(c) + 1e-4)).mean()
-        expected += (2 * spread + (np.square(c).sum() - np.square(np.diag(c)).sum()) / 6) / 2
+        hinge = np.maximum(0, 1 - np.sqrt(np.diag(c) + 1e-4)).mean()
+        expected += (2 * hinge + (np.square(c).sum() - np.square(np.diag(c)).sum()) / 6) / 2
     assert views_loss(a, b, 3.0, 2.0).item() == pytest.approx(expected)
 
 
@@ -38,7 +38,7 @@ def test_decorrelated_codes_of_equal_views_cost_nothing():
 
 
 def test_the_second_view_is_another_draw_of_the_corruption():
-    objective = objective_of(GaussianNoise(0.5), Views(0.5, invariance=3.0, spread=2.0))
+    objective = objective_of(GaussianNoise(0.5), Views(0.5, invariance=3.0, variance=2.0))
     seen = []
     objective.heads["views"].register_forward_hook(lambda *passed: seen.append(passed[1:]))
     rows = torch.randn(20_000, 6)
@@ -69,7 +69,15 @@ def test_masked_cells_stay_hidden_in_both_views():
     assert not torch.equal(*seen)
 
 
-@pytest.mark.parametrize("field", ["weight", "invariance", "spread"])
+@pytest.mark.parametrize("field", ["weight", "invariance", "variance"])
 def test_negative_weights_are_refused(field):
     with pytest.raises(SettingError, match=f"{field} of .* must be 0 or"):
         objective_of(GaussianNoise(), Views(**{field: -1.0}))
+
+
+def test_a_corruption_that_makes_other_rows_is_refused():
+    objective = objective_of(Splicing(), Views())
+    rows = torch.randn(8, 1, 6)
+    batch = Batch(rows, rows)
+    with pytest.raises(SettingError, match="two views of each row"):
+        objective.penalties["views"].value(objective.model(batch))

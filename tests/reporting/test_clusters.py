@@ -44,8 +44,8 @@ def test_columns_that_differ_come_first_with_means_and_shares(table, tmp_path):
     assert "2 clusters of 300 rows" in said
     assert "cluster 0 200 66.7%" in said
     own, other = (table["size"][table["colour"] == name].mean() for name in ("red", "blue"))
-    apart = said[said.index("What sets each cluster apart") :]
-    first = apart[apart.index("cluster 0") : apart.index("cluster 1")]
+    compared = said[said.index("What distinguishes the clusters") :]
+    first = compared[compared.index("cluster 0") : compared.index("cluster 1")]
     assert f"size {own:.3g} {other:.3g}".replace("-", "−") in first
     assert "colour red 100.0% 0.0%" in first
     assert first.index("size") < first.index("noise")

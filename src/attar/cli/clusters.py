@@ -59,6 +59,7 @@ def predict_clusters(
 ) -> None:
     """Write the cluster of each row, and its probability; large files piece by piece."""
     with arguments.importing():
+        import numpy as np
         import pandas as pd
 
         from attar.data.source import read
@@ -66,13 +67,12 @@ def predict_clusters(
 
     clusterer = Clusterer.load(model)
     opened = without_labels(read(rows, "test", kind=clusterer.model_.kind), label, clusterer.label_)
-    sizes = [0] * clusterer.n_clusters_
+    sizes = np.zeros(clusterer.n_clusters_, np.intp)
     with arguments.writer(output, ["cluster", "probability"]) as writer:
         for piece in clusterer.pieces(opened):
             shares = clusterer.model_.probabilities(piece)
             found = shares.argmax(1)
             writer.write(pd.DataFrame({"cluster": found, "probability": shares.max(1)}))
-            for cluster in found:
-                sizes[cluster] += 1
+            sizes += np.bincount(found, minlength=len(sizes))
     if as_json:
-        print(arguments.to_json({"sizes": sizes}))
+        print(arguments.to_json({"sizes": sizes.tolist()}))

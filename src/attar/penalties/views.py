@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from attar.errors import SettingError
 from attar.model import Model
 from attar.networks.mlp import linear
 from attar.penalties.base import Penalty, PenaltyTerm
@@ -21,12 +22,12 @@ TINY = 1e-4
 
 @dataclass(frozen=True)
 class Views(Penalty, name="views"):
-    """Keep the codes of two views of a row together, and apart from those of others (VICReg).
+    """Variance, invariance and covariance of the codes of two views of each row (VICReg).
 
     A view is a draw of the corruption. A projection of two layers, for training alone, makes
     vectors a and b of k numbers from the codes of two views of each row; the loss is
 
-    invariance · mean (a - b)² + spread · mean_j max(0, 1 - sqrt Var a_j) + Σ_{i≠j} C_ij² / k,
+    invariance · mean (a - b)² + variance · mean_j max(0, 1 - sqrt Var a_j) + Σ_{i≠j} C_ij² / k,
 
     where the last two are means over both views, and C is the covariance of vectors in a batch.
 
@@ -36,14 +37,14 @@ class Views(Penalty, name="views"):
         For each cell of a row, as the distortion is a sum over cells.
     invariance : float
         The weight of the distance of two views.
-    spread : float
+    variance : float
         The weight of standard deviations below 1.
     width : int
         k, and the units of the projection's hidden layer.
 
     Examples
     --------
-    Vectors that are all equal have no spread:
+    Vectors that are all equal have no variance:
 
     >>> import torch
     >>> print(f"{views_loss(torch.zeros(8, 4), torch.zeros(8, 4), 25.0, 25.0):.2f}")
@@ -57,12 +58,12 @@ class Views(Penalty, name="views"):
 
     weight: float = 0.05
     invariance: float = 25.0
-    spread: float = 25.0
+    variance: float = 25.0
     width: int = 256
 
     def build(self, model: Model, code_size: int, shape: tuple[int, ...]) -> PenaltyTerm:
         """Return the penalty; no weight may be negative."""
-        weights = self.non_negative("invariance"), self.non_negative("spread")
+        weights = self.non_negative("invariance"), self.non_negative("variance")
         width, cells = self.positive_integer("width"), math.prod(shape)
         projection = nn.Sequential(
             linear(code_size, width), nn.BatchNorm1d(width), nn.ReLU(), linear(width, width)
@@ -71,6 +72,11 @@ class Views(Penalty, name="views"):
         def value(trace: Trace) -> Tensor:
             batch = replace(trace.batch, values=trace.batch.target, visible=None, level=None)
             other = model.corrupted(batch)
+            if model.corruption is not None and other.target is not batch.target:
+                raise SettingError(
+                    "The penalty 'views' compares two views of each row, and this corruption makes "
+                    "other rows: use another, such as 'augmentation'."
+                )
             visible = other.observed if other.visible is None else other.visible
             features = model.features(other.values, visible, other.condition, other.level)
             codes = torch.cat([trace.coded.z[0], model.code(features).z[0]])
@@ -80,14 +86,14 @@ class Views(Penalty, name="views"):
         return self.term(value, head=projection)
 
 
-def views_loss(a: Tensor, b: Tensor, invariance: float, spread: float) -> Tensor:
+def views_loss(a: Tensor, b: Tensor, invariance: float, variance: float) -> Tensor:
     """Return the loss of vectors (n, k) of two views: a scalar."""
-    apart = torch.stack([_apart(z, spread) for z in (a, b)]).mean()
-    return invariance * functional.mse_loss(a, b) + apart
+    regularization = torch.stack([_regularization(z, variance) for z in (a, b)]).mean()
+    return invariance * functional.mse_loss(a, b) + regularization
 
 
-def _apart(z: Tensor, spread: float) -> Tensor:
+def _regularization(z: Tensor, variance: float) -> Tensor:
     c = covariance(z)
     variances = c.diagonal()
     hinge = (1 - (variances + TINY).sqrt()).clamp_min(0).mean()
-    return spread * hinge + (c.square().sum() - variances.square().sum()) / len(c)
+    return variance * hinge + (c.square().sum() - variances.square().sum()) / len(c)

@@ -1,4 +1,4 @@
-"""The page of a clusterer: its clusters on a map, examples of each, and what sets it apart."""
+"""The page of a clusterer: its clusters on a map, examples of each, and what distinguishes it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ from attar.tasks.clusters.graph import Array, Indices
 # Rows that are compared, and points of the map.
 ROWS, POINTS = 20_000, 2000
 
-# Clusters that are shown, examples of each, and columns or words that set it apart.
+# Clusters that are shown, examples of each, and distinctive columns or words.
 SHOWN, EXAMPLES, APART = 20, 11, 5
 
 # Characters of a text that is an example.
@@ -118,8 +118,8 @@ class TablePortrait(Portrait):
             "where it is below that of the others, which is under it."
         )
         heads = [f"{i + 1}." for i in range(min(APART, len(self.fields)))]
-        table = scrolling(headed(heads, body), "compared", "What sets clusters apart")
-        return [section("What sets each cluster apart", captioned(table, words))]
+        table = scrolling(headed(heads, body), "compared", "What distinguishes clusters")
+        return [section("What distinguishes the clusters", captioned(table, words))]
 
 
 class ImagePortrait(Portrait):

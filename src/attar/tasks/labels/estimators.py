@@ -243,8 +243,7 @@ class Classifier(ClassifierMixin, LabelEstimator):
     @property
     def classes_(self) -> NDArray[Any]:
         """The classes, in order."""
-        self._attributes  # noqa: B018  # that it is fitted
-        return self._classes.values
+        return self._attributes._classes.values
 
     def _targets(self, y: ArrayLike) -> tuple[Mask, Array]:
         self._classes, known, places = Classes.of(y)
