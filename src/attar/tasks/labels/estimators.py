@@ -25,9 +25,9 @@ from attar.recipe import Recipe
 from attar.tasks.coding import fitted_autoencoder
 from attar.tasks.estimator import TaskEstimator
 from attar.tasks.labels.heads import ClassHead, LabelHead, NumberHead
-from attar.tasks.labels.members import Array
 from attar.tasks.labels.model import LabelModel
 from attar.tasks.labels.targets import Classes, Mask, Numbers
+from attar.tasks.neighbours import Array
 
 
 class LabelEstimator(TaskEstimator):
