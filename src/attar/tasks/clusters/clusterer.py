@@ -28,7 +28,7 @@ from attar.recipes import resolve
 from attar.tasks.clusters.partition import number_of_modes, partition
 from attar.tasks.clusters.rows import CodePoints, PreparedPoints, RowPoints
 from attar.tasks.coding import fitted_autoencoder
-from attar.tasks.estimator import TaskEstimator, TaskModel
+from attar.tasks.estimator import TaskEstimator, TaskModel, pieces_of
 from attar.tasks.neighbours import Array, Indices, Landmarks, NeighbourGraph
 from attar.training.runtime import memory_kept
 
@@ -271,12 +271,8 @@ class Clusterer(ClusterMixin, TaskEstimator):
             return np.concatenate([model.probabilities(piece) for piece in self.pieces(X)])
 
     def pieces(self, X: Data | Source) -> Iterator[Any]:
-        """Yield X as the user has it, from wherever it is, in pieces that fit into memory."""
-        kind = self._fitted.model_.kind
-        data: Any = read(X, "test", kind=kind).data
-        if not kind.accepts(kind_of(data)):
-            raise DataError(kind.refusal(np.shape(data), kind_of(data)))
-        yield from kind.pieces(without_infinities(data) if self.infinite_as_missing else data)
+        """Return X as the user has it, from wherever it is, in pieces that fit into memory."""
+        return pieces_of(X, self._fitted.model_.kind, self.infinite_as_missing)
 
     @property
     def n_clusters_(self) -> int:
