@@ -216,6 +216,7 @@ class Url(Copied):
             except (FileNotFoundError, IsADirectoryError):
                 if self.scheme in ("http", "https") or not system.isdir(path):
                     raise
+            if not copy.is_file():
                 system.get(path, str(copy), recursive=True)
         return copy
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FORMAT = 4
+
+# The model file of a repository of the Hugging Face Hub.
+MODEL = "model.attar"
 
 # The names of torch's types in a safetensors file.
 TYPES = {
@@ -285,8 +289,10 @@ def _remove(path: Path) -> None:
 
 
 def _existing(path: str | Path) -> Path:
-    """Return the path of a model file."""
+    """Return the path of a model file; that of a repository of the hub, such as hf://user/name."""
     file = file_at(path)
+    if re.fullmatch("hf://[^/]+/[^/]+/?", str(file)):
+        file = file_at(f"{str(file).rstrip('/')}/{MODEL}")
     if not file.is_file():
         raise FileError(f"There is no model file {file}.")
     return file

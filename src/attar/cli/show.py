@@ -67,6 +67,34 @@ def info(
         print(f"{name:{width}} {_words(value)}")
 
 
+def card(
+    model: arguments.Model,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="PAGE",
+            help="The card, such as README.md; its picture goes beside it. Printed without.",
+            parser=file_at,
+        ),
+    ] = None,
+) -> None:
+    """Write the model card of a model file: data, figures, diagnosis, citation."""
+    from attar.storage import check_writable
+
+    if output is not None:
+        check_writable(output)
+    with arguments.importing():
+        from attar.sharing import ModelCard
+
+    found = ModelCard.of(model)
+    if output is None:
+        print(found.without_picture)
+    else:
+        found.write(output)
+
+
 def _is_compressed(path: Path) -> bool:
     from attar.codec.container import MAGIC
 

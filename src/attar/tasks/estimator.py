@@ -17,6 +17,7 @@ from torch import Tensor
 from attar import storage
 from attar.data.kind import Json
 from attar.parts import Part, plain
+from attar.sharing import Shared
 
 
 class TaskModel(ABC):
@@ -49,7 +50,7 @@ class TaskModel(ABC):
         """Return what :meth:`tensors` and :meth:`to_json` described."""
 
 
-class TaskEstimator(BaseEstimator, ABC):
+class TaskEstimator(BaseEstimator, Shared, ABC):
     """An estimator that holds one fitted model, ``model_``, and is one file.
 
     Attributes
