@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import io
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from attar import __version__, names, storage
+from attar import names, storage
 from attar.errors import FileError, SettingError, first_line
 from attar.evaluation.diagnostics import Diagnostics, diagnose
 from attar.networks import Network
@@ -179,7 +181,8 @@ class Shared(ABC):
         """Write the model file, a model card and its picture to the Hugging Face Hub.
 
         The repository is made where there is none. Everybody can then load the model with
-        ``attar.load("hf://user/name")``: the file holds no code.
+        ``attar.load("hf://user/name")``: the file holds no code. It does hold names, categories and
+        quantiles of columns, and models for tasks may hold training rows.
 
         Parameters
         ----------
@@ -204,9 +207,11 @@ class Shared(ABC):
         """
         with TemporaryDirectory() as folder, _sharing(repository):
             from huggingface_hub import HfApi
-            from huggingface_hub.utils import validate_repo_id
 
-            validate_repo_id(repository)
+            if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
+                raise SettingError(
+                    f"{repository!r} is no name of a repository: give one such as 'user/name'."
+                )
             path = Path(folder, storage.MODEL)
             self.save(path)
             ModelCard.of(path, repository).write(path.with_name("README.md"))
@@ -229,10 +234,6 @@ def _sharing(repository: str) -> Iterator[None]:
         ) from None
     except Exception as error:
         kind = type(error).__name__
-        if kind == "HFValidationError":
-            raise SettingError(
-                f"{repository!r} is no name of a repository: give one such as 'user/name'."
-            ) from None
         status = getattr(getattr(error, "response", None), "status_code", None)
         if status in (401, 403) or kind == "LocalTokenNotFoundError":
             raise FileError(
@@ -257,7 +258,7 @@ def _metadata(purpose: Purpose, description: Mapping[str, Any]) -> list[str]:
     tags = ["attar", purpose.tag]
     inner = _with_history(description)
     if inner is not None:
-        tags += [inner["kind"]["name"], *([_recipe(inner)] if _recipe(inner) else [])]
+        tags += [str(inner["kind"]["name"]), *filter(None, [_recipe(inner)])]
     task = description.get("task")
     pipeline = {"labels": "tabular-classification", "numbers": "tabular-regression"}.get(task or "")
     table = inner is None or inner["kind"]["name"] == "table"
@@ -365,7 +366,7 @@ def _citation(inner: Mapping[str, Any]) -> Iterator[str]:
     for row in names.TABLE:
         if row["name"] == recipe:
             yield f"- The recipe {recipe}: {row['citation']}"
-    yield f"- attar {__version__}: autoencoders for everybody's data."
+    yield f"- attar {version('attar')}: autoencoders for everybody's data."
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

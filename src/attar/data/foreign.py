@@ -113,13 +113,13 @@ def opened(data: object) -> FileStream | Items | None:
     DataError
         If it holds more than rows, or several data sets.
     """
+    if type(data).__module__.partition(".")[0] == "datasets" and hasattr(data, "with_format"):
+        return _hugging_face(data)
     if isinstance(data, DataLoader):
         raise DataError("A DataLoader is no data: give its data set, loader.dataset.")
     if isinstance(data, Dataset):
         return Items(data, _number(data))  # type: ignore[arg-type]  # torch has no type for it
-    if type(data).__module__.partition(".")[0] != "datasets" or not hasattr(data, "with_format"):
-        return None
-    return _hugging_face(data)
+    return None
 
 
 def _hugging_face(data: Any) -> FileStream | Items:
