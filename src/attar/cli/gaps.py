@@ -12,7 +12,7 @@ import typer
 
 from attar.cli import arguments
 from attar.cli.apply import write_rows
-from attar.cli.latent import Query, text_or_rows
+from attar.cli.latent import text_or_rows
 from attar.errors import FileError, SettingError
 from attar.remote import file_at
 
@@ -68,7 +68,10 @@ def fit_imputer(
 
 def impute(
     model: arguments.Model,
-    source: Query | None = None,
+    source: Annotated[
+        str | None,
+        typer.Argument(metavar="[ROWS]", help="A file of rows, or a text.", show_default=False),
+    ] = None,
     output: arguments.Printed = None,
     uncertainty: Annotated[
         Path | None,
