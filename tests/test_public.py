@@ -21,6 +21,7 @@ def test_the_public_names_are_these():
         "Csv",
         "DataError",
         "FileError",
+        "Files",
         "Forecaster",
         "Imputer",
         "Lines",
@@ -40,6 +41,7 @@ def test_the_public_names_are_these():
         "load",
         "open",
         "report",
+        "sql",
     ]
     assert dir(attar) == sorted([*attar.__all__, *attar._MODULES])
 

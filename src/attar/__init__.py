@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from attar.compression import open_archive as open
     from attar.data.clips import Clips
     from attar.data.files.csv import Csv
+    from attar.data.files.databases import sql
+    from attar.data.files.several import Files
     from attar.data.lines import Lines
     from attar.data.pictures import Pictures
     from attar.data.series import Series
@@ -56,6 +58,7 @@ __all__ = [
     "Csv",
     "DataError",
     "FileError",
+    "Files",
     "Forecaster",
     "Imputer",
     "Lines",
@@ -75,6 +78,7 @@ __all__ = [
     "load",
     "open",
     "report",
+    "sql",
 ]
 
 # What needs torch is imported when it is first asked for: `import attar` takes no time.
@@ -87,6 +91,7 @@ _LAZY = {
     "Clusterer": "attar.tasks.clusters.clusterer:Clusterer",
     "Codec": "attar.compression:Codec",
     "Csv": "attar.data.files.csv:Csv",
+    "Files": "attar.data.files.several:Files",
     "Forecaster": "attar.tasks.future.forecaster:Forecaster",
     "Imputer": "attar.tasks.gaps.imputer:Imputer",
     "Lines": "attar.data.lines:Lines",
@@ -102,6 +107,7 @@ _LAZY = {
     "load": "attar.estimator:load",
     "open": "attar.compression:open_archive",
     "report": "attar.reporting:report",
+    "sql": "attar.data.files.databases:sql",
 }
 _MODULES = (
     "bounds",

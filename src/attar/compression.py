@@ -26,6 +26,7 @@ from attar.data.text import Text
 from attar.errors import ArchiveError, DataError, SettingError
 from attar.estimator import Autoencoder, load
 from attar.isolation import default_settings, exact_products, one_thread
+from attar.remote import file_at
 
 # A chunk has about so many cells: enough for large matrix products and many lanes of the coder.
 # Tables of the frequencies of a column's symbols are of all its rows. So many chunks are coded at
@@ -199,7 +200,7 @@ class Codec:
         on_rows : callable or None
             Gets the number of rows that were written so far, after each chunk.
         """
-        self._write(X, Path(path), with_model, on_rows)
+        self._write(X, file_at(path), with_model, on_rows)
 
     def decompress(self, data: bytes) -> Any:
         """Return the data that were compressed; of a CSV file, or one of text, its bytes.

@@ -47,6 +47,7 @@ from attar.plan import MODEL, Choice, Plan, Planner, Run, device_of, window_of
 from attar.predictor import Predictor
 from attar.recipe import Recipe
 from attar.recommendation import Recommender
+from attar.sharing import Shared
 from attar.training.callbacks import Callback, ProgressBar, ProgressLines
 from attar.training.optim import Optimizer, Schedule
 
@@ -54,7 +55,14 @@ Auto = Literal["auto"]
 
 
 class Autoencoder(
-    LatentSpace, Recommender, Denoising, Infilling, TransformerMixin, DensityMixin, Parameters
+    LatentSpace,
+    Recommender,
+    Denoising,
+    Infilling,
+    TransformerMixin,
+    DensityMixin,
+    Parameters,
+    Shared,
 ):
     """An autoencoder of tables, images, series, sparse matrices and sound, for scikit-learn.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -34,6 +35,7 @@ from attar.errors import ArchiveError, DataError, SettingError, warn
 from attar.estimator import Autoencoder
 from attar.isolation import default_settings
 from attar.networks.lapped import Analysis, Synthesis
+from attar.remote import file_at
 from attar.storage import written_whole
 
 Array = NDArray[Any]
@@ -181,7 +183,7 @@ class PictureCodec:
         coded = self.coded(X, quality, bpp, psnr)
         if with_model:
             coded = replace(coded, model=model_bytes(self.model))
-        with written_whole(Path(path)) as beside:
+        with written_whole(file_at(path)) as beside:
             beside.write_bytes(coded.to_bytes())
         return coded
 
@@ -361,10 +363,11 @@ class PictureCodec:
         """Return pictures, and how they were given."""
         if isinstance(X, Pictures):
             X = list(X.read()) if X.resized else X.folder
-        if isinstance(X, str | Path):
+        if isinstance(X, str | os.PathLike):
+            X = file_at(X)
             mode = self.kind.mode()
             pairs = list(whole_pictures(X, mode))
-            form = ONE if Path(X).is_file() else LIST
+            form = ONE if X.is_file() else LIST
             given = Given(form, [name for name, _ in pairs], [pixels for _, pixels in pairs])
         elif isinstance(X, list | tuple):
             given = Given(LIST, [], [np.asarray(picture) for picture in X])

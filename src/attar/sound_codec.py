@@ -25,6 +25,7 @@ from attar.errors import ArchiveError, DataError, SettingError
 from attar.estimator import Autoencoder
 from attar.isolation import default_settings, one_thread
 from attar.networks.spectral import FrameDecoder, FrameEncoder, delays
+from attar.remote import file_at
 from attar.sampling.frames import books_of, residual
 from attar.storage import written_whole
 
@@ -152,7 +153,7 @@ class SoundCodec:
         coded = self.coded(X, kbps)
         if with_model:
             coded = replace(coded, model=model_bytes(self.model))
-        with written_whole(Path(path)) as beside:
+        with written_whole(file_at(path)) as beside:
             beside.write_bytes(coded.to_bytes())
         return coded
 

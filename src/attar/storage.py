@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -20,11 +21,15 @@ from typing import TYPE_CHECKING, Any
 from safetensors import SafetensorError, deserialize, safe_open
 
 from attar.errors import FileError, ModelFileError
+from attar.remote import Url, file_at
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 FORMAT = 4
+
+# The model file of a repository of the Hugging Face Hub.
+MODEL = "model.attar"
 
 # The names of torch's types in a safetensors file.
 TYPES = {
@@ -75,7 +80,7 @@ def read_model(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     ModelFileError
         If it is damaged, of another format, or not a model file.
     """
-    _check_exists(path)
+    path = _existing(path)
     tensors, metadata = read(path)
     return tensors, _description(path, metadata, contents_of(tensors))
 
@@ -121,9 +126,9 @@ def describe_model(path: str | Path) -> tuple[Contents, dict[str, Any]]:
     FileError, ModelFileError
         As :func:`read_model` does.
     """
-    _check_exists(path)
+    path = _existing(path)
     with _opened(path, "np") as (_, metadata):
-        stored = dict(deserialize(Path(path).read_bytes()))  # type: ignore[no-untyped-call]
+        stored = dict(deserialize(path.read_bytes()))  # type: ignore[no-untyped-call]
     contents = {
         name: (TYPES.get(entry["dtype"], ""), entry["shape"], entry["data"])
         for name, entry in stored.items()
@@ -141,7 +146,7 @@ def write(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str
     """
     from safetensors.torch import save_file
 
-    with written_whole(Path(path)) as temporary:
+    with written_whole(file_at(path)) as temporary:
         try:
             save_file(dict(tensors), temporary, {"attar": json.dumps(metadata, sort_keys=True)})
         except SafetensorError as error:
@@ -167,7 +172,7 @@ def begins_with(path: str | Path, key: str) -> bool:
     """Return whether a file begins as one of attar's whose metadata have this first key."""
     start = json.dumps({"__metadata__": {"attar": f'{{"{key}"'}}, separators=(",", ":"))[:-3]
     try:
-        with Path(path).open("rb") as file:
+        with file_at(path).open("rb") as file:
             return file.read(8 + len(start))[8:] == start.encode()
     except OSError:
         return False
@@ -228,13 +233,17 @@ def fingerprint(contents: Contents, description: Mapping[str, Any]) -> str:
 def written_whole(path: Path) -> Iterator[Path]:
     """Yield a temporary path in the same folder; at the end it replaces the wanted one.
 
-    Whatever goes wrong before, a file or folder that existed stays as it was.
+    Whatever goes wrong before, a file or folder that existed stays as it was, also at a URL.
 
     Raises
     ------
     FileError
         If the place cannot be written to, or the disk is full.
     """
+    if isinstance(path, Url):
+        with path.replaced() as temporary:
+            yield temporary
+        return
     if not path.name:
         raise FileError(f"{str(path)!r} is not a name to write to: give a file.")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part{path.suffix}")
@@ -259,8 +268,11 @@ def check_writable(path: Path) -> None:
     Raises
     ------
     FileError
-        If its folder is missing or not writable.
+        If its folder is missing or not writable, or a URL denies access.
     """
+    if isinstance(path, Url):
+        path.check_writable()
+        return
     folder = path.parent
     if not folder.is_dir():
         raise FileError(f"{path} cannot be written: there is no folder {folder}; make it first.")
@@ -276,9 +288,14 @@ def _remove(path: Path) -> None:
             path.unlink()
 
 
-def _check_exists(path: str | Path) -> None:
-    if not Path(path).is_file():
-        raise FileError(f"There is no model file {path}.")
+def _existing(path: str | Path) -> Path:
+    """Return the path of a model file; that of a repository of the hub, such as hf://user/name."""
+    file = file_at(path)
+    if re.fullmatch("hf://[^/]+/[^/]+/?", str(file)):
+        file = file_at(f"{str(file).rstrip('/')}/{MODEL}")
+    if not file.is_file():
+        raise FileError(f"There is no model file {file}.")
+    return file
 
 
 @contextmanager

@@ -195,11 +195,6 @@ def test_lists_of_pictures_are_images():
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (
-            torch.utils.data.TensorDataset(torch.ones(9, 4)),
-            r"TensorDataset of torch (.|\n)* dataset.tensors",
-        ),
-        (torch.utils.data.DataLoader([1, 2]), "DataLoader of torch may hold more than rows"),
         ({"train": {"a": [1]}, "test": 2}, "'dict' is no form of data"),
         ({"a": [1, 2], "b": [1]}, "one value of each for each row"),
         (

@@ -19,7 +19,7 @@ from attar.cli.forecast import forecast
 from attar.cli.gaps import impute
 from attar.cli.latent import interpolate, neighbours
 from attar.cli.predict import predict
-from attar.cli.show import info, inspect, recipes
+from attar.cli.show import card, info, inspect, recipes
 from attar.errors import AttarError, AttarWarning
 
 app = typer.Typer(
@@ -31,7 +31,7 @@ app = typer.Typer(
 )
 VERBS = (
     *(fit, inspect, encode, reconstruct, sample, evaluate, score, impute, forecast, predict),
-    *(report, neighbours, interpolate, compress, decompress, info, recipes),
+    *(report, neighbours, interpolate, compress, decompress, info, card, recipes),
 )
 for verb in VERBS:
     app.command()(verb)

@@ -11,6 +11,7 @@ import typer
 
 from attar.cli import arguments
 from attar.errors import FileError, SettingError
+from attar.remote import file_at
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,7 +60,6 @@ def fit_detector(
 
 def score(
     model: arguments.Model,
-    source: arguments.Source,
     output: Annotated[
         Path,
         typer.Option(
@@ -67,14 +67,18 @@ def score(
             "-o",
             metavar="OUT",
             help="The scores: .csv, .parquet, .feather, ...",
+            parser=file_at,
             show_default=False,
         ),
     ],
+    source: arguments.Sources = None,
     explain: Annotated[
         bool,
         typer.Option("--explain", help="Also say what makes each row odd."),
     ] = False,
     label: arguments.Label = None,
+    sql: arguments.Sql = None,
+    db: arguments.Db = None,
     delimiter: arguments.Delimiter = None,
     decimal: arguments.Decimal = None,
     encoding: arguments.Encoding = None,
@@ -95,7 +99,7 @@ def score(
         from attar.estimator import load
         from attar.tasks.anomalies.detector import AnomalyDetector
 
-    rows = arguments.csv(source, delimiter, decimal, encoding, na)
+    rows = arguments.rows(source, delimiter, decimal, encoding, na, sql, db)
     if "task" in description:
         detector = AnomalyDetector.load(model)
         opened = read(rows, "test", kind=detector.model_.kind)

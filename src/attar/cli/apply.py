@@ -14,10 +14,10 @@ from attar import names
 from attar.cli import arguments
 from attar.cli.anomalies import without_labels
 from attar.errors import DataError, FileError, SettingError, unknown
+from attar.remote import file_at
 
 if TYPE_CHECKING:
-    from attar.data.files.csv import Csv
-    from attar.data.lines import Lines
+    from attar.data.files.base import FileStream
     from attar.data.source import Data
     from attar.data.source import Source as Opened
     from attar.estimator import Autoencoder
@@ -31,10 +31,12 @@ CODED = 8
 
 def encode(
     model: arguments.Model,
-    source: arguments.Source,
     output: arguments.Rows,
+    source: arguments.Sources = None,
     label: arguments.Label = None,
     condition: arguments.Condition = None,
+    sql: arguments.Sql = None,
+    db: arguments.Db = None,
     delimiter: arguments.Delimiter = None,
     decimal: arguments.Decimal = None,
     encoding: arguments.Encoding = None,
@@ -46,7 +48,7 @@ def encode(
     from attar.data.files.tabular import STREAMS
     from attar.data.pictures import Pictures
 
-    rows = arguments.csv(source, delimiter, decimal, encoding, na)
+    rows = arguments.rows(source, delimiter, decimal, encoding, na, sql, db)
     estimator, opened, labels = _open(model, device, rows, label, condition)
     kind, data, done = estimator.fitted_.kind, opened.data, 0
     columns = [str(name) for name in estimator.get_feature_names_out()]
@@ -63,8 +65,8 @@ def encode(
 
 def reconstruct(
     model: arguments.Model,
-    source: arguments.Source,
     output: arguments.Rows,
+    source: arguments.Sources = None,
     denoise: Annotated[
         bool,
         typer.Option("--denoise", help="Remove noise, from pictures of any size by their tiles."),
@@ -75,6 +77,8 @@ def reconstruct(
     ] = None,
     label: arguments.Label = None,
     condition: arguments.Condition = None,
+    sql: arguments.Sql = None,
+    db: arguments.Db = None,
     delimiter: arguments.Delimiter = None,
     decimal: arguments.Decimal = None,
     encoding: arguments.Encoding = None,
@@ -88,7 +92,7 @@ def reconstruct(
     arguments.check_separate(output, source)
     from attar.data.pictures import Pictures
 
-    rows = arguments.csv(source, delimiter, decimal, encoding, na)
+    rows = arguments.rows(source, delimiter, decimal, encoding, na, sql, db)
     estimator, opened, labels = _open(model, device, rows, label, condition)
     data = opened.data
     if denoise:
@@ -207,9 +211,11 @@ def _writer(
 
 def evaluate(
     model: arguments.Model,
-    source: arguments.Source,
+    source: arguments.Sources = None,
     label: arguments.Label = None,
     condition: arguments.Condition = None,
+    sql: arguments.Sql = None,
+    db: arguments.Db = None,
     delimiter: arguments.Delimiter = None,
     decimal: arguments.Decimal = None,
     encoding: arguments.Encoding = None,
@@ -226,7 +232,7 @@ def evaluate(
     rows are compressed too; of other pictures than the fit's the first are coded at qualities, and
     their bytes compared with those of JPEG, WebP and AVIF at equal error (BD-rate).
     """
-    rows = arguments.csv(source, delimiter, decimal, encoding, na)
+    rows = arguments.rows(source, delimiter, decimal, encoding, na, sql, db)
     estimator, opened, labels = _open(model, device, rows, label, condition)
     evaluation = estimator.evaluate_held_out(opened, draws=draws, condition=labels)
     of_fit = evaluation.rows is not None
@@ -300,13 +306,22 @@ def _bd_rates(estimator: Autoencoder, data: Any) -> dict[str, float]:
 
 def report(
     model: arguments.Model,
-    source: arguments.Source,
     output: Annotated[
         Path,
-        typer.Option("--output", "-o", metavar="PAGE", help="The HTML page.", show_default=False),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="PAGE",
+            help="The HTML page.",
+            parser=file_at,
+            show_default=False,
+        ),
     ],
+    source: arguments.Sources = None,
     label: arguments.Label = None,
     condition: arguments.Condition = None,
+    sql: arguments.Sql = None,
+    db: arguments.Db = None,
     delimiter: arguments.Delimiter = None,
     decimal: arguments.Decimal = None,
     encoding: arguments.Encoding = None,
@@ -328,7 +343,7 @@ def report(
         from attar.data.source import read
         from attar.reporting import report as write_report
 
-    rows = arguments.csv(source, delimiter, decimal, encoding, na)
+    rows = arguments.rows(source, delimiter, decimal, encoding, na, sql, db)
     if "task" in description:
         if condition is not None or colours is not None:
             raise SettingError("--condition and --labels are for models of an autoencoder.")
@@ -344,7 +359,7 @@ def report(
 
 
 def _open(
-    model: Path, device: str, source: Csv | Lines | str, label: str | None, condition: str | None
+    model: Path, device: str, source: FileStream | Path, label: str | None, condition: str | None
 ) -> tuple[Autoencoder, Opened, Data | None]:
     """Return the estimator of a model file, the rows of a source, and their condition.
 

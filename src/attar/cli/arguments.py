@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from math import isfinite
@@ -14,10 +15,10 @@ import typer
 
 from attar import names
 from attar.errors import FileError, SettingError
+from attar.remote import Url, file_at
 
 if TYPE_CHECKING:
-    from attar.data.files.csv import Csv
-    from attar.data.lines import Lines
+    from attar.data.files.base import FileStream
     from attar.data.source import Data
     from attar.data.source import Source as Opened
     from attar.estimator import Autoencoder
@@ -36,16 +37,41 @@ def complete_setting(incomplete: str) -> list[str]:
     return [f"{name}=" for name in names.SETTINGS]
 
 
-Source = Annotated[
-    str,
+READ = (
+    "A file (.csv, .tsv, .jsonl, also with .gz; .xlsx, .parquet, .feather, .npy, .npz, IDX), a "
+    "folder of pictures or of sound, a sound file, or a data set: digits, mnist. Also a URL "
+    "(s3://, gs://, hf://, https://), or - for a pipe."
+)
+Sources = Annotated[
+    list[Path] | None,
     typer.Argument(
-        metavar="SOURCE",
-        help="A file (.csv, .tsv, .jsonl, also with .gz; .parquet, .feather, .npy, .npz, IDX), a "
-        "folder of pictures or of sound, a sound file, or a data set: digits, mnist.",
+        metavar="[SOURCE]...",
+        help=f"{READ} Several tables, or a pattern such as 'sales-*.csv', are read as one.",
+        parser=file_at,
         show_default=False,
     ),
 ]
-Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A model file.", show_default=False)]
+Source = Annotated[
+    Path, typer.Argument(metavar="SOURCE", help=READ, parser=file_at, show_default=False)
+]
+Sql = Annotated[
+    str | None,
+    typer.Option("--sql", metavar="QUERY", help="Rows of a query of --db, in place of SOURCE."),
+]
+Db = Annotated[
+    str | None,
+    typer.Option(
+        "--db",
+        metavar="URL",
+        help="The database: sqlite:///file, duckdb:///file, postgresql://user@host/name.",
+    ),
+]
+Model = Annotated[
+    Path,
+    typer.Argument(
+        metavar="MODEL", help="A model file, or its URL.", parser=file_at, show_default=False
+    ),
+]
 Rows = Annotated[
     Path,
     typer.Option(
@@ -53,7 +79,8 @@ Rows = Annotated[
         "-o",
         metavar="OUT",
         help="The output: .npy, .npz, .csv, .parquet, .feather; for images also a folder, "
-        "for sound a folder.",
+        "for sound a folder. A single file may be at a URL (s3://, gs://, hf://).",
+        parser=file_at,
         show_default=False,
     ),
 ]
@@ -93,7 +120,13 @@ Ids = Annotated[
 ]
 Printed = Annotated[
     Path | None,
-    typer.Option("--output", "-o", metavar="OUT", help="The output; text is printed without."),
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="OUT",
+        help="The output; text is printed without.",
+        parser=file_at,
+    ),
 ]
 Device = Annotated[
     str, typer.Option(help="Where to compute: cpu, cuda, ...; auto takes a GPU where there is one.")
@@ -190,34 +223,56 @@ def importing() -> Iterator[None]:
         gc.enable()
 
 
-def csv(
-    source: str,
+def rows(
+    sources: Sequence[Path] | None,
     delimiter: str | None,
     decimal: str | None,
     encoding: str | None,
     na: list[str] | None,
-) -> Csv | Lines | str:
-    """Return the source as a CSV or text file, where an option describes it; else unchanged.
+    sql: str | None = None,
+    db: str | None = None,
+) -> FileStream | Path:
+    """Return the rows of sources or of a query, as the options describe them.
 
     Raises
     ------
     SettingError
-        If it is no such file.
+        If there are none, or an option does not fit.
     """
-    if not (delimiter or decimal or encoding or na):
-        return source
+    described = bool(delimiter or decimal or encoding or na)
+    if sql is not None or db is not None:
+        if sql is None or db is None:
+            raise SettingError("--sql is a query of --db: give both, or none.")
+        if sources or described:
+            raise SettingError("--sql takes the place of a file: leave out SOURCE and its options.")
+        from attar.data.files.databases import sql as rows_of
+
+        return rows_of(sql, db)
+    if not sources:
+        raise SettingError("There is no SOURCE: give a file, a data set, or --sql and --db.")
+    if not described:
+        if len(sources) == 1:
+            return sources[0]
+        from attar.data.files.several import Files
+
+        return Files(sources)
     from attar.data.files.csv import Csv
+    from attar.data.files.several import Files, matching
     from attar.data.files.tabular import STREAMS
     from attar.data.lines import SUFFIXES, Lines
 
-    if encoding and source.lower().endswith(SUFFIXES) and not (delimiter or decimal or na):
-        return Lines(source, encoding=encoding)
-
-    if not source.lower().endswith(tuple(s for s, stream in STREAMS.items() if stream is Csv)):
-        raise SettingError(
-            f"--delimiter, --decimal, --encoding and --na are for CSV files, not {source}."
-        )
-    return Csv(source, delimiter, decimal, encoding, na or ())
+    files = [file for source in sources for file in matching(source)]
+    lines = len(files) == 1 and files[0].name.lower().endswith(SUFFIXES)
+    if encoding and lines and not (delimiter or decimal or na):
+        return Lines(files[0], encoding=encoding)
+    suffixes = tuple(suffix for suffix, stream in STREAMS.items() if stream is Csv)
+    for file in files:
+        if not file.name.lower().endswith(suffixes):
+            raise SettingError(
+                f"--delimiter, --decimal, --encoding and --na are for CSV files, not {file}."
+            )
+    tables = [Csv(file, delimiter, decimal, encoding, na or ()) for file in files]
+    return tables[0] if len(tables) == 1 else Files(tables)
 
 
 def with_settings(estimator: Settable, settings: Mapping[str, Any], purpose: str) -> None:
@@ -237,13 +292,18 @@ def with_settings(estimator: Settable, settings: Mapping[str, Any], purpose: str
         ) from None
 
 
+def file_of(source: FileStream | Path) -> Path:
+    """Return the file of rows, the first of several."""
+    return source if isinstance(source, os.PathLike) else source.path
+
+
 def text(
-    source: Csv | Lines | str,
+    source: FileStream | Path,
     assignments: list[str] | None,
     paragraphs: bool,
     encoding: str | None,
     split: int | None,
-) -> Csv | Lines | str:
+) -> FileStream | Path:
     """Return the text of a source where an option asks for it: a column's, paragraphs, parts.
 
     Raises
@@ -267,7 +327,7 @@ def text(
 
 
 def form(
-    source: Csv | Lines | str,
+    source: FileStream | Path,
     size: str | None,
     tile: int | None,
     time: str | None,
@@ -280,7 +340,7 @@ def form(
     channels: str | None = None,
 ) -> Data:
     """Return the source as the options describe it, or unchanged."""
-    path = source if isinstance(source, str) else source.path
+    path = file_of(source)
     if size is not None or tile is not None:
         from attar.data.pictures import Pictures
 
@@ -300,18 +360,19 @@ def form(
     return source
 
 
-def tile_of(estimator: Autoencoder, source: str) -> int | None:
+def tile_of(estimator: Autoencoder, source: FileStream | Path) -> int | None:
     """Return the side of tiles where the recipe's network takes such of pictures of any sizes.
 
     It is that of the smallest picture, where this is less.
     """
     from attar import recipes
     from attar.data.pictures import smallest_side
+    from attar.data.stream import Stream
     from attar.networks import Lapped
 
     recipe = None if estimator.recipe == "auto" else recipes.resolve(estimator.recipe)
     network = estimator.network if estimator.network != "auto" or not recipe else recipe.network
-    if not isinstance(network, Lapped) or not Path(source).is_dir():
+    if not isinstance(network, Lapped) or isinstance(source, Stream) or not source.is_dir():
         return None
     return min(network.tile, smallest_side(source))
 
@@ -439,14 +500,14 @@ def check_output(path: Path) -> None:
     known = ", ".join(SUFFIXES)
     if path.suffix and not path.name.endswith(SUFFIXES):
         raise FileError(f"{path} has a suffix that attar does not write: use {known}, or a folder.")
-    if not path.suffix and path.exists():
+    if not path.suffix and not isinstance(path, Url) and path.exists():
         if not path.is_dir():
             raise FileError(f"{path} is a file: give a folder, or one of {known}.")
         _check_replaceable(path)
     check_writable(path)
 
 
-def check_separate(output: Path, source: str) -> None:
+def check_separate(output: Path, sources: Sequence[Path] | None) -> None:
     """Refuse to overwrite the folder that is read.
 
     Raises
@@ -454,8 +515,8 @@ def check_separate(output: Path, source: str) -> None:
     FileError
         If both are the same, or one is inside the other.
     """
-    if not output.suffix and Path(source).is_dir():
-        a, b = output.resolve(), Path(source).resolve()
+    for source in sources or () if not output.suffix else ():
+        a, b = output.resolve(), source.resolve()
         if a == b or a in b.parents or b in a.parents:
             raise FileError(f"{output} would overwrite the source {source}: give another folder.")
 

@@ -20,6 +20,7 @@ from attar.cli import arguments
 from attar.cli.pictures import Quality, compress_pictures, decompress_pictures
 from attar.cli.sounds import compress_sound, decompress_sound
 from attar.errors import FileError, SettingError
+from attar.remote import file_at
 
 if TYPE_CHECKING:
     from attar.compression import Archive, Codec, Rate
@@ -42,7 +43,12 @@ def compress(
     output: Annotated[
         Path,
         typer.Option(
-            "--output", "-o", metavar="FILE", help="The compressed file, .atz.", show_default=False
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="The compressed file, .atz.",
+            parser=file_at,
+            show_default=False,
         ),
     ],
     with_model: Annotated[
@@ -70,7 +76,7 @@ def compress(
     as_json: arguments.Json = False,
 ) -> None:
     """Compress data, by default without loss, and print the sum beside bz2 and xz."""
-    _check_output(output, model, Path(source))
+    _check_output(output, model, source)
     with arguments.importing():
         from attar.codes import Contextual
         from attar.compression import Codec
@@ -110,6 +116,7 @@ def decompress(
         typer.Argument(
             metavar="[MODEL] FILE",
             help="The model file, unless it is inside, and the compressed file.",
+            parser=file_at,
             show_default=False,
         ),
     ],
@@ -121,6 +128,7 @@ def decompress(
             metavar="OUT",
             help="The output. Of a CSV file or text, the same bytes; else .npy, .npz, .csv, "
             ".parquet, .feather; for images a folder, or .png; for sound a sound file or a folder.",
+            parser=file_at,
             show_default=False,
         ),
     ],
@@ -176,7 +184,7 @@ def _check_output(output: Path, *inputs: Path) -> None:
 
 
 def _compared(
-    codec: Codec, model: Path, source: str, output: Path
+    codec: Codec, model: Path, source: Path, output: Path
 ) -> tuple[Rate, dict[str, int], bool]:
     """Return what the file takes, what each general compressor would, and how much it got.
 
@@ -186,10 +194,10 @@ def _compared(
     from attar.codec.forms import raw_bytes
     from attar.compression import Rate
 
-    path, archive = Path(source), ArchiveReader(output)
-    if path.name.lower().endswith((*CSV, ".npy")):
-        length = path.stat().st_size
-        with path.open("rb") as file:
+    archive = ArchiveReader(output)
+    if source.name.lower().endswith((*CSV, ".npy")):
+        length = source.stat().st_size
+        with source.open("rb") as file:
             beginning = file.read(COMPARED)
     else:
         raw = raw_bytes(source, codec.kind)
@@ -200,7 +208,7 @@ def _compared(
         "xz": round(share * len(lzma.compress(beginning, preset=6))),
     }
     best = min(others, key=others.__getitem__)
-    size = path.stat().st_size if path.is_file() else length
+    size = source.stat().st_size if source.is_file() else length
     written = output.stat().st_size - len(archive.model or b"")
     model_bytes = model.stat().st_size
     cells = float(archive.schema["cells"])

@@ -19,15 +19,23 @@ from attar.cli.forecast import fit_forecaster
 from attar.cli.gaps import fit_imputer
 from attar.cli.labels import fit_labels
 from attar.errors import SettingError
+from attar.remote import Url, file_at
 from attar.storage import TASKS
 
 
 def fit(
-    source: arguments.Source,
     output: Annotated[
         Path,
-        typer.Option("--output", "-o", metavar="MODEL", help="The model file.", show_default=False),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="MODEL",
+            help="The model file, or its URL.",
+            parser=file_at,
+            show_default=False,
+        ),
     ],
+    source: arguments.Sources = None,
     recipe: Annotated[
         str,
         typer.Option(help="A row of `attar recipes`.", autocompletion=arguments.complete_recipe),
@@ -105,12 +113,19 @@ def fit(
     rate: arguments.Rate = None,
     view: arguments.View = None,
     channels: arguments.Channels = None,
+    sql: arguments.Sql = None,
+    db: arguments.Db = None,
     delimiter: arguments.Delimiter = None,
     decimal: arguments.Decimal = None,
     encoding: arguments.Encoding = None,
     na: arguments.Na = None,
     report: Annotated[
-        Path | None, typer.Option(metavar="PAGE", help="Also write a report to this HTML page.")
+        Path | None,
+        typer.Option(
+            metavar="PAGE",
+            help="Also write a report to this HTML page.",
+            parser=file_at,
+        ),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Resume a fit that was interrupted.")
@@ -121,6 +136,7 @@ def fit(
             "--from",
             metavar="MODEL",
             help="Go on from the weights of this model, of data of the same form.",
+            parser=file_at,
         ),
     ] = None,
     freeze: Annotated[
@@ -165,7 +181,7 @@ def fit(
                 "Text is of an autoencoder, --for anomalies, labels or clusters, not of --for "
                 f"{purpose}: leave out --column NAME, --paragraphs and --split."
             )
-        table = arguments.csv(source, delimiter, decimal, encoding, na)
+        table = arguments.rows(source, delimiter, decimal, encoding, na, sql, db)
         table = arguments.text(table, columns, paragraphs, encoding, split)
         data = arguments.form(
             table, size, tile, time_column, series, window, stride, absent, rate, view, channels
@@ -234,16 +250,17 @@ def fit(
     if effort or error:
         causal = Causal.of_effort(effort or 3).replace(**_error_bounds(error or []))
         estimator.set_params(recipe__likelihood=causal)
-    checkpoint = output.with_name(output.name + ".checkpoint")
+    name = f"{output.name}.checkpoint"
+    checkpoint = Path(name) if isinstance(output, Url) else output.with_name(name)
     if checkpoint.exists():
         check_checkpoint(checkpoint)
         if not resume:
             checkpoint.unlink()
     started = time.perf_counter()
-    table = arguments.csv(source, delimiter, decimal, encoding, na)
+    table = arguments.rows(source, delimiter, decimal, encoding, na, sql, db)
     table = arguments.text(table, columns, paragraphs, encoding, split)
     if tile is None and size is None:
-        tile = arguments.tile_of(estimator, source)
+        tile = arguments.tile_of(estimator, table)
     data = arguments.form(
         table, size, tile, time_column, series, window, stride, absent, rate, view, channels
     )
@@ -258,8 +275,8 @@ def fit(
     estimator.fitted_ = replace(estimator.fitted_, label=condition or label)
     estimator.set_params(warm_start=bool(settings.get("warm_start"))).save(output)
     checkpoint.unlink(missing_ok=True)
-    if source in DATASETS:
-        opened = read(source, part="test")
+    if str(table) in DATASETS:
+        opened = read(table, part="test")
         labels = arguments.condition_of(opened, condition, conditional)
     evaluation = estimator.evaluate_held_out(opened, condition=labels)
     part, metrics = evaluation.rows_of, evaluation.metrics

@@ -10,6 +10,7 @@ import typer
 
 from attar.cli import arguments
 from attar.errors import FileError
+from attar.remote import file_at
 
 if TYPE_CHECKING:
     from attar.data.source import Data
@@ -54,20 +55,26 @@ def forecast(
             "-o",
             metavar="OUT",
             help="The forecast: .csv, .parquet, .feather, ...",
+            parser=file_at,
             show_default=False,
         ),
     ],
     source: Annotated[
-        str | None,
+        list[Path] | None,
         typer.Argument(
-            metavar="[SOURCE]",
+            metavar="[SOURCE]...",
             help="A file of series up to now; by default those of the fit, as they were.",
+            parser=file_at,
             show_default=False,
         ),
     ] = None,
     future: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help="Rows of known-ahead columns, if SOURCE has none."),
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Rows of known-ahead columns, if SOURCE has none.",
+            parser=file_at,
+        ),
     ] = None,
     horizon: Annotated[
         int | None, typer.Option(min=1, help="So many steps; by default all of the fit.")
@@ -75,6 +82,8 @@ def forecast(
     coverage: Annotated[
         float, typer.Option(help="The share of outcomes that intervals hold.")
     ] = 0.9,
+    sql: arguments.Sql = None,
+    db: arguments.Db = None,
     delimiter: arguments.Delimiter = None,
     decimal: arguments.Decimal = None,
     encoding: arguments.Encoding = None,
@@ -92,10 +101,10 @@ def forecast(
         from attar.tasks.future.forecaster import Forecaster
 
     forecaster = Forecaster.load(model)
-    rows, ahead = (
-        None if path is None else arguments.csv(path, delimiter, decimal, encoding, na)
-        for path in (source, future)
-    )
+    described = delimiter, decimal, encoding, na
+    given = source or sql is not None or db is not None
+    rows = arguments.rows(source, *described, sql, db) if given else None
+    ahead = None if future is None else arguments.rows([future], *described)
     found = forecaster.predict_interval(rows, coverage, horizon, ahead)
     if not isinstance(found, pd.DataFrame):
         raise FileError(f"{model} forecasts arrays, not tables: use attar.Forecaster.load.")

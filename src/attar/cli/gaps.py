@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,12 +12,12 @@ import typer
 
 from attar.cli import arguments
 from attar.cli.apply import write_rows
-from attar.cli.latent import Query, text_or_rows
+from attar.cli.latent import text_or_rows
 from attar.errors import FileError, SettingError
+from attar.remote import file_at
 
 if TYPE_CHECKING:
-    from attar.data.files.csv import Csv
-    from attar.data.lines import Lines
+    from attar.data.files.base import FileStream
     from attar.data.source import Data
     from attar.data.source import Source as Opened
     from attar.tasks.gaps.imputer import Imputer
@@ -67,12 +68,17 @@ def fit_imputer(
 
 def impute(
     model: arguments.Model,
-    source: Query,
+    source: Annotated[
+        str | None,
+        typer.Argument(metavar="[ROWS]", help="A file of rows, or a text.", show_default=False),
+    ] = None,
     output: arguments.Printed = None,
     uncertainty: Annotated[
         Path | None,
         typer.Option(
-            metavar="TABLE", help="Also write each filled cell and how sure it is: .csv, .parquet."
+            metavar="TABLE",
+            help="Also write each filled cell and how sure it is: .csv, .parquet.",
+            parser=file_at,
         ),
     ] = None,
     draws: Annotated[
@@ -84,6 +90,8 @@ def impute(
             ' "imputation": one long table, as of mice.',
         ),
     ] = None,
+    sql: arguments.Sql = None,
+    db: arguments.Db = None,
     delimiter: arguments.Delimiter = None,
     decimal: arguments.Decimal = None,
     encoding: arguments.Encoding = None,
@@ -98,15 +106,17 @@ def impute(
             arguments.check_output(path)
             if not path.suffix:
                 raise FileError(f"{path} has no suffix: filled rows are a table, such as .csv.")
-    rows = arguments.csv(source, delimiter, decimal, encoding, na)
+    sources = None if source is None else [file_at(source)]
+    rows = arguments.rows(sources, delimiter, decimal, encoding, na, sql, db)
     if _is_of_text(model):
         if uncertainty is not None or draws is not None:
             raise SettingError("--uncertainty and --draws are for missing cells: leave them out.")
-        _infill(model, rows, output)
+        _infill(model, source if source and isinstance(rows, os.PathLike) else rows, output)
         return
     if output is None:
         raise SettingError("Only text is printed: give the output with -o.")
     with arguments.importing():
+        from attar.data.files.several import Files
         from attar.data.source import read
         from attar.data.table import MixedTable, Table
         from attar.storage import written_whole
@@ -124,9 +134,11 @@ def impute(
     if draws is not None:
         _write_draws(imputer, opened, output, draws)
         return
-    if source.lower().endswith(".csv") and output.suffix.lower() == ".csv":
+    file = arguments.file_of(rows)
+    one = not isinstance(rows, Files) and file.name.lower().endswith(".csv")
+    if one and output.suffix.lower() == ".csv":
         before: Any = kind.joined(list(imputer.pieces(opened)))
-        content = Path(source).read_bytes()
+        content = file.read_bytes()
         table = kind if isinstance(kind, Table) else MixedTable.fit([before])[0]
         filled = mended_csv(table, content, before, imputer.transform(before), delimiter, encoding)
         if filled is not None:
@@ -146,7 +158,7 @@ def _is_of_text(model: Path) -> bool:
     return isinstance(kind, dict) and kind.get("name") == "text"
 
 
-def _infill(model: Path, source: Csv | Lines | str, output: Path | None) -> None:
+def _infill(model: Path, source: FileStream | Path | str, output: Path | None) -> None:
     """Fill gaps in texts."""
     with arguments.importing():
         from attar.estimator import load

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from attar.cli import arguments
 from attar.cli.apply import check_printed, write_rows
+from attar.remote import Copied, file_at
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from attar.data.files.csv import Csv
-    from attar.data.lines import Lines
+    from attar.data.files.base import FileStream
     from attar.data.source import Data
     from attar.estimator import Autoencoder
 
@@ -80,14 +80,17 @@ def interpolate(
     write_rows(estimator, estimator.interpolate(first, last, steps), output)
 
 
-def text_or_rows(estimator: Autoencoder, source: Csv | Lines | str) -> Data:
+def text_or_rows(estimator: Autoencoder, source: FileStream | Path | str) -> Data:
     """Return the rows of a file, or a text that was given itself."""
     from attar.data.source import read
     from attar.data.text import Text
 
     kind = estimator.fitted_.kind
-    if isinstance(kind, Text) and isinstance(source, str) and not os.path.exists(source):
-        return [source]
+    if isinstance(source, str):
+        path = file_at(source)
+        if isinstance(kind, Text) and not isinstance(path, Copied) and not path.exists():
+            return [source]
+        source = path
     return read(source, part="test", kind=kind).data
 
 

@@ -43,7 +43,7 @@ class Quality:
 
 def compress_pictures(
     model: Autoencoder,
-    source: str,
+    source: Path,
     output: Path,
     asked: Quality,
     with_model: bool,
@@ -61,7 +61,7 @@ def compress_pictures(
     from attar.picture_codec import PictureCodec
 
     started, codec = time.perf_counter(), PictureCodec(model)
-    data = source if Path(source).suffix != ".npy" else _array(source)
+    data = source if source.suffix != ".npy" else _array(source)
     coded = codec.compress_file(data, output, **vars(asked), with_model=with_model)
     if as_json:
         print(arguments.to_json(described(coded, output)))
@@ -134,7 +134,7 @@ def described(coded: CodedPictures, file: Path) -> dict[str, object]:
     }
 
 
-def _array(source: str) -> object:
+def _array(source: Path) -> object:
     import numpy as np
 
     from attar.data.files.base import readable

@@ -11,11 +11,11 @@ from attar.cli import arguments
 from attar.cli.clusters import predict_clusters
 from attar.cli.labels import predict_labels
 from attar.errors import FileError
+from attar.remote import file_at
 
 
 def predict(
     model: arguments.Model,
-    source: arguments.Source,
     output: Annotated[
         Path,
         typer.Option(
@@ -23,10 +23,14 @@ def predict(
             "-o",
             metavar="OUT",
             help="The predictions: .csv, .parquet, .feather, ...",
+            parser=file_at,
             show_default=False,
         ),
     ],
+    source: arguments.Sources = None,
     label: arguments.Label = None,
+    sql: arguments.Sql = None,
+    db: arguments.Db = None,
     delimiter: arguments.Delimiter = None,
     decimal: arguments.Decimal = None,
     encoding: arguments.Encoding = None,
@@ -44,7 +48,7 @@ def predict(
     arguments.check_output(output)
     arguments.check_separate(output, source)
     _, description = storage.describe_model(model)
-    rows = arguments.csv(source, delimiter, decimal, encoding, na)
+    rows = arguments.rows(source, delimiter, decimal, encoding, na, sql, db)
     of_clusters = description.get("task") == "clusters"
     write = predict_clusters if of_clusters else predict_labels
     write(model, rows, output, label, as_json)

@@ -15,6 +15,7 @@ from attar import names
 from attar.cli import arguments, pictures
 from attar.cli.sounds import described
 from attar.errors import ArchiveError
+from attar.remote import file_at
 
 if TYPE_CHECKING:
     from attar.inspection import ColumnChoice, Inspection
@@ -40,7 +41,10 @@ def info(
     file: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE", help="A model file, or a compressed file.", show_default=False
+            metavar="FILE",
+            help="A model file, or a compressed file.",
+            parser=file_at,
+            show_default=False,
         ),
     ],
     as_json: arguments.Json = False,
@@ -61,6 +65,34 @@ def info(
     width = max(map(len, contents))
     for name, value in contents.items():
         print(f"{name:{width}} {_words(value)}")
+
+
+def card(
+    model: arguments.Model,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="PAGE",
+            help="The card, such as README.md; its picture goes beside it. Printed without.",
+            parser=file_at,
+        ),
+    ] = None,
+) -> None:
+    """Write the model card of a model file: data, figures, diagnosis, citation."""
+    from attar.storage import check_writable
+
+    if output is not None:
+        check_writable(output)
+    with arguments.importing():
+        from attar.sharing import ModelCard
+
+    found = ModelCard.of(model)
+    if output is None:
+        print(found.without_picture)
+    else:
+        found.write(output)
 
 
 def _is_compressed(path: Path) -> bool:
@@ -164,7 +196,7 @@ def _words(value: object) -> str:
 
 
 def inspect(
-    source: arguments.Source,
+    source: arguments.Sources = None,
     assignments: arguments.Settings = None,
     label: arguments.Label = None,
     condition: arguments.Condition = None,
@@ -183,6 +215,8 @@ def inspect(
     rate: arguments.Rate = None,
     view: arguments.View = None,
     channels: arguments.Channels = None,
+    sql: arguments.Sql = None,
+    db: arguments.Db = None,
     delimiter: arguments.Delimiter = None,
     decimal: arguments.Decimal = None,
     encoding: arguments.Encoding = None,
@@ -199,7 +233,7 @@ def inspect(
         from attar.estimator import Autoencoder
 
     estimator = Autoencoder().set_params(**settings)
-    table = arguments.csv(source, delimiter, decimal, encoding, na)
+    table = arguments.rows(source, delimiter, decimal, encoding, na, sql, db)
     table = arguments.text(table, columns, paragraphs, encoding, split)
     data = arguments.form(
         table, size, tile, time, series, window, stride, absent, rate, view, channels
@@ -211,7 +245,7 @@ def inspect(
         print(json.dumps(inspection.to_json() | {"file": opened.description}))
         return
     if opened.description:
-        print(f"{source}: {opened.description}")
+        print(f"{arguments.file_of(table)}: {opened.description}")
     _print(inspection)
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def compress_sound(
     model: Autoencoder,
-    source: str,
+    source: Path,
     output: Path,
     kbps: float | None,
     with_model: bool,

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from attar.errors import ArchiveError, FileError
+from attar.remote import file_at
 
 CHECKSUM = 4
 
@@ -80,7 +81,7 @@ def named(source: str | Path | bytes) -> tuple[str, bytes]:
     if isinstance(source, bytes):
         return "What was to be decompressed", source
     try:
-        return str(source), Path(source).read_bytes()
+        return str(source), file_at(source).read_bytes()
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise FileError(f"{source} cannot be read: {reason}.") from None
@@ -88,7 +89,7 @@ def named(source: str | Path | bytes) -> tuple[str, bytes]:
 
 def begins_with(path: str | Path, magic: bytes) -> bool:
     """Return whether a file begins so."""
-    with suppress(OSError), Path(path).open("rb") as file:
+    with suppress(OSError), file_at(path).open("rb") as file:
         return file.read(len(magic)) == magic
     return False
 

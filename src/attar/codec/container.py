@@ -16,6 +16,7 @@ touches, and takes memory for what the file holds, whatever it claims.
 from __future__ import annotations
 
 import json
+import os
 import struct
 import zlib
 from collections.abc import Sequence
@@ -29,6 +30,7 @@ from typing import Any, BinaryIO, Self, overload
 import numpy as np
 
 from attar.errors import ArchiveError, FileError, SettingError
+from attar.remote import file_at
 from attar.storage import written_whole
 
 MAGIC = b"\x93ATZ"
@@ -100,8 +102,8 @@ class ArchiveWriter:
 
     def __enter__(self) -> Self:
         with ExitStack() as files:
-            if isinstance(self._target, str | Path):
-                temporary = files.enter_context(written_whole(Path(self._target)))
+            if isinstance(self._target, str | os.PathLike):
+                temporary = files.enter_context(written_whole(file_at(self._target)))
                 self._file: BinaryIO = files.enter_context(temporary.open("wb"))
             else:
                 self._file = self._target
@@ -232,7 +234,7 @@ class ArchiveReader(Sequence[Chunk]):
     schema: Any
 
     def __init__(self, source: str | Path | bytes) -> None:
-        self._source = source if isinstance(source, bytes) else Path(source)
+        self._source = source if isinstance(source, bytes) else file_at(source)
         self.name = "What was to be decompressed" if isinstance(source, bytes) else str(source)
         self._size = len(source) if isinstance(source, bytes) else self._size_of_file()
         header_digest = self._read_header()
@@ -348,7 +350,7 @@ class ArchiveReader(Sequence[Chunk]):
         return data
 
     def _size_of_file(self) -> int:
-        assert isinstance(self._source, Path)
+        assert not isinstance(self._source, bytes)
         try:
             with self._source.open("rb") as file:
                 return file.seek(0, 2)

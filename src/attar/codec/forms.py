@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -30,6 +31,7 @@ from attar.data.stream import Stream
 from attar.data.table import MixedTable
 from attar.data.text import Text
 from attar.errors import DataError, FileError
+from attar.remote import file_at
 
 # How much of a CSV file is read to recognize its layout.
 BEGINNING = 1 << 20
@@ -184,8 +186,8 @@ def _csv_of(X: Data, kind: Kind) -> Csv | None:
     X = X.data if isinstance(X, Series) else X
     if not isinstance(kind, MixedTable | Windows):
         return None
-    if isinstance(X, str | Path) and str(X).lower().endswith(SUFFIXES):
-        return Csv(X)
+    if isinstance(X, str | os.PathLike) and str(X).lower().endswith(SUFFIXES):
+        return Csv(file_at(X))
     return X if isinstance(X, Csv) else None
 
 

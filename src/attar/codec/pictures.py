@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -17,6 +17,7 @@ from attar.data.kind import Json
 from attar.data.pictures import Pictures
 from attar.errors import DataError
 from attar.likelihoods.alphabets import Alphabet, Integers, Residues
+from attar.remote import file_at
 
 Array = NDArray[Any]
 
@@ -117,8 +118,8 @@ def pictures_of(X: object, kind: Images) -> tuple[list[str], list[int], Iterator
     """
     if not kind.tiled:
         return None
-    if isinstance(X, str | Path) and Path(X).is_dir():
-        X = kind.pictures(X)
+    if isinstance(X, str | os.PathLike) and (folder := file_at(X)).is_dir():
+        X = kind.pictures(folder)
     if isinstance(X, Pictures):
         names, pixels = X.files, (picture for _, picture in X.pictures())
         cells = [height * width * kind.shape[0] for height, width in X.sizes]

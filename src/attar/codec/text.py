@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from attar.data.lines import Lines
 from attar.errors import DataError
 from attar.likelihoods.alphabets import Integers, Residues
 from attar.likelihoods.context_mixing import Lanes, MixingTables
+from attar.remote import file_at
 
 Rows = list[str | bytes]
 
@@ -231,11 +233,12 @@ def opened_text(X: object, tables: MixingTables) -> tuple[TextValues, Iterator[b
         If there is no such file, or it cannot be read.
     """
     path = X.path if isinstance(X, Lines) else X
-    if isinstance(path, str | Path):
-        sizes = [(len(piece), lines_of(piece)) for piece in pieces_of_file(Path(path))]
+    if isinstance(path, str | os.PathLike):
+        path = file_at(path)
+        sizes = [(len(piece), lines_of(piece)) for piece in pieces_of_file(path)]
         size, rows = map(sum, zip(*sizes, strict=True))
         values = TextValues(tables, Form("file"), size / max(1, rows))
-        return values, pieces_of_file(Path(path))
+        return values, pieces_of_file(path)
     form, found = Form.of(X)
     size = sum(len(_line(row)) for row in found)
     return TextValues(tables, form, size / max(1, len(found))), _pieces_of_rows(found)
@@ -244,8 +247,8 @@ def opened_text(X: object, tables: MixingTables) -> tuple[TextValues, Iterator[b
 def text_bytes(X: object) -> bytes:
     """Return text as a general compressor gets it: a file, or rows as lines."""
     path = X.path if isinstance(X, Lines) else X
-    if isinstance(path, str | Path):
-        return b"".join(pieces_of_file(Path(path)))
+    if isinstance(path, str | os.PathLike):
+        return b"".join(pieces_of_file(file_at(path)))
     return b"".join(_bytes(row) + b"\n" for row in Form.of(X)[1])
 
 

@@ -10,7 +10,6 @@ import pandas as pd
 import torch
 from scipy import sparse
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from attar.data.kind import Rows
 from attar.errors import DataError, first_line
@@ -85,11 +84,6 @@ def _collected(data: Any) -> object:
         return _frame(data)
     if isinstance(data, list | tuple) and data and isinstance(data[0], Mapping):
         return pd.DataFrame(list(data))
-    if isinstance(data, Dataset | DataLoader):
-        raise DataError(
-            f"A {type(data).__name__} of torch may hold more than rows: give the tensor of its "
-            "rows, such as dataset.tensors[0] or dataset.data."
-        )
     for library, method in COLLECTED:
         if type(data).__module__.partition(".")[0] == library and hasattr(data, method):
             return getattr(data, method)()

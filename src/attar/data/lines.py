@@ -86,8 +86,7 @@ class Lines(FileStream):
     @property
     def bytes(self) -> int:
         """Those of the file."""
-        with readable(self.path):
-            return self.path.stat().st_size
+        return self.size
 
     @property
     def rows(self) -> None:

@@ -23,6 +23,7 @@ from attar.data.files.base import files_in, readable
 from attar.data.kind import Rows
 from attar.data.stream import Stream
 from attar.errors import DataError, FileError, SettingError, unknown
+from attar.remote import file_at
 from attar.storage import written_whole
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
@@ -204,7 +205,7 @@ def smallest_side(folder: str | Path) -> int:
     DataError, FileError
         If there are none, or the folder or a picture in it cannot be read.
     """
-    return min(min(picture.size) for picture in _pictures_in(Path(folder)))
+    return min(min(picture.size) for picture in _pictures_in(file_at(folder)))
 
 
 def whole_pictures(path: str | Path, mode: str) -> Iterator[tuple[str, Rows]]:
@@ -215,8 +216,8 @@ def whole_pictures(path: str | Path, mode: str) -> Iterator[tuple[str, Rows]]:
     DataError, FileError
         If there are none, they cannot be read, or a pixel format does not convert to the mode.
     """
-    path = Path(path)
-    pictures = [Picture.of(str(path))] if path.is_file() else _pictures_in(path)
+    path = file_at(path)
+    pictures = [Picture.of(os.fspath(path))] if path.is_file() else _pictures_in(path)
     for picture in pictures:
         if picture.mode not in MODES[mode].holds:
             raise DataError(
@@ -313,7 +314,7 @@ class Pictures(Stream):
         threads: int | None = None,
         tile: int | None = None,
     ) -> None:
-        self.folder, self.tile = Path(folder), tile
+        self.folder, self.tile = file_at(folder), tile
         self.resized = size is not None
         self.threads = threads or min(8, os.cpu_count() or 1)
         target = None if size is None else height_and_width(size)
@@ -514,7 +515,7 @@ def _pictures_in(folder: Path) -> list[Picture]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        pictures = [Picture.of(path) for path in files_in(str(folder), SUFFIXES)]
+        pictures = [Picture.of(path) for path in files_in(os.fspath(folder), SUFFIXES)]
     if not pictures:
         raise DataError(
             f"{folder} holds no pictures: attar reads {', '.join(FORMATS[:-1])} and {FORMATS[-1]}."

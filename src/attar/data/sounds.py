@@ -22,6 +22,7 @@ from attar.data.kind import Rows
 from attar.data.stream import Stream, SupportsArrow
 from attar.data.views import SoundView, Waveform, view_named
 from attar.errors import DataError, FileError, SettingError, unknown, warn
+from attar.remote import file_at
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
 
@@ -322,8 +323,8 @@ def _sounds_of(
         return _sounds_of_table(source, column, label)
     if column is not None or label is not None:
         raise DataError("column and label are of a table with a column of paths: leave them out.")
-    if isinstance(source, str | Path):
-        return _sounds_of_path(Path(source))
+    if isinstance(source, str | os.PathLike):
+        return _sounds_of_path(file_at(source))
     if isinstance(source, np.ndarray):
         return _signals([source], rate), None
     if not isinstance(source, Sequence) or not len(source):
@@ -331,8 +332,8 @@ def _sounds_of(
             f"{type(source).__name__!r} is no sound: give a folder, a file, a table with a column "
             "of paths, or arrays with a rate."
         )
-    if all(isinstance(item, str | Path) for item in source):
-        return _recordings([Path(item) for item in source]), None
+    if all(isinstance(item, str | os.PathLike) for item in source):
+        return _recordings([file_at(item) for item in source]), None
     return _signals(source, rate), None
 
 
@@ -348,13 +349,13 @@ def _sounds_of_table(
     if frame[column].isna().any():
         raise DataError(f"Column {column!r} lacks paths: leave these rows out.")
     labels = None if label is None else frame[label].to_numpy()
-    return _recordings([Path(str(path)) for path in frame[column]]), labels
+    return _recordings([file_at(str(path)) for path in frame[column]]), labels
 
 
 def _sounds_of_path(path: Path) -> tuple[list[Sound], Rows | None]:
     if not path.is_dir():
         return _recordings([path]), None
-    paths = list(files_in(str(path), SUFFIXES))
+    paths = list(files_in(os.fspath(path), SUFFIXES))
     if not paths:
         raise DataError(f"{path} holds no sound: attar reads {', '.join(SUFFIXES)}.")
     names = [Path(file).relative_to(path).as_posix() for file in paths]

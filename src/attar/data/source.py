@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,12 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import sparse
 
-from attar.data import datasets
+from attar.data import datasets, foreign
 from attar.data.arrays import native
 from attar.data.clips import Clips
 from attar.data.files.arrays import NpyStream, read_idx
 from attar.data.files.base import FileStream, files_in, readable
 from attar.data.files.csv import Csv
+from attar.data.files.several import Files, matching
 from attar.data.files.tabular import STREAMS as TABLES
 from attar.data.images import Images
 from attar.data.kind import Kind, Rows
@@ -33,6 +35,7 @@ from attar.data.sparse import Sparse
 from attar.data.stream import Stream, SupportsArrow, Tabular
 from attar.data.text import Text
 from attar.errors import DataError, FileError, unknown, warn
+from attar.remote import file_at
 
 # Whatever holds rows: an object in memory, a path, or the name of a data set.
 Data = Tabular | Series | Sparse | Clips
@@ -116,19 +119,23 @@ def read(
         return with_label(Source(sounds, sounds.labels), label)
     if isinstance(source, Clips):
         return with_label(Source(source), label)
-    if isinstance(source, Csv):
-        return with_label(_of_stream(source), label)
     if isinstance(source, Lines):
         lines = kind.lines(source) if isinstance(kind, Text) else source
         return with_label(Source(lines), label)
-    if not isinstance(source, str | Path):
-        return with_label(Source(native(source)), label)
+    if isinstance(source, FileStream):
+        return with_label(_of_stream(source), label)
+    if isinstance(source, list | tuple) and source and isinstance(source[0], os.PathLike):
+        return read(Files(source), label=label)
+    if not isinstance(source, str | os.PathLike):
+        return with_label(_of_object(source), label)
     name, _, own_part = str(source).partition("/")
     if name in datasets.DATASETS and not Path(source).exists():
         part = own_part or part
         data, labels = datasets.load(name, part)
         return with_label(Source(data, labels, part="test" * (part == "test")), label)
-    path = Path(source)
+    path, *others = matching(file_at(source))
+    if others:
+        return read(Files([path, *others]), label=label)
     if path.is_dir() or path.name.lower().endswith(SOUNDS):
         return read(_files(path, kind), label=label, kind=kind)
     if not path.exists():
@@ -153,7 +160,9 @@ def _files(path: Path, kind: Kind | None) -> Pictures | Sounds:
         return kind.sounds(path)
     if not path.is_dir():
         return Sounds(path)
-    picture, sound = (next(files_in(str(path), suffixes), None) for suffixes in (SUFFIXES, SOUNDS))
+    picture, sound = (
+        next(files_in(os.fspath(path), suffixes), None) for suffixes in (SUFFIXES, SOUNDS)
+    )
     if picture is not None and sound is not None:
         raise DataError(
             f"{path} holds pictures and sound, such as {picture} and {sound}: give "
@@ -185,6 +194,17 @@ def _opened(path: Path, kind: Kind | None) -> Source:
     raise FileError(f"{path} has a suffix that attar does not read: use one of {suffixes}.")
 
 
+def _of_object(data: Any) -> Source:
+    """Return the rows of an object in memory, or of a data set of torch or Hugging Face."""
+    found = foreign.opened(data)
+    if found is None:
+        return Source(native(data))
+    if isinstance(found, FileStream):
+        return _of_stream(found)
+    small = found.bytes is not None and found.bytes <= MAX_MEMORY
+    return Source(*found.read()) if small else Source(found)
+
+
 def _of_stream(stream: FileStream) -> Source:
     """Return the rows of a file: in memory, where they take little."""
     data = stream if _is_large(stream) else stream.read()
@@ -193,7 +213,7 @@ def _of_stream(stream: FileStream) -> Source:
 
 def _is_large(stream: FileStream) -> bool:
     if stream.bytes is None:
-        return stream.path.stat().st_size > MAX_FILE
+        return stream.size > MAX_FILE
     return stream.bytes > MAX_MEMORY
 
 
@@ -262,7 +282,7 @@ def _idx(path: Path) -> Source:
     return Source(read_idx(path))
 
 
-STREAMS: dict[str, type[FileStream]] = {**TABLES, ".npy": NpyStream}
+STREAMS: dict[str, Callable[[Path], FileStream]] = {**TABLES, ".npy": NpyStream}
 
 READERS: dict[str, Callable[[Path], Source]] = {
     ".npz": _npz,

@@ -33,6 +33,7 @@ from attar.isolation import default_settings
 from attar.likelihoods import Causal
 from attar.predictor import Predictor, monitored_rows
 from attar.recipes import TABLE
+from attar.remote import file_at
 from attar.reporting import svg
 from attar.reporting.anomalies import anomaly_page
 from attar.reporting.bitrates import bitrates
@@ -163,7 +164,7 @@ def report(
                 f"The report of {type(estimator).__name__} has no labels or condition: leave them "
                 "out."
             )
-        _write(*_task_page(estimator, data), Path(path))
+        _write(*_task_page(estimator, data), file_at(path))
         return
     preparation = estimator.fitted_.predictor.preparation
     kind = preparation.kind
@@ -188,7 +189,7 @@ def report(
     predictor = estimator.fitted_.conditioned(condition, n).at(places)
     drawn = None if times is None else times[places]
     page = _page(estimator, predictor, rows, drawn, colouring, evaluation, scores, places)
-    _write(*page, Path(path))
+    _write(*page, file_at(path))
 
 
 def _task_page(

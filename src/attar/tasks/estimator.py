@@ -20,6 +20,7 @@ from attar.data.kinds import kind_of
 from attar.data.source import Data, Source, read, without_infinities
 from attar.errors import DataError
 from attar.parts import Part, plain
+from attar.sharing import Shared
 
 
 def pieces_of(X: Data | Source, kind: Kind, infinite_as_missing: bool = False) -> Iterator[Any]:
@@ -66,7 +67,7 @@ class TaskModel(ABC):
         """Return what :meth:`tensors` and :meth:`to_json` described."""
 
 
-class TaskEstimator(BaseEstimator, ABC):
+class TaskEstimator(BaseEstimator, Shared, ABC):
     """An estimator that holds one fitted model, ``model_``, and is one file.
 
     Attributes

@@ -19,6 +19,7 @@ from pandas.api.extensions import ExtensionDtype
 from attar.data.kind import Rows
 from attar.data.stream import Stream
 from attar.errors import AttarError, DataError, FileError, first_line
+from attar.remote import file_at, identity
 
 # A piece has about this many bytes, and a number of rows between these two.
 BYTES, MAX_ROWS, MIN_ROWS = 10 << 20, 1 << 16, 1 << 10
@@ -33,14 +34,19 @@ class FileStream(Stream):
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        self.path = file_at(path)
+
+    @property
+    def size(self) -> int:
+        """How many bytes the file has."""
+        with readable(self.path):
+            return self.path.stat().st_size
 
     @property
     def fingerprint(self) -> str:
         """The file's path, size and modification time."""
         with readable(self.path):
-            status = self.path.stat()
-        return f"{self.path.resolve()} {status.st_size} {status.st_mtime_ns}"
+            return identity(self.path)
 
     @property
     @abstractmethod

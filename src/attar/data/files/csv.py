@@ -5,8 +5,9 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -128,16 +129,18 @@ class Csv(TableStream):
 
     @property
     def description(self) -> str:
-        """What was recognized, in words."""
+        """What was recognized, and not given, in words."""
         with readable(self.path):
             dialect, chosen = self._dialect, {n: c.chosen for n, c in self._columns.items()}
         delimiter = "tab" if dialect.delimiter == "\t" else repr(dialect.delimiter)
+        said = [] if self.encoding else [dialect.encoding]
+        said += [] if self.delimiter else [f"delimiter {delimiter}"]
         comma = any(notation.convention == "," for notation in chosen.values())
         decimal = ["decimal ','"] if comma else []
         columns = [
             f"{name!r} {notation.name}" for name, notation in chosen.items() if notation.name
         ]
-        return ", ".join([dialect.encoding, f"delimiter {delimiter}", *decimal, *columns])
+        return ", ".join([*said, *decimal, *columns])
 
     def _schema(self) -> pa.Schema:
         return pa.schema([(name, column.type) for name, column in self._columns.items()])
@@ -273,7 +276,7 @@ class Csv(TableStream):
 
     def _bytes(self) -> pa.NativeFile:
         packed = "gzip" if self.path.suffix.lower() == ".gz" else None
-        return pa.input_stream(str(self.path), compression=packed)
+        return pa.input_stream(os.fspath(self.path), compression=packed)
 
     def _refusal(self, message: str) -> FileError | DataError:
         encoding, ragged = self._dialect.encoding, RAGGED.search(message)
@@ -301,6 +304,22 @@ class Csv(TableStream):
         """Whether the last line ends with a quote, and not with two, which stand for one."""
         *_, last = (line.strip() for line in self._lines() if line.strip())
         return (len(last) - len(last.rstrip('"'))) % 2 == 1
+
+
+def write_cells(path: Path, rows: Iterable[Sequence[object]]) -> None:
+    """Write rows of values to a CSV file, the names of the columns first.
+
+    Raises
+    ------
+    DataError
+        If one of them is bytes.
+    """
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        for row in rows:
+            if any(isinstance(value, bytes) for value in row):
+                raise DataError("A column holds bytes, which are no data: leave it out.")
+            writer.writerow(row)
 
 
 def _found_delimiter(head: str) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.ipc as ipc
@@ -11,6 +13,7 @@ import pyarrow.parquet as pq
 
 from attar.data.files.base import TableStream, plain, plain_type, readable, rows_of_a_piece
 from attar.data.files.csv import Csv
+from attar.data.files.excel import excel
 from attar.data.files.jsonlines import JsonLines
 from attar.errors import FileError
 
@@ -83,7 +86,7 @@ class FeatherStream(TableStream):
         if start.startswith(b"FEA1"):
             raise FileError(f"{self.path} is of Feather's first version: write it again.")
         options = ipc.IpcReadOptions(included_fields=places)
-        with pa.memory_map(str(self.path)) as source:
+        with pa.memory_map(os.fspath(self.path)) as source:
             open_ = ipc.open_file if start == b"ARROW1" else ipc.open_stream
             yield open_(source, options=options)
 
@@ -101,7 +104,7 @@ def _has_width(type_: pa.DataType) -> bool:
     return bool(pa.types.is_primitive(type_) or pa.types.is_dictionary(type_))
 
 
-STREAMS: dict[str, type[TableStream]] = {
+STREAMS: dict[str, Callable[[Path], TableStream]] = {
     ".csv": Csv,
     ".csv.gz": Csv,
     ".tsv": Csv,
@@ -111,4 +114,5 @@ STREAMS: dict[str, type[TableStream]] = {
     ".parquet": ParquetStream,
     ".feather": FeatherStream,
     ".arrow": FeatherStream,
+    **dict.fromkeys((".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"), excel),
 }

@@ -30,6 +30,7 @@ from attar.data.lines import SUFFIXES as TEXTS
 from attar.data.stream import SupportsArrow
 from attar.data.text import are_texts, as_bytes, as_string
 from attar.errors import DataError, FileError, first_line, warn
+from attar.remote import Url, file_at
 from attar.storage import written_whole
 
 
@@ -139,7 +140,7 @@ class NpzWriter(Writer):
         self, path: Path, file: BufferedIOBase, names: Sequence[str] | None = None
     ) -> None:
         super().__init__(path, file, names)
-        self._temporary = tempfile.TemporaryFile(dir=path.parent)  # noqa: SIM115
+        self._temporary = tempfile.TemporaryFile(dir=_beside(path))  # noqa: SIM115
         self._array = NpyWriter(path, self._temporary)
         self._matrices: list[sparse.spmatrix | sparse.sparray] = []
 
@@ -167,6 +168,11 @@ class NpzWriter(Writer):
     def close(self) -> None:
         """Delete the temporary file."""
         self._temporary.close()
+
+
+def _beside(path: Path) -> Path | None:
+    """Return the folder of a file; that of temporary ones where it is at a URL."""
+    return None if isinstance(path, Url) else path.parent
 
 
 def as_array(piece: object) -> Rows:
@@ -490,7 +496,7 @@ def writer_for(path: str | Path, names: Sequence[str] | None = None) -> Iterator
     0  0.5  1.0
     1  2.0 -1.0
     """
-    path = Path(path)
+    path = file_at(path)
     suffix = next((suffix for suffix in SUFFIXES if path.name.endswith(suffix)), None)
     if suffix is None:
         raise FileError(
