@@ -7,6 +7,7 @@ from dataclasses import replace
 from importlib import import_module
 from math import isfinite, log
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -112,6 +113,14 @@ def fit(
     report: Annotated[
         Path | None, typer.Option(metavar="PAGE", help="Also write a report to this HTML page.")
     ] = None,
+    log: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TRACKER:PLACE",
+            help="Write losses, pictures and a report to tensorboard:FOLDER, mlflow:URI or "
+            "trackio:PROJECT; may be repeated.",
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Resume a fit that was interrupted.")
     ] = False,
@@ -149,7 +158,7 @@ def fit(
         given: dict[str, object] = {
             **{"effort": effort, "error": error},
             **{"condition": condition, "report": report, "resume": resume},
-            **{"from": start, "freeze": freeze},
+            **{"from": start, "freeze": freeze, "log": log},
         }
         of_codes = purpose in ("labels", "numbers", "clusters")
         if not of_codes:
@@ -205,6 +214,8 @@ def fit(
     settings = {**options, **arguments.settings([*named, *(assignments or [])])}
     settings |= arguments.columns(columns, drop, ids, condition or label)
     names.check(settings)
+    for assignment in log or ():
+        names.check_tracker(assignment)
     from attar.data.datasets import DATASETS
     from attar.storage import check_writable
 
@@ -218,8 +229,10 @@ def fit(
         from attar.estimator import Autoencoder, load
         from attar.likelihoods import Causal
         from attar.plan import MODEL
+        from attar.training.callbacks import tracker
         from attar.training.checkpoints import check_checkpoint
 
+    settings["callbacks"] = [tracker(assignment) for assignment in log or ()]
     if as_json or quiet:
         settings.setdefault("verbose", False)
     if start is None:
@@ -263,10 +276,12 @@ def fit(
         labels = arguments.condition_of(opened, condition, conditional)
     evaluation = estimator.evaluate_held_out(opened, condition=labels)
     part, metrics = evaluation.rows_of, evaluation.metrics
-    if report is not None:
+    if report is not None or log:
         from attar.reporting import report as write_report
 
-        write_report(estimator, opened, report, labels=opened.labels, condition=labels)
+        with TemporaryDirectory() as folder:
+            page = report or Path(folder, "report.html")
+            write_report(estimator, opened, page, labels=opened.labels, condition=labels)
     if quiet and not as_json:
         return
     findings = estimator.diagnose(evaluation)
@@ -278,8 +293,8 @@ def fit(
         return
     print(summary(part, metrics))
     print(*findings, sep="\n")
-    page = "" if report is None else f", with a report in {report}"
-    print(f"Fitted in {seconds:.1f} s: {output}{page}.")
+    also = "" if report is None else f", with a report in {report}"
+    print(f"Fitted in {seconds:.1f} s: {output}{also}.")
 
 
 def summary(part: str, metrics: dict[str, float]) -> str:

@@ -189,6 +189,8 @@ def report(
     drawn = None if times is None else times[places]
     page = _page(estimator, predictor, rows, drawn, colouring, evaluation, scores, places)
     _write(*page, Path(path))
+    for callback in estimator.callbacks:
+        callback.on_report(Path(path), evaluation.metrics)
 
 
 def _task_page(
