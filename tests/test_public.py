@@ -36,10 +36,12 @@ def test_the_public_names_are_these():
         "Sounds",
         "Sparse",
         "TrainingError",
+        "Tuning",
         "__version__",
         "load",
         "open",
         "report",
+        "tune",
     ]
     assert dir(attar) == sorted([*attar.__all__, *attar._MODULES])
 

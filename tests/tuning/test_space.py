@@ -152,7 +152,7 @@ def test_other_losses_are_refused(settings, message):
     ("settings", "message"),
     [
         ({"likelihood": "gaussian"}, "The likelihood 'gaussian' has a fixed scale"),
-        ({"recipe": "vq-vae"}, "The code .* has no size whose cost is known"),
+        ({"recipe": "sparse-topk"}, "The code 'topk' has no size whose cost is known"),
     ],
 )
 def test_sizes_without_a_price_are_refused(settings, message):

@@ -383,7 +383,7 @@ class TensorBoard(Tracker):
 
 
 class MLflow(Tracker):
-    """Writes fits as runs to MLflow: a server, a database, or a folder.
+    """Writes fits as runs to MLflow: to a server, or to a database.
 
     Parameters
     ----------
@@ -521,5 +521,5 @@ def _silent() -> Iterator[None]:
 
 
 def _said(error: Exception) -> str:
-    """Return what an error says, without the password of a URI."""
-    return re.sub(r"//[^/@\s]*@", "//", first_line(error))
+    """Return the first sentence of what an error says, without the password of a URI."""
+    return re.sub(r"//[^/@\s]*@", "//", re.split(r"\.\s", first_line(error))[0])

@@ -62,11 +62,11 @@ class Criterion:
         ------
         SettingError
             If sizes are to differ, and the loss does not say what a size is worth: the code is
-            neither a point nor has a density, or the likelihood has a fixed scale.
+            sparse, or there is none, or it has no density and the likelihood a fixed scale.
         """
         code, likelihood = plan.recipe.code, plan.likelihood
         density = "density" in code.provides
-        if sizes and (isinstance(code, NoCode) or not code.provides & {"density", "point"}):
+        if sizes and (isinstance(code, NoCode) or "sparse" in code.provides):
             raise SettingError(
                 f"The code {code.name!r} has no size whose cost is known: leave code_size out of "
                 "the search."

@@ -152,7 +152,8 @@ def tune(
     search : mapping of str to list or pair, or sequence of str
         What is searched: the values of a setting, a list or a pair (low, high); of a name alone, or
         of None, values around those that a fit would choose. Of ``"network"`` these are its widths,
-        layers and dropout. ``"recipe"`` needs the names of recipes.
+        layers and dropout. ``"recipe"`` needs names; the first is the default where the estimator's
+        is none of them.
     trials : int, default 30
         How many there are in the end, with those that are in the storage already.
     minutes : float, default None
@@ -246,6 +247,9 @@ class Tuner:
         if estimator.random_state is None:  # all trials have the same rows
             self.estimator.set_params(random_state=0)
         self.run = Run.of(self.estimator.get_params(deep=False), None)
+        recipes = search.get("recipe") if isinstance(search, Mapping) else None
+        if isinstance(recipes, list) and recipes and estimator.recipe not in recipes:
+            self.estimator.set_params(recipe=recipes[0])
         self.data = self.estimator._read(X, part="train")
         self.kind, self.summary, plan = self.estimator._plan(self.data, condition)
         self.encoder = plan.condition_encoder
@@ -426,7 +430,7 @@ def lines(trials: int, verbose: bool | Literal["auto"]) -> Show:
         printed, complete = now, _complete(study)
         state = trial.state.name.lower()
         said = f"{trial.value:.5g} nats per row" if state == "complete" else state
-        best = f", best {study.best_value:.5g} of trial {study.best_trial.number}" * bool(complete)
+        best = f", best {study.best_value:.5g}" if complete else ""
         values = ", ".join(f"{name}={_short(value)}" for name, value in trial.params.items())
         print(f"attar: trial {number} of {trials}: {said}{best}; {values}", file=sys.stderr)
 
