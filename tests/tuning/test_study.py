@@ -185,6 +185,13 @@ def test_recipes_with_a_density_and_their_code_sizes_are_compared():
     assert tuning.loss == pytest.approx(bound, rel=1e-6)
 
 
+def test_a_warning_is_said_once():
+    large = attar.Autoencoder(code_size=5, epochs=1, verbose=False)
+    with pytest.warns(AttarWarning, match="larger than the data's 4 cells") as warned:
+        attar.tune(X, large, RATE, trials=1, verbose=False)
+    assert len(warned) == 1
+
+
 def test_optunas_verbosity_is_the_users():
     before = optuna.logging.get_verbosity()
     assert before != optuna.logging.WARNING
@@ -202,7 +209,7 @@ def test_a_line_says_what_a_trial_was(capsys):
 @pytest.mark.parametrize("window", [None, 20])
 def test_nested_rows_leave_the_validation_rows_out(window):
     data = np.sin(np.arange(900.0))[:, None] * [1.0, 2.0]
-    data = data if window is None else attar.Series(data, window=window)
+    data = data if window is None else attar.Series(data[None, :, 0], window=window, stride=1)
     kind, summary = form_of(data)
     outer = training_data_of(data, kind, summary, 0.1, 0)
     inner = outer.nested(0.1, 1, kind.overlap)

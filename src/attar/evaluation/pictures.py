@@ -54,17 +54,22 @@ def _grid(pair: Sequence[Rows]) -> NDArray[np.uint8]:
 
 
 def _lines(original: Rows, decoded: Rows) -> NDArray[np.uint8]:
-    """Return a plot of windows (n, channels, steps): a column for each, a line for each channel."""
+    """Return a plot of windows (n, channels, steps) beside each other: a line for each channel."""
     from matplotlib.figure import Figure
 
-    n, channels, _ = original.shape
-    figure = Figure(figsize=(2 * n, 1.5 * channels), layout="constrained")
-    grid = figure.subplots(channels, n, sharey="row", squeeze=False)
-    for i in range(n):
-        for j in range(channels):
-            grid[j, i].plot(original[i, j], "0.6")
-            grid[j, i].plot(decoded[i, j], "C0")
-            grid[j, i].set_axis_off()
+    n, channels, steps = original.shape
+    gap = [(0, 0), (0, 0), (0, -(-steps // 8))]
+    curves = (
+        np.pad(rows, gap, constant_values=np.nan).swapaxes(0, 1).reshape(channels, -1)
+        for rows in (original, decoded)
+    )
+    figure = Figure(figsize=(2 * n, 1.5 * channels))
+    figure.subplots_adjust(0.01, 0.02, 0.99, 0.98)
+    grid = figure.subplots(channels, squeeze=False)[:, 0]
+    for axes, before, after in zip(grid, *curves, strict=True):
+        axes.plot(before, "0.6")
+        axes.plot(after, "C0")
+        axes.set_axis_off()
     file = io.BytesIO()
     figure.savefig(file, format="png")
     return np.asarray(Image.open(file).convert("RGB"))

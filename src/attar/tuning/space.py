@@ -28,6 +28,9 @@ SEARCHED = (
 # The settings of networks that are widths, and what a width stays a multiple of.
 WIDTHS, MULTIPLE = ("widths", "channels", "units", "width", "hidden"), 8
 
+# What is searched of a network: the factor of its widths, the number of its layers, its dropout.
+SIZES = ("width", "layers", "dropout")
+
 # An interval is searched by the logarithm where its ends are so many times apart.
 FAR = 8
 
@@ -206,7 +209,7 @@ def sizes(network: Network) -> dict[str, tuple[Dimension, Stored]]:
     return found
 
 
-def resized(network: Network, size: Mapping[str, Stored]) -> Network:
+def resized(network: Network, size: Mapping[str, object]) -> Network:
     """Return a network with another factor of its widths, number of layers, or dropout.
 
     Examples
@@ -219,14 +222,15 @@ def resized(network: Network, size: Mapping[str, Stored]) -> Network:
     changes: dict[str, object] = {
         name: size[name] for name in ("layers", "dropout") if name in {*settings} & {*size}
     }
-    factor = float(size.get("width") or 1)
+    factor = size.get("width", 1.0)
+    assert isinstance(factor, float)
     for name in (name for name in WIDTHS if name in settings):
         match settings[name]:
             case int(width):
                 changes[name] = scaled(width, factor)
             case tuple(widths):
-                count = int(size.get("layers") or len(widths))
-                if name == "widths":
+                count = size.get("layers")
+                if name == "widths" and isinstance(count, int):
                     widths = (widths + widths[-1:] * count)[:count]
                 changes[name] = tuple(scaled(width, factor) for width in widths)
     return network.replace(**changes)

@@ -22,7 +22,15 @@ from sklearn.base import clone
 from attar.checks import positive, positive_integer
 from attar.data.source import Data
 from attar.data.training_data import training_data_of
-from attar.errors import DataError, FileError, SettingError, TrainingError, first_line, warn
+from attar.errors import (
+    AttarWarning,
+    DataError,
+    FileError,
+    SettingError,
+    TrainingError,
+    first_line,
+    warn,
+)
 from attar.estimator import Autoencoder
 from attar.fitted import fit
 from attar.isolation import default_settings
@@ -32,7 +40,7 @@ from attar.plan import Plan, Planner, Run
 from attar.storage import check_writable
 from attar.training.callbacks import Pruning
 from attar.tuning.criterion import Criterion
-from attar.tuning.space import FAR, Stored, as_stored, resized, sizes, space_of
+from attar.tuning.space import FAR, SIZES, Stored, as_stored, resized, sizes, space_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,6 +52,9 @@ FIRST_TRIALS, FIRST_MOMENTS = 5, 7
 
 # Fewer rows say little about a setting.
 FEWEST_ROWS = 5
+
+# So few values of a setting have a tick each in the plot.
+FEW = 4
 
 # Without a terminal, a line of progress is printed after so many seconds.
 SECONDS = 10.0
@@ -101,6 +112,7 @@ class Tuning:
         Losses far above the median are drawn at the upper edge.
         """
         from matplotlib.figure import Figure
+        from matplotlib.ticker import NullFormatter
 
         done = self.trials[self.trials.state == "complete"]
         searched = [*self.importance] or [*self.trials.columns[5:]]
@@ -115,8 +127,12 @@ class Tuning:
             values = values if numbers else values.astype(str)
             axes.scatter(values, losses.clip(max=top), s=18, color="0.55")
             axes.scatter(values[[best]], [least], s=40, color="C1", label="best")
-            if numbers and 0 < FAR * values.min() <= values.max():
+            known = np.unique(values)
+            if numbers and 0 < FAR * known[0] <= known[-1]:
                 axes.set_xscale("log")
+                axes.xaxis.set_minor_formatter(NullFormatter())
+            elif numbers and len(known) <= FEW:
+                axes.set_xticks(known, [f"{value:.3g}" for value in known])
             share = f"\n{self.importance[name]:.0%} of the variance" if self.importance else ""
             axes.set_title(name + share, fontsize="medium")
         panels[0].set_ylabel(self.criterion.partition(",")[0].replace(" + ", "\n+ "))
@@ -152,8 +168,8 @@ def tune(
     search : mapping of str to list or pair, or sequence of str
         What is searched: the values of a setting, a list or a pair (low, high); of a name alone, or
         of None, values around those that a fit would choose. Of ``"network"`` these are its widths,
-        layers and dropout. ``"recipe"`` needs names; the first is the default where the estimator's
-        is none of them.
+        layers and dropout. ``"recipe"`` needs names; the first is the default, unless the
+        estimator's is one of them.
     trials : int, default 30
         How many there are in the end, with those that are in the storage already.
     minutes : float, default None
@@ -250,8 +266,10 @@ class Tuner:
         recipes = search.get("recipe") if isinstance(search, Mapping) else None
         if isinstance(recipes, list) and recipes and estimator.recipe not in recipes:
             self.estimator.set_params(recipe=recipes[0])
-        self.data = self.estimator._read(X, part="train")
-        self.kind, self.summary, plan = self.estimator._plan(self.data, condition)
+        self.said: set[str] = set()
+        with self._warning_once():
+            self.data = self.estimator._read(X, part="train")
+            self.kind, self.summary, plan = self.estimator._plan(self.data, condition)
         self.encoder = plan.condition_encoder
         self.space = space_of(search, plan)
         self.fixed: dict[str, object] = {}
@@ -280,23 +298,21 @@ class Tuner:
     def settings(self, stored: Mapping[str, Stored]) -> dict[str, object]:
         """Return the settings of a trial."""
         found = {name: self.space[name].setting(value) for name, value in stored.items()}
-        size = {
-            n: stored[n] for n in ("width", "layers", "dropout") if found.pop(n, None) is not None
-        }
+        size = {name: found.pop(name) for name in SIZES if name in found}
         if size:
             found["network"] = resized(self._planned(found).network, size)
         return found
 
     def plan(self, stored: Mapping[str, Stored]) -> Plan:
         """Return the plan of a trial, whose model can be built."""
-        plan = self._planned(self.settings(stored))
-        plan.build()
+        with warnings.catch_warnings(action="ignore"):
+            plan = self._planned(self.settings(stored))
+            plan.build()
         return plan
 
     def fitted(self, trial: Trial, until: float) -> float:
         """Fit a trial, and return its loss."""
         stored = {name: values.suggest(trial, name) for name, values in self.space.items()}
-        # What a fit warns of is said once, of the best model.
         with warnings.catch_warnings(action="ignore"):
             plan = self._planned(self.settings(stored))
             price = self.criterion.price(plan.code_size, self.kind.shape)
@@ -327,12 +343,13 @@ class Tuner:
             raise FileError(f"{storage} is no study of attar's: give another file.") from error
         seed = (self.run.seed + len(study.trials)) % 2**32
         study.sampler = optuna.samplers.TPESampler(seed=seed)
-        identity = self._identity()
-        for name, value in identity.items():
-            before = study.user_attrs.get(name, value)
-            if before != value:
-                raise SettingError(f"{storage} is a search {_difference(name, before, value)}.")
-            study.set_user_attr(name, value)
+        before = study.user_attrs
+        for name, value in self._identity().items():
+            if name not in before:
+                study.set_user_attr(name, value)
+            elif before[name] != value:
+                told = _difference(name, before[name], value)
+                raise SettingError(f"{storage} is a search {told}.")
         return study
 
     def search(self, study: Study, trials: int, until: float, show: Show) -> None:
@@ -379,11 +396,13 @@ class Tuner:
         best = study.best_trial
         settings = self.settings(best.params)
         estimator = clone(self.estimator).set_params(**self.fixed, **settings)
-        loss = self._refitted(estimator)
+        with self._warning_once():
+            loss = self._refitted(estimator)
         default_loss = loss
         if best.params != self.start:
             default = clone(self.estimator).set_params(**self.fixed, callbacks=(), verbose=False)
-            default_loss = self._refitted(default)
+            with warnings.catch_warnings(action="ignore"):
+                default_loss = self._refitted(default)
         return Tuning(
             estimator,
             settings,
@@ -393,6 +412,20 @@ class Tuner:
             _table(study, list(self.space)),
             _importance(study, complete),
         )
+
+    @contextmanager
+    def _warning_once(self) -> Iterator[None]:
+        """Raise each of attar's warnings once at the end, and none that was raised before."""
+        try:
+            with warnings.catch_warnings(record=True) as found:
+                warnings.simplefilter("always", AttarWarning)
+                yield
+        finally:
+            new = {str(one.message): one for one in found if str(one.message) not in self.said}
+            self.said |= {*new}
+            for message, one in new.items():
+                if issubclass(one.category, AttarWarning):
+                    warn(message)
 
     def _refitted(self, estimator: Autoencoder) -> float:
         """Fit an estimator to all data, and return its loss on the validation rows."""
