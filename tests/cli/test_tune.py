@@ -55,6 +55,7 @@ def test_tune_writes_the_best_model_its_trials_and_a_plot(run, iris, tmp_path):
         (["--search", "recipe=ae,vea"], "There is no recipe named 'vea': did you mean 'vae'?"),
         (["--search", "recipe=ae,vae"], "recipe=vae cannot be compared: some recipes have a"),
         (["--set", "lr=3"], "There is no setting named 'lr'"),
+        (["--plot", "p.csv"], "--plot takes a picture, .png, .svg, .pdf, not p.csv."),
         (["-o", "no/b.attar"], "no/b.attar cannot be written: there is no folder no"),
     ],
 )

@@ -192,11 +192,15 @@ def test_a_warning_is_said_once():
     assert len(warned) == 1
 
 
-def test_optunas_verbosity_is_the_users():
+@pytest.mark.parametrize("level", [optuna.logging.ERROR, optuna.logging.CRITICAL])
+def test_optunas_verbosity_is_the_users(level):
     before = optuna.logging.get_verbosity()
-    assert before != optuna.logging.WARNING
-    attar.tune(X, AE, RATE, trials=1, verbose=False)
-    assert optuna.logging.get_verbosity() == before
+    optuna.logging.set_verbosity(level)
+    try:
+        attar.tune(X, AE, RATE, trials=1, verbose=False)
+        assert optuna.logging.get_verbosity() == level
+    finally:
+        optuna.logging.set_verbosity(before)
 
 
 def test_a_line_says_what_a_trial_was(capsys):

@@ -19,8 +19,8 @@ from attar.errors import SettingError
 if TYPE_CHECKING:
     import pandas as pd
 
-# So many trials are printed.
-PRINTED = 5
+# So many trials are printed, and plots have these forms.
+PRINTED, PICTURES = 5, (".png", ".svg", ".pdf")
 
 NUMBER = r"[-+]?[\d.]*\d(?:e[-+]?\d+)?"
 
@@ -83,7 +83,9 @@ def tune(
     na: arguments.Na = None,
     plot: Annotated[
         Path | None,
-        typer.Option(metavar="PICTURE", help="Also plot the losses by each setting (.png, .svg)."),
+        typer.Option(
+            metavar="PICTURE", help="Also plot the losses by each setting (.png, .svg, .pdf)."
+        ),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the trials of MODEL.study.")
@@ -107,7 +109,9 @@ def tune(
         raise SettingError(
             f"{storage} has the trials of a search: go on with --resume, or delete it."
         )
-    from attar.storage import check_writable
+    if plot is not None and plot.suffix not in PICTURES:
+        raise SettingError(f"--plot takes a picture, {', '.join(PICTURES)}, not {plot}.")
+    from attar.storage import check_writable, written_whole
 
     for path in (output, plot):
         if path is not None:
@@ -147,7 +151,8 @@ def tune(
     best.fitted_ = replace(best.fitted_, label=condition or label)
     best.save(output)
     if plot is not None:
-        found.plot().savefig(plot)
+        with written_whole(plot) as beside:
+            found.plot().savefig(beside)
     evaluation = best.evaluate_held_out(opened, condition=labels)
     part, metrics = evaluation.rows_of, evaluation.metrics
     seconds = time.perf_counter() - started

@@ -196,7 +196,6 @@ class Pruning(Callback):
     ...     rate = trial.suggest_float("learning_rate", 1e-4, 1e-2, log=True)
     ...     ae = attar.Autoencoder(learning_rate=rate, epochs=2, callbacks=[Pruning(trial)])
     ...     return ae.fit("digits").history_.validation_loss.min()
-    >>> optuna.logging.set_verbosity(optuna.logging.WARNING)
     >>> study = optuna.create_study(pruner=optuna.pruners.MedianPruner())
     >>> study.optimize(objective, n_trials=2)
     >>> len(study.trials)
