@@ -874,6 +874,18 @@ def test_an_interrupted_fit_keeps_the_best_model():
     assert len(stopped.history_) == 2
 
 
+def test_an_interrupted_fit_in_a_notebook_returns_the_best_model_with_a_warning(monkeypatch):
+    monkeypatch.setattr(sys, "ps1", "In [1]: ", raising=False)
+    X = load_digits().images[:200]
+    settings = {"code_size": 4, "epochs": 9, "schedule": "constant", "random_state": 0}
+    with pytest.warns(
+        attar.AttarWarning, match=r"stopped after 2 epochs: the model is that of epoch \d"
+    ):
+        stopped = attar.Autoencoder(**settings, callbacks=[Stop()]).fit(X)
+    short = attar.Autoencoder(**settings | {"epochs": 2}).fit(X)
+    assert_array_equal(stopped.transform(X), short.transform(X))
+
+
 def test_a_function_is_no_callback():
     with pytest.raises(SettingError, match=r"print.* is no callback"):
         attar.Autoencoder(callbacks=[print]).fit(np.eye(9))

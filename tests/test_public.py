@@ -37,11 +37,13 @@ def test_the_public_names_are_these():
         "Sounds",
         "Sparse",
         "TrainingError",
+        "Tuning",
         "__version__",
         "load",
         "open",
         "report",
         "sql",
+        "tune",
     ]
     assert dir(attar) == sorted([*attar.__all__, *attar._MODULES])
 

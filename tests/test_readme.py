@@ -30,6 +30,7 @@ PAGES = (
     "docs/speech.md",
     "docs/tables.md",
     "docs/text.md",
+    "docs/tuning.md",
 )
 PROGRAMS = [
     pytest.param(block, id=f"{page}-{i}")

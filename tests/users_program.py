@@ -36,4 +36,6 @@ def scores(frame: pd.DataFrame, folder: Path) -> np.ndarray:
     attar.Autoencoder().fit(attar.Pictures(folder, "8x8")).interpolate("a.png", "b.png")
     clips = attar.Autoencoder().fit(attar.Sounds(folder, rate=8000, view="mel")).sample(2)
     print(clips.rate, clips[0].mean(), clips.names)
+    tuning = attar.tune(frame, ae, {"learning_rate": (1e-3, 1e-1), "network": None}, trials=3)
+    print(tuning.loss, tuning.trials.loss.min(), tuning.importance, tuning.estimator.code_size_)
     return ae.score_samples(frame)

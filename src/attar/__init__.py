@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from attar.tasks.future.forecaster import Forecaster
     from attar.tasks.gaps.imputer import Imputer
     from attar.tasks.labels.estimators import Classifier, Regressor
+    from attar.tuning import Tuning, tune
 
 __version__ = "0.1.0"
 
@@ -74,11 +75,13 @@ __all__ = [
     "Sounds",
     "Sparse",
     "TrainingError",
+    "Tuning",
     "__version__",
     "load",
     "open",
     "report",
     "sql",
+    "tune",
 ]
 
 # What needs torch is imported when it is first asked for: `import attar` takes no time.
@@ -104,10 +107,12 @@ _LAZY = {
     "SoundCodec": "attar.sound_codec:SoundCodec",
     "Sounds": "attar.data.sounds:Sounds",
     "Sparse": "attar.data.sparse:Sparse",
+    "Tuning": "attar.tuning:Tuning",
     "load": "attar.estimator:load",
     "open": "attar.compression:open_archive",
     "report": "attar.reporting:report",
     "sql": "attar.data.files.databases:sql",
+    "tune": "attar.tuning:tune",
 }
 _MODULES = (
     "bounds",

@@ -29,7 +29,7 @@ from attar.data.summary import Summary
 from attar.data.table import Table
 from attar.data.training_data import training_data_of
 from attar.denoising import Denoising
-from attar.errors import DataError, SettingError
+from attar.errors import DataError, SettingError, warn
 from attar.evaluation.diagnostics import Finding, diagnose
 from attar.evaluation.evaluate import Evaluation, evaluate
 from attar.evaluation.scores import log_likelihoods
@@ -224,7 +224,8 @@ class Autoencoder(
         TrainingError
             If the loss is not finite, with smaller steps too.
         KeyboardInterrupt
-            If the user stops it; from the second epoch on, the best model so far is kept.
+            If the user stops it; from the second epoch on, the best model so far is kept, and in an
+            interactive session, such as a notebook, it is returned with a warning instead.
         """
         self._check_names()
         before = self.fitted_ if self.warm_start and "fitted_" in vars(self) else None
@@ -259,7 +260,11 @@ class Autoencoder(
             self.fitted_ = fit(plan, rows, run, callbacks, before)
         except Interrupted as interruption:
             self.fitted_ = interruption.fitted
-            raise
+            if not hasattr(sys, "ps1"):
+                raise
+            warn(str(interruption))
+        for callback in self.callbacks:
+            callback.on_fit(self.fitted_.training_summary.diagnostics.metrics)
         return self
 
     def fit_transform(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from functools import partial
 from math import prod
 from typing import Any, Self
 
@@ -31,6 +31,7 @@ from attar.errors import DataError, SettingError, warn
 from attar.evaluation.baseline import Baseline
 from attar.evaluation.diagnostics import Diagnostics, TrainingSummary
 from attar.evaluation.noise import set_noise_floor
+from attar.evaluation.pictures import reconstruction_picture
 from attar.evaluation.scores import ScoreReference
 from attar.isolation import one_thread, seeded
 from attar.likelihoods import Causal, Likelihood
@@ -561,7 +562,7 @@ def _trained(
         for module in (*objective.critics.values(), objective.heads):
             module.to(device)
         if run.checkpoint is not None:
-            checkpoint = Checkpoint(run.checkpoint, _identity(plan, training_data, run, model))
+            checkpoint = Checkpoint(run.checkpoint, run.identity(plan, training_data, model))
         weights = sum(weight.numel() for weight in model.parameters())
         if plan.likelihood.joint:  # its network passes over every place of a row
             own = sum(weight.numel() for weight in model.likelihood.parameters())
@@ -589,6 +590,11 @@ def _trained(
             checkpoint,
             threads=Threads(passes * weights if device.type == "cpu" else 0, exact=run.repeatable),
         )
+        training.progress.settings = plan.words
+        shown = Predictor(plan.preparation, model, plan.code_size, doubles=False)
+        shown = replace(shown, condition=training_data.measured_condition)
+        rows = training_data.measured_rows
+        training.progress.picture = partial(reconstruction_picture, shown, rows)
         if before is not None:
             loss_before = objective.measure(training.validation or training.monitored)["loss"]
         with memory_kept():
@@ -638,13 +644,3 @@ def _held(
 ) -> Holding:
     held = plan.preparation.hold(rows[:most], device, plan.preparation.kind.hidden)
     return held if condition is None else Conditioned(held, condition[:most].to(device))
-
-
-def _identity(plan: Plan, training_data: TrainingData, run: Run, model: Model) -> str:
-    """Return a digest of all that determines a training, the initial weights included."""
-    digest = hashlib.sha256(training_data.digest())
-    digest.update(repr((replace(plan, choices=()), replace(run, checkpoint=None))).encode())
-    for name, tensor in model.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()

@@ -70,6 +70,8 @@ SETTINGS = (
     *("early_stopping", "max_minutes", "device", "precision", "infinite_as_missing", "columns"),
     *("warm_start", "random_state", "verbose", "callbacks"),
 )
+# Where the losses of a fit can be written to.
+TRACKERS = ("mlflow", "tensorboard", "trackio")
 # What the setting `columns` may make of a column of a table.
 COLUMNS = ("boolean", "categorical", "datetime", "id", "ignore", "number", "text")
 
@@ -91,6 +93,21 @@ def check(settings: Mapping[str, object]) -> None:
         names = PARTS.get(head, ())
         if names and not inner and isinstance(value, str) and value not in (*names, "auto"):
             raise unknown(head, value, names)
+
+
+def check_tracker(assignment: str) -> None:
+    """Refuse what is not ``name:place`` of a tracker, such as ``tensorboard:runs``.
+
+    Raises
+    ------
+    SettingError
+        With the nearest known name.
+    """
+    name, _, place = assignment.partition(":")
+    if name not in TRACKERS:
+        raise unknown("tracker", name, TRACKERS)
+    if not place:
+        raise SettingError(f"A tracker needs a place: {name}:PLACE, such as tensorboard:runs.")
 
 
 def check_columns(columns: object) -> None:

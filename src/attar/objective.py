@@ -62,6 +62,7 @@ class Objective:
         self.critics = {
             name: term.critic for name, term in self.penalties.items() if term.critic is not None
         }
+        self._latest: dict[str, Tensor] = {}
         heads = {n: term.head for n, term in self.penalties.items() if term.head is not None}
         self.heads = nn.ModuleDict(heads)
 
@@ -81,6 +82,11 @@ class Objective:
     def loss(self, trace: Trace) -> Tensor:
         """Return the loss: a scalar, in nats per row."""
         return sum_of(self.terms(trace).values())
+
+    @property
+    def latest(self) -> dict[str, float]:
+        """The terms of the last loss besides distortion and rate, by name."""
+        return {name: value.item() for name, value in self._latest.items()}
 
     @torch.no_grad()
     def measure(self, batches: Iterable[Batch]) -> dict[str, float]:
@@ -169,4 +175,5 @@ class Objective:
             rest["auxiliary_loss"] = trace.coded.auxiliary_loss.mean()
         for name, term in self.penalties.items():
             rest[name] = term.weight * term.value(trace)
+        self._latest = {name: value.detach() for name, value in rest.items()}
         return rest

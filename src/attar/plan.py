@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -42,7 +43,7 @@ from attar.data.series import Windows
 from attar.data.summary import Summary
 from attar.data.table import MixedTable
 from attar.data.text import Text
-from attar.data.training_data import most_rows
+from attar.data.training_data import TrainingData, most_rows
 from attar.errors import DataError, SettingError, first_line, unknown, warn
 from attar.isolation import seeded
 from attar.likelihoods import (
@@ -51,6 +52,7 @@ from attar.likelihoods import (
     Language,
     Likelihood,
 )
+from attar.model import Model
 from attar.networks import CustomNetwork, Lapped, Linear, Network, TextTransformer, statistics_of
 from attar.objective import Objective
 from attar.parts import Part
@@ -131,6 +133,20 @@ class Plan:
     condition_encoder: ConditionEncoder | None
     choices: tuple[Choice, ...]
     given: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def words(self) -> dict[str, object]:
+        """What is trained, and how, by the names of settings; a recipe as the user named it."""
+        chosen = {choice.setting: choice.value for choice in self.choices}
+        training = self.training
+        return {
+            "recipe": chosen.get("recipe", self.given["recipe"]),
+            **{"code_size": self.code_size, "network": self.network},
+            **{"likelihood": self.likelihood.name, "scaling": self.scaling.name},
+            **{"corruption": self.recipe.corruption, "optimizer": training.optimizer},
+            **{"schedule": training.schedule, "learning_rate": training.learning_rate},
+            **{"batch_size": training.batch_size, "epochs": training.epochs},
+        }
 
     def build(self) -> Objective:
         """Return the objective, and in it the untrained model.
@@ -540,6 +556,16 @@ class Run:
             repeatable=settings["random_state"] is not None,
             freeze=freeze,
         )
+
+    def identity(self, plan: Plan, training_data: TrainingData, model: Model) -> str:
+        """Return a digest of all that determines a training, the initial weights included."""
+        digest = hashlib.sha256(training_data.digest())
+        digest.update(repr((replace(plan, choices=()), replace(self, checkpoint=None))).encode())
+        for name, tensor in model.state_dict().items():
+            digest.update(name.encode())
+            values = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+            digest.update(values.numpy().data)
+        return digest.hexdigest()
 
 
 def check_rows(n: int, shape: tuple[int, ...]) -> None:

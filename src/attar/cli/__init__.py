@@ -20,6 +20,7 @@ from attar.cli.gaps import impute
 from attar.cli.latent import interpolate, neighbours
 from attar.cli.predict import predict
 from attar.cli.show import card, info, inspect, recipes
+from attar.cli.tune import tune
 from attar.errors import AttarError, AttarWarning
 
 app = typer.Typer(
@@ -30,7 +31,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 VERBS = (
-    *(fit, inspect, encode, reconstruct, sample, evaluate, score, impute, forecast, predict),
+    *(fit, tune, inspect, encode, reconstruct, sample, evaluate, score, impute, forecast, predict),
     *(report, neighbours, interpolate, compress, decompress, info, card, recipes),
 )
 for verb in VERBS:

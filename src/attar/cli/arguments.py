@@ -416,7 +416,7 @@ def settings(assignments: list[str]) -> dict[str, object]:
         key, equals, value = assignment.partition("=")
         if not equals or not key:
             raise SettingError(f"--set takes key=value, such as network=conv, not {assignment!r}.")
-        parsed[key.strip().replace("-", "_").replace(".", "__")] = _value(value.strip())
+        parsed[key.strip().replace("-", "_").replace(".", "__")] = value_of(value.strip())
     return parsed
 
 
@@ -444,7 +444,8 @@ def columns(
     return {"columns": kinds} if kinds else {}
 
 
-def _value(text: str) -> object:
+def value_of(text: str) -> object:
+    """Return the value of a text: JSON, or a word."""
     try:
         value = json.loads(text)
     except ValueError:

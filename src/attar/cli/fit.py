@@ -7,6 +7,7 @@ from dataclasses import replace
 from importlib import import_module
 from math import isfinite, log
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -127,6 +128,14 @@ def fit(
             parser=file_at,
         ),
     ] = None,
+    log: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TRACKER:PLACE",
+            help="Write losses, pictures and a report to tensorboard:FOLDER, mlflow:URI or "
+            "trackio:PROJECT; may be repeated.",
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Resume a fit that was interrupted.")
     ] = False,
@@ -165,7 +174,7 @@ def fit(
         given: dict[str, object] = {
             **{"effort": effort, "error": error},
             **{"condition": condition, "report": report, "resume": resume},
-            **{"from": start, "freeze": freeze},
+            **{"from": start, "freeze": freeze, "log": log},
         }
         of_codes = purpose in ("labels", "numbers", "clusters")
         if not of_codes:
@@ -221,6 +230,8 @@ def fit(
     settings = {**options, **arguments.settings([*named, *(assignments or [])])}
     settings |= arguments.columns(columns, drop, ids, condition or label)
     names.check(settings)
+    for assignment in log or ():
+        names.check_tracker(assignment)
     from attar.data.datasets import DATASETS
     from attar.storage import check_writable
 
@@ -234,8 +245,10 @@ def fit(
         from attar.estimator import Autoencoder, load
         from attar.likelihoods import Causal
         from attar.plan import MODEL
+        from attar.training.callbacks import tracker
         from attar.training.checkpoints import check_checkpoint
 
+    settings["callbacks"] = [tracker(assignment) for assignment in log or ()]
     if as_json or quiet:
         settings.setdefault("verbose", False)
     if start is None:
@@ -280,10 +293,12 @@ def fit(
         labels = arguments.condition_of(opened, condition, conditional)
     evaluation = estimator.evaluate_held_out(opened, condition=labels)
     part, metrics = evaluation.rows_of, evaluation.metrics
-    if report is not None:
+    if report is not None or log:
         from attar.reporting import report as write_report
 
-        write_report(estimator, opened, report, labels=opened.labels, condition=labels)
+        with TemporaryDirectory() as folder:
+            page = report or Path(folder, "report.html")
+            write_report(estimator, opened, page, labels=opened.labels, condition=labels)
     if quiet and not as_json:
         return
     findings = estimator.diagnose(evaluation)
@@ -295,8 +310,8 @@ def fit(
         return
     print(summary(part, metrics))
     print(*findings, sep="\n")
-    page = "" if report is None else f", with a report in {report}"
-    print(f"Fitted in {seconds:.1f} s: {output}{page}.")
+    also = "" if report is None else f", with a report in {report}"
+    print(f"Fitted in {seconds:.1f} s: {output}{also}.")
 
 
 def summary(part: str, metrics: dict[str, float]) -> str:

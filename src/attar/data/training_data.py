@@ -6,11 +6,11 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from math import prod
 from queue import Full, Queue
 from threading import Event, Thread
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import numpy as np
 import torch
@@ -285,6 +285,20 @@ class TrainingData(ABC):
         """The conditions of the rows ``measured_rows``, where there are conditions."""
         return None if self.condition is None else self.condition[self._measured_index]
 
+    def nested(self, fraction: float, seed: int, overlap: int) -> Self:
+        """Return the training rows alone, divided into training and validation rows again.
+
+        Parameters
+        ----------
+        fraction : float
+        seed : int
+        overlap : int
+            With how many of the following rows each one shares cells.
+        """
+        train, validation = _divided(self.rows.shape[0], fraction, seed, overlap)
+        train, validation = (i[np.isin(i, self.train_index)] for i in (train, validation))
+        return replace(self, train_index=train, validation_index=validation)
+
     @property
     def _measured_index(self) -> NDArray[np.intp]:
         validation = self._first(self.validation_index)
@@ -345,10 +359,19 @@ class FromStream(TrainingData):
     ----------
     stream : Stream
     summary : Summary
+    left_out : int array
+        The indices among ``rows`` of those that are neither for training nor for validation.
     """
 
     stream: Stream
     summary: Summary
+    left_out: NDArray[np.intp] = field(default_factory=lambda: np.zeros(0, np.intp))
+
+    def nested(self, fraction: float, seed: int, overlap: int) -> Self:
+        """Return the training rows alone, divided into training and validation rows again."""
+        overlap = overlap if len(self.rows) == self.summary.rows else 0
+        inner = super().nested(fraction, seed, overlap)
+        return replace(inner, left_out=np.union1d(self.left_out, self.validation_index))
 
     @property
     def total(self) -> int:
@@ -360,7 +383,8 @@ class FromStream(TrainingData):
         assert isinstance(preparation, DensePreparation)  # sparse matrices are in memory
         # Rows that share cells with validation rows are left out too.
         reach, last = preparation.kind.overlap, self.summary.rows - 1
-        near = self.summary.places[self.validation_index, None] + np.arange(-reach, reach + 1)
+        held_out = self.summary.places[np.union1d(self.validation_index, self.left_out)]
+        near = held_out[:, None] + np.arange(-reach, reach + 1)
         return Streamed(
             self.stream,
             preparation,

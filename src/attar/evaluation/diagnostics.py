@@ -141,6 +141,14 @@ class Diagnostics:
         """The error relative to PCA's; NaN where PCA has none."""
         return error_ratio(self.error, self.pca_error, self.pca_errors[0])
 
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The errors by name, of what was measured."""
+        found = {"error": self.error, "train_error": self.train_error}
+        if self.importance:
+            found |= {"pca_error": self.pca_error, "error_to_pca": self.error_to_pca}
+        return {name: value for name, value in found.items() if math.isfinite(value)}
+
     def to_json(self) -> dict[str, object]:
         """Return the measurements as plain JSON data."""
         return asdict(self)

@@ -189,7 +189,10 @@ def report(
     predictor = estimator.fitted_.conditioned(condition, n).at(places)
     drawn = None if times is None else times[places]
     page = _page(estimator, predictor, rows, drawn, colouring, evaluation, scores, places)
-    _write(*page, file_at(path))
+    place = file_at(path)
+    _write(*page, place)
+    for callback in estimator.callbacks:
+        callback.on_report(place, evaluation.metrics)
 
 
 def _task_page(

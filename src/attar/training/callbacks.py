@@ -1,19 +1,44 @@
-"""Callbacks: functions called during training."""
+"""Callbacks: functions called during training and after it; progress bars, and trackers."""
 
 from __future__ import annotations
 
+import io
+import math
+import re
+import shutil
 import sys
 import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from importlib.util import find_spec
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
+from attar import names
+from attar.errors import FileError, SettingError, first_line, warn
 from attar.records import Epoch
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from optuna import Trial
     from rich.progress import TaskID
+    from trackio import Run
+
+Pixels = NDArray[np.uint8]
+
+# At so many moments of a training the losses of trials are compared.
+MOMENTS = 20
+
+# What a run, a picture and a page are called.
+EXPERIMENT, PICTURE, PAGE = "attar", "reconstruction", "report.html"
 
 
 @dataclass
@@ -32,6 +57,15 @@ class Progress:
     history : list of Epoch
     stop : bool
         Set it to end training after the present epoch.
+    settings : mapping of str
+        What is trained, and how: the recipe, the network, the learning rate, ...
+    penalties : mapping of str to float
+        The weighted penalties in the loss of the last batch, by name.
+    picture : callable
+        Returns rows above their reconstructions by the present weights, as pixels (height, width,
+        3), or None where the data are neither images nor windows.
+    error : BaseException or None
+        What ended training before its time, in :meth:`Callback.on_end`.
     """
 
     model: nn.Module
@@ -40,6 +74,10 @@ class Progress:
     fraction: float = 0.0
     history: list[Epoch] = field(default_factory=list)
     stop: bool = False
+    settings: Mapping[str, object] = field(default_factory=dict)
+    penalties: Mapping[str, float] = field(default_factory=dict)
+    picture: Callable[[], Pixels | None] = lambda: None
+    error: BaseException | None = None
 
 
 class Callback:
@@ -63,6 +101,12 @@ class Callback:
 
     def on_end(self, progress: Progress) -> None:
         """Run once at the end, after an error too."""
+
+    def on_fit(self, metrics: Mapping[str, float]) -> None:
+        """Run once the fitted model was measured on held-out rows."""
+
+    def on_report(self, page: Path, metrics: Mapping[str, float]) -> None:
+        """Run when :func:`attar.report` has written a page of the model, with these metrics."""
 
 
 class ProgressBar(Callback):
@@ -130,3 +174,351 @@ def _metrics(epoch: Epoch) -> list[str]:
         *([] if validation is None else [f"validation {validation:.4g}"]),
         f"{epoch.rows_per_second:,.0f} rows/s",
     ]
+
+
+class Pruning(Callback):
+    """Ends a trial of an Optuna study whose validation loss is worse than that of others.
+
+    The loss is reported at each twentieth of the training, whatever the number of epochs is.
+
+    Parameters
+    ----------
+    trial : optuna.Trial
+    offset : float, default 0
+        What is added to the loss, in nats per row.
+    until : float, default inf
+        The time of ``time.monotonic()`` at which the trial ends in any case.
+
+    Examples
+    --------
+    >>> import attar, optuna
+    >>> def objective(trial):
+    ...     rate = trial.suggest_float("learning_rate", 1e-4, 1e-2, log=True)
+    ...     ae = attar.Autoencoder(learning_rate=rate, epochs=2, callbacks=[Pruning(trial)])
+    ...     return ae.fit("digits").history_.validation_loss.min()
+    >>> study = optuna.create_study(pruner=optuna.pruners.MedianPruner())
+    >>> study.optimize(objective, n_trials=2)
+    >>> len(study.trials)
+    2
+    """
+
+    def __init__(self, trial: Trial, offset: float = 0.0, until: float = math.inf) -> None:
+        self.trial, self.offset, self.until = trial, offset, until
+
+    def on_start(self, progress: Progress) -> None:
+        """Begin to report."""
+        self._reported = 0
+
+    def on_epoch(self, progress: Progress) -> None:
+        """Report the loss, and end the trial where it is worse than that of others."""
+        from optuna import TrialPruned
+
+        last = progress.history[-1]
+        done = max(progress.fraction, last.epoch / progress.epochs)
+        for moment in range(self._reported, int(MOMENTS * done)):
+            self._reported = moment + 1
+            self.trial.report(last.monitored_loss + self.offset, self._reported)
+        if self.trial.should_prune() or time.monotonic() > self.until:
+            raise TrialPruned
+
+
+class Tracker(Callback, ABC):
+    """Writes each fit as a run to a tracker of experiments; abstract.
+
+    A run has the settings; after each epoch loss, distortion, rate, validation loss, penalties,
+    learning rate and speed; in epochs 1, 2, 4, 8, ... a picture of held-out rows above their
+    reconstructions, where the data are images or windows; at the end the errors on held-out rows;
+    and of each :func:`attar.report` its metrics, and the page as an artefact.
+
+    Where the tracker fails once training runs, there is a warning, and training goes on without it.
+
+    Raises
+    ------
+    SettingError
+        If the library is not installed.
+    FileError
+        If no run can be started.
+    """
+
+    library: ClassVar[str]
+
+    def __init__(self) -> None:
+        if find_spec(self.library) is None:
+            raise SettingError(
+                f"{type(self).__name__} needs {self.library}: install it with "
+                "pip install 'attar[trackers]'."
+            )
+        self._lost = False
+
+    def on_start(self, progress: Progress) -> None:
+        """Start a run, with the settings."""
+        self._lost = False
+        try:
+            self._start({name: str(value) for name, value in progress.settings.items()})
+        except Exception as error:
+            raise FileError(f"{type(self).__name__} cannot start a run: {_said(error)}.") from error
+
+    def on_epoch(self, progress: Progress) -> None:
+        """Write the terms of the loss, and a picture in epochs 1, 2, 4, 8, ..."""
+        last = progress.history[-1]
+        terms = {name: value for name, value in last.to_json().items() if value is not None}
+        del terms["epoch"]
+        self._write(lambda: self._metrics({**terms, **progress.penalties}, last.epoch))
+        if last.epoch.bit_count() == 1:
+            self._write(lambda: self._show(progress.picture(), last.epoch))
+
+    def on_end(self, progress: Progress) -> None:
+        """End the run."""
+        self._write(lambda: self._end(progress.error))
+
+    def on_fit(self, metrics: Mapping[str, float]) -> None:
+        """Write the errors of the fitted model."""
+        self._write(lambda: self._results(metrics))
+
+    def on_report(self, page: Path, metrics: Mapping[str, float]) -> None:
+        """Write the metrics of a report, and keep its page."""
+        self._write(lambda: self._results(metrics, page))
+
+    def _show(self, pixels: Pixels | None, epoch: int) -> None:
+        if pixels is not None:
+            self._picture(pixels, epoch)
+
+    def _write(self, write: Callable[[], object]) -> None:
+        if self._lost:
+            return
+        try:
+            write()
+        except Exception as error:
+            self._lost = True
+            name = type(self).__name__
+            warn(f"{name} failed, and the fit goes on without it: {_said(error)}.")
+
+    @abstractmethod
+    def _start(self, settings: Mapping[str, str]) -> None:
+        """Start a run."""
+
+    @abstractmethod
+    def _metrics(self, metrics: Mapping[str, float], epoch: int) -> None:
+        """Write numbers of an epoch."""
+
+    @abstractmethod
+    def _picture(self, pixels: Pixels, epoch: int) -> None:
+        """Write a picture (height, width, 3) of an epoch."""
+
+    @abstractmethod
+    def _end(self, error: BaseException | None) -> None:
+        """End the run."""
+
+    @abstractmethod
+    def _results(self, metrics: Mapping[str, float], page: Path | None = None) -> None:
+        """Write numbers of the fitted model, after the end of the run, and keep a page."""
+
+
+class TensorBoard(Tracker):
+    """Writes fits to event files, for ``tensorboard --logdir FOLDER``.
+
+    Each fit has a folder of its own, ``fit-1``, ``fit-2``, ..., which also keeps the report.
+
+    Parameters
+    ----------
+    folder : path
+
+    Attributes
+    ----------
+    run_ : Path
+        The folder of the latest fit.
+
+    Examples
+    --------
+    >>> import attar
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     ae = attar.Autoencoder(epochs=2, callbacks=[TensorBoard(folder)]).fit("digits")
+    ...     [path.name for path in Path(folder).iterdir()]
+    ['fit-1']
+    """
+
+    library = "tensorboard"
+    run_: Path
+
+    def __init__(self, folder: str | Path) -> None:
+        super().__init__()
+        self.folder = folder
+
+    def _start(self, settings: Mapping[str, str]) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        Path(self.folder).mkdir(parents=True, exist_ok=True)
+        for number in count(1):
+            self.run_ = Path(self.folder, f"fit-{number}")
+            try:
+                self.run_.mkdir()
+                break
+            except FileExistsError:
+                continue
+        self._open = SummaryWriter(str(self.run_))
+        rows = "".join(f"\n| {name} | {value} |" for name, value in settings.items())
+        self._open.add_text("settings", f"| setting | value |\n|---|---|{rows}")
+
+    def _metrics(self, metrics: Mapping[str, float], epoch: int) -> None:
+        for name, value in metrics.items():
+            self._open.add_scalar(name, value, epoch)
+        self._open.flush()
+
+    def _picture(self, pixels: Pixels, epoch: int) -> None:
+        self._open.add_image(PICTURE, pixels, epoch, dataformats="HWC")
+
+    def _end(self, error: BaseException | None) -> None:
+        self._open.close()
+
+    def _results(self, metrics: Mapping[str, float], page: Path | None = None) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        with SummaryWriter(str(self.run_)) as writer:
+            for name, value in metrics.items():
+                writer.add_scalar(f"results/{name}", value)
+            if page is not None:
+                writer.add_text("report", str(shutil.copyfile(page, self.run_ / PAGE)))
+
+
+class MLflow(Tracker):
+    """Writes fits as runs to MLflow: to a server, or to a database.
+
+    Parameters
+    ----------
+    uri : str
+        Of the tracking store, such as ``"sqlite:///mlflow.db"`` or ``"http://localhost:5000"``.
+    experiment : str, default "attar"
+
+    Attributes
+    ----------
+    run_ : str
+        The identifier of the latest fit's run.
+    """
+
+    library = "mlflow"
+    run_: str
+
+    def __init__(self, uri: str, experiment: str = EXPERIMENT) -> None:
+        super().__init__()
+        self.uri, self.experiment = uri, experiment
+
+    def _start(self, settings: Mapping[str, str]) -> None:
+        from mlflow import MlflowClient
+
+        self._client: MlflowClient = MlflowClient(self.uri)
+        known = self._client.get_experiment_by_name(self.experiment)
+        of = known.experiment_id if known else self._client.create_experiment(self.experiment)
+        self.run_ = self._client.create_run(of).info.run_id
+        for name, value in settings.items():
+            self._client.log_param(self.run_, name, value)
+
+    def _metrics(self, metrics: Mapping[str, float], epoch: int) -> None:
+        for name, value in metrics.items():
+            self._client.log_metric(self.run_, name, value, step=epoch)
+
+    def _picture(self, pixels: Pixels, epoch: int) -> None:
+        self._client.log_image(self.run_, pixels, key=PICTURE, step=epoch)
+
+    def _end(self, error: BaseException | None) -> None:
+        status = "FINISHED" if error is None else "FAILED"
+        status = "KILLED" if isinstance(error, KeyboardInterrupt) else status
+        self._client.set_terminated(self.run_, status)
+
+    def _results(self, metrics: Mapping[str, float], page: Path | None = None) -> None:
+        for name, value in metrics.items():
+            self._client.log_metric(self.run_, f"results.{name}", value)
+        if page is not None:
+            self._client.log_text(self.run_, page.read_text("utf-8"), PAGE)
+
+
+class Trackio(Tracker):
+    """Writes fits as runs to Trackio's local store, for ``trackio show``.
+
+    Parameters
+    ----------
+    project : str
+
+    Attributes
+    ----------
+    run_ : str
+        The name of the latest fit's run.
+    """
+
+    library = "trackio"
+    run_: str
+
+    def __init__(self, project: str) -> None:
+        super().__init__()
+        self.project = project
+
+    def _start(self, settings: Mapping[str, str]) -> None:
+        self._settings = dict(settings)
+        self._open = self._run()
+        self.run_ = self._open.name
+
+    def _metrics(self, metrics: Mapping[str, float], epoch: int) -> None:
+        self._open.log(dict(metrics), step=epoch)
+
+    def _picture(self, pixels: Pixels, epoch: int) -> None:
+        from trackio import Image
+
+        self._open.log({PICTURE: Image(pixels)}, step=epoch)
+
+    def _end(self, error: BaseException | None) -> None:
+        import trackio
+
+        with _silent():
+            trackio.finish()
+
+    def _results(self, metrics: Mapping[str, float], page: Path | None = None) -> None:
+        run = self._run(name=self.run_, resume="must")
+        run.log({f"results/{name}": value for name, value in metrics.items()})
+        if page is not None:
+            run.log_artifact(page, name=f"{self.run_}-{PAGE}", type="report")
+        self._end(None)
+
+    def _run(self, name: str | None = None, resume: str = "never") -> Run:
+        with _silent():
+            import trackio
+
+            run: Run = trackio.init(
+                self.project,
+                name,
+                config=self._settings,
+                resume=resume,
+                embed=False,
+                auto_log_gpu=False,
+                auto_log_cpu=False,
+            )
+        return run
+
+
+def tracker(assignment: str) -> Tracker:
+    """Return the tracker of ``name:place``, such as ``tensorboard:runs``.
+
+    Raises
+    ------
+    SettingError
+        If there is no such tracker, or no place, or the library is not installed.
+    """
+    names.check_tracker(assignment)
+    name, _, place = assignment.partition(":")
+    match name:
+        case "tensorboard":
+            return TensorBoard(place)
+        case "mlflow":
+            return MLflow(place)
+    return Trackio(place)
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keep what a library prints out of the output."""
+    with redirect_stdout(io.StringIO()):
+        yield
+
+
+def _said(error: Exception) -> str:
+    """Return the first sentence of what an error says, without the password of a URI."""
+    return re.sub(r"//[^/@\s]*@", "//", re.split(r"\.\s", first_line(error))[0])

@@ -174,6 +174,9 @@ class Training:
             with self.threads:
                 while not self._done():
                     self._epoch()
+        except BaseException as error:
+            self.progress.error = error
+            raise
         finally:
             self.model.half_precision = False
             for callback in self.callbacks:
@@ -219,6 +222,7 @@ class Training:
             rows_per_second=rows / seconds,
         )
         self._keep(epoch)
+        self.progress.penalties = self.objective.latest
         for callback in self.callbacks:
             callback.on_epoch(self.progress)
 
