@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from attar.data.sounds import Sounds
     from attar.data.sparse import Sparse
     from attar.estimator import Autoencoder, load
+    from attar.exporting import Exported, export
     from attar.recipe import Recipe
     from attar.reporting import report
     from attar.tasks.anomalies.detector import AnomalyDetector
@@ -55,6 +56,7 @@ __all__ = [
     "Codec",
     "Csv",
     "DataError",
+    "Exported",
     "FileError",
     "Forecaster",
     "Imputer",
@@ -72,6 +74,7 @@ __all__ = [
     "Sparse",
     "TrainingError",
     "__version__",
+    "export",
     "load",
     "open",
     "report",
@@ -87,6 +90,7 @@ _LAZY = {
     "Clusterer": "attar.tasks.clusters.clusterer:Clusterer",
     "Codec": "attar.compression:Codec",
     "Csv": "attar.data.files.csv:Csv",
+    "Exported": "attar.exporting:Exported",
     "Forecaster": "attar.tasks.future.forecaster:Forecaster",
     "Imputer": "attar.tasks.gaps.imputer:Imputer",
     "Lines": "attar.data.lines:Lines",
@@ -99,6 +103,7 @@ _LAZY = {
     "SoundCodec": "attar.sound_codec:SoundCodec",
     "Sounds": "attar.data.sounds:Sounds",
     "Sparse": "attar.data.sparse:Sparse",
+    "export": "attar.exporting:export",
     "load": "attar.estimator:load",
     "open": "attar.compression:open_archive",
     "report": "attar.reporting:report",
