@@ -6,12 +6,12 @@ import json
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from sklearn.utils.validation import check_is_fitted
 
-from attar import __version__
 from attar.data.kind import Kind, Rows
 from attar.data.kinds import kind_of
 from attar.data.source import Data, Source, read
@@ -203,7 +203,7 @@ def describe(program: Program, kind: Kind) -> str:
     """Return what a program is, takes and gives, as JSON."""
     return json.dumps(
         {
-            "attar": __version__,
+            "attar": version("attar"),
             "part": program.name,
             "data": kind.name,
             "inputs": [port.to_json() for port in program.inputs],

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.export import ExportedProgram
 
-from attar import __version__
 from attar.exporting.ports import Arrays, Port
 from attar.exporting.programs import Program
 from attar.exporting.translations import Translation, library, quiet, refusing, traced
@@ -70,7 +70,7 @@ def translated(program: Program, description: str) -> ModelProto:
     compose.add_prefix(model, prefix, inplace=True)
     _name(model.graph, program)
     model.opset_import.append(helper.make_opsetid(ML, ML_OPSET))
-    model.producer_name, model.producer_version = "attar", __version__
+    model.producer_name, model.producer_version = "attar", version("attar")
     helper.set_model_props(model, {"attar": description})
     return model
 
