@@ -53,7 +53,7 @@ class ColumnForm(ABC):
         """Return raw cells (n, 1) as attar restores them, but not rounded."""
 
 
-class Numbers(ColumnForm):
+class NumberForm(ColumnForm):
     """Numbers, integers and booleans: doubles, NaN where one is missing."""
 
     def __init__(self, column: NumberColumn | IntegerColumn | BooleanColumn) -> None:
@@ -76,7 +76,7 @@ class Numbers(ColumnForm):
         return numbers
 
 
-class Categories(ColumnForm):
+class CategoryForm(ColumnForm):
     """Categories: strings, or their indices where a format has no strings."""
 
     def __init__(self, column: Column, labels: tuple[str, ...], other: str | None = None) -> None:
@@ -106,11 +106,11 @@ def form_of_column(column: Column) -> ColumnForm:
     """
     match column:
         case NumberColumn() | IntegerColumn() | BooleanColumn():
-            return Numbers(column)
+            return NumberForm(column)
         case CategoricalColumn():
-            return Categories(column, column.categories, column.other)
+            return CategoryForm(column, column.categories, column.other)
         case ConstantColumn(type=type_, value=str(value)) if type_ == TEXT:
-            return Categories(column, (value,))
+            return CategoryForm(column, (value,))
         case InterpretedColumn(inner=inner, pattern=None):
             return form_of_column(inner)
     raise SettingError(

@@ -25,7 +25,7 @@ from attar.predictor import Predictor
 from attar.records import Batch
 
 
-class Form(nn.Module, ABC):
+class ProgramForm(nn.Module, ABC):
     """The preparation of a kind of data in a program, and the way back.
 
     Attributes
@@ -57,7 +57,7 @@ class Form(nn.Module, ABC):
         """Return what attar itself restores from decoded values, but not rounded."""
 
 
-class DenseForm(Form, ABC):
+class DenseForm(ProgramForm, ABC):
     """The preparation of all kinds but sparse matrices.
 
     Parameters
@@ -217,7 +217,7 @@ class WindowsForm(DenseForm):
         return [rows.transpose(0, 2, 1)]
 
 
-class SparseForm(Form):
+class SparseForm(ProgramForm):
     """A sparse matrix as a dense one (B, columns), NaN where a cell is missing.
 
     What is restored are expected values: nothing is left out or rounded.

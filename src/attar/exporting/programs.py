@@ -22,7 +22,7 @@ from attar.data.table import MixedTable, NumericTable, Table
 from attar.errors import SettingError
 from attar.evaluation.scores import ScoreReference, categorical, fixed_noise, log_likelihoods
 from attar.exporting.columns import ColumnsForm
-from attar.exporting.forms import Form, ImagesForm, MatrixForm, SparseForm, WindowsForm
+from attar.exporting.forms import ImagesForm, MatrixForm, ProgramForm, SparseForm, WindowsForm
 from attar.exporting.ports import Arrays, Port
 from attar.fitted import Fitted
 from attar.predictor import Predictor
@@ -32,7 +32,7 @@ from attar.records import Batch
 DRAWS = 32
 
 
-def form_of(predictor: Predictor) -> Form:
+def form_of(predictor: Predictor) -> ProgramForm:
     """Return the form of the data that a model was fitted on.
 
     Raises
@@ -119,7 +119,7 @@ class Program(nn.Module, ABC):
         return self.form.expected(self.predictor.decode(self.predictor.encode(rows)))
 
 
-class Encoder(Program):
+class EncoderProgram(Program):
     """From data to codes."""
 
     name = "encoder"
@@ -137,7 +137,7 @@ class Encoder(Program):
         return [self.predictor.encode(rows)]
 
 
-class Decoder(Program):
+class DecoderProgram(Program):
     """From codes to data."""
 
     name = "decoder"
@@ -159,7 +159,7 @@ class Decoder(Program):
         return self.reconstruction(rows)
 
 
-class Whole(Program):
+class WholeProgram(Program):
     """From data to their reconstruction."""
 
     name = "whole"
@@ -177,7 +177,7 @@ class Whole(Program):
         return self.reconstruction(rows)
 
 
-class Score(Program):
+class ScoreProgram(Program):
     """From data to their log-likelihood, as :meth:`~attar.Autoencoder.score_samples` gives it.
 
     What a column that was constant in the fit costs is left out.
@@ -190,7 +190,7 @@ class Score(Program):
         super().__init__(fitted)
         self.inputs, self.outputs = self.form.inputs, (Port("score", torch.float64),)
         self.reference = fitted.training_summary.reference
-        self.completion = Completion(self.reference, fitted.kind)
+        self.completion = ScoreCompletion(self.reference, fitted.kind)
         self.register_buffer("noise", fixed_noise(self.model, DRAWS))
 
     def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
@@ -208,7 +208,7 @@ class Score(Program):
         return [log_likelihoods(self.predictor, rows, DRAWS, self.reference)]
 
 
-class Completion(nn.Module):
+class ScoreCompletion(nn.Module):
     """What makes scores of incomplete rows comparable; see :class:`ScoreReference`.
 
     Parameters
@@ -275,7 +275,7 @@ class Completion(nn.Module):
         return (~flat).double() @ self.cells + remaining
 
 
-PARTS = {part.name: part for part in (Encoder, Decoder, Whole, Score)}
+PARTS = {part.name: part for part in (EncoderProgram, DecoderProgram, WholeProgram, ScoreProgram)}
 
 
 def code_port(program: Program) -> Port:
