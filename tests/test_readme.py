@@ -24,6 +24,7 @@ def blocks(page, language):
 PAGES = (
     "README.md",
     *(f"docs/{name}.md" for name in ("anomalies", "clusters", "compression", "denoising")),
+    "docs/exports.md",
     *(f"docs/{name}.md" for name in ("forecasting", "imputation", "labels", "pictures")),
     "docs/data.md",
     *("docs/recipes.md", "docs/recognition.md", "docs/sound.md"),

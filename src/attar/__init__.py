@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from attar.data.sounds import Sounds
     from attar.data.sparse import Sparse
     from attar.estimator import Autoencoder, load
+    from attar.exporting import Exported, export
     from attar.recipe import Recipe
     from attar.reporting import report
     from attar.tasks.anomalies.detector import AnomalyDetector
@@ -58,6 +59,7 @@ __all__ = [
     "Codec",
     "Csv",
     "DataError",
+    "Exported",
     "FileError",
     "Files",
     "Forecaster",
@@ -77,6 +79,7 @@ __all__ = [
     "TrainingError",
     "Tuning",
     "__version__",
+    "export",
     "load",
     "open",
     "report",
@@ -94,6 +97,7 @@ _LAZY = {
     "Clusterer": "attar.tasks.clusters.clusterer:Clusterer",
     "Codec": "attar.compression:Codec",
     "Csv": "attar.data.files.csv:Csv",
+    "Exported": "attar.exporting:Exported",
     "Files": "attar.data.files.several:Files",
     "Forecaster": "attar.tasks.future.forecaster:Forecaster",
     "Imputer": "attar.tasks.gaps.imputer:Imputer",
@@ -108,6 +112,7 @@ _LAZY = {
     "Sounds": "attar.data.sounds:Sounds",
     "Sparse": "attar.data.sparse:Sparse",
     "Tuning": "attar.tuning:Tuning",
+    "export": "attar.exporting:export",
     "load": "attar.estimator:load",
     "open": "attar.compression:open_archive",
     "report": "attar.reporting:report",

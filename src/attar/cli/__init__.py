@@ -14,6 +14,7 @@ from attar import __version__
 from attar.cli.anomalies import score
 from attar.cli.apply import encode, evaluate, reconstruct, report, sample
 from attar.cli.compress import compress, decompress
+from attar.cli.export import export
 from attar.cli.fit import fit
 from attar.cli.forecast import forecast
 from attar.cli.gaps import impute
@@ -32,7 +33,7 @@ app = typer.Typer(
 )
 VERBS = (
     *(fit, tune, inspect, encode, reconstruct, sample, evaluate, score, impute, forecast, predict),
-    *(report, neighbours, interpolate, compress, decompress, info, card, recipes),
+    *(report, neighbours, interpolate, compress, decompress, export, info, card, recipes),
 )
 for verb in VERBS:
     app.command()(verb)

@@ -136,7 +136,7 @@ class LadderModule(CodeModule):
         """Return samples of all levels, and the sum of their divergences from their priors."""
         mean, _ = features.chunk(2, dim=-1)
         epsilon = torch.randn_like(mean)[None] if noise is None else noise
-        z = mean.new_empty(len(epsilon), len(mean), 0)
+        z = mean.new_empty(len(epsilon), mean.shape[0], 0)
         rate, log_q, log_p = (z.new_zeros(z.shape[:2]) for _ in range(3))
         for level, normal in enumerate(torch.split(epsilon, self.prior.sizes, dim=-1)):
             q, p = self.posterior(features, z, level)

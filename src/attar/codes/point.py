@@ -86,7 +86,7 @@ class FreePointModule(PointModule):
 
     def rate(self, z: Tensor) -> Tensor:
         """Return zeros: (B,)."""
-        return z.new_zeros(len(z))
+        return z.new_zeros(z.shape[0])
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ class OrderedModule(CodeModule):
             # Each k is equally frequent in a batch: only the assignment to rows is random.
             last = torch.randperm(len(z), device=z.device) % self.code_size
             z = z * (torch.arange(self.code_size, device=z.device) <= last[:, None])
-        return Coded(z[None], z.new_zeros(1, len(z)))
+        return Coded(z[None], z.new_zeros(1, z.shape[0]))
 
     def point(self, features: Tensor, log_likelihood: LogLikelihood | None = None) -> Tensor:
         """Return the first features: (B, d)."""
@@ -211,4 +211,4 @@ class NoCodeModule(PointModule):
 
     def rate(self, z: Tensor) -> Tensor:
         """Return zeros: (B,)."""
-        return z.new_zeros(len(z))
+        return z.new_zeros(z.shape[0])

@@ -240,7 +240,7 @@ class SphereModule(CodeModule):
         log_likelihood: LogLikelihood | None = None,
     ) -> Coded:
         """Return samples of the posterior, and its divergence from the prior."""
-        rows, dtype = len(features), features.dtype
+        rows, dtype = features.shape[0], features.dtype
         if noise is None:
             noise = torch.randn_like(features)[None]
         noise = noise.expand(-1, rows, -1).double()

@@ -248,7 +248,7 @@ class _Indices:
 
 def _largest(features: Tensor, at: _Indices) -> Tensor:
     """Return the category of the first largest feature of each cell (B, L); NaN where one is."""
-    shape = (len(features), len(at.category_cells))
+    shape = (features.shape[0], len(at.category_cells))
     segment = at.segment.expand_as(features)
     top = features.new_full(shape, -torch.inf).scatter_reduce(1, segment, features, "amax")
     hit = features == top[:, at.segment]

@@ -97,12 +97,17 @@ class Margins:
 
         Numbers that are never negative stay so, and those that are 0 or 1 stay between them.
         """
+        found = rows.copy()
+        found[:, self.places] = rows[:, self.places].clip(*self.limits)
+        return found
+
+    @property
+    def limits(self) -> tuple[Array, Array]:
+        """The smallest and the largest possible number of each cell."""
         low, high = self.quantiles[[0, -1]]
         floor = np.where(low >= 0, 0.0, -np.inf)
         ceiling = np.where((low >= 0) & (high <= 1) & (self.steps == 1), 1.0, np.inf)
-        found = rows.copy()
-        found[:, self.places] = rows[:, self.places].clip(floor, ceiling)
-        return found
+        return floor, ceiling
 
     def within(self, rows: Rows) -> Rows:
         """Return raw rows, each number replaced by the nearest one in range, in whole steps."""

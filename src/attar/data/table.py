@@ -392,7 +392,7 @@ class MixedTable(Table):
     @cached_property
     def leaders(self) -> Tensor:
         """The first cell of the column of each cell: what encodes a value is hidden together."""
-        widths = [len(column.cells) for column in self._used]
+        widths = [len(column.cells) for column in self.used]
         first = np.cumsum([0, *widths[:-1]])
         return torch.from_numpy(np.repeat(first, widths))
 
@@ -442,12 +442,15 @@ class MixedTable(Table):
         ----------
         data : frame, or array with the same number of columns
         """
-        table = opened(picked(self.ordered(data), self._places(used=True)))
-        rows = self._encoded(self._fitting(table))
-        owners = [column.name for column in self._used for _ in column.cells]
+        rows = self._encoded(self.values(data))
+        owners = [column.name for column in self.used for _ in column.cells]
         require_finite(rows, lambda place: f"Column {owners[place[0]]!r}")
         self._warn_of_unseen(rows)
         return rows
+
+    def values(self, data: object) -> pa.Table:
+        """Return the columns of a frame that are used, with values of the sorts of the fit."""
+        return self._fitting(opened(picked(self.ordered(data), self._places(used=True))))
 
     def index(self, data: object) -> pd.DataFrame | None:
         """Return the columns that the user named as identifiers, if any."""
@@ -532,8 +535,15 @@ class MixedTable(Table):
         return cls(FrameFormat.from_json(data["format"]), tuple(columns))
 
     @cached_property
-    def _used(self) -> tuple[Column, ...]:
+    def used(self) -> tuple[Column, ...]:
+        """The columns that are used."""
         return tuple(column for column in self.fields if column.cells)
+
+    @property
+    def precision(self) -> type[np.float32] | type[np.float64]:
+        """The dtype of raw rows: single where it holds all values exactly."""
+        single = all(column.single for column in self.used)
+        return np.float32 if single else np.float64
 
     def _places(self, used: bool) -> list[int]:
         return [i for i, column in enumerate(self.fields) if bool(column.cells) == used]
@@ -550,15 +560,14 @@ class MixedTable(Table):
 
     def _fitting(self, table: pa.Table) -> pa.Table:
         """Return the columns that are used, with values of the sorts of the fit."""
-        columns = {column.name: column.fitting(table[column.name]) for column in self._used}
+        columns = {column.name: column.fitting(table[column.name]) for column in self.used}
         return pa.table(columns) if columns else table
 
     def _encoded(self, table: pa.Table) -> Rows:
-        single = all(column.single for column in self._used)
-        rows = np.empty((len(table), len(self.cells)), np.float32 if single else np.float64)
-        for start in range(0, len(table) if self._used else 0, CHUNK):
+        rows = np.empty((len(table), len(self.cells)), self.precision)
+        for start in range(0, len(table) if self.used else 0, CHUNK):
             part = table.slice(start, CHUNK)
-            cells = [column.encode(part[column.name]).T for column in self._used]
+            cells = [column.encode(part[column.name]).T for column in self.used]
             rows[start : start + CHUNK] = np.vstack(cells).T
         return rows
 

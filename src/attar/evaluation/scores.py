@@ -200,7 +200,7 @@ class ScoreReference:
         """
         surcharge = np.zeros(len(batch.target))
         target = batch.target
-        for place, (cell, segment) in enumerate(_categorical(kind)):
+        for place, (cell, segment) in enumerate(categorical(kind)):
             unseen = rows[:, cell] < 0
             if unseen.any():
                 target = target.clone() if target is batch.target else target
@@ -310,7 +310,7 @@ def _offsets(knots: Array, known: Array, scores: Array) -> Array:
     return offsets
 
 
-def _categorical(kind: Kind) -> list[tuple[int, slice]]:
+def categorical(kind: Kind) -> list[tuple[int, slice]]:
     """Return which raw cells are categories, and the prepared cells of each."""
     if not isinstance(kind, Table):
         return []
@@ -321,7 +321,7 @@ def _categorical(kind: Kind) -> list[tuple[int, slice]]:
 def _rarest(kind: Kind, train: Rows, total: int) -> NDArray[np.int64]:
     """Return the rarest category of each categorical cell, and how often it is among all rows."""
     found = []
-    for cell, segment in _categorical(kind):
+    for cell, segment in categorical(kind):
         known = train[:, cell][~np.isnan(train[:, cell])].astype(np.intp)
         counts = np.bincount(known, minlength=segment.stop - segment.start)
         found.append((counts.argmin(), round(counts.min() * total / len(train))))

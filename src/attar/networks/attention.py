@@ -67,7 +67,7 @@ class Layer(nn.Module):
 
     def projected(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return queries, keys and values (N, heads, width / heads)."""
-        q, k, v = self.projections(self.before(x)).view(len(x), 3, self.heads, -1).unbind(1)
+        q, k, v = self.projections(self.before(x)).view(x.shape[0], 3, self.heads, -1).unbind(1)
         return q, k, v
 
     def joined(self, x: Tensor, seen: Tensor) -> Tensor:

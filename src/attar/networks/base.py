@@ -74,7 +74,8 @@ class Reshape(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, *shape)."""
-        return x.reshape(len(x), *self.shape)
+        # Not len(x), here and in codes: an exported program would take it for a constant.
+        return x.reshape(x.shape[0], *self.shape)
 
 
 def glorot(layer: nn.Linear | nn.Conv1d | nn.Conv2d) -> nn.Module:

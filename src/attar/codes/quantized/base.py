@@ -150,7 +150,7 @@ class QuantizedModule(SymbolModule):
             symbols = self.quantize(features)
             z = self.vectors(symbols)
         samples = 1 if noise is None else len(noise)
-        rate = z.new_full((samples, len(z)), self.nats)
+        rate = z.new_full((samples, z.shape[0]), self.nats)
         return Coded(
             z.expand(samples, -1, -1),
             rate,

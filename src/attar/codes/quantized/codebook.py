@@ -70,7 +70,7 @@ class Codebook(Quantizer):
     def nearest(self, z: Tensor) -> Tensor:
         """Return the symbols of the nearest entries."""
         symbols = self._search(self._by_book(z))
-        return symbols.reshape(len(symbols), len(z), -1).movedim(0, 2).flatten(1)
+        return symbols.reshape(len(symbols), z.shape[0], -1).movedim(0, 2).flatten(1)
 
     def vectors(self, symbols: Tensor) -> Tensor:
         """Return the entries of symbols, on any device."""
@@ -87,7 +87,9 @@ class Codebook(Quantizer):
     def _by_book(self, x: Tensor) -> Tensor:
         """Return vectors (n, positions · dim) by their books: (books, rows, dim)."""
         books, _, dim = self.table.shape
-        return x.to(self.table.dtype).reshape(len(x), -1, books, dim).movedim(2, 0).flatten(1, 2)
+        return (
+            x.to(self.table.dtype).reshape(x.shape[0], -1, books, dim).movedim(2, 0).flatten(1, 2)
+        )
 
 
 class LearnedCodebook(Codebook):

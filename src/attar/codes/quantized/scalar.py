@@ -88,7 +88,7 @@ class FiniteModule(QuantizedModule):
             mean, variance = features.mean(0), features.var(0, correction=0)
             variance = variance + torch.finfo(features.dtype).eps
             divergence = 0.5 * (mean.square() + variance - 1 - variance.log()).sum()
-            loss = self.evenness * divergence.expand(len(features))
+            loss = self.evenness * divergence.expand(features.shape[0])
         return straight_through(self.vectors(symbols), bounded(features)), symbols, loss
 
     @torch.no_grad()

@@ -130,7 +130,7 @@ class SparseKLModule(PointModule):
         mean = z.mean(0).clamp(tiny, 1 - tiny)
         rho = torch.as_tensor(self.target, dtype=z.dtype, device=z.device)
         divergence = rho * (rho / mean).log() + (1 - rho) * ((1 - rho) / (1 - mean)).log()
-        return divergence.sum().expand(len(z))
+        return divergence.sum().expand(z.shape[0])
 
     def constrain(self, z: Tensor) -> Tensor:
         """Return the codes with every unit between 0 and 1."""

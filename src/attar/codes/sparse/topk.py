@@ -100,7 +100,7 @@ class LargestModule(CodeModule):
             log_p, gradient = with_gradient(log_likelihood, z[None])
             idle = self.idle_codes(features + self.bias, log_p[0], gradient[0])
             auxiliary_loss = -AUXILIARY_WEIGHT * log_likelihood((z.detach() + idle)[None])
-        return Coded(z[None], z.new_zeros(1, len(z)), auxiliary_loss=auxiliary_loss)
+        return Coded(z[None], z.new_zeros(1, z.shape[0]), auxiliary_loss=auxiliary_loss)
 
     def idle_codes(self, scores: Tensor, log_p: Tensor, gradient: Tensor) -> Tensor:
         """Return codes (B, d) of the idle units alone.

@@ -1,0 +1,53 @@
+"""The verb export: a model as a program of another library."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from attar.cli import arguments
+
+
+def export(
+    model: arguments.Model,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="OUT", help="The file: .onnx or .pt2.", show_default=False
+        ),
+    ],
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[SOURCE]",
+            help="Rows that the file is checked on; without, reconstructions of training rows.",
+            show_default=False,
+        ),
+    ] = None,
+    format: Annotated[
+        str | None,
+        typer.Option(metavar="onnx|torch", help="The format; without, that of OUT."),
+    ] = None,
+    part: Annotated[
+        str, typer.Option(metavar="whole|encoder|decoder|score", help="What the file does.")
+    ] = "whole",
+    as_json: arguments.Json = False,
+) -> None:
+    """Write a model as a program that needs no attar, preparation included, once it is checked."""
+    with arguments.importing():
+        from attar.estimator import load
+        from attar.exporting.files import check, export
+
+    check(output, part, format)
+    exported = export(load(model), output, part, format=format, data=source)
+    if as_json:
+        print(arguments.to_json(exported.to_json()))
+        return
+    for name in ("inputs", "outputs"):
+        print(f"{name:8}{', '.join(map(str, getattr(exported, name)))}")
+    print(
+        f"{output} differs from attar by {exported.difference:.2g} of the largest value at most, "
+        f"on {exported.rows:,} rows."
+    )

@@ -1,0 +1,212 @@
+"""attar.export: a part of a fitted model as a program of another library, checked."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from sklearn.utils.validation import check_is_fitted
+
+from attar.data.kind import Kind, Rows
+from attar.data.kinds import kind_of
+from attar.data.source import Data, Source, read
+from attar.errors import DataError, FileError, SettingError, unknown
+from attar.estimator import Autoencoder
+from attar.exporting.onnx import OnnxTranslation
+from attar.exporting.ports import Port, largest_difference
+from attar.exporting.programs import PARTS, Program
+from attar.exporting.torch_export import TorchTranslation
+from attar.exporting.translations import Translation
+from attar.fitted import Fitted
+from attar.isolation import default_settings
+from attar.storage import check_writable, written_whole
+
+FORMATS: Mapping[str, type[Translation]] = {"onnx": OnnxTranslation, "torch": TorchTranslation}
+
+PORTS = ("inputs", "outputs")
+
+# Rows that a program is checked on at most, and how far it may differ: relative to the largest
+# value of an output, or 1. In single precision networks differ by some 1e-6.
+ROWS, TOLERANCE = 256, 1e-5
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A file that was written.
+
+    Attributes
+    ----------
+    path : Path
+    format, part : str
+    inputs, outputs : sequence of Port
+        The tensors that it takes and gives.
+    rows : int
+        How many rows it was checked on.
+    difference : float
+        By how much its outputs differ from attar's at most, relative to the largest value of an
+        output, or 1; integers may be rounded.
+    """
+
+    path: Path
+    format: str
+    part: str
+    inputs: Sequence[Port]
+    outputs: Sequence[Port]
+    rows: int
+    difference: float
+
+    def to_json(self) -> dict[str, object]:
+        """Return everything as plain JSON data."""
+        ports = {name: [port.to_json() for port in getattr(self, name)] for name in PORTS}
+        rest = {name: value for name, value in vars(self).items() if name not in PORTS}
+        return {**rest, "path": str(self.path), **ports}
+
+
+@default_settings()
+def export(
+    estimator: Autoencoder,
+    path: str | Path,
+    part: str = "whole",
+    *,
+    format: str | None = None,
+    data: Data | Source | None = None,
+) -> Exported:
+    """Write a part of a fitted model as a program that needs no attar, once it gives the same.
+
+    The preparation is part of it. It takes images as they are, arrays with NaN for what is
+    missing, or one tensor (B,) for each column of a table, by its name: numbers and booleans as
+    doubles, NaN where one is missing, and categories as strings, empty where one is missing (in
+    ``.pt2`` files as indices, -1 where one is missing). It gives data in the same form: numbers in
+    their unit, integers rounded, and categories as strings. Series are windows (B, steps,
+    channels), and sparse matrices dense ones, of which the expected values are given.
+
+    Parameters
+    ----------
+    estimator : Autoencoder
+        Fitted on a table, images, series or a sparse matrix, without a condition.
+    path : path
+        ``.onnx`` or ``.pt2``.
+    part : {"whole", "encoder", "decoder", "score"}
+        What :meth:`~attar.Autoencoder.reconstruct`, ``transform``, ``inverse_transform`` or
+        ``score_samples`` does.
+    format : {"onnx", "torch"} or None
+        None takes that of the path.
+    data : table, array, ... or None
+        Rows that it is checked on, at most 256; None takes reconstructions of training rows.
+
+    Raises
+    ------
+    SettingError
+        If the format cannot hold the model, or its program differs from attar by more than 1e-5
+        of the largest value of an output.
+    DataError
+        If the data is not of the form that was fitted.
+    FileError
+        If the format's library is not installed, or the file cannot be written.
+
+    Examples
+    --------
+    >>> import attar
+    >>> from tempfile import TemporaryDirectory
+    >>> ae = attar.Autoencoder(code_size=4, epochs=1, random_state=0).fit("digits")
+    >>> with TemporaryDirectory() as folder:
+    ...     exported = attar.export(ae, Path(folder) / "digits.pt2", "encoder")
+    >>> exported.inputs[0].shape, exported.outputs[0].shape, exported.difference < 1e-5
+    ((8, 8), (4,), True)
+    """
+    path = Path(path)
+    format = check(path, part, format)
+    check_is_fitted(estimator)
+    fitted = estimator.fitted_
+    if fitted.condition_encoder is not None:
+        raise SettingError(
+            "The model was fitted with a condition, which an exported program does not take: fit "
+            "it without one."
+        )
+    program = PARTS[part](fitted)
+    given, rows = rows_of(fitted, data)
+    description = describe(program, fitted.kind)
+    translation = FORMATS[format](program, description)
+    difference = checked(translation, program, given, rows)
+    with written_whole(path) as temporary:
+        translation.save(temporary)
+    count = min(ROWS, rows.shape[0])
+    return Exported(path, format, part, program.inputs, program.outputs, count, difference)
+
+
+def check(path: Path, part: str, format: str | None) -> str:
+    """Return the format of a file, which its suffix must fit; refuse what there is not.
+
+    Raises
+    ------
+    SettingError
+        If there is no such part or format.
+    FileError
+        If the path has another suffix, or cannot be written to.
+    """
+    if part not in PARTS:
+        raise unknown("part of a model", part, PARTS)
+    if format is not None and format not in FORMATS:
+        raise unknown("format", format, FORMATS)
+    suffixes = {translation.suffix: name for name, translation in FORMATS.items()}
+    found = suffixes.get(path.suffix)
+    if found is None or format not in (None, found):
+        wanted = " or ".join(suffixes) if format is None else FORMATS[format].suffix
+        raise FileError(f"{path} does not have the suffix of its format: write {wanted}.")
+    check_writable(path)
+    return found
+
+
+def rows_of(fitted: Fitted, data: Data | Source | None) -> tuple[object, Rows]:
+    """Return data to check a program on, and their raw rows; by default training rows decoded."""
+    kind, predictor = fitted.kind, fitted.predictor
+    if data is None:
+        codes = fitted.training_summary.codes[:ROWS]
+        made = kind.restore(predictor.possible(predictor.decoded(codes)))
+        return made, kind.rows(made)
+    found: Any = read(data, part="test", kind=kind).data
+    if not kind.accepts(kind_of(found)):
+        raise DataError(kind.refusal(getattr(found, "shape", ()), kind_of(found)))
+    piece = next(iter(kind.pieces(found)))
+    rows = kind.rows(piece)
+    if not rows.shape[0]:
+        raise DataError("There are no rows to check the program on: give some.")
+    return piece, rows
+
+
+def checked(translation: Translation, program: Program, data: object, rows: Rows) -> float:
+    """Return by how much a translation differs from attar on some rows.
+
+    Raises
+    ------
+    SettingError
+        If it is too much.
+    """
+    with warnings.catch_warnings(action="ignore"):
+        given = [array[:ROWS] for array in program.given(data, rows)]
+        expected = program.expected(rows[:ROWS])
+    difference = largest_difference(program.outputs, translation.run(given), expected)
+    if not difference <= TOLERANCE:
+        raise SettingError(
+            f"The {program.name} as {translation.suffix} differs from attar by {difference:.2g} of "
+            "its largest value, so that it is not written: use another format, or report it."
+        )
+    return difference
+
+
+def describe(program: Program, kind: Kind) -> str:
+    """Return what a program is, takes and gives, as JSON."""
+    return json.dumps(
+        {
+            "attar": version("attar"),
+            "part": program.name,
+            "data": kind.name,
+            "inputs": [port.to_json() for port in program.inputs],
+            "outputs": [port.to_json() for port in program.outputs],
+        }
+    )

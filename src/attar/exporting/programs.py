@@ -1,0 +1,283 @@
+"""The parts of a model as programs: from the user's tensors to the user's tensors."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import replace
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from attar.data.images import Images
+from attar.data.kind import Kind, Rows
+from attar.data.series import Windows
+from attar.data.sparse import SparsePreparation
+from attar.data.summary import as_tensor
+from attar.data.table import MixedTable, NumericTable, Table
+from attar.errors import SettingError
+from attar.evaluation.scores import ScoreReference, categorical, fixed_noise, log_likelihoods
+from attar.exporting.columns import ColumnsForm
+from attar.exporting.forms import ImagesForm, MatrixForm, ProgramForm, SparseForm, WindowsForm
+from attar.exporting.ports import Arrays, Port
+from attar.fitted import Fitted
+from attar.predictor import Predictor
+from attar.records import Batch
+
+# Draws of each code for a score, as of score_samples.
+DRAWS = 32
+
+
+def form_of(predictor: Predictor) -> ProgramForm:
+    """Return the form of the data that a model was fitted on.
+
+    Raises
+    ------
+    SettingError
+        If a program cannot prepare such data.
+    """
+    preparation = predictor.preparation
+    if isinstance(preparation, SparsePreparation):
+        return SparseForm(preparation)
+    match preparation.kind:
+        case Images() as kind:
+            return ImagesForm(kind, predictor)
+        case NumericTable() as kind:
+            return MatrixForm(kind, predictor)
+        case MixedTable() as kind:
+            return ColumnsForm(kind, predictor)
+        case Windows() as kind:
+            return WindowsForm(kind, predictor)
+    raise SettingError(
+        f"Models of {preparation.kind.name} cannot be exported: those of tables, images, series "
+        "and sparse matrices can."
+    )
+
+
+class Program(nn.Module, ABC):
+    """A part of a model with its preparation.
+
+    Parameters
+    ----------
+    fitted : Fitted
+
+    Attributes
+    ----------
+    name : str
+    inputs, outputs : sequence of Port
+    dtype : torch.dtype
+        That in which the networks compute; at first that of attar.
+    made_of : tuple of str
+        The names of code, network and likelihood.
+    """
+
+    name: ClassVar[str]
+    inputs: Sequence[Port]
+    outputs: Sequence[Port]
+
+    def __init__(self, fitted: Fitted) -> None:
+        super().__init__()
+        self.predictor = fitted.predictor
+        self.made_of = fitted.recipe.code.name, fitted.network.name, fitted.likelihood.name
+        self.form = form_of(fitted.predictor)
+        self.dtype = self.form.precision
+        self.model = deepcopy(fitted.predictor.model).to("cpu", self.dtype).eval()
+        self.model.requires_grad_(False)
+
+    def in_single(self) -> None:
+        """Let the networks compute in single precision."""
+        self.dtype = torch.float32
+        self.model.float()
+
+    @abstractmethod
+    def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
+        """Return the tensors of ``outputs`` for those of ``inputs``."""
+
+    def given(self, data: object, rows: Rows) -> Arrays:
+        """Return what the program takes for a user's data, which are these raw rows."""
+        return self.form.given(data)
+
+    @abstractmethod
+    def expected(self, rows: Rows) -> Arrays:
+        """Return what attar itself gives for raw rows, but not rounded."""
+
+    def codes(self, *given: Tensor) -> Tensor:
+        """Return the codes of the tensors of data."""
+        batch = self.form.batch(self.dtype, *given)
+        return self.model.encode(batch.values, batch.observed)
+
+    def restored(self, codes: Tensor) -> tuple[Tensor, ...]:
+        """Return the data of codes."""
+        return self.form.restored(self.model.decode(codes.to(self.dtype)))
+
+    def reconstruction(self, rows: Rows) -> Arrays:
+        """Return what attar itself reconstructs of raw rows, but not rounded."""
+        return self.form.expected(self.predictor.decode(self.predictor.encode(rows)))
+
+
+class EncoderProgram(Program):
+    """From data to codes."""
+
+    name = "encoder"
+
+    def __init__(self, fitted: Fitted) -> None:
+        super().__init__(fitted)
+        self.inputs, self.outputs = self.form.inputs, (code_port(self),)
+
+    def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
+        """Return the codes."""
+        return (self.codes(*given).to(self.form.precision),)
+
+    def expected(self, rows: Rows) -> Arrays:
+        """Return the codes."""
+        return [self.predictor.encode(rows)]
+
+
+class DecoderProgram(Program):
+    """From codes to data."""
+
+    name = "decoder"
+
+    def __init__(self, fitted: Fitted) -> None:
+        super().__init__(fitted)
+        self.inputs, self.outputs = (code_port(self),), self.form.outputs
+
+    def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
+        """Return the data."""
+        return self.restored(*given)
+
+    def given(self, data: object, rows: Rows) -> Arrays:
+        """Return the codes."""
+        return [self.predictor.encode(rows)]
+
+    def expected(self, rows: Rows) -> Arrays:
+        """Return the data."""
+        return self.reconstruction(rows)
+
+
+class WholeProgram(Program):
+    """From data to their reconstruction."""
+
+    name = "whole"
+
+    def __init__(self, fitted: Fitted) -> None:
+        super().__init__(fitted)
+        self.inputs, self.outputs = self.form.inputs, self.form.outputs
+
+    def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
+        """Return the reconstruction."""
+        return self.restored(self.codes(*given))
+
+    def expected(self, rows: Rows) -> Arrays:
+        """Return the reconstruction."""
+        return self.reconstruction(rows)
+
+
+class ScoreProgram(Program):
+    """From data to their log-likelihood, as :meth:`~attar.Autoencoder.score_samples` gives it.
+
+    What a column that was constant in the fit costs is left out.
+    """
+
+    name = "score"
+    noise: Tensor
+
+    def __init__(self, fitted: Fitted) -> None:
+        super().__init__(fitted)
+        self.inputs, self.outputs = self.form.inputs, (Port("score", torch.float64),)
+        self.reference = fitted.training_summary.reference
+        self.completion = ScoreCompletion(self.reference, fitted.kind)
+        self.register_buffer("noise", fixed_noise(self.model, DRAWS))
+
+    def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
+        """Return the scores."""
+        batch, surcharge = self.completion.known(self.form.batch(self.dtype, *given))
+        trace = self.model(batch, self.noise.to(self.dtype))
+        weights = trace.log_likelihood
+        if trace.coded.log_q is not None and trace.coded.log_p is not None:
+            weights = weights + trace.coded.log_p - trace.coded.log_q
+        mean = weights.double().logsumexp(0) - math.log(len(weights))
+        return (mean - surcharge + self.completion(batch.observed),)
+
+    def expected(self, rows: Rows) -> Arrays:
+        """Return the scores."""
+        return [log_likelihoods(self.predictor, rows, DRAWS, self.reference)]
+
+
+class ScoreCompletion(nn.Module):
+    """What makes scores of incomplete rows comparable; see :class:`ScoreReference`.
+
+    Parameters
+    ----------
+    reference : ScoreReference
+    kind : Kind
+    """
+
+    cells: Tensor
+    knots: Tensor
+    widths: Tensor
+    slopes: Tensor
+    first: Tensor
+    members: Tensor
+    rarest: Tensor
+    costs: Tensor
+
+    def __init__(self, reference: ScoreReference, kind: Kind) -> None:
+        super().__init__()
+        features, found = math.prod(kind.shape), categorical(kind)
+        first = list(range(features))
+        if isinstance(kind, Table):
+            first = [segment.start for segment in kind.expansion.segments]
+        members, rarest = np.zeros((2, len(found), features))
+        for i, (_, segment) in enumerate(found):
+            members[i, segment] = rarest[i, segment.start + reference.rarest[i, 0]] = 1
+        buffers = {
+            "cells": reference.cells,
+            "knots": reference.known[:-1],
+            "widths": np.diff(reference.known),
+            "slopes": np.diff(reference.offset) / np.diff(reference.known),
+            "first": np.array(first),
+            "members": members.T,
+            "rarest": rarest,
+            "costs": np.log(reference.rarest[:, 1] + 1),
+        }
+        for name, array in buffers.items():
+            self.register_buffer(name, as_tensor(array))
+
+    def known(self, batch: Batch) -> tuple[Batch, Tensor]:
+        """Return the batch with the rarest category for each one that the fit did not see.
+
+        Only in the target; and what each row costs besides.
+        """
+        if not len(self.costs):
+            return batch, self.costs.new_zeros(1)
+        target, observed = batch.target.double(), batch.observed
+        # Of a known category one feature is 1, of a missing or an unseen one none.
+        unseen = 1 - target @ self.members
+        if observed is not None:
+            unseen = unseen * (observed.double() @ self.members > 0)
+        target = target + unseen @ self.rarest
+        return replace(batch, target=target.to(batch.target)), unseen @ self.costs
+
+    def forward(self, observed: Tensor | None) -> Tensor:
+        """Return what missing cells cost on average: (B,), of a mask of the observed ones."""
+        if observed is None:
+            return self.cells.new_zeros(1)
+        flat = observed.flatten(1)
+        count = flat[:, self.first].sum(1, dtype=torch.float64)[:, None]
+        # The offset is piecewise linear, and constant beyond its knots.
+        reached = (count - self.knots).clamp_min(0).minimum(self.widths)
+        remaining = ((self.widths - reached) * self.slopes).sum(1)
+        return (~flat).double() @ self.cells + remaining
+
+
+PARTS = {part.name: part for part in (EncoderProgram, DecoderProgram, WholeProgram, ScoreProgram)}
+
+
+def code_port(program: Program) -> Port:
+    """Return the tensor of codes."""
+    return Port("code", program.form.precision, (program.predictor.code_size,))

@@ -1,0 +1,149 @@
+"""Models as files that other libraries run."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import attar
+from attar.data import datasets
+from attar.exporting.torch_export import TorchTranslation
+
+ort = pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxscript")
+
+
+@pytest.fixture(scope="module")
+def digits():
+    X, _ = datasets.load("digits", "train")
+    return X, attar.Autoencoder(code_size=4, epochs=1, random_state=0, verbose=False).fit(X)
+
+
+def test_the_command_says_what_a_file_takes_and_gives(digits, run, tmp_path):
+    X, ae = digits
+    ae.save(tmp_path / "digits.attar")
+    np.save(tmp_path / "some.npy", X[:9])
+    status, out, _ = run("export", "digits.attar", "some.npy", "--format", "torch", "-o", "d.pt2")
+    assert (status, out.splitlines()) == (
+        0,
+        [
+            "inputs  x (batch, 8, 8) uint8",
+            "outputs reconstruction (batch, 8, 8) uint8",
+            "d.pt2 differs from attar by 0 of the largest value at most, on 9 rows.",
+        ],
+    )
+
+
+@pytest.mark.filterwarnings("ignore::attar.AttarWarning")
+def test_onnx_from_raw_columns(data_folder, tmp_path):
+    names = ["age", "type_employer", "fnlwgt", "sex", "capital_gain", "income"]
+    path = data_folder / "tables" / "adult.csv"
+    raw = pd.read_csv(path, usecols=names, nrows=800, keep_default_na=False)
+    raw.loc[::7, "type_employer"] = "?"
+    raw = raw.rename(columns={"age": "attar/val_0", "sex": "input 0"})
+    raw.to_csv(tmp_path / "adult.csv", index=False)
+    table = attar.Csv(tmp_path / "adult.csv")
+    ae = attar.Autoencoder("vae", epochs=1, random_state=0, verbose=False).fit(table)
+    exported = attar.export(ae, tmp_path / "a.onnx", data=table)
+    assert exported.rows == 256
+    session = ort.InferenceSession(tmp_path / "a.onnx")
+    numbers = {"attar/val_0", "fnlwgt", "capital_gain"}
+    columns = {
+        name: raw[name].to_numpy(float if name in numbers else object) for name in raw.columns
+    }
+    described = json.loads(session.get_modelmeta().custom_metadata_map["attar"])
+    assert [port["name"] for port in described["inputs"]] == list(raw.columns)
+    first = session.run(None, {name: column[:1] for name, column in columns.items()})
+    found = session.run(None, columns)
+    assert [column.tolist() for column in first] == [column[:1].tolist() for column in found]
+    back = ae.reconstruct(table)
+    for name, column in zip(raw.columns, found, strict=True):
+        if name in numbers:
+            np.testing.assert_allclose(column, back[name].to_numpy(float), rtol=0, atol=1e-5)
+        else:
+            assert column.tolist() == back[name].astype(str).tolist()
+
+
+def test_a_program_of_torch_takes_any_number_of_rows(digits, tmp_path):
+    X, ae = digits
+    exported = attar.export(ae, tmp_path / "d.pt2", "encoder", data=X[:50])
+    assert (exported.rows, exported.difference) == (50, 0.0)
+    extra = {"attar.json": ""}
+    program = torch.export.load(tmp_path / "d.pt2", extra_files=extra).module()
+    for some in (X[:1], X):
+        (codes,) = program(torch.from_numpy(some.copy()))
+        np.testing.assert_allclose(codes.numpy(), ae.transform(some), rtol=1e-5, atol=1e-6)
+    assert json.loads(extra["attar.json"])["outputs"][0]["shape"] == ["batch", 4]
+
+
+def test_a_file_that_differs_is_not_written(digits, tmp_path, monkeypatch):
+    _, ae = digits
+    true = TorchTranslation.run
+    monkeypatch.setattr(TorchTranslation, "run", lambda *a: [x + 1e-3 for x in true(*a)])
+    with pytest.raises(attar.SettingError, match=r"encoder as \.pt2 differs from attar by"):
+        attar.export(ae, tmp_path / "d.pt2", "encoder")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--format", "onn", "-o", "d.onnx"), "no format named 'onn': did you mean 'onnx'?"),
+        (("--part", "all", "-o", "d.onnx"), "no part of a model named 'all': choose one of"),
+        (("-o", "d.h5"), "d.h5 does not have the suffix of its format: write .onnx or .pt2."),
+        (("--format", "torch", "-o", "d.onnx"), "its format: write .pt2."),
+        (("-o", "none/d.onnx"), "there is no folder none; make it first."),
+        (("-o", "d.onnx"), "There is no model file d.attar."),
+    ],
+)
+def test_a_mistake_is_one_sentence(run, tmp_path, words, message):
+    status, out, err = run("export", "d.attar", *words)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert message in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_library_that_is_not_installed_is_named(digits, tmp_path, monkeypatch):
+    def missing(name):
+        raise ImportError(name)
+
+    monkeypatch.setattr("attar.exporting.translations.import_module", missing)
+    with pytest.raises(attar.FileError, match=r"needs onnx: .* pip install 'attar\[onnx\]'"):
+        attar.export(digits[1], tmp_path / "d.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_that_torch_cannot_trace_is_refused(digits, tmp_path, monkeypatch):
+    def fails(*_, **__):
+        raise RuntimeError("no such operation.\nmore")
+
+    monkeypatch.setattr(torch.export, "export", fails)
+    message = "code 'point', .* cannot be a program, as no such operation: all recipes but hvae"
+    with pytest.raises(attar.SettingError, match=message):
+        attar.export(digits[1], tmp_path / "d.pt2")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_column_of_dates_is_refused(tmp_path):
+    X = pd.DataFrame({"day": pd.date_range("2024-01-01", periods=12), "x": range(12, 0, -1)})
+    ae = attar.Autoencoder(code_size=1, epochs=1, random_state=0, verbose=False).fit(X)
+    message = "Column 'day' holds dates .* takes only numbers, booleans and categories"
+    with pytest.raises(attar.SettingError, match=message):
+        attar.export(ae, tmp_path / "d.pt2")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_condition_is_refused(tmp_path):
+    X, y = np.eye(12), np.arange(12) % 2
+    ae = attar.Autoencoder("conditional", 1, epochs=1, random_state=0, verbose=False)
+    ae.fit(X, condition=y)
+    with pytest.raises(attar.SettingError, match="fitted with a condition"):
+        attar.export(ae, tmp_path / "d.pt2")
+
+
+def test_rows_of_another_form_are_refused(digits, tmp_path):
+    with pytest.raises(attar.DataError, match="images"):
+        attar.export(digits[1], tmp_path / "d.pt2", data=np.eye(3))
+    assert list(tmp_path.iterdir()) == []
