@@ -27,7 +27,7 @@ from attar.training.checkpoints import Checkpoint
 
 VERBS = [
     *("fit", "inspect", "encode", "reconstruct", "sample", "evaluate", "report"),
-    *("compress", "decompress", "info", "recipes"),
+    *("compress", "decompress", "info", "recipes", "card", "export", "tune"),
 ]
 
 
