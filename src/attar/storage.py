@@ -215,10 +215,16 @@ def contents_of(tensors: Mapping[str, Tensor]) -> Contents:
         name: (
             str(t.dtype).removeprefix("torch."),
             t.shape,
-            t.detach().cpu().reshape(-1).view(torch.uint8).numpy().data,
+            _flat(t).view(torch.uint8).numpy().data,
         )
         for name, t in tensors.items()
     }
+
+
+def _flat(tensor: Tensor) -> Tensor:
+    # An empty tensor that was an array of NumPy may have a stride of 0, as which no bytes are seen.
+    flat = tensor.detach().cpu().reshape(-1)
+    return flat if len(flat) else flat.new_empty(0)
 
 
 def fingerprint(contents: Contents, description: Mapping[str, Any]) -> str:

@@ -115,11 +115,11 @@ def test_pictures_of_any_sizes_are_fitted_in_tiles(tmp_path):
     save(tmp_path / "small" / "b.png", 50, 40)
     save(tmp_path / "large" / "a.png", 130, 140)
     codec, other = attar.Autoencoder("picture-codec"), attar.Autoencoder("ae")
-    assert tile_of(codec, str(tmp_path / "small")) == 33
-    assert tile_of(codec, str(tmp_path / "large")) == 128
-    assert tile_of(codec, "digits") is None
-    assert tile_of(other, str(tmp_path / "small")) is None
-    assert tile_of(attar.Autoencoder(network=Lapped()), str(tmp_path / "small")) == 33
+    assert tile_of(codec, tmp_path / "small") == 33
+    assert tile_of(codec, tmp_path / "large") == 128
+    assert tile_of(codec, Path("digits")) is None
+    assert tile_of(other, tmp_path / "small") is None
+    assert tile_of(attar.Autoencoder(network=Lapped()), tmp_path / "small") == 33
 
 
 @pytest.mark.parametrize(
