@@ -25,7 +25,7 @@ PAGES = (
     "README.md",
     *(f"docs/{name}.md" for name in ("anomalies", "clusters", "compression", "denoising")),
     *(f"docs/{name}.md" for name in ("forecasting", "imputation", "labels", "pictures")),
-    *("docs/recipes.md", "docs/recognition.md", "docs/sound.md"),
+    *("docs/plots.md", "docs/recipes.md", "docs/recognition.md", "docs/sound.md"),
     "docs/speech.md",
     "docs/tables.md",
     "docs/text.md",

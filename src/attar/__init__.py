@@ -112,6 +112,7 @@ _MODULES = (
     "likelihoods",
     "networks",
     "penalties",
+    "plotting",
     "priors",
     "recipes",
     "sampling",
