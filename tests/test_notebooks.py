@@ -2,6 +2,7 @@
 
 import html
 import re
+from pathlib import Path
 
 import pytest
 from sklearn.datasets import load_iris
@@ -44,3 +45,34 @@ def test_tasks_report_what_attar_report_does(tmp_path):
     path = tmp_path / "page.html"
     assert detector.report(X) == attar.report(detector, X, path)
     assert path.read_text("utf-8") == detector.report(X).html
+
+
+NOTEBOOK = Path(__file__).parents[1] / "examples" / "notebooks" / "start.ipynb"
+
+
+def outputs_of(cell):
+    """Return the outputs of a cell, by the types of their data."""
+    return [set(output.get("data", {"stream": ""})) for output in cell.outputs]
+
+
+# Of a loop that is not closed, which is not a fault of the notebook.
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
+def test_the_notebook_goes_from_a_file_to_a_report(tmp_path):
+    nbformat = pytest.importorskip("nbformat")
+    nbclient = pytest.importorskip("nbclient")
+    pytest.importorskip("ipykernel")
+    notebook = nbformat.read(NOTEBOOK, 4)
+    resources = {"metadata": {"path": str(tmp_path)}}
+    nbclient.NotebookClient(notebook, timeout=120, resources=resources).execute()
+    cells = {cell.source: cell for cell in notebook.cells if cell.cell_type == "code"}
+    bar, diagram = cells['ae.fit("patients.csv")'].outputs
+    assert re.match(r"epoch 30/30 ━{32}  loss .* rows/s", bar["data"]["text/plain"])
+    assert "sk-estimator" in diagram["data"]["text/html"]
+    plots = [cell for source, cell in cells.items() if source.startswith("attar.plotting.")]
+    assert [outputs_of(cell) for cell in plots] == [[{"text/plain", "image/png"}]] * 2
+    (page,) = next(cell for source, cell in cells.items() if "report" in source).outputs
+    assert page["data"]["text/html"].startswith("<iframe srcdoc=")
+    (equal,) = notebook.cells[-1].outputs
+    assert equal["data"]["text/plain"] == "True"
+    written = {path.name for path in tmp_path.iterdir()}
+    assert written == {"patients.csv", "report.html", "patients.attar"}
