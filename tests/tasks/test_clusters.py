@@ -11,14 +11,12 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
-from scipy.spatial.distance import cdist
 from sklearn.datasets import make_blobs, make_circles, make_moons
 from sklearn.metrics import adjusted_rand_score
 
 import attar
 from attar.errors import AttarWarning, DataError, ModelFileError, SettingError
 from attar.tasks.clusters import clusterer as module
-from attar.tasks.clusters.graph import NeighbourGraph, nearest
 from attar.tasks.clusters.partition import (
     basins,
     normalized_cut,
@@ -26,36 +24,13 @@ from attar.tasks.clusters.partition import (
     spectral_embedding,
     spectral_partition,
 )
+from attar.tasks.neighbours import NeighbourGraph
 
 
 def ring(m):
     """The cycle of m points."""
     ahead = sparse.csr_array((np.ones(m), (np.arange(m), (np.arange(m) + 1) % m)), (m, m))
     return sparse.csr_array(ahead + ahead.T)
-
-
-def test_neighbours_are_those_of_all_distances():
-    rng = np.random.default_rng(0)
-    points, among = rng.normal(size=(50, 3)) + 100, rng.normal(size=(80, 3)) + 100
-    points, among = points.astype(np.float32), among.astype(np.float32)
-    distances, places = nearest(torch.from_numpy(points), torch.from_numpy(among), 5)
-    expected = cdist(points.astype(float), among.astype(float))
-    assert_array_equal(places, np.argsort(expected, axis=1)[:, :5])
-    assert_allclose(distances, np.sort(expected, axis=1)[:, :5], rtol=1e-4)
-
-
-def test_affinities_are_symmetric_and_of_the_seventh_neighbour():
-    points = torch.from_numpy(np.random.default_rng(0).normal(size=(40, 2))).float()
-    graph = NeighbourGraph.of(points)
-    dense = graph.affinity.toarray()
-    assert_array_equal(dense, dense.T)
-    expected = cdist(points.double(), points.double())
-    scale = np.sort(expected, axis=1)[:, 7]
-    i, j = 0, int(graph.places[0, 2])
-    mutual = (1 + (0 in graph.places[j])) / 2
-    assert dense[i, j] == pytest.approx(
-        mutual * np.exp(-(expected[i, j] ** 2) / (scale[i] * scale[j])), rel=1e-5
-    )
 
 
 def test_eigenvalues_of_a_ring_are_cosines():
@@ -157,7 +132,7 @@ def test_more_rows_than_landmarks_have_the_clusters_of_their_neighbours(monkeypa
     monkeypatch.setattr(module, "LANDMARKS", 200)
     X, y = MADE["blobs"]
     clusterer = attar.Clusterer(random_state=0).fit(X)
-    assert len(clusterer.model_.landmarks) == 200
+    assert len(clusterer.model_.landmarks.points) == 200
     assert adjusted_rand_score(y, clusterer.labels_) == 1
 
 

@@ -5,8 +5,10 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import minimize_scalar
+from scipy.sparse import csr_array
 from scipy.special import log_softmax
 from sklearn.datasets import load_iris, make_moons
 from sklearn.ensemble import RandomForestRegressor
@@ -15,15 +17,20 @@ from sklearn.linear_model import LogisticRegression
 
 import attar
 from attar.errors import AttarWarning, DataError, ModelFileError, SettingError
+from attar.tasks.labels import graph as graphs
 from attar.tasks.labels import kernel, members
-from attar.tasks.labels.graph import SPREAD, Graph, LabelledGraph
+from attar.tasks.labels.graph import SPREAD, LabelledGraph
 from attar.tasks.labels.heads import ClassHead, NumberHead, pooled
 from attar.tasks.labels.kernel import KernelRidge, chosen, ridge
 from attar.tasks.labels.members import Forest, Logistic, Propagation
 from attar.tasks.labels.targets import Classes, Numbers, are_numbers, missing
+from attar.tasks.neighbours import Landmarks
 
 rng = np.random.default_rng(0)
 ROWS = rng.normal(size=(60, 3))
+
+# No row of a graph is near.
+NONE = csr_array((0, 0))
 
 
 @pytest.fixture
@@ -33,40 +40,32 @@ def small(monkeypatch):
     monkeypatch.setattr(members, "PENALTIES", (1.0,))
 
 
-def test_labels_spread_over_the_graph_as_a_dense_solver_says():
-    graph, labels = Graph.of(ROWS), np.eye(60, 2)
+def kernel_of(graph):
+    """Return K of all rows of a graph, by a dense solver."""
     links = graph.links.toarray()
     assert_allclose(links, links.T)
     assert_allclose(np.abs(np.linalg.eigvalsh(links)).max(), 1)
-    expected = np.linalg.solve(np.eye(60) - SPREAD * links, labels)
-    assert_allclose(graph.spread(labels), expected, atol=1e-4 * expected.max())
+    return np.linalg.inv(np.eye(len(links)) - SPREAD * links)
 
 
-def test_the_links_are_self_tuning_and_to_the_nearest_rows():
-    graph = Graph.of(ROWS)
-    distances = np.linalg.norm(ROWS[:, None] - ROWS, axis=2)
-    order = np.sort(distances, 1)
-    assert_allclose(graph.scales, order[:, 10])
-    near = (distances <= order[:, [10]]) & ~np.eye(60, dtype=bool)
-    weights = np.exp(-(distances**2) / np.outer(graph.scales, graph.scales)) * (near | near.T)
-    root = np.sqrt(weights.sum(1))
-    assert_allclose(graph.links.toarray(), weights / np.outer(root, root), atol=1e-12)
+def test_labels_spread_over_the_graph_as_a_dense_solver_says(monkeypatch):
+    monkeypatch.setattr(graphs, "TOLERANCE", 1e-8)
+    graph, labels = LabelledGraph.of(ROWS, np.arange(12), 0), np.eye(12, 3)
+    dense = kernel_of(graph)[:, :12]
+    assert_allclose(graph.near, dense[:12], rtol=1e-6)
+    assert_allclose(graph.spread(labels), dense @ labels, rtol=1e-6)
+    monkeypatch.setattr(graphs, "AT_ONCE", 60)  # a column at once
+    assert_allclose(graph.spread(labels), dense @ labels, rtol=1e-6)
 
 
-def test_rows_that_are_there_twice_are_neighbours_and_none_is_its_own():
-    twice = Graph.of(np.repeat(ROWS[:20], 12, axis=0))
-    links = twice.links
-    assert links.diagonal().sum() == 0
-    assert np.isfinite(twice.spread(np.eye(240, 1))).all()
-
-
-def test_what_is_interpolated_lies_between_the_values_of_neighbours():
-    graph, values = Graph.of(ROWS), ROWS[:, :1]
-    found = graph.interpolated(values, ROWS + 0.01)
-    near = np.linalg.norm((ROWS + 0.01)[:, None] - ROWS, axis=2).argsort(1)[:, :10]
-    assert (found >= values[near].min(1) - 1e-12).all()
-    assert (found <= values[near].max(1) + 1e-12).all()
-    assert_allclose(graph.interpolated(np.ones((60, 1)), ROWS), 1)
+def test_the_kernel_is_computed_of_few_labelled_rows_only(monkeypatch):
+    monkeypatch.setattr(graphs, "PAIRED", 12)
+    assert LabelledGraph.of(ROWS, np.arange(12), 0).near is not None
+    many = LabelledGraph.of(ROWS, np.arange(13), 0)
+    assert many.near is None
+    targets = np.eye(2)[np.arange(13) % 2]
+    model, _ = KernelRidge.fit(ROWS, np.arange(13), targets, many, 0)
+    assert_array_equal(model.spread, np.zeros((60, 2)))
 
 
 def test_leave_one_out_predictions_are_those_of_fits_without_the_row():
@@ -99,41 +98,52 @@ def test_a_kernel_that_says_nothing_weighs_less(monkeypatch):
 def test_the_graph_bends_with_two_moons():
     X, y = make_moons(400, noise=0.05, random_state=0)
     labelled = np.concatenate([np.flatnonzero(y == k)[:4] for k in (0, 1)])
-    targets = np.eye(2)[y[labelled]]
-    sources = np.zeros((400, 2))
-    sources[labelled] = targets
-    assert (Graph.of(X).spread(sources).argmax(1) == y).mean() > 0.99
+    graph = LabelledGraph.of(X, labelled, 0)
+    spread = graph.spread(np.eye(2)[y[labelled]])
+    others = np.setdiff1d(np.arange(400), labelled)
+    assert (spread[8:].argmax(1) == y[others]).mean() > 0.99
 
 
 def test_the_graph_is_a_kernel_beside_others():
     labelled, targets = np.arange(12), np.eye(2)[np.arange(12) % 2]
-    model, _ = KernelRidge.fit(ROWS, labelled, targets, LabelledGraph.of(ROWS, labelled, 0), 0)
-    alike = np.linalg.inv(np.eye(60) - SPREAD * model.graph.links.toarray())[:, :12]
+    graph = LabelledGraph.of(ROWS, labelled, 0)
+    model, _ = KernelRidge.fit(ROWS, labelled, targets, graph, 0)
+    alike = kernel_of(graph)[:, :12]
     scale = model.weights[-1] / np.trace(alike) * 12
     assert_allclose(model.spread, scale * alike @ model.coefficients, rtol=1e-3, atol=1e-4)
     assert LabelledGraph.of(ROWS[:12], labelled, 0) is None
 
 
-def test_propagated_labels_are_those_of_the_closed_form():
+def test_propagated_labels_are_those_of_the_closed_form(monkeypatch):
+    monkeypatch.setattr(graphs, "TOLERANCE", 1e-8)
     labelled, targets = np.arange(5, 17), np.eye(2)[np.arange(12) % 2]
-    found, held_out = Propagation.fit(
-        ROWS, labelled, targets, LabelledGraph.of(ROWS, labelled, 0), 0
-    )
-    kernel = np.linalg.inv(np.eye(60) - SPREAD * found.graph.links.toarray())
-    spread = kernel[:, :12] @ targets
-    expected = spread / spread.sum(0)
-    assert_allclose(found.shares, expected / expected.sum(1, keepdims=True), rtol=1e-3)
-    for i in range(12):
-        others = np.delete(kernel[:12, :12], i, 1)[i] @ np.delete(targets, i, 0) / spread.sum(0)
-        assert_allclose(held_out[i], others / others.sum(), rtol=1e-3)
-    assert_allclose(found.predict(found.graph.rows[:1]).sum(), 1)
+    graph = LabelledGraph.of(ROWS, labelled, 0)
+    found, held_out = Propagation.fit(ROWS, labelled, targets, graph, 0)
+    kernel, parts = kernel_of(graph)[:, :12], members.dealt(targets, 0)
+    for known, rows, result in (
+        (parts >= 0, slice(None), found.shares),
+        *((parts != part, np.flatnonzero(parts == part), held_out) for part in range(5)),
+    ):
+        spread = kernel[:, known] @ targets[known]
+        shares = spread / spread.sum(0)
+        assert_allclose(result[rows], (shares / shares.sum(1, keepdims=True))[rows], rtol=1e-5)
+    near = graph.landmarks.weights(torch.from_numpy(ROWS).float())
+    assert_allclose(found.predict(ROWS, near), near @ found.shares)
+
+
+def test_rows_of_a_class_are_dealt_out_to_the_parts():
+    targets = np.eye(3)[np.repeat([0, 1, 2], [10, 15, 5])]
+    parts = members.dealt(targets, 0)
+    for label in range(3):
+        assert_array_equal(np.bincount(parts[targets[:, label] == 1]), [2, 3, 1][label])
+    assert (members.dealt(targets, 1) != parts).any()
 
 
 def test_without_other_rows_propagated_shares_are_equal():
     found, held_out = Propagation.fit(ROWS[:4], np.arange(4), np.eye(4), None, 0)
     assert_allclose(held_out, 0.25)
-    assert_allclose(found.predict(ROWS), np.full((60, 4), 0.25))
-    assert Propagation.restored(found.tensors()).graph is None
+    near = Landmarks.none(3).weights(torch.zeros(60, 3))
+    assert_allclose(found.predict(ROWS, near), np.full((60, 4), 0.25))
 
 
 def test_logistic_regression_is_scikit_learns():
@@ -141,7 +151,7 @@ def test_logistic_regression_is_scikit_learns():
     X = (X - X.mean(0)) / X.std(0)
     found = members._logistic(X, np.eye(3)[y], 2.0, np.zeros((5, 3)))
     peer = LogisticRegression(C=0.5, tol=1e-8).fit(X, y)
-    assert_allclose(Logistic(found).predict(X), peer.predict_log_proba(X), atol=0.02)
+    assert_allclose(Logistic(found).predict(X, NONE), peer.predict_log_proba(X), atol=0.02)
 
 
 def test_a_forest_in_arrays_is_scikit_learns(small):
@@ -151,7 +161,7 @@ def test_a_forest_in_arrays_is_scikit_learns(small):
     with warnings.catch_warnings(action="ignore"):
         peer = RandomForestRegressor(20, random_state=3, max_samples=60, **settings).fit(ROWS, y)
     others = rng.normal(size=(50, 3))
-    assert_allclose(forest.predict(others), peer.predict(others))
+    assert_allclose(forest.predict(others, NONE), peer.predict(others))
     seen = ~np.isclose(held_out, y.mean(0)).all(1)
     assert_allclose(held_out[seen], peer.oob_prediction_[seen])
 

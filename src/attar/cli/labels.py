@@ -74,6 +74,8 @@ def predict_labels(model: Path, rows: Data, output: Path, label: str | None, as_
 
     _, description = storage.describe_model(model)
     with arguments.importing():
+        import numpy as np
+
         from attar.data.source import has_column, read, with_label
         from attar.tasks.labels.estimators import Classifier, Regressor
 
@@ -82,13 +84,13 @@ def predict_labels(model: Path, rows: Data, output: Path, label: str | None, as_
     opened = read(rows, "test", kind=estimator.model_.autoencoder.fitted_.kind)
     if label is None and estimator.label_ is not None and has_column(opened.data, estimator.label_):
         label = estimator.label_
-    truth = _labels(opened, label)
-    tables = list(_predictions(estimator, with_label(opened, label)))
-    with arguments.writer(output, list(tables[0].columns)) as writer:
-        for table in tables:
+    truth, names, predicted = _labels(opened, label), _names(estimator), []
+    with arguments.writer(output, names) as writer:
+        for table in _predictions(estimator, with_label(opened, label)):
             writer.write(table)
+            predicted.append(table[names[0]].to_numpy())
     if truth is not None:
-        _print_quality(estimator, truth, tables, as_json)
+        _print_quality(estimator, truth, np.concatenate(predicted), as_json)
 
 
 def _labels(opened: Opened, label: str | None) -> Any:
@@ -104,28 +106,33 @@ def _labels(opened: Opened, label: str | None) -> Any:
     return labels
 
 
+def _names(estimator: Classifier | Regressor) -> list[str]:
+    """Return the columns of predictions: the label's, and those of the classes' probabilities."""
+    classes = getattr(estimator, "classes_", None)
+    named = [] if classes is None else [f"probability_{one}" for one in classes.tolist()]
+    return [estimator.label_ or PREDICTED, *named]
+
+
 def _predictions(estimator: Classifier | Regressor, opened: Opened) -> Iterator[pd.DataFrame]:
     """Yield the predictions of rows, and of classes their probabilities."""
     import pandas as pd
 
     from attar.tasks.labels.estimators import Classifier
 
-    name = estimator.label_ or PREDICTED
     for piece in estimator.pieces(opened):
         if isinstance(estimator, Classifier):
-            p, classes = estimator.predict_proba(piece), estimator.classes_
-            columns = {f"probability_{one}": p[:, i] for i, one in enumerate(classes.tolist())}
-            yield pd.DataFrame({name: classes[p.argmax(1)], **columns})
+            p = estimator.predict_proba(piece)
+            values = [estimator.classes_[p.argmax(1)], *p.T]
         else:
-            yield pd.DataFrame({name: estimator.predict(piece)})
+            values = [estimator.predict(piece)]
+        yield pd.DataFrame(dict(zip(_names(estimator), values, strict=True)))
 
 
 def _print_quality(
-    estimator: Classifier | Regressor, truth: Any, tables: list[pd.DataFrame], as_json: bool
+    estimator: Classifier | Regressor, truth: Any, predicted: Any, as_json: bool
 ) -> None:
     """Print how good predictions are of rows whose labels are known."""
     import numpy as np
-    import pandas as pd
 
     from attar.tasks.labels.estimators import Classifier
     from attar.tasks.labels.targets import missing
@@ -133,8 +140,7 @@ def _print_quality(
     known = ~missing(truth)
     if not known.any():
         return
-    predicted = pd.concat(tables)[estimator.label_ or PREDICTED].to_numpy()[known]
-    truth = truth[known]
+    predicted, truth = predicted[known], truth[known]
     metrics: dict[str, object] = {"rows": int(known.sum())}
     if isinstance(estimator, Classifier):
         # A column of integers with gaps is one of floating point numbers.

@@ -45,7 +45,7 @@ from attar.reporting.series import MOST_CHANNELS
 from attar.reporting.tables import CategoryField, Field, NumberField, fields_of
 from attar.reporting.texts import shortened, texts_of
 from attar.tasks.clusters.clusterer import Clusterer
-from attar.tasks.clusters.graph import Array, Indices
+from attar.tasks.neighbours import Array, Indices
 
 # Rows that are compared, and points of the map.
 ROWS, POINTS = 20_000, 2000

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +15,26 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from attar import storage
-from attar.data.kind import Json
-from attar.data.source import Data, Source
+from attar.data.kind import Json, Kind
+from attar.data.kinds import kind_of
+from attar.data.source import Data, Source, read, without_infinities
+from attar.errors import DataError
 from attar.page import Report, report_on
 from attar.parts import Part, plain
+
+
+def pieces_of(X: Data | Source, kind: Kind, infinite_as_missing: bool = False) -> Iterator[Any]:
+    """Yield data as the user has them, from wherever they are, in pieces that fit into memory.
+
+    Raises
+    ------
+    DataError
+        If they are not of the form that was fitted.
+    """
+    data: Any = read(X, "test", kind=kind).data
+    if not kind.accepts(kind_of(data)):
+        raise DataError(kind.refusal(np.shape(data), kind_of(data)))
+    yield from kind.pieces(without_infinities(data) if infinite_as_missing else data)
 
 
 class TaskModel(ABC):

@@ -15,8 +15,8 @@ from scipy import sparse, stats
 from torch import Tensor
 
 from attar.data.kind import Json
-from attar.data.kinds import form_of, kind_of
-from attar.data.source import Data, Source, read
+from attar.data.kinds import form_of
+from attar.data.source import Data, Source
 from attar.data.sparse import SparseMatrix
 from attar.errors import DataError, SettingError
 from attar.plan import check_rows
@@ -32,6 +32,7 @@ from attar.tasks.anomalies.neighbours import (
 )
 from attar.tasks.anomalies.rows import FEWEST, INTERVAL, ROWS
 from attar.tasks.anomalies.scorer import Array, Scorer, Settings, Test
+from attar.tasks.estimator import pieces_of
 
 # A column counts as if it were in so much of a row more; its mean as if in so many rows more.
 UNSEEN, SHRINKAGE = 0.05, 5
@@ -239,11 +240,8 @@ class CountScorer(Scorer):
         return None
 
     def pieces(self, X: Data | Source, infinite_as_missing: bool) -> Iterator[Any]:
-        """Yield matrices."""
-        data: Any = read(X, "test", kind=self.kind).data
-        if not self.kind.accepts(kind_of(data)):
-            raise DataError(self.kind.refusal(np.shape(data), kind_of(data)))
-        yield from self.kind.pieces(data)
+        """Return matrices."""
+        return pieces_of(X, self.kind)
 
     def score(self, piece: Any) -> Array:
         """Return how odd rows are."""

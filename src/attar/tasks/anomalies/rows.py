@@ -16,10 +16,10 @@ from torch import Tensor
 from attar import storage
 from attar.data.images import Images
 from attar.data.kind import Json, Kind, Rows, warn_of_unused
-from attar.data.kinds import form_of, kind_from_json, kind_of, restored
+from attar.data.kinds import form_of, kind_from_json, restored
 from attar.data.preparation import DensePreparation
 from attar.data.scaling import Scaler
-from attar.data.source import Data, Source, read, without_infinities
+from attar.data.source import Data, Source
 from attar.data.table import MixedTable, Table
 from attar.errors import DataError, warn
 from attar.plan import check_rows
@@ -29,6 +29,7 @@ from attar.tasks.anomalies.labels import warn_of_labels
 from attar.tasks.anomalies.members import Members
 from attar.tasks.anomalies.regions import Regions
 from attar.tasks.anomalies.scorer import AnomalyMaps, Array, Scorer, Settings, Test, same
+from attar.tasks.estimator import pieces_of
 
 # At most so many rows are looked up and described by mixtures.
 ROWS = 10_000
@@ -133,11 +134,8 @@ class RowScorer(Scorer):
         return names
 
     def pieces(self, X: Data | Source, infinite_as_missing: bool) -> Iterator[Any]:
-        """Yield tables or images that fit into memory."""
-        data: Any = read(X, "test", kind=self.kind).data
-        if not self.kind.accepts(kind_of(data)):
-            raise DataError(self.kind.refusal(np.shape(data), kind_of(data)))
-        yield from self.kind.pieces(without_infinities(data) if infinite_as_missing else data)
+        """Return tables or images that fit into memory."""
+        return pieces_of(X, self.kind, infinite_as_missing)
 
     def score(self, piece: Any) -> Array:
         """Return the outlyingness of rows; more of those that change a constant column."""

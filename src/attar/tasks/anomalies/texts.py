@@ -16,9 +16,8 @@ from sklearn.feature_extraction.text import HashingVectorizer
 from torch import Tensor
 
 from attar.data.kind import Json
-from attar.data.kinds import kind_of
 from attar.data.lines import Lines
-from attar.data.source import Data, Source, read
+from attar.data.source import Data, Source
 from attar.data.stream import Sample, pieces
 from attar.data.text import Text, as_bytes, as_string
 from attar.data.tokens import Vocabulary
@@ -27,6 +26,7 @@ from attar.tasks.anomalies.calibration import own_surprise, surprise
 from attar.tasks.anomalies.neighbours import CosineNeighbours, nearest, sampled
 from attar.tasks.anomalies.rows import FEWEST, ROWS
 from attar.tasks.anomalies.scorer import Array, Scorer, Settings, Test, same
+from attar.tasks.estimator import pieces_of
 
 # Characters of an n-gram, and columns that these are hashed to.
 N, COLUMNS = 4, 1 << 20
@@ -125,11 +125,8 @@ class TextScorer(Scorer):
         return None if self.kind.column is None else [self.kind.column]
 
     def pieces(self, X: Data | Source, infinite_as_missing: bool) -> Iterator[Any]:
-        """Yield lines in lists or columns that fit into memory."""
-        data: Any = read(X, "test", kind=self.kind).data
-        if not self.kind.accepts(kind_of(data)):
-            raise DataError(self.kind.refusal(np.shape(data), kind_of(data)))
-        yield from self.kind.pieces(data)
+        """Return lines in lists or columns that fit into memory."""
+        return pieces_of(X, self.kind)
 
     def score(self, piece: Any) -> Array:
         """Return how odd lines are."""

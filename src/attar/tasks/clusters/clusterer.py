@@ -25,19 +25,11 @@ from attar.estimator import Autoencoder
 from attar.isolation import default_settings, one_thread
 from attar.recipe import Recipe
 from attar.recipes import resolve
-from attar.tasks.clusters.graph import (
-    NEIGHBOURS,
-    Array,
-    Indices,
-    NeighbourGraph,
-    affinities,
-    nearest,
-    scales,
-)
 from attar.tasks.clusters.partition import number_of_modes, partition
 from attar.tasks.clusters.rows import CodePoints, PreparedPoints, RowPoints
 from attar.tasks.coding import fitted_autoencoder
-from attar.tasks.estimator import TaskEstimator, TaskModel
+from attar.tasks.estimator import TaskEstimator, TaskModel, pieces_of
+from attar.tasks.neighbours import Array, Indices, Landmarks, NeighbourGraph
 from attar.training.runtime import memory_kept
 
 # At most so many different rows are the points of the graph.
@@ -55,17 +47,14 @@ class ClusterModel(TaskModel):
     Attributes
     ----------
     points : RowPoints
-    landmarks : Tensor (m, d)
+    landmarks : Landmarks
         Different points.
-    scales : array (m,)
-        Of their affinities.
     clusters : int array (m,)
         From 0, the largest, on.
     """
 
     points: RowPoints
-    landmarks: Tensor
-    scales: Array
+    landmarks: Landmarks
     clusters: Indices
 
     name = "clusters"
@@ -80,10 +69,10 @@ class ClusterModel(TaskModel):
         m = len(different)
         if m == 1:
             warn("All rows of X are equal: they are one cluster.")
-            return cls(points, different, np.ones(1), np.zeros(1, np.intp))
+            return cls(points, Landmarks(different, np.ones(1)), np.zeros(1, np.intp))
         graph = NeighbourGraph.of(different)
         number = number_of_modes(graph) if clusters is None else min(clusters, m)
-        model = cls(points, different, graph.scales, partition(graph, number, seed))
+        model = cls(points, graph.landmarks, partition(graph, number, seed))
         if clusters is not None and model.number < clusters:
             warn(f"The {m:,} different rows of X are {model.number} clusters, not {clusters}.")
         return model
@@ -98,18 +87,8 @@ class ClusterModel(TaskModel):
 
         The nearest ones count. A row of the fit counts more than its neighbours.
         """
-        points = self.points.of(piece)
-        k = min(NEIGHBOURS, len(self.landmarks))
-        distances, places = nearest(points, self.landmarks, k)
-        own = np.maximum(scales(distances), self.scales.min())
-        weights = affinities(distances, own, self.scales[places])
-        # Far from all landmarks affinities are 0 in floating point: the nearest one counts.
-        weights[:, 0] = np.where(weights.sum(1) == 0, 1.0, weights[:, 0])
-        weights[:, 0] = np.where(distances[:, 0] == 0, weights.sum(1), weights[:, 0])
-        shares = np.zeros((len(points), self.number))
-        rows = np.broadcast_to(np.arange(len(points))[:, None], places.shape)
-        np.add.at(shares, (rows, self.clusters[places]), weights)
-        return np.asarray(shares / shares.sum(1, keepdims=True))
+        weights = self.landmarks.weights(self.points.of(piece))
+        return np.asarray(weights @ np.eye(self.number)[self.clusters])
 
     @property
     def kind(self) -> Kind:
@@ -130,8 +109,7 @@ class ClusterModel(TaskModel):
     def tensors(self) -> dict[str, Tensor]:
         """Return landmarks, and the numbers of what makes points."""
         return {
-            "landmarks": self.landmarks,
-            "scales": torch.from_numpy(self.scales),
+            **storage.nested("landmarks", self.landmarks.tensors()),
             "clusters": torch.from_numpy(self.clusters.astype(np.int64)),
             **storage.nested("points", self.points.tensors()),
         }
@@ -146,8 +124,8 @@ class ClusterModel(TaskModel):
         points = OF_NAME[description["points"]].restored(
             storage.unnested("points", tensors), description["form"]
         )
-        own, clusters = tensors["scales"].numpy(), tensors["clusters"].numpy().astype(np.intp)
-        return cls(points, tensors["landmarks"], own, clusters)
+        landmarks = Landmarks.restored(storage.unnested("landmarks", tensors))
+        return cls(points, landmarks, tensors["clusters"].numpy().astype(np.intp))
 
 
 class Clusterer(ClusterMixin, TaskEstimator):
@@ -293,12 +271,8 @@ class Clusterer(ClusterMixin, TaskEstimator):
             return np.concatenate([model.probabilities(piece) for piece in self.pieces(X)])
 
     def pieces(self, X: Data | Source) -> Iterator[Any]:
-        """Yield X as the user has it, from wherever it is, in pieces that fit into memory."""
-        kind = self._fitted.model_.kind
-        data: Any = read(X, "test", kind=kind).data
-        if not kind.accepts(kind_of(data)):
-            raise DataError(kind.refusal(np.shape(data), kind_of(data)))
-        yield from kind.pieces(without_infinities(data) if self.infinite_as_missing else data)
+        """Return X as the user has it, from wherever it is, in pieces that fit into memory."""
+        return pieces_of(X, self._fitted.model_.kind, self.infinite_as_missing)
 
     @property
     def n_clusters_(self) -> int:

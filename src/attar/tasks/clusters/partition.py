@@ -6,7 +6,7 @@ import numpy as np
 from scipy import linalg, sparse
 from scipy.sparse.linalg import LinearOperator, eigsh
 
-from attar.tasks.clusters.graph import Array, Indices, NeighbourGraph
+from attar.tasks.neighbours import Array, Indices, NeighbourGraph
 
 # Eigenvectors of so many points are those of a dense matrix.
 FEW = 1000

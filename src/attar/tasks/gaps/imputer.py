@@ -22,7 +22,7 @@ from attar.errors import DataError, SettingError, warn
 from attar.isolation import default_settings, one_thread
 from attar.recipe import Recipe
 from attar.recipes import resolve
-from attar.tasks.estimator import TaskEstimator
+from attar.tasks.estimator import TaskEstimator, pieces_of
 from attar.tasks.gaps.imputation import ImputationModel, ImputationSettings
 from attar.tasks.gaps.pictures import PictureImputation
 from attar.tasks.gaps.pooling import Pooled, pool
@@ -223,12 +223,8 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, TaskEstimator):
         return pool(estimates, variances)
 
     def pieces(self, X: Data | Source) -> Iterator[Any]:
-        """Yield X as the user has it, from wherever it is, in pieces that fit into memory."""
-        kind = self._fitted.model_.kind
-        data: Any = read(X, "test", kind=kind).data
-        if not kind.accepts(kind_of(data)):
-            raise DataError(kind.refusal(np.shape(data), kind_of(data)))
-        yield from kind.pieces(without_infinities(data) if self.infinite_as_missing else data)
+        """Return X as the user has it, from wherever it is, in pieces that fit into memory."""
+        return pieces_of(X, self._fitted.model_.kind, self.infinite_as_missing)
 
     @property
     def errors_(self) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, ClassVar, Literal, Self
 
@@ -15,19 +15,18 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils import Tags
 from torch import Tensor
 
-from attar.data.kind import Json, Kind
-from attar.data.kinds import kind_of
+from attar.data.kind import Json
 from attar.data.source import Data, Source, has_column, read, with_label, without_infinities
 from attar.errors import DataError, warn
 from attar.estimator import Autoencoder
 from attar.isolation import default_settings
 from attar.recipe import Recipe
 from attar.tasks.coding import fitted_autoencoder
-from attar.tasks.estimator import TaskEstimator
+from attar.tasks.estimator import TaskEstimator, pieces_of
 from attar.tasks.labels.heads import ClassHead, LabelHead, NumberHead
-from attar.tasks.labels.members import Array
 from attar.tasks.labels.model import LabelModel
 from attar.tasks.labels.targets import Classes, Mask, Numbers
+from attar.tasks.neighbours import Array
 
 
 class LabelEstimator(TaskEstimator):
@@ -83,7 +82,9 @@ class LabelEstimator(TaskEstimator):
         if isinstance(y, pd.Series) and isinstance(y.name, str) and has_column(X, y.name):
             self.label_ = y.name
             warn(f"Column {y.name!r} of X is what is to be predicted: it is left out.")
-        seed, data = self._drawn_seed(), self._read(X)
+        seed, source = self._drawn_seed(), self._without_labels(read(X, "train"))
+        data: Any = source.data
+        data = without_infinities(data) if self.infinite_as_missing else data
         shape = getattr(data, "shape", None)
         if shape:
             _check_rows(shape[0], len(known))
@@ -121,19 +122,15 @@ class LabelEstimator(TaskEstimator):
         """Return what the head says of rows (n, c), of whatever size the data is."""
         return np.concatenate([self.model_.scores(piece) for piece in self.pieces(X)])
 
-    def pieces(self, X: Data | Source) -> Any:
+    def pieces(self, X: Data | Source) -> Iterator[Any]:
         """Return X as the user has it, from wherever it is, in pieces that fit into memory."""
         kind = self._fitted.model_.autoencoder.fitted_.kind
-        return kind.pieces(self._read(X, kind))
+        opened = self._without_labels(read(X, "test", kind=kind))
+        return pieces_of(opened, kind, self.infinite_as_missing)
 
-    def _read(self, X: Data | Source, kind: Kind | None = None) -> Any:
-        source = read(X, "train" if kind is None else "test", kind=kind)
-        if self.label_ is not None and has_column(source.data, self.label_):
-            source = with_label(source, self.label_)
-        data: Any = source.data
-        if kind is not None and not kind.accepts(kind_of(data)):
-            raise DataError(kind.refusal(np.shape(data), kind_of(data)))
-        return without_infinities(data) if self.infinite_as_missing else data
+    def _without_labels(self, source: Source) -> Source:
+        named = self.label_ is not None and has_column(source.data, self.label_)
+        return with_label(source, self.label_) if named else source
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

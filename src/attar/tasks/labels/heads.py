@@ -16,7 +16,8 @@ from torch import Tensor
 from attar.storage import nested, unnested
 from attar.tasks.labels.graph import LabelledGraph
 from attar.tasks.labels.kernel import KernelRidge
-from attar.tasks.labels.members import Array, Forest, HeadMember, Logistic, Places, Propagation
+from attar.tasks.labels.members import Forest, HeadMember, Logistic, Propagation
+from attar.tasks.neighbours import Array, Indices, Landmarks
 
 # The least share of trees that a class counts with.
 LEAST = 1e-2
@@ -36,17 +37,20 @@ class LabelHead(ABC):
     ----------
     members : dict of str to HeadMember
     weights : array (members,)
+    landmarks : Landmarks
+        The rows of the graph, none where nearly all is labelled.
     """
 
     members: dict[str, HeadMember]
     weights: Array
+    landmarks: Landmarks
 
     # Each member, how its predictions become scores, and the weight of these without any other.
     MEMBERS: ClassVar[Mapping[str, tuple[type[HeadMember], Callable[[Array], Array], float]]]
 
     @classmethod
     def fit(
-        cls, features: Array, labelled: Places, targets: Array, seed: int
+        cls, features: Array, labelled: Indices, targets: Array, seed: int
     ) -> tuple[Self, Array]:
         """Return the head, and the scores of each labelled row without its own label: (m, c).
 
@@ -60,12 +64,14 @@ class LabelHead(ABC):
         scores = np.stack(held_out)
         usual = np.array([weight for *_, weight in cls.MEMBERS.values()]) / len(members)
         weights = pooled(cls.loss, scores, targets, usual)
-        return cls(members, weights), np.tensordot(weights, scores, 1)
+        landmarks = Landmarks.none(features.shape[1]) if graph is None else graph.landmarks
+        return cls(members, weights, landmarks), np.tensordot(weights, scores, 1)
 
     def scores(self, features: Array) -> Array:
         """Return the scores of rows (m, d): (m, c)."""
+        near = self.landmarks.weights(torch.from_numpy(features).float())
         each = (
-            link(self.members[name].predict(features))
+            link(self.members[name].predict(features, near))
             for name, (_, link, _) in self.MEMBERS.items()
         )
         return np.asarray(sum(w * score for w, score in zip(self.weights, each, strict=True)))
@@ -78,6 +84,7 @@ class LabelHead(ABC):
     def tensors(self) -> dict[str, Tensor]:
         """Return the numbers that :meth:`restored` needs."""
         found = {"weights": torch.from_numpy(self.weights)}
+        found |= nested("landmarks", self.landmarks.tensors())
         for name, member in self.members.items():
             found |= nested(name, member.tensors())
         return found
@@ -89,7 +96,8 @@ class LabelHead(ABC):
             name: kind.restored(unnested(name, tensors))
             for name, (kind, _, _) in cls.MEMBERS.items()
         }
-        return cls(members, tensors["weights"].numpy())
+        landmarks = Landmarks.restored(unnested("landmarks", tensors))
+        return cls(members, tensors["weights"].numpy(), landmarks)
 
 
 def _same(predicted: Array) -> Array:

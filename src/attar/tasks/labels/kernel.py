@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from scipy.linalg import cho_factor, cho_solve, cholesky, solve_triangular
 from scipy.optimize import minimize
+from scipy.sparse import csr_array
 from torch import Tensor
 
 from attar.isolation import one_thread
-from attar.storage import nested, unnested
-from attar.tasks.labels.graph import Graph, LabelledGraph
-from attar.tasks.labels.members import Array, HeadMember, Places
+from attar.tasks.labels.graph import LabelledGraph
+from attar.tasks.labels.members import HeadMember
+from attar.tasks.neighbours import Array, Indices
 
 # The squared widths of Gaussian kernels, in units of the mean squared distance of two rows.
 WIDTHS = (0.1, 0.3, 1.0)
@@ -60,10 +61,8 @@ class KernelRidge(HeadMember):
     mean : array (c,)
         The mean target.
     coefficients : array (z, c)
-    graph : Graph or None
-        None where nearly all is labelled.
     spread : array (n, c)
-        What the graph adds to the prediction at its rows.
+        What the graph adds to the prediction at its rows; none where nearly all is labelled.
 
     References
     ----------
@@ -79,14 +78,13 @@ class KernelRidge(HeadMember):
     landmarks: Array
     mean: Array
     coefficients: Array
-    graph: Graph | None
     spread: Array
 
     @classmethod
     def fit(
         cls,
         features: Array,
-        labelled: Places,
+        labelled: Indices,
         targets: Array,
         graph: LabelledGraph | None,
         seed: int,
@@ -101,11 +99,10 @@ class KernelRidge(HeadMember):
             landmarks=features[labelled[own]],
             mean=mean,
             coefficients=np.zeros((len(own), targets.shape[1])),
-            graph=None,
-            spread=np.zeros((0, targets.shape[1])),
+            spread=np.zeros((0 if graph is None else graph.links.shape[0], targets.shape[1])),
         )
         kernels = found._kernels(features[labelled])
-        if graph is not None:
+        if graph is not None and graph.near is not None:
             usual = np.trace(graph.near) / len(labelled)
             kernels.append(graph.near / usual)
         compared = rng.permutation(len(own))[:COMPARED]
@@ -115,37 +112,31 @@ class KernelRidge(HeadMember):
         kernel = np.tensordot(weights, each, 1)
         coefficients, held_out = ridge(kernel, kernel[own], residuals)
         found = replace(found, weights=weights, coefficients=coefficients)
-        if graph is not None:
+        if graph is not None and graph.near is not None:
             spread = graph.spread(weights[-1] / usual * coefficients)
-            found = replace(found, graph=graph.graph, spread=spread)
+            found = replace(found, spread=spread)
         return found, mean + held_out
 
-    def predict(self, features: Array) -> Array:
-        """Return the predictions of rows (m, d): (m, c)."""
-        parts = range(0, len(features), AT_ONCE)
-        return np.concatenate([self._predicted(features[i : i + AT_ONCE]) for i in parts])
+    def predict(self, features: Array, near: csr_array) -> Array:
+        """Return the predictions of rows: what landmarks say, and near rows of the graph."""
+        parts = [features[i : i + AT_ONCE] for i in range(0, len(features), AT_ONCE)]
+        own = self.weights[: len(WIDTHS) + 1]
+        kernels = (np.tensordot(own, np.stack(self._kernels(part)), 1) for part in parts)
+        found = [kernel @ self.coefficients for kernel in kernels]
+        return np.asarray(self.mean + np.concatenate(found) + near @ self.spread)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the numbers that :meth:`restored` needs."""
         names = ("centre", "weights", "landmarks", "mean", "coefficients", "spread")
         found = {name: torch.from_numpy(getattr(self, name)) for name in names}
         found["unit"] = torch.tensor(self.unit, dtype=torch.float64)
-        return found | ({} if self.graph is None else nested("graph", self.graph.tensors()))
+        return found
 
     @classmethod
     def restored(cls, tensors: Mapping[str, Tensor]) -> Self:
         """Return the regression of :meth:`tensors`."""
-        own: dict[str, Any] = {name: t.numpy() for name, t in tensors.items() if "." not in name}
-        of_graph = unnested("graph", tensors)
-        graph = Graph.restored(of_graph) if of_graph else None
-        return cls(**own | {"unit": float(own["unit"])}, graph=graph)
-
-    def _predicted(self, features: Array) -> Array:
-        kernel = np.tensordot(self.weights[: len(WIDTHS) + 1], np.stack(self._kernels(features)), 1)
-        found = self.mean + kernel @ self.coefficients
-        return (
-            found if self.graph is None else found + self.graph.interpolated(self.spread, features)
-        )
+        own: dict[str, Any] = {name: tensor.numpy() for name, tensor in tensors.items()}
+        return cls(**own | {"unit": float(own["unit"])})
 
     def _kernels(self, features: Array) -> list[Array]:
         """Return the kernels between rows (m, d) and the landmarks, but for the graph's."""

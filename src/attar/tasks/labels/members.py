@@ -9,24 +9,32 @@ from typing import Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy.optimize import minimize
+from scipy.sparse import csr_array
 from scipy.special import log_softmax
 from sklearn.ensemble import RandomForestRegressor
 from torch import Tensor
 
-from attar.storage import nested, unnested
-from attar.tasks.labels.graph import Graph, LabelledGraph
+from attar.tasks.labels.graph import LabelledGraph
+from attar.tasks.neighbours import Array, Indices
 
-Array = NDArray[np.float64]
-Places = NDArray[np.intp]
+# Parts of cross-validation.
+PARTS = 5
 
-# Logistic regression: penalties of weights, of which one is chosen by so many parts, on so many
-# rows at most.
-PENALTIES, PARTS, COMPARED = tuple(10.0**k for k in np.arange(-2, 3.1, 0.5)), 5, 2000
+# Logistic regression: penalties of weights, of which one is chosen on so many rows at most.
+PENALTIES, COMPARED = tuple(10.0**k for k in np.arange(-2, 3.1, 0.5)), 2000
 
 # A forest has so many trees, each of so many rows at most, and leaves of two rows at least.
 TREES, GROWN_ON, LEAF = 200, 10_000, 2
+
+
+def dealt(targets: Array, seed: int) -> Indices:
+    """Return the part of cross-validation of each row: those of a class are dealt out in turn."""
+    order = np.random.default_rng(seed).permutation(len(targets))
+    parts = np.empty(len(targets), np.intp)
+    of_class = order[np.argsort(targets[order].argmax(1), kind="stable")]
+    parts[of_class] = np.arange(len(targets)) % PARTS
+    return parts
 
 
 class HeadMember(ABC):
@@ -37,7 +45,7 @@ class HeadMember(ABC):
     def fit(
         cls,
         features: Array,
-        labelled: Places,
+        labelled: Indices,
         targets: Array,
         graph: LabelledGraph | None,
         seed: int,
@@ -58,8 +66,19 @@ class HeadMember(ABC):
         """
 
     @abstractmethod
-    def predict(self, features: Array) -> Array:
-        """Return predictions of rows (m, d): (m, c)."""
+    def predict(self, features: Array, near: csr_array) -> Array:
+        """Return predictions of rows.
+
+        Parameters
+        ----------
+        features : array (m, d)
+        near : sparse array (m, n)
+            The weights of the rows of the graph.
+
+        Returns
+        -------
+        array (m, c)
+        """
 
     @abstractmethod
     def tensors(self) -> dict[str, Tensor]:
@@ -80,9 +99,7 @@ class Propagation(HeadMember):
     Attributes
     ----------
     shares : array (n, c)
-        Of the rows of the graph.
-    graph : Graph or None
-        None where nearly all is labelled: shares are then equal.
+        Of the rows of the graph. Without one, where nearly all is labelled, shares are equal.
 
     References
     ----------
@@ -91,42 +108,44 @@ class Propagation(HeadMember):
     """
 
     shares: Array
-    graph: Graph | None
 
     @classmethod
     def fit(
         cls,
         features: Array,
-        labelled: Places,
+        labelled: Indices,
         targets: Array,
         graph: LabelledGraph | None,
         seed: int,
     ) -> tuple[Self, Array]:
-        """Return the shares of rows, and those of labelled ones without their own labels."""
-        equal = np.full_like(targets, 1 / targets.shape[1])
+        """Return the shares of rows, and those of each part of labelled ones by the others."""
         if graph is None:
-            return cls(equal[:1], None), equal
-        spread = graph.spread(targets)
-        mass = np.maximum(spread.sum(0), np.finfo(np.float64).tiny)
-        others = graph.near @ targets - np.diag(graph.near)[:, None] * targets
-        return cls(_shares(spread / mass), graph.graph), _shares(others / mass)
+            return cls(targets[:0]), _shares(np.zeros_like(targets))
+        parts, held_out = dealt(targets, seed), np.empty_like(targets)
+        known = [np.where(parts[:, None] == part, 0, targets) for part in range(PARTS)]
+        spread = np.split(graph.spread(np.concatenate([targets, *known], 1)), PARTS + 1, axis=1)
+        for part, found in enumerate(spread[1:]):
+            inside = np.flatnonzero(parts == part)
+            held_out[inside] = _of_each(found)[inside]
+        return cls(_of_each(spread[0])), held_out
 
-    def predict(self, features: Array) -> Array:
+    def predict(self, features: Array, near: csr_array) -> Array:
         """Return the mean shares of near rows of the graph."""
-        if self.graph is None:
-            return np.repeat(self.shares, len(features), axis=0)
-        return self.graph.interpolated(self.shares, features)
+        return _shares(near @ self.shares)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return shares and graph."""
-        of_graph = {} if self.graph is None else nested("graph", self.graph.tensors())
-        return {"shares": torch.from_numpy(self.shares), **of_graph}
+        """Return the shares."""
+        return {"shares": torch.from_numpy(self.shares)}
 
     @classmethod
     def restored(cls, tensors: Mapping[str, Tensor]) -> Self:
         """Return the propagation of :meth:`tensors`."""
-        of_graph = unnested("graph", tensors)
-        return cls(tensors["shares"].numpy(), Graph.restored(of_graph) if of_graph else None)
+        return cls(tensors["shares"].numpy())
+
+
+def _of_each(spread: Array) -> Array:
+    """Return the shares of classes, each divided by all that is spread of it."""
+    return _shares(spread / np.maximum(spread.sum(0), np.finfo(np.float64).tiny))
 
 
 def _shares(spread: Array) -> Array:
@@ -153,21 +172,16 @@ class Logistic(HeadMember):
     def fit(
         cls,
         features: Array,
-        labelled: Places,
+        labelled: Indices,
         targets: Array,
         graph: LabelledGraph | None,
         seed: int,
     ) -> tuple[Self, Array]:
         """Return the regression of the best penalty in cross-validation, and its predictions."""
         known = features[labelled]
-        order = np.random.default_rng(seed).permutation(len(known))
-        parts = np.empty(len(known), np.intp)
-        # Rows of a class are dealt out to the parts in turn.
-        parts[order[np.argsort(targets[order].argmax(1), kind="stable")]] = (
-            np.arange(len(known)) % PARTS
-        )
-        some = order[:COMPARED]
-        losses, path = [], [_start(known, targets)] * PARTS
+        parts = dealt(targets, seed)
+        some = np.random.default_rng(seed).permutation(len(known))[:COMPARED]
+        losses, path = [], [np.zeros((features.shape[1] + 1, targets.shape[1]))] * PARTS
         for penalty in PENALTIES[::-1]:
             held_out, path = _held_out(known[some], targets[some], parts[some], penalty, path)
             losses.append(-(held_out * targets[some]).sum())
@@ -175,9 +189,9 @@ class Logistic(HeadMember):
         held_out, _ = _held_out(known, targets, parts, best, path)
         return cls(_logistic(known, targets, best, path[0])), held_out
 
-    def predict(self, features: Array) -> Array:
+    def predict(self, features: Array, near: csr_array) -> Array:
         """Return log p of each class."""
-        return np.asarray(log_softmax(features @ self.weights[:-1] + self.weights[-1], axis=1))
+        return _log_shares(features, self.weights)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the weights."""
@@ -189,19 +203,19 @@ class Logistic(HeadMember):
         return cls(tensors["weights"].numpy())
 
 
-def _start(features: Array, targets: Array) -> Array:
-    return np.zeros((features.shape[1] + 1, targets.shape[1]))
+def _log_shares(features: Array, weights: Array) -> Array:
+    return np.asarray(log_softmax(features @ weights[:-1] + weights[-1], axis=1))
 
 
 def _held_out(
-    features: Array, targets: Array, parts: Places, penalty: float, start: list[Array]
+    features: Array, targets: Array, parts: Indices, penalty: float, start: list[Array]
 ) -> tuple[Array, list[Array]]:
     """Return log p of rows, each part by a regression on the others, and their weights."""
     found, path = np.empty_like(targets), []
     for part in range(PARTS):
         inside = parts == part
         weights = _logistic(features[~inside], targets[~inside], penalty, start[part])
-        found[inside] = Logistic(weights).predict(features[inside])
+        found[inside] = _log_shares(features[inside], weights)
         path.append(weights)
     return found, path
 
@@ -213,7 +227,7 @@ def _logistic(features: Array, targets: Array, penalty: float, start: Array) -> 
 
     def loss(values: Array) -> tuple[float, Array]:
         weights = values.reshape(start.shape)
-        logs = log_softmax(features @ weights[:-1] + weights[-1], axis=1)
+        logs = _log_shares(features, weights)
         errors = np.exp(logs) * targets.sum(1, keepdims=True) - targets
         slope = np.concatenate([features.T @ errors, errors.sum(0, keepdims=True)])
         total = -(targets * logs).sum() + (shrunk * weights**2).sum() / 2
@@ -244,9 +258,9 @@ class Forest(HeadMember):
     Breiman, "Random forests", Machine Learning 45, 2001.
     """
 
-    roots: Places
-    children: Places
-    columns: Places
+    roots: Indices
+    children: Indices
+    columns: Indices
     thresholds: Array
     values: Array
 
@@ -254,7 +268,7 @@ class Forest(HeadMember):
     def fit(
         cls,
         features: Array,
-        labelled: Places,
+        labelled: Indices,
         targets: Array,
         graph: LabelledGraph | None,
         seed: int,
@@ -290,7 +304,7 @@ class Forest(HeadMember):
         mean = targets.mean(0)
         return found, np.where(count > 0, total / np.maximum(count, 1), mean)
 
-    def predict(self, features: Array) -> Array:
+    def predict(self, features: Array, near: csr_array) -> Array:
         """Return the mean of the leaves that rows are in."""
         # Trees were grown on features in single precision.
         rows, total = features.astype(np.float32), np.zeros((len(features), self.values.shape[1]))

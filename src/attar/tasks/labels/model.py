@@ -18,7 +18,7 @@ from attar.storage import nested, unnested
 from attar.tasks.coding import restored_autoencoder
 from attar.tasks.estimator import TaskModel
 from attar.tasks.labels.heads import ClassHead, LabelHead, NumberHead
-from attar.tasks.labels.members import Array, Places
+from attar.tasks.neighbours import Array, Indices
 
 HEADS: dict[str, type[LabelHead]] = {"classes": ClassHead, "numbers": NumberHead}
 
@@ -46,7 +46,7 @@ class LabelModel(TaskModel):
         cls,
         autoencoder: Autoencoder,
         X: Any,
-        labelled: Places,
+        labelled: Indices,
         targets: Array,
         head: type[LabelHead],
         seed: int,
