@@ -65,8 +65,8 @@ def test_the_notebook_goes_from_a_file_to_a_report(tmp_path):
     resources = {"metadata": {"path": str(tmp_path)}}
     nbclient.NotebookClient(notebook, timeout=120, resources=resources).execute()
     cells = {cell.source: cell for cell in notebook.cells if cell.cell_type == "code"}
-    bar, diagram = cells['ae.fit("patients.csv")'].outputs
-    assert re.match(r"epoch 30/30 ━{32}  loss .* rows/s", bar["data"]["text/plain"])
+    bar, diagram = cells['ae.fit("tumours.csv")'].outputs
+    assert re.match(r"epoch 20/20 ━{32}  loss .* rows/s", bar["data"]["text/plain"])
     assert "sk-estimator" in diagram["data"]["text/html"]
     plots = [cell for source, cell in cells.items() if source.startswith("attar.plotting.")]
     assert [outputs_of(cell) for cell in plots] == [[{"text/plain", "image/png"}]] * 2
@@ -75,4 +75,4 @@ def test_the_notebook_goes_from_a_file_to_a_report(tmp_path):
     (equal,) = notebook.cells[-1].outputs
     assert equal["data"]["text/plain"] == "True"
     written = {path.name for path in tmp_path.iterdir()}
-    assert written == {"patients.csv", "report.html", "patients.attar"}
+    assert written == {"tumours.csv", "report.html", "tumours.attar"}
