@@ -34,10 +34,18 @@ class Page(HTMLParser):
 
 
 def broken(folder: Path) -> list[str]:
-    """Return the links of all pages in a folder that lead nowhere within it."""
+    """Return the links of all pages in a folder that lead nowhere within it.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there are no pages.
+    """
     folder = folder.resolve()
     files = (path for path in sorted(folder.rglob("*.html")) if "_static" not in path.parts)
     pages = {path: Page(path) for path in files}
+    if not pages:
+        raise FileNotFoundError(f"There are no pages in {folder}: build them first.")
     found = []
     for path, page in pages.items():
         for link in page.links:

@@ -79,14 +79,17 @@ def names_of(module: ModuleType) -> list[str]:
     """Return the public names of a module: those it exports, or what it defines itself."""
     exported = getattr(module, "__all__", None)
     if exported is not None:
-        return [name for name in exported if callable(getattr(module, name))]
+        return [name for name in exported if is_documented(getattr(module, name))]
     return [
         name
         for name, value in vars(module).items()
-        if (inspect.isclass(value) or inspect.isfunction(value))
-        and value.__module__ == module.__name__
-        and not name.startswith("_")
+        if is_documented(value) and value.__module__ == module.__name__ and not name.startswith("_")
     ]
+
+
+def is_documented(value: object) -> bool:
+    """Return whether something is a class or a function."""
+    return inspect.isclass(value) or inspect.isfunction(value)
 
 
 def write_reference(folder: Path) -> None:

@@ -5,6 +5,8 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 import attar
 from attar.recipes import TABLE
 
@@ -63,6 +65,11 @@ def test_broken_links_are_found(tmp_path):
         "a.html: c.html",
         "b.html: none.png",
     ]
+
+
+def test_a_folder_without_pages_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="build them first"):
+        check_links.broken(tmp_path)
 
 
 def test_the_notebook_has_no_outputs():

@@ -122,9 +122,12 @@ def test_the_bar_of_a_notebook_is_one_output(monkeypatch, training):
     shown = []
     module = ModuleType("IPython.display")
     module.display = lambda value, display_id: shown.append(repr(value)) or Handle(shown)
-    monkeypatch.setitem(sys.modules, "IPython", ModuleType("IPython"))
+    ipython = ModuleType("IPython")
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
     monkeypatch.setitem(sys.modules, "IPython.display", module)
-    monkeypatch.setitem(sys.modules, "ipykernel", ModuleType("ipykernel"))
+    ipython.get_ipython = SimpleNamespace
+    assert isinstance(shown_progress(), ProgressBar | ProgressLines)
+    ipython.get_ipython = lambda: SimpleNamespace(kernel=1)
     monkeypatch.setattr(NotebookBar, "SECONDS", 0.0)
     bar = shown_progress()
     assert isinstance(bar, NotebookBar)

@@ -144,7 +144,8 @@ class Line:
 
 def shown_progress() -> Callback:
     """Return the progress that suits where the program runs: a notebook, a terminal, or neither."""
-    if "ipykernel" in sys.modules and "IPython" in sys.modules:
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    if hasattr(shell, "kernel"):  # that of IPython in a terminal has none
         return NotebookBar()
     return ProgressBar() if sys.stderr.isatty() else ProgressLines()
 
