@@ -63,6 +63,7 @@ html_theme_options = {
     "navbar_align": "left",
     "header_links_before_dropdown": 6,
     "show_prev_next": False,
+    "show_toc_level": 2,
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],
     "footer_end": [],
@@ -95,6 +96,7 @@ def is_documented(value: object) -> bool:
 def write_reference(folder: Path) -> None:
     """Write a page for ``attar`` and for each of its modules, with all public names."""
     folder.mkdir(exist_ok=True)
+    listed: set[str] = set()
     for name in ("attar", *(f"attar.{module}" for module in MODULES)):
         module = import_module(name)
         lines = [name, "=" * len(name), "", f".. currentmodule:: {name}", ""]
@@ -102,9 +104,13 @@ def write_reference(folder: Path) -> None:
             lines += [(inspect.getdoc(module) or "").splitlines()[0], ""]
         lines += [".. autosummary::", "   :toctree: generated", ""]
         lines += [f"   {public}" for public in names_of(module)]
+        listed |= {f"{name}.{public}.rst" for public in names_of(module)}
         page, text = folder / f"{name}.rst", "\n".join(lines) + "\n"
         if not page.exists() or page.read_text("utf-8") != text:
             page.write_text(text, "utf-8")
+    for page in (folder / "generated").glob("*.rst"):
+        if page.name not in listed:  # of a build before
+            page.unlink()
 
 
 # What reStructuredText takes for markup, and formulas in plain text mean as it is written; inline

@@ -109,7 +109,9 @@ class NotebookBar(Callback):
         from IPython.display import display
 
         self._shown, self._began = time.monotonic(), time.monotonic()
-        self._handle = display(Line(self._line(progress, 0.0)), display_id=True)
+        self._handle = display(  # type: ignore[no-untyped-call]
+            Line(self._line(progress, 0.0)), display_id=True
+        )
 
     def on_step(self, progress: Progress) -> None:
         """Replace the bar, some times a second."""
