@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: help demo recipes test lint format bench clean
+.PHONY: help demo recipes docs test lint format bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,6 +15,10 @@ demo: $(VENV)/.installed ## install attar, fit the digits, and write demo/report
 
 recipes: $(VENV)/.installed ## fit recipes that changed, and write docs/recipes.md and recipes.json
 	$(BIN)/python docs/make_recipes.py $(ARGS)
+
+docs: $(VENV)/.docs ## build the pages in docs/_build/html, and check their links
+	$(BIN)/python -m sphinx -W --keep-going -q -b html -d docs/_build/doctrees docs docs/_build/html
+	$(BIN)/python docs/check_links.py docs/_build/html
 
 test: $(VENV)/.dev ## run the tests on two workers
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
@@ -32,8 +36,8 @@ format: $(VENV)/.dev ## bring the code into its style
 bench: $(VENV)/.bench ## compare with peers: make bench NAME=textbook ARGS="--json"
 	$(BIN)/python -m benchmarks.$(NAME) $(ARGS)
 
-clean: ## remove .venv, demo and caches
-	rm -rf $(VENV) demo .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+clean: ## remove .venv, demo, built pages and caches
+	rm -rf $(VENV) demo docs/_build docs/plots_of_attar docs/reference .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -42,6 +46,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.installed
 	$(INSTALL) --editable ".[dev]"
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.installed
+	$(INSTALL) --editable ".[docs]"
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.installed

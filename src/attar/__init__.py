@@ -128,6 +128,7 @@ _MODULES = (
     "likelihoods",
     "networks",
     "penalties",
+    "plotting",
     "priors",
     "recipes",
     "sampling",

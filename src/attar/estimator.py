@@ -41,6 +41,7 @@ from attar.latent_space import LatentSpace
 from attar.likelihoods import Likelihood
 from attar.model import Model
 from attar.networks import CustomNetwork, Network
+from attar.page import Report, report_on
 from attar.parameters import Parameters
 from attar.parts import Part
 from attar.plan import MODEL, Choice, Plan, Planner, Run, device_of, window_of
@@ -48,7 +49,7 @@ from attar.predictor import Predictor
 from attar.recipe import Recipe
 from attar.recommendation import Recommender
 from attar.sharing import Shared
-from attar.training.callbacks import Callback, ProgressBar, ProgressLines
+from attar.training.callbacks import Callback, shown_progress
 from attar.training.optim import Optimizer, Schedule
 
 Auto = Literal["auto"]
@@ -115,8 +116,8 @@ class Autoencoder(
     random_state : int, RandomState or None, default None
         Equal seeds give equal weights, in threads too; None allows more threads (convolutions).
     verbose : bool, default "auto"
-        Whether to show progress and choices; auto does in a terminal, and elsewhere prints a line
-        of progress every ten seconds.
+        Whether to show progress and choices; auto does in a terminal, shows a bar in a notebook,
+        and elsewhere prints a line of progress every ten seconds.
     callbacks : sequence of Callback, default ()
 
     Attributes
@@ -252,7 +253,7 @@ class Autoencoder(
         callbacks = list(self.callbacks)
         terminal = sys.stderr.isatty()
         if self.verbose:
-            callbacks.append(ProgressBar() if terminal else ProgressLines())
+            callbacks.append(shown_progress())
         if terminal if self.verbose == "auto" else self.verbose:
             for choice in plan.choices:
                 print(choice, file=sys.stderr)
@@ -441,6 +442,27 @@ class Autoencoder(
         if evaluation is not None:
             diagnostics = diagnostics.on(evaluation)
         return diagnose(diagnostics, fitted.history, fitted.recipe, fitted.network)
+
+    def report(
+        self, X: Data | Source, labels: Data | None = None, *, condition: Data | None = None
+    ) -> Report:
+        """Return a page of figures, which a notebook shows; see :func:`attar.report`.
+
+        Parameters
+        ----------
+        X : table, array, ...
+            Of the data of the fit the validation rows are shown, else all.
+        labels : array (n,), default None
+            The colours; None for the labels of a data set by name.
+        condition : array (n,) or table, default None
+
+        Raises
+        ------
+        DataError
+            If X is not of the form that was fitted, or there is not one label per row.
+        """
+        check_is_fitted(self)
+        return report_on(self, X, labels=labels, condition=condition)
 
     def save(self, path: str | Path) -> None:
         """Write the model to a file, whole or not at all.

@@ -33,17 +33,19 @@ class Pieces(Stream):
 
 
 def test_few_rows_are_all_selected(table_model, table):
-    rows, places = sample_rows(table_model._fitted.predictor.preparation, Pieces(table, 7))
-    assert places.tolist() == list(range(len(table)))
+    rows, places, total = sample_rows(table_model._fitted.predictor.preparation, Pieces(table, 7))
+    assert places.tolist() == list(range(total)) == list(range(len(table)))
     assert np.array_equal(rows, table.to_numpy())
 
 
 @pytest.mark.parametrize("size", [9, 60])
 def test_the_sample_of_many_rows_does_not_depend_on_pieces(monkeypatch, table_model, table, size):
     monkeypatch.setattr(training_data, "MOST_ROWS", 10)
-    rows, places = sample_rows(table_model._fitted.predictor.preparation, Pieces(table, size))
-    _, again = sample_rows(table_model._fitted.predictor.preparation, Pieces(table, 11))
-    assert len(set(places)) == 10
+    rows, places, total = sample_rows(
+        table_model._fitted.predictor.preparation, Pieces(table, size)
+    )
+    _, again, _ = sample_rows(table_model._fitted.predictor.preparation, Pieces(table, 11))
+    assert (len(set(places)), total) == (10, len(table))
     assert places.tolist() == sorted(places) == again.tolist()
     assert np.array_equal(rows, table.to_numpy()[places])
 

@@ -9,7 +9,7 @@ from PIL import Image
 from attar import Sounds
 from attar.data.spectra import hertz_of, mel_of
 from attar.reporting.display import Examples
-from attar.reporting.sections import _display
+from attar.reporting.sections import display_of
 from attar.reporting.selection import names_of
 from attar.reporting.sounds import player
 
@@ -76,7 +76,7 @@ def test_windows_are_named_by_their_file_and_start(model):
 def test_a_tone_is_a_line_at_its_frequency_as_long_as_it_lasts(model):
     predictor = model.fitted_.predictor
     kind, data = predictor.preparation.kind, Sounds([tone(300, 0.08)], RATE)
-    display = _display(kind, Examples.of(predictor, kind.rows(data)))
+    display = display_of(kind, Examples.of(predictor, kind.rows(data)))
     picture, audio, *_ = display.originals(kind.rows(data), ["a tone"])[0].find("div")
     levels = seen(picture)
     bands = len(levels)

@@ -1,12 +1,14 @@
 import io
+import re
+import sys
 from datetime import timedelta
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from rich.console import Console
 
 from attar.training import Callback
-from attar.training.callbacks import ProgressBar, ProgressLines
+from attar.training.callbacks import NotebookBar, ProgressBar, ProgressLines, shown_progress
 
 
 class Log(Callback):
@@ -104,3 +106,34 @@ def test_the_lines_show_the_metrics_and_the_time_left(training, monkeypatch, cap
 def test_a_short_training_prints_no_lines(training, capsys):
     training(callbacks=[ProgressLines()], epochs=3).run()
     assert capsys.readouterr().err == ""
+
+
+class Handle:
+    """What IPython's ``display`` returns."""
+
+    def __init__(self, shown):
+        self.shown = shown
+
+    def update(self, value):
+        self.shown.append(repr(value))
+
+
+def test_the_bar_of_a_notebook_is_one_output(monkeypatch, training):
+    shown = []
+    module = ModuleType("IPython.display")
+    module.display = lambda value, display_id: shown.append(repr(value)) or Handle(shown)
+    ipython = ModuleType("IPython")
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    monkeypatch.setitem(sys.modules, "IPython.display", module)
+    ipython.get_ipython = SimpleNamespace
+    assert isinstance(shown_progress(), ProgressBar | ProgressLines)
+    ipython.get_ipython = lambda: SimpleNamespace(kernel=1)
+    monkeypatch.setattr(NotebookBar, "SECONDS", 0.0)
+    bar = shown_progress()
+    assert isinstance(bar, NotebookBar)
+    history = training(callbacks=[bar], epochs=2).run()
+    assert len(shown) == 2 + 8
+    assert shown[0].startswith("epoch 0/2 ────")
+    loss = history[-1].loss
+    assert re.fullmatch(rf"epoch 2/2 ━{{32}}  loss {loss:.4g}  .* rows/s  0:00:0\d", shown[-1])
+    assert all("\n" not in line for line in shown)

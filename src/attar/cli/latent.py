@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -88,7 +89,7 @@ def text_or_rows(estimator: Autoencoder, source: FileStream | Path | str) -> Dat
     kind = estimator.fitted_.kind
     if isinstance(source, str):
         path = file_at(source)
-        if isinstance(kind, Text) and not isinstance(path, Copied) and not path.exists():
+        if isinstance(kind, Text) and not isinstance(path, Copied) and not os.path.exists(path):
             return [source]
         source = path
     return read(source, part="test", kind=kind).data

@@ -171,3 +171,15 @@ class Display(ABC):
     @abstractmethod
     def samples(self, rows: Rows, drawn: bool = True) -> list[Element]:
         """Return generated raw rows (n, *cells), drawn or expected ones."""
+
+
+class PictureDisplay(Display):
+    """The look of rows that are pictures."""
+
+    @abstractmethod
+    def pixels(self, rows: Rows) -> list[NDArray[np.uint8]]:
+        """Return raw rows as gray (height, width) or colour (height, width, 3 or 4) bytes."""
+
+    @abstractmethod
+    def differences(self, rows: Rows, reconstructed: Rows) -> list[NDArray[np.uint8]]:
+        """Return the differences of raw rows as RGBA: red above the original, blue below."""

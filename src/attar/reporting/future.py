@@ -49,6 +49,53 @@ ROOM = 0.05
 
 
 @dataclass(frozen=True)
+class Fan:
+    """The end of a channel of a series, its forecast, and prediction intervals.
+
+    Attributes
+    ----------
+    past, forecast : (array (n,), array (n,))
+        Times and values; dates are seconds since 1970.
+    bands : list of (array (steps,), array (steps,))
+        The low and the high end of each interval, the widest first.
+    dates, zoned : bool
+        Whether times are dates, and whether these have a time zone, and are in UTC.
+    """
+
+    past: tuple[Array, Array]
+    forecast: tuple[Array, Array]
+    bands: list[tuple[Array, Array]]
+    dates: bool
+    zoned: bool
+
+    @classmethod
+    def of(cls, forecaster: Forecaster, one: Outlook, channel: int) -> Self:
+        """Return the fan of a channel, whose intervals are the quantiles of an outlook."""
+        history, steps = one.history, len(one.forecast)
+        shown = max(BEFORE * steps, min(forecaster.history_, 4 * BEFORE * steps))
+        past, values = history.times[-shown:], history.rows[-shown:, channel]
+        after = (
+            np.asarray(seconds(one.times), np.float64)
+            if one.times
+            else history.times[-1] + forecaster.series_.clock.step * np.arange(1, steps + 1)
+        )
+        quantiles = one.quantiles()[:, :, channel]
+        form = forecaster.series_.form
+        return cls(
+            (past, values),
+            (after, one.forecast[:, channel]),
+            list(zip(quantiles[::2], quantiles[1::2], strict=True)),
+            isinstance(form, LongTable) and form.clock == "dates",
+            getattr(history.dtype, "tz", None) is not None,
+        )
+
+
+def interval_levels(coverages: Sequence[float]) -> list[float]:
+    """Return the quantiles at the ends of intervals, low and high of each in turn."""
+    return [share for width in coverages for share in ((1 - width) / 2, (1 + width) / 2)]
+
+
+@dataclass(frozen=True)
 class Tested:
     """A backtest beside that of the naive forecast, the last value of each channel.
 
@@ -94,8 +141,7 @@ class Tested:
 def forecast_page(forecaster: Forecaster, data: Data | Source) -> tuple[str, Element]:
     """Return the title and the content of the page of a forecaster on series."""
     series = read(data, "test").data
-    levels = [share for width in FAN for share in ((1 - width) / 2, (1 + width) / 2)]
-    outlooks = forecaster.outlooks(series, levels)
+    outlooks = forecaster.outlooks(series, interval_levels(FAN))
     with warnings.catch_warnings():  # all was said when the series were first read
         warnings.simplefilter("ignore", AttarWarning)
         tested = Tested.of(forecaster, series, outlooks)
@@ -188,26 +234,15 @@ def _fans(forecaster: Forecaster, outlooks: Sequence[Outlook], names: Sequence[s
 
 
 def _fan(forecaster: Forecaster, one: Outlook, channel: int, name: str) -> Element:
-    history, steps = one.history, len(one.forecast)
-    shown = max(BEFORE * steps, min(forecaster.history_, 4 * BEFORE * steps))
-    past, values = history.times[-shown:], history.rows[-shown:, channel]
-    after = (
-        np.asarray(seconds(one.times), np.float64)
-        if one.times
-        else history.times[-1] + forecaster.series_.clock.step * np.arange(1, steps + 1)
-    )
-    quantiles = one.quantiles()[:, :, channel]
-    bands = list(zip(quantiles[::2], quantiles[1::2], strict=True))
-    form = forecaster.series_.form
-    if isinstance(form, LongTable) and form.clock == "dates":
-        start, end = np.array([past[0], after[-1]]).astype("datetime64[s]")
-        zone = " in UTC" if getattr(history.dtype, "tz", None) is not None else ""
+    found = Fan.of(forecaster, one, channel)
+    if found.dates:
+        start, end = np.array([found.past[0][0], found.forecast[0][-1]]).astype("datetime64[s]")
+        zone = " in UTC" if found.zoned else ""
         scale, unit = Scale.over_times(start, end, f"time{zone}", 5), float(DAY)
     else:
-        scale, unit = Scale.over(float(past[0]), float(after[-1]), "step"), 1.0
-    return svg.fan(
-        scale, name, (past / unit, values), (after / unit, one.forecast[:, channel]), bands
-    )
+        scale, unit = Scale.over(float(found.past[0][0]), float(found.forecast[0][-1]), "step"), 1.0
+    past, forecast = ((times / unit, values) for times, values in (found.past, found.forecast))
+    return svg.fan(scale, name, past, forecast, found.bands)
 
 
 def _backtest(tested: Tested, names: Sequence[str]) -> list[Element]:

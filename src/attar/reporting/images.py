@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from attar.data.images import Images
 from attar.data.kind import Rows
 from attar.reporting.colours import Attribute
-from attar.reporting.display import Display, Examples, Interpolation, nan_mean
+from attar.reporting.display import Examples, Interpolation, PictureDisplay, nan_mean
 from attar.reporting.html import captioned, tag
 
 # Pixels of the longer side: of most pictures, of those that are compared, and from where on
@@ -76,7 +76,7 @@ class Shades:
         return with_alpha(values, missing) if missing.any() else values
 
 
-class ImageDisplay(Display):
+class ImageDisplay(PictureDisplay):
     """Images, originals beside reconstructions."""
 
     row = "image"
@@ -97,26 +97,38 @@ class ImageDisplay(Display):
         colours = examples.rows[:, :3].reshape(len(examples.rows), -1)
         return [Attribute("the mean brightness", nan_mean(colours, 1))]
 
+    def pixels(self, rows: Rows) -> list[Bytes]:
+        """Return images in the shades of the originals."""
+        return [self.shades.bytes(row) for row in rows]
+
+    def differences(self, rows: Rows, reconstructed: Rows) -> list[Bytes]:
+        """Return by how much images are too bright or too dark."""
+        found = [
+            np.nan_to_num(self.shades.brightness(other) - self.shades.brightness(row))
+            for row, other in zip(rows, reconstructed, strict=True)
+        ]
+        largest = max(float(np.abs(difference).max()) for difference in found) or 1.0
+        return [signed(difference / largest) for difference in found]
+
     def reconstructions(
         self, examples: Examples, names: Sequence[str], order: str
     ) -> list[Element]:
         """Return originals above reconstructions above differences, a column for each image."""
         reconstructed = self._rounded(examples.reconstructed)
-        differences = [
-            np.nan_to_num(self.shades.brightness(other) - self.shades.brightness(row))
-            for row, other in zip(examples.rows, reconstructed, strict=True)
-        ]
-        largest = max(float(np.abs(difference).max()) for difference in differences) or 1.0
         columns = [
             tag(
                 "div",
-                picture(self.shades.bytes(row), f"{name}, original", COMPARED_SIDE),
-                picture(self.shades.bytes(other), f"{name}, reconstructed", COMPARED_SIDE),
-                picture(signed(difference / largest), f"{name}, difference", COMPARED_SIDE),
+                picture(row, f"{name}, original", COMPARED_SIDE),
+                picture(other, f"{name}, reconstructed", COMPARED_SIDE),
+                picture(difference, f"{name}, difference", COMPARED_SIDE),
                 tag("span", name, title=name),
             )
             for row, other, difference, name in zip(
-                examples.rows, reconstructed, differences, names, strict=True
+                self.pixels(examples.rows),
+                self.pixels(reconstructed),
+                self.differences(examples.rows, reconstructed),
+                names,
+                strict=True,
             )
         ]
         caption = (
@@ -159,7 +171,7 @@ class ImageDisplay(Display):
         """Return a strip of pictures for each interpolation."""
 
         def drawn(rows: Rows) -> Iterable[Bytes]:
-            return map(self.shades.bytes, self._rounded(rows))
+            return self.pixels(self._rounded(rows))
 
         caption = "Decoded interpolations between the codes of two images."
         return [captioned(strips(interpolations, drawn, self.shades.size), caption)]
@@ -167,8 +179,8 @@ class ImageDisplay(Display):
     def samples(self, rows: Rows, drawn: bool = True) -> list[Element]:
         """Return a picture for each sample."""
         pictures = [
-            picture(self.shades.bytes(row), f"sample {i}")
-            for i, row in enumerate(self._rounded(rows))
+            picture(image, f"sample {i}")
+            for i, image in enumerate(self.pixels(self._rounded(rows)))
         ]
         caption = f"Images {'drawn from the model' if drawn else 'decoded from random codes'}."
         return [captioned(tag("div", *pictures, class_=f"samples{self.shades.size}"), caption)]

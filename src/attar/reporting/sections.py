@@ -31,6 +31,7 @@ from attar.evaluation.reconstruction import PartMetrics
 from attar.fitted import Fitted
 from attar.isolation import default_settings
 from attar.likelihoods import Causal
+from attar.page import Report
 from attar.predictor import Predictor, monitored_rows
 from attar.recipes import TABLE
 from attar.remote import file_at
@@ -70,7 +71,6 @@ from attar.reporting.sounds import SoundDisplay
 from attar.reporting.sparse import SparseDisplay
 from attar.reporting.tables import TableDisplay
 from attar.reporting.texts import TextDisplay, text_names
-from attar.storage import written_whole
 from attar.tasks.anomalies.detector import AnomalyDetector
 from attar.tasks.clusters.clusterer import Clusterer
 from attar.tasks.future.forecaster import Forecaster
@@ -113,11 +113,11 @@ TEXT_METRICS: dict[str, tuple[Callable[[float], str], str]] = {
 def report(
     estimator: (Autoencoder | AnomalyDetector | Imputer | Forecaster | Clusterer | LabelEstimator),
     data: Data | Source,
-    path: str | Path,
+    path: str | Path | None = None,
     labels: Data | None = None,
     condition: Data | None = None,
-) -> None:
-    """Write one self-contained HTML page about a fitted estimator, whole or not at all.
+) -> Report:
+    """Return one self-contained HTML page about a fitted estimator, which a notebook shows.
 
     Parameters
     ----------
@@ -125,7 +125,8 @@ def report(
     data : table, array, sparse matrix, Series, Stream, path, or name of a data set
         Rows to evaluate. Of the data of the fit of an autoencoder, the validation rows are; any
         others, all. Plots are of a sample where there are many.
-    path : path
+    path : path or None
+        Where the page is written, whole or not at all.
     labels : array (n,) or None
         Labels that determine the colours; None takes those of the data, if any.
     condition : array (n,) or table (n, columns), or None
@@ -146,11 +147,11 @@ def report(
     >>> import attar
     >>> from tempfile import TemporaryDirectory
     >>> ae = attar.Autoencoder(code_size=4, epochs=1).fit("digits")
-    >>> with TemporaryDirectory() as folder:
-    ...     attar.report(ae, "digits", Path(folder) / "page.html")
-    ...     page = (Path(folder) / "page.html").read_text("utf-8")
-    >>> "Comparison with PCA" in page
+    >>> page = attar.report(ae, "digits")
+    >>> "Comparison with PCA" in page.html
     True
+    >>> with TemporaryDirectory() as folder:
+    ...     page.save(Path(folder) / "page.html")
     """
     if isinstance(estimator, LabelEstimator):
         name = type(estimator).__name__
@@ -164,16 +165,14 @@ def report(
                 f"The report of {type(estimator).__name__} has no labels or condition: leave them "
                 "out."
             )
-        _write(*_task_page(estimator, data), file_at(path))
-        return
+        return _finished(*_task_page(estimator, data), path)
     preparation = estimator.fitted_.predictor.preparation
     kind = preparation.kind
     source = read(data, part="test", kind=kind)
     clean = without_infinities(source.data) if estimator.infinite_as_missing else source.data
     evaluation = estimator.evaluate_held_out(source, condition=condition)
     if evaluation.rows is None:
-        n = int(evaluation.metrics["rows"])
-        rows, places = sample_rows(preparation, clean)
+        rows, places, n = sample_rows(preparation, clean)
         scores = evaluation.scores[places]
     else:
         measured = estimator.fitted_.training_summary.measured
@@ -189,10 +188,11 @@ def report(
     predictor = estimator.fitted_.conditioned(condition, n).at(places)
     drawn = None if times is None else times[places]
     page = _page(estimator, predictor, rows, drawn, colouring, evaluation, scores, places)
-    place = file_at(path)
-    _write(*page, place)
-    for callback in estimator.callbacks:
-        callback.on_report(place, evaluation.metrics)
+    found = _finished(*page, path)
+    if path is not None:
+        for callback in estimator.callbacks:
+            callback.on_report(file_at(path), evaluation.metrics)
+    return found
 
 
 def _task_page(
@@ -209,21 +209,24 @@ def _task_page(
             return cluster_page(estimator, data)
 
 
-def _write(title: str, main: Element, path: Path) -> None:
-    """Write the page with this title and content."""
+def _finished(title: str, main: Element, path: str | Path | None) -> Report:
+    """Return the page with this title and content, and write it where it is to be written."""
+    title = f"attar: {title}"
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", name="color-scheme", content="light dark"),
         tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
-        tag("title", f"attar: {title}"),
+        tag("title", title),
         tag("style", files("attar.reporting").joinpath("page.css").read_text("utf-8")),
     )
     page = tag("html", head, tag("body", main), lang="en")
     text = "<!doctype html>\n" + tostring(page, encoding="unicode", method="html") + "\n"
-    with written_whole(path) as beside:
-        beside.write_text(text, "utf-8", errors="xmlcharrefreplace")
+    found = Report(title, text)
+    if path is not None:
+        found.save(path)
+    return found
 
 
 def _page(
@@ -249,7 +252,7 @@ def _page(
     chosen = evenly_spaced(rows.shape[0], MOST_POINTS)
     predictor, colouring = predictor.at(chosen), colouring.at(chosen)
     examples = Examples.of(predictor, rows[chosen], None if times is None else times[chosen])
-    display = _display(predictor.preparation.kind, examples)
+    display = display_of(predictor.preparation.kind, examples)
     title = display.title
     if fitted.recipe.compared:
         title += f" in {counted(predictor.code_size, 'latent dimension')}"
@@ -301,7 +304,8 @@ def _page(
     return title, main
 
 
-def _display(kind: Kind, examples: Examples) -> Display:
+def display_of(kind: Kind, examples: Examples) -> Display:
+    """Return the display of a kind of data."""
     match kind:
         case Table():
             return TableDisplay(kind, examples)

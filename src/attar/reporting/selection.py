@@ -32,8 +32,8 @@ SECONDS = re.compile(r"(?<=:\d\d):00(?=([+-]\d\d:\d\d)?$)")
 STEPS = 7
 
 
-def sample_rows(preparation: Preparation, data: Data) -> tuple[Rows, Indices]:
-    """Return a sample of the raw rows of data, all of few, and their indices among all rows.
+def sample_rows(preparation: Preparation, data: Data) -> tuple[Rows, Indices, int]:
+    """Return a sample of the raw rows of data, all of few, their indices, and how many all are.
 
     Streams are read once, and never held in memory.
     """
@@ -44,7 +44,7 @@ def sample_rows(preparation: Preparation, data: Data) -> tuple[Rows, Indices]:
             sample = Sample(lambda rows, places: rows[places], most_rows(rows))
         sample.add(rows, rows.shape[0])
     assert sample is not None  # data without rows are refused before
-    return sample.result(preparation.stacked)
+    return *sample.result(preparation.stacked), sample.seen
 
 
 def names_of(kind: Kind, data: Data, places: Indices) -> list[str]:

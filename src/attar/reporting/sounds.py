@@ -14,7 +14,7 @@ from attar.data.clips import library
 from attar.data.kind import Rows
 from attar.data.recordings import SoundWindows
 from attar.reporting.colours import Attribute
-from attar.reporting.display import Display, Examples, Interpolation, nan_mean
+from attar.reporting.display import Examples, Interpolation, PictureDisplay, nan_mean
 from attar.reporting.html import captioned, number, tag
 from attar.reporting.images import Bytes, picture, signed, strips, with_alpha
 
@@ -22,7 +22,7 @@ from attar.reporting.images import Bytes, picture, signed, strips, with_alpha
 SIDE = 192
 
 
-class SoundDisplay(Display):
+class SoundDisplay(PictureDisplay):
     """Windows of sound: frames from left to right, low frequencies at the bottom."""
 
     row = "window"
@@ -46,6 +46,16 @@ class SoundDisplay(Display):
             found.append(Attribute("the length in seconds", self._lengths(examples.rows)))
         return found
 
+    def pixels(self, rows: Rows) -> list[Bytes]:
+        """Return log-mel frames, low frequencies at the bottom; missing ones are transparent."""
+        return [self._shades(level) for level in self._levels(rows)]
+
+    def differences(self, rows: Rows, reconstructed: Rows) -> list[Bytes]:
+        """Return by how much frames are too loud or too quiet."""
+        found = np.nan_to_num(self._levels(reconstructed) - self._levels(rows))
+        largest = float(np.abs(found).max()) or 1.0
+        return [signed(difference[None] / largest) for difference in found]
+
     def reconstructions(
         self, examples: Examples, names: Sequence[str], order: str
     ) -> list[Element]:
@@ -53,14 +63,12 @@ class SoundDisplay(Display):
         missing = np.isnan(examples.rows)
         reconstructed = np.where(missing, np.nan, examples.reconstructed)
         before, after = self._levels(examples.rows), self._levels(reconstructed)
-        differences = np.nan_to_num(after - before)
-        largest = float(np.abs(differences).max()) or 1.0
         columns = [
             tag(
                 "div",
                 *self._heard(row, level, f"{name}, original", length),
                 *self._heard(other, other_level, f"{name}, reconstructed", length),
-                picture(signed(difference[None] / largest), f"{name}, difference", SIDE),
+                picture(difference, f"{name}, difference", SIDE),
                 tag("span", name, title=name),
             )
             for row, level, other, other_level, difference, name, length in zip(
@@ -68,7 +76,7 @@ class SoundDisplay(Display):
                 before,
                 examples.reconstructed,
                 after,
-                differences,
+                self.differences(examples.rows, reconstructed),
                 names,
                 self._lengths(examples.rows),
                 strict=True,
@@ -90,7 +98,7 @@ class SoundDisplay(Display):
         """Return a strip of pictures for each interpolation."""
 
         def drawn(rows: Rows) -> Iterable[Bytes]:
-            return map(self._shades, self._levels(rows))
+            return self.pixels(rows)
 
         caption = "Decoded interpolations between the codes of two windows."
         return [captioned(strips(interpolations, drawn, " large"), caption)]

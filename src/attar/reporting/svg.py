@@ -211,16 +211,21 @@ def _extremes(values: Rows) -> Rows:
     return np.stack([low, high], axis=1).ravel()
 
 
+def settled_losses(history: Sequence[Epoch]) -> list[float]:
+    """Return training and validation losses, without the high ones of the first epochs."""
+    later = history[len(history) // 12 :]
+    validation = (epoch.validation_loss for epoch in later)
+    return [e.loss for e in later] + [loss for loss in validation if loss is not None]
+
+
 def loss_curves(history: Sequence[Epoch], best_epoch: int) -> Element:
     """Return the training and validation loss over the epochs."""
     losses = [epoch.loss for epoch in history]
     validation = [loss for e in history if (loss := e.validation_loss) is not None]
-    # The high losses of the first epochs would flatten the rest of the curve.
-    start = len(history) // 12
     room = 0.02 * len(history)
     axes = Axes(
         Scale.over(1 - room, len(history) + room, "epoch", integer=True),
-        Scale.around(losses[start:] + validation[start:], "loss, nats per row"),
+        Scale.around(settled_losses(history), "loss, nats per row"),
     )
     epochs = [epoch.epoch for epoch in history]
     marks = [axes.line([best_epoch] * 2, [axes.y.low, axes.y.high], "line faint dashed")]
@@ -410,6 +415,19 @@ def importance(growth: Rows) -> Element:
     )
 
 
+def score_edges(scores: Rows, usual: Rows, limit: float) -> Rows:
+    """Return the edges of bins of scores, each of which is all beyond a limit or not at all."""
+    both = np.concatenate([scores, usual])
+    low, high = float(both.min()), float(both.max())
+    edges = np.linspace(low, high if high > low else low + 1, BINS + 1)
+    if low < limit < high:
+        edges += limit - edges[np.abs(edges - limit).argmin()]
+        edges = np.concatenate(
+            [edges[:1] - np.diff(edges[:2]), edges, edges[-1:] + np.diff(edges[:2])]
+        )
+    return edges
+
+
 def score_histogram(scores: Rows, usual: Rows, limit: float) -> Element:
     """Return the distribution of scores as bars, and that of usual ones as a line.
 
@@ -419,14 +437,7 @@ def score_histogram(scores: Rows, usual: Rows, limit: float) -> Element:
     limit : float
         Scores beyond it are flagged; infinity where none are.
     """
-    both = np.concatenate([scores, usual])
-    low, high = float(both.min()), float(both.max())
-    edges = np.linspace(low, high if high > low else low + 1, BINS + 1)
-    if low < limit < high:  # a bar is all flagged or not at all
-        edges += limit - edges[np.abs(edges - limit).argmin()]
-        edges = np.concatenate(
-            [edges[:1] - np.diff(edges[:2]), edges, edges[-1:] + np.diff(edges[:2])]
-        )
+    edges = score_edges(scores, usual, limit)
     shares, known = (np.histogram(x, edges)[0] / len(x) for x in (scores, usual))
     axes = Axes(
         Scale.over(float(edges[0]), float(edges[-1]), "score, nats"),

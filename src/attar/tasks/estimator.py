@@ -19,6 +19,7 @@ from attar.data.kind import Json, Kind
 from attar.data.kinds import kind_of
 from attar.data.source import Data, Source, read, without_infinities
 from attar.errors import DataError
+from attar.page import Report, report_on
 from attar.parts import Part, plain
 from attar.sharing import Shared
 
@@ -98,6 +99,18 @@ class TaskEstimator(BaseEstimator, Shared, ABC):
     @abstractmethod
     def _restore(self, tensors: Mapping[str, Tensor], description: Json) -> None:
         """Take over what :meth:`_described` returned."""
+
+    def report(self, X: Data | Source) -> Report:
+        """Return a page of figures, which a notebook shows; see :func:`attar.report`.
+
+        Raises
+        ------
+        DataError
+            If X is not of the form that was fitted.
+        SettingError
+            If there is no report of the estimator.
+        """
+        return report_on(self._fitted, X)
 
     def save(self, path: str | Path) -> None:
         """Write the fitted estimator to a file, from which :meth:`load` restores it.

@@ -143,6 +143,59 @@ class ProgressBar(Callback):
         self._bar.stop()
 
 
+class NotebookBar(Callback):
+    """A bar of text in a notebook, one line that is replaced: the last one is saved with it."""
+
+    SECONDS, WIDTH = 0.25, 32
+
+    def on_start(self, progress: Progress) -> None:
+        """Show the bar."""
+        from IPython.display import display
+
+        self._shown, self._began = time.monotonic(), time.monotonic()
+        self._handle = display(  # type: ignore[no-untyped-call]
+            Line(self._line(progress, 0.0)), display_id=True
+        )
+
+    def on_step(self, progress: Progress) -> None:
+        """Replace the bar, some times a second."""
+        if time.monotonic() - self._shown >= self.SECONDS:
+            self._show(progress, progress.fraction)
+
+    def on_end(self, progress: Progress) -> None:
+        """Complete the bar and leave it."""
+        self._show(progress, 1.0)
+
+    def _show(self, progress: Progress, fraction: float) -> None:
+        self._shown = time.monotonic()
+        self._handle.update(Line(self._line(progress, fraction)))
+
+    def _line(self, progress: Progress, fraction: float) -> str:
+        done = round(self.WIDTH * fraction)
+        bar = "━" * done + "─" * (self.WIDTH - done)
+        words = [f"epoch {len(progress.history)}/{progress.epochs} {bar}"]
+        words += _metrics(progress.history[-1]) if progress.history else []
+        return "  ".join([*words, str(timedelta(seconds=round(self._shown - self._began)))])
+
+
+@dataclass(frozen=True)
+class Line:
+    """A text that a notebook shows as it is."""
+
+    text: str
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def shown_progress() -> Callback:
+    """Return the progress that suits where the program runs: a notebook, a terminal, or neither."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    if hasattr(shell, "kernel"):  # that of IPython in a terminal has none
+        return NotebookBar()
+    return ProgressBar() if sys.stderr.isatty() else ProgressLines()
+
+
 class ProgressLines(Callback):
     """A line every ten seconds, where there is no terminal: what the bar shows, in words."""
 

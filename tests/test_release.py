@@ -1,0 +1,84 @@
+"""What is released: wheel and source, the command, its version and its completion."""
+
+import os
+import re
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import attar
+
+ROOT = Path(__file__).parents[1]
+SOURCES = {path.relative_to(ROOT / "src") for path in (ROOT / "src" / "attar").rglob("*.py")}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """The paths of wheel and source distribution, made by the build backend."""
+    pytest.importorskip("hatchling")
+    folder = tmp_path_factory.mktemp("dist")
+    program = (
+        "from hatchling.build import build_sdist, build_wheel; import sys; "
+        "print(build_wheel(sys.argv[1])); print(build_sdist(sys.argv[1]))"
+    )
+    words = [sys.executable, "-c", program, str(folder)]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+    return [folder / name for name in done.stdout.split()]
+
+
+def test_a_wheel_runs_from_where_it_is_installed(built, tmp_path):
+    wheel, _ = built
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path)
+    files = {path.relative_to(tmp_path) for path in tmp_path.rglob("*.py")}
+    assert files == SOURCES
+    for name in ("py.typed", "recipes.json", "reporting/page.css"):
+        assert (tmp_path / "attar" / name).exists()
+    program = "import attar; from attar.cli import main; print(attar.__file__); main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "--version"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == [str(tmp_path / "attar/__init__.py"), attar.__version__]
+    (points,) = tmp_path.glob("*.dist-info/entry_points.txt")
+    assert "attar = attar.cli:main" in points.read_text()
+
+
+def test_a_source_distribution_has_what_it_is_tested_with(built):
+    _, source = built
+    with tarfile.open(source) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {f"src/{path}" for path in SOURCES} <= names
+    for name in ("tests/conftest.py", "docs/conf.py", "CITATION.cff", "LICENSE", "CHANGELOG.md"):
+        assert name in names
+    assert not any("_build" in name for name in names)
+
+
+def test_one_version_is_said_everywhere():
+    version = attar.__version__
+    assert re.fullmatch(r"\d+\.\d+\.\d+", version)
+    assert f'\nversion = "{version}"\n' in (ROOT / "pyproject.toml").read_text("utf-8")
+    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text("utf-8")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_is_taught_the_verbs(shell, run, monkeypatch):
+    monkeypatch.setenv("_ATTAR_COMPLETE", f"complete_{shell}")
+    monkeypatch.setenv("_TYPER_COMPLETE_ARGS", "attar inf")
+    monkeypatch.setenv("COMP_WORDS", "attar inf")
+    monkeypatch.setenv("COMP_CWORD", "1")
+    monkeypatch.setenv("_TYPER_COMPLETE_FISH_ACTION", "get-args")
+    status, out, _ = run()
+    assert (status, "info" in out) == (0, True)
+
+
+def test_the_package_is_typed():
+    assert (ROOT / "src/attar/py.typed").exists()
