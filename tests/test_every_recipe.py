@@ -100,7 +100,8 @@ def test_the_loss_falls(name, images, labels, trained):
 
 
 def test_equal_seeds_give_equal_weights(name, images, labels):
-    first, second = (run(name, images, labels, 1)[0].model.state_dict() for _ in range(2))
+    few = images[:80], labels[:80]
+    first, second = (run(name, *few, 1)[0].model.state_dict() for _ in range(2))
     for key, tensor in first.items():
         assert torch.equal(tensor, second[key])
 

@@ -26,7 +26,7 @@ def test_digits_are_reconstructed_better_than_by_pca():
 
 
 def test_the_best_codes_of_a_search_classify_digits():
-    search = run("pipeline", epochs=2)
+    search = run("pipeline", epochs=1)
     assert search.best_params_["codes__code_size"] == 16
     assert search.best_score_ > 0.8
 
@@ -105,7 +105,7 @@ def test_hidden_cells_are_predicted():
 
 
 def test_images_are_compressed_below_general_compressors():
-    sizes = run("compress", epochs=2)
+    sizes = run("compress", epochs=1)
     assert sizes["attar"] < 0.9 * min(sizes["bz2"], sizes["PNG"])
 
 

@@ -34,7 +34,7 @@ VERBS = [
 @pytest.fixture(scope="session")
 def digits_model(tmp_path_factory):
     path = tmp_path_factory.mktemp("digits") / "d.attar"
-    attar.Autoencoder(epochs=3, random_state=0, verbose=False).fit("digits").save(path)
+    attar.Autoencoder(epochs=1, random_state=0, verbose=False).fit("digits").save(path)
     return path
 
 
@@ -87,7 +87,7 @@ def test_a_model_of_other_data_or_settings_is_refused(options, sentence, run, ir
 
 
 def test_fit_prints_the_error_and_leaves_one_file(run, tmp_path):
-    status, out, _ = run("fit", "digits", "-o", "d.attar", "--epochs", 3, "--json")
+    status, out, _ = run("fit", "digits", "-o", "d.attar", "--epochs", 1, "--json")
     assert status == 0
     result = json.loads(out)
     test, _ = datasets.load("digits", "test")
@@ -99,7 +99,7 @@ def test_fit_prints_the_error_and_leaves_one_file(run, tmp_path):
 
 
 def test_fit_prints_plain_words(run):
-    status, out, err = run("fit", "digits", "-o", "d.attar", "--epochs", 12)
+    status, out, err = run("fit", "digits", "-o", "d.attar", "--epochs", 6)
     assert status == 0
     metrics = attar.load("d.attar").evaluate("digits")
     comparison = f"{1 - metrics['error_to_pca']:.0%} below PCA's {metrics['pca_error']:.4g}"
@@ -220,7 +220,7 @@ def test_evaluate_prints_the_estimators_metrics(run, digits_model):
 def test_fit_evaluate_and_report_have_the_same_figures_of_the_same_rows(run, source, rows, part):
     values = np.random.default_rng(0).normal(size=(90, 4)).cumsum(1)
     pd.DataFrame(values, columns=list("abcd")).to_csv("t.csv", index=False)
-    fit = ("fit", source, "-o", "m.attar", "--epochs", 2, "--code-size", 2, "--report", "fit.html")
+    fit = ("fit", source, "-o", "m.attar", "--epochs", 1, "--code-size", 2, "--report", "fit.html")
     words = run(*fit)[1].splitlines()[0]
     fitted = json.loads(run(*fit, "--json")[1])
     evaluated = json.loads(run("evaluate", "m.attar", source, "--json")[1])
@@ -545,22 +545,22 @@ def test_a_killed_fit_resumes_to_equal_weights(run, tmp_path, in_child, monkeypa
 
 @pytest.fixture
 def unsaved(run, monkeypatch):
-    """A fit of 3 epochs whose model could not be written, so that its checkpoint is left."""
+    """A fit of an epoch whose model could not be written, so that its checkpoint is left."""
 
     def full(*_):
         raise attar.FileError("m.attar cannot be written: no space left on device.")
 
     with monkeypatch.context() as patched:
         patched.setattr(attar.Autoencoder, "save", full)
-        assert run("fit", "digits", "--epochs", "3", "-o", "m.attar")[0] == 2
+        assert run("fit", "digits", "--epochs", "1", "-o", "m.attar")[0] == 2
     assert os.listdir(".") == ["m.attar.checkpoint"]
 
 
 @pytest.mark.usefixtures("unsaved")
 def test_a_model_that_cannot_be_written_is_not_lost(run):
-    assert run("fit", "digits", "--epochs", "3", "-o", "m.attar", "--resume")[0] == 0
+    assert run("fit", "digits", "--epochs", "1", "-o", "m.attar", "--resume")[0] == 0
     assert os.listdir(".") == ["m.attar"]
-    ae = attar.Autoencoder(epochs=3, random_state=0, verbose=False).fit("digits")
+    ae = attar.Autoencoder(epochs=1, random_state=0, verbose=False).fit("digits")
     assert_array_equal(attar.load("m.attar").transform("digits"), ae.transform("digits"))
 
 

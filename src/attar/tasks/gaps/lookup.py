@@ -218,7 +218,7 @@ class Lookup:
     def weights(self, j: int, rows: Filled, near: Tensor, itself: Tensor | None = None) -> Tensor:
         """Return the weights of measured rows for column j: (n, keys), each row of sum 1."""
         sure = self._sure(j, rows) * self.reach[j].exp()
-        x = rows.features * sure[:, rows.column]
+        x = rows.features * sure.index_select(1, rows.column)
         distance = torch.cat([sure * rows.squares, x, sure, sure], 1) @ near.T
         if itself is not None:
             distance = distance.masked_fill(itself, 1e9)
@@ -227,7 +227,7 @@ class Lookup:
     def measure(self, j: int, keys: Filled) -> Tensor:
         """Return rows as :meth:`weights` compares them for column j."""
         sure = self._sure(j, keys)
-        y = -2 * keys.features * sure[:, keys.column]
+        y = -2 * keys.features * sure.index_select(1, keys.column)
         doubt = (1 - keys.known) * self.caution[j].exp()
         return torch.cat([sure, y, sure * keys.squares, doubt], 1)
 
