@@ -111,10 +111,9 @@ class Model(nn.Module):
         double = self._double[1]
         for module, copy in zip(modules, double.modules(), strict=True):
             copy.training = module.training
-        own, copies = self.state_dict(keep_vars=True), double.state_dict(keep_vars=True)
+        own, copies = ([*model.parameters(), *model.buffers()] for model in (self, double))
         with torch.no_grad():
-            for name, tensor in copies.items():
-                tensor.copy_(own[name])
+            torch._foreach_copy_(copies, own)
         return double
 
     def forward(
