@@ -140,9 +140,9 @@ def test_a_missing_file_lists_the_data_sets(tmp_path):
 
 
 def test_an_unknown_suffix_lists_the_known_ones(tmp_path):
-    (tmp_path / "a.xlsx").write_bytes(b"PK")
+    (tmp_path / "a.docx").write_bytes(b"PK")
     with pytest.raises(FileError, match=r"suffix that attar does not read: use one of \.csv"):
-        read(tmp_path / "a.xlsx")
+        read(tmp_path / "a.docx")
 
 
 def test_a_folder_without_pictures_is_refused(tmp_path):

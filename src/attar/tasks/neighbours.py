@@ -73,7 +73,7 @@ class Landmarks:
     --------
     >>> line = Landmarks(torch.tensor([[0.0], [1.0]]), np.ones(2))
     >>> line.weights(torch.tensor([[0.5], [1.0]])).toarray().round(3).tolist()
-    [[0.5, 0.5], [0.269, 0.731]]
+    [[0.5, 0.5], [0.212, 0.788]]
 
     References
     ----------
