@@ -45,6 +45,7 @@ def test_the_public_names_are_these():
         "open",
         "report",
         "sql",
+        "to_keras",
         "tune",
     ]
     assert dir(attar) == sorted([*attar.__all__, *attar._MODULES])

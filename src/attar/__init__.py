@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from attar.data.sounds import Sounds
     from attar.data.sparse import Sparse
     from attar.estimator import Autoencoder, load
-    from attar.exporting import Exported, export
+    from attar.exporting import Exported, export, to_keras
     from attar.recipe import Recipe
     from attar.reporting import report
     from attar.tasks.anomalies.detector import AnomalyDetector
@@ -84,6 +84,7 @@ __all__ = [
     "open",
     "report",
     "sql",
+    "to_keras",
     "tune",
 ]
 
@@ -117,6 +118,7 @@ _LAZY = {
     "open": "attar.compression:open_archive",
     "report": "attar.reporting:report",
     "sql": "attar.data.files.databases:sql",
+    "to_keras": "attar.exporting:to_keras",
     "tune": "attar.tuning:tune",
 }
 _MODULES = (

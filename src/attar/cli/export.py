@@ -15,7 +15,11 @@ def export(
     output: Annotated[
         Path,
         typer.Option(
-            "--output", "-o", metavar="OUT", help="The file: .onnx or .pt2.", show_default=False
+            "--output",
+            "-o",
+            metavar="OUT",
+            help="The file: .keras, .onnx or .pt2.",
+            show_default=False,
         ),
     ],
     source: Annotated[
@@ -28,7 +32,7 @@ def export(
     ] = None,
     format: Annotated[
         str | None,
-        typer.Option(metavar="onnx|torch", help="The format; without, that of OUT."),
+        typer.Option(metavar="keras|onnx|torch", help="The format; without, that of OUT."),
     ] = None,
     part: Annotated[
         str, typer.Option(metavar="whole|encoder|decoder|score", help="What the file does.")

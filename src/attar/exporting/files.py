@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sklearn.utils.validation import check_is_fitted
 
@@ -17,6 +17,7 @@ from attar.data.kinds import kind_of
 from attar.data.source import Data, Source, read
 from attar.errors import DataError, FileError, SettingError, unknown
 from attar.estimator import Autoencoder
+from attar.exporting.keras import KerasTranslation
 from attar.exporting.onnx import OnnxTranslation
 from attar.exporting.ports import Port, largest_difference
 from attar.exporting.programs import PARTS, Program
@@ -26,7 +27,13 @@ from attar.fitted import Fitted
 from attar.isolation import default_settings
 from attar.storage import check_writable, written_whole
 
-FORMATS: Mapping[str, type[Translation]] = {"onnx": OnnxTranslation, "torch": TorchTranslation}
+FORMATS: Mapping[str, type[Translation]] = {
+    "keras": KerasTranslation,
+    "onnx": OnnxTranslation,
+    "torch": TorchTranslation,
+}
+
+T = TypeVar("T", bound=Translation)
 
 PORTS = ("inputs", "outputs")
 
@@ -83,18 +90,19 @@ def export(
     doubles, NaN where one is missing, and categories as strings, empty where one is missing (in
     ``.pt2`` files as indices, -1 where one is missing). It gives data in the same form: numbers in
     their unit, integers rounded, and categories as strings. Series are windows (B, steps,
-    channels), and sparse matrices dense ones, of which the expected values are given.
+    channels), and sparse matrices dense ones, of which the expected values are given. Keras models
+    hold less, see :func:`to_keras`.
 
     Parameters
     ----------
     estimator : Autoencoder
         Fitted on a table, images, series or a sparse matrix, without a condition.
     path : path
-        ``.onnx`` or ``.pt2``.
+        ``.keras``, ``.onnx`` or ``.pt2``.
     part : {"whole", "encoder", "decoder", "score"}
         What :meth:`~attar.Autoencoder.reconstruct`, ``transform``, ``inverse_transform`` or
         ``score_samples`` does.
-    format : {"onnx", "torch"} or None
+    format : {"keras", "onnx", "torch"} or None
         None takes that of the path.
     data : table, array, ... or None
         Rows that it is checked on, at most 256; None takes reconstructions of training rows.
@@ -121,6 +129,63 @@ def export(
     """
     path = Path(path)
     format = check(path, part, format)
+    translation, program, rows, difference = translated(FORMATS[format], estimator, part, data)
+    with written_whole(path) as temporary:
+        translation.save(temporary)
+    return Exported(path, format, part, program.inputs, program.outputs, rows, difference)
+
+
+@default_settings()
+def to_keras(
+    estimator: Autoencoder, part: str = "whole", *, data: Data | Source | None = None
+) -> Any:
+    """Return a part of a fitted model as a Keras model that gives the same.
+
+    The preparation is part of it: it takes and gives images as they are, in the layout of the fit,
+    or arrays of numbers, NaN where one is missing. It consists of layers and operations of Keras,
+    so that any backend runs it; Keras is imported with the backend of torch, unless
+    ``KERAS_BACKEND`` names another.
+
+    Parameters
+    ----------
+    estimator : Autoencoder
+        Fitted on images or an array of numbers, scaled by an affine map, with the code ``"point"``
+        or ``"gaussian"`` and the network ``"linear"``, ``"mlp"`` or ``"conv"``.
+    part : {"whole", "encoder", "decoder"}
+    data : table, array, ... or None
+        Rows that it is compared with attar on, as of :func:`export`.
+
+    Returns
+    -------
+    keras.Model
+
+    Raises
+    ------
+    SettingError
+        If Keras cannot hold the model, or differs from attar by more than 1e-5 of the largest
+        value of an output.
+    FileError
+        If Keras is not installed.
+
+    Examples
+    --------
+    >>> import attar
+    >>> ae = attar.Autoencoder("vae", code_size=4, epochs=1, random_state=0).fit("digits")
+    >>> attar.to_keras(ae, "encoder").output_shape
+    (None, 4)
+    """
+    if part not in PARTS:
+        raise unknown("part of a model", part, PARTS)
+    return translated(KerasTranslation, estimator, part, data)[0].model
+
+
+def translated(
+    format: type[T], estimator: Autoencoder, part: str, data: Data | Source | None
+) -> tuple[T, Program, int, float]:
+    """Return a part of a model in a format, its program, and how it was checked.
+
+    That is on how many rows, and by how much it differs from attar.
+    """
     check_is_fitted(estimator)
     fitted = estimator.fitted_
     if fitted.condition_encoder is not None:
@@ -130,13 +195,9 @@ def export(
         )
     program = PARTS[part](fitted)
     given, rows = rows_of(fitted, data)
-    description = describe(program, fitted.kind)
-    translation = FORMATS[format](program, description)
+    translation = format(program, describe(program, fitted.kind))
     difference = checked(translation, program, given, rows)
-    with written_whole(path) as temporary:
-        translation.save(temporary)
-    count = min(ROWS, rows.shape[0])
-    return Exported(path, format, part, program.inputs, program.outputs, count, difference)
+    return translation, program, min(ROWS, rows.shape[0]), difference
 
 
 def check(path: Path, part: str, format: str | None) -> str:
