@@ -91,6 +91,7 @@ FRAME = pd.DataFrame({"x": NUMBERS[:, 0], "city": ["Oslo", "Rome"] * 100})
     ("X", "settings", "named"),
     [
         (FRAME, {}, "categories"),
+        (attar.Series(NUMBERS, window=10), {}, "windows of series"),
         (np.exp(np.random.default_rng(0).normal(0, 2, (200, 3))), {}, "not affine"),
         (NUMBERS, {"network": Mlp((8,), normalization="batch")}, "BatchNorm1d"),
         (NUMBERS, {"recipe": "vq-vae", "code_size": 4}, "the code"),

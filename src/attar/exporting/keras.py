@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from attar.codes.gaussian import GaussianModule
 from attar.codes.point import FreePointModule
 from attar.errors import SettingError
-from attar.exporting.forms import DenseForm, ImagesForm, MatrixForm
+from attar.exporting.forms import DenseForm, ImagesForm, MatrixForm, WindowsForm
 from attar.exporting.ports import Array, Arrays, Port
 from attar.exporting.programs import DecoderProgram, EncoderProgram, Program, WholeProgram
 from attar.exporting.translations import Translation, library, quiet
@@ -95,6 +95,8 @@ class KerasData:
                 if table.void or table.constants:
                     raise refusal("columns of an array that are empty or constant")
                 self.low, self.high = possible.floor, possible.ceiling
+            case WindowsForm():
+                raise refusal("windows of series")
             case DenseForm(kind=kind):
                 raise refusal(f"{kind.name} with columns of their own, such as categories")
             case _:
