@@ -92,7 +92,10 @@ def test_a_file_that_differs_is_not_written(digits, tmp_path, monkeypatch):
     [
         (("--format", "onn", "-o", "d.onnx"), "no format named 'onn': did you mean 'onnx'?"),
         (("--part", "all", "-o", "d.onnx"), "no part of a model named 'all': choose one of"),
-        (("-o", "d.h5"), "d.h5 does not have the suffix of its format: write .onnx or .pt2."),
+        (
+            ("-o", "d.h5"),
+            "suffix of its format: write .keras or .onnx or .pt2.",
+        ),
         (("--format", "torch", "-o", "d.onnx"), "its format: write .pt2."),
         (("-o", "none/d.onnx"), "there is no folder none; make it first."),
         (("-o", "d.onnx"), "There is no model file d.attar."),
