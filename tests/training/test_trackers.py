@@ -28,7 +28,7 @@ TERMS = {"loss", "distortion", "rate", "validation_loss", "learning_rate", "rows
 class Notes(Tracker):
     """Keeps what it is given, and fails where it is told to."""
 
-    library = "json"
+    package = "json"
 
     def __init__(self, fails=""):
         super().__init__()

@@ -293,12 +293,12 @@ class Tracker(Callback, ABC):
         If no run can be started.
     """
 
-    library: ClassVar[str]
+    package: ClassVar[str]
 
     def __init__(self) -> None:
-        if find_spec(self.library) is None:
+        if find_spec(self.package) is None:
             raise SettingError(
-                f"{type(self).__name__} needs {self.library}: install it with "
+                f"{type(self).__name__} needs {self.package}: install it with "
                 "pip install 'attar[trackers]'."
             )
         self._lost = False
@@ -391,7 +391,7 @@ class TensorBoard(Tracker):
     ['fit-1']
     """
 
-    library = "tensorboard"
+    package = "tensorboard"
     run_: Path
 
     def __init__(self, folder: str | Path) -> None:
@@ -449,7 +449,7 @@ class MLflow(Tracker):
         The identifier of the latest fit's run.
     """
 
-    library = "mlflow"
+    package = "mlflow"
     run_: str
 
     def __init__(self, uri: str, experiment: str = EXPERIMENT) -> None:
@@ -498,7 +498,7 @@ class Trackio(Tracker):
         The name of the latest fit's run.
     """
 
-    library = "trackio"
+    package = "trackio"
     run_: str
 
     def __init__(self, project: str) -> None:

@@ -31,7 +31,7 @@ WIDTHS, MULTIPLE = ("widths", "channels", "units", "width", "hidden"), 8
 # What is searched of a network: the factor of its widths, the number of its layers, its dropout.
 SIZES = ("width", "layers", "dropout")
 
-# An interval is searched by the logarithm where its ends are so many times apart.
+# An interval is searched by the logarithm where the ratio of its ends is this large.
 FAR = 8
 
 

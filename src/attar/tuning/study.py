@@ -154,7 +154,7 @@ def tune(
 ) -> Tuning:
     """Search for the settings that are best on held-out rows, and fit a model with them.
 
-    The validation rows of a fit are put aside. Each trial is a fit on the others, of which a part
+    No trial sees the validation rows of a fit. Each trial is a fit on the others, of which a part
     is held out again, and its loss on that part is what Optuna minimizes; the first trial has the
     settings that a fit chooses by itself. Trials that fall behind are pruned. The loss is that of
     :class:`~attar.tuning.criterion.Criterion`, in nats per row.
@@ -348,8 +348,8 @@ class Tuner:
             if name not in before:
                 study.set_user_attr(name, value)
             elif before[name] != value:
-                told = _difference(name, before[name], value)
-                raise SettingError(f"{storage} is a search {told}.")
+                difference = _difference(name, before[name], value)
+                raise SettingError(f"{storage} is a search {difference}.")
         return study
 
     def search(self, study: Study, trials: int, until: float, show: Show) -> None:
@@ -511,8 +511,8 @@ def _difference(name: str, before: Any, now: Any) -> str:
     if name == "data":
         return "on other data: give the same, or another file"
     changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
-    told = ", ".join(f"{key}={before.get(key)} and not {now.get(key)}" for key in sorted(changed))
-    return f"with other {name}, {told}: give the same, or another file"
+    both = ", ".join(f"{key}={before.get(key)} and not {now.get(key)}" for key in sorted(changed))
+    return f"with other {name}, {both}: give the same, or another file"
 
 
 def _short(value: object) -> str:

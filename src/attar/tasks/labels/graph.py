@@ -71,12 +71,9 @@ class LabelledGraph:
         root = sparse.diags_array(1 / np.sqrt(graph.affinity.sum(1)))
         links = sparse.csr_array(root @ graph.affinity @ root)
         found = cls(graph.landmarks, links, None)
-        few = len(labelled) <= PAIRED
-        return (
-            replace(found, near=found.spread(np.eye(len(labelled)))[: len(labelled)])
-            if few
-            else found
-        )
+        if len(labelled) > PAIRED:
+            return found
+        return replace(found, near=found.spread(np.eye(len(labelled)))[: len(labelled)])
 
     @one_thread()
     def spread(self, values: Array) -> Array:
