@@ -2,6 +2,7 @@
 
 import html
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -58,9 +59,8 @@ def outputs_of(cell):
 # Of a loop that is not closed, which is not a fault of the notebook.
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
 def test_the_notebook_goes_from_a_file_to_a_report(tmp_path):
-    nbformat = pytest.importorskip("nbformat")
-    nbclient = pytest.importorskip("nbclient")
-    pytest.importorskip("ipykernel")
+    nbformat = import_module("nbformat")
+    nbclient = import_module("nbclient")
     notebook = nbformat.read(NOTEBOOK, 4)
     resources = {"metadata": {"path": str(tmp_path)}}
     nbclient.NotebookClient(notebook, timeout=120, resources=resources).execute()

@@ -19,7 +19,6 @@ SOURCES = {path.relative_to(ROOT / "src") for path in (ROOT / "src" / "attar").r
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     """The paths of wheel and source distribution, made by the build backend."""
-    pytest.importorskip("hatchling")
     folder = tmp_path_factory.mktemp("dist")
     program = (
         "from hatchling.build import build_sdist, build_wheel; import sys; "

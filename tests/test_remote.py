@@ -9,6 +9,7 @@ import os
 import sys
 import threading
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +48,6 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 @pytest.fixture
 def web(tmp_path):
     """The URL of a web server that has the files of the current folder."""
-    pytest.importorskip("aiohttp")
     handler = functools.partial(Handler, directory=str(tmp_path))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -60,7 +60,7 @@ def web(tmp_path):
 
 @pytest.fixture(scope="module")
 def s3_server():
-    moto = pytest.importorskip("moto.server")
+    moto = import_module("moto.server")
     server = moto.ThreadedMotoServer(port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -71,7 +71,7 @@ def s3_server():
 @pytest.fixture
 def s3(s3_server, monkeypatch):
     """The file system of an S3 server with an empty bucket of the test's own."""
-    s3fs = pytest.importorskip("s3fs")
+    s3fs = import_module("s3fs")
     variables = {"ACCESS_KEY_ID": "me", "SECRET_ACCESS_KEY": SECRET, "DEFAULT_REGION": "us-east-1"}
     for name, value in {**variables, "ENDPOINT_URL": s3_server}.items():
         monkeypatch.setenv(f"AWS_{name}", value)
@@ -92,9 +92,6 @@ def frame():
 
 @pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.parquet", "a.jsonl", "a.xlsx"])
 def test_a_file_at_a_url_is_the_file(name, frame, web, tmp_path):
-    if name == "a.xlsx":
-        pytest.importorskip("python_calamine")
-        pytest.importorskip("openpyxl")
     write = {".csv": "to_csv", ".gz": "to_csv", ".parquet": "to_parquet", ".xlsx": "to_excel"}
     path = tmp_path / name
     if name == "a.jsonl":
@@ -140,7 +137,6 @@ def test_a_url_is_refused_in_one_sentence_without_secrets(path, message, run, we
 
 
 def test_a_host_that_does_not_answer_is_said(run):
-    pytest.importorskip("aiohttp")
     status, _, err = run("inspect", f"http://127.0.0.1:9/a.csv?signature={SECRET}")
     assert status == 2
     assert err.startswith("attar: http://127.0.0.1:9/a.csv cannot be read: ")

@@ -6,6 +6,7 @@ import re
 import shutil
 import sys
 import threading
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -37,7 +38,7 @@ def fitted(frame):
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
     """What is pushed is kept in a folder."""
-    huggingface_hub = pytest.importorskip("huggingface_hub")
+    huggingface_hub = import_module("huggingface_hub")
     folder = tmp_path / "hub"
 
     class Fake:
@@ -64,7 +65,7 @@ def hub(tmp_path, monkeypatch):
 
 def metadata(text):
     """The metadata of a card, read as YAML."""
-    yaml = pytest.importorskip("yaml")
+    yaml = import_module("yaml")
     return yaml.safe_load(re.match(r"---\n(.*?)\n---\n", text, re.S)[1])
 
 

@@ -79,7 +79,6 @@ def test_an_interrupted_tune_says_how_to_go_on(run, iris, tmp_path, monkeypatch)
 
 
 def test_fit_logs_losses_and_a_report(run, iris, tmp_path):
-    pytest.importorskip("tensorboard")
     words = ("fit", "iris.csv", "-o", "m.attar", "--epochs", "1", "-q")
     status, out, err = run(*words, "--log", "tensorboard:runs")
     assert (status, out, err) == (0, "", "")

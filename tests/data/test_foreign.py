@@ -1,5 +1,7 @@
 """Data sets of torch and of Hugging Face."""
 
+from importlib import import_module
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -85,7 +87,7 @@ def test_what_is_no_set_of_rows_is_refused(data, message):
 
 @pytest.fixture
 def people():
-    datasets = pytest.importorskip("datasets")
+    datasets = import_module("datasets")
     kinds = {"age": datasets.Value("int64"), "town": datasets.Value("string")}
     features = datasets.Features({**kinds, "member": datasets.ClassLabel(names=["no", "yes"])})
     rows = {"age": [20, None, 40], "town": ["Ulm", "Bonn", None], "member": [1, 0, -1]}
@@ -103,7 +105,7 @@ def test_a_table_of_hugging_face_has_its_types_and_the_names_of_classes(people):
 
 
 def test_pictures_of_hugging_face_are_images_with_labels():
-    datasets = pytest.importorskip("datasets")
+    datasets = import_module("datasets")
     features = {"image": datasets.Image(), "label": datasets.ClassLabel(names=["cat", "dog"])}
     pictures = [picture for picture, _ in Squares()]
     data = datasets.Dataset.from_dict(
@@ -116,7 +118,7 @@ def test_pictures_of_hugging_face_are_images_with_labels():
 
 
 def test_several_data_sets_of_hugging_face_are_refused(people):
-    datasets = pytest.importorskip("datasets")
+    datasets = import_module("datasets")
     parts = datasets.DatasetDict({"train": people, "test": people})
     with pytest.raises(attar.DataError, match=r"holds the data sets train, test: .* X\['train'\]"):
         read(parts)

@@ -1,6 +1,7 @@
 """Models as files that other libraries run."""
 
 import json
+from importlib import import_module
 
 import numpy as np
 import pandas as pd
@@ -11,8 +12,7 @@ import attar
 from attar.data import datasets
 from attar.exporting.torch_export import TorchTranslation
 
-ort = pytest.importorskip("onnxruntime")
-pytest.importorskip("onnxscript")
+ort = import_module("onnxruntime")
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import json
 import os
+from importlib import import_module
 from zipfile import ZipFile
 
 import numpy as np
@@ -13,7 +14,7 @@ from attar.data import datasets
 from attar.networks import Conv, Mlp
 
 os.environ.setdefault("KERAS_BACKEND", "torch")  # before Keras is imported
-keras = pytest.importorskip("keras")
+keras = import_module("keras")
 # Keras converts tensors to arrays as NumPy 1 did.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 

@@ -136,7 +136,6 @@ def test_a_tracker_that_is_not_installed_names_the_command(monkeypatch):
 
 
 def test_event_files_hold_the_fit(tmp_path):
-    pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     tracker = TensorBoard(tmp_path / "runs")

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from contextlib import closing
 from glob import glob
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,7 @@ def sqlite(tmp_path):
 @pytest.fixture
 def duckdb(tmp_path):
     path = tmp_path / "shop.duckdb"
-    with pytest.importorskip("duckdb").connect(str(path)) as shop:
+    with import_module("duckdb").connect(str(path)) as shop:
         shop.execute(SALES)
     return f"duckdb:///{path}"
 
@@ -46,7 +47,6 @@ def duckdb(tmp_path):
 @pytest.fixture(scope="session")
 def cluster():
     """The URL of a PostgreSQL server of our own."""
-    pytest.importorskip("adbc_driver_postgresql")
     folders = [*glob("/usr/lib/postgresql/*/bin"), *os.environ["PATH"].split(":")]
     binaries = next((f for f in reversed(folders) if Path(f, "initdb").exists()), None)
     if binaries is None:
@@ -162,7 +162,6 @@ def test_options_of_databases_that_do_not_fit(words, message, run):
 
 
 def test_a_server_that_does_not_answer_is_said_without_the_password(run):
-    pytest.importorskip("adbc_driver_postgresql")
     db = "postgresql://me:secret@127.0.0.1:9/shop"
     status, _, err = run("inspect", "--sql", "select 1", "--db", db)
     assert status == 2

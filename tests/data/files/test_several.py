@@ -1,6 +1,7 @@
 """Several files of one table, patterns, and sheets of Excel."""
 
 from datetime import date, datetime
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -70,8 +71,7 @@ def test_a_file_whose_name_has_brackets_is_that_file(parts):
 
 @pytest.fixture
 def book(tmp_path, monkeypatch):
-    pytest.importorskip("python_calamine")
-    openpyxl = pytest.importorskip("openpyxl")
+    openpyxl = import_module("openpyxl")
     monkeypatch.chdir(tmp_path)
     return openpyxl.Workbook()
 
