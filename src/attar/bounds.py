@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from attar import workers
 from attar.parts import Part
 from attar.records import Coded
 
@@ -169,10 +170,10 @@ class FreeBits(Bound, name="free-bits"):
         """Return the mean of -log p(x|z), and β Σ_j max(λ, KL_j)."""
         assert coded.moments is not None
         mean, log_variance = coded.moments
-        rates = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean(0)
+        rates = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
         return {
             "distortion": -log_likelihood.mean(),
-            "rate": beta * rates.clamp(min=self.nats).sum(),
+            "rate": beta * workers.all_rows(rates).mean(0).clamp(min=self.nats).sum(),
         }
 
 

@@ -15,7 +15,7 @@ from sklearn.base import DensityMixin, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
-from attar import storage
+from attar import storage, workers
 from attar.checks import positive_integer
 from attar.corruptions import Corruption
 from attar.data.arrays import native
@@ -187,6 +187,7 @@ class Autoencoder(
         self.callbacks = callbacks
 
     @default_settings()
+    @workers.together()
     def fit(
         self,
         X: Data,
@@ -251,10 +252,10 @@ class Autoencoder(
                 encoded = plan.condition_encoder.prepare(condition, summary.rows)
         rows = training_data_of(data, kind, summary, run.validation_fraction, seed, encoded)
         callbacks = list(self.callbacks)
-        terminal = sys.stderr.isatty()
-        if self.verbose:
+        verbose = self.verbose if workers.rank() == 0 else False
+        if verbose:
             callbacks.append(shown_progress())
-        if terminal if self.verbose == "auto" else self.verbose:
+        if sys.stderr.isatty() if verbose == "auto" else verbose:
             for choice in plan.choices:
                 print(choice, file=sys.stderr)
         try:
@@ -264,7 +265,7 @@ class Autoencoder(
             if not hasattr(sys, "ps1"):
                 raise
             warn(str(interruption))
-        for callback in self.callbacks:
+        for callback in self.callbacks if workers.rank() == 0 else ():
             callback.on_fit(self.fitted_.training_summary.diagnostics.metrics)
         return self
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from attar import workers
 from attar.codes import CodeModule, Contextual
 from attar.data.batches import Conditioned, Holding, Selection
 from attar.data.cells import Category
@@ -578,6 +579,9 @@ def _trained(
                 statistics.start(plan.preparation.prepare(train[: statistics.texts]))
             model.on_data(first)
             set_noise_floor(model.shrinkage, plan.preparation.kind, first)
+        # Each worker computes with one thread, as there is one for each core.
+        several = device.type != "cpu" or workers.count() > 1
+        work = 0 if several else passes * weights
         training = Training(
             objective,
             training_data.batches(plan.preparation, settings.batch_size, device),
@@ -588,7 +592,7 @@ def _trained(
             settings,
             callbacks,
             checkpoint,
-            threads=Threads(passes * weights if device.type == "cpu" else 0, exact=run.repeatable),
+            threads=Threads(work, exact=run.repeatable),
         )
         training.progress.settings = plan.words
         shown = Predictor(plan.preparation, model, plan.code_size, doubles=False)

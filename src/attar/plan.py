@@ -13,7 +13,7 @@ import torch
 from sklearn.utils import check_random_state
 from torch import nn
 
-from attar import recipes
+from attar import recipes, workers
 from attar.checks import positive, positive_integer
 from attar.choices import (
     are_counts,
@@ -549,7 +549,7 @@ class Run:
                 "A training that can be resumed needs a random_state: give a number."
             )
         return cls(
-            seed=int(check_random_state(settings["random_state"]).randint(2**31 - 1)),
+            seed=workers.same(int(check_random_state(settings["random_state"]).randint(2**31 - 1))),
             device=device_of(settings["device"]),
             validation_fraction=fraction,
             checkpoint=None if checkpoint is None else Path(checkpoint),

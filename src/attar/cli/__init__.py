@@ -22,7 +22,8 @@ from attar.cli.latent import interpolate, neighbours
 from attar.cli.predict import predict
 from attar.cli.show import card, info, inspect, recipes
 from attar.cli.tune import tune
-from attar.errors import AttarError, AttarWarning
+from attar.errors import AttarError, AttarWarning, SettingError
+from attar.scale import torchrun
 
 app = typer.Typer(
     help="Autoencoders for everybody's data.",
@@ -41,12 +42,20 @@ for verb in VERBS:
 
 @app.callback(invoke_without_command=True)
 def version(
+    context: typer.Context,
     version: bool = typer.Option(False, "--version", help="Print the version and exit."),
 ) -> None:
     """Autoencoders for everybody's data."""
     if version:
         print(__version__)
         raise typer.Exit
+    if torchrun.is_started():
+        if context.invoked_subcommand != "fit":
+            raise SettingError(
+                f"torchrun trains a model, and {context.invoked_subcommand!r} trains none: run it "
+                "without torchrun."
+            )
+        context.with_resource(torchrun.joined())
 
 
 def main() -> None:
@@ -58,7 +67,7 @@ def main() -> None:
         try:
             app(prog_name="attar")
         except AttarError as error:
-            print(f"attar: {error}", file=sys.stderr)
+            _print_warning(str(error))
             sys.exit(2)
         except BrokenPipeError:
             sys.stderr.close()
@@ -66,4 +75,5 @@ def main() -> None:
 
 
 def _print_warning(message: Warning | str, *_: object, **__: object) -> None:
-    print(f"attar: {message}", file=sys.stderr)
+    if torchrun.is_first():
+        print(f"attar: {message}", file=sys.stderr)

@@ -21,6 +21,7 @@ from attar.cli.gaps import fit_imputer
 from attar.cli.labels import fit_labels
 from attar.errors import SettingError
 from attar.remote import Url, file_at
+from attar.scale import torchrun
 from attar.storage import TASKS
 
 
@@ -180,6 +181,10 @@ def fit(
         if not of_codes:
             given |= {"code-size": code_size != "auto", "epochs": epochs != "auto"}
             given |= {"max-minutes": max_minutes}
+        if torchrun.is_started():
+            raise SettingError(
+                f"torchrun trains an autoencoder, not --for {purpose}: run it without torchrun."
+            )
         for name in (name for name, value in given.items() if value):
             raise SettingError(
                 f"--{name} is of an autoencoder, not of --for {purpose}: leave it out."
@@ -268,7 +273,7 @@ def fit(
     if checkpoint.exists():
         check_checkpoint(checkpoint)
         if not resume:
-            checkpoint.unlink()
+            checkpoint.unlink(missing_ok=True)
     started = time.perf_counter()
     table = arguments.rows(source, delimiter, decimal, encoding, na, sql, db)
     table = arguments.text(table, columns, paragraphs, encoding, split)
@@ -284,6 +289,8 @@ def fit(
     except KeyboardInterrupt:
         typer.echo(f"attar: stopped; resume with --resume (kept in {checkpoint}).", err=True)
         raise typer.Exit(130) from None
+    if not torchrun.is_first():
+        return
     seconds = time.perf_counter() - started
     estimator.fitted_ = replace(estimator.fitted_, label=condition or label)
     estimator.set_params(warm_start=bool(settings.get("warm_start"))).save(output)

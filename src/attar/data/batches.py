@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from attar import workers
 from attar.records import Batch
 
 
@@ -154,5 +155,6 @@ class Selection(Batches):
 
     def shuffled(self) -> Iterator[Batch]:
         """Yield each row once, in a random order from torch's global generator."""
-        order = self.index[torch.randperm(len(self.index)).to(self.index.device)]
-        return iter(Selection(self.held, order, self.size))
+        order = workers.same(torch.randperm(len(self.index))).to(self.index.device)
+        for rows in self.index[order].tensor_split(len(self)):
+            yield self.held.batch(workers.share(rows))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from attar.data.series import Series
 from attar.data.sounds import SUFFIXES as SOUNDS
 from attar.data.sounds import Sounds
 from attar.data.sparse import Sparse
-from attar.data.stream import Stream, SupportsArrow, Tabular
+from attar.data.stream import Share, Stream, SupportsArrow, Tabular
 from attar.data.text import Text
 from attar.errors import DataError, FileError, unknown, warn
 from attar.remote import file_at
@@ -136,6 +137,10 @@ def read(
     path, *others = matching(file_at(source))
     if others:
         return read(Files([path, *others]), label=label)
+    if path.is_dir():
+        tables = list(files_in(os.fspath(path), tuple(TABLES)))
+        if tables and not any(files_in(os.fspath(path), (*SUFFIXES, *SOUNDS))):
+            return read(Files(tables), label=label)
     if path.is_dir() or path.name.lower().endswith(SOUNDS):
         return read(_files(path, kind), label=label, kind=kind)
     if not path.exists():
@@ -252,13 +257,21 @@ class WithoutColumn(Stream):
     column: str
 
     def __iter__(self) -> Iterator[pd.DataFrame]:
-        for piece in self.stream:
-            yield piece.drop(columns=self.column)
+        return self._without(self.stream)
 
     @property
     def fingerprint(self) -> str:
         """The stream's, and the column."""
         return f"{self.stream.fingerprint} without {self.column}"
+
+    def share(self) -> Share | None:
+        """Return the stream's share without the column."""
+        share = self.stream.share()
+        return share and Share(partial(self._without, share), share.start)
+
+    def _without(self, pieces: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+        for piece in pieces:
+            yield piece.drop(columns=self.column)
 
 
 def _npz(path: Path) -> Source:
@@ -324,14 +337,7 @@ class FiniteStream(Stream):
     counted: bool = False
 
     def __iter__(self) -> Iterator[Data]:
-        count = 0
-        for piece in self.stream:
-            finite, found = _finite(piece)
-            count += found
-            yield finite
-        if not self.counted:
-            self.counted = True
-            _warn(count)
+        return self._read(self.stream)
 
     @property
     def bytes(self) -> int | None:
@@ -342,6 +348,21 @@ class FiniteStream(Stream):
     def fingerprint(self) -> str:
         """The stream's."""
         return self.stream.fingerprint
+
+    def share(self) -> Share | None:
+        """Return the stream's share, its infinite values missing."""
+        share = self.stream.share()
+        return share and Share(partial(self._read, share), share.start)
+
+    def _read(self, pieces: Iterable[Data]) -> Iterator[Data]:
+        count = 0
+        for piece in pieces:
+            finite, found = _finite(piece)
+            count += found
+            yield finite
+        if not self.counted:
+            self.counted = True
+            _warn(count)
 
 
 def _warn(count: int) -> None:

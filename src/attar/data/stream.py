@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
@@ -13,6 +14,25 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 Piece = TypeVar("Piece")
+
+
+@dataclass(frozen=True)
+class Share(Iterable[Any]):
+    """The pieces of a stream that one of several workers reads: rows one after the other.
+
+    Attributes
+    ----------
+    read : callable
+        Returns an iterator over the pieces.
+    start : int or None
+        The index of the first row among those of all shares, where it is known beforehand.
+    """
+
+    read: Callable[[], Iterator[Any]]
+    start: int | None
+
+    def __iter__(self) -> Iterator[Any]:
+        return self.read()
 
 
 class Stream(ABC):
@@ -31,6 +51,14 @@ class Stream(ABC):
     @abstractmethod
     def fingerprint(self) -> str:
         """What identifies this data: its place, size and time of change."""
+
+    def share(self) -> Share | None:
+        """Return what this worker reads of the data; None where it reads all of them."""
+        return None
+
+
+# Where the start of a worker's share is not known, its rows are numbered from this times its rank.
+ROWS_OF_A_SHARE = 1 << 40
 
 
 class SupportsArray(Protocol):
@@ -82,14 +110,26 @@ class Sample(Generic[Piece]):
 
     Parameters
     ----------
-    size : int
-        How many rows to keep at most.
     take : callable
         ``(piece, places) -> the rows of a piece at these places``, a copy.
+    size : int
+        How many rows to keep at most.
+    first : int
+        The index of the first row.
+
+    Attributes
+    ----------
+    seen : int
+        How many rows there were.
     """
 
-    def __init__(self, take: Callable[[Piece, NDArray[np.intp]], Piece], size: int = SIZE) -> None:
-        self.take, self.size = take, size
+    def __init__(
+        self,
+        take: Callable[[Piece, NDArray[np.intp]], Piece],
+        size: int = SIZE,
+        first: int = 0,
+    ) -> None:
+        self.take, self.size, self.first = take, size, first
         self.seen = 0
         self._limit = np.iinfo(np.uint64).max
         self._kept: list[Piece] = []
@@ -97,7 +137,7 @@ class Sample(Generic[Piece]):
 
     def add(self, piece: Piece, n: int) -> None:
         """Add the next ``n`` rows, those of a piece."""
-        rows = np.arange(self.seen, self.seen + n)
+        rows = np.arange(n) + (self.first + self.seen)
         self.seen += n
         places = np.flatnonzero(hashed(rows) <= self._limit)
         if len(places) > self.size:
@@ -108,6 +148,19 @@ class Sample(Generic[Piece]):
         if sum(map(len, self._rows)) > 2 * self.size:
             self._limit = np.partition(hashed(np.concatenate(self._rows)), self.size)[self.size]
             self._drop()
+
+    def thin(self, total: int) -> None:
+        """Drop rows that can hardly be among those kept of so many in all."""
+        if total > 2 * self.size:
+            limit = int(2 * self.size / total * np.iinfo(np.uint64).max)
+            self._limit = min(int(self._limit), limit)
+            self._drop()
+
+    def merge(self, other: Sample[Piece]) -> None:
+        """Add the sample of other rows, whose indices are larger."""
+        self.seen += other.seen
+        self._kept += other._kept
+        self._rows += other._rows
 
     def _drop(self) -> None:
         """Drop the rows that can no longer be among those kept."""
@@ -131,6 +184,13 @@ class Sample(Generic[Piece]):
             return kept, rows
         places = np.sort(np.argpartition(hashed(rows), self.size)[: self.size])
         return self.take(kept, places), rows[places]
+
+
+def places_of(rows: NDArray[np.intp], shares: tuple[int, ...]) -> NDArray[np.intp]:
+    """Return the indices among all rows of rows that are numbered share by share."""
+    starts = np.cumsum([0, *shares[:-1]])
+    worker, row = np.divmod(rows, ROWS_OF_A_SHARE)
+    return starts[worker] + row
 
 
 def evenly_spaced(n: int, most: int) -> NDArray[np.intp]:

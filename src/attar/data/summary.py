@@ -151,6 +151,8 @@ class Summary:
         Their indices among all rows, ascending.
     partial : bool
         Whether cells that a sparse sample does not store are missing.
+    shares : tuple of int
+        How many rows each worker reads, one share after the other; empty where each reads all.
     """
 
     rows: int
@@ -158,6 +160,7 @@ class Summary:
     sample: Rows
     places: NDArray[np.intp]
     partial: bool = False
+    shares: tuple[int, ...] = ()
 
     @property
     def missing(self) -> bool:

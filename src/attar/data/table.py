@@ -33,7 +33,7 @@ from attar.data.columns.frames import (
 from attar.data.columns.profiles import TableProfile
 from attar.data.kind import Json, Kind, Portion, Rows, back_to, changes, require_finite
 from attar.data.scaling import MinMax, Scaling, Standard, Symmetric, skewness, usual
-from attar.data.stream import Sample, pieces
+from attar.data.stream import Sample, Share, Stream, pieces, places_of
 from attar.data.summary import Moments, Summary
 from attar.errors import DataError, SettingError, warn
 from attar.storage import nested, unnested
@@ -87,6 +87,9 @@ class Table(Kind):
         SettingError
             If there is no column of a name in ``columns``.
         """
+        share = pieces.share() if isinstance(pieces, Stream) else None
+        if share is not None:
+            return MixedTable.fit(share, columns)
         rest = iter(pieces)
         first = next(rest, None)
         if first is None:
@@ -334,12 +337,16 @@ class MixedTable(Table):
     def fit(
         cls, pieces: Iterable[object], columns: Mapping[str, str] | None = None
     ) -> tuple[Self, Summary]:
-        """Return the form of frames and their summary."""
-        profile = TableProfile(columns)
-        for piece in pieces:
-            profile.add(piece)
+        """Return the form of frames and their summary, or those of the shares of all workers."""
+        shares: tuple[int, ...] = ()
+        if isinstance(pieces, Share):
+            profile, shares = TableProfile.of_shares(pieces, columns)
+        else:
+            profile = TableProfile.of(pieces, columns)
         assert profile.format is not None  # there is a first piece
         sample, places = profile.sampled()
+        if shares:
+            places = places_of(places, shares)
         fields = profile.columns(sample)
         kind = cls(profile.format, fields)
         kind.to_json()  # before training: what cannot be saved is refused
@@ -347,7 +354,7 @@ class MixedTable(Table):
             kind._require_cells()
         rows = profile.sample.seen
         cells = kind._encoded(kind._fitting(sample))
-        return kind, Summary(rows, profile.moments(fields), cells, places)
+        return kind, Summary(rows, profile.moments(fields), cells, places, shares=shares)
 
     def without_texts(self, summary: Summary) -> tuple[Self, Summary]:
         """Return the form in which columns of text are not used, and the summary without them.

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from torch import Tensor
 
+from attar import workers
 from attar.data.batches import Batches, Conditioned, Selection, with_missing
 from attar.data.kind import Kind, Rows
 from attar.data.preparation import DensePreparation, Preparation
@@ -48,6 +49,9 @@ class Streamed(Batches):
     device : torch.device
     missing : bool
         Whether cells are missing.
+    shares : tuple of int
+        How many rows each worker reads, one share after the other; empty where each reads all of
+        them, and keeps its own.
     """
 
     stream: Stream
@@ -57,11 +61,21 @@ class Streamed(Batches):
     size: int
     device: torch.device
     missing: bool
+    shares: tuple[int, ...] = ()
 
     @property
     def rows(self) -> int:
         """How many rows there are in all."""
         return self.total - len(self.validation)
+
+    @property
+    def own(self) -> int:
+        """How many of them this worker has."""
+        if not self.shares:
+            return -(-(self.rows - workers.rank()) // workers.count())
+        ends = np.cumsum(self.shares)[[workers.rank()]]
+        ends = np.append(ends - self.shares[workers.rank()], ends)
+        return int(np.diff(ends - np.searchsorted(self.validation, ends))[0])
 
     def shuffled(self) -> Iterator[Batch]:
         """Yield each row once, in a random order from torch's global generator.
@@ -69,8 +83,9 @@ class Streamed(Batches):
         A row moves by about as many places as the buffer holds rows: a file whose rows are sorted
         should be shuffled before.
         """
-        size, kind = -(-self.rows // len(self)), self.preparation.kind
-        for values in _cut(_shuffled(read_ahead(self._scaled)), size):
+        kind = self.preparation.kind
+        sizes = np.diff(np.linspace(0, self.own, len(self) + 1).astype(int)).tolist()
+        for values in _cut(_shuffled(read_ahead(self._scaled)), sizes):
             cells = values.to(self.device)
             if self.missing:
                 yield with_missing(cells, kind.expand, kind.hidden, kind.leaders)
@@ -79,11 +94,14 @@ class Streamed(Batches):
                 yield Batch(prepared, prepared)
 
     def _scaled(self) -> Iterator[Tensor]:
-        start = 0
-        for piece in self.stream:
+        share = self.stream.share() if self.shares else None
+        start = sum(self.shares[: workers.rank()])
+        for piece in share or self.stream:
             rows = self.preparation.kind.rows(piece)
             first, last = np.searchsorted(self.validation, [start, start + len(rows)])
             train = np.delete(rows, self.validation[first:last] - start, axis=0)
+            if share is None:
+                train = train[(workers.rank() - start + first) % workers.count() :: workers.count()]
             start += len(rows)
             yield self.preparation.scaled(train)
 
@@ -109,21 +127,16 @@ def _shuffled(pieces: Iterator[Tensor]) -> Iterator[Tensor]:
     yield rest[torch.randperm(len(rest))]
 
 
-def _cut(pieces: Iterator[Tensor], size: int) -> Iterator[Tensor]:
-    """Yield rows in batches of one size; the last may be smaller."""
-    left: list[Tensor] = []
-    for piece in pieces:
-        left.append(piece)
-        if sum(map(len, left)) < size:
-            continue
-        *batches, rest = torch.split(torch.cat(left), size)
-        if len(rest) == size:
-            batches.append(rest)
-            rest = rest[:0]
-        yield from batches
-        left = [rest]
-    if any(map(len, left)):
-        yield torch.cat(left)
+def _cut(pieces: Iterator[Tensor], sizes: list[int]) -> Iterator[Tensor]:
+    """Yield rows in batches of these sizes."""
+    left = torch.empty(0)
+    for size in sizes:
+        parts = [left]
+        while sum(map(len, parts)) < size:
+            parts.append(next(pieces))
+        rows = torch.cat([part for part in parts if len(part)])
+        left = rows[size:]
+        yield rows[:size]
 
 
 def read_ahead(read: Callable[[], Iterator[T]], ahead: int = 2) -> Iterator[T]:
@@ -393,6 +406,7 @@ class FromStream(TrainingData):
             size,
             device,
             self.summary.missing,
+            self.summary.shares,
         )
 
     def _places(self, index: NDArray[np.intp]) -> NDArray[np.intp]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from attar import workers
 from attar.errors import SettingError
 from attar.likelihoods.alphabets import Alphabet, AlphabetModule, Derived, Levels
 from attar.likelihoods.base import Likelihood, LikelihoodModule, Shape
@@ -394,7 +395,7 @@ class CausalModule(LikelihoodModule):
     def _follow(self, layer: int, activation: Tensor) -> Tensor:
         """Return the activation; in training, its maximum goes into a running mean."""
         if self.training:
-            present = activation.detach().max().to(self.largest)
+            present = workers.largest(activation.detach().max().to(self.largest))
             weight = torch.where(self.largest[layer] == 0, 1.0, FOLLOWED)
             self.largest[layer] += weight * (present - self.largest[layer])
         return activation

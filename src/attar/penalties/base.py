@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from attar import workers
 from attar.errors import SettingError
 from attar.model import Model
 from attar.parts import Part
@@ -106,13 +107,18 @@ def prior_of(penalty: Penalty, model: Model) -> PriorModule:
     return model.code.prior
 
 
+def codes_of(trace: Trace) -> Tensor:
+    """Return the first code of each row of all workers: (B, d)."""
+    return workers.all_rows(trace.coded.z[0])
+
+
 def samples_like(prior: PriorModule, z: Tensor) -> Tensor:
     """Return as many samples of the prior as there are codes (n, d), on their device: (n, d)."""
     return prior.sample(len(z)).to(z)
 
 
 def moments_of(trace: Trace) -> tuple[Tensor, Tensor]:
-    """Return the mean and log-variance of each row's posterior: (B, d) each.
+    """Return the mean and log-variance of the posterior of each row of all workers: (B, d) each.
 
     Raises
     ------
@@ -123,4 +129,5 @@ def moments_of(trace: Trace) -> tuple[Tensor, Tensor]:
         raise SettingError(
             "A penalty on moments needs a code with a Gaussian posterior: use the code 'gaussian'."
         )
-    return trace.coded.moments
+    mean, log_variance = trace.coded.moments
+    return workers.all_rows(mean), workers.all_rows(log_variance)

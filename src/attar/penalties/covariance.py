@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from attar.model import Model
-from attar.penalties.base import Penalty, PenaltyTerm, moments_of
+from attar.penalties.base import Penalty, PenaltyTerm, codes_of, moments_of
 from attar.priors import log_density
 
 
@@ -155,7 +155,7 @@ class TotalCorrelation(Penalty, name="total-correlation"):
 
     def build(self, model: Model, code_size: int, shape: tuple[int, ...]) -> PenaltyTerm:
         """Return the estimate."""
-        return self.term(lambda trace: total_correlation(trace.coded.z[0], *moments_of(trace)))
+        return self.term(lambda trace: total_correlation(codes_of(trace), *moments_of(trace)))
 
 
 def total_correlation(z: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:

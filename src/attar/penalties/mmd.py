@@ -13,7 +13,7 @@ from attar.checks import positive
 from attar.errors import SettingError
 from attar.model import Model
 from attar.parts import Part
-from attar.penalties.base import Penalty, PenaltyTerm, prior_of, samples_like
+from attar.penalties.base import Penalty, PenaltyTerm, codes_of, prior_of, samples_like
 from attar.records import Trace
 
 SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -133,7 +133,7 @@ class MaximumMeanDiscrepancy(Penalty, name="mmd"):
         kernel.check()
 
         def discrepancy(trace: Trace) -> Tensor:
-            z = trace.coded.z[0]
+            z = codes_of(trace)
             return squared_discrepancy(z, samples_like(prior, z), kernel)
 
         return self.term(discrepancy)
@@ -186,7 +186,7 @@ class SlicedWasserstein(Penalty, name="sliced-wasserstein"):
         prior, count = prior_of(self, model), self.positive_integer("directions")
 
         def distance(trace: Trace) -> Tensor:
-            z = trace.coded.z[0]
+            z = codes_of(trace)
             normals = torch.randn(count, code_size, dtype=z.dtype, device=z.device)
             return sliced_distance(z, samples_like(prior, z), functional.normalize(normals, dim=1))
 

@@ -10,9 +10,11 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 
+from attar import workers
 from attar.data.batches import Batches, Selection
-from attar.errors import TrainingError, warn
+from attar.errors import SettingError, TrainingError, warn
 from attar.objective import Objective
 from attar.penalties import sum_of
 from attar.records import Batch, Epoch, Trace
@@ -57,6 +59,7 @@ class Critics:
             weight.grad = None
         loss: Tensor = sum_of(critic.loss(trace) for critic in self.critics.values())
         torch.autograd.backward([loss])
+        workers.average_gradients(self.weights, len(trace.batch.target))
         self.optimizer.step()
 
     def state(self) -> State:
@@ -144,7 +147,8 @@ class Training:
     ) -> None:
         self.objective, self.model, self.settings = objective, objective.model, settings
         self.train, self.monitored, self.validation = train, monitored, validation
-        self.callbacks, self.checkpoint = callbacks, checkpoint
+        self.callbacks = callbacks if workers.rank() == 0 else ()
+        self.checkpoint = checkpoint
         self.threads = threads or Threads()
         heads = list(objective.heads.parameters())
         self.weights = [*self.model.parameters(), *heads]
@@ -165,7 +169,11 @@ class Training:
         ------
         TrainingError
             If the loss is not finite, even after a second try with smaller steps.
+        SettingError
+            If several workers cannot train the model.
         """
+        if workers.count() > 1:
+            self._join()
         self._resume()
         self.model.half_precision = bool(self.settings.half_precision)
         try:
@@ -187,6 +195,27 @@ class Training:
             self._write(self.checkpoint, finished=True)
         return self.progress.history
 
+    def _join(self) -> None:
+        """Start from the first worker's weights, with random numbers of this one's own."""
+        modules = [self.model, self.objective.heads, self.critics.modules]
+        for name, module in nn.ModuleList(modules).named_modules():
+            if isinstance(module, _NormBase) and module.track_running_stats:
+                raise SettingError(
+                    f"{type(module).__name__} ({name}) normalizes by the rows of one worker, and "
+                    f"there are {workers.count()}: use a network with layer or group "
+                    "normalization, or one worker."
+                )
+        if self.train.rows // len(self.train) < workers.count():
+            raise SettingError(
+                f"A batch of {self.train.size} rows is too small for {workers.count()} workers: "
+                "give a larger batch_size, or use fewer workers."
+            )
+        for module in modules:
+            state = {name: tensor.cpu() for name, tensor in module.state_dict().items()}
+            module.load_state_dict(workers.same(state))
+        if workers.rank():
+            torch.manual_seed(torch.initial_seed() + workers.rank())
+
     def _epoch(self) -> None:
         number = len(self.progress.history) + 1
         started = time.perf_counter()
@@ -206,11 +235,11 @@ class Training:
                 callback.on_step(self.progress)
         if self.model.code.training:  # it is not frozen
             self.model.code.on_epoch()
-        metrics = self.objective.measure(self.monitored)
+        metrics = workers.same(self.objective.measure(self.monitored))
         seconds = time.perf_counter() - started
         validation_loss = None
         if self.validation is not None:
-            validation_loss = self.objective.measure(self.validation)["loss"]
+            validation_loss = workers.same(self.objective.measure(self.validation)["loss"])
         if not math.isfinite(metrics["loss"] + (validation_loss or 0.0)):
             self._recover(number)
             return
@@ -219,18 +248,20 @@ class Training:
             **metrics,
             validation_loss=validation_loss,
             learning_rate=rate,
-            rows_per_second=rows / seconds,
+            rows_per_second=workers.count() * rows / seconds,
         )
         self._keep(epoch)
         self.progress.penalties = self.objective.latest
         for callback in self.callbacks:
             callback.on_epoch(self.progress)
+        self.progress.stop = workers.same(self.progress.stop)
 
     def _step(self, batch: Batch, step: int) -> None:
         for weight in self.weights:
             weight.grad = None
         trace = self.objective.trace(batch)
         self.objective.backward(trace)
+        workers.average_gradients(self.weights, len(batch.target))
         if self.settings.optimizer.clip is not None:
             torch.nn.utils.clip_grad_norm_(self.weights, self.settings.optimizer.clip)
         self.optimizer.step()
@@ -252,7 +283,7 @@ class Training:
         settings = self.settings
         fraction = step / (settings.epochs * len(self.train))
         if settings.max_minutes is not None:
-            elapsed = time.monotonic() - self._started
+            elapsed = workers.same(time.monotonic() - self._started)
             fraction = max(fraction, elapsed / (60 * settings.max_minutes))
         self.progress.fraction = self.objective.progress = min(fraction, 1.0)
         factor = settings.schedule.factor(self.progress.fraction)
@@ -277,7 +308,7 @@ class Training:
         if epoch.monitored_loss < self.best_loss:
             best = module_state(self.model)
             self.best, self.best_loss, self.best_epoch = best, epoch.monitored_loss, epoch.epoch
-        if self.checkpoint is not None and self.checkpoint.due():
+        if self.checkpoint is not None and workers.same(self.checkpoint.due()):
             self._write(self.checkpoint)
 
     def _recover(self, number: int) -> None:
@@ -307,7 +338,7 @@ class Training:
 
     def _resume(self) -> None:
         self._started = time.monotonic()
-        found = None if self.checkpoint is None else self.checkpoint.read()
+        found = None if self.checkpoint is None else workers.same(self.checkpoint.read())
         if found is None:
             if self.checkpoint is not None:
                 self._write(self.checkpoint)
@@ -315,9 +346,10 @@ class Training:
         state, progress = found
         self.last_finite, self.best = unnested("last", state), unnested("best", state)
         self._restore(self.last_finite)
-        torch.set_rng_state(state["generator"])
-        if "cuda-generator" in state:
-            torch.cuda.set_rng_state(state["cuda-generator"])
+        if workers.count() == len(state["generators"]):
+            torch.set_rng_state(state["generators"][workers.rank()])
+        if "cuda-generators" in state and workers.count() == len(state["cuda-generators"]):
+            torch.cuda.set_rng_state(state["cuda-generators"][workers.rank()])
         self.step_factor, self.progress.stop = progress["step_factor"], progress["finished"]
         self.progress.history = [Epoch(**epoch) for epoch in progress["history"]]
         if self.progress.history:
@@ -326,9 +358,11 @@ class Training:
 
     def _write(self, checkpoint: Checkpoint, finished: bool = False) -> None:
         state = nested("last", self.last_finite) | nested("best", self.best)
-        state["generator"] = torch.get_rng_state()
+        state["generators"] = torch.stack(workers.gathered(torch.get_rng_state()))
         if next(self.model.parameters()).is_cuda:
-            state["cuda-generator"] = torch.cuda.get_rng_state()
+            state["cuda-generators"] = torch.stack(workers.gathered(torch.cuda.get_rng_state()))
+        if workers.rank():
+            return
         history = [epoch.to_json() for epoch in self.progress.history]
         progress = {"step_factor": self.step_factor, "history": history, "finished": finished}
         checkpoint.write(state, progress)

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
+from attar import workers
 from attar.codes.quantized.base import blocks, one_hot
 
 # Steps of k-means before training, and the fraction of the mean count below which entries are dead.
@@ -152,8 +153,10 @@ class LearnedCodebook(Codebook):
     @torch.no_grad()
     def revive(self) -> None:
         """Replace dead entries by recent inputs."""
-        dead = self.counts < DEAD * self.counts.mean(-1, keepdim=True)
-        fresh = self.recent[:, torch.randperm(self.size)]
+        counts = workers.total(self.counts)
+        dead = counts < DEAD * counts.mean(-1, keepdim=True)
+        self.recent.copy_(workers.same(self.recent))
+        fresh = self.recent[:, workers.same(torch.randperm(self.size))]
         self.entries.copy_(torch.where(dead[..., None], fresh, self.entries))
         # Without a past, an entry moves at once to the mean of its next inputs.
         self.usage.masked_fill_(dead, 0.0)
@@ -161,9 +164,12 @@ class LearnedCodebook(Codebook):
 
     def _average(self, rows: Tensor, chosen: Tensor, decay: float) -> None:
         """Move each entry to the running mean of the rows (books, rows, dim) that chose it."""
-        fraction = chosen.mean(1)
-        self.usage.lerp_(fraction, 1 - decay)
-        pull = chosen.mT @ rows / rows.shape[1] - fraction[..., None] * self.entries
+        ones = rows.new_ones(*rows.shape[:2], 1)
+        sums = workers.total(chosen.mT @ torch.cat([ones, rows], -1))
+        # Every row chooses one entry.
+        means = sums / sums[..., :1].sum(1, keepdim=True)
+        self.usage.lerp_(means[..., 0], 1 - decay)
+        pull = means[..., 1:] - means[..., :1] * self.entries
         tiny = torch.finfo(rows.dtype).tiny
         self.entries += (1 - decay) * pull / self.usage.clamp_min(tiny)[..., None]
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from attar import workers
 from attar.codes.base import CodeModule
 from attar.codes.quantized.base import QuantizedModule, SymbolCode, blocks, straight_through
 
@@ -198,5 +199,6 @@ class LookupFreeModule(QuantizedModule):
         every = torch.arange(2 ** len(self.places), device=x.device)
         signs = self.vectors(every[:, None])
         logs = (2 * x @ signs.mT).log_softmax(-1)
-        log_mean = logs.logsumexp(0) - math.log(len(logs))
+        batch = workers.all_rows(logs)
+        log_mean = batch.logsumexp(0) - math.log(len(batch))
         return -(logs.exp() * logs).sum(-1), -(log_mean.exp() * log_mean).sum(-1)

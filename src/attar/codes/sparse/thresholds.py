@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from attar import workers
 from attar.codes.base import Code, CodeModule, LogLikelihood
 from attar.codes.point import PointModule
 from attar.errors import SettingError
@@ -127,7 +128,7 @@ class SparseKLModule(PointModule):
     def rate(self, z: Tensor) -> Tensor:
         """Return Σ ρ log(ρ/ρ̂) + (1-ρ) log((1-ρ)/(1-ρ̂)) with ρ̂ the batch's mean: (B,)."""
         tiny = torch.finfo(z.dtype).eps
-        mean = z.mean(0).clamp(tiny, 1 - tiny)
+        mean = workers.all_rows(z).mean(0).clamp(tiny, 1 - tiny)
         rho = torch.as_tensor(self.target, dtype=z.dtype, device=z.device)
         divergence = rho * (rho / mean).log() + (1 - rho) * ((1 - rho) / (1 - mean)).log()
         return divergence.sum().expand(z.shape[0])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from attar import workers
 from attar.codes.base import Code, CodeModule, LogLikelihood
 from attar.codes.sparse.thresholds import with_gradient
 from attar.errors import SettingError
@@ -130,7 +131,7 @@ class LargestModule(CodeModule):
     def on_epoch(self) -> None:
         """Raise the bias of each unit that was inactive since the last call."""
         # Slightly above the threshold, since of equal scores either may be chosen.
-        margin = self.margin * (1 + 1e-6) - 1e-5
+        margin = workers.largest(self.margin) * (1 + 1e-6) - 1e-5
         self.bias -= torch.where(self.counts == 0, margin, 0.0)
         self.counts.zero_()
         self.margin.fill_(-torch.inf)
@@ -138,9 +139,11 @@ class LargestModule(CodeModule):
     def track(self, scores: Tensor, z: Tensor, threshold: Tensor) -> None:
         """Count active units, and note how near the scores came to the threshold (B or 1, 1)."""
         # A unit that is kept but negative has no gradient: it is not active.
-        active = (z > 0).sum(0)
+        counts = torch.cat([(z > 0).sum(0), torch.full_like(self.counts[:1], len(z))])
+        counts = workers.total(counts)
+        active, rows = counts[:-1], counts[-1]
         self.counts += active
-        self.idle.add_(len(z)).masked_fill_(active > 0, 0.0)
+        self.idle.add_(rows).masked_fill_(active > 0, 0.0)
         torch.maximum(self.margin, (scores - threshold).amax(0), out=self.margin)
 
 
@@ -242,7 +245,8 @@ class BatchTopKModule(LargestModule):
         scores = features + self.bias
         if not self.training:
             return self.constrain(scores)
-        largest = scores.detach().flatten().topk(self.k * len(scores), sorted=False).values
+        rows = workers.all_rows(scores.detach())
+        largest = rows.flatten().topk(self.k * len(rows), sorted=False).values
         threshold = largest.min().clamp_min(0)
         z = scores.where(scores >= threshold, 0.0)
         self.track(scores.detach(), z.detach(), threshold)

@@ -177,6 +177,12 @@ class ColumnProfile(ABC):
     def add(self, array: pa.ChunkedArray) -> None:
         """Add the next piece, in which some value is not missing."""
 
+    def merge(self, other: Self) -> None:
+        """Add the statistics of further rows."""
+        self.observed += other.observed
+        if other.low is not None:
+            self.widen(other.low, other.high)
+
     @abstractmethod
     def column(self, type_: pa.DataType, n: int, sample: pa.ChunkedArray) -> Column:
         """Return the column that suits the values.

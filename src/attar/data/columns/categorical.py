@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -101,6 +102,15 @@ class CategoricalProfile(ColumnProfile):
                 self.counts.update(_counted(array.slice(start, CHUNK)))
                 if len(self.counts) > COUNTED:
                     self.counts = None
+
+    def merge(self, other: Self) -> None:
+        """Add the counts of further rows."""
+        super().merge(other)
+        self.order |= other.order
+        if self.counts is not None:
+            self.counts = None if other.counts is None else self.counts + other.counts
+        if self.counts is not None and len(self.counts) > COUNTED:
+            self.counts = None
 
     @property
     def only(self) -> str | None:

@@ -176,6 +176,17 @@ class TextProfile(ColumnProfile):
             else:
                 self._dates[form].add(dates)
 
+    def merge(self, other: Self) -> None:
+        """Add the statistics of further rows: the dates of the forms that both are in."""
+        self.categories.merge(other.categories)
+        self.observed = self.categories.observed
+        if self._dates is None or other._dates is None:
+            self._dates = other._dates if self._dates is None else self._dates
+            return
+        self._dates = {form: dates for form, dates in self._dates.items() if form in other._dates}
+        for form, dates in self._dates.items():
+            dates.merge(other._dates[form])
+
     @property
     def only(self) -> Plain | None:
         """The one text, where all are equal."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -84,7 +85,8 @@ class NumberProfile(ColumnProfile):
         super().__init__(name)
         self.seen = Moments.none(1)
         self.integers = self.counting = True
-        self._last: int | None = None
+        self._first: float | None = None
+        self._last: float | None = None
 
     def add(self, array: pa.ChunkedArray) -> None:
         """Add the next piece, in which some value is not missing.
@@ -130,8 +132,20 @@ class NumberProfile(ColumnProfile):
         """Return the moments of the numbers."""
         return self.seen
 
+    def merge(self, other: Self) -> None:
+        """Add the statistics of further rows."""
+        super().merge(other)
+        self.seen = self.seen.merged(other.seen)
+        self.integers = self.integers and other.integers
+        self.counting = self.counting and other.counting
+        if self._last is not None and other._first is not None:
+            self.counting = self.counting and self._last + 1 == other._first
+        self._first = other._first if self._first is None else self._first
+        self._last = self._last if other._last is None else other._last
+
     def _counts_on(self, values: Array) -> bool:
         first = values[0] if self._last is None else self._last + 1
+        self._first = values[0] if self._first is None else self._first
         self._last = values[-1]
         if values[0] != first or values[-1] != first + len(values) - 1:
             return False

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from attar import workers
 from attar.data.columns.arrow import plain_text, sort_of
 from attar.data.columns.base import Column, ColumnProfile, ConstantColumn, DroppedColumn, unscaled
 from attar.data.columns.categorical import CategoricalColumn, CategoricalProfile
@@ -18,7 +20,7 @@ from attar.data.columns.numbers import BooleanProfile, NumberProfile
 from attar.data.columns.sentinels import warn_of_sentinel
 from attar.data.columns.temporal import DatetimeProfile, DurationProfile, TimeProfile
 from attar.data.columns.text import FreeTextProfile
-from attar.data.stream import Sample
+from attar.data.stream import ROWS_OF_A_SHARE, Sample, Share
 from attar.data.summary import Moments
 from attar.errors import DataError, unknown
 
@@ -55,11 +57,51 @@ class TableProfile:
         Of the rows, as Arrow columns.
     """
 
-    def __init__(self, kinds: Mapping[str, str] | None = None) -> None:
+    def __init__(self, kinds: Mapping[str, str] | None = None, first: int = 0) -> None:
         self.kinds = kinds or {}
         self.format: FrameFormat | None = None
-        self.sample = Sample(_taken)
+        self.sample = Sample(_taken, first=first)
         self._profiles: list[FieldProfile] = []
+
+    @classmethod
+    def of(cls, pieces: Iterable[object], kinds: Mapping[str, str] | None, first: int = 0) -> Self:
+        """Return the profile of the pieces of a table."""
+        profile = cls(kinds, first)
+        for piece in pieces:
+            profile.add(piece)
+        return profile
+
+    @classmethod
+    def of_shares(
+        cls, share: Share, kinds: Mapping[str, str] | None
+    ) -> tuple[Self, tuple[int, ...]]:
+        """Return the profile of the shares of all workers, and how many rows each has."""
+        first = workers.rank() * ROWS_OF_A_SHARE if share.start is None else share.start
+        with workers.all_or_none():
+            profile = cls.of(share, kinds, first)
+        rows = tuple(workers.gathered(profile.sample.seen))
+        profile.sample.thin(sum(rows))
+        profile, *others = workers.gathered(profile)
+        with workers.all_or_none():
+            for other in others:
+                profile.merge(other)
+        return profile, rows
+
+    def merge(self, other: TableProfile) -> None:
+        """Add the profile of further rows.
+
+        Raises
+        ------
+        DataError
+            If they do not fit those before.
+        """
+        assert self.format is not None
+        assert other.format is not None
+        void = [pa.types.is_null(profile.type) for profile in self._profiles]
+        self.format = self.format.merged(other.format, void)
+        for profile, further in zip(self._profiles, other._profiles, strict=True):
+            profile.merge(further)
+        self.sample.merge(other.sample)
 
     def add(self, piece: object) -> None:
         """Add the next piece.
@@ -137,6 +179,16 @@ class FieldProfile(ABC):
         """
 
     @abstractmethod
+    def merge(self, other: Self) -> None:
+        """Add the statistics of further rows.
+
+        Raises
+        ------
+        DataError
+            If their values are of another sort than those before.
+        """
+
+    @abstractmethod
     def column(self, sample: pa.ChunkedArray) -> Column:
         """Return the column that suits the values.
 
@@ -152,7 +204,10 @@ class FieldProfile(ABC):
 
     def _widen(self, array: pa.ChunkedArray) -> None:
         """Update the type with that of a piece."""
-        new = plain_text(array.slice(0, 0)).type
+        self._join(plain_text(array.slice(0, 0)).type)
+
+    def _join(self, new: pa.DataType) -> None:
+        """Update the type with that of further values."""
         if pa.types.is_null(self.type) or new == self.type:
             self.type = new
         elif sort_of(new) == sort_of(self.type) == "numbers":
@@ -198,6 +253,20 @@ class UntypedProfile(FieldProfile):
         self._widen(array)
         self._profile.add(array)
 
+    def merge(self, other: Self) -> None:
+        """Add the statistics of further rows."""
+        first, self._rows = pa.types.is_null(self.type), self._rows + other._rows
+        if pa.types.is_null(other.type):
+            return
+        if first:
+            self.type, self._profile = other.type, other._profile
+        elif self._profile is not None and other._profile is not None:
+            self._join(other.type)
+            self._profile.merge(other._profile)
+        else:  # rows that cannot be modelled drop the column
+            self.type = self.type if self._profile is None else other.type
+            self._profile = None
+
     def column(self, sample: pa.ChunkedArray) -> Column:
         """Return the column that suits the values."""
         if pa.types.is_null(self.type):
@@ -240,6 +309,12 @@ class ChosenProfile(FieldProfile):
         else:
             self._inner.add(array)
 
+    def merge(self, other: Self) -> None:
+        """Add the statistics of further rows."""
+        if not pa.types.is_null(other.type):
+            self._join(other.type)
+        self._inner.merge(other._inner)
+
     def column(self, sample: pa.ChunkedArray) -> Column:
         """Return the column of the kind."""
         inner = self._inner.column(interpreted(self.name, sample, self.kind))
@@ -273,6 +348,11 @@ class UnusedProfile(FieldProfile):
         """Add the next piece."""
         if pa.types.is_null(self.type):
             self.type = plain_text(array.slice(0, 0)).type
+
+    def merge(self, other: Self) -> None:
+        """Take the type of further rows, where there is none yet."""
+        if pa.types.is_null(self.type):
+            self.type = other.type
 
     def column(self, sample: pa.ChunkedArray) -> Column:
         """Return a column that is not used, of which nothing is warned."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
+from math import gcd
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -103,6 +105,12 @@ class TicksProfile(ColumnProfile):
         self.widen(int(values.min()), int(values.max()))
         self.divisor = int(np.gcd(self.divisor, np.gcd.reduce(values)))
         self.seen = self.seen.merged(Moments.of(values.astype(np.float64)[:, None]))
+
+    def merge(self, other: Self) -> None:
+        """Add the statistics of further rows."""
+        super().merge(other)
+        self.divisor = gcd(self.divisor, other.divisor)
+        self.seen = self.seen.merged(other.seen)
 
 
 class DurationProfile(TicksProfile):
@@ -304,6 +312,18 @@ class DatetimeProfile(ColumnProfile):
         self.widen(int(time.min()), int(time.max()))
         self.divisor = int(np.gcd(self.divisor, np.gcd.reduce(_ticks_since(local, self.origin))))
         self.seen = self.seen.merged(Moments.of(_signed(time, self.start, 1)[:, None]))
+
+    def merge(self, other: Self) -> None:
+        """Add the statistics of further rows, whose distances are from another start."""
+        if self.observed and other.observed:
+            ahead = other.start - self.start
+            shifted = {name: getattr(other.seen, name) + ahead for name in ("mean", "low", "high")}
+            self.seen = self.seen.merged(replace(other.seen, **shifted))
+            self.divisor = gcd(self.divisor, other.divisor, other.origin - self.origin)
+        elif other.observed:
+            self.seen, self.divisor = other.seen, other.divisor
+            self.start, self.origin = other.start, other.origin
+        super().merge(other)
 
     def column(self, type_: pa.DataType, n: int, sample: pa.ChunkedArray) -> Column:
         """Return a column of dates."""

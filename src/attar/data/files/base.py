@@ -8,16 +8,18 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from pandas.api.extensions import ExtensionDtype
 
+from attar import workers
 from attar.data.kind import Rows
-from attar.data.stream import Stream
+from attar.data.stream import Share, Stream
 from attar.errors import AttarError, DataError, FileError, first_line
 from attar.remote import file_at, identity
 
@@ -182,6 +184,16 @@ class FrameForm:
             frame.index = self.index[start : start + len(frame)]
         return frame
 
+    def frames(self, batches: Iterable[pa.RecordBatch], start: int) -> Iterator[pd.DataFrame]:
+        """Yield the rows from ``start`` on in pieces, at least an empty one."""
+        row = start
+        for piece in rebatched(batches):
+            frame = self.frame(piece, row)
+            row += len(frame)
+            yield frame
+        if row == start:
+            yield self.frame([], start)
+
     def _plain(self, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
         if pa.types.is_date(column.type):
             return column.cast(pa.timestamp("s"))
@@ -210,13 +222,38 @@ class TableStream(FileStream):
     def __iter__(self) -> Iterator[pd.DataFrame]:
         """Yield frames with the same columns, dtypes and categories."""
         with readable(self.path):
-            start = 0
-            for batches in rebatched(self._batches()):
-                frame = self._form.frame(batches, start)
-                start += len(frame)
-                yield frame
-            if not start:
-                yield self._form.frame([], 0)
+            yield from self._form.frames(self._batches(), 0)
+
+    @property
+    def units(self) -> list[TableStream]:
+        """Parts that can be read by themselves, one after the other; at least itself."""
+        return [self]
+
+    def share(self) -> Share | None:
+        """Return the units that this worker reads; None where there are too few for all.
+
+        Workers get almost equal numbers of rows, or bytes where rows must be counted.
+        """
+        if workers.count() == 1:
+            return None
+        units = self.units
+        counted = [unit.rows for unit in units]
+        rows = [n for n in counted if n is not None]
+        known = len(rows) == len(units)
+        sizes = np.array(rows if known else [unit.size for unit in units], float)
+        middles = (sizes.cumsum() - sizes / 2) / max(sizes.sum(), 1)
+        owners = (middles * workers.count()).astype(int)
+        if len(np.unique(owners)) < workers.count():
+            return None
+        own = np.flatnonzero(owners == workers.rank())
+        start = sum(rows[: own[0]]) if known else None
+        return Share(partial(self._part, units[own[0] : own[-1] + 1], start or 0), start)
+
+    def _part(self, units: list[TableStream], start: int) -> Iterator[pd.DataFrame]:
+        with readable(self.path):
+            schema = self._form.schema
+            batches = (of_schema(batch, schema) for unit in units for batch in unit._batches())
+            yield from self._form.frames(batches, start)
 
     def read(self) -> pd.DataFrame:
         """Return the whole table."""
@@ -265,6 +302,14 @@ class TableStream(FileStream):
                 new = own.filter(pc.invert(pc.is_in(own, value_set=known)))
                 categories[name] = pa.concat_arrays([known, new])
         return categories
+
+
+def of_schema(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """Return a batch with the columns and types of a schema."""
+    if batch.schema.equals(schema):
+        return batch
+    arrays = [batch.column(field.name).cast(field.type) for field in schema]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
 def rebatched(batches: Iterable[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:

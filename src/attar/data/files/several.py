@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from attar.data.files.base import TableStream
+from attar.data.files.base import TableStream, of_schema
 from attar.data.files.tabular import STREAMS
 from attar.errors import DataError, FileError, SettingError
 from attar.remote import Url, file_at
@@ -69,6 +69,11 @@ class Files(TableStream):
     def rows(self) -> None:
         """None: rows must be counted."""
 
+    @property
+    def units(self) -> list[TableStream]:
+        """Those of all files."""
+        return [unit for stream in self.streams for unit in stream.units]
+
     def _schema(self) -> pa.Schema:
         return self._common
 
@@ -104,8 +109,7 @@ class Files(TableStream):
         types = pa.schema([self._common.field(name) for name in names])
         for stream in self.streams:
             for batch in stream._batches(columns):
-                arrays = [batch.column(f.name).cast(f.type) for f in types]
-                yield pa.RecordBatch.from_arrays(arrays, schema=types)
+                yield of_schema(batch, types)
 
 
 def _with_times(schema: pa.Schema) -> pa.Schema:

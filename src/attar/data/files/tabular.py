@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 
 import pyarrow as pa
@@ -24,13 +25,28 @@ class ParquetStream(TableStream):
     Parameters
     ----------
     path : str or Path
+    groups : sequence of int or None
+        Some of its row groups, whose rows alone are read.
     """
 
-    @property
+    def __init__(self, path: str | Path, groups: Sequence[int] | None = None) -> None:
+        super().__init__(path)
+        self.groups = groups
+
+    @cached_property
     def rows(self) -> int:
         """The number of rows."""
         with readable(self.path), self._opened() as file:
-            return int(file.metadata.num_rows)
+            return sum(file.metadata.row_group(i).num_rows for i in self._groups(file))
+
+    @property
+    def units(self) -> list[TableStream]:
+        """The row groups."""
+        with readable(self.path), self._opened() as file:
+            return [type(self)(self.path, (i,)) for i in self._groups(file)]
+
+    def _groups(self, file: pq.ParquetFile) -> Sequence[int]:
+        return range(file.num_row_groups) if self.groups is None else self.groups
 
     def _opened(self) -> pq.ParquetFile:
         # Through a buffer, a row group is in memory only page by page.
@@ -42,7 +58,8 @@ class ParquetStream(TableStream):
 
     def _batches(self, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
         with self._opened() as file:
-            for batch in file.iter_batches(rows_of_a_piece(_row_bytes(file)), columns=columns):
+            size, groups = rows_of_a_piece(_row_bytes(file)), self._groups(file)
+            for batch in file.iter_batches(size, row_groups=groups, columns=columns):
                 batch.validate(full=True)
                 yield batch
 
