@@ -1,15 +1,20 @@
-"""Fits of several processes, or of one: ``program.py FOLDER``; results go to FOLDER/NUMBER.json."""
+"""Fits of 1, 2 and 4 processes: ``program.py FOLDER`` writes FOLDER/NUMBER.json and resumed.json.
+
+The processes are forked, as torchrun would start them, so that modules are imported once.
+"""
 
 import json
 import os
 import signal
+import socket
 import sys
+import traceback
 import warnings
-from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import torch
+import torch._dynamo
 import torch.distributed as dist
 from sklearn.datasets import load_digits
 
@@ -18,18 +23,17 @@ from attar.data import source, training_data
 from attar.scale import torchrun
 from attar.training.checkpoints import Checkpoint
 
-# Random numbers are of one worker each: these draw none but the order of rows.
+# Each worker has random numbers of its own: these draw none but the order of rows.
 EQUAL = ["ae", "sparse-kl", "sparse-batchtopk", "vq-vae", "lfq"]
 
-folder, workers = Path(sys.argv[1]), int(os.environ.get("WORLD_SIZE", 1))
-results = folder / f"{workers}.json"
+folder = Path(sys.argv[1])
 X = load_digits().data[:600].astype(np.float32) / 16
 Checkpoint.due = lambda checkpoint: True
 warnings.simplefilter("ignore", attar.errors.AttarWarning)
 
 
 class Killed(attar.training.callbacks.Callback):
-    """Kills the last worker after the second of three epochs, once."""
+    """Kills a worker after the third of four epochs, once."""
 
     def __init__(self, worker):
         self.worker = worker
@@ -44,7 +48,7 @@ def weights(ae):
     return torch.cat([w.flatten().double() for w in ae.model_.state_dict().values()])
 
 
-def alike(ae):
+def alike(ae, workers):
     """Whether all workers have the same weights."""
     if workers == 1:
         return True
@@ -53,12 +57,12 @@ def alike(ae):
     return all(torch.equal(everyone[0], one) for one in everyone)
 
 
-def fits():
+def fits(workers):
     settings = {"random_state": 0, "verbose": False, "batch_size": 64}
     found = {}
     for recipe in [*EQUAL, "beta-tcvae"] if workers < 4 else ["ae"]:
         ae = attar.Autoencoder(recipe, epochs=2, **settings).fit(X)
-        found[recipe] = {"loss": ae.history_["loss"].tolist(), "alike": alike(ae)}
+        found[recipe] = {"loss": ae.history_["loss"].tolist(), "alike": alike(ae, workers)}
     try:
         attar.Autoencoder("features", epochs=1, **settings).fit(X)
     except attar.errors.SettingError as error:
@@ -67,24 +71,55 @@ def fits():
     ae = attar.Autoencoder(epochs=4, **settings | {"batch_size": 512}).fit(folder / "parts")
     found["parts"] = {
         "loss": ae.history_["loss"].tolist(),
-        "alike": alike(ae),
+        "alike": alike(ae, workers),
         "kind": ae.fitted_.kind.to_json(),
         "choices": [choice.to_json() for choice in ae.choices_],
         "judged": ae.fitted_.training_summary.measured.places.tolist(),
     }
-    results.write_text(json.dumps(found))
+    try:
+        missing = folder / "parts" if dist.get_rank() == 0 else folder / "nowhere"
+        attar.Autoencoder(epochs=1, **settings).fit(missing)
+    except attar.errors.FileError as error:
+        found["missing"] = str(error)
+    (folder / f"{workers}.json").write_text(json.dumps(found))
 
 
-with torchrun.joined() if torchrun.is_started() else nullcontext():
-    if not results.exists():
-        fits()
-    if workers == 2:
-        processes = [None, None]
-        dist.all_gather_object(processes, os.getpid())
-        ae = attar.Autoencoder(
-            "vae", epochs=4, random_state=0, verbose=False, callbacks=[Killed(processes[1])]
-        )
-        ae.fit(X, checkpoint=folder / "checkpoint")
-        again = attar.Autoencoder("vae", epochs=4, random_state=0, verbose=False).fit(X)
-        resumed = {"same": torch.equal(weights(ae), weights(again)), "alike": alike(ae)}
-        (folder / "resumed.json").write_text(json.dumps(resumed))
+def resumed(workers):
+    """Fit once with a worker that is killed, or go on from there and compare."""
+    processes = [None] * workers
+    dist.all_gather_object(processes, os.getpid())
+    settings = {"epochs": 4, "random_state": 0, "verbose": False}
+    ae = attar.Autoencoder("vae", callbacks=[Killed(processes[-1])], **settings)
+    ae.fit(X, checkpoint=folder / "checkpoint")
+    again = attar.Autoencoder("vae", **settings).fit(X)
+    found = {"same": torch.equal(weights(ae), weights(again)), "alike": alike(ae, workers)}
+    (folder / "resumed.json").write_text(json.dumps(found))
+
+
+def start(function, workers):
+    """Run a function in processes of torchrun's environment; return their exit statuses."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    places = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "TORCHELASTIC_RUN_ID": "test"}
+    os.environ |= {**places, "WORLD_SIZE": str(workers), "TORCHELASTIC_RESTART_COUNT": "0"}
+    processes = []
+    for rank in range(workers):
+        process = os.fork()
+        if not process:
+            os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+            try:
+                with torchrun.joined():
+                    function(workers)
+            except BaseException:
+                traceback.print_exc()
+                os._exit(1)
+            os._exit(0)
+        processes.append(process)
+    return [os.waitpid(process, 0)[1] for process in processes]
+
+
+for workers in (1, 2, 4):
+    assert start(fits, workers) == [0] * workers
+assert start(resumed, 2)[-1] == signal.SIGKILL
+assert start(resumed, 2) == [0, 0]
