@@ -57,7 +57,7 @@ class ParquetStream(TableStream):
             return file.schema_arrow
 
     def _with_missing(self, names: list[str]) -> set[str]:
-        """Return those of these columns that have missing values, by the metadata where they say."""
+        """Return those of these columns that have missing values."""
         counts: dict[str, list[int | None]] = {name: [] for name in names}
         with self._opened() as file:
             for i in self._groups(file):
