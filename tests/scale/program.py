@@ -68,16 +68,17 @@ def fits(workers):
     except attar.errors.SettingError as error:
         found["refused"] = str(error)
     source.MAX_FILE = training_data.HELD = 0  # a small table is read as a large one
-    ae = attar.Autoencoder(epochs=4, **settings | {"batch_size": 512}).fit(folder / "parts")
-    found["parts"] = {
-        "loss": ae.history_["loss"].tolist(),
-        "alike": alike(ae, workers),
-        "kind": ae.fitted_.kind.to_json(),
-        "choices": [choice.to_json() for choice in ae.choices_],
-        "judged": ae.fitted_.training_summary.measured.places.tolist(),
-    }
+    for parts in ["parquet", "csv"]:
+        ae = attar.Autoencoder(epochs=3, **settings | {"batch_size": 512}).fit(folder / parts)
+        found[parts] = {
+            "loss": ae.history_["loss"].tolist(),
+            "alike": alike(ae, workers),
+            "kind": ae.fitted_.kind.to_json(),
+            "choices": [choice.to_json() for choice in ae.choices_],
+            "judged": ae.fitted_.training_summary.measured.places.tolist(),
+        }
     try:
-        missing = folder / "parts" if dist.get_rank() == 0 else folder / "nowhere"
+        missing = folder / "csv" if dist.get_rank() == 0 else folder / "nowhere"
         attar.Autoencoder(epochs=1, **settings).fit(missing)
     except attar.errors.FileError as error:
         found["missing"] = str(error)

@@ -4,11 +4,14 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+
+from attar.scale import torchrun
 
 PROGRAM = Path(__file__).with_name("program.py")
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
@@ -36,10 +39,12 @@ def a_table(rows, seed):
 def fits(tmp_path_factory):
     """What fits of 1, 2 and 4 processes gave."""
     folder = tmp_path_factory.mktemp("torchrun")
-    (folder / "parts").mkdir()
+    for name in ("parquet", "csv"):
+        (folder / name).mkdir()
     for part in range(4):
-        name = folder / "parts" / f"part-{part}.parquet"
-        a_table(800, part).to_parquet(name, row_group_size=300)
+        table = a_table(800, part)
+        table.to_parquet(folder / "parquet" / f"{part}.parquet", row_group_size=300)
+        table.to_csv(folder / "csv" / f"{part}.csv", index=False)
     command = [sys.executable, str(PROGRAM), str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
@@ -65,19 +70,27 @@ class TestFit:
     def test_gives_all_workers_the_same_weights(self, fits, workers):
         _, found = fits
         alike = [one["alike"] for one in found[workers].values() if isinstance(one, dict)]
-        assert len(alike) == {2: 7, 4: 2}[workers]
+        assert len(alike) == {2: 8, 4: 3}[workers]
         assert all(alike)
 
     @pytest.mark.parametrize("workers", [2, 4])
-    def test_of_parts_sees_the_same_table(self, fits, workers):
+    @pytest.mark.parametrize("parts", ["parquet", "csv"])
+    def test_of_parts_sees_the_same_table(self, fits, workers, parts):
         _, found = fits
-        for what in ("kind", "choices", "judged"):
-            assert found[workers]["parts"][what] == found[1]["parts"][what]
+        several, one = found[workers][parts], found[1][parts]
+        assert several["kind"] == one["kind"]
+        assert several["choices"] == one["choices"]
+        if parts == "parquet":  # whose numbers of rows are known before the sample is drawn
+            assert several["judged"] == one["judged"]
+        judged = np.array(several["judged"])
+        assert len(judged) == len(np.unique(judged)) == len(one["judged"])
+        assert ((judged >= 0) & (judged < 3200)).all()
 
     @pytest.mark.parametrize("workers", [2, 4])
-    def test_of_parts_ends_at_the_loss_of_one_process(self, fits, workers):
+    @pytest.mark.parametrize("parts", ["parquet", "csv"])
+    def test_of_parts_ends_at_the_loss_of_one_process(self, fits, workers, parts):
         _, found = fits
-        one, several = (found[n]["parts"]["loss"][-1] for n in (1, workers))
+        one, several = (found[n][parts]["loss"][-1] for n in (1, workers))
         assert several == pytest.approx(one, rel=0.01)
 
     def test_goes_on_after_a_worker_was_killed(self, fits):
@@ -98,7 +111,7 @@ class TestFit:
 class TestCommand:
     def test_writes_one_model(self, fits, tmp_path):
         folder, _ = fits
-        words = ["-m", "attar", "fit", str(folder / "parts"), "-o", "m.attar", "--epochs", "1"]
+        words = ["-m", "attar", "fit", str(folder / "parquet"), "-o", "m.attar", "--epochs", "1"]
         done = subprocess.run(
             [*TORCHRUN, "--nproc-per-node", "2", *words],
             cwd=tmp_path,
@@ -111,9 +124,19 @@ class TestCommand:
         assert done.stdout.count("Fitted in") == 1
         assert done.stderr.count("is not used, as it is constant") == 1
 
+    def test_refuses_tasks(self, run, monkeypatch):
+        monkeypatch.setattr(torchrun, "is_started", lambda: True)
+        monkeypatch.setattr(torchrun, "is_first", lambda: True)
+        monkeypatch.setattr(torchrun, "joined", nullcontext)
+        status, _, error = run("fit", "digits", "-o", "m.attar", "--for", "anomalies")
+        assert status == 2
+        assert error == (
+            "attar: torchrun trains an autoencoder, not --for anomalies: run it without torchrun.\n"
+        )
+
     def test_refuses_verbs_that_train_nothing(self, run, monkeypatch):
-        monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
-        monkeypatch.setenv("RANK", "0")
+        monkeypatch.setattr(torchrun, "is_started", lambda: True)
+        monkeypatch.setattr(torchrun, "is_first", lambda: True)
         status, _, error = run("encode", "m.attar", "digits", "-o", "c.csv")
         assert status == 2
         assert error == (
