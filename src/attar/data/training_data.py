@@ -23,6 +23,7 @@ from attar.data.kind import Kind, Rows
 from attar.data.preparation import DensePreparation, Preparation
 from attar.data.stream import Stream, pieces
 from attar.data.summary import Summary
+from attar.data.transfer import transferred
 from attar.errors import DataError
 from attar.records import Batch
 
@@ -63,20 +64,22 @@ class Streamed(Batches):
         """How many rows there are in all."""
         return self.total - len(self.validation)
 
-    def shuffled(self) -> Iterator[Batch]:
-        """Yield each row once, in a random order from torch's global generator.
+    def drawn(self) -> Iterator[Tensor]:
+        """Yield the scaled cells of each batch, in a random order from torch's global generator.
 
         A row moves by about as many places as the buffer holds rows: a file whose rows are sorted
         should be shuffled before.
         """
-        size, kind = -(-self.rows // len(self)), self.preparation.kind
-        for values in _cut(_shuffled(read_ahead(self._scaled)), size):
-            cells = values.to(self.device)
-            if self.missing:
-                yield with_missing(cells, kind.expand, kind.hidden, kind.leaders)
-            else:
-                prepared = kind.expand(cells)
-                yield Batch(prepared, prepared)
+        size = -(-self.rows // len(self))
+        return transferred(_cut(_shuffled(read_ahead(self._scaled)), size), self.device)
+
+    def batch(self, rows: Tensor) -> Batch:
+        """Return scaled cells as a batch, prepared."""
+        kind = self.preparation.kind
+        if self.missing:
+            return with_missing(rows, kind.expand, kind.hidden, kind.leaders)
+        prepared = kind.expand(rows)
+        return Batch(prepared, prepared)
 
     def _scaled(self) -> Iterator[Tensor]:
         start = 0
