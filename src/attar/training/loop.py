@@ -17,7 +17,7 @@ from attar.data.batches import Batches, Selection
 from attar.errors import SettingError, TrainingError, warn
 from attar.objective import Objective
 from attar.penalties import sum_of
-from attar.records import Batch, Epoch, Trace
+from attar.records import Epoch, Trace
 from attar.storage import nested, unnested
 from attar.training.callbacks import Callback, Progress
 from attar.training.checkpoints import (
@@ -27,6 +27,7 @@ from attar.training.checkpoints import (
     optimizer_state,
     restore_optimizer,
 )
+from attar.training.graphs import steps_of
 from attar.training.optim import Optimizer, Schedule, drop_denormals
 from attar.training.threads import Threads
 
@@ -157,6 +158,8 @@ class Training:
         groups[0]["params"] += heads
         self.optimizer = settings.optimizer.build(groups, settings.learning_rate, cells)
         self.critics = Critics(objective, settings.learning_rate)
+        optimizers = [self.optimizer, self.critics.optimizer]
+        self.steps = steps_of(self._step, objective, optimizers, settings.epochs * len(train))
         self.progress = Progress(self.model, settings.epochs, len(train))
         self.step_factor = 1.0
         self.best_loss, self.best_epoch, self.best = math.inf, 0, module_state(self.model)
@@ -179,7 +182,7 @@ class Training:
         try:
             for callback in self.callbacks:
                 callback.on_start(self.progress)
-            with self.threads:
+            with self.threads, self.steps:
                 while not self._done():
                     self._epoch()
         except BaseException as error:
@@ -220,17 +223,20 @@ class Training:
         number = len(self.progress.history) + 1
         started = time.perf_counter()
         self.model.train()
+        self.steps.begin()
         rows = 0
-        for step, batch in enumerate(self.train.shuffled()):
+        for step, drawn in enumerate(self.train.drawn()):
             total = (number - 1) * len(self.train) + step
             rate = self._set_learning_rate(total)
             if rows and self.progress.fraction >= 1:  # out of time
                 break
-            rows += len(batch.target)
+            rows += len(drawn)
             if self.threads.undecided:
-                self.threads.decide(partial(self._numbers, batch))
+                self.threads.decide(partial(self._numbers, drawn))
             with self.threads.step():
-                self._step(batch, total)
+                self.steps(drawn)
+            if total % DENORMALS_EVERY == 0 and not drawn.is_cuda:
+                drop_denormals(self.optimizer)
             for callback in self.callbacks:
                 callback.on_step(self.progress)
         if self.model.code.training:  # it is not frozen
@@ -256,24 +262,22 @@ class Training:
             callback.on_epoch(self.progress)
         self.progress.stop = workers.same(self.progress.stop)
 
-    def _step(self, batch: Batch, step: int) -> None:
+    def _step(self, rows: Tensor) -> None:
         for weight in self.weights:
             weight.grad = None
-        trace = self.objective.trace(batch)
+        trace = self.objective.trace(self.train.batch(rows))
         self.objective.backward(trace)
-        workers.average_gradients(self.weights, len(batch.target))
+        workers.average_gradients(self.weights, len(rows))
         if self.settings.optimizer.clip is not None:
             torch.nn.utils.clip_grad_norm_(self.weights, self.settings.optimizer.clip)
         self.optimizer.step()
         self.critics.step(trace)
-        if step % DENORMALS_EVERY == 0 and not trace.parameters.is_cuda:
-            drop_denormals(self.optimizer)
 
-    def _numbers(self, batch: Batch) -> State:
+    def _numbers(self, rows: Tensor) -> State:
         """Return all numbers after a step and a measurement, without making them."""
         before = self._state()
         with torch.random.fork_rng([]):
-            self._step(batch, 0)
+            self._step(rows)
             metrics = self.objective.measure(self.monitored)
         after = self._state() | {"metrics": torch.tensor(list(metrics.values()))}
         self._restore(before)
@@ -285,11 +289,10 @@ class Training:
         if settings.max_minutes is not None:
             elapsed = workers.same(time.monotonic() - self._started)
             fraction = max(fraction, elapsed / (60 * settings.max_minutes))
-        self.progress.fraction = self.objective.progress = min(fraction, 1.0)
+        self.progress.fraction = min(fraction, 1.0)
         factor = settings.schedule.factor(self.progress.fraction)
         rate = settings.learning_rate * self.step_factor * factor
-        for group in (*self.optimizer.param_groups, *self.critics.optimizer.param_groups):
-            group["lr"] = rate
+        self.steps.set(rate, self.progress.fraction)
         return rate
 
     def _done(self) -> bool:
