@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -77,6 +77,9 @@ class Critics:
 # Steps between two searches for denormal numbers; it takes more steps to decay to one.
 DENORMALS_EVERY = 100
 
+# Steps of an epoch between which a checkpoint may be due, and the seconds between two of these.
+DUE_EVERY, SECONDS_WITHIN = 100, 60.0
+
 
 @dataclass(frozen=True)
 class TrainingSettings:
@@ -133,6 +136,9 @@ class Training:
         What the learning rate is multiplied by: less than 1 once the loss was not finite.
     best, best_loss, best_epoch
         The weights, the monitored loss and the number of the best epoch so far.
+    steps_done, epoch_start
+        The steps of the next epoch that were done before it was resumed, and the state of torch's
+        generator at its start.
     """
 
     def __init__(
@@ -164,6 +170,7 @@ class Training:
         self.step_factor = 1.0
         self.best_loss, self.best_epoch, self.best = math.inf, 0, module_state(self.model)
         self.last_finite = self._state()
+        self.steps_done, self.epoch_start = 0, torch.get_rng_state()
 
     def run(self) -> list[Epoch]:
         """Train, and return the metrics of each epoch.
@@ -225,7 +232,7 @@ class Training:
         self.model.train()
         self.steps.begin()
         rows = 0
-        for step, drawn in enumerate(self.train.drawn()):
+        for step, drawn in self._drawn():
             total = (number - 1) * len(self.train) + step
             rate = self._set_learning_rate(total)
             if rows and self.progress.fraction >= 1:  # out of time
@@ -239,6 +246,8 @@ class Training:
                 drop_denormals(self.optimizer)
             for callback in self.callbacks:
                 callback.on_step(self.progress)
+            if (step + 1) % DUE_EVERY == 0:
+                self._keep_within(step + 1)
         if self.model.code.training:  # it is not frozen
             self.model.code.on_epoch()
         metrics = workers.same(self.objective.measure(self.monitored))
@@ -261,6 +270,28 @@ class Training:
         for callback in self.callbacks:
             callback.on_epoch(self.progress)
         self.progress.stop = workers.same(self.progress.stop)
+
+    def _drawn(self) -> Iterator[tuple[int, Tensor]]:
+        """Yield the batches of an epoch with their numbers, from where a checkpoint was written."""
+        now = torch.get_rng_state()
+        if self.steps_done:
+            torch.set_rng_state(self.epoch_start)
+        else:
+            self.epoch_start = now
+        drawn = enumerate(self.train.drawn())
+        for _ in range(self.steps_done):
+            next(drawn)
+        if self.steps_done:
+            torch.set_rng_state(now)
+        self.steps_done = 0
+        return drawn
+
+    def _keep_within(self, steps: int) -> None:
+        """Write a checkpoint after so many steps of an epoch, where it is time."""
+        if self.checkpoint is None or not workers.same(self.checkpoint.due(SECONDS_WITHIN)):
+            return
+        if all(bool(weight.isfinite().all()) for weight in self.weights):
+            self._write(self.checkpoint, steps=steps)
 
     def _step(self, rows: Tensor) -> None:
         for weight in self.weights:
@@ -349,10 +380,12 @@ class Training:
         state, progress = found
         self.last_finite, self.best = unnested("last", state), unnested("best", state)
         self._restore(self.last_finite)
-        # With another number of workers, each draws from its seed again.
+        # With another number of workers, each draws from its seed again, and the epoch begins anew.
         if workers.count() == len(state["generators"]):
             # A copy: torch cannot take a state that lies within a larger tensor.
             torch.set_rng_state(state["generators"][workers.rank()].clone())
+            self.epoch_start = state["starts"][workers.rank()].clone()
+            self.steps_done = progress["steps"]
             if "cuda-generators" in state:
                 torch.cuda.set_rng_state(state["cuda-generators"][workers.rank()].clone())
         self.step_factor, self.progress.stop = progress["step_factor"], progress["finished"]
@@ -361,8 +394,10 @@ class Training:
             best = min(self.progress.history, key=lambda epoch: epoch.monitored_loss)
             self.best_loss, self.best_epoch = best.monitored_loss, best.epoch
 
-    def _write(self, checkpoint: Checkpoint, finished: bool = False) -> None:
-        state = nested("last", self.last_finite) | nested("best", self.best)
+    def _write(self, checkpoint: Checkpoint, finished: bool = False, steps: int = 0) -> None:
+        last = self._state() if steps else self.last_finite
+        state = nested("last", last) | nested("best", self.best)
+        state["starts"] = torch.stack(workers.gathered(self.epoch_start))
         state["generators"] = torch.stack(workers.gathered(torch.get_rng_state()))
         if next(self.model.parameters()).is_cuda:
             state["cuda-generators"] = torch.stack(workers.gathered(torch.cuda.get_rng_state()))
@@ -370,6 +405,7 @@ class Training:
             return
         history = [epoch.to_json() for epoch in self.progress.history]
         progress = {"step_factor": self.step_factor, "history": history, "finished": finished}
+        progress["steps"] = steps
         checkpoint.write(state, progress)
 
     def _state(self) -> State:
