@@ -91,8 +91,8 @@ class TrainingSettings:
         stopping.
     max_minutes : float or None
         The time after which training ends, with its schedule complete.
-    half_precision : bool or None
-        Whether encoder and decoder compute in bfloat16; None: where it is faster.
+    half_precision : bool
+        Whether encoder and decoder compute in bfloat16.
     """
 
     epochs: int
@@ -102,7 +102,7 @@ class TrainingSettings:
     learning_rate: float
     patience: int | None = None
     max_minutes: float | None = None
-    half_precision: bool | None = None
+    half_precision: bool = False
 
 
 class Training:
@@ -170,7 +170,7 @@ class Training:
             If the loss is not finite, even after a second try with smaller steps.
         """
         self._resume()
-        self.model.half_precision = bool(self.settings.half_precision)
+        self.model.half_precision = self.settings.half_precision
         try:
             for callback in self.callbacks:
                 callback.on_start(self.progress)
