@@ -59,8 +59,8 @@ class Steps(ABC):
         """Return to where the context was entered."""
 
     @abstractmethod
-    def begin(self) -> None:
-        """Begin an epoch: since the last step anything may have changed."""
+    def renew(self) -> None:
+        """Take notice of what was changed since the last step."""
 
     @abstractmethod
     def set(self, rate: float, progress: float) -> None:
@@ -83,7 +83,7 @@ class OneByOne(Steps):
     def __exit__(self, *error: object) -> None:
         """Do nothing."""
 
-    def begin(self) -> None:
+    def renew(self) -> None:
         """Do nothing."""
 
     def set(self, rate: float, progress: float) -> None:
@@ -219,7 +219,7 @@ class Replayed(Steps):
         self.shapes.clear()
         self.context.__exit__(None, None, None)
 
-    def begin(self) -> None:
+    def renew(self) -> None:
         """Drop graphs of a model whose attributes or tensors are others by now."""
         now = self._surroundings()
         if now != self.surroundings:

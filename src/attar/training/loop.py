@@ -146,6 +146,9 @@ class Training:
         self.objective, self.model, self.settings = objective, objective.model, settings
         self.train, self.monitored, self.validation = train, monitored, validation
         self.callbacks, self.checkpoint = callbacks, checkpoint
+        # Callbacks of a user's own may change the model after each step.
+        own = (type(each).on_step.__module__ for each in callbacks)
+        self.may_be_changed = any(not name.startswith("attar.") for name in own)
         self.threads = threads or Threads()
         heads = list(objective.heads.parameters())
         self.weights = [*self.model.parameters(), *heads]
@@ -194,7 +197,7 @@ class Training:
         number = len(self.progress.history) + 1
         started = time.perf_counter()
         self.model.train()
-        self.steps.begin()
+        self.steps.renew()
         rows = 0
         for step, drawn in enumerate(self.train.drawn()):
             total = (number - 1) * len(self.train) + step
@@ -210,6 +213,8 @@ class Training:
                 drop_denormals(self.optimizer)
             for callback in self.callbacks:
                 callback.on_step(self.progress)
+            if self.may_be_changed:
+                self.steps.renew()
         if self.model.code.training:  # it is not frozen
             self.model.code.on_epoch()
         metrics = self.objective.measure(self.monitored)
