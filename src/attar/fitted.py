@@ -50,7 +50,7 @@ from attar.storage import contents_of, fingerprint, narrowed, nested, unnested, 
 from attar.training.callbacks import Callback
 from attar.training.checkpoints import Checkpoint
 from attar.training.loop import Training
-from attar.training.runtime import half_precision_pays, memory_kept
+from attar.training.runtime import memory_kept
 from attar.training.symbols import (
     primed_tables,
     restored_symbols,
@@ -564,15 +564,7 @@ def _trained(
             module.to(device)
         if run.checkpoint is not None:
             checkpoint = Checkpoint(run.checkpoint, run.identity(plan, training_data, model))
-        weights = sum(weight.numel() for weight in model.parameters())
-        if plan.likelihood.joint:  # its network passes over every place of a row
-            own = sum(weight.numel() for weight in model.likelihood.parameters())
-            weights += own * (prod(plan.preparation.kind.shape[1:]) - 1)
-        passes = plan.training.batch_size * plan.recipe.bound.draws
-        settings = plan.training
-        if settings.half_precision is None:
-            pays = half_precision_pays(device, passes, weights)
-            settings = replace(settings, half_precision=pays)
+        work, settings = plan.work(model), plan.training
         if before is None:
             first = _first(plan, train, training_data.train_condition, device)
             for statistics in statistics_of(model):
@@ -581,7 +573,6 @@ def _trained(
             set_noise_floor(model.shrinkage, plan.preparation.kind, first)
         # Each worker computes with one thread, as there is one for each core.
         several = device.type != "cpu" or workers.count() > 1
-        work = 0 if several else passes * weights
         training = Training(
             objective,
             training_data.batches(plan.preparation, settings.batch_size, device),
@@ -592,7 +583,7 @@ def _trained(
             settings,
             callbacks,
             checkpoint,
-            threads=Threads(work, exact=run.repeatable),
+            threads=Threads(0 if several else work, exact=run.repeatable),
         )
         training.progress.settings = plan.words
         shown = Predictor(plan.preparation, model, plan.code_size, doubles=False)
@@ -623,7 +614,7 @@ def _trained(
                 f"None of {len(history) - epochs} further epochs has a lower loss: the weights "
                 "stay as they were; give more epochs, or a smaller learning_rate."
             )
-    small = device.type == "cpu" and passes * weights < MEASURED_FROM
+    small = device.type == "cpu" and work < MEASURED_FROM
     return model, history, best_epoch, interrupted, small
 
 
