@@ -30,6 +30,7 @@ from attar.tasks.clusters.rows import CodePoints, PreparedPoints, RowPoints
 from attar.tasks.coding import fitted_autoencoder
 from attar.tasks.estimator import TaskEstimator, TaskModel, pieces_of
 from attar.tasks.neighbours import Array, Indices, Landmarks, NeighbourGraph
+from attar.training.callbacks import Callback
 from attar.training.runtime import memory_kept
 
 # At most so many different rows are the points of the graph.
@@ -153,6 +154,8 @@ class Clusterer(ClusterMixin, TaskEstimator):
     columns : mapping, default None
         What columns of a table are; as of :class:`attar.Autoencoder`.
     infinite_as_missing : bool, default False
+    callbacks : sequence of Callback, default ()
+        Of the training of the autoencoder, where none is given.
     random_state : int, RandomState or None, default None
 
     Attributes
@@ -197,12 +200,13 @@ class Clusterer(ClusterMixin, TaskEstimator):
         autoencoder: Autoencoder | None = None,
         columns: Mapping[str, str] | None = None,
         infinite_as_missing: bool = False,
+        callbacks: Sequence[Callback] = (),
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.n_clusters, self.recipe, self.autoencoder = n_clusters, recipe, autoencoder
         self.code_size, self.epochs, self.max_minutes = code_size, epochs, max_minutes
         self.columns, self.infinite_as_missing = columns, infinite_as_missing
-        self.random_state = random_state
+        self.callbacks, self.random_state = callbacks, random_state
 
     @default_settings()
     def fit(self, X: Data, y: object = None) -> Self:
@@ -323,6 +327,7 @@ class Clusterer(ClusterMixin, TaskEstimator):
             epochs=self.epochs,
             max_minutes=self.max_minutes,
             columns=self.columns,
+            callbacks=self.callbacks,
             random_state=self._seed,
         )
         return CodePoints(autoencoder)
