@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import attar
 from attar import storage
 from attar.errors import SettingError
 from attar.estimator import Autoencoder
@@ -58,4 +58,5 @@ def load(
         raise SettingError(
             f"{path} holds a {name}, which takes no network and no device: leave them out."
         )
-    return getattr(attar, name).load(path)
+    # The one class is imported, and not those of all tasks.
+    return getattr(import_module("attar"), name).load(path)
