@@ -53,7 +53,7 @@ def predict_clusters(
     sizes = np.zeros(clusterer.n_clusters_, np.intp)
     with arguments.writer(output, ["cluster", "probability"]) as writer:
         for piece in clusterer.pieces(opened):
-            shares = clusterer.model_.probabilities(piece)
+            shares = clusterer.model_.located(piece)[1]
             found = shares.argmax(1)
             writer.write(pd.DataFrame({"cluster": found, "probability": shares.max(1)}))
             sizes += np.bincount(found, minlength=len(sizes))

@@ -83,13 +83,16 @@ class ClusterModel(TaskModel):
         """How many clusters there are."""
         return int(self.clusters.max()) + 1
 
-    def probabilities(self, piece: Any) -> Array:
-        """Return the share of each cluster in the affinities of rows to landmarks: (n, clusters).
+    def located(self, piece: Any) -> tuple[Array, Array]:
+        """Return the points of rows (n, d), and the probabilities of clusters (n, clusters).
 
-        The nearest ones count. A row of the fit counts more than its neighbours.
+        These are the shares of clusters in the affinities of rows to landmarks. The nearest ones
+        count. A row of the fit counts more than its neighbours.
         """
-        weights = self.landmarks.weights(self.points.of(piece))
-        return np.asarray(weights @ np.eye(self.number)[self.clusters])
+        with one_thread():
+            points = self.points.of(piece)
+            weights = self.landmarks.weights(points)
+        return points.numpy(), np.asarray(weights @ np.eye(self.number)[self.clusters])
 
     @property
     def kind(self) -> Kind:
@@ -271,8 +274,7 @@ class Clusterer(ClusterMixin, TaskEstimator):
             If X is not of the form that was fitted.
         """
         model = self._fitted.model_
-        with one_thread():
-            return np.concatenate([model.probabilities(piece) for piece in self.pieces(X)])
+        return np.concatenate([model.located(piece)[1] for piece in self.pieces(X)])
 
     def pieces(self, X: Data | Source) -> Iterator[Any]:
         """Return X as the user has it, from wherever it is, in pieces that fit into memory."""
