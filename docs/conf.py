@@ -133,7 +133,7 @@ def as_written(*event: object) -> None:
             lines[i] = "".join(
                 part if KEPT.fullmatch(part) else MARKUP.sub(r"\\\g<0>", part) for part in parts
             )
-        if line.rstrip().endswith("::"):
+        if line.rstrip().endswith("::") or line.lstrip().startswith(".. "):
             literal = indent
 
 

@@ -33,8 +33,9 @@ if TYPE_CHECKING:
     from attar.data.series import Series
     from attar.data.sounds import Sounds
     from attar.data.sparse import Sparse
-    from attar.estimator import Autoencoder, load
+    from attar.estimator import Autoencoder
     from attar.exporting import Exported, export, to_keras
+    from attar.loading import load
     from attar.recipe import Recipe
     from attar.reporting import report
     from attar.tasks.anomalies.detector import AnomalyDetector
@@ -114,7 +115,7 @@ _LAZY = {
     "Sparse": "attar.data.sparse:Sparse",
     "Tuning": "attar.tuning:Tuning",
     "export": "attar.exporting:export",
-    "load": "attar.estimator:load",
+    "load": "attar.loading:load",
     "open": "attar.compression:open_archive",
     "report": "attar.reporting:report",
     "sql": "attar.data.files.databases:sql",

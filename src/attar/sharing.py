@@ -110,10 +110,9 @@ class ModelCard:
         _, description = storage.describe_model(path)
         task = description.get("task")
         purpose = CODES if task is None else PURPOSES[task]
-        loaded = "attar" if task is None else f"attar.{storage.TASKS[task][0]}"
         package = "'attar[hub]'" if name else "attar"
         place = f"hf://{name}" if name else file_at(path).name
-        program = ("import attar", "", f'model = {loaded}.load("{place}")', *purpose.program)
+        program = ("import attar", "", f'model = attar.load("{place}")', *purpose.program)
         inner = _with_history(description)
         picture = None if inner is None else _picture(inner)
         sections = {

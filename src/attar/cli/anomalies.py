@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,46 +15,33 @@ from attar.remote import file_at
 if TYPE_CHECKING:
     import pandas as pd
 
+    from attar.cli.tasks import TaskFit
     from attar.data.source import Data
     from attar.data.source import Source as Opened
     from attar.estimator import Autoencoder
     from attar.tasks.anomalies.detector import AnomalyDetector
 
 
-def fit_detector(
-    data: Data,
-    output: Path,
-    settings: dict[str, Any],
-    label: str | None,
-    quiet: bool,
-    as_json: bool,
-) -> None:
+def fit_detector(data: Data, job: TaskFit) -> None:
     """Fit a detector of odd rows, and print what it promises."""
-    from attar.storage import check_writable
-
-    check_writable(output)
     with arguments.importing():
+        from attar.cli.tasks import Outcome
         from attar.data.source import read
         from attar.tasks.anomalies.detector import AnomalyDetector
 
     detector = AnomalyDetector()
-    arguments.with_settings(detector, settings, "anomalies")
-    started = time.perf_counter()
-    detector.fit(read(data, label=label).data)
-    detector.label_ = label
-    seconds = time.perf_counter() - started
-    detector.save(output)
-    low, high = detector.alarm_interval_
-    if as_json:
-        result = {"model": str(output), "seconds": seconds, "alarm_interval": [low, high]}
-        print(arguments.to_json(result))
-    elif not quiet:
+
+    def outcome() -> Outcome:
+        low, high = detector.alarm_interval_
         words = (
             f"Of usual rows {low:.2%} to {high:.2%} are flagged (95% confidence)."
             if detector.contamination == "auto"
             else f"Of the rows of the fit {detector.contamination:.2%} are flagged."
         )
-        print(words, f"Fitted in {seconds:.1f} s: {output}.", sep="\n")
+        figures = {"alarm_interval_low": low, "alarm_interval_high": high}
+        return Outcome({"alarm_interval": [low, high]}, [words], figures)
+
+    job.run(detector, outcome, read(data, label=job.label).data)
 
 
 def score(
@@ -96,7 +82,7 @@ def score(
     _, description = storage.describe_model(model)
     with arguments.importing():
         from attar.data.source import read
-        from attar.estimator import load
+        from attar.estimator import Autoencoder
         from attar.tasks.anomalies.detector import AnomalyDetector
 
     rows = arguments.rows(source, delimiter, decimal, encoding, na, sql, db)
@@ -108,7 +94,7 @@ def score(
     else:
         if explain:
             raise SettingError("--explain is for models of fit --for anomalies.")
-        estimator = load(model, device=device)
+        estimator = Autoencoder.load(model, device=device)
         kind = estimator.fitted_.kind
         opened = without_labels(read(rows, "test", kind=kind), label, estimator.fitted_.label)
         tables = _of_model(estimator, kind.pieces(opened.data))

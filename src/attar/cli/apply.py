@@ -148,9 +148,9 @@ def sample(
     if output is not None:
         arguments.check_output(output)
     with arguments.importing():
-        from attar.estimator import load
+        from attar.estimator import Autoencoder
 
-    estimator = load(model, device=device)
+    estimator = Autoencoder.load(model, device=device)
     check_printed(estimator, output)
     rows = estimator.sample(
         number,
@@ -347,8 +347,7 @@ def report(
     if "task" in description:
         if condition is not None or colours is not None:
             raise SettingError("--condition and --labels are for models of an autoencoder.")
-        name, _ = storage.TASKS[description["task"]]
-        fitted = getattr(attar, name).load(model)
+        fitted = attar.load(model)
         opened = read(rows, "test", kind=getattr(fitted.model_, "kind", None))
         of_fit = getattr(fitted, "label_", None)
         write_report(fitted, without_labels(opened, label, of_fit), output)
@@ -367,9 +366,9 @@ def _open(
     """
     with arguments.importing():
         from attar.data.source import has_column, read, with_label
-        from attar.estimator import load
+        from attar.estimator import Autoencoder
 
-    estimator = load(model, device=device)
+    estimator = Autoencoder.load(model, device=device)
     fitted = estimator.fitted_
     opened, column = read(source, part="test", kind=fitted.kind), condition or label
     if column is None and fitted.label is not None and has_column(opened.data, fitted.label):

@@ -41,11 +41,11 @@ def export(
 ) -> None:
     """Write a model as a program that needs no attar, preparation included, once it is checked."""
     with arguments.importing():
-        from attar.estimator import load
+        from attar.estimator import Autoencoder
         from attar.exporting.files import check, export
 
     check(output, part, format)
-    exported = export(load(model), output, part, format=format, data=source)
+    exported = export(Autoencoder.load(model), output, part, format=format, data=source)
     if as_json:
         print(arguments.to_json(exported.to_json()))
         return

@@ -16,7 +16,7 @@ from datetime import timedelta
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -302,6 +302,10 @@ class Tracker(Callback, ABC):
                 "pip install 'attar[trackers]'."
             )
         self._lost = False
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        # Clones of an estimator write to the same tracker, whose connection has no copy.
+        return self
 
     def on_start(self, progress: Progress) -> None:
         """Start a run, with the settings."""
