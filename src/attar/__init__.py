@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from attar.data.sparse import Sparse
     from attar.estimator import Autoencoder, load
     from attar.exporting import Exported, export, to_keras
+    from attar.importing import from_keras
     from attar.recipe import Recipe
     from attar.reporting import report
     from attar.tasks.anomalies.detector import AnomalyDetector
@@ -80,6 +81,7 @@ __all__ = [
     "Tuning",
     "__version__",
     "export",
+    "from_keras",
     "load",
     "open",
     "report",
@@ -114,6 +116,7 @@ _LAZY = {
     "Sparse": "attar.data.sparse:Sparse",
     "Tuning": "attar.tuning:Tuning",
     "export": "attar.exporting:export",
+    "from_keras": "attar.importing:from_keras",
     "load": "attar.estimator:load",
     "open": "attar.compression:open_archive",
     "report": "attar.reporting:report",

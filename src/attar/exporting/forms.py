@@ -266,14 +266,13 @@ class Possible(nn.Module):
     def __init__(self, predictor: Predictor) -> None:
         super().__init__()
         margins = predictor.margins
-        assert margins is not None  # of a table
         assert isinstance(predictor.preparation.kind, Table)
         cells = len(predictor.preparation.kind.cells)
-        ends = zip(("floor", "ceiling"), margins.limits, (-np.inf, np.inf), strict=True)
-        for name, limits, none in ends:
-            whole = np.full(cells, none)
-            whole[margins.places] = limits
+        limits = {"floor": np.full(cells, -np.inf), "ceiling": np.full(cells, np.inf)}
+        for name, whole in limits.items():
             self.register_buffer(name, torch.from_numpy(whole))
+        if margins is not None:
+            limits["floor"][margins.places], limits["ceiling"][margins.places] = margins.limits
 
     def forward(self, rows: Tensor) -> Tensor:
         """Return raw rows (B, cells)."""

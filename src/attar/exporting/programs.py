@@ -246,15 +246,17 @@ class ScoreCompletion(nn.Module):
             "costs": np.log(reference.rarest[:, 1] + 1),
         }
         for name, array in buffers.items():
-            self.register_buffer(name, as_tensor(array))
+            if array.size:  # torch.export cannot save what is empty
+                self.register_buffer(name, as_tensor(array))
+        self.categories = len(found)
 
     def known(self, batch: Batch) -> tuple[Batch, Tensor]:
         """Return the batch with the rarest category for each one that the fit did not see.
 
         Only in the target; and what each row costs besides.
         """
-        if not len(self.costs):
-            return batch, self.costs.new_zeros(1)
+        if not self.categories:
+            return batch, self.cells.new_zeros(1)
         target, observed = batch.target.double(), batch.observed
         # Of a known category one feature is 1, of a missing or an unseen one none.
         unseen = 1 - target @ self.members
