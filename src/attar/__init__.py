@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from attar.data.sparse import Sparse
     from attar.estimator import Autoencoder
     from attar.exporting import Exported, export, to_keras
+    from attar.importing import from_keras
     from attar.loading import load
     from attar.recipe import Recipe
     from attar.reporting import report
@@ -81,6 +82,7 @@ __all__ = [
     "Tuning",
     "__version__",
     "export",
+    "from_keras",
     "load",
     "open",
     "report",
@@ -115,6 +117,7 @@ _LAZY = {
     "Sparse": "attar.data.sparse:Sparse",
     "Tuning": "attar.tuning:Tuning",
     "export": "attar.exporting:export",
+    "from_keras": "attar.importing:from_keras",
     "load": "attar.loading:load",
     "open": "attar.compression:open_archive",
     "report": "attar.reporting:report",

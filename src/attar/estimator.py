@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal, Self, cast
 
@@ -48,6 +48,7 @@ from attar.plan import MODEL, Choice, Plan, Planner, Run, device_of, window_of
 from attar.predictor import Predictor
 from attar.recipe import Recipe
 from attar.recommendation import Recommender
+from attar.records import Epoch
 from attar.sharing import Shared
 from attar.training.callbacks import Callback, shown_progress
 from attar.training.optim import Optimizer, Schedule
@@ -542,7 +543,9 @@ class Autoencoder(
     @property
     def history_(self) -> pd.DataFrame:
         """The metrics of each epoch."""
-        return pd.DataFrame(self._attributes.history).astype({"validation_loss": float})
+        names = [field.name for field in fields(Epoch)]
+        frame = pd.DataFrame(self._attributes.history, columns=names)
+        return frame.astype({"validation_loss": float})
 
     @property
     def n_features_in_(self) -> int:

@@ -420,7 +420,7 @@ class Fitted:
         model.likelihood.load_state_dict(state, assign=not own)
         model.eval()
         scaler, margins = Scaler.restored(unnested("scaler", tensors)), None
-        if isinstance(kind, Table):
+        if isinstance(kind, Table) and "margins.steps" in tensors:
             margins = Margins.restored(unnested("margins", tensors), kind)
         return cls(
             recipe,
@@ -479,10 +479,7 @@ def fit(
 
     Parameters
     ----------
-    plan : Plan
-    training_data : TrainingData
-    run : Run
-    callbacks : sequence of Callback
+    plan, training_data, run, callbacks
     before : Fitted or None
         The model that is trained further; None trains a new one.
 
@@ -495,34 +492,47 @@ def fit(
     Interrupted
         If the user stopped the training after an epoch.
     """
-    kind, train = plan.preparation.kind, training_data.train
     if before is not None:
         before.warn_of_leaks(training_data)
     trained = _trained(plan, training_data, run, callbacks, before)
     model, history, best_epoch, interrupted, small = trained
+    with one_thread() if small else nullcontext():
+        fitted = summarized(plan, training_data, run, model, history, best_epoch, before)
+    if interrupted:
+        raise Interrupted(
+            f"Training was stopped after {len(history)} epochs: the model is that of epoch "
+            f"{best_epoch}.",
+            fitted,
+        )
+    return fitted
+
+
+def summarized(
+    plan: Plan,
+    training_data: TrainingData,
+    run: Run,
+    model: Model,
+    history: list[Epoch],
+    best_epoch: int,
+    before: Fitted | None = None,
+) -> Fitted:
+    """Return a trained model and what is known of it; the history of another library's is empty."""
+    kind, train = plan.preparation.kind, training_data.train
     doubles = run.device.type == "cpu" and not isinstance(plan.network, CustomNetwork)
     predictor = Predictor(plan.preparation, model, plan.code_size, doubles)
     rows, condition = training_data.measured_rows, training_data.measured_condition
-    with one_thread() if small else nullcontext():
-        noise = residual_noise(replace(predictor, condition=condition), rows[:MONITORED_ROWS])
-        margins = Margins.of(train, kind) if isinstance(kind, Table) else None
-        predictor = replace(predictor, noise=noise, margins=margins)
-        training_summary = TrainingSummary.of(
-            replace(predictor, condition=training_data.train_condition),
-            train,
-            training_data.train_places,
-            replace(predictor, condition=condition),
-            rows,
-            training_data.measured,
-            best_epoch=best_epoch,
-            recipe=plan.recipe,
-        )
-    fitted = Fitted(
-        plan.recipe,
-        plan.network,
-        plan.likelihood,
-        predictor,
-        plan.condition_encoder,
+    noise = residual_noise(replace(predictor, condition=condition), rows[:MONITORED_ROWS])
+    margins = Margins.of(train, kind) if isinstance(kind, Table) else None
+    predictor = replace(predictor, noise=noise, margins=margins)
+    training_summary = TrainingSummary.of(
+        replace(predictor, condition=training_data.train_condition),
+        *(train, training_data.train_places, replace(predictor, condition=condition), rows),
+        training_data.measured,
+        best_epoch=best_epoch,
+        recipe=plan.recipe,
+    )
+    return Fitted(
+        *(plan.recipe, plan.network, plan.likelihood, predictor, plan.condition_encoder),
         list(plan.choices),
         history,
         training_summary,
@@ -533,13 +543,6 @@ def fit(
         trained_symbols(plan.recipe, predictor, train),
         primed_tables(kind, training_data),
     )
-    if interrupted:
-        raise Interrupted(
-            f"Training was stopped after {len(history)} epochs: the model is that of epoch "
-            f"{best_epoch}.",
-            fitted,
-        )
-    return fitted
 
 
 def _trained(

@@ -390,7 +390,8 @@ def _picture(inner: Mapping[str, Any]) -> bytes:
             axes[0].plot(epochs, [epoch[name] for epoch in history], label=label, marker=".")
     axes[0].set(xlabel="epoch", ylabel="loss (nats per row)")
     axes[0].xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes[0].legend()
+    if history:
+        axes[0].legend()
     if compared:
         axes[1].plot(measured["pca_errors"], label="PCA", marker=".")
         axes[1].plot([inner["code_size"]], [measured["error"]], "o", label="this model")

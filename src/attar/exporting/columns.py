@@ -19,7 +19,7 @@ from attar.data.kind import Rows
 from attar.data.table import MixedTable
 from attar.errors import SettingError
 from attar.exporting.forms import DenseForm, Possible
-from attar.exporting.ports import MISSING, Array, Arrays, Port, rounded
+from attar.exporting.ports import MISSING, Array, Arrays, Block, Port, rounded
 from attar.predictor import Predictor
 
 # What a missing category is as a string.
@@ -125,31 +125,36 @@ class ColumnsForm(DenseForm):
 
     count: Tensor
     unseen: Tensor
+    whole: Tensor
+    truth: Tensor
 
     def __init__(self, kind: MixedTable, predictor: Predictor) -> None:
         super().__init__(predictor, np.dtype(kind.precision))
         self.table = kind
         self.columns = [form_of_column(column) for column in kind.used]
-        self.inputs = [column.taken for column in self.columns]
-        self.outputs = [column.restored for column in self.columns]
+        self.inputs = Block(tuple(column.taken for column in self.columns), columns=True)
+        self.outputs = Block(tuple(column.restored for column in self.columns), columns=True)
         self.possible = Possible(predictor)
-        sizes = (port.categories for port in self.inputs)
+        sizes = (port.categories for port in self.inputs.ports)
+        dtypes = [port.dtype for port in self.outputs.ports]
         counts = [torch.inf if names is None else float(len(names)) for names in sizes]
         unseen = [column.unseen for column in self.columns]
         self.register_buffer("count", torch.tensor(counts, dtype=torch.float64))
         self.register_buffer("unseen", torch.tensor(unseen, dtype=torch.float64))
+        self.register_buffer("whole", torch.tensor([dtype == torch.int64 for dtype in dtypes]))
+        self.register_buffer("truth", torch.tensor([dtype == torch.bool for dtype in dtypes]))
 
-    def rows(self, *given: Tensor) -> Tensor:
+    def rows(self, x: Tensor) -> Tensor:
         """Return the cells of all columns."""
-        values = torch.stack([one.double() for one in given], dim=1)
-        absent = (values == MISSING) & self.count.isfinite()
-        cells = torch.where(values == self.count, self.unseen, values)
+        absent = (x == MISSING) & self.count.isfinite()
+        cells = torch.where(x == self.count, self.unseen, x)
         return torch.where(absent, torch.nan, cells)
 
-    def values(self, rows: Tensor) -> tuple[Tensor, ...]:
-        """Return the columns."""
-        cells = self.possible(rows).unbind(1)
-        return tuple(rounded(x, port.dtype) for x, port in zip(cells, self.outputs, strict=True))
+    def values(self, rows: Tensor) -> Tensor:
+        """Return the columns: integers rounded, booleans 0 or 1."""
+        cells = self.possible(rows)
+        cells = torch.where(self.whole, rounded(cells, torch.int64).double(), cells)
+        return torch.where(self.truth, rounded(cells, torch.bool).double(), cells)
 
     def given(self, data: object) -> Arrays:
         """Return the columns of a table."""

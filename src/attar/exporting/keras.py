@@ -122,7 +122,7 @@ class KerasData:
 
     def restored(self, x: Symbol) -> Symbol:
         """Return expected values in the user's own unit, layout and type."""
-        ops, scaler, (port,) = self.ops, self.scaler, self.form.outputs
+        ops, scaler, (port,) = self.ops, self.scaler, self.form.outputs.ports
         x = ops.cast(x, "float64")
         x = x * constant(scaler.scale, "float64") + constant(scaler.shift, "float64")
         x = self._within(x, self.low, self.high, "float64")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
+from itertools import islice
 from typing import ClassVar
 
 import numpy as np
@@ -23,7 +23,7 @@ from attar.errors import SettingError
 from attar.evaluation.scores import ScoreReference, categorical, fixed_noise, log_likelihoods
 from attar.exporting.columns import ColumnsForm
 from attar.exporting.forms import ImagesForm, MatrixForm, ProgramForm, SparseForm, WindowsForm
-from attar.exporting.ports import Arrays, Port
+from attar.exporting.ports import Arrays, Block, Port
 from attar.fitted import Fitted
 from attar.predictor import Predictor
 from attar.records import Batch
@@ -68,7 +68,10 @@ class Program(nn.Module, ABC):
     Attributes
     ----------
     name : str
-    inputs, outputs : sequence of Port
+    blocks : tuple of Block
+        What it takes.
+    output : Block
+        What it gives.
     dtype : torch.dtype
         That in which the networks compute; at first that of attar.
     made_of : tuple of str
@@ -76,8 +79,8 @@ class Program(nn.Module, ABC):
     """
 
     name: ClassVar[str]
-    inputs: Sequence[Port]
-    outputs: Sequence[Port]
+    blocks: tuple[Block, ...]
+    output: Block
 
     def __init__(self, fitted: Fitted) -> None:
         super().__init__()
@@ -93,9 +96,25 @@ class Program(nn.Module, ABC):
         self.dtype = torch.float32
         self.model.float()
 
-    @abstractmethod
+    @property
+    def inputs(self) -> tuple[Port, ...]:
+        """The tensors that it takes."""
+        return tuple(port for block in self.blocks for port in block.ports)
+
+    @property
+    def outputs(self) -> tuple[Port, ...]:
+        """The tensors that it gives."""
+        return self.output.ports
+
     def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
         """Return the tensors of ``outputs`` for those of ``inputs``."""
+        rest = iter(given)
+        joined = (block.joined(*islice(rest, len(block.ports))) for block in self.blocks)
+        return self.output.divided(self.core(*joined))
+
+    @abstractmethod
+    def core(self, x: Tensor) -> Tensor:
+        """Return the tensor of ``output`` for those of ``blocks``."""
 
     def given(self, data: object, rows: Rows) -> Arrays:
         """Return what the program takes for a user's data, which are these raw rows."""
@@ -105,12 +124,12 @@ class Program(nn.Module, ABC):
     def expected(self, rows: Rows) -> Arrays:
         """Return what attar itself gives for raw rows, but not rounded."""
 
-    def codes(self, *given: Tensor) -> Tensor:
-        """Return the codes of the tensors of data."""
-        batch = self.form.batch(self.dtype, *given)
+    def codes(self, x: Tensor) -> Tensor:
+        """Return the codes of data."""
+        batch = self.form.batch(self.dtype, x)
         return self.model.encode(batch.values, batch.observed)
 
-    def restored(self, codes: Tensor) -> tuple[Tensor, ...]:
+    def restored(self, codes: Tensor) -> Tensor:
         """Return the data of codes."""
         return self.form.restored(self.model.decode(codes.to(self.dtype)))
 
@@ -126,11 +145,11 @@ class EncoderProgram(Program):
 
     def __init__(self, fitted: Fitted) -> None:
         super().__init__(fitted)
-        self.inputs, self.outputs = self.form.inputs, (code_port(self),)
+        self.blocks, self.output = (self.form.inputs,), codes_of(self)
 
-    def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
+    def core(self, x: Tensor) -> Tensor:
         """Return the codes."""
-        return (self.codes(*given).to(self.form.precision),)
+        return self.codes(x).to(self.form.precision)
 
     def expected(self, rows: Rows) -> Arrays:
         """Return the codes."""
@@ -144,11 +163,11 @@ class DecoderProgram(Program):
 
     def __init__(self, fitted: Fitted) -> None:
         super().__init__(fitted)
-        self.inputs, self.outputs = (code_port(self),), self.form.outputs
+        self.blocks, self.output = (codes_of(self),), self.form.outputs
 
-    def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
+    def core(self, x: Tensor) -> Tensor:
         """Return the data."""
-        return self.restored(*given)
+        return self.restored(x)
 
     def given(self, data: object, rows: Rows) -> Arrays:
         """Return the codes."""
@@ -166,11 +185,11 @@ class WholeProgram(Program):
 
     def __init__(self, fitted: Fitted) -> None:
         super().__init__(fitted)
-        self.inputs, self.outputs = self.form.inputs, self.form.outputs
+        self.blocks, self.output = (self.form.inputs,), self.form.outputs
 
-    def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
+    def core(self, x: Tensor) -> Tensor:
         """Return the reconstruction."""
-        return self.restored(self.codes(*given))
+        return self.restored(self.codes(x))
 
     def expected(self, rows: Rows) -> Arrays:
         """Return the reconstruction."""
@@ -188,20 +207,21 @@ class ScoreProgram(Program):
 
     def __init__(self, fitted: Fitted) -> None:
         super().__init__(fitted)
-        self.inputs, self.outputs = self.form.inputs, (Port("score", torch.float64),)
+        self.blocks, self.output = (self.form.inputs,), Block((Port("score", torch.float64),))
         self.reference = fitted.training_summary.reference
         self.completion = ScoreCompletion(self.reference, fitted.kind)
         self.register_buffer("noise", fixed_noise(self.model, DRAWS))
 
-    def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
+    def core(self, x: Tensor) -> Tensor:
         """Return the scores."""
-        batch, surcharge = self.completion.known(self.form.batch(self.dtype, *given))
+        batch, surcharge = self.completion.known(self.form.scored(self.dtype, x))
         trace = self.model(batch, self.noise.to(self.dtype))
         weights = trace.log_likelihood
         if trace.coded.log_q is not None and trace.coded.log_p is not None:
             weights = weights + trace.coded.log_p - trace.coded.log_q
         mean = weights.double().logsumexp(0) - math.log(len(weights))
-        return (mean - surcharge + self.completion(batch.observed),)
+        score: Tensor = mean - surcharge + self.completion(batch.observed)
+        return score
 
     def expected(self, rows: Rows) -> Arrays:
         """Return the scores."""
@@ -246,15 +266,17 @@ class ScoreCompletion(nn.Module):
             "costs": np.log(reference.rarest[:, 1] + 1),
         }
         for name, array in buffers.items():
-            self.register_buffer(name, as_tensor(array))
+            if array.size:  # torch.export cannot save what is empty
+                self.register_buffer(name, as_tensor(array))
+        self.categories = len(found)
 
     def known(self, batch: Batch) -> tuple[Batch, Tensor]:
         """Return the batch with the rarest category for each one that the fit did not see.
 
         Only in the target; and what each row costs besides.
         """
-        if not len(self.costs):
-            return batch, self.costs.new_zeros(1)
+        if not self.categories:
+            return batch, self.cells.new_zeros(1)
         target, observed = batch.target.double(), batch.observed
         # Of a known category one feature is 1, of a missing or an unseen one none.
         unseen = 1 - target @ self.members
@@ -278,6 +300,6 @@ class ScoreCompletion(nn.Module):
 PARTS = {part.name: part for part in (EncoderProgram, DecoderProgram, WholeProgram, ScoreProgram)}
 
 
-def code_port(program: Program) -> Port:
+def codes_of(program: Program) -> Block:
     """Return the tensor of codes."""
-    return Port("code", program.form.precision, (program.predictor.code_size,))
+    return Block((Port("code", program.form.precision, (program.predictor.code_size,)),))
