@@ -8,7 +8,7 @@ from importlib import import_module
 from math import isfinite, log
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -156,6 +156,9 @@ def fit(
             help="encoder: codes stay those of the model of --from, and only the decoder learns.",
         ),
     ] = None,
+    on: arguments.OnRay = None,
+    workers: arguments.Workers = None,
+    exact: arguments.Exact = False,
     seed: arguments.Seed = 0,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print nothing but warnings and errors.")
@@ -163,6 +166,7 @@ def fit(
     as_json: arguments.Json = False,
 ) -> None:
     """Train a model on data, and print its error beside PCA's."""
+    place = arguments.cluster(on, workers, exact)
     if clusters != "auto" and purpose != "clusters":
         raise SettingError("--clusters is of --for clusters: leave it out.")
     of_future = {"horizon": horizon, "known": known, "static": static}
@@ -176,6 +180,7 @@ def fit(
             **{"effort": effort, "error": error},
             **{"condition": condition, "report": report, "resume": resume},
             **{"from": start, "freeze": freeze, "log": log},
+            "on": on,
         }
         of_codes = purpose in ("labels", "numbers", "clusters")
         if not of_codes:
@@ -285,7 +290,13 @@ def fit(
     opened, conditional = read(data, label=condition or label), arguments.is_conditional(estimator)
     labels = arguments.condition_of(opened, condition, conditional)
     try:
-        estimator.fit(opened.data, condition=labels, checkpoint=checkpoint, freeze=freeze)
+        how: Any = {"condition": labels, "checkpoint": checkpoint, "freeze": freeze}
+        if place is None:
+            estimator.fit(opened.data, **how)
+        else:
+            from attar.scale import ray
+
+            ray.fit(estimator, opened.data, **how, **place)
     except KeyboardInterrupt:
         typer.echo(f"attar: stopped; resume with --resume (kept in {checkpoint}).", err=True)
         raise typer.Exit(130) from None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -96,13 +95,19 @@ def impute(
     decimal: arguments.Decimal = None,
     encoding: arguments.Encoding = None,
     na: arguments.Na = None,
+    on: arguments.On = None,
+    workers: arguments.Workers = None,
+    exact: arguments.Exact = False,
 ) -> None:
     """Write rows with their missing cells filled; of a CSV file, all others are the same bytes.
 
     A model of text fills each [...] in texts with the most likely words.
     """
+    place = arguments.cluster(
+        on, workers, exact, sql=sql, uncertainty=uncertainty is not None, draws=draws
+    )
     for path in (output, uncertainty):
-        if path is not None:
+        if path is not None and place is None:
             arguments.check_output(path)
             if not path.suffix:
                 raise FileError(f"{path} has no suffix: filled rows are a table, such as .csv.")
@@ -119,11 +124,17 @@ def impute(
         from attar.data.files.several import Files
         from attar.data.source import read
         from attar.data.table import MixedTable, Table
+        from attar.scale.verbs import Impute
         from attar.storage import written_whole
         from attar.tasks.gaps.cells import mended_csv
         from attar.tasks.gaps.imputer import Imputer
 
     imputer = Imputer.load(model)
+    if place is not None:
+        from attar.scale import ray
+
+        ray.impute(imputer, rows, output, **place)
+        return
     kind = imputer.model_.kind
     opened = read(rows, "test", kind=kind)
     if uncertainty is not None:
@@ -146,7 +157,7 @@ def impute(
                 path.write_bytes(filled)
             return
     with arguments.writer(output, [str(name) for name in imputer.model_.columns or ()]) as writer:
-        for piece in _filled(imputer, opened):
+        for piece in Impute(imputer).pieces(opened.data):
             writer.write(piece)
 
 
@@ -165,11 +176,6 @@ def _infill(model: Path, source: FileStream | Path | str, output: Path | None) -
 
     estimator = load(model)
     write_rows(estimator, estimator.infill(text_or_rows(estimator, source)), output)
-
-
-def _filled(imputer: Imputer, opened: Opened) -> Iterator[Any]:
-    for piece in imputer.pieces(opened):
-        yield imputer.transform(piece)
 
 
 def _write_draws(imputer: Imputer, opened: Opened, output: Path, number: int) -> None:
