@@ -68,7 +68,7 @@ def started():
         patch.setenv("PYTHONPATH", SOURCE)
         library = cluster.library()
 
-        library.init("local", num_cpus=2, include_dashboard=False, object_store_memory=1 << 27)
+        library.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
         library.cloudpickle.register_pickle_by_value(sys.modules[__name__])
     yield
     library.shutdown()
