@@ -32,12 +32,12 @@ GROUP = 100_000
 GOALS = {"peak_megabytes": 1200, "growth": 1.1, "fit_ratio": 0.6, "encode_ratio": 0.6}
 
 
-def write(path: Path, rows: int) -> None:
-    """Write the first rows of the table to a file, whole or not at all."""
+def write(path: Path, first: int, rows: int) -> None:
+    """Write the rows of the table from one on to a file, whole or not at all."""
     unfinished = path.with_suffix(".part")
     writer = None
-    for start in range(0, rows, GROUP):
-        frame = COLUMNS.frame(min(GROUP, rows - start), part=start // GROUP)
+    for start in range(first, first + rows, GROUP):
+        frame = COLUMNS.frame(min(GROUP, first + rows - start), part=start // GROUP)
         group = pa.Table.from_pandas(frame, preserve_index=False)
         writer = writer or pq.ParquetWriter(unfinished, group.schema, compression="snappy")
         writer.write_table(group)
@@ -114,7 +114,7 @@ def main() -> None:
     sources = {rows: folder / f"mixed-{rows}.parquet" for rows in (few, options.rows)}
     for rows, source in sources.items():
         if not source.exists():
-            in_fresh_process(write, source, rows)
+            in_fresh_process(write, source, 0, rows)
     runs = {
         "file": (from_file, few),
         "memory": (from_memory, few),

@@ -237,7 +237,8 @@ class Autoencoder(
                 f"freeze={freeze!r} keeps a part of a fitted model, and there is none: set "
                 "warm_start=True after a fit or attar.load."
             )
-        data = self._read(X, part="train", kind=None if before is None else before.kind)
+        with workers.all_or_none():
+            data = self._read(X, part="train", kind=None if before is None else before.kind)
         if before is None:
             kind, summary, plan = self._plan(data, condition)
         else:

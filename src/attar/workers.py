@@ -29,7 +29,7 @@ def joined() -> Iterator[None]:
     That there is a group does not say that all of its processes fit the same model.
     """
     global _joined
-    _joined = True
+    _joined = dist.get_world_size() > 1
     try:
         yield
     finally:
@@ -88,9 +88,12 @@ def all_or_none() -> Iterator[None]:
         yield
     except AttarError as raised:
         error = raised
-    for found in gathered(error):
-        if found is not None:
+    errors = gathered(error)
+    for worker, found in enumerate(errors):
+        if found is not None and None not in errors:
             raise found
+        if found is not None:
+            raise type(found)(f"Worker {worker} of {len(errors)}: {found}")
 
 
 def total(x: Tensor) -> Tensor:

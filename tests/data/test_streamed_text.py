@@ -23,7 +23,7 @@ PIECE, PIECES, WORDS = 200, 12, ["red ball", "blue car", "old hat", "new map"]
 def small_parts(monkeypatch):
     """Make pieces, samples and buffers small."""
     monkeypatch.setattr(lines, "PIECE", PIECE)
-    monkeypatch.setattr(stream.Sample.__init__, "__defaults__", (100,))
+    monkeypatch.setattr(stream.Sample.__init__, "__defaults__", (100, 0))
     monkeypatch.setattr(training_data, "BUFFER_ROWS", 40)
     monkeypatch.setattr(training_data, "HELD", 1 << 12)
 

@@ -6,6 +6,7 @@ A verb exits 0 on success, and 2 with one sentence on bad input.
 from __future__ import annotations
 
 import sys
+import time
 import warnings
 
 import typer
@@ -24,6 +25,9 @@ from attar.cli.show import card, info, inspect, recipes
 from attar.cli.tune import tune
 from attar.errors import AttarError, AttarWarning, SettingError
 from attar.scale import torchrun
+
+# In which the first of several processes has ended after an error that all of them have.
+SECONDS_OF_THE_FIRST = 3.0
 
 app = typer.Typer(
     help="Autoencoders for everybody's data.",
@@ -67,7 +71,10 @@ def main() -> None:
         try:
             app(prog_name="attar")
         except AttarError as error:
-            _print_warning(str(error))
+            if not torchrun.is_first():
+                # If the first process has the same error, torchrun ends this one before.
+                time.sleep(SECONDS_OF_THE_FIRST)
+            print(f"attar: {error}", file=sys.stderr)
             sys.exit(2)
         except BrokenPipeError:
             sys.stderr.close()

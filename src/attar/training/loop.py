@@ -346,10 +346,12 @@ class Training:
         state, progress = found
         self.last_finite, self.best = unnested("last", state), unnested("best", state)
         self._restore(self.last_finite)
+        # With another number of workers, each draws from its seed again.
         if workers.count() == len(state["generators"]):
-            torch.set_rng_state(state["generators"][workers.rank()])
-        if "cuda-generators" in state and workers.count() == len(state["cuda-generators"]):
-            torch.cuda.set_rng_state(state["cuda-generators"][workers.rank()])
+            # A copy: torch cannot take a state that lies within a larger tensor.
+            torch.set_rng_state(state["generators"][workers.rank()].clone())
+            if "cuda-generators" in state:
+                torch.cuda.set_rng_state(state["cuda-generators"][workers.rank()].clone())
         self.step_factor, self.progress.stop = progress["step_factor"], progress["finished"]
         self.progress.history = [Epoch(**epoch) for epoch in progress["history"]]
         if self.progress.history:

@@ -164,8 +164,8 @@ class LearnedCodebook(Codebook):
 
     def _average(self, rows: Tensor, chosen: Tensor, decay: float) -> None:
         """Move each entry to the running mean of the rows (books, rows, dim) that chose it."""
-        ones = rows.new_ones(*rows.shape[:2], 1)
-        sums = workers.total(chosen.mT @ torch.cat([ones, rows], -1))
+        counts = chosen.sum(1)[..., None]
+        sums = workers.total(torch.cat([counts, chosen.mT @ rows], -1))
         # Every row chooses one entry.
         means = sums / sums[..., :1].sum(1, keepdim=True)
         self.usage.lerp_(means[..., 0], 1 - decay)

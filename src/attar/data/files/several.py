@@ -104,6 +104,9 @@ class Files(TableStream):
                 ) from None
         return pa.schema(fields)
 
+    def _with_missing(self, names: list[str]) -> set[str]:
+        return {name for stream in self.streams for name in stream._with_missing(names)}
+
     def _batches(self, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
         names = columns or self._common.names
         types = pa.schema([self._common.field(name) for name in names])

@@ -56,6 +56,22 @@ class ParquetStream(TableStream):
         with self._opened() as file:
             return file.schema_arrow
 
+    def _with_missing(self, names: list[str]) -> set[str]:
+        """Return those of these columns that have missing values."""
+        counts: dict[str, list[int | None]] = {name: [] for name in names}
+        with self._opened() as file:
+            for i in self._groups(file):
+                group = file.metadata.row_group(i)
+                for column in map(group.column, range(group.num_columns)):
+                    if column.path_in_schema in counts:
+                        statistics = column.statistics
+                        known = statistics is not None and statistics.has_null_count
+                        missing = statistics.null_count if known else None
+                        counts[column.path_in_schema].append(missing)
+        unknown = [name for name, found in counts.items() if None in found or not found]
+        some = {name for name, found in counts.items() if any(found)}
+        return some | super()._with_missing([name for name in unknown if name not in some])
+
     def _batches(self, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
         with self._opened() as file:
             size, groups = rows_of_a_piece(_row_bytes(file)), self._groups(file)
