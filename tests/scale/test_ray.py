@@ -178,7 +178,7 @@ def test_a_ray_is_started_for_one_command_and_says_nothing(folder, model, tmp_pa
 
 
 def worker(verb, folder, out):
-    return Worker(verb, parts_of(table_of(folder)), out)
+    return Worker(verb, parts_of(table_of(folder)), out, Path.cwd())
 
 
 def done(worker, number):
@@ -191,7 +191,7 @@ def here(monkeypatch):
     """Two workers that work in this process, one part after the other."""
 
     def applied(verb, parts, out, workers):
-        worker = Worker(verb, parts, out)
+        worker = Worker(verb, parts, out, Path.cwd())
         return [done(worker, i) for i in range(len(parts))]
 
     @contextmanager
@@ -258,12 +258,14 @@ def test_a_fit_that_loses_workers_again_and_again_is_given_up(here, folder, monk
 
     def failed(trainer):
         tries.append(trainer)
-        raise WorkerGroupError("killed", {0: RuntimeError("killed")})
+        raise WorkerGroupError("", {0: RuntimeError("closed by peer"), 1: OSError("killed")})
 
     monkeypatch.setattr(fits, "_result", failed)
     with (
         pytest.warns(attar.AttarWarning, match="goes on from its start"),
-        pytest.raises(ClusterError, match=r"Workers were lost 4 times, .*: use fewer workers"),
+        pytest.raises(
+            ClusterError, match=r"Workers were lost 4 times \(killed\), .*: use fewer workers"
+        ),
     ):
         ray.fit(attar.Autoencoder(), folder)
     assert len(tries) == 4
@@ -327,6 +329,12 @@ def test_ray_that_is_not_installed(monkeypatch):
         pass
 
 
+def test_a_program_that_has_a_ray_takes_no_other(started):
+    words = "connected to a Ray already"
+    with pytest.raises(SettingError, match=words), cluster.reached("ray://localhost"):
+        pass
+
+
 def test_a_cluster_of_another_version_says_both():
     said = (
         "Version mismatch: The cluster was started with:\n    Ray: 2.9.3\n    Python: 3.11.4\n"
@@ -364,7 +372,7 @@ def test_bad_input_is_one_sentence_and_writes_nothing(
     for name, file in (others | {"m": model}).items():
         file.save(tmp_path / f"{name}.attar")
     (tmp_path / "parts").symlink_to(folder)
-    for name, second in {"other": "x,z\n1,2\n", "types": "x,y\na,2\n"}.items():
+    for name, second in {"other": "x,y,z\n1,2,3\n", "types": "x,y\na,2\n"}.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "a.csv").write_text("x,y\n1,2\n")
         (tmp_path / name / "b.csv").write_text(second)
@@ -399,6 +407,7 @@ def others():
         ("encode m.attar a.csv -o b.csv --exact", "--exact is of --on ray: leave it out"),
         ("impute m.attar a.csv -o b --on ray --draws 2", "--draws does not go with --on"),
         ("reconstruct m.attar a.csv -o b --on ray --denoise", "--denoise does not go with --on"),
+        ("impute text.attar a.csv -o b --on ray", "--on is for missing cells"),
         ("compress m.attar a.csv -o b --on ray --bpp 2", "--bpp does not go with --on"),
         ("fit a.csv -o m.attar --for gaps --on ray", "--on is of an autoencoder"),
         ("fit a.csv -o m.attar --exact", "--exact is of --on ray"),
@@ -406,6 +415,7 @@ def others():
 )
 def test_options_that_do_not_go_together(command, words, run, tmp_path):
     (tmp_path / "a.csv").write_text("x,y\n1,2\n")
+    storage.write_model(tmp_path / "text.attar", {}, {"kind": {"name": "text"}})
     status, _, error = run(*command.split())
     assert status == 2
     assert words in error

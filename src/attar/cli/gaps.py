@@ -116,6 +116,8 @@ def impute(
     if _is_of_text(model):
         if uncertainty is not None or draws is not None:
             raise SettingError("--uncertainty and --draws are for missing cells: leave them out.")
+        if place is not None:
+            raise SettingError("--on is for missing cells of tables: leave it out.")
         _infill(model, source if source and isinstance(rows, os.PathLike) else rows, output)
         return
     if output is None:

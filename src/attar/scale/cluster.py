@@ -83,6 +83,11 @@ def reached(
     ray = library()
     with _quiet(), ExitStack() as stack:
         local = False
+        if ray.is_initialized() and address:
+            raise SettingError(
+                f"This program is connected to a Ray already, and takes no other, such as {on}: "
+                "use on='ray', or call ray.shutdown() before."
+            )
         if not ray.is_initialized():
             address = address or os.environ.get("RAY_ADDRESS", "")
             stack.callback(ray.shutdown)

@@ -143,9 +143,11 @@ def _made(work: Work, found: cluster.Cluster) -> tuple[Fitted, list[str]]:
                 if isinstance(failure, AttarError):
                     raise failure from None
             if not left:
+                # That others are gone, those who stay say by a RuntimeError.
+                cause = min(failures, key=lambda one: isinstance(one, RuntimeError), default=error)
                 raise ClusterError(
-                    f"Workers were lost {RESTARTS + 1} times, perhaps for lack of memory "
-                    f"({first_line(error)}): use fewer workers a machine, and go on with --resume."
+                    f"Workers were lost {RESTARTS + 1} times ({first_line(cause)}), perhaps for "
+                    "lack of memory: use fewer workers a machine, and go on with --resume."
                 ) from error
             state = "the last checkpoint" if work.settings["checkpoint"] else "its start"
             warn(f"A worker was lost: the fit goes on from {state}.")

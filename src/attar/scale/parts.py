@@ -182,11 +182,15 @@ class Worker:
     parts : sequence of TablePart
     folder : Path
         For the files, and for a journal of each part: the rows reached, a try a line.
+    here : Path
+        The folder that paths are relative to.
     """
 
-    def __init__(self, verb: Verb, parts: Sequence[TablePart], folder: Path) -> None:
+    def __init__(self, verb: Verb, parts: Sequence[TablePart], folder: Path, here: Path) -> None:
         self.verb, self.parts, self.folder = verb, parts, folder
         torch.set_num_threads(1)
+        if here.is_dir():
+            os.chdir(here)
 
     def __call__(self, batch: dict[str, NDArray[np.int64]]) -> dict[str, list[str]]:
         """Return what became of the part of this number."""
@@ -255,7 +259,7 @@ def _applied(verb: Verb, parts: Sequence[TablePart], folder: Path, workers: int)
     size = min(workers, len(parts))
     found = numbers.map_batches(
         Worker,
-        fn_constructor_args=(verb, parts, folder.resolve()),
+        fn_constructor_args=(verb, parts, folder.resolve(), Path.cwd()),
         batch_size=1,
         num_cpus=1,
         compute=ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=1),
