@@ -1,6 +1,7 @@
 """Verbs and fits by workers of Ray: as by one process, also where a worker is killed."""
 
 import json
+import multiprocessing
 import os
 import re
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,16 +19,15 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import attar
-from attar import storage
+from attar import storage, workers
 from attar.errors import ClusterError, DataError, FileError, SettingError
 from attar.scale import cluster, fits, ray
 from attar.scale.parts import Done, Worker, apply, parts_of, table_of
 from attar.scale.verbs import Encode
 from attar.training import Callback
-
-SOURCE = str(Path(attar.__file__).parents[1])
 
 
 @pytest.fixture(scope="module")
@@ -63,15 +64,14 @@ def model(folder):
 
 @pytest.fixture(scope="module")
 def started():
-    """One Ray for all tests, as a user's program may have started it."""
+    """A Ray that a user's program has started."""
+    library = cluster.library()
     with pytest.MonkeyPatch.context() as patch, cluster._quiet():
-        patch.setenv("PYTHONPATH", SOURCE)
-        library = cluster.library()
-
+        patch.setenv("RAY_worker_niceness", "0")
         library.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
-        library.cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    yield
-    library.shutdown()
+    yield library
+    with cluster._quiet():
+        library.shutdown()
 
 
 @dataclass(frozen=True)
@@ -99,10 +99,16 @@ def names(folder):
 
 
 def test_codes_are_those_of_one_process_also_if_a_worker_is_killed(
-    started, model, folder, tmp_path
+    model, folder, tmp_path, monkeypatch, capfd
 ):
+    library = cluster.library()
+    library.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    monkeypatch.setenv("RAY_worker_niceness", "0")
     verb = Killed(model, tmp_path / "marker")
-    assert apply(verb, folder, tmp_path / "codes", workers=2) == 600
+    assert apply(verb, folder, tmp_path / "codes", workers=1) == 600
+    assert not library.is_initialized()
+    said, error = capfd.readouterr()
+    assert (said, re.sub(r"attar: \d of 3 parts, \d+ rows\n", "", error)) == ("", "")
     assert verb.marker.exists()
     assert names(tmp_path / "codes") == [f"part-0000{i}.parquet" for i in (0, 1, 2)]
     expected = model.encode(folder).reset_index()
@@ -127,26 +133,55 @@ def kill_one_worker(checkpoint, killed):
     os.kill(killed[-1], signal.SIGKILL)
 
 
-def test_a_fit_whose_worker_is_killed_has_the_weights_of_one_of_a_ray_dataset(
-    started, folder, tmp_path
-):
-    import ray as library
+SETTINGS = {"recipe": "vae", "code_size": 2, "epochs": 10, "random_state": 0, "verbose": False}
 
-    settings = {"recipe": "vae", "code_size": 2, "epochs": 10, "random_state": 0}
-    settings |= {"columns": {"row": "id"}, "verbose": False}
+
+@pytest.fixture(scope="module")
+def uninterrupted(folder, tmp_path_factory):
+    """The model of two processes that are forked from this one."""
+    place = tmp_path_factory.mktemp("two")
+
+    def fit(rank):
+        store = f"file://{place}/store"
+        torch.distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=2)
+        with workers.joined():
+            ae = attar.Autoencoder(**SETTINGS, columns={"row": "id"}).fit(folder)
+        if rank == 0:
+            ae.save(place / "m.attar")
+
+    fork = multiprocessing.get_context("fork")
+    processes = [fork.Process(target=fit, args=(rank,)) for rank in (0, 1)]
+    with warnings.catch_warnings(action="ignore"):
+        for process in processes:
+            process.start()
+    for process in processes:
+        process.join()
+    return attar.load(place / "m.attar")
+
+
+def test_a_fit_whose_worker_is_killed_is_that_of_two_processes(
+    uninterrupted, started, folder, tmp_path
+):
     checkpoint, killed = tmp_path / "checkpoint", []
     killer = threading.Thread(target=kill_one_worker, args=(checkpoint, killed))
     killer.start()
-    ae = attar.Autoencoder(**settings, callbacks=[Slow()])
+    ae = attar.Autoencoder(**SETTINGS, columns={"row": "id"}, callbacks=[Slow()])
     with pytest.warns(attar.AttarWarning, match="A worker was lost: .* the last checkpoint"):
         ray.fit(ae, folder, checkpoint=checkpoint, workers=2)
     killer.join()
     assert len(killed) == 2
-    data = library.data.from_pandas(attar.Files(sorted(folder.glob("*"))).read())
-    other = ray.fit(attar.Autoencoder(**settings), data, workers=2)
-    weights, expected = ae.model_.state_dict(), other.model_.state_dict()
+    weights, expected = ae.model_.state_dict(), uninterrupted.model_.state_dict()
     assert all(weights[name].equal(expected[name]) for name in expected)
-    assert ae.history_.loss.tolist() == other.history_.loss.tolist()
+    assert ae.history_.loss.tolist() == uninterrupted.history_.loss.tolist()
+
+
+def test_a_data_set_of_ray_is_written_to_files(started, folder, tmp_path):
+    table = pd.concat(pd.read_parquet(folder / f"{name}.parquet") for name in "ab")
+    with cluster.reached("ray"):
+        written = fits._written(started.data.from_pandas(table), tmp_path / "rows")
+    found = read(written)
+    pd.testing.assert_frame_equal(found, table, check_dtype=False)
+    assert fits._written(folder, tmp_path) is folder
 
 
 def test_fewer_workers_than_asked_for_are_a_warning_or_an_error(started, model, folder, tmp_path):
@@ -156,22 +191,6 @@ def test_fewer_workers_than_asked_for_are_a_warning_or_an_error(started, model, 
     with pytest.warns(attar.AttarWarning, match=words), cluster.reached("ray", 64) as found:
         assert found == cluster.Cluster(2, gpus=False, local=False)
     assert not (tmp_path / "codes").exists()
-
-
-def test_a_ray_is_started_for_one_command_and_says_nothing(folder, model, tmp_path):
-    model.save(tmp_path / "m.attar")
-    command = [sys.executable, "-m", "attar", "encode", "m.attar", str(folder), "-o", "codes"]
-    done = subprocess.run(
-        [*command, "--on", "ray", "--workers", "1"],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": SOURCE},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert len(read(tmp_path / "codes")) == 600
-    assert names(tmp_path) == ["codes", "m.attar"]
 
 
 # What follows needs no cluster.
@@ -240,6 +259,22 @@ def test_compressed_parts_are_the_files(here, run, folder, tmp_path):
         assert (tmp_path / f"{name}.csv").read_bytes() == whole
 
 
+def test_a_fit_by_command_writes_the_model_and_says_what_the_workers_did(
+    here, run, folder, monkeypatch, tmp_path
+):
+    def made(work, found):
+        (work.storage / fits.LINES).write_text("epoch 1\n")
+        return work.estimator.fit(work.data, **work.settings).fitted_, ["odd", "odd"]
+
+    monkeypatch.setattr(fits, "_made", made)
+    fit = ("fit", folder, "--id", "row", "--epochs", "1", "--code-size", "2", "-q", "-o")
+    assert run(*fit, "a.attar") == (0, "", "")
+    assert run(*fit, "b.attar", "--on", "ray") == (0, "", "epoch 1\nattar: odd\n")
+    one, other = (attar.load(tmp_path / f"{name}.attar").model_.state_dict() for name in "ab")
+    assert all(one[name].equal(other[name]) for name in one)
+    assert names(tmp_path) == ["a.attar", "b.attar"]
+
+
 def test_an_error_of_a_fit_is_the_users(here, folder, monkeypatch):
     from ray.train import WorkerGroupError
 
@@ -269,6 +304,16 @@ def test_a_fit_that_loses_workers_again_and_again_is_given_up(here, folder, monk
     ):
         ray.fit(attar.Autoencoder(), folder)
     assert len(tries) == 4
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
+def test_a_table_without_rows_is_refused(name, here, model, folder, tmp_path):
+    empty = pd.read_parquet(folder / "c.parquet")
+    empty.to_csv(tmp_path / "a.csv", index=False)
+    empty.to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(DataError, match="The table has no rows"):
+        ray.encode(model, tmp_path / name, tmp_path / "codes")
+    assert names(tmp_path) == ["a.csv", "a.parquet"]
 
 
 @dataclass(frozen=True)
@@ -411,6 +456,7 @@ def others():
         ("compress m.attar a.csv -o b --on ray --bpp 2", "--bpp does not go with --on"),
         ("fit a.csv -o m.attar --for gaps --on ray", "--on is of an autoencoder"),
         ("fit a.csv -o m.attar --exact", "--exact is of --on ray"),
+        ("fit a.csv -o m.attar --on ray --log mlflow:x", "--log does not go with --on"),
     ],
 )
 def test_options_that_do_not_go_together(command, words, run, tmp_path):

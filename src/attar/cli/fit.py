@@ -166,7 +166,7 @@ def fit(
     as_json: arguments.Json = False,
 ) -> None:
     """Train a model on data, and print its error beside PCA's."""
-    place = arguments.cluster(on, workers, exact)
+    place = arguments.cluster(on, workers, exact, log=log)
     if clusters != "auto" and purpose != "clusters":
         raise SettingError("--clusters is of --for clusters: leave it out.")
     of_future = {"horizon": horizon, "known": known, "static": static}

@@ -92,7 +92,8 @@ def fit(
     checkpoint = settings["checkpoint"]
     with cluster.reached(on, workers, exact, gpus) as found, ExitStack() as stack:
         place = None if found.local else Path(checkpoint or "x").absolute().parent
-        folder = stack.enter_context(TemporaryDirectory(prefix=".attar-", dir=place))
+        temporary = TemporaryDirectory(prefix=".attar-", dir=place, ignore_cleanup_errors=True)
+        folder = stack.enter_context(temporary)
         storage = Path(folder)
         data = _written(X, storage / ROWS)
         work = Work(estimator, data, settings, Path.cwd(), storage)

@@ -35,6 +35,8 @@ TRIES = 3
 # Seconds between two lines of progress.
 SECONDS = 10.0
 
+EMPTY = "The table has no rows."
+
 # Where a table is.
 Tables = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | FileStream
 
@@ -75,7 +77,7 @@ def apply(
     folder = _new_folder(out)
     verb.check()
     parts = parts_of(table_of(data))
-    with cluster.reached(on, workers, exact) as found, written_whole(folder) as beside:
+    with written_whole(folder) as beside, cluster.reached(on, workers, exact) as found:
         beside.mkdir()
         if workers is not None and len(parts) < found.workers:
             warn(
@@ -88,7 +90,7 @@ def apply(
         for left in beside.glob(".*"):  # journals, and what lost workers left
             left.unlink()
         if not rows:
-            raise DataError("The table has no rows.")
+            raise DataError(EMPTY)
     return rows
 
 
@@ -131,7 +133,7 @@ def parts_of(table: TableStream) -> list[TablePart]:
     Raises
     ------
     DataError
-        If its files have different columns.
+        If its files have different columns, or no rows.
     """
     next(table.part([]))  # finds the form of the whole, once for all workers
     parts = []
@@ -147,6 +149,8 @@ def parts_of(table: TableStream) -> list[TablePart]:
             rows += more
         if units:
             parts.append(TablePart(table, units))
+    if not parts:
+        raise DataError(EMPTY)
     return parts
 
 

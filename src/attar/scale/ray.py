@@ -14,7 +14,7 @@ from attar.data.source import Data
 from attar.estimator import Autoencoder
 from attar.scale import fits
 from attar.scale.parts import Tables, apply
-from attar.scale.verbs import Compress, Detect, Encode, Impute, Reconstruct, Score
+from attar.scale.verbs import CompressParts, Detect, Encode, Impute, Reconstruct, Score
 from attar.tasks.anomalies.detector import AnomalyDetector
 from attar.tasks.gaps.imputer import Imputer
 
@@ -189,4 +189,4 @@ def compress(
 
     With ``with_model`` each has the model in it.
     """
-    return apply(Compress(Codec(model), with_model), X, out, on, workers, exact)
+    return apply(CompressParts(Codec(model), with_model), X, out, on, workers, exact)

@@ -268,7 +268,7 @@ class Impute(RowVerb):
 
 
 @dataclass(frozen=True)
-class Compress(Verb):
+class CompressParts(Verb):
     """Compressed files, each of which can be opened by itself."""
 
     suffix = ".atz"
@@ -282,7 +282,7 @@ class Compress(Verb):
         return self.codec.kind
 
     def write(self, part: TablePart, path: Path, on_rows: OnRows) -> int:
-        """Compress a CSV file as the bytes that it is, and any other part as a table."""
+        """CompressParts a CSV file as the bytes that it is, and any other part as a table."""
         rows = 0
 
         def counted(done: int) -> None:
