@@ -7,6 +7,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from attar import workers
@@ -39,7 +40,9 @@ class Bound(Part):
         return None
 
     @abstractmethod
-    def terms(self, log_likelihood: Tensor, coded: Coded, beta: float, progress: float) -> Terms:
+    def terms(
+        self, log_likelihood: Tensor, coded: Coded, beta: float, progress: float | Tensor
+    ) -> Terms:
         """Return the terms of the loss, which add up to it, in nats a row.
 
         Parameters
@@ -48,7 +51,7 @@ class Bound(Part):
         coded : Coded
         beta : float
             The weight of the rate.
-        progress : float
+        progress : float or Tensor ()
             The fraction of the training that is done, 0 to 1.
         """
 
@@ -77,7 +80,9 @@ class Elbo(Bound, name="elbo"):
     weighs = False
     draws = 1
 
-    def terms(self, log_likelihood: Tensor, coded: Coded, beta: float, progress: float) -> Terms:
+    def terms(
+        self, log_likelihood: Tensor, coded: Coded, beta: float, progress: float | Tensor
+    ) -> Terms:
         """Return the means of -log p(x|z) and of β · rate."""
         distortion = {"distortion": -log_likelihood.mean()}
         return distortion | {"rate": beta * coded.rate.mean()} if beta else distortion
@@ -118,9 +123,11 @@ class Capacity(Bound, name="capacity"):
         self.non_negative("nats")
         return 1
 
-    def terms(self, log_likelihood: Tensor, coded: Coded, beta: float, progress: float) -> Terms:
+    def terms(
+        self, log_likelihood: Tensor, coded: Coded, beta: float, progress: float | Tensor
+    ) -> Terms:
         """Return the mean of -log p(x|z), and β |mean rate - c|."""
-        target = self.nats * min(1.0, progress / 0.75)
+        target = self.nats * (torch.as_tensor(progress) / 0.75).clamp(max=1.0)
         rate = beta * (coded.rate.mean() - target).abs()
         return {"distortion": -log_likelihood.mean(), "rate": rate}
 
@@ -166,7 +173,9 @@ class FreeBits(Bound, name="free-bits"):
         self.non_negative("nats")
         return 1
 
-    def terms(self, log_likelihood: Tensor, coded: Coded, beta: float, progress: float) -> Terms:
+    def terms(
+        self, log_likelihood: Tensor, coded: Coded, beta: float, progress: float | Tensor
+    ) -> Terms:
         """Return the mean of -log p(x|z), and β Σ_j max(λ, KL_j)."""
         assert coded.moments is not None
         mean, log_variance = coded.moments
@@ -212,7 +221,9 @@ class ImportanceWeighted(Bound, name="iwae"):
         """K draws."""
         return self.positive_integer("samples")
 
-    def terms(self, log_likelihood: Tensor, coded: Coded, beta: float, progress: float) -> Terms:
+    def terms(
+        self, log_likelihood: Tensor, coded: Coded, beta: float, progress: float | Tensor
+    ) -> Terms:
         """Return the bound as one term."""
         return {"bound": -bound(weights(log_likelihood, coded, beta)).mean()}
 
@@ -259,7 +270,9 @@ class Multiple(GroupedBound, name="miwae"):
     Rainforth et al., "Tighter variational bounds are not necessarily better", ICML 2018.
     """
 
-    def terms(self, log_likelihood: Tensor, coded: Coded, beta: float, progress: float) -> Terms:
+    def terms(
+        self, log_likelihood: Tensor, coded: Coded, beta: float, progress: float | Tensor
+    ) -> Terms:
         """Return the mean bound as one term."""
         logs = weights(log_likelihood, coded, beta)
         grouped = logs.reshape(-1, self.samples, logs.shape[1])
@@ -305,7 +318,9 @@ class Combined(Bound, name="ciwae"):
         self.fraction("share")
         return self.positive_integer("samples")
 
-    def terms(self, log_likelihood: Tensor, coded: Coded, beta: float, progress: float) -> Terms:
+    def terms(
+        self, log_likelihood: Tensor, coded: Coded, beta: float, progress: float | Tensor
+    ) -> Terms:
         """Return the weighted mean as one term."""
         logs = weights(log_likelihood, coded, beta)
         both = self.share * logs.mean(0) + (1 - self.share) * bound(logs)
@@ -340,7 +355,9 @@ class Partial(GroupedBound, name="piwae"):
         """M bounds of K draws."""
         return Multiple(self.groups, self.samples)
 
-    def terms(self, log_likelihood: Tensor, coded: Coded, beta: float, progress: float) -> Terms:
+    def terms(
+        self, log_likelihood: Tensor, coded: Coded, beta: float, progress: float | Tensor
+    ) -> Terms:
         """Return the bound of all draws as one term."""
         return ImportanceWeighted(self.draws).terms(log_likelihood, coded, beta, progress)
 

@@ -28,8 +28,10 @@ class Objective:
 
     Attributes
     ----------
-    progress : float
+    progress : float or Tensor ()
         The fraction of the training that is done, 0 to 1, which the training loop sets.
+    latest_terms : dict of Tensor
+        The terms of the last loss besides distortion and rate, by name.
     inputs_require_grad : bool
         Whether a trace needs inputs with a gradient.
     critics : dict of Critic
@@ -57,12 +59,13 @@ class Objective:
         bound: Bound | None = None,
     ) -> None:
         self.model, self.beta, self.penalties = model, beta, dict(penalties or {})
-        self.bound, self.progress = bound or Elbo(), 0.0
+        self.bound: Bound = bound or Elbo()
+        self.progress: float | Tensor = 0.0
         self.inputs_require_grad = any(term.inputs_require_grad for term in self.penalties.values())
         self.critics = {
             name: term.critic for name, term in self.penalties.items() if term.critic is not None
         }
-        self._latest: dict[str, Tensor] = {}
+        self.latest_terms: dict[str, Tensor] = {}
         heads = {n: term.head for n, term in self.penalties.items() if term.head is not None}
         self.heads = nn.ModuleDict(heads)
 
@@ -86,7 +89,7 @@ class Objective:
     @property
     def latest(self) -> dict[str, float]:
         """The terms of the last loss besides distortion and rate, by name."""
-        return {name: value.item() for name, value in self._latest.items()}
+        return {name: value.item() for name, value in self.latest_terms.items()}
 
     @torch.no_grad()
     def measure(self, batches: Iterable[Batch]) -> dict[str, float]:
@@ -98,7 +101,7 @@ class Objective:
         """
         was_training, model = self.model.training, self.model
         model.eval()
-        sums, rows = torch.zeros(3, dtype=torch.float64), 0
+        means, sizes = list[Tensor](), list[int]()
         with seeded(0, next(model.parameters()).device):
             for batch in batches:
                 n = len(batch.target)
@@ -107,10 +110,12 @@ class Objective:
                 trace = model(corrupted, noise.to(batch.target.device, batch.target.dtype))
                 bound = self.bound.terms(trace.log_likelihood, trace.coded, self.beta, 1.0)
                 both = (-trace.log_likelihood.mean(), trace.coded.rate.mean())
-                sums += n * torch.stack([sum_of(bound.values()), *both]).double().cpu()
-                rows += n
+                means.append(torch.stack([sum_of(bound.values()), *both]))
+                sizes.append(n)
         model.train(was_training)
-        loss, distortion, rate = (sums / rows).tolist()
+        # One read, so that a GPU does not wait after each batch.
+        sums = torch.tensor(sizes, dtype=torch.float64) @ torch.stack(means).cpu().double()
+        loss, distortion, rate = (sums / sum(sizes)).tolist()
         return {"loss": loss, "distortion": distortion, "rate": rate}
 
     def backward(self, trace: Trace) -> None:
@@ -175,5 +180,5 @@ class Objective:
             rest["auxiliary_loss"] = trace.coded.auxiliary_loss.mean()
         for name, term in self.penalties.items():
             rest[name] = term.weight * term.value(trace)
-        self._latest = {name: value.detach() for name, value in rest.items()}
+        self.latest_terms = {name: value.detach() for name, value in rest.items()}
         return rest

@@ -96,6 +96,9 @@ PARTS: dict[str, Callable[[object], Part]] = {
     "schedule": Schedule.resolve,
 }
 
+# The format of checkpoints: those of another one are refused.
+CHECKPOINTS = 2
+
 # The settings that make the model, and those that train it.
 MODEL = ("recipe", "code_size", "network", "likelihood", "scaling", "corruption", "columns")
 TRAINING = ("optimizer", "schedule", "learning_rate", "batch_size", "epochs")
@@ -560,7 +563,8 @@ class Run:
     def identity(self, plan: Plan, training_data: TrainingData, model: Model) -> str:
         """Return a digest of all that determines a training, the initial weights included."""
         digest = hashlib.sha256(training_data.digest())
-        digest.update(repr((replace(plan, choices=()), replace(self, checkpoint=None))).encode())
+        run = replace(self, checkpoint=None)
+        digest.update(repr((CHECKPOINTS, replace(plan, choices=()), run)).encode())
         for name, tensor in model.state_dict().items():
             digest.update(name.encode())
             values = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)

@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -8,13 +9,14 @@ from attar import FileError, ModelFileError, storage
 from attar.bounds import Capacity
 from attar.codes import Gaussian, Point, TopK, VectorQuantized
 from attar.corruptions import Masking
+from attar.data import source, training_data
 from attar.likelihoods import LearnedGaussian
 from attar.networks import Mlp
 from attar.penalties import DensityRatio, Views
 from attar.priors import Vamp
 from attar.recipe import Recipe
 from attar.storage import nested, unnested
-from attar.training import Callback, Optimizer
+from attar.training import Callback, Optimizer, loop
 from attar.training.checkpoints import Checkpoint, optimizer_state, restore_optimizer
 
 DROPOUT = Mlp((8,), "tanh", dropout=0.2, normalization="batch")
@@ -60,8 +62,16 @@ def assert_equal(found, expected):
         assert torch.equal(found[0][name], tensor), name
 
 
+@pytest.fixture(params=[100, 2], ids=["after epochs", "after steps"])
+def checkpoints_due(request, monkeypatch):
+    """After how many steps of an epoch of four, at most, a checkpoint is written."""
+    monkeypatch.setattr(loop, "DUE_EVERY", request.param)
+    monkeypatch.setattr(loop, "SECONDS_WITHIN", 0.0)
+
+
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("epoch", [1, 2, 3])
+@pytest.mark.parametrize("epoch", [1, 3])
+@pytest.mark.usefixtures("checkpoints_due")
 def test_an_interrupted_training_resumes_to_equal_weights(training, tmp_path, case, epoch):
     expected = outcome(training(**CASES[case]))
 
@@ -93,6 +103,54 @@ def test_a_training_that_is_interrupted_often_ends_with_equal_weights(
             ).run()
     resumed = outcome(training(**case, checkpoint=Checkpoint(tmp_path / "c", "x", 0)))
     assert_equal(resumed, expected)
+
+
+@pytest.mark.usefixtures("checkpoints_due")
+def test_a_streamed_training_resumes_to_equal_weights(tmp_path, monkeypatch):
+    for module, name in ((source, "MAX_FILE"), (training_data, "HELD")):
+        monkeypatch.setattr(module, name, 0)  # a small table is read as a large one
+    rng = np.random.default_rng(0)
+    pd.DataFrame(rng.normal(size=(450, 3)), columns=list("abc")).to_parquet(tmp_path / "t.parquet")
+
+    def fit(**settings):
+        ae = attar.Autoencoder("vae", batch_size=100, epochs=3, random_state=0, verbose=False)
+        ae.set_params(callbacks=settings.pop("callbacks", ()))
+        return ae.fit(tmp_path / "t.parquet", **settings).model_.state_dict()
+
+    expected = fit()
+    with pytest.raises(KeyboardInterrupt):
+        fit(callbacks=[Break(1, 4)], checkpoint=tmp_path / "c")
+    resumed = fit(checkpoint=tmp_path / "c")
+    assert all(torch.equal(resumed[name], tensor) for name, tensor in expected.items())
+
+
+def test_a_training_resumes_where_its_last_checkpoint_was(training, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "DUE_EVERY", 1)
+    monkeypatch.setattr(loop, "SECONDS_WITHIN", 0.0)
+    case = {"spec": "vae", "checkpoint": Checkpoint(tmp_path / "c", "x", every=0)}
+    with pytest.raises(KeyboardInterrupt):
+        training(**case, callbacks=[Break(2, 3)]).run()
+    _, progress = case["checkpoint"].read()
+    assert (len(progress["history"]), progress["steps"]) == (1, 2)
+    with pytest.raises(KeyboardInterrupt):
+        training(**case, callbacks=[Break(1, 2)]).run()
+    _, progress = case["checkpoint"].read()
+    assert (len(progress["history"]), progress["steps"]) == (1, 3)
+
+
+def test_a_state_that_is_not_finite_is_not_kept(training, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "DUE_EVERY", 1)
+    monkeypatch.setattr(loop, "SECONDS_WITHIN", 0.0)
+
+    class Spoil(Break):
+        def on_step(self, progress):
+            super().on_step(progress)
+            next(progress.model.parameters()).data.fill_(torch.nan)
+
+    checkpoint = Checkpoint(tmp_path / "c", "x", every=0)
+    with pytest.raises(KeyboardInterrupt):
+        training("vae", checkpoint=checkpoint, callbacks=[Spoil(1, 3)]).run()
+    assert checkpoint.read()[1]["steps"] == 0
 
 
 def test_an_old_state_gives_equal_weights(training, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -17,7 +18,13 @@ from attar.records import Coded
 
 # Integrals are sums of Gauss-Legendre quadratures over cells of REACH widths around the mode.
 CELLS, REACH = 64, 20.0
-NODES, WEIGHTS = np.polynomial.legendre.leggauss(8)
+
+
+@cache
+def quadrature(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return the nodes and the weights of a cell on a device, to which they are copied once."""
+    nodes, weights = np.polynomial.legendre.leggauss(8)
+    return torch.as_tensor(nodes, device=device), torch.as_tensor(weights, device=device)
 
 
 class Angle:
@@ -47,9 +54,7 @@ class Angle:
     def __init__(self, concentration: Tensor, size: int) -> None:
         self.concentration, self.size = concentration, size
         kappa = concentration.detach()
-        self.nodes, self.weights = (
-            torch.as_tensor(a, device=kappa.device) for a in (NODES, WEIGHTS)
-        )
+        self.nodes, self.weights = quadrature(kappa.device)
         steep = 0.5 * (size - 2 + (4 * kappa.square() + (size - 2) ** 2).sqrt())
         steep = steep.clamp_min(torch.finfo(kappa.dtype).tiny)
         mode = torch.atan2(((size - 2) / steep).sqrt(), kappa / steep)
@@ -296,7 +301,7 @@ class SphereModule(CodeModule):
 def unit(vectors: Tensor) -> Tensor:
     """Return the directions of vectors (..., d); that of the first axis where one is zero."""
     axis = torch.zeros_like(vectors)
-    axis[..., 0] = 1
+    axis[..., 0].fill_(1)
     length = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
     vectors = torch.where(length > 0, vectors, axis)
     return functional.normalize(vectors, dim=-1, eps=torch.finfo(vectors.dtype).tiny)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -69,16 +70,16 @@ class SwapNoiseModule(CorruptionModule):
         """
         values = batch.values.to_dense()
         rows, cells = len(values), values[0].numel()
-        widths = torch.tensor(self.widths or (1,) * cells, device=values.device)
-        if int(widths.sum()) != cells:
+        widths = self.widths or (1,) * cells
+        if sum(widths) != cells:
             raise SettingError(
-                f"The widths of the corruption 'swap-noise' add up to {int(widths.sum())}, but a "
+                f"The widths of the corruption 'swap-noise' add up to {sum(widths)}, but a "
                 f"row has {cells} prepared values: leave them out."
             )
         size, every = (rows, len(widths)), torch.arange(rows, device=values.device)[:, None]
         others = torch.randint(rows, size, device=values.device)
         swapped = torch.rand(size, device=values.device) < self.share
-        sources = torch.where(swapped, others, every).repeat_interleave(widths, 1)
+        sources = torch.where(swapped, others, every)[:, columns_of(widths, values.device)]
 
         def gathered(tensor: Tensor) -> Tensor:
             return tensor.reshape(rows, cells).gather(0, sources).reshape(tensor.shape)
@@ -86,3 +87,16 @@ class SwapNoiseModule(CorruptionModule):
         visible = batch.observed if batch.visible is None else batch.visible
         visible = None if visible is None else gathered(visible.to_dense())
         return replace(batch, values=gathered(values), visible=visible)
+
+
+@cache
+def columns_of(widths: tuple[int, ...], device: torch.device) -> Tensor:
+    """Return the column of each cell on a device, to which they are copied once.
+
+    Examples
+    --------
+    >>> columns_of((1, 2), torch.device("cpu"))
+    tensor([0, 1, 1])
+    """
+    columns = torch.arange(len(widths)).repeat_interleave(torch.tensor(widths))
+    return columns.to(device)

@@ -33,8 +33,19 @@ class Batches(ABC):
         return -(-self.rows // self.size)
 
     @abstractmethod
+    def drawn(self) -> Iterator[Tensor]:
+        """Yield the rows of each batch, as indices or as cells, for :meth:`batch`.
+
+        Each row is yielded once, in a random order from torch's global generator.
+        """
+
+    @abstractmethod
+    def batch(self, rows: Tensor) -> Batch:
+        """Return rows that were drawn as a batch, prepared on the device."""
+
     def shuffled(self) -> Iterator[Batch]:
         """Yield each row once, in a random order from torch's global generator."""
+        return map(self.batch, self.drawn())
 
 
 class Holding(ABC):
@@ -150,11 +161,13 @@ class Selection(Batches):
         return len(self.index)
 
     def __iter__(self) -> Iterator[Batch]:
-        for rows in self.index.tensor_split(len(self)):
-            yield self.held.batch(rows)
+        return map(self.batch, self.index.tensor_split(len(self)))
 
-    def shuffled(self) -> Iterator[Batch]:
-        """Yield each row once, in a random order from torch's global generator."""
+    def drawn(self) -> Iterator[Tensor]:
+        """Yield this worker's indices of the rows of each batch, in a random order."""
         order = workers.same(torch.randperm(len(self.index))).to(self.index.device)
-        for rows in self.index[order].tensor_split(len(self)):
-            yield self.held.batch(workers.share(rows))
+        return map(workers.share, self.index[order].tensor_split(len(self)))
+
+    def batch(self, rows: Tensor) -> Batch:
+        """Return the rows of these indices, prepared."""
+        return self.held.batch(rows)

@@ -142,6 +142,7 @@ class DensePreparation(Preparation):
             return Held(as_tensor(rows).view(torch.uint8).to(device), scaler)
         scaled = self.scaled(rows).to(device)
         missing, leaders = bool(scaled.isnan().any()), self.kind.leaders
+        leaders = None if leaders is None else leaders.to(device)
         return Held(scaled, self.kind.expand, missing, hidden, leaders)
 
     def raw(self, prepared: Tensor) -> Rows:

@@ -24,6 +24,7 @@ from attar.data.kind import Kind, Rows
 from attar.data.preparation import DensePreparation, Preparation
 from attar.data.stream import Stream, pieces
 from attar.data.summary import Summary
+from attar.data.transfer import transferred
 from attar.errors import DataError
 from attar.records import Batch
 
@@ -77,21 +78,24 @@ class Streamed(Batches):
         ends = np.append(ends - self.shares[workers.rank()], ends)
         return int(np.diff(ends - np.searchsorted(self.validation, ends))[0])
 
-    def shuffled(self) -> Iterator[Batch]:
-        """Yield each row once, in a random order from torch's global generator.
+    def drawn(self) -> Iterator[Tensor]:
+        """Yield the scaled cells of each batch, in a random order that one global draw decides.
 
         A row moves by about as many places as the buffer holds rows: a file whose rows are sorted
         should be shuffled before.
         """
-        kind = self.preparation.kind
         sizes = np.diff(np.linspace(0, self.own, len(self) + 1).astype(int)).tolist()
-        for values in _cut(_shuffled(read_ahead(self._scaled)), sizes):
-            cells = values.to(self.device)
-            if self.missing:
-                yield with_missing(cells, kind.expand, kind.hidden, kind.leaders)
-            else:
-                prepared = kind.expand(cells)
-                yield Batch(prepared, prepared)
+        generator = torch.Generator().manual_seed(int(torch.randint(1 << 62, ())))
+        rows = _shuffled(read_ahead(self._scaled), generator)
+        return transferred(_cut(rows, sizes), self.device)
+
+    def batch(self, rows: Tensor) -> Batch:
+        """Return scaled cells as a batch, prepared."""
+        kind = self.preparation.kind
+        if self.missing:
+            return with_missing(rows, kind.expand, kind.hidden, kind.leaders)
+        prepared = kind.expand(rows)
+        return Batch(prepared, prepared)
 
     def _scaled(self) -> Iterator[Tensor]:
         share = self.stream.share() if self.shares else None
@@ -106,7 +110,7 @@ class Streamed(Batches):
             yield self.preparation.scaled(train)
 
 
-def _shuffled(pieces: Iterator[Tensor]) -> Iterator[Tensor]:
+def _shuffled(pieces: Iterator[Tensor], generator: torch.Generator) -> Iterator[Tensor]:
     """Yield rows in pieces: each new row replaces a random one of the buffer."""
     buffer: list[Tensor] = []
     pool = torch.empty(0)
@@ -119,12 +123,12 @@ def _shuffled(pieces: Iterator[Tensor]) -> Iterator[Tensor]:
                 buffer.clear()
             continue
         for part in torch.split(piece, len(pool)):
-            places = torch.randperm(len(pool))[: len(part)]
+            places = torch.randperm(len(pool), generator=generator)[: len(part)]
             drawn = pool[places]
             pool[places] = part
             yield drawn
     rest = torch.cat([pool, *buffer]) if buffer else pool
-    yield rest[torch.randperm(len(rest))]
+    yield rest[torch.randperm(len(rest), generator=generator)]
 
 
 def _cut(pieces: Iterator[Tensor], sizes: list[int]) -> Iterator[Tensor]:

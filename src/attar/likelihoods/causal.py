@@ -270,7 +270,8 @@ class CausalModule(LikelihoodModule):
         symbols, inputs = self.symbols(target), self.inputs
         draws, rows = parameters.shape[:2]
         if self.training and self.grid is not None:
-            self.grid.copy_(torch.tensor(symbols.shape[2:]))
+            for axis, cells in enumerate(symbols.shape[2:]):
+                self.grid[axis].fill_(cells)
         local, expected = self._predicted(symbols)
         seen = [
             inputs.of(c, symbols[:, c], None if expected is None else expected[:, c])

@@ -41,9 +41,9 @@ class Checkpoint:
         self.path, self.identity, self.every = path, identity, every
         self._written = time.monotonic()
 
-    def due(self) -> bool:
-        """Return whether ``every`` seconds have passed since the last write."""
-        return time.monotonic() - self._written >= self.every
+    def due(self, every: float = 0.0) -> bool:
+        """Return whether ``every`` seconds, or the least time, have passed since the last write."""
+        return time.monotonic() - self._written >= max(every, self.every)
 
     def write(self, state: State, progress: Mapping[str, object]) -> None:
         """Write tensors and the progress, as JSON, in place of the previous state.

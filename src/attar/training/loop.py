@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,7 +17,7 @@ from attar.data.batches import Batches, Selection
 from attar.errors import SettingError, TrainingError, warn
 from attar.objective import Objective
 from attar.penalties import sum_of
-from attar.records import Batch, Epoch, Trace
+from attar.records import Epoch, Trace
 from attar.storage import nested, unnested
 from attar.training.callbacks import Callback, Progress
 from attar.training.checkpoints import (
@@ -27,6 +27,7 @@ from attar.training.checkpoints import (
     optimizer_state,
     restore_optimizer,
 )
+from attar.training.graphs import steps_of
 from attar.training.optim import Optimizer, Schedule, drop_denormals
 from attar.training.threads import Threads
 
@@ -75,6 +76,9 @@ class Critics:
 
 # Steps between two searches for denormal numbers; it takes more steps to decay to one.
 DENORMALS_EVERY = 100
+
+# Steps of an epoch between which a checkpoint may be due, and the seconds between two of these.
+DUE_EVERY, SECONDS_WITHIN = 100, 60.0
 
 
 @dataclass(frozen=True)
@@ -132,6 +136,9 @@ class Training:
         What the learning rate is multiplied by: less than 1 once the loss was not finite.
     best, best_loss, best_epoch
         The weights, the monitored loss and the number of the best epoch so far.
+    steps_done, epoch_start
+        The steps of the next epoch that were done before it was resumed, and the state of torch's
+        generator at its start.
     """
 
     def __init__(
@@ -157,10 +164,13 @@ class Training:
         groups[0]["params"] += heads
         self.optimizer = settings.optimizer.build(groups, settings.learning_rate, cells)
         self.critics = Critics(objective, settings.learning_rate)
+        optimizers = [self.optimizer, self.critics.optimizer]
+        self.steps = steps_of(self._step, objective, optimizers, settings.epochs * len(train))
         self.progress = Progress(self.model, settings.epochs, len(train))
         self.step_factor = 1.0
         self.best_loss, self.best_epoch, self.best = math.inf, 0, module_state(self.model)
         self.last_finite = self._state()
+        self.steps_done, self.epoch_start = 0, torch.get_rng_state()
 
     def run(self) -> list[Epoch]:
         """Train, and return the metrics of each epoch.
@@ -179,7 +189,7 @@ class Training:
         try:
             for callback in self.callbacks:
                 callback.on_start(self.progress)
-            with self.threads:
+            with self.threads, self.steps:
                 while not self._done():
                     self._epoch()
         except BaseException as error:
@@ -220,19 +230,24 @@ class Training:
         number = len(self.progress.history) + 1
         started = time.perf_counter()
         self.model.train()
+        self.steps.begin()
         rows = 0
-        for step, batch in enumerate(self.train.shuffled()):
+        for step, drawn in self._drawn():
             total = (number - 1) * len(self.train) + step
             rate = self._set_learning_rate(total)
             if rows and self.progress.fraction >= 1:  # out of time
                 break
-            rows += len(batch.target)
+            rows += len(drawn)
             if self.threads.undecided:
-                self.threads.decide(partial(self._numbers, batch))
+                self.threads.decide(partial(self._numbers, drawn))
             with self.threads.step():
-                self._step(batch, total)
+                self.steps(drawn)
+            if total % DENORMALS_EVERY == 0 and not drawn.is_cuda:
+                drop_denormals(self.optimizer)
             for callback in self.callbacks:
                 callback.on_step(self.progress)
+            if (step + 1) % DUE_EVERY == 0:
+                self._keep_within(step + 1)
         if self.model.code.training:  # it is not frozen
             self.model.code.on_epoch()
         metrics = workers.same(self.objective.measure(self.monitored))
@@ -256,24 +271,44 @@ class Training:
             callback.on_epoch(self.progress)
         self.progress.stop = workers.same(self.progress.stop)
 
-    def _step(self, batch: Batch, step: int) -> None:
+    def _drawn(self) -> Iterator[tuple[int, Tensor]]:
+        """Yield the batches of an epoch with their numbers, from where a checkpoint was written."""
+        now = torch.get_rng_state()
+        if self.steps_done:
+            torch.set_rng_state(self.epoch_start)
+        else:
+            self.epoch_start = now
+        drawn = enumerate(self.train.drawn())
+        for _ in range(self.steps_done):
+            next(drawn)
+        if self.steps_done:
+            torch.set_rng_state(now)
+        self.steps_done = 0
+        return drawn
+
+    def _keep_within(self, steps: int) -> None:
+        """Write a checkpoint after so many steps of an epoch, where it is time."""
+        if self.checkpoint is None or not workers.same(self.checkpoint.due(SECONDS_WITHIN)):
+            return
+        if all(bool(weight.isfinite().all()) for weight in self.weights):
+            self._write(self.checkpoint, steps=steps)
+
+    def _step(self, rows: Tensor) -> None:
         for weight in self.weights:
             weight.grad = None
-        trace = self.objective.trace(batch)
+        trace = self.objective.trace(self.train.batch(rows))
         self.objective.backward(trace)
-        workers.average_gradients(self.weights, len(batch.target))
+        workers.average_gradients(self.weights, len(rows))
         if self.settings.optimizer.clip is not None:
             torch.nn.utils.clip_grad_norm_(self.weights, self.settings.optimizer.clip)
         self.optimizer.step()
         self.critics.step(trace)
-        if step % DENORMALS_EVERY == 0 and not trace.parameters.is_cuda:
-            drop_denormals(self.optimizer)
 
-    def _numbers(self, batch: Batch) -> State:
+    def _numbers(self, rows: Tensor) -> State:
         """Return all numbers after a step and a measurement, without making them."""
         before = self._state()
         with torch.random.fork_rng([]):
-            self._step(batch, 0)
+            self._step(rows)
             metrics = self.objective.measure(self.monitored)
         after = self._state() | {"metrics": torch.tensor(list(metrics.values()))}
         self._restore(before)
@@ -285,11 +320,10 @@ class Training:
         if settings.max_minutes is not None:
             elapsed = workers.same(time.monotonic() - self._started)
             fraction = max(fraction, elapsed / (60 * settings.max_minutes))
-        self.progress.fraction = self.objective.progress = min(fraction, 1.0)
+        self.progress.fraction = min(fraction, 1.0)
         factor = settings.schedule.factor(self.progress.fraction)
         rate = settings.learning_rate * self.step_factor * factor
-        for group in (*self.optimizer.param_groups, *self.critics.optimizer.param_groups):
-            group["lr"] = rate
+        self.steps.set(rate, self.progress.fraction)
         return rate
 
     def _done(self) -> bool:
@@ -346,10 +380,12 @@ class Training:
         state, progress = found
         self.last_finite, self.best = unnested("last", state), unnested("best", state)
         self._restore(self.last_finite)
-        # With another number of workers, each draws from its seed again.
+        # With another number of workers, each draws from its seed again, and the epoch begins anew.
         if workers.count() == len(state["generators"]):
             # A copy: torch cannot take a state that lies within a larger tensor.
             torch.set_rng_state(state["generators"][workers.rank()].clone())
+            self.epoch_start = state["starts"][workers.rank()].clone()
+            self.steps_done = progress["steps"]
             if "cuda-generators" in state:
                 torch.cuda.set_rng_state(state["cuda-generators"][workers.rank()].clone())
         self.step_factor, self.progress.stop = progress["step_factor"], progress["finished"]
@@ -358,8 +394,10 @@ class Training:
             best = min(self.progress.history, key=lambda epoch: epoch.monitored_loss)
             self.best_loss, self.best_epoch = best.monitored_loss, best.epoch
 
-    def _write(self, checkpoint: Checkpoint, finished: bool = False) -> None:
-        state = nested("last", self.last_finite) | nested("best", self.best)
+    def _write(self, checkpoint: Checkpoint, finished: bool = False, steps: int = 0) -> None:
+        last = self._state() if steps else self.last_finite
+        state = nested("last", last) | nested("best", self.best)
+        state["starts"] = torch.stack(workers.gathered(self.epoch_start))
         state["generators"] = torch.stack(workers.gathered(torch.get_rng_state()))
         if next(self.model.parameters()).is_cuda:
             state["cuda-generators"] = torch.stack(workers.gathered(torch.cuda.get_rng_state()))
@@ -367,6 +405,7 @@ class Training:
             return
         history = [epoch.to_json() for epoch in self.progress.history]
         progress = {"step_factor": self.step_factor, "history": history, "finished": finished}
+        progress["steps"] = steps
         checkpoint.write(state, progress)
 
     def _state(self) -> State:

@@ -16,6 +16,18 @@ Weights = Iterable[nn.Parameter] | Iterable[dict[str, Any]]
 SMALLEST = 1e-4
 # The root mean square of a step of a matrix, over the learning rate: about that of Adam's.
 SIZE = 0.2
+# Coefficients of x, x³ and x⁵: composed, these polynomials bring singular values from 0.001 to 1 as
+# near to 1 as any of their degrees do.
+POLAR = (
+    (8.28721201814563, -23.595886519098837, 17.300387312530933),
+    (4.107059111542203, -2.9478499167379106, 0.5448431082926601),
+    (3.9486908534822946, -2.908902115962949, 0.5518191394370137),
+    (3.3184196573706015, -2.488488024314874, 0.51004894012372),
+    (2.300652019954817, -1.6689039845747493, 0.4188073119525673),
+    (1.891301407787398, -1.2679958271945868, 0.37680408948524835),
+    (1.8750014808534479, -1.2500016453999487, 0.3750001645474248),
+    (1.875, -1.25, 0.375),
+)
 
 
 class Muon(torch.optim.Adam):
@@ -25,7 +37,8 @@ class Muon(torch.optim.Adam):
     is the mean of gradients with Nesterov's momentum, m ≤ n (else its transpose), and W =
     (U Uᵀ)^(-1/2), so that all singular values of W U are 1. W is computed every few steps only, as
     U changes slowly; in between, W U is scaled to the norm that it had then. A kernel of a
-    convolution is a matrix with a row for each output channel. Groups of weights with ``"adam":
+    convolution is a matrix with a row for each output channel. On a GPU, where eigenvalues take
+    long, W U is computed by products of matrices, in each step. Groups of weights with ``"adam":
     True``, such as the logits of rare symbols, make Adam's steps. Groups with ``"relative": True``,
     which start near where they end, make these times the root mean square of the weight, as
     Adafactor does.
@@ -51,8 +64,9 @@ class Muon(torch.optim.Adam):
     References
     ----------
     Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024. Liu et al.,
-    "Muon is scalable for LLM training", 2025 (the size of a step). Shazeer and Stern, "Adafactor:
-    adaptive learning rates with sublinear memory cost", ICML 2018.
+    "Muon is scalable for LLM training", 2025 (the size of a step). Amsel et al., "The Polar
+    Express: optimal matrix sign methods and their application to the Muon algorithm", 2025. Shazeer
+    and Stern, "Adafactor: adaptive learning rates with sublinear memory cost", ICML 2018.
     """
 
     def __init__(
@@ -79,21 +93,22 @@ class Muon(torch.optim.Adam):
                 self._step_matrices([w for w in group["params"] if _is_matrix(w)], group["lr"])
         rates = [group["lr"] for group in self.param_groups]
         for group, rate in zip(self.param_groups, rates, strict=True):
-            factor = self.adam_rate
+            factor: float | Tensor = self.adam_rate
             if group.get("relative"):
-                factor = self.relative_rate * max(_root_mean_square(w) for w in group["params"])
+                sizes = [_root_mean_square(weight) for weight in group["params"]]
+                factor = self.relative_rate * torch.stack(sizes).max()
             group["lr"] = factor * rate
         super().step()
         for group, rate in zip(self.param_groups, rates, strict=True):
             group["lr"] = rate
 
-    def _step_matrices(self, matrices: list[nn.Parameter], rate: float) -> None:
+    def _step_matrices(self, matrices: list[nn.Parameter], rate: float | Tensor) -> None:
         # One call for all matrices: small ones take less time than calls.
-        found = [(weight, weight.grad) for weight in matrices if weight.grad is not None]
-        if not found:
+        moved = [(weight, weight.grad) for weight in matrices if weight.grad is not None]
+        if not moved:
             return
-        weights: list[Tensor] = [weight for weight, _ in found]
-        gradients = [gradient.flatten(1) for _, gradient in found]
+        weights: list[Tensor] = [weight for weight, _ in moved]
+        gradients = [gradient.flatten(1) for _, gradient in moved]
         states = [self._state_of(*pair) for pair in zip(weights, gradients, strict=True)]
         means = [state["momentum"] for state in states]
         torch._foreach_lerp_(means, gradients, 1 - self.momentum)
@@ -101,12 +116,14 @@ class Muon(torch.optim.Adam):
         # Squares of gradients may be too small for single precision; a step has no scale of theirs.
         torch._foreach_div_(directions, _positive(torch._foreach_norm(directions, math.inf)))
         pairs = zip(states, directions, strict=True)
-        steps = [self._whitened(state, direction) for state, direction in pairs]
+        found = [self._whitened(state, direction) for state, direction in pairs]
+        steps, wanted = [step for step, _ in found], [norm for _, norm in found]
         norms = _positive(torch._foreach_norm(steps))
-        torch._foreach_mul_(steps, torch._foreach_div([state["norm"] for state in states], norms))
+        torch._foreach_mul_(steps, torch._foreach_div(wanted, norms))
+        torch._foreach_mul_(steps, rate)
         torch._foreach_mul_(weights, 1 - self.decay * rate)
         shaped = [step.view_as(weight) for step, weight in zip(steps, weights, strict=True)]
-        torch._foreach_add_(weights, shaped, alpha=-rate)
+        torch._foreach_sub_(weights, shaped)
         for weight in weights:
             weight.grad = None  # Adam's step leaves out weights without a gradient
 
@@ -117,16 +134,20 @@ class Muon(torch.optim.Adam):
             state["momentum"] = torch.zeros_like(gradient)
         return state
 
-    def _whitened(self, state: dict[str, Tensor], direction: Tensor) -> Tensor:
-        """Return W U of a direction U; W and its norm are computed anew where it is time."""
+    def _whitened(self, state: dict[str, Tensor], direction: Tensor) -> tuple[Tensor, Tensor]:
+        """Return W U of a direction U, and the norm of a step; W is computed anew when due."""
         wide = direction if direction.shape[0] <= direction.shape[1] else direction.mT
+        if direction.is_cuda:
+            step = polar(direction)
+            return step, SIZE * math.sqrt(wide.shape[1]) * step.norm()
         if not int(state["step"]) % self.every:
             found = inverse_root(wide @ wide.mT)
             scale = SIZE * math.sqrt(wide.shape[1])
             state["whitening"], state["norm"] = found, scale * (found @ wide).norm()
         state["step"] += 1
         whitening = state["whitening"]
-        return whitening @ direction if wide is direction else direction @ whitening
+        step = whitening @ direction if wide is direction else direction @ whitening
+        return step, state["norm"]
 
 
 def _positive(norms: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -156,8 +177,30 @@ def inverse_root(gram: Tensor) -> Tensor:
     return root
 
 
-def _root_mean_square(weight: Tensor) -> float:
-    return float(torch.linalg.vector_norm(weight)) / math.sqrt(weight.numel())
+def polar(matrix: Tensor) -> Tensor:
+    """Return a matrix with singular values of 1 in place of its own, by products alone.
+
+    Singular values below a thousandth of the norm of the matrix become less than 1.
+
+    Examples
+    --------
+    >>> step = polar(torch.tensor([[0.0, 2.0, 0.0], [-1.0, 0.0, 0.0]]))
+    >>> torch.allclose(step, torch.tensor([[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]]), atol=1e-3)
+    True
+    """
+    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.mT
+    # Slightly below 1, beyond which roundings would grow.
+    x = wide / (1.01 * wide.norm()).clamp_min(torch.finfo(wide.dtype).tiny)
+    for first, third, fifth in POLAR:
+        gram = x @ x.mT
+        x = first * x + (third * gram + fifth * (gram @ gram)) @ x
+    step: Tensor = x if wide is matrix else x.mT
+    return step
+
+
+def _root_mean_square(weight: Tensor) -> Tensor:
+    norm: Tensor = torch.linalg.vector_norm(weight.detach())
+    return norm / math.sqrt(weight.numel())
 
 
 def _is_matrix(weight: Tensor) -> bool:

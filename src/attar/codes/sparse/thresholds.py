@@ -129,7 +129,7 @@ class SparseKLModule(PointModule):
         """Return Σ ρ log(ρ/ρ̂) + (1-ρ) log((1-ρ)/(1-ρ̂)) with ρ̂ the batch's mean: (B,)."""
         tiny = torch.finfo(z.dtype).eps
         mean = workers.all_rows(z).mean(0).clamp(tiny, 1 - tiny)
-        rho = torch.as_tensor(self.target, dtype=z.dtype, device=z.device)
+        rho = z.new_full((), self.target)
         divergence = rho * (rho / mean).log() + (1 - rho) * ((1 - rho) / (1 - mean)).log()
         return divergence.sum().expand(z.shape[0])
 
