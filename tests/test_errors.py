@@ -10,6 +10,7 @@ from attar.errors import unknown
         (attar.DataError, ValueError),
         (attar.SettingError, ValueError),
         (attar.TrainingError, RuntimeError),
+        (attar.ClusterError, RuntimeError),
         (attar.FileError, OSError),
         (attar.ModelFileError, attar.FileError),
         (attar.ArchiveError, attar.FileError),

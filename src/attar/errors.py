@@ -6,6 +6,7 @@
     ├── DataError (ValueError)          the data cannot be learned from, or does not fit the model
     ├── SettingError (ValueError)       a setting is unknown, out of range, or does not fit another
     ├── TrainingError (RuntimeError)    training broke down
+    ├── ClusterError (RuntimeError)     a cluster cannot be reached, or its workers ended
     └── FileError (OSError)             a file cannot be read or written
         ├── ModelFileError              a model file is damaged, too new, or not a model file
         └── ArchiveError                a compressed file is damaged, too new, or of another model
@@ -40,6 +41,10 @@ class SettingError(AttarError, ValueError):
 
 class TrainingError(AttarError, RuntimeError):
     """Training broke down."""
+
+
+class ClusterError(AttarError, RuntimeError):
+    """A cluster cannot be reached, or its workers ended."""
 
 
 class FileError(AttarError, OSError):

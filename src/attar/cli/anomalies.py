@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,13 +12,8 @@ from attar.errors import FileError, SettingError
 from attar.remote import file_at
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from attar.cli.tasks import TaskFit
     from attar.data.source import Data
-    from attar.data.source import Source as Opened
-    from attar.estimator import Autoencoder
-    from attar.tasks.anomalies.detector import AnomalyDetector
 
 
 def fit_detector(data: Data, job: TaskFit) -> None:
@@ -70,74 +64,47 @@ def score(
     encoding: arguments.Encoding = None,
     na: arguments.Na = None,
     device: arguments.Device = "cpu",
+    on: arguments.On = None,
+    workers: arguments.Workers = None,
+    exact: arguments.Exact = False,
 ) -> None:
     """Write how odd each row is; large files are processed piece by piece."""
     from attar import storage
     from attar.data.files.tabular import STREAMS
 
-    if not output.name.endswith(tuple(STREAMS)):
-        raise FileError(f"Scores are a table: write {output.name} as .csv, .parquet or .feather.")
-    arguments.check_output(output)
-    arguments.check_separate(output, source)
+    place = arguments.cluster(on, workers, exact, sql=sql, device=device != "cpu")
+    if place is None:
+        if not output.name.endswith(tuple(STREAMS)):
+            raise FileError(
+                f"Scores are a table: write {output.name} as .csv, .parquet or .feather."
+            )
+        arguments.check_output(output)
+        arguments.check_separate(output, source)
     _, description = storage.describe_model(model)
+    of_detector = "task" in description
+    if explain and not of_detector:
+        raise SettingError("--explain is for models of fit --for anomalies.")
     with arguments.importing():
-        from attar.data.source import read
+        from attar.data.source import read, without_labels
         from attar.estimator import Autoencoder
+        from attar.scale.verbs import Detect, Score
         from attar.tasks.anomalies.detector import AnomalyDetector
 
     rows = arguments.rows(source, delimiter, decimal, encoding, na, sql, db)
-    if "task" in description:
-        detector = AnomalyDetector.load(model)
-        opened = read(rows, "test", kind=detector.model_.kind)
-        opened = without_labels(opened, label, detector.label_)
-        tables = _of_detector(detector, detector.pieces(opened), explain)
-    else:
-        if explain:
-            raise SettingError("--explain is for models of fit --for anomalies.")
-        estimator = Autoencoder.load(model, device=device)
-        kind = estimator.fitted_.kind
-        opened = without_labels(read(rows, "test", kind=kind), label, estimator.fitted_.label)
-        tables = _of_model(estimator, kind.pieces(opened.data))
+    verb = (
+        Detect(AnomalyDetector.load(model), explain, label=label)
+        if of_detector
+        else Score(Autoencoder.load(model, device=device), label=label)
+    )
+    if place is not None:
+        from attar.scale.parts import apply
+
+        apply(verb, rows, output, **place)
+        return
+    opened = without_labels(read(rows, "test", kind=verb.kind), label, verb.label_of_fit)
+    tables = verb.pieces(opened.data)
     first = next(tables)
     with arguments.writer(output, list(first.columns)) as writer:
         writer.write(first)
         for table in tables:
             writer.write(table)
-
-
-def without_labels(source: Opened, label: str | None, of_fit: str | None) -> Opened:
-    """Return a source without its column of labels, by default that of the fit, if it has it."""
-    from attar.data.source import has_column, with_label
-
-    if label is None and of_fit is not None and has_column(source.data, of_fit):
-        label = of_fit
-    return with_label(source, label)
-
-
-def _of_detector(
-    detector: AnomalyDetector, pieces: Iterable[Any], explain: bool
-) -> Iterator[pd.DataFrame]:
-    """Yield score, p-value and flag of rows, and the columns that make them odd."""
-    import pandas as pd
-
-    for piece in pieces:
-        odd = -detector.score_samples(piece)
-        found: dict[str, Any] = {"score": odd, "pvalue": detector.model_.pvalues(odd)}
-        found |= {"flag": -odd < detector.offset_}
-        if explain:
-            why = detector.explain(piece)
-            places = why.groupby("row").cumcount()
-            for i in range(int(places.max()) + 1):
-                part = why[places == i].drop(columns=["row", "low", "high"], errors="ignore")
-                for name, column in part.items():
-                    mixed = column.map(str) if column.dtype == object else column
-                    found[f"{name}_{i + 1}"] = mixed.to_numpy()
-        yield pd.DataFrame(found)
-
-
-def _of_model(estimator: Autoencoder, pieces: Iterable[Any]) -> Iterator[pd.DataFrame]:
-    """Yield the log-likelihood of rows."""
-    import pandas as pd
-
-    for piece in pieces:
-        yield pd.DataFrame({"log_likelihood": estimator.score_samples(piece)})

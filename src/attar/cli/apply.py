@@ -12,7 +12,6 @@ import typer
 import attar
 from attar import names
 from attar.cli import arguments
-from attar.cli.anomalies import without_labels
 from attar.errors import DataError, FileError, SettingError, unknown
 from attar.remote import file_at
 
@@ -42,25 +41,36 @@ def encode(
     encoding: arguments.Encoding = None,
     na: arguments.Na = None,
     device: arguments.Device = "cpu",
+    on: arguments.On = None,
+    workers: arguments.Workers = None,
+    exact: arguments.Exact = False,
 ) -> None:
     """Write the codes of rows; large files are processed piece by piece."""
+    place = arguments.cluster(
+        on, workers, exact, condition=condition, sql=sql, device=device != "cpu"
+    )
+    if place is not None:
+        table = arguments.rows(source, delimiter, decimal, encoding, na)
+        with arguments.importing():
+            from attar.scale import ray
+
+        ray.encode(load(model), table, output, label=label, **place)
+        return
     arguments.check_output(output)
-    from attar.data.files.tabular import STREAMS
-    from attar.data.pictures import Pictures
+    with arguments.importing():
+        from attar.data.files.tabular import STREAMS
+        from attar.scale.verbs import Encode
 
     rows = arguments.rows(source, delimiter, decimal, encoding, na, sql, db)
     estimator, opened, labels = _open(model, device, rows, label, condition)
-    kind, data, done = estimator.fitted_.kind, opened.data, 0
-    columns = [str(name) for name in estimator.get_feature_names_out()]
-    table = output.name.endswith(tuple(STREAMS))
-    files = kind.index(data) if isinstance(data, Pictures) else None
-    with arguments.writer(output, columns) as writer:
-        for piece in _pieces(estimator, data):
-            codes = estimator.transform(piece, condition=labels)
-            index = kind.index(piece) if files is None else files[done : done + len(codes)]
-            done += len(codes)
-            named = dict(zip(columns, codes.T, strict=True))
-            writer.write(index.assign(**named) if table and index is not None else codes)
+    verb = Encode(estimator)
+    with arguments.writer(output, verb.names) as writer:
+        if output.name.endswith(tuple(STREAMS)):
+            for piece in verb.pieces(opened.data, labels):
+                writer.write(piece)
+        else:
+            for _, codes in verb.coded(opened.data, labels):
+                writer.write(codes)
 
 
 def reconstruct(
@@ -84,10 +94,23 @@ def reconstruct(
     encoding: arguments.Encoding = None,
     na: arguments.Na = None,
     device: arguments.Device = "cpu",
+    on: arguments.On = None,
+    workers: arguments.Workers = None,
+    exact: arguments.Exact = False,
 ) -> None:
     """Write the reconstruction of rows; missing cells are predicted."""
     if level is not None and not denoise:
         raise SettingError("--level is the level of the noise to remove: give --denoise too.")
+    place = arguments.cluster(
+        on, workers, exact, condition=condition, sql=sql, device=device != "cpu", denoise=denoise
+    )
+    if place is not None:
+        table = arguments.rows(source, delimiter, decimal, encoding, na)
+        with arguments.importing():
+            from attar.scale import ray
+
+        ray.reconstruct(load(model), table, output, label=label, **place)
+        return
     arguments.check_output(output)
     arguments.check_separate(output, source)
     from attar.data.pictures import Pictures
@@ -100,10 +123,12 @@ def reconstruct(
             raise SettingError("--denoise takes no condition: leave it out, or --denoise.")
         _denoised(estimator, data, output, level)
         return
+    from attar.scale.verbs import Reconstruct  # not before what it needs was found to be there
+
     pictures = data.names if isinstance(data, Pictures) else None
     with _writer(estimator, output, pictures) as writer:
-        for piece in _pieces(estimator, data):
-            writer.write(estimator.reconstruct(piece, condition=labels))
+        for piece in Reconstruct(estimator).pieces(data, labels):
+            writer.write(piece)
 
 
 def _denoised(estimator: Autoencoder, data: Any, output: Path, level: float | None) -> None:
@@ -340,7 +365,7 @@ def report(
     storage.check_writable(output)
     _, description = storage.describe_model(model)
     with arguments.importing():
-        from attar.data.source import read
+        from attar.data.source import read, without_labels
         from attar.reporting import report as write_report
 
     rows = arguments.rows(source, delimiter, decimal, encoding, na, sql, db)

@@ -224,6 +224,52 @@ Na = Annotated[
     ),
 ]
 
+RAY = (
+    "Work by processes of Ray, on this machine; with ray://HOST:10001 on the cluster there, "
+    "with ray://auto on the one that this machine belongs to."
+)
+OnRay = Annotated[str | None, typer.Option("--on", metavar="ray[://HOST]", help=RAY)]
+On = Annotated[
+    str | None,
+    typer.Option(
+        "--on",
+        metavar="ray[://HOST]",
+        help=f"{RAY} Tables in files are read, and parts written into a new folder OUT.",
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, help="Of --on: the number of processes.", show_default="one a CPU"),
+]
+Exact = Annotated[
+    bool, typer.Option("--exact", help="Of --on: refuse fewer processes, instead of a warning.")
+]
+
+
+def cluster(
+    on: str | None, workers: int | None, exact: bool, **without: object
+) -> dict[str, Any] | None:
+    """Return where to work, as the options describe it; None for this process.
+
+    Parameters
+    ----------
+    on, workers, exact
+    **without
+        Values of other options, which are true where they are given: those that don't go with it.
+
+    Raises
+    ------
+    SettingError
+        If an option does not fit the others.
+    """
+    if on is None:
+        for name in (name for name, value in {"workers": workers, "exact": exact}.items() if value):
+            raise SettingError(f"--{name} is of --on ray: leave it out.")
+        return None
+    for name in (name for name, value in without.items() if value):
+        raise SettingError(f"--{name.replace('_', '-')} does not go with --on: leave one out.")
+    return {"on": on, "workers": workers, "exact": exact}
+
 
 @contextmanager
 def importing() -> Iterator[None]:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attar.cli import arguments
-from attar.cli.anomalies import without_labels
 
 if TYPE_CHECKING:
     from attar.cli.tasks import TaskFit
@@ -45,7 +44,7 @@ def predict_clusters(
         import numpy as np
         import pandas as pd
 
-        from attar.data.source import read
+        from attar.data.source import read, without_labels
         from attar.tasks.clusters.clusterer import Clusterer
 
     clusterer = Clusterer.load(model)

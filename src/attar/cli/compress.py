@@ -73,9 +73,18 @@ def compress(
         typer.Option("--psnr", help="Of pictures: at least such a PSNR, in dB."),
     ] = None,
     device: arguments.Device = "cpu",
+    on: arguments.On = None,
+    workers: arguments.Workers = None,
+    exact: arguments.Exact = False,
     as_json: arguments.Json = False,
 ) -> None:
     """Compress data, by default without loss, and print the sum beside bz2 and xz."""
+    place = arguments.cluster(
+        on, workers, exact, kbps=kbps, quality=quality, bpp=bpp, psnr=psnr, device=device != "cpu"
+    )
+    if place is not None:
+        _compress_parts(model, source, output, with_model, place, as_json)
+        return
     _check_output(output, model, source)
     with arguments.importing():
         from attar.codes import Contextual
@@ -108,6 +117,30 @@ def compress(
     row, cell = ("line", "byte") if isinstance(codec.kind, Text) else ("row", "dimension")
     print(*_words(rate, others, estimated, row, cell), *_bounds(output), sep="\n")
     print(f"Compressed in {seconds:.1f} s: {output}{', with its model' if with_model else ''}.")
+
+
+def _compress_parts(
+    model: Path,
+    source: Path,
+    output: Path,
+    with_model: bool,
+    place: dict[str, Any],
+    as_json: bool,
+) -> None:
+    """Compress the parts of a table by several processes, and print the sum."""
+    with arguments.importing():
+        from attar.scale import ray
+
+    started = time.perf_counter()
+    rows = ray.compress(load(model), source, output, with_model=with_model, **place)
+    seconds, parts = time.perf_counter() - started, list(output.iterdir())
+    size = sum(part.stat().st_size for part in parts)
+    if as_json:
+        found = {"folder": str(output), "seconds": seconds, "with_model": with_model}
+        print(arguments.to_json(found | {"rows": rows, "bytes": size, "parts": len(parts)}))
+        return
+    print(f"{rows:,} rows: {size:,} bytes in {len(parts)} part{'s' * (len(parts) > 1)}.")
+    print(f"Compressed in {seconds:.1f} s: {output}{', with its model' * with_model}.")
 
 
 def decompress(

@@ -7,7 +7,7 @@ from dataclasses import replace
 from importlib import import_module
 from math import isfinite, log
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -155,11 +155,15 @@ def fit(
             help="encoder: codes stay those of the model of --from, and only the decoder learns.",
         ),
     ] = None,
+    on: arguments.OnRay = None,
+    workers: arguments.Workers = None,
+    exact: arguments.Exact = False,
     seed: arguments.Seed = 0,
     quiet: arguments.Quiet = False,
     as_json: arguments.Json = False,
 ) -> None:
     """Train a model on data, and print its error beside PCA's."""
+    place = arguments.cluster(on, workers, exact, log=log)
     if clusters != "auto" and purpose != "clusters":
         raise SettingError("--clusters is of --for clusters: leave it out.")
     of_future = {"horizon": horizon, "known": known, "static": static}
@@ -174,7 +178,7 @@ def fit(
         given: dict[str, object] = {
             **{"effort": effort, "error": error},
             **{"condition": condition, "report": report, "resume": resume},
-            **{"from": start, "freeze": freeze},
+            **{"from": start, "freeze": freeze, "on": on},
         }
         of_codes = purpose in ("labels", "numbers", "clusters")
         if not of_codes:
@@ -278,7 +282,13 @@ def fit(
     opened, conditional = read(data, label=condition or label), arguments.is_conditional(estimator)
     labels = arguments.condition_of(opened, condition, conditional)
     try:
-        estimator.fit(opened.data, condition=labels, checkpoint=checkpoint, freeze=freeze)
+        how: Any = {"condition": labels, "checkpoint": checkpoint, "freeze": freeze}
+        if place is None:
+            estimator.fit(opened.data, **how)
+        else:
+            from attar.scale import ray
+
+            ray.fit(estimator, opened.data, **how, **place)
     except KeyboardInterrupt:
         typer.echo(f"attar: stopped; resume with --resume (kept in {checkpoint}).", err=True)
         raise typer.Exit(130) from None

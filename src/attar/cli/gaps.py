@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -85,13 +84,19 @@ def impute(
     decimal: arguments.Decimal = None,
     encoding: arguments.Encoding = None,
     na: arguments.Na = None,
+    on: arguments.On = None,
+    workers: arguments.Workers = None,
+    exact: arguments.Exact = False,
 ) -> None:
     """Write rows with their missing cells filled; of a CSV file, all others are the same bytes.
 
     A model of text fills each [...] in texts with the most likely words.
     """
+    place = arguments.cluster(
+        on, workers, exact, sql=sql, uncertainty=uncertainty is not None, draws=draws
+    )
     for path in (output, uncertainty):
-        if path is not None:
+        if path is not None and place is None:
             arguments.check_output(path)
             if not path.suffix:
                 raise FileError(f"{path} has no suffix: filled rows are a table, such as .csv.")
@@ -100,6 +105,8 @@ def impute(
     if _is_of_text(model):
         if uncertainty is not None or draws is not None:
             raise SettingError("--uncertainty and --draws are for missing cells: leave them out.")
+        if place is not None:
+            raise SettingError("--on is for missing cells of tables: leave it out.")
         _infill(model, source if source and isinstance(rows, os.PathLike) else rows, output)
         return
     if output is None:
@@ -108,11 +115,17 @@ def impute(
         from attar.data.files.several import Files
         from attar.data.source import read
         from attar.data.table import MixedTable, Table
+        from attar.scale.verbs import Impute
         from attar.storage import written_whole
         from attar.tasks.gaps.cells import mended_csv
         from attar.tasks.gaps.imputer import Imputer
 
     imputer = Imputer.load(model)
+    if place is not None:
+        from attar.scale import ray
+
+        ray.impute(imputer, rows, output, **place)
+        return
     kind = imputer.model_.kind
     opened = read(rows, "test", kind=kind)
     if uncertainty is not None:
@@ -135,7 +148,7 @@ def impute(
                 path.write_bytes(filled)
             return
     with arguments.writer(output, [str(name) for name in imputer.model_.columns or ()]) as writer:
-        for piece in _filled(imputer, opened):
+        for piece in Impute(imputer).pieces(opened.data):
             writer.write(piece)
 
 
@@ -154,11 +167,6 @@ def _infill(model: Path, source: FileStream | Path | str, output: Path | None) -
 
     estimator = Autoencoder.load(model)
     write_rows(estimator, estimator.infill(text_or_rows(estimator, source)), output)
-
-
-def _filled(imputer: Imputer, opened: Opened) -> Iterator[Any]:
-    for piece in imputer.pieces(opened):
-        yield imputer.transform(piece)
 
 
 def _write_draws(imputer: Imputer, opened: Opened, output: Path, number: int) -> None:

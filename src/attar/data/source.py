@@ -249,6 +249,13 @@ def with_label(source: Source, label: str | None) -> Source:
     return replace(source, data=frame.drop(columns=label), labels=frame[label].to_numpy())
 
 
+def without_labels(source: Source, label: str | None, of_fit: str | None) -> Source:
+    """Return a source without its column of labels, by default that of the fit, if it has it."""
+    if label is None and of_fit is not None and has_column(source.data, of_fit):
+        label = of_fit
+    return with_label(source, label)
+
+
 @dataclass(frozen=True)
 class WithoutColumn(Stream):
     """A stream of tables without one of their columns."""

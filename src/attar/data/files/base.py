@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -247,9 +247,18 @@ class TableStream(FileStream):
             return None
         own = np.flatnonzero(owners == workers.rank())
         start = sum(rows[: own[0]]) if known else None
-        return Share(partial(self._part, units[own[0] : own[-1] + 1], start or 0), start)
+        return Share(partial(self.part, units[own[0] : own[-1] + 1], start or 0), start)
 
-    def _part(self, units: list[TableStream], start: int) -> Iterator[pd.DataFrame]:
+    def part(self, units: Sequence[TableStream], start: int = 0) -> Iterator[pd.DataFrame]:
+        """Yield the rows of some units in pieces, in the form of the whole.
+
+        Parameters
+        ----------
+        units : sequence of TableStream
+            One after the other.
+        start : int
+            The number of their first row.
+        """
         with readable(self.path):
             schema = self._form.schema
             batches = (of_schema(batch, schema) for unit in units for batch in unit._batches())
