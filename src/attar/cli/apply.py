@@ -54,7 +54,7 @@ def encode(
         with arguments.importing():
             from attar.scale import ray
 
-        ray.encode(load(model), table, output, label=label, **place)
+        ray.encode(Autoencoder.load(model), table, output, label=label, **place)
         return
     arguments.check_output(output)
     with arguments.importing():
@@ -109,7 +109,7 @@ def reconstruct(
         with arguments.importing():
             from attar.scale import ray
 
-        ray.reconstruct(load(model), table, output, label=label, **place)
+        ray.reconstruct(Autoencoder.load(model), table, output, label=label, **place)
         return
     arguments.check_output(output)
     arguments.check_separate(output, source)

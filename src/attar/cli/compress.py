@@ -129,10 +129,11 @@ def _compress_parts(
 ) -> None:
     """Compress the parts of a table by several processes, and print the sum."""
     with arguments.importing():
+        from attar.estimator import Autoencoder
         from attar.scale import ray
 
     started = time.perf_counter()
-    rows = ray.compress(load(model), source, output, with_model=with_model, **place)
+    rows = ray.compress(Autoencoder.load(model), source, output, with_model=with_model, **place)
     seconds, parts = time.perf_counter() - started, list(output.iterdir())
     size = sum(part.stat().st_size for part in parts)
     if as_json:
