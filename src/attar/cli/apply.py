@@ -52,6 +52,7 @@ def encode(
     if place is not None:
         table = arguments.rows(source, delimiter, decimal, encoding, na)
         with arguments.importing():
+            from attar.estimator import Autoencoder
             from attar.scale import ray
 
         ray.encode(Autoencoder.load(model), table, output, label=label, **place)
@@ -107,6 +108,7 @@ def reconstruct(
     if place is not None:
         table = arguments.rows(source, delimiter, decimal, encoding, na)
         with arguments.importing():
+            from attar.estimator import Autoencoder
             from attar.scale import ray
 
         ray.reconstruct(Autoencoder.load(model), table, output, label=label, **place)
