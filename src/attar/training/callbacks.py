@@ -529,7 +529,8 @@ class Trackio(Tracker):
             trackio.finish()
 
     def _results(self, metrics: Mapping[str, float], page: Path | None = None) -> None:
-        run = self._run(name=self.run_, resume="must")
+        # A run that has nothing yet is not stored.
+        run = self._run(name=self.run_, resume="allow")
         run.log({f"results/{name}": value for name, value in metrics.items()})
         if page is not None:
             run.log_artifact(page, name=f"{self.run_}-{PAGE}", type="report")
