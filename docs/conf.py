@@ -73,7 +73,11 @@ html_theme_options = {
 html_sidebars = {"start": [], "choose": [], "elsewhere": [], "recipes": []}
 
 # The modules of parts and of functions, in the order of the reference.
-MODULES = ("plotting", *(name for name in attar._MODULES if name != "plotting"))
+MODULES = (
+    "plotting",
+    *(name for name in attar._MODULES if name != "plotting"),
+    *("scale.torchrun", "scale.ray"),
+)
 
 
 def names_of(module: ModuleType) -> list[str]:
