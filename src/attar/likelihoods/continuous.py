@@ -230,10 +230,11 @@ class HeteroscedasticModule(LikelihoodModule):
 class StudentT(ColumnLikelihood, name="student-t"):
     r"""Student's t around the decoder's output with a trained scale; for heavy tails.
 
-    .. math:: \log p(x) = \log Γ\left(\tfrac{ν + 1}{2}\right) - \log Γ\left(\tfrac{ν}{2}\right)
-        - \tfrac12 \log νπs^2 - \tfrac{ν + 1}{2} \log\left(1 + \frac{(x - m)^2}{ν s^2}\right)
+    .. math:: \log p(x) = \log \frac{Γ((ν + 1) / 2)}{Γ(ν / 2)} - \tfrac12 \log νπs^2
+        - \tfrac{ν + 1}{2} \log(1 + z^2 / ν)
 
-    The loss of outliers grows with the logarithm of their distance, and their gradient vanishes.
+    with :math:`z = (x - m) / s`. The loss of outliers grows with the logarithm of their distance,
+    and their gradient vanishes.
 
     Parameters
     ----------

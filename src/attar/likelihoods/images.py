@@ -143,8 +143,9 @@ class MultiScaleSimilarity(Likelihood, name="ms-ssim"):
 
     .. math:: α (1 - \text{MS-SSIM}) + (1 - α) \, \mathrm{mean} |x - m|
 
-    .. math:: \text{MS-SSIM} = l_M^{w_M} \prod_j c_j^{w_j}, \quad
-        l = \frac{2μν + C_1}{μ^2 + ν^2 + C_1}, \quad
+    .. math:: \text{MS-SSIM} = l_M^{w_M} \prod_j c_j^{w_j}
+
+    .. math:: l = \frac{2μν + C_1}{μ^2 + ν^2 + C_1}, \quad
         c = \frac{2σ_{xm} + C_2}{σ_x^2 + σ_m^2 + C_2}
 
     with means and (co)variances under a Gaussian window, averaged over the image at 1, 1/2, 1/4 ...
