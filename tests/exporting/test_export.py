@@ -204,6 +204,18 @@ def test_rows_of_a_conditional_model_need_their_condition(conditional, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_onnxruntime_has_not_in_double_is_in_single(tmp_path):
+    X = np.random.default_rng(0).normal(size=(30, 6, 6))
+    network = attar.networks.Conv((4,))
+    settings = {"network": network, "epochs": 1, "random_state": 0, "verbose": False}
+    ae = attar.Autoencoder("ae", 2, **settings).fit(X)
+    exported = attar.export(ae, tmp_path / "c.onnx", "encoder", data=X)
+    assert 0 < exported.difference < 1e-5
+    (codes,) = ort.InferenceSession(tmp_path / "c.onnx").run(None, {"x": X})
+    assert codes.dtype == np.float64
+    np.testing.assert_allclose(codes, ae.transform(X), rtol=1e-4, atol=1e-5)
+
+
 def test_rows_of_another_form_are_refused(digits, tmp_path):
     with pytest.raises(attar.DataError, match="images"):
         attar.export(digits[1], tmp_path / "d.pt2", data=np.eye(3))
