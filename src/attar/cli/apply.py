@@ -63,7 +63,7 @@ def encode(
         from attar.scale.verbs import Encode
 
     rows = arguments.rows(source, delimiter, decimal, encoding, na, sql, db)
-    estimator, opened, labels = _open(model, device, rows, label, condition)
+    estimator, opened, labels = opened_model(model, device, rows, label, condition)
     verb = Encode(estimator)
     with arguments.writer(output, verb.names) as writer:
         if output.name.endswith(tuple(STREAMS)):
@@ -118,7 +118,7 @@ def reconstruct(
     from attar.data.pictures import Pictures
 
     rows = arguments.rows(source, delimiter, decimal, encoding, na, sql, db)
-    estimator, opened, labels = _open(model, device, rows, label, condition)
+    estimator, opened, labels = opened_model(model, device, rows, label, condition)
     data = opened.data
     if denoise:
         if labels is not None:
@@ -260,7 +260,7 @@ def evaluate(
     their bytes compared with those of JPEG, WebP and AVIF at equal error (BD-rate).
     """
     rows = arguments.rows(source, delimiter, decimal, encoding, na, sql, db)
-    estimator, opened, labels = _open(model, device, rows, label, condition)
+    estimator, opened, labels = opened_model(model, device, rows, label, condition)
     evaluation = estimator.evaluate_held_out(opened, draws=draws, condition=labels)
     of_fit = evaluation.rows is not None
     metrics = evaluation.metrics | _compressed(estimator, opened.data, of_fit)
@@ -379,12 +379,12 @@ def report(
         of_fit = getattr(fitted, "label_", None)
         write_report(fitted, without_labels(opened, label, of_fit), output)
         return
-    estimator, opened, labels = _open(model, device, rows, label, condition)
+    estimator, opened, labels = opened_model(model, device, rows, label, condition)
     groups = opened.labels if colours is None else read(colours).data
     write_report(estimator, opened, output, labels=groups, condition=labels)
 
 
-def _open(
+def opened_model(
     model: Path, device: str, source: FileStream | Path, label: str | None, condition: str | None
 ) -> tuple[Autoencoder, Opened, Data | None]:
     """Return the estimator of a model file, the rows of a source, and their condition.

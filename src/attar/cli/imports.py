@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isnan
 from pathlib import Path
 from typing import Annotated
 
@@ -58,7 +59,6 @@ def import_keras(
     estimator = from_keras(encoder, decoder, source, code=code, scaling=scaling)
     estimator.save(output)
     diagnostics = estimator.fitted_.training_summary.diagnostics
-    print(
-        f"{output}: a code of {estimator.code_size_}, MSE {diagnostics.error:.4g}, "
-        f"{diagnostics.error_to_pca:.2f} times PCA's."
-    )
+    ratio = diagnostics.error_to_pca
+    compared = "" if isnan(ratio) else f", {ratio:.2f} times PCA's"
+    print(f"{output}: a code of {estimator.code_size_}, MSE {diagnostics.error:.4g}{compared}.")

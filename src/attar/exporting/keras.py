@@ -46,6 +46,8 @@ class KerasTranslation(Translation):
     def __init__(self, program: Program, description: str) -> None:
         self.keras = library("keras", "keras")
         self.program, self.description = program, description
+        if program.condition is not None:
+            raise refusal("a condition")
         data = KerasData(program.form)
         (port,) = program.inputs
         given = self.keras.Input(port.shape, dtype=name_of(port.dtype), name=port.name)

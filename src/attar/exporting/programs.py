@@ -21,7 +21,7 @@ from attar.data.summary import as_tensor
 from attar.data.table import MixedTable, NumericTable, Table
 from attar.errors import SettingError
 from attar.evaluation.scores import ScoreReference, categorical, fixed_noise, log_likelihoods
-from attar.exporting.columns import ColumnsForm
+from attar.exporting.columns import ColumnsForm, ConditionForm
 from attar.exporting.forms import ImagesForm, MatrixForm, ProgramForm, SparseForm, WindowsForm
 from attar.exporting.ports import Arrays, Block, Port
 from attar.fitted import Fitted
@@ -90,6 +90,19 @@ class Program(nn.Module, ABC):
         self.dtype = self.form.precision
         self.model = deepcopy(fitted.predictor.model).to("cpu", self.dtype).eval()
         self.model.requires_grad_(False)
+        encoder = fitted.condition_encoder
+        self.condition = None if encoder is None else ConditionForm(encoder)
+        self.blocks, self.output = self.sides()
+        if self.condition is not None:
+            self.blocks = (*self.blocks, self.condition.inputs)
+        names = [port.name for port in self.inputs]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise SettingError(f"The column {twice!r} has the name of the condition: rename it.")
+
+    @abstractmethod
+    def sides(self) -> tuple[tuple[Block, ...], Block]:
+        """Return what the program takes besides a condition, and what it gives."""
 
     def in_single(self) -> None:
         """Let the networks compute in single precision."""
@@ -113,7 +126,7 @@ class Program(nn.Module, ABC):
         return self.output.divided(self.core(*joined))
 
     @abstractmethod
-    def core(self, x: Tensor) -> Tensor:
+    def core(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """Return the tensor of ``output`` for those of ``blocks``."""
 
     def given(self, data: object, rows: Rows) -> Arrays:
@@ -124,14 +137,22 @@ class Program(nn.Module, ABC):
     def expected(self, rows: Rows) -> Arrays:
         """Return what attar itself gives for raw rows, but not rounded."""
 
-    def codes(self, x: Tensor) -> Tensor:
+    def conditioned(self, condition: Tensor | None) -> Tensor | None:
+        """Return the condition as the networks take it."""
+        if self.condition is None or condition is None:
+            return None
+        encoded: Tensor = self.condition(condition)
+        return encoded.to(self.dtype)
+
+    def codes(self, x: Tensor, condition: Tensor | None) -> Tensor:
         """Return the codes of data."""
         batch = self.form.batch(self.dtype, x)
-        return self.model.encode(batch.values, batch.observed)
+        return self.model.encode(batch.values, batch.observed, self.conditioned(condition))
 
-    def restored(self, codes: Tensor) -> Tensor:
+    def restored(self, codes: Tensor, condition: Tensor | None) -> Tensor:
         """Return the data of codes."""
-        return self.form.restored(self.model.decode(codes.to(self.dtype)))
+        decoded = self.model.decode(codes.to(self.dtype), self.conditioned(condition))
+        return self.form.restored(decoded)
 
     def reconstruction(self, rows: Rows) -> Arrays:
         """Return what attar itself reconstructs of raw rows, but not rounded."""
@@ -143,13 +164,13 @@ class EncoderProgram(Program):
 
     name = "encoder"
 
-    def __init__(self, fitted: Fitted) -> None:
-        super().__init__(fitted)
-        self.blocks, self.output = (self.form.inputs,), codes_of(self)
+    def sides(self) -> tuple[tuple[Block, ...], Block]:
+        """Return the blocks of data and codes."""
+        return (self.form.inputs,), codes_of(self)
 
-    def core(self, x: Tensor) -> Tensor:
+    def core(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """Return the codes."""
-        return self.codes(x).to(self.form.precision)
+        return self.codes(x, condition).to(self.form.precision)
 
     def expected(self, rows: Rows) -> Arrays:
         """Return the codes."""
@@ -161,13 +182,13 @@ class DecoderProgram(Program):
 
     name = "decoder"
 
-    def __init__(self, fitted: Fitted) -> None:
-        super().__init__(fitted)
-        self.blocks, self.output = (codes_of(self),), self.form.outputs
+    def sides(self) -> tuple[tuple[Block, ...], Block]:
+        """Return the blocks of codes and data."""
+        return (codes_of(self),), self.form.outputs
 
-    def core(self, x: Tensor) -> Tensor:
+    def core(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """Return the data."""
-        return self.restored(x)
+        return self.restored(x, condition)
 
     def given(self, data: object, rows: Rows) -> Arrays:
         """Return the codes."""
@@ -183,13 +204,13 @@ class WholeProgram(Program):
 
     name = "whole"
 
-    def __init__(self, fitted: Fitted) -> None:
-        super().__init__(fitted)
-        self.blocks, self.output = (self.form.inputs,), self.form.outputs
+    def sides(self) -> tuple[tuple[Block, ...], Block]:
+        """Return the blocks of data and data."""
+        return (self.form.inputs,), self.form.outputs
 
-    def core(self, x: Tensor) -> Tensor:
+    def core(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """Return the reconstruction."""
-        return self.restored(self.codes(x))
+        return self.restored(self.codes(x, condition), condition)
 
     def expected(self, rows: Rows) -> Arrays:
         """Return the reconstruction."""
@@ -207,14 +228,18 @@ class ScoreProgram(Program):
 
     def __init__(self, fitted: Fitted) -> None:
         super().__init__(fitted)
-        self.blocks, self.output = (self.form.inputs,), Block((Port("score", torch.float64),))
         self.reference = fitted.training_summary.reference
         self.completion = ScoreCompletion(self.reference, fitted.kind)
         self.register_buffer("noise", fixed_noise(self.model, DRAWS))
 
-    def core(self, x: Tensor) -> Tensor:
+    def sides(self) -> tuple[tuple[Block, ...], Block]:
+        """Return the blocks of data and scores."""
+        return (self.form.inputs,), Block((Port("score", torch.float64),))
+
+    def core(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """Return the scores."""
         batch, surcharge = self.completion.known(self.form.scored(self.dtype, x))
+        batch = replace(batch, condition=self.conditioned(condition))
         trace = self.model(batch, self.noise.to(self.dtype))
         weights = trace.log_likelihood
         if trace.coded.log_q is not None and trace.coded.log_p is not None:

@@ -87,7 +87,7 @@ def from_keras(
     >>> decoder = keras.Sequential([keras.Input((8,)), keras.layers.Dense(64, "sigmoid")])
     >>> X = np.random.default_rng(0).random((100, 64), np.float32)
     >>> ae = attar.from_keras(encoder, decoder, X)
-    >>> codes = keras.ops.convert_to_numpy(encoder(X))
+    >>> codes = encoder(X).detach().numpy()
     >>> ae.likelihood, bool(np.abs(ae.transform(X) - codes).max() < 1e-5)
     ('bernoulli-probability', True)
     """
@@ -100,7 +100,8 @@ def from_keras(
     buffers.pop("limit")  # rows far out are encoded as Keras does
     preparation = replace(preparation, scaler=Scaler.restored(buffers))
     some = preparation.prepare(summary.sample[:ROWS])
-    layers = pair.layers(kind.shape)
+    with quiet():
+        layers = pair.layers(kind.shape)
     probabilities = layers.ends_in_sigmoid and bool(((some >= 0) & (some <= 1)).all())
     estimator = Autoencoder(
         "vae" if layers.gaussian else "ae",
