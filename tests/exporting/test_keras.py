@@ -11,6 +11,7 @@ import pytest
 
 import attar
 from attar.data import datasets
+from attar.data.scaling import Between
 from attar.networks import Conv, Mlp
 
 os.environ.setdefault("KERAS_BACKEND", "torch")  # before Keras is imported
@@ -35,6 +36,11 @@ def images(*size, first=False, dtype="uint8"):
 
 DIGITS = datasets.load("digits", "train")[0][:256]
 NUMBERS = np.random.default_rng(0).normal(3e4, 5.0, (200, 4))
+SKEWED = np.exp(np.random.default_rng(0).normal(0, 2, (200, 3))) * [1, -1, 1]
+SKEWED[:, 2] = NUMBERS[:, 2]
+FAR = np.random.default_rng(0).random((200, 4))
+FAR[7, 1], FAR[9, 1] = 4e7, -5e8
+PARTIAL = np.column_stack([NUMBERS[:, 0], np.full(200, np.nan), np.full(200, 7.5), NUMBERS[:, 1:]])
 GAPS = np.where(np.random.default_rng(1).random((200, 4)) < 0.2, np.nan, NUMBERS)
 
 
@@ -49,6 +55,10 @@ GAPS = np.where(np.random.default_rng(1).random((200, 4)) < 0.2, np.nan, NUMBERS
         (DIGITS, "vae", {"likelihood": "bernoulli", "scaling": "min-max"}),
         (NUMBERS, "ae", {}),
         (GAPS, "vae", {}),
+        (SKEWED, "ae", {}),
+        (SKEWED.astype(np.float32), "vae", {}),
+        (FAR, "ae", {"scaling": Between()}),
+        (PARTIAL, "ae", {}),
         (NUMBERS.astype(int), "ae", {"network": "linear"}),
     ],
 )
@@ -93,7 +103,6 @@ FRAME = pd.DataFrame({"x": NUMBERS[:, 0], "city": ["Oslo", "Rome"] * 100})
     [
         (FRAME, {}, "categories"),
         (attar.Series(NUMBERS, window=10), {}, "windows of series"),
-        (np.exp(np.random.default_rng(0).normal(0, 2, (200, 3))), {}, "not affine"),
         (NUMBERS, {"network": Mlp((8,), normalization="batch")}, "BatchNorm1d"),
         (NUMBERS, {"recipe": "vq-vae", "code_size": 4}, "the code"),
     ],

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from attar.codes.gaussian import GaussianModule
 from attar.codes.point import FreePointModule
+from attar.data.scaling import TINY
 from attar.errors import SettingError
 from attar.exporting.forms import DenseForm, ImagesForm, MatrixForm, WindowsForm
 from attar.exporting.ports import Array, Arrays, Port
@@ -85,7 +86,7 @@ class KerasData:
     Raises
     ------
     SettingError
-        If the data are others, or their preparation is not affine.
+        If the data are others.
     """
 
     def __init__(self, form: nn.Module) -> None:
@@ -93,9 +94,7 @@ class KerasData:
         match form:
             case ImagesForm(low=low, high=high):
                 self.low, self.high = low, high
-            case MatrixForm(possible=possible, table=table):
-                if table.void or table.constants:
-                    raise refusal("columns of an array that are empty or constant")
+            case MatrixForm(possible=possible):
                 self.low, self.high = possible.floor, possible.ceiling
             case WindowsForm():
                 raise refusal("windows of series")
@@ -104,15 +103,18 @@ class KerasData:
             case _:
                 raise refusal("sparse matrices")
         self.form, self.scaler = form, form.scaler
-        if self.scaler.power is not None or self.scaler.tail is not None:
-            raise refusal("a scaling that is not affine (scaling='standard' is)")
 
     def prepared(self, x: Symbol, dtype: str, missing: bool) -> Symbol:
         """Return data prepared in a precision, with a mask of observed cells if it is wanted."""
         ops, scaler = self.ops, self.scaler
         precise = "float32" if self.form.single else "float64"
-        x = ops.cast(self._channels_last(x), precise)
+        x = ops.cast(self._used(self._channels_last(x)), precise)
         x = (x - constant(scaler.shift, precise)) / constant(scaler.scale, precise)
+        if scaler.tail is not None:
+            x = self._compressed(x, constant(scaler.tail, precise))
+        if scaler.power is not None:
+            power, shift, scale = (constant(one, precise) for one in scaler.power)
+            x = (self._yeo_johnson(x, power) - shift) / scale
         if scaler.limit is not None:
             x = self._within(x, -scaler.limit, scaler.limit, precise)
         x = ops.cast(x, dtype)
@@ -126,11 +128,69 @@ class KerasData:
         """Return expected values in the user's own unit, layout and type."""
         ops, scaler, (port,) = self.ops, self.scaler, self.form.outputs.ports
         x = ops.cast(x, "float64")
+        if scaler.power is not None:
+            power, shift, scale = (constant(one, "float64") for one in scaler.power)
+            x = self._inverse_yeo_johnson(x * scale + shift, power)
+        if scaler.tail is not None:
+            x = self._expanded(x, constant(scaler.tail, "float64"))
         x = x * constant(scaler.scale, "float64") + constant(scaler.shift, "float64")
-        x = self._within(x, self.low, self.high, "float64")
+        x = self._all_columns(self._within(x, self.low, self.high, "float64"))
         if not port.dtype.is_floating_point:
             x = ops.round(x)
         return ops.cast(self._own_layout(x, port), name_of(port.dtype))
+
+    def _used(self, x: Symbol) -> Symbol:
+        """Return the columns of an array that are used; constant ones have their value."""
+        if not isinstance(self.form, MatrixForm):
+            return x
+        if self.form.table.void:
+            x = self.ops.take(x, np.array(self.form.used), axis=-1)
+        if self.form.constant:
+            only = np.full(len(self.form.used), np.nan)
+            only[self.form.constant] = self.form.only.numpy()
+            x = self.ops.cast(x, "float64")
+            x = self.ops.where(self.ops.isnan(x), only, x)
+        return x
+
+    def _all_columns(self, x: Symbol) -> Symbol:
+        """Return the columns of an array; those that are not used are missing."""
+        if not isinstance(self.form, MatrixForm) or not self.form.table.void:
+            return x
+        places = np.full(self.form.table.width, len(self.form.used))
+        places[self.form.used] = np.arange(len(self.form.used))
+        missing = self.ops.full_like(x[:, :1], np.nan)
+        return self.ops.take(self.ops.concatenate([x, missing], axis=-1), places, axis=-1)
+
+    def _compressed(self, x: Symbol, tail: Array) -> Symbol:
+        """As :func:`attar.data.scaling.compressed`."""
+        within = self.ops.clip(x, 0, 1)
+        beyond = x - within
+        reach = tail - tail**2 / self.ops.maximum(tail + self.ops.abs(beyond), 1e-30)
+        return self.ops.where(np.isinf(tail), x, within + self.ops.sign(beyond) * reach)
+
+    def _expanded(self, y: Symbol, tail: Array) -> Symbol:
+        """As :func:`attar.data.scaling.expanded`."""
+        within = self.ops.clip(y, 0, 1)
+        reach = self.ops.abs(y - within)
+        far = self.ops.minimum(tail * reach / self.ops.maximum(tail - reach, 1e-9), 1e9)
+        return self.ops.where(np.isinf(tail), y, within + self.ops.sign(y - within) * far)
+
+    def _yeo_johnson(self, x: Symbol, power: Array) -> Symbol:
+        """As :func:`attar.data.scaling.yeo_johnson`."""
+        ops = self.ops
+        exponent = ops.where(x < 0, 2 - power, power)
+        log = ops.log1p(ops.abs(x))
+        root = ops.expm1(exponent * log) / ops.maximum(exponent, TINY)
+        size = ops.where(exponent > TINY, root, log)
+        return ops.where(power == 1, x, ops.sign(x) * size)
+
+    def _inverse_yeo_johnson(self, y: Symbol, power: Array) -> Symbol:
+        """As :func:`attar.data.scaling.inverse_yeo_johnson`."""
+        ops = self.ops
+        exponent, size = ops.where(y < 0, 2 - power, power), ops.abs(y)
+        root = ops.log1p(exponent * size) / ops.maximum(exponent, TINY)
+        log = ops.where(exponent > TINY, root, size)
+        return ops.where(power == 1, y, ops.sign(y) * ops.expm1(log))
 
     def _within(self, x: Symbol, low: Tensor, high: Tensor, dtype: str) -> Symbol:
         lowest = self.ops.maximum(x, constant(low, dtype))
