@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: help demo recipes docs test lint format bench clean
+.PHONY: help demo recipes pictures docs test lint format bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,6 +15,9 @@ demo: $(VENV)/.installed ## install attar, fit the digits, and write demo/report
 
 recipes: $(VENV)/.installed ## fit recipes that changed, and write docs/recipes.md and recipes.json
 	$(BIN)/python docs/make_recipes.py $(ARGS)
+
+pictures: $(VENV)/.docs ## make the pictures of guides, each by the program beside it
+	$(BIN)/python docs/make_pictures.py
 
 docs: $(VENV)/.docs ## build the pages in docs/_build/html, and check their links
 	$(BIN)/python -m sphinx -W --keep-going -q -b html -d docs/_build/doctrees docs docs/_build/html

@@ -73,7 +73,11 @@ html_theme_options = {
 html_sidebars = {"start": [], "choose": [], "elsewhere": [], "recipes": []}
 
 # The modules of parts and of functions, in the order of the reference.
-MODULES = ("plotting", *(name for name in attar._MODULES if name != "plotting"))
+MODULES = (
+    "plotting",
+    *(name for name in attar._MODULES if name != "plotting"),
+    *("scale.torchrun", "scale.ray"),
+)
 
 
 def names_of(module: ModuleType) -> list[str]:
@@ -133,7 +137,7 @@ def as_written(*event: object) -> None:
             lines[i] = "".join(
                 part if KEPT.fullmatch(part) else MARKUP.sub(r"\\\g<0>", part) for part in parts
             )
-        if line.rstrip().endswith("::"):
+        if line.rstrip().endswith("::") or line.lstrip().startswith(".. "):
             literal = indent
 
 

@@ -11,9 +11,17 @@ import attar
 from attar.recipes import TABLE
 
 DOCS = Path(__file__).parents[1] / "docs"
-SPEC = importlib.util.spec_from_file_location("check_links", DOCS / "check_links.py")
-check_links = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(check_links)
+
+
+def script(name):
+    """A script of docs/, as a module."""
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+check_links, make_pictures = script("check_links"), script("make_pictures")
 
 
 def test_recipes_and_tasks_that_are_advised_exist():
@@ -52,6 +60,15 @@ def test_every_page_is_in_a_table_of_contents():
     )
     listed = {line for tree in trees for line in tree.splitlines() if not line.startswith(":")}
     assert pages <= listed
+
+
+def test_guides_of_kinds_of_data_show_what_their_programs_draw():
+    for name in ("images", "series", "sparse", "tables"):
+        page = (DOCS / f"{name}.md").read_text("utf-8")
+        assert make_pictures.shown(page) == {f"{name}.png"}
+        (program,) = make_pictures.programs(page)
+        assert make_pictures.written(program) == {f"{name}.png"}
+        assert (DOCS / f"{name}.png").exists()
 
 
 def test_broken_links_are_found(tmp_path):

@@ -3,12 +3,14 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 
+import attar
 from attar import AttarWarning, choices, plan, recipes
 from attar.codes import Gaussian as GaussianCode
 from attar.codes import Point, SparseL1
@@ -34,12 +36,12 @@ from attar.likelihoods import (
 from attar.networks import Asymmetric, Bag, Conv, Mlp
 from attar.plan import Choice
 from attar.recipe import Recipe
+from attar.training import runtime
 from attar.training.optim import Optimizer
 
 KIND = NumericTable("float64", 4)
 CHANCE = np.random.default_rng(0)
 NICE = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256]
-
 
 ADAM, MUON = Optimizer(), Optimizer("muon", clip=3.0)
 PLAIN = Likelihood.named("gaussian")
@@ -350,3 +352,30 @@ def test_a_choice_says_what_and_why_in_a_line():
     choice = Choice("code_size", "8", "as an example")
     assert str(choice) == "code_size: 8 (as an example)"
     assert Choice(**choice.to_json()) == choice
+
+
+def test_device_and_precision_are_chosen_and_reported(monkeypatch):
+    rows = np.random.default_rng(0).normal(size=(200, 8))
+
+    def chosen(**settings):
+        ae = attar.Autoencoder(code_size=2, **settings)
+        return {c.setting: (c.value, c.reason) for c in ae.inspect(rows).choices}
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for able, reason in ((True, "faster in small steps"), (False, "not faster on this device")):
+        monkeypatch.setattr(runtime, "cpu_multiplies_bfloat16", lambda able=able: able)
+        found = chosen()
+        assert found["device"] == ("cpu", "there is no GPU")
+        assert found["precision"][0] == "float32"
+        assert reason in found["precision"][1]
+    monkeypatch.setattr(runtime, "cpu_multiplies_bfloat16", lambda: True)
+    assert chosen(batch_size=2**20)["precision"] == ("bfloat16", "faster in large steps")
+    assert not {"device", "precision"} & set(chosen(device="cpu", precision="bfloat16"))
+
+
+def test_the_work_of_a_step_is_known_before_the_model_is_built():
+    X = np.random.default_rng(0).normal(size=(200, 8))
+    ae = attar.Autoencoder("iwae", code_size=2, network="linear", batch_size=50)
+    *_, made = ae._plan(ae._read(X, part="train"), None)
+    weights = sum(weight.numel() for weight in made.build().model.parameters())
+    assert made.work() == made.work(made.build().model) == 50 * 5 * weights

@@ -42,6 +42,7 @@ def test_the_public_names_are_these():
         "Tuning",
         "__version__",
         "export",
+        "from_keras",
         "load",
         "open",
         "report",

@@ -10,6 +10,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from attar.cli import main
 
@@ -25,14 +26,10 @@ PAGES = (
     "README.md",
     *(f"docs/{name}.md" for name in ("start", "choose", "elsewhere", "model_file")),
     *(f"docs/{name}.md" for name in ("anomalies", "clusters", "compression", "denoising")),
-    "docs/exports.md",
-    *(f"docs/{name}.md" for name in ("forecasting", "imputation", "labels", "pictures")),
-    *("docs/data.md", "docs/plots.md", "docs/recipes.md", "docs/recognition.md"),
-    "docs/sound.md",
-    "docs/speech.md",
-    "docs/tables.md",
-    "docs/text.md",
-    "docs/tuning.md",
+    *(f"docs/{name}.md" for name in ("data", "exports", "forecasting", "images", "imputation")),
+    *(f"docs/{name}.md" for name in ("labels", "pictures", "plots", "recipes", "recognition")),
+    *(f"docs/{name}.md" for name in ("series", "sound", "sparse", "speech", "tables")),
+    *(f"docs/{name}.md" for name in ("text", "text_columns", "tuning")),
 )
 # Programs of other packages run where these are installed.
 PEERS = ("keras", "pythae", "pyod")
@@ -57,6 +54,15 @@ def test_a_program_runs_by_itself_and_prints_what_its_comments_say(
     exec(program, {"__name__": "__main__"})
     printed = re.findall(r"^print\(.*\)  # (.*)$", program, re.M)
     assert capsys.readouterr().out.splitlines() == printed
+    for made in tmp_path.glob("*.png"):
+        kept = ROOT / "docs" / made.name
+        if kept.exists():
+            assert size_of(kept) == size_of(made), "run `make pictures`"
+
+
+def size_of(picture):
+    with Image.open(picture) as opened:
+        return opened.size
 
 
 def test_the_shell_blocks_are_one_sequence_in_an_empty_folder(run, tmp_path):

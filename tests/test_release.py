@@ -4,7 +4,9 @@ import os
 import re
 import subprocess
 import sys
+import sysconfig
 import tarfile
+import venv
 import zipfile
 from pathlib import Path
 
@@ -29,26 +31,40 @@ def built(tmp_path_factory):
     return [folder / name for name in done.stdout.split()]
 
 
-def test_a_wheel_runs_from_where_it_is_installed(built, tmp_path):
+def test_a_wheel_holds_the_package_and_its_data(built):
     wheel, _ = built
     with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(tmp_path)
-    files = {path.relative_to(tmp_path) for path in tmp_path.rglob("*.py")}
-    assert files == SOURCES
+        names = {Path(name) for name in archive.namelist()}
+    assert {path for path in names if path.suffix == ".py"} == SOURCES
     for name in ("py.typed", "recipes.json", "reporting/page.css"):
-        assert (tmp_path / "attar" / name).exists()
-    program = "import attar; from attar.cli import main; print(attar.__file__); main()"
-    done = subprocess.run(
-        [sys.executable, "-c", program, "--version"],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.split() == [str(tmp_path / "attar/__init__.py"), attar.__version__]
-    (points,) = tmp_path.glob("*.dist-info/entry_points.txt")
-    assert "attar = attar.cli:main" in points.read_text()
+        assert Path("attar", name) in names
+
+
+def test_the_command_runs_where_pip_has_installed_the_wheel(built, tmp_path):
+    wheel, _ = built
+    venv.create(tmp_path / "venv")
+    pip = [sys.executable, "-m", "pip", "--python", str(tmp_path / "venv/bin/python")]
+    words = ["install", "--no-deps", "--no-index", "--disable-pip-version-check", str(wheel)]
+    subprocess.run([*pip, *words], capture_output=True, check=True)
+    (site,) = (tmp_path / "venv").glob("lib/python*/site-packages")
+    # What attar depends on is taken from here, and attar itself is not.
+    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+
+    def printed(*words):
+        command = [tmp_path / "venv/bin/attar", *words]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+        )
+        return done.stdout
+
+    assert printed("--version") == f"{attar.__version__}\n"
+    said = printed("fit", "digits", "--epochs", "1", "-o", "d.attar")
+    assert re.fullmatch(r"Fitted in .* s: d\.attar\.", said.splitlines()[-1])
+    program = "import attar; print(attar.__file__)"
+    python = [tmp_path / "venv/bin/python", "-c", program]
+    found = subprocess.run(python, env=environment, capture_output=True, text=True, check=True)
+    assert found.stdout == f"{site / 'attar/__init__.py'}\n"
 
 
 def test_a_source_distribution_has_what_it_is_tested_with(built):

@@ -125,7 +125,7 @@ def test_cards_of_models_for_tasks(frame, tmp_path, monkeypatch):
     for name, estimator in estimators.items():
         estimator.save(f"{name}.attar")
         text = ModelCard.of(f"{name}.attar").text
-        assert f"attar.{type(estimator).__name__}.load(" in text
+        assert f'attar.load("{name}.attar")' in text
         assert "| x3 | number |  |" in text
         exec(re.search(r"```python\n(.*?)```", text, re.S)[1], {"X": X})
         metadata(text)
@@ -168,8 +168,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
     """The part of the hub's interface by which a file of a repository is read."""
 
     folder = Path()
+    downloads = 0
 
     def do_GET(self):
+        type(self).downloads += "/resolve/" in self.path
         self._answer()
 
     def do_HEAD(self):
@@ -215,6 +217,8 @@ def endpoint(hub, monkeypatch):
     import huggingface_hub
 
     monkeypatch.setattr(Handler, "folder", hub)
+    monkeypatch.setattr(Handler, "downloads", 0)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(hub / "cache"))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
@@ -235,6 +239,8 @@ def test_what_was_pushed_is_loaded_by_its_name(hub, endpoint, fitted, frame, run
     HfFileSystem.clear_instance_cache()
     again = attar.load("hf://me/rows")
     assert (again.transform(frame) == fitted.transform(frame)).all()
+    assert type(attar.load("hf://me/rows")) is attar.Autoencoder
+    assert Handler.downloads == 1  # the hub's cache has it
     _, description = storage.describe_model("hf://me/rows")
     assert description["code_size"] == 2
     status, _, err = run("info", "hf://me/none")

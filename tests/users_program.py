@@ -28,7 +28,7 @@ def scores(frame: pd.DataFrame, folder: Path) -> np.ndarray:
     for finding in ae.diagnose():
         print(finding.problem, finding.advice)
     ae.save(folder / "m.attar")
-    loaded = attar.load(folder / "m.attar")
+    loaded = attar.Autoencoder.load(folder / "m.attar")
     sample = loaded.sample(3, sampler="mixture", random_state=0)
     print(sample, loaded.neighbours(frame, 2)[0].mean(), loaded.truncate(2).choices_[0].reason)
     series = attar.Series(frame, time="date", window=24)

@@ -5,6 +5,7 @@ Each has ``fit(task, images, epochs)``, and is imported in a process of its own.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -27,6 +28,8 @@ class Task:
     code_size, batch_size : int
     variational : bool
         Whether the encoder gives mean and log-variance; else it gives a rectified code.
+    channels : tuple of int
+        Those of the encoder's convolutions, of square images; none for perceptrons.
     """
 
     pixels: int
@@ -34,6 +37,13 @@ class Task:
     code_size: int
     batch_size: int
     variational: bool
+    channels: tuple[int, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """The shape of an image."""
+        side = math.isqrt(self.pixels)
+        return 1, side, side
 
     @property
     def features(self) -> int:

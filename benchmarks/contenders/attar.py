@@ -8,7 +8,7 @@ import torch
 
 import attar
 from attar.codes import Gaussian, Point
-from attar.networks import Mlp
+from attar.networks import Conv, Mlp
 from attar.training import Optimizer
 from attar.training.callbacks import Callback, Progress
 from benchmarks._common import Rows
@@ -32,7 +32,7 @@ def fit(task: Task, images: Rows, epochs: int) -> Trained:
     ae = attar.Autoencoder(
         attar.Recipe(Gaussian() if task.variational else Point("relu")),
         task.code_size,
-        network=Mlp(task.hidden),
+        network=Conv(task.channels) if task.channels else Mlp(task.hidden),
         likelihood="bernoulli",
         scaling="min-max",
         epochs=epochs,
@@ -46,7 +46,7 @@ def fit(task: Task, images: Rows, epochs: int) -> Trained:
         random_state=0,
         callbacks=[stamps],
     ).fit(images)
-    model, shape = ae.model_, (1, *images.shape[1:])
+    model, shape = ae.model_.cpu(), (1, *images.shape[1:])
 
     @torch.no_grad()
     def encode(rows: Rows) -> Rows:

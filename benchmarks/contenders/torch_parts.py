@@ -8,18 +8,25 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from attar.networks import Conv
 from benchmarks._common import Rows
 from benchmarks.contenders import Task, Trained
 
 
 def encoder(task: Task) -> nn.Sequential:
     """Return pixels -> features."""
+    if task.channels:
+        body = Conv(task.channels).encoder(task.shape, task.features)
+        return nn.Sequential(nn.Unflatten(1, task.shape), body)
     layers = _perceptron(task.pixels, *task.hidden, task.features)
     return layers if task.variational else layers.append(nn.ReLU())
 
 
 def decoder(task: Task) -> nn.Sequential:
     """Return code -> probabilities."""
+    if task.channels:
+        body = Conv(task.channels).decoder(task.code_size, task.shape)
+        return nn.Sequential(body, nn.Flatten(), nn.Sigmoid())
     return _perceptron(task.code_size, *task.hidden[::-1], task.pixels).append(nn.Sigmoid())
 
 
@@ -40,7 +47,7 @@ def trained(stamps: list[float], encoder: nn.Module, decoder: nn.Module) -> Trai
 
     def predictor(module: nn.Module, rows: Rows) -> Rows:
         with torch.no_grad():
-            return module.eval()(torch.from_numpy(rows)).numpy()
+            return module.cpu().eval()(torch.from_numpy(rows)).numpy()
 
     return Trained(stamps, lambda x: predictor(encoder, x), lambda z: predictor(decoder, z))
 

@@ -34,8 +34,10 @@ if TYPE_CHECKING:
     from attar.data.series import Series
     from attar.data.sounds import Sounds
     from attar.data.sparse import Sparse
-    from attar.estimator import Autoencoder, load
+    from attar.estimator import Autoencoder
     from attar.exporting import Exported, export, to_keras
+    from attar.importing import from_keras
+    from attar.loading import load
     from attar.recipe import Recipe
     from attar.reporting import report
     from attar.tasks.anomalies.detector import AnomalyDetector
@@ -82,6 +84,7 @@ __all__ = [
     "Tuning",
     "__version__",
     "export",
+    "from_keras",
     "load",
     "open",
     "report",
@@ -116,7 +119,8 @@ _LAZY = {
     "Sparse": "attar.data.sparse:Sparse",
     "Tuning": "attar.tuning:Tuning",
     "export": "attar.exporting:export",
-    "load": "attar.estimator:load",
+    "from_keras": "attar.importing:from_keras",
+    "load": "attar.loading:load",
     "open": "attar.compression:open_archive",
     "report": "attar.reporting:report",
     "sql": "attar.data.files.databases:sql",

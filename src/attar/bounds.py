@@ -58,7 +58,9 @@ class Bound(Part):
 
 @dataclass(frozen=True)
 class Elbo(Bound, name="elbo"):
-    """Minus the evidence lower bound: distortion + β · rate.
+    r"""Minus the evidence lower bound, with β times the rate.
+
+    .. math:: E_{q(z|x)} [-\log p(x|z)] + β \, KL(q(z|x) \,\|\, p(z))
 
     Examples
     --------
@@ -90,7 +92,9 @@ class Elbo(Bound, name="elbo"):
 
 @dataclass(frozen=True)
 class Capacity(Bound, name="capacity"):
-    """A target capacity c for the rate, which grows linearly from 0: distortion + β |rate - c|.
+    r"""A target capacity c for the rate, which grows linearly from 0.
+
+    .. math:: E_{q(z|x)} [-\log p(x|z)] + β \, |KL(q(z|x) \,\|\, p(z)) - c|
 
     Parameters
     ----------
@@ -134,7 +138,9 @@ class Capacity(Bound, name="capacity"):
 
 @dataclass(frozen=True)
 class FreeBits(Bound, name="free-bits"):
-    """A rate that is free up to a minimum: distortion + β Σ_j max(λ, KL_j).
+    r"""A rate that is free up to a minimum.
+
+    .. math:: E_{q(z|x)} [-\log p(x|z)] + β \sum_j \max(λ, KL_j)
 
     KL_j is the divergence of a batch's posteriors from a standard normal in the latent dimension
     j. Below λ it has no gradient: a decoder that needs no code is no reason to leave it unused.
@@ -188,7 +194,9 @@ class FreeBits(Bound, name="free-bits"):
 
 @dataclass(frozen=True)
 class ImportanceWeighted(Bound, name="iwae"):
-    """The importance weighted bound: -log Σ_k p(x, z_k) / q(z_k|x) / K.
+    r"""The importance weighted bound of K draws of each code.
+
+    .. math:: -\log \frac{1}{K} \sum_{k=1}^K \frac{p(x, z_k)}{q(z_k|x)}
 
     Parameters
     ----------
@@ -243,7 +251,10 @@ class GroupedBound(Bound):
 
 @dataclass(frozen=True)
 class Multiple(GroupedBound, name="miwae"):
-    """The mean of M importance weighted bounds: less noise in the encoder's gradient.
+    r"""The mean of M importance weighted bounds: less noise in the encoder's gradient.
+
+    .. math:: -\frac{1}{M} \sum_{m=1}^M \log \frac{1}{K} \sum_{k=1}^K
+        \frac{p(x, z_{mk})}{q(z_{mk}|x)}
 
     Parameters
     ----------
@@ -281,7 +292,11 @@ class Multiple(GroupedBound, name="miwae"):
 
 @dataclass(frozen=True)
 class Combined(Bound, name="ciwae"):
-    """A weighted mean of the evidence lower bound and the importance weighted bound.
+    r"""A weighted mean of the evidence lower bound and the importance weighted bound.
+
+    Of log-weights :math:`w_k = \log p(x, z_k) - \log q(z_k|x)` and the share s it is
+
+    .. math:: -\frac{s}{K} \sum_k w_k - (1 - s) \log \frac{1}{K} \sum_k \exp w_k.
 
     Parameters
     ----------

@@ -24,7 +24,7 @@ from attar.data.series import Windows
 from attar.data.source import Data
 from attar.data.text import Text
 from attar.errors import ArchiveError, DataError, SettingError
-from attar.estimator import Autoencoder, load
+from attar.estimator import Autoencoder
 from attar.isolation import default_settings, exact_products, one_thread
 from attar.remote import file_at
 
@@ -379,4 +379,4 @@ def model_inside(path: str | Path, data: bytes | None) -> Autoencoder:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.attar"
         path.write_bytes(data)
-        return load(path)
+        return Autoencoder.load(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal, Self, cast
 
@@ -48,6 +48,7 @@ from attar.plan import MODEL, Choice, Plan, Planner, Run, device_of, window_of
 from attar.predictor import Predictor
 from attar.recipe import Recipe
 from attar.recommendation import Recommender
+from attar.records import Epoch
 from attar.sharing import Shared
 from attar.training.callbacks import Callback, shown_progress
 from attar.training.optim import Optimizer, Schedule
@@ -479,6 +480,51 @@ class Autoencoder(
             path, fitted.tensors(), {"settings": self._plain_settings(), **fitted.to_json()}
         )
 
+    @classmethod
+    @default_settings()
+    def load(
+        cls, path: str | Path, network: tuple[object, object] | None = None, *, device: str = "cpu"
+    ) -> Self:
+        """Return the estimator that :meth:`save` wrote, with bit for bit equal outputs.
+
+        Parameters
+        ----------
+        path : path
+        network : pair of torch modules or None
+            The (encoder, decoder) of your own that was fitted, where it was one; its weights come
+            from the file.
+        device : str, default "cpu"
+            Where the model computes: ``"cuda"``, ..., or ``"auto"`` for a GPU where there is one,
+            in single precision.
+
+        Raises
+        ------
+        FileError
+            If there is no such file.
+        ModelFileError
+            If it is damaged, of another format, or no autoencoder of attar's.
+        SettingError
+            If the model needs a network of your own, or there is no such device.
+        """
+        place = device_of(device)
+        tensors, description = storage.read_model(path)
+        storage.check_task(path, description, None)
+        if description.get("network", "") is None and network is None:
+            raise SettingError(
+                f"{path} was fitted with a custom network: load it with network=(encoder, decoder)."
+            )
+        with storage.restoring(path):
+            settings = {name: Part.parsed(value) for name, value in description["settings"].items()}
+            estimator = cls().set_params(**settings)
+            custom = None if network is None else CustomNetwork.of(network)
+            fitted = Fitted.restored(tensors, description, custom)
+        if network is not None:
+            estimator.network = network
+        settings = estimator.get_params(deep=False)
+        given = {name: settings[name] for name in MODEL}
+        estimator.fitted_ = replace(fitted.on(place), given=given)
+        return estimator
+
     @property
     def model_(self) -> Model:
         """The trained module of prepared values."""
@@ -497,7 +543,9 @@ class Autoencoder(
     @property
     def history_(self) -> pd.DataFrame:
         """The metrics of each epoch."""
-        return pd.DataFrame(self._attributes.history).astype({"validation_loss": float})
+        names = [field.name for field in fields(Epoch)]
+        frame = pd.DataFrame(self._attributes.history, columns=names)
+        return frame.astype({"validation_loss": float})
 
     @property
     def n_features_in_(self) -> int:
@@ -593,48 +641,3 @@ class Autoencoder(
             fitted.warn_of_gaps(rows)
             predictor = fitted.conditioned(condition, rows.shape[0])
             yield replace(predictor, changed=kind.changed(piece)), rows, kind.passthrough(piece)
-
-
-@default_settings()
-def load(
-    path: str | Path, network: tuple[object, object] | None = None, *, device: str = "cpu"
-) -> Autoencoder:
-    """Return the estimator that :meth:`Autoencoder.save` wrote, with bit for bit equal outputs.
-
-    Parameters
-    ----------
-    path : path
-    network : pair of torch modules or None
-        The (encoder, decoder) of your own that was fitted, where it was one; its weights come
-        from the file.
-    device : str, default "cpu"
-        Where the model computes: ``"cuda"``, ..., or ``"auto"`` for a GPU where there is one, in
-        single precision.
-
-    Raises
-    ------
-    FileError
-        If there is no such file.
-    ModelFileError
-        If it is damaged, of another format, or not a model of attar's.
-    SettingError
-        If the model needs a network of your own, or there is no such device.
-    """
-    place = device_of(device)
-    tensors, description = storage.read_model(path)
-    storage.check_task(path, description, None)
-    if description.get("network", "") is None and network is None:
-        raise SettingError(
-            f"{path} was fitted with a custom network: load it with network=(encoder, decoder)."
-        )
-    with storage.restoring(path):
-        settings = {name: Part.parsed(value) for name, value in description["settings"].items()}
-        estimator = Autoencoder().set_params(**settings)
-        custom = None if network is None else CustomNetwork.of(network)
-        fitted = Fitted.restored(tensors, description, custom)
-    if network is not None:
-        estimator.network = network
-    settings = estimator.get_params(deep=False)
-    given = {name: settings[name] for name in MODEL}
-    estimator.fitted_ = replace(fitted.on(place), given=given)
-    return estimator

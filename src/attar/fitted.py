@@ -50,7 +50,7 @@ from attar.storage import contents_of, fingerprint, narrowed, nested, unnested, 
 from attar.training.callbacks import Callback
 from attar.training.checkpoints import Checkpoint
 from attar.training.loop import Training
-from attar.training.runtime import half_precision_pays, memory_kept
+from attar.training.runtime import memory_kept
 from attar.training.symbols import (
     primed_tables,
     restored_symbols,
@@ -420,7 +420,7 @@ class Fitted:
         model.likelihood.load_state_dict(state, assign=not own)
         model.eval()
         scaler, margins = Scaler.restored(unnested("scaler", tensors)), None
-        if isinstance(kind, Table):
+        if isinstance(kind, Table) and "margins.steps" in tensors:
             margins = Margins.restored(unnested("margins", tensors), kind)
         return cls(
             recipe,
@@ -479,10 +479,7 @@ def fit(
 
     Parameters
     ----------
-    plan : Plan
-    training_data : TrainingData
-    run : Run
-    callbacks : sequence of Callback
+    plan, training_data, run, callbacks
     before : Fitted or None
         The model that is trained further; None trains a new one.
 
@@ -495,34 +492,47 @@ def fit(
     Interrupted
         If the user stopped the training after an epoch.
     """
-    kind, train = plan.preparation.kind, training_data.train
     if before is not None:
         before.warn_of_leaks(training_data)
     trained = _trained(plan, training_data, run, callbacks, before)
     model, history, best_epoch, interrupted, small = trained
+    with one_thread() if small else nullcontext():
+        fitted = summarized(plan, training_data, run, model, history, best_epoch, before)
+    if interrupted:
+        raise Interrupted(
+            f"Training was stopped after {len(history)} epochs: the model is that of epoch "
+            f"{best_epoch}.",
+            fitted,
+        )
+    return fitted
+
+
+def summarized(
+    plan: Plan,
+    training_data: TrainingData,
+    run: Run,
+    model: Model,
+    history: list[Epoch],
+    best_epoch: int,
+    before: Fitted | None = None,
+) -> Fitted:
+    """Return a trained model and what is known of it; the history of another library's is empty."""
+    kind, train = plan.preparation.kind, training_data.train
     doubles = run.device.type == "cpu" and not isinstance(plan.network, CustomNetwork)
     predictor = Predictor(plan.preparation, model, plan.code_size, doubles)
     rows, condition = training_data.measured_rows, training_data.measured_condition
-    with one_thread() if small else nullcontext():
-        noise = residual_noise(replace(predictor, condition=condition), rows[:MONITORED_ROWS])
-        margins = Margins.of(train, kind) if isinstance(kind, Table) else None
-        predictor = replace(predictor, noise=noise, margins=margins)
-        training_summary = TrainingSummary.of(
-            replace(predictor, condition=training_data.train_condition),
-            train,
-            training_data.train_places,
-            replace(predictor, condition=condition),
-            rows,
-            training_data.measured,
-            best_epoch=best_epoch,
-            recipe=plan.recipe,
-        )
-    fitted = Fitted(
-        plan.recipe,
-        plan.network,
-        plan.likelihood,
-        predictor,
-        plan.condition_encoder,
+    noise = residual_noise(replace(predictor, condition=condition), rows[:MONITORED_ROWS])
+    margins = Margins.of(train, kind) if isinstance(kind, Table) else None
+    predictor = replace(predictor, noise=noise, margins=margins)
+    training_summary = TrainingSummary.of(
+        replace(predictor, condition=training_data.train_condition),
+        *(train, training_data.train_places, replace(predictor, condition=condition), rows),
+        training_data.measured,
+        best_epoch=best_epoch,
+        recipe=plan.recipe,
+    )
+    return Fitted(
+        *(plan.recipe, plan.network, plan.likelihood, predictor, plan.condition_encoder),
         list(plan.choices),
         history,
         training_summary,
@@ -533,13 +543,6 @@ def fit(
         trained_symbols(plan.recipe, predictor, train),
         primed_tables(kind, training_data),
     )
-    if interrupted:
-        raise Interrupted(
-            f"Training was stopped after {len(history)} epochs: the model is that of epoch "
-            f"{best_epoch}.",
-            fitted,
-        )
-    return fitted
 
 
 def _trained(
@@ -564,15 +567,7 @@ def _trained(
             module.to(device)
         if run.checkpoint is not None:
             checkpoint = Checkpoint(run.checkpoint, run.identity(plan, training_data, model))
-        weights = sum(weight.numel() for weight in model.parameters())
-        if plan.likelihood.joint:  # its network passes over every place of a row
-            own = sum(weight.numel() for weight in model.likelihood.parameters())
-            weights += own * (prod(plan.preparation.kind.shape[1:]) - 1)
-        passes = plan.training.batch_size * plan.recipe.bound.draws
-        settings = plan.training
-        if settings.half_precision is None:
-            pays = half_precision_pays(device, passes, weights)
-            settings = replace(settings, half_precision=pays)
+        work, settings = plan.work(model), plan.training
         if before is None:
             first = _first(plan, train, training_data.train_condition, device)
             for statistics in statistics_of(model):
@@ -581,7 +576,6 @@ def _trained(
             set_noise_floor(model.shrinkage, plan.preparation.kind, first)
         # Each worker computes with one thread, as there is one for each core.
         several = device.type != "cpu" or workers.count() > 1
-        work = 0 if several else passes * weights
         training = Training(
             objective,
             training_data.batches(plan.preparation, settings.batch_size, device),
@@ -592,7 +586,7 @@ def _trained(
             settings,
             callbacks,
             checkpoint,
-            threads=Threads(work, exact=run.repeatable),
+            threads=Threads(0 if several else work, exact=run.repeatable),
         )
         training.progress.settings = plan.words
         shown = Predictor(plan.preparation, model, plan.code_size, doubles=False)
@@ -623,7 +617,7 @@ def _trained(
                 f"None of {len(history) - epochs} further epochs has a lower loss: the weights "
                 "stay as they were; give more epochs, or a smaller learning_rate."
             )
-    small = device.type == "cpu" and passes * weights < MEASURED_FROM
+    small = device.type == "cpu" and work < MEASURED_FROM
     return model, history, best_epoch, interrupted, small
 
 

@@ -44,6 +44,7 @@ PARTS = {
         "conv",
         "gru",
         "lapped",
+        "layered",
         "linear",
         "mlp",
         "spectral",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from math import prod
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -59,6 +61,7 @@ from attar.parts import Part
 from attar.recipe import Recipe
 from attar.training.loop import TrainingSettings
 from attar.training.optim import OneCycle, Optimizer, Schedule
+from attar.training.runtime import half_precision_pays
 
 T = TypeVar("T")
 
@@ -101,10 +104,10 @@ CHECKPOINTS = 2
 
 # The settings that make the model, and those that train it.
 MODEL = ("recipe", "code_size", "network", "likelihood", "scaling", "corruption", "columns")
-TRAINING = ("optimizer", "schedule", "learning_rate", "batch_size", "epochs")
+TRAINING = ("optimizer", "schedule", "learning_rate", "batch_size", "epochs", "device", "precision")
 
-# Whether networks compute in bfloat16; None: where it is faster.
-PRECISIONS = {"auto": None, "float32": False, "bfloat16": True}
+# Whether networks compute in bfloat16.
+PRECISIONS = {"float32": False, "bfloat16": True}
 
 
 @dataclass(frozen=True)
@@ -159,34 +162,56 @@ class Plan:
         SettingError
             If the parts don't fit together, or one of them is out of range.
         """
-        shape = self.preparation.kind.shape
-        try:
+        with as_settings():
             self.training.optimizer.build(
                 [nn.Parameter(torch.zeros(1))], self.training.learning_rate
             )
-            objective = self.recipe.build(
-                shape,
-                self.code_size,
-                self.network,
-                self.likelihood,
-                self.missing,
-                0 if self.condition_encoder is None else self.condition_encoder.size,
-            )
+            objective = self._objective()
             if isinstance(self.preparation.kind, Text):
                 for statistics in statistics_of(objective.model):
                     statistics.spell(self.preparation.kind.vocabulary.pieces)
-        except SettingError:
-            raise
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise SettingError(
-                f"The parts cannot be built with these settings: {first_line(error)}."
-            ) from error
         if not any(weight.requires_grad for weight in objective.model.parameters()):
             raise SettingError(
                 "The model has no weight to train: give modules with weights whose requires_grad "
                 "is True."
             )
         return objective
+
+    def work(self, model: Model | None = None) -> int:
+        """Return the multiplications of a step's forward pass, by a model of the plan."""
+        if model is None:
+            # Tensors of the device "meta" have no values; a user's own modules may need them.
+            own = isinstance(self.network, CustomNetwork)
+            with as_settings(), seeded(0), torch.device("cpu" if own else "meta"):
+                model = self._objective().model
+        weights = sum(weight.numel() for weight in model.parameters())
+        if self.likelihood.joint:  # its network passes over every place of a row
+            own_weights = sum(weight.numel() for weight in model.likelihood.parameters())
+            weights += own_weights * (prod(self.preparation.kind.shape[1:]) - 1)
+        return self.training.batch_size * self.recipe.bound.draws * weights
+
+    def _objective(self) -> Objective:
+        return self.recipe.build(
+            self.preparation.kind.shape,
+            self.code_size,
+            self.network,
+            self.likelihood,
+            self.missing,
+            0 if self.condition_encoder is None else self.condition_encoder.size,
+        )
+
+
+@contextmanager
+def as_settings() -> Iterator[None]:
+    """Raise what torch says of parts that don't fit together as errors of settings."""
+    try:
+        yield
+    except SettingError:
+        raise
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise SettingError(
+            f"The parts cannot be built with these settings: {first_line(error)}."
+        ) from error
 
 
 class Planner:
@@ -260,18 +285,40 @@ class Planner:
             with seeded(0):
                 limits = network.output_limits(width, likelihood.parameters(self.kind.shape))
             warn_of_activation(likelihood, limits, prepared)
-        return Plan(
+        training = self._training(network, likelihood, recipe)
+        plan = Plan(
             recipe,
             code_size,
             network,
             likelihood,
             scaling,
             preparation,
-            self._training(network, likelihood, recipe),
+            training,
             self.summary.missing and network.masked,
             self.condition_encoder,
-            tuple(self.choices),
+            (),
             {name: self.settings[name] for name in MODEL},
+        )
+        half = self._half_precision(plan)
+        training = replace(training, half_precision=half)
+        return replace(plan, training=training, choices=tuple(self.choices))
+
+    def _half_precision(self, plan: Plan) -> bool:
+        found = "a" if torch.cuda.is_available() else "no"
+        device: torch.device = self._setting(
+            "device", device_of, lambda: (device_of("auto"), f"there is {found} GPU")
+        )
+
+        def given(precision: object) -> bool:
+            if precision not in PRECISIONS:
+                raise unknown("precision", precision, ["auto", *PRECISIONS])
+            return PRECISIONS[str(precision)]
+
+        return self._setting(
+            "precision",
+            given,
+            lambda: half_precision_pays(device, plan.work),
+            lambda half: "bfloat16" if half else "float32",
         )
 
     def _training(
@@ -298,8 +345,6 @@ class Planner:
             "epochs", lambda: choose_epochs(rows, batch_size, optimizer, recipe.code, likelihood)
         )
         minutes = settings["max_minutes"]
-        if settings["precision"] not in PRECISIONS:
-            raise unknown("precision", settings["precision"], PRECISIONS)
         return TrainingSettings(
             epochs,
             batch_size,
@@ -308,7 +353,6 @@ class Planner:
             learning_rate,
             patience=-(-epochs // 3) if settings["early_stopping"] else None,
             max_minutes=None if minutes is None else positive("max_minutes", minutes, "None or "),
-            half_precision=PRECISIONS[settings["precision"]],
         )
 
     def _recipe(self) -> Recipe:
@@ -487,7 +531,7 @@ def _name(part: Part) -> str:
     return part.name
 
 
-def device_of(choice: str) -> torch.device:
+def device_of(choice: Any) -> torch.device:
     """Return the device of a name; auto is the first GPU, if there is one.
 
     Raises

@@ -167,7 +167,9 @@ class MixtureModule(PriorModule):
 
 @dataclass(frozen=True)
 class Mixture(Prior, name="mixture"):
-    """A trained mixture of diagonal Gaussians: p(z) = Σ π_k N(z; μ_k, σ_k²).
+    r"""A trained mixture of diagonal Gaussians.
+
+    .. math:: p(z) = \sum_k π_k \, N(z; μ_k, σ_k^2)
 
     Parameters
     ----------
@@ -209,7 +211,9 @@ class LearnedMixtureModule(MixtureModule):
 
 @dataclass(frozen=True)
 class Vamp(Prior, name="vamp"):
-    """The mean posterior of trained pseudo-inputs: p(z) = Σ q(z|u_k) / K.
+    r"""The mean posterior of K trained pseudo-inputs u.
+
+    .. math:: p(z) = \frac{1}{K} \sum_k q(z|u_k)
 
     With all training rows as u it would be the optimal prior, the aggregate posterior.
 
@@ -287,11 +291,13 @@ class VampModule(MixtureModule):
 
 @dataclass(frozen=True)
 class NormalizingFlow(Prior, name="flow"):
-    """A neural spline flow to a standard normal: log p(z) = log N(f(z)) + log |det f'(z)|.
+    r"""A neural spline flow to a standard normal.
+
+    .. math:: \log p(z) = \log N(f(z); 0, I) + \log |\det f'(z)|
 
     Each transform of f is autoregressive: a monotonic spline in each dimension, whose knots depend
-    on the dimensions before it; their order is reversed after each transform. Outside [-5, 5] it
-    is the identity.
+    on the dimensions before it; their order is reversed after each transform. Outside [-5, 5] it is
+    the identity.
 
     Parameters
     ----------

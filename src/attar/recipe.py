@@ -48,7 +48,12 @@ FAMILIES: dict[str, type[Part]] = {
 
 @dataclass(frozen=True)
 class Recipe(Part, name="recipe"):
-    """A variant of the autoencoder, as an expression of parts.
+    r"""A variant of the autoencoder, as an expression of parts.
+
+    The loss of a row, in nats, is the bound of distortion and rate, and weighted penalties. With
+    one draw z of the code and the default bound it is
+
+    .. math:: -\log p(x|z) + β \, KL(q(z|x) \,\|\, p(z)) + \sum_i w_i \, \mathrm{penalty}_i(x, z).
 
     Parameters
     ----------

@@ -211,6 +211,9 @@ class Url(Copied):
         copy = folder / self.name
         with self._reached("read"):
             system, path = self._system()
+            if self.scheme == "hf" and system.isfile(path):
+                copy.symlink_to(_cached(system, path))
+                return copy
             try:
                 system.get_file(path, str(copy))
             except (FileNotFoundError, IsADirectoryError):
@@ -315,6 +318,21 @@ def without_secrets(text: str) -> str:
     '403 for https://host/a.csv, sorry'
     """
     return re.sub(r"(\w+://)([^\s/@]*@)?([^\s?,'\")]*)(\?[^\s,'\")]*)?", r"\1\3", text)
+
+
+def _cached(system: AbstractFileSystem, path: str) -> str:
+    """Return the place of a file of the Hugging Face Hub in its own cache, where it stays."""
+    from huggingface_hub import hf_hub_download
+
+    found = system.resolve_path(path)
+    return hf_hub_download(
+        found.repo_id,
+        found.path_in_repo,
+        repo_type=found.repo_type,
+        revision=found.revision,
+        endpoint=system.endpoint,
+        token=system.token,
+    )
 
 
 def _status(error: BaseException) -> int | None:

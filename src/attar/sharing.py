@@ -110,10 +110,9 @@ class ModelCard:
         _, description = storage.describe_model(path)
         task = description.get("task")
         purpose = CODES if task is None else PURPOSES[task]
-        loaded = "attar" if task is None else f"attar.{storage.TASKS[task][0]}"
         package = "'attar[hub]'" if name else "attar"
         place = f"hf://{name}" if name else file_at(path).name
-        program = ("import attar", "", f'model = {loaded}.load("{place}")', *purpose.program)
+        program = ("import attar", "", f'model = attar.load("{place}")', *purpose.program)
         inner = _with_history(description)
         picture = None if inner is None else _picture(inner)
         sections = {
@@ -391,7 +390,8 @@ def _picture(inner: Mapping[str, Any]) -> bytes:
             axes[0].plot(epochs, [epoch[name] for epoch in history], label=label, marker=".")
     axes[0].set(xlabel="epoch", ylabel="loss (nats per row)")
     axes[0].xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes[0].legend()
+    if history:
+        axes[0].legend()
     if compared:
         axes[1].plot(measured["pca_errors"], label="PCA", marker=".")
         axes[1].plot([inner["code_size"]], [measured["error"]], "o", label="this model")

@@ -96,10 +96,25 @@ def check_task(path: str | Path, description: Mapping[str, Any], wanted: str | N
     task = description.get("task")
     if task == wanted:
         return
-    name, verb = TASKS.get(str(task), ("", ""))
-    opened = f"attar.{name}.load, or attar {verb}" if name else "attar.load"
+    if not (task is None or task in TASKS):
+        raise ModelFileError(f"{path} is for a task {task!r}, which this attar does not have.")
+    name, verb = TASKS[task] if task else ("Autoencoder", "info")
+    opened = f"attar.{name}.load, or attar {verb}"
     other = TASKS[wanted][0] if wanted in TASKS else "Autoencoder"
     raise ModelFileError(f"{path} holds no {other}: open it with {opened}.")
+
+
+def task_of(path: str | Path) -> str | None:
+    """Return the name of the task that a model file is for; None for an autoencoder's.
+
+    Raises
+    ------
+    FileError, ModelFileError
+        If there is no such file, or it is not one of attar's.
+    """
+    with _opened(_existing(path), "np") as (_, metadata):
+        description = metadata.get("description")
+    return description.get("task") if isinstance(description, dict) else None
 
 
 @contextmanager

@@ -27,7 +27,7 @@ from attar.training.checkpoints import Checkpoint
 
 VERBS = [
     *("fit", "inspect", "encode", "reconstruct", "sample", "evaluate", "report"),
-    *("compress", "decompress", "info", "recipes", "card", "export", "tune"),
+    *("compress", "decompress", "info", "recipes", "card", "export", "import", "tune"),
 ]
 
 

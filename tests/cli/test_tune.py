@@ -1,6 +1,7 @@
 """The verb tune, and the option --log of fit."""
 
 import json
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -86,12 +87,69 @@ def test_fit_logs_losses_and_a_report(run, iris, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"iris.csv", "m.attar", "runs"}
 
 
+def written(folder):
+    """The scalars and texts of event files of TensorBoard."""
+    module = import_module("tensorboard.backend.event_processing.event_accumulator")
+    events = module.EventAccumulator(str(folder)).Reload()
+    scalars = {
+        name: [one.value for one in events.Scalars(name)] for name in events.Tags()["scalars"]
+    }
+    return scalars, {tag.partition("/")[0] for tag in events.Tags()["tensors"]}
+
+
+def test_a_search_logs_its_trials_and_the_best_model(run, iris, tmp_path):
+    words = ("tune", "iris.csv", "-o", "b.attar", "--label", "kind", "--trials", "2", *SMALL)
+    status, out, err = run(*words, "--json", "--log", "tensorboard:runs")
+    assert (status, err) == (0, "")
+    found = json.loads(out)
+    runs = [written(tmp_path / "runs" / f"fit-{number}")[0] for number in (1, 2, 3)]
+    assert [path.name for path in sorted((tmp_path / "runs").iterdir())] == [
+        "fit-1",
+        "fit-2",
+        "fit-3",
+    ]
+    for trial, scalars in zip(found["trials"], runs, strict=False):
+        assert scalars["results/error"][0] == pytest.approx(trial["error"], rel=1e-6)
+    assert runs[2]["results/error"][-1] == pytest.approx(found["error"], rel=1e-6)
+    assert (tmp_path / "runs" / "fit-3" / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("purpose", "words", "name"),
+    [
+        ("anomalies", ["--drop", "kind"], "alarm_interval_low"),
+        ("gaps", ["--drop", "kind"], "petal width (cm)"),
+        ("clusters", ["--label", "kind", "--clusters", "3"], "clusters"),
+        ("labels", ["--label", "kind", "--epochs", "2"], "accuracy"),
+    ],
+)
+def test_fits_for_a_task_log_figures_and_a_report(run, iris, tmp_path, purpose, words, name):
+    task = ("fit", "iris.csv", "-o", "m.attar", "--for", purpose, *words)
+    status, out, err = run(*task, "--json", "--log", "tensorboard:runs")
+    assert (status, err) == (0, "")
+    scalars, texts = written(tmp_path / "runs" / "fit-1")
+    found = json.loads(out)
+    known = {
+        "alarm_interval_low": lambda: found["alarm_interval"][0],
+        "petal width (cm)": lambda: next(
+            one["error"] for one in found["errors"] if one["column"] == name
+        ),
+        "clusters": lambda: len(found["sizes"]),
+        "accuracy": lambda: found["accuracy"],
+    }
+    assert scalars[f"results/{name}"][-1] == pytest.approx(known[name](), rel=1e-6)
+    assert "settings" in texts
+    # Only a classifier trains an autoencoder on a table here, and only it has no report.
+    assert len(scalars.get("loss", ())) == 2 * (purpose == "labels")
+    assert (tmp_path / "runs" / "fit-1" / "report.html").exists() == (purpose != "labels")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["--log", "tensorbord:runs"], "no tracker named 'tensorbord': did you mean 'tensorboard'"),
         (["--log", "mlflow"], "A tracker needs a place: mlflow:PLACE, such as tensorboard:runs."),
-        (["--log", "tensorboard:r", "--for", "gaps"], "--log is of an autoencoder, not of --for"),
+        (["--log", "mlflow", "--for", "gaps"], "A tracker needs a place"),
     ],
 )
 def test_bad_trackers_are_refused(run, iris, tmp_path, words, message):

@@ -138,12 +138,82 @@ def test_a_column_of_dates_is_refused(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_condition_is_refused(tmp_path):
-    X, y = np.eye(12), np.arange(12) % 2
+@pytest.fixture(scope="module")
+def conditional():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"n": rng.normal(size=60), "k": rng.choice(["x", "y"], 60)})
+    kinds = ["u", "v", None]
+    condition = pd.DataFrame({"a": rng.choice(kinds, 60), "b": rng.normal(3e3, 5, 60)})
+    ae = attar.Autoencoder("conditional", 2, epochs=1, random_state=0, verbose=False)
+    return frame, condition, ae.fit(frame, condition=condition)
+
+
+@pytest.mark.parametrize("part", ["encoder", "decoder", "score"])
+def test_a_condition_is_a_further_input(conditional, tmp_path, part):
+    X, condition, ae = conditional
+    codes = ae.transform(X, condition=condition)
+    exported = attar.export(ae, tmp_path / "c.pt2", part, data=X, condition=condition)
+    names = [port.name for port in exported.inputs]
+    assert names == [*(["code"] if part == "decoder" else ["n", "k"]), "condition a", "condition b"]
+    # Without rows it is checked with a random condition.
+    assert attar.export(ae, tmp_path / "again.pt2", part).difference < 1e-12
+    numbers = {
+        "n": X["n"].to_numpy(),
+        "k": X["k"].map({"x": 0, "y": 1}).to_numpy(),
+        "code": codes,
+        "condition a": condition["a"].map({"u": 0, "v": 1}).fillna(-1).astype(int).to_numpy(),
+        "condition b": condition["b"].to_numpy(),
+    }
+    program = torch.export.load(tmp_path / "c.pt2").module()
+    found = program(*(torch.from_numpy(numbers[name]) for name in names))[0].numpy()
+    expected = {
+        "encoder": lambda: codes,
+        "decoder": lambda: ae.inverse_transform(codes, condition=condition)["n"],
+        "score": lambda: ae.score_samples(X, condition=condition),
+    }[part]()
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_the_command_takes_the_column_of_a_condition(conditional, run, tmp_path):
+    X, condition, _ = conditional
+    X.assign(label=condition["a"].fillna("v")).to_csv(tmp_path / "x.csv", index=False)
+    fit = ("--condition", "label", "--epochs", "1", "--set", "random_state=0")
+    assert run("fit", "x.csv", "-o", "m.attar", *fit)[0] == 0
+    status, out, err = run("export", "m.attar", "x.csv", "--condition", "label", "-o", "m.onnx")
+    assert (status, err) == (0, "")
+    assert out.splitlines()[0].endswith("condition (batch) string or index")
+    session = ort.InferenceSession(tmp_path / "m.onnx")
+    columns = {"n": X["n"].to_numpy(), "k": X["k"].to_numpy(object)}
+    columns["condition"] = condition["a"].fillna("v").to_numpy(object)
+    n, _ = session.run(None, columns)
+    back = attar.load(tmp_path / "m.attar").reconstruct(X, condition=columns["condition"])
+    np.testing.assert_allclose(n, back["n"], rtol=1e-5, atol=1e-5)
+
+
+def test_a_column_called_like_the_condition_is_refused(tmp_path):
+    X = pd.DataFrame({"condition": np.arange(12.0), "x": np.arange(12.0)[::-1]})
     ae = attar.Autoencoder("conditional", 1, epochs=1, random_state=0, verbose=False)
-    ae.fit(X, condition=y)
-    with pytest.raises(attar.SettingError, match="fitted with a condition"):
+    ae.fit(X, condition=np.arange(12) % 2)
+    with pytest.raises(attar.SettingError, match="column 'condition' has the name of the condit"):
         attar.export(ae, tmp_path / "d.pt2")
+
+
+def test_rows_of_a_conditional_model_need_their_condition(conditional, tmp_path):
+    with pytest.raises(attar.SettingError, match="fitted with a condition: give condition="):
+        attar.export(conditional[2], tmp_path / "d.pt2", data=conditional[0])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_onnxruntime_has_not_in_double_is_in_single(tmp_path):
+    X = np.random.default_rng(0).normal(size=(30, 6, 6))
+    network = attar.networks.Conv((4,))
+    settings = {"network": network, "epochs": 1, "random_state": 0, "verbose": False}
+    ae = attar.Autoencoder("ae", 2, **settings).fit(X)
+    exported = attar.export(ae, tmp_path / "c.onnx", "encoder", data=X)
+    assert 0 < exported.difference < 1e-5
+    (codes,) = ort.InferenceSession(tmp_path / "c.onnx").run(None, {"x": X})
+    assert codes.dtype == np.float64
+    np.testing.assert_allclose(codes, ae.transform(X), rtol=1e-4, atol=1e-5)
 
 
 def test_rows_of_another_form_are_refused(digits, tmp_path):

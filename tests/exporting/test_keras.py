@@ -105,6 +105,13 @@ def test_what_keras_cannot_hold_is_refused(X, settings, named, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_condition_is_refused():
+    ae = attar.Autoencoder("conditional", 2, epochs=1, random_state=0, verbose=False)
+    ae.fit(NUMBERS, condition=np.arange(200) % 2)
+    with pytest.raises(attar.SettingError, match="cannot hold a condition"):
+        attar.to_keras(ae)
+
+
 def test_scores_are_refused(tmp_path):
     with pytest.raises(attar.SettingError, match="cannot hold the part 'score'"):
         attar.to_keras(fitted(NUMBERS), "score")

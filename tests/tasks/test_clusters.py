@@ -186,7 +186,7 @@ def test_a_file_gives_equal_results(of_codes, of_images, tmp_path):
     assert_array_equal(back.memberships(X), fitted.memberships(X))
     assert back.n_features_in_ == fitted.n_features_in_
     with pytest.raises(ModelFileError, match=r"open it with attar.Clusterer.load, or attar pred"):
-        attar.load(tmp_path / "c.attar")
+        attar.Autoencoder.load(tmp_path / "c.attar")
 
 
 def test_bad_input_is_answered_in_a_sentence(of_images):

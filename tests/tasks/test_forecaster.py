@@ -107,7 +107,7 @@ def test_a_file_gives_equal_forecasts(fitted, tmp_path):
     with pytest.raises(ModelFileError, match=r"no AnomalyDetector: .* attar.Forecaster.load, or"):
         attar.AnomalyDetector.load(tmp_path / "f.attar")
     with pytest.raises(ModelFileError, match=r"no Autoencoder: open it with attar.Forecaster.load"):
-        attar.load(tmp_path / "f.attar")
+        attar.Autoencoder.load(tmp_path / "f.attar")
 
 
 def test_a_file_holds_the_last_steps_of_series(tmp_path):

@@ -7,6 +7,7 @@ from torch import nn
 
 from attar.training import Optimizer
 from attar.training.muon import Muon, inverse_root
+from attar.training.muon import polar as products
 
 DOUBLE = torch.float64
 
@@ -122,3 +123,18 @@ def test_it_is_named_and_its_eps_has_a_gradients_unit():
     assert built.param_groups[0]["lr"] == 0.5
     assert built.param_groups[0]["eps"] == 1e-8 / 4
     assert Optimizer("muon").learning_rate == 0.02
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (5, 3), (40, 40)])
+def test_products_find_the_nearest_orthogonal_matrix(shape):
+    torch.manual_seed(0)
+    matrix = torch.randn(shape, dtype=DOUBLE)
+    found = products(matrix)
+    values = torch.linalg.svdvals(matrix)
+    kept = torch.linalg.svdvals(found)[values > 1e-3 * matrix.norm()]
+    torch.testing.assert_close(kept, torch.ones_like(kept), atol=1e-3, rtol=0)
+    torch.testing.assert_close(products(1e-20 * matrix), found)
+
+
+def test_products_leave_no_gradient_as_it_is():
+    assert not products(torch.zeros(3, 4)).any()

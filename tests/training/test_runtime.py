@@ -36,9 +36,9 @@ def batch():
 def test_large_steps_use_half_precision_where_the_cpu_has_it(monkeypatch):
     for able in (True, False):
         monkeypatch.setattr(runtime, "cpu_multiplies_bfloat16", lambda able=able: able)
-        assert half_precision_pays(CPU, 64, HALF_PRECISION_FROM // 64) is able
-        assert not half_precision_pays(CPU, 64, HALF_PRECISION_FROM // 64 - 1)
-        assert half_precision_pays(torch.device("cuda"), 1, 1)
+        assert half_precision_pays(CPU, lambda: HALF_PRECISION_FROM)[0] is able
+        assert not half_precision_pays(CPU, lambda: HALF_PRECISION_FROM - 1)[0]
+        assert half_precision_pays(torch.device("cuda"), lambda: 1)[0]
 
 
 def test_the_capabilities_of_the_cpu_are_read(monkeypatch):

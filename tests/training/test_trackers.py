@@ -177,6 +177,10 @@ for assignment in sys.argv[1:]:
     store.on_fit({"error": 0.5})
     store.on_report(Path("page.html"), {"accuracy": 0.75})
     print(store.run_)
+    store.on_start(progress)  # of a task that trains nothing
+    store.on_end(progress)
+    store.on_fit({"clusters": 3.0})
+    print(store.run_)
 """
 STORES = {"mlflow": "mlflow:store", "trackio": "trackio:digits"}
 INSTALLED = [name for name in STORES if find_spec(name)]
@@ -195,13 +199,15 @@ def stored(tmp_path_factory):
     done = subprocess.run(
         words, capture_output=True, text=True, cwd=folder, env=environment, check=True
     )
-    return folder, dict(zip(INSTALLED, done.stdout.splitlines(), strict=True))
+    runs = done.stdout.splitlines()
+    pairs = zip(runs[::2], runs[1::2], strict=True)
+    return folder, dict(zip(INSTALLED, pairs, strict=True))
 
 
 @pytest.mark.skipif("mlflow" not in INSTALLED, reason="MLflow is not installed")
 def test_an_mlflow_store_holds_the_fit(stored):
     folder, runs = stored
-    (run,) = (folder / "store").glob(f"*/{runs['mlflow']}")
+    (run,) = (folder / "store").glob(f"*/{runs['mlflow'][0]}")
     lines = [line.split() for line in (run / "metrics" / "loss").read_text().splitlines()]
     assert [(int(step), float(value)) for _, value, step in lines] == LOSSES
     assert (run / "params" / "code_size").read_text() == "4"
@@ -217,8 +223,12 @@ def test_trackios_store_holds_the_fit(stored):
     folder, runs = stored
     with closing(sqlite3.connect(folder / "trackio" / "digits.db")) as store:
         found = "select step, metrics from metrics where run_name = ? order by step"
-        rows = [(step, json.loads(row)) for step, row in store.execute(found, [runs["trackio"]])]
-        ((config,),) = store.execute("select config from configs")
+        rows, untrained = (
+            [(step, json.loads(row)) for step, row in store.execute(found, [run])]
+            for run in runs["trackio"]
+        )
+        (config,), *_ = store.execute("select config from configs")
+    assert [row["results/clusters"] for _, row in untrained] == [3.0]
     assert [(step, row["loss"]) for step, row in rows if "loss" in row] == LOSSES
     assert json.loads(config)["code_size"] == "4"
     results = {name: row[name] for _, row in rows for name in row if "results" in name}

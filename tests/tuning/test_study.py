@@ -4,14 +4,16 @@ import sys
 
 import numpy as np
 import optuna
+import pandas as pd
 import pytest
-from numpy.testing import assert_array_equal
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_iris
 
 import attar
 from attar import AttarWarning, DataError, FileError, SettingError, TrainingError
 from attar.data.kinds import form_of
-from attar.data.training_data import training_data_of
+from attar.data.training_data import FromStream, training_data_of
 from attar.tuning.study import Tuner
 
 X = load_iris().data
@@ -225,3 +227,24 @@ def test_nested_rows_leave_the_validation_rows_out(window):
         assert train | validation == set(outer.train_index)
     apart = np.abs(inner.train_index[:, None] - inner.validation_index).min()
     assert apart > kind.overlap
+
+
+def test_of_a_stream_a_trial_trains_on_no_row_that_it_or_the_fit_holds_out(monkeypatch, tmp_path):
+    monkeypatch.setattr("attar.data.source.MAX_FILE", 0)
+    monkeypatch.setattr("attar.data.training_data.HELD", 0)
+    rows = np.sin(np.arange(400.0))[:, None] * [1.0, -2.0, 3.0]
+    path = tmp_path / "rows.csv"
+    pd.DataFrame(rows, columns=list("abc")).to_csv(path, index=False)
+    tuner = Tuner(AE, str(path), RATE, None)
+    assert isinstance(tuner.inner, FromStream)
+    preparation = tuner.plan({}).preparation
+    batches = tuner.inner.batches(preparation, 32, torch.device("cpu"))
+    trained = np.concatenate([batch.target.numpy() for batch in batches.shuffled()])
+    held_out = [set(one.validation_index.tolist()) for one in (tuner.outer, tuner.inner)]
+    assert not held_out[0] & held_out[1]
+    left = sorted(set(range(400)) - held_out[0] - held_out[1])
+    expected = preparation.prepare(tuner.inner.rows[left])[:, 0]
+    assert_allclose(np.sort(trained[:, 0]), np.sort(np.asarray(expected)), rtol=1e-6)
+    tuning = attar.tune(str(path), AE, RATE, trials=2, verbose=False)
+    alone = attar.Autoencoder(**AE.get_params(deep=False) | tuning.settings).fit(str(path))
+    assert_array_equal(tuning.estimator.transform(rows), alone.transform(rows))

@@ -19,6 +19,7 @@ from attar.cli.export import export
 from attar.cli.fit import fit
 from attar.cli.forecast import forecast
 from attar.cli.gaps import impute
+from attar.cli.imports import import_keras
 from attar.cli.latent import interpolate, neighbours
 from attar.cli.predict import predict
 from attar.cli.show import card, info, inspect, recipes
@@ -42,6 +43,7 @@ VERBS = (
 )
 for verb in VERBS:
     app.command()(verb)
+app.command("import")(import_keras)
 
 
 @app.callback(invoke_without_command=True)

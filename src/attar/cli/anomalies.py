@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,43 +12,30 @@ from attar.errors import FileError, SettingError
 from attar.remote import file_at
 
 if TYPE_CHECKING:
+    from attar.cli.tasks import TaskFit
     from attar.data.source import Data
 
 
-def fit_detector(
-    data: Data,
-    output: Path,
-    settings: dict[str, Any],
-    label: str | None,
-    quiet: bool,
-    as_json: bool,
-) -> None:
+def fit_detector(data: Data, job: TaskFit) -> None:
     """Fit a detector of odd rows, and print what it promises."""
-    from attar.storage import check_writable
-
-    check_writable(output)
     with arguments.importing():
+        from attar.cli.tasks import Outcome
         from attar.data.source import read
         from attar.tasks.anomalies.detector import AnomalyDetector
 
     detector = AnomalyDetector()
-    arguments.with_settings(detector, settings, "anomalies")
-    started = time.perf_counter()
-    detector.fit(read(data, label=label).data)
-    detector.label_ = label
-    seconds = time.perf_counter() - started
-    detector.save(output)
-    low, high = detector.alarm_interval_
-    if as_json:
-        result = {"model": str(output), "seconds": seconds, "alarm_interval": [low, high]}
-        print(arguments.to_json(result))
-    elif not quiet:
+
+    def outcome() -> Outcome:
+        low, high = detector.alarm_interval_
         words = (
             f"Of usual rows {low:.2%} to {high:.2%} are flagged (95% confidence)."
             if detector.contamination == "auto"
             else f"Of the rows of the fit {detector.contamination:.2%} are flagged."
         )
-        print(words, f"Fitted in {seconds:.1f} s: {output}.", sep="\n")
+        figures = {"alarm_interval_low": low, "alarm_interval_high": high}
+        return Outcome({"alarm_interval": [low, high]}, [words], figures)
+
+    job.run(detector, outcome, read(data, label=job.label).data)
 
 
 def score(
@@ -100,7 +86,7 @@ def score(
         raise SettingError("--explain is for models of fit --for anomalies.")
     with arguments.importing():
         from attar.data.source import read, without_labels
-        from attar.estimator import load
+        from attar.estimator import Autoencoder
         from attar.scale.verbs import Detect, Score
         from attar.tasks.anomalies.detector import AnomalyDetector
 
@@ -108,7 +94,7 @@ def score(
     verb = (
         Detect(AnomalyDetector.load(model), explain, label=label)
         if of_detector
-        else Score(load(model, device=device), label=label)
+        else Score(Autoencoder.load(model, device=device), label=label)
     )
     if place is not None:
         from attar.scale.parts import apply

@@ -52,10 +52,10 @@ def encode(
     if place is not None:
         table = arguments.rows(source, delimiter, decimal, encoding, na)
         with arguments.importing():
-            from attar.estimator import load
+            from attar.estimator import Autoencoder
             from attar.scale import ray
 
-        ray.encode(load(model), table, output, label=label, **place)
+        ray.encode(Autoencoder.load(model), table, output, label=label, **place)
         return
     arguments.check_output(output)
     with arguments.importing():
@@ -63,7 +63,7 @@ def encode(
         from attar.scale.verbs import Encode
 
     rows = arguments.rows(source, delimiter, decimal, encoding, na, sql, db)
-    estimator, opened, labels = _open(model, device, rows, label, condition)
+    estimator, opened, labels = opened_model(model, device, rows, label, condition)
     verb = Encode(estimator)
     with arguments.writer(output, verb.names) as writer:
         if output.name.endswith(tuple(STREAMS)):
@@ -108,17 +108,17 @@ def reconstruct(
     if place is not None:
         table = arguments.rows(source, delimiter, decimal, encoding, na)
         with arguments.importing():
-            from attar.estimator import load
+            from attar.estimator import Autoencoder
             from attar.scale import ray
 
-        ray.reconstruct(load(model), table, output, label=label, **place)
+        ray.reconstruct(Autoencoder.load(model), table, output, label=label, **place)
         return
     arguments.check_output(output)
     arguments.check_separate(output, source)
     from attar.data.pictures import Pictures
 
     rows = arguments.rows(source, delimiter, decimal, encoding, na, sql, db)
-    estimator, opened, labels = _open(model, device, rows, label, condition)
+    estimator, opened, labels = opened_model(model, device, rows, label, condition)
     data = opened.data
     if denoise:
         if labels is not None:
@@ -175,9 +175,9 @@ def sample(
     if output is not None:
         arguments.check_output(output)
     with arguments.importing():
-        from attar.estimator import load
+        from attar.estimator import Autoencoder
 
-    estimator = load(model, device=device)
+    estimator = Autoencoder.load(model, device=device)
     check_printed(estimator, output)
     rows = estimator.sample(
         number,
@@ -260,7 +260,7 @@ def evaluate(
     their bytes compared with those of JPEG, WebP and AVIF at equal error (BD-rate).
     """
     rows = arguments.rows(source, delimiter, decimal, encoding, na, sql, db)
-    estimator, opened, labels = _open(model, device, rows, label, condition)
+    estimator, opened, labels = opened_model(model, device, rows, label, condition)
     evaluation = estimator.evaluate_held_out(opened, draws=draws, condition=labels)
     of_fit = evaluation.rows is not None
     metrics = evaluation.metrics | _compressed(estimator, opened.data, of_fit)
@@ -374,18 +374,17 @@ def report(
     if "task" in description:
         if condition is not None or colours is not None:
             raise SettingError("--condition and --labels are for models of an autoencoder.")
-        name, _ = storage.TASKS[description["task"]]
-        fitted = getattr(attar, name).load(model)
+        fitted = attar.load(model)
         opened = read(rows, "test", kind=getattr(fitted.model_, "kind", None))
         of_fit = getattr(fitted, "label_", None)
         write_report(fitted, without_labels(opened, label, of_fit), output)
         return
-    estimator, opened, labels = _open(model, device, rows, label, condition)
+    estimator, opened, labels = opened_model(model, device, rows, label, condition)
     groups = opened.labels if colours is None else read(colours).data
     write_report(estimator, opened, output, labels=groups, condition=labels)
 
 
-def _open(
+def opened_model(
     model: Path, device: str, source: FileStream | Path, label: str | None, condition: str | None
 ) -> tuple[Autoencoder, Opened, Data | None]:
     """Return the estimator of a model file, the rows of a source, and their condition.
@@ -394,9 +393,9 @@ def _open(
     """
     with arguments.importing():
         from attar.data.source import has_column, read, with_label
-        from attar.estimator import load
+        from attar.estimator import Autoencoder
 
-    estimator = load(model, device=device)
+    estimator = Autoencoder.load(model, device=device)
     fitted = estimator.fitted_
     opened, column = read(source, part="test", kind=fitted.kind), condition or label
     if column is None and fitted.label is not None and has_column(opened.data, fitted.label):

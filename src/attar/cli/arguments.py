@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from math import isfinite
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
@@ -127,6 +128,22 @@ Printed = Annotated[
         help="The output; text is printed without.",
         parser=file_at,
     ),
+]
+Recipe = Annotated[
+    str, typer.Option(help="A row of `attar recipes`.", autocompletion=complete_recipe)
+]
+CodeSize = Annotated[str, typer.Option(help="The number of latent dimensions.")]
+Epochs = Annotated[str, typer.Option(help="Passes over the training rows.")]
+Log = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="TRACKER:PLACE",
+        help="Write losses, pictures and a report to tensorboard:FOLDER, mlflow:URI or "
+        "trackio:PROJECT; may be repeated.",
+    ),
+]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Print nothing but warnings and errors.")
 ]
 Device = Annotated[
     str, typer.Option(help="Where to compute: cpu, cuda, ...; auto takes a GPU where there is one.")
@@ -447,6 +464,17 @@ def condition_of(source: Opened, condition: str | None, required: bool) -> Data 
             "fits into memory with --condition COLUMN."
         )
     return source.labels
+
+
+def write_report(
+    estimator: Autoencoder, opened: Opened, condition: Data | None, path: Path | None
+) -> None:
+    """Write the report of a fit, which its trackers get; None writes it for these alone."""
+    from attar.reporting import report
+
+    with TemporaryDirectory() as folder:
+        page = path or Path(folder, "report.html")
+        report(estimator, opened, page, labels=opened.labels, condition=condition)
 
 
 def settings(assignments: list[str]) -> dict[str, object]:

@@ -91,10 +91,10 @@ def compress(
         from attar.compression import Codec
         from attar.data.recordings import SoundWindows
         from attar.data.text import Text
-        from attar.estimator import load
+        from attar.estimator import Autoencoder
 
     started = time.perf_counter()
-    fitted = load(model, device=device)
+    fitted = Autoencoder.load(model, device=device)
     asked = Quality(quality, bpp, psnr)
     sound = isinstance(fitted.fitted_.kind, SoundWindows)
     if kbps is not None and not sound:
@@ -129,11 +129,11 @@ def _compress_parts(
 ) -> None:
     """Compress the parts of a table by several processes, and print the sum."""
     with arguments.importing():
-        from attar.estimator import load
+        from attar.estimator import Autoencoder
         from attar.scale import ray
 
     started = time.perf_counter()
-    rows = ray.compress(load(model), source, output, with_model=with_model, **place)
+    rows = ray.compress(Autoencoder.load(model), source, output, with_model=with_model, **place)
     seconds, parts = time.perf_counter() - started, list(output.iterdir())
     size = sum(part.stat().st_size for part in parts)
     if as_json:
@@ -188,19 +188,21 @@ def decompress(
         from attar.codec.coded_pictures import is_compressed_pictures
         from attar.codec.container import ArchiveReader
         from attar.compression import open_archive
-        from attar.estimator import load
+        from attar.estimator import Autoencoder
 
     if is_compressed_pictures(file):
-        fitted = load(models[0], device=device) if models else None
+        fitted = Autoencoder.load(models[0], device=device) if models else None
         decompress_pictures(fitted, file, output, layers)
         return
     if layers is not None:
         raise SettingError("--layers is for pictures at a quality: leave it out.")
     if is_compressed_sound(file):
-        decompress_sound(load(models[0], device=device) if models else None, file, output)
+        decompress_sound(
+            Autoencoder.load(models[0], device=device) if models else None, file, output
+        )
         return
     ArchiveReader(file)  # a damaged file is refused before a model is loaded
-    archive = open_archive(file, load(models[0], device=device) if models else None)
+    archive = open_archive(file, Autoencoder.load(models[0], device=device) if models else None)
     pieces = _with_progress(archive)
     first = next(pieces)
     with _writer(output, archive, first) as writer:

@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from attar.cli import arguments
+from attar.cli.apply import opened_model
+from attar.remote import file_at
 
 
 def export(
@@ -23,10 +25,11 @@ def export(
         ),
     ],
     source: Annotated[
-        str | None,
+        Path | None,
         typer.Argument(
             metavar="[SOURCE]",
             help="Rows that the file is checked on; without, reconstructions of training rows.",
+            parser=file_at,
             show_default=False,
         ),
     ] = None,
@@ -37,15 +40,20 @@ def export(
     part: Annotated[
         str, typer.Option(metavar="whole|encoder|decoder|score", help="What the file does.")
     ] = "whole",
+    condition: arguments.Condition = None,
     as_json: arguments.Json = False,
 ) -> None:
     """Write a model as a program that needs no attar, preparation included, once it is checked."""
     with arguments.importing():
-        from attar.estimator import load
+        from attar.estimator import Autoencoder
         from attar.exporting.files import check, export
 
     check(output, part, format)
-    exported = export(load(model), output, part, format=format, data=source)
+    if source is None:
+        exported = export(Autoencoder.load(model), output, part, format=format)
+    else:
+        estimator, rows, labels = opened_model(model, "cpu", source, None, condition)
+        exported = export(estimator, output, part, format=format, data=rows, condition=labels)
     if as_json:
         print(arguments.to_json(exported.to_json()))
         return

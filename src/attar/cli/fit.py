@@ -7,7 +7,6 @@ from dataclasses import replace
 from importlib import import_module
 from math import isfinite, log
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import typer
@@ -22,7 +21,17 @@ from attar.cli.labels import fit_labels
 from attar.errors import SettingError
 from attar.remote import Url, file_at
 from attar.scale import torchrun
-from attar.storage import TASKS
+from attar.storage import TASKS, check_writable
+
+# How an estimator for a task is fitted, and what is printed of it.
+FITS = {
+    "anomalies": fit_detector,
+    "gaps": fit_imputer,
+    "future": fit_forecaster,
+    "labels": fit_labels,
+    "numbers": fit_labels,
+    "clusters": fit_clusterer,
+}
 
 
 def fit(
@@ -38,12 +47,9 @@ def fit(
         ),
     ],
     source: arguments.Sources = None,
-    recipe: Annotated[
-        str,
-        typer.Option(help="A row of `attar recipes`.", autocompletion=arguments.complete_recipe),
-    ] = "auto",
-    code_size: Annotated[str, typer.Option(help="The number of latent dimensions.")] = "auto",
-    epochs: Annotated[str, typer.Option(help="Passes over the training rows.")] = "auto",
+    recipe: arguments.Recipe = "auto",
+    code_size: arguments.CodeSize = "auto",
+    epochs: arguments.Epochs = "auto",
     max_minutes: Annotated[
         float | None,
         typer.Option(help="Stop training after this time, with the schedule complete."),
@@ -129,14 +135,7 @@ def fit(
             parser=file_at,
         ),
     ] = None,
-    log: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="TRACKER:PLACE",
-            help="Write losses, pictures and a report to tensorboard:FOLDER, mlflow:URI or "
-            "trackio:PROJECT; may be repeated.",
-        ),
-    ] = None,
+    log: arguments.Log = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Resume a fit that was interrupted.")
     ] = False,
@@ -160,9 +159,7 @@ def fit(
     workers: arguments.Workers = None,
     exact: arguments.Exact = False,
     seed: arguments.Seed = 0,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print nothing but warnings and errors.")
-    ] = False,
+    quiet: arguments.Quiet = False,
     as_json: arguments.Json = False,
 ) -> None:
     """Train a model on data, and print its error beside PCA's."""
@@ -173,14 +170,15 @@ def fit(
     for name in (name for name, value in of_future.items() if value):
         if purpose != "future":
             raise SettingError(f"--{name} is of --for future: leave it out.")
+    for assignment in log or ():
+        names.check_tracker(assignment)
     if purpose is not None:
         if purpose not in TASKS:
             raise SettingError(f"--for takes {', '.join(TASKS)}, not {purpose!r}.")
         given: dict[str, object] = {
             **{"effort": effort, "error": error},
             **{"condition": condition, "report": report, "resume": resume},
-            **{"from": start, "freeze": freeze, "log": log},
-            "on": on,
+            **{"from": start, "freeze": freeze, "on": on},
         }
         of_codes = purpose in ("labels", "numbers", "clusters")
         if not of_codes:
@@ -200,6 +198,10 @@ def fit(
                 "Text is of an autoencoder, --for anomalies, labels or clusters, not of --for "
                 f"{purpose}: leave out --column NAME, --paragraphs and --split."
             )
+        check_writable(output)
+        with arguments.importing():
+            from attar.cli.tasks import TaskFit
+
         table = arguments.rows(source, delimiter, decimal, encoding, na, sql, db)
         table = arguments.text(table, columns, paragraphs, encoding, split)
         data = arguments.form(
@@ -216,22 +218,15 @@ def fit(
             for name in (n for n, value in others.items() if value):
                 raise SettingError(f"--{name} is not of --for future: leave it out.")
             settings |= {"horizon": horizon, "known": known or [], "static": static or []}
-            fit_forecaster(data, output, settings, quiet, as_json)
-            return
-        settings |= arguments.columns(columns, drop, ids, label)
-        settings |= {} if recipe == "auto" else {"recipe": recipe}
+        else:
+            settings |= arguments.columns(columns, drop, ids, label)
+            settings |= {} if recipe == "auto" else {"recipe": recipe}
         if of_codes:
             trained = [f"code_size={code_size}", f"epochs={epochs}"]
             settings |= arguments.settings(trained) | {"max_minutes": max_minutes}
         if purpose == "clusters":
             settings |= arguments.settings([f"n_clusters={clusters}"])
-            fit_clusterer(data, output, settings, label, quiet, as_json)
-        elif of_codes:
-            fit_labels(data, output, settings, label, purpose == "numbers", quiet, as_json)
-        elif purpose == "gaps":
-            fit_imputer(data, output, settings, label, quiet, as_json)
-        else:
-            fit_detector(data, output, settings, label, quiet, as_json)
+        FITS[purpose](data, TaskFit(output, purpose, settings, label, log or (), quiet, as_json))
         return
     if freeze is not None and start is None:
         raise SettingError("--freeze keeps a part of a fitted model: give the model with --from.")
@@ -240,10 +235,7 @@ def fit(
     settings = {**options, **arguments.settings([*named, *(assignments or [])])}
     settings |= arguments.columns(columns, drop, ids, condition or label)
     names.check(settings)
-    for assignment in log or ():
-        names.check_tracker(assignment)
     from attar.data.datasets import DATASETS
-    from attar.storage import check_writable
 
     for path in (output, report):
         if path is not None:
@@ -252,7 +244,7 @@ def fit(
         import_module("torch._dynamo")  # which torch's optimizers import at their first step
 
         from attar.data.source import read
-        from attar.estimator import Autoencoder, load
+        from attar.estimator import Autoencoder
         from attar.likelihoods import Causal
         from attar.plan import MODEL
         from attar.training.callbacks import tracker
@@ -264,7 +256,7 @@ def fit(
     if start is None:
         estimator = Autoencoder()
     else:
-        estimator = load(start).set_params(warm_start=True)
+        estimator = Autoencoder.load(start).set_params(warm_start=True)
         settings = {n: v for n, v in settings.items() if n not in MODEL or v != "auto"}
     estimator.set_params(**settings)
     for name in (n for n, value in {"effort": effort, "error": error}.items() if value):
@@ -312,11 +304,7 @@ def fit(
     evaluation = estimator.evaluate_held_out(opened, condition=labels)
     part, metrics = evaluation.rows_of, evaluation.metrics
     if report is not None or log:
-        from attar.reporting import report as write_report
-
-        with TemporaryDirectory() as folder:
-            page = report or Path(folder, "report.html")
-            write_report(estimator, opened, page, labels=opened.labels, condition=labels)
+        arguments.write_report(estimator, opened, labels, report)
     if quiet and not as_json:
         return
     findings = estimator.diagnose(evaluation)

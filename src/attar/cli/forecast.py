@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,37 +12,29 @@ from attar.errors import FileError
 from attar.remote import file_at
 
 if TYPE_CHECKING:
+    from attar.cli.tasks import TaskFit
     from attar.data.source import Data
 
 
-def fit_forecaster(
-    data: Data, output: Path, settings: dict[str, Any], quiet: bool, as_json: bool
-) -> None:
+def fit_forecaster(data: Data, job: TaskFit) -> None:
     """Fit a forecaster, and print how good it is on held-out steps."""
-    from attar.storage import check_writable
-
-    check_writable(output)
     with arguments.importing():
+        from attar.cli.tasks import Outcome
         from attar.tasks.future.forecaster import Forecaster
 
     forecaster = Forecaster()
-    arguments.with_settings(forecaster, settings, "future")
-    started = time.perf_counter()
-    forecaster.fit(data)
-    seconds = time.perf_counter() - started
-    forecaster.save(output)
-    steps, history = forecaster.horizon_, forecaster.history_
-    error = forecaster.model_.held_out_error
-    if as_json:
-        result = {"model": str(output), "seconds": seconds, "horizon": steps, "history": history}
-        print(arguments.to_json({**result, "error": error}))
-    elif not quiet:
-        print(
+
+    def outcome() -> Outcome:
+        steps, history = forecaster.horizon_, forecaster.history_
+        error = forecaster.model_.held_out_error
+        words = (
             f"Held-out MSE {error:.3g}, in variances of the series, of {steps} steps forecast from "
-            f"{history}.",
-            f"Fitted in {seconds:.1f} s: {output}.",
-            sep="\n",
+            f"{history}."
         )
+        record = {"horizon": steps, "history": history, "error": error}
+        return Outcome(record, [words], {"error": error})
+
+    job.run(forecaster, outcome, data)
 
 
 def forecast(

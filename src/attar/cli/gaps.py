@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +15,7 @@ from attar.errors import FileError, SettingError
 from attar.remote import file_at
 
 if TYPE_CHECKING:
+    from attar.cli.tasks import TaskFit
     from attar.data.files.base import FileStream
     from attar.data.source import Data
     from attar.data.source import Source as Opened
@@ -25,44 +25,33 @@ if TYPE_CHECKING:
 IMPUTATION = "imputation"
 
 
-def fit_imputer(
-    data: Data,
-    output: Path,
-    settings: dict[str, Any],
-    label: str | None,
-    quiet: bool,
-    as_json: bool,
-) -> None:
+def fit_imputer(data: Data, job: TaskFit) -> None:
     """Fit what fills missing cells, and print its errors of hidden ones."""
-    from attar.storage import check_writable
-
-    check_writable(output)
     with arguments.importing():
+        from attar.cli.tasks import Outcome
         from attar.data.source import read
         from attar.tasks.gaps.imputer import Imputer
 
-    if label is not None:
-        raise SettingError(f"--label is not of --for gaps: --drop {label} leaves the column out.")
+    if job.label is not None:
+        raise SettingError(
+            f"--label is not of --for gaps: --drop {job.label} leaves the column out."
+        )
     imputer = Imputer()
-    arguments.with_settings(imputer, settings, "gaps")
-    started = time.perf_counter()
-    imputer.fit(read(data).data)
-    seconds = time.perf_counter() - started
-    imputer.save(output)
-    errors = imputer.errors_
-    if as_json:
-        result = {"model": str(output), "seconds": seconds, "errors": errors.to_dict("records")}
-        print(arguments.to_json(result))
-    elif not quiet:
-        print(
+
+    def outcome() -> Outcome:
+        errors = imputer.errors_
+        width = max(map(len, map(str, errors["column"])))
+        lines = [
             "Errors of held-out cells (RMSE in standard deviations, or error rate), and those of "
             "the mean or the most frequent level:"
-        )
-        width = max(map(len, map(str, errors["column"])))
+        ]
         for column, measure, error, baseline, share in errors.itertuples(index=False):
             figures = f"{measure:10}  {error:.3f}  {baseline:.3f}"
-            print(f"  {column!s:{width}}  {figures}  {share:.1%} missing")
-        print(f"Fitted in {seconds:.1f} s: {output}.")
+            lines.append(f"  {column!s:{width}}  {figures}  {share:.1%} missing")
+        by_column = dict(zip(map(str, errors["column"]), errors["error"], strict=True))
+        return Outcome({"errors": errors.to_dict("records")}, lines, by_column)
+
+    job.run(imputer, outcome, read(data).data)
 
 
 def impute(
@@ -174,9 +163,9 @@ def _is_of_text(model: Path) -> bool:
 def _infill(model: Path, source: FileStream | Path | str, output: Path | None) -> None:
     """Fill gaps in texts."""
     with arguments.importing():
-        from attar.estimator import load
+        from attar.estimator import Autoencoder
 
-    estimator = load(model)
+    estimator = Autoencoder.load(model)
     write_rows(estimator, estimator.infill(text_or_rows(estimator, source)), output)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from attar.errors import SettingError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from attar.cli.tasks import TaskFit
     from attar.data.source import Data
     from attar.data.source import Source as Opened
     from attar.tasks.labels.estimators import Classifier, Regressor
@@ -21,51 +21,36 @@ if TYPE_CHECKING:
 PREDICTED = "label"
 
 
-def fit_labels(
-    data: Data,
-    output: Path,
-    settings: dict[str, Any],
-    label: str | None,
-    numbers: bool,
-    quiet: bool,
-    as_json: bool,
-) -> None:
+def fit_labels(data: Data, job: TaskFit) -> None:
     """Fit a classifier, or a regressor where labels are numbers, and print how good it is."""
-    from attar.storage import check_writable
-
-    check_writable(output)
     with arguments.importing():
+        from attar.cli.tasks import Outcome
         from attar.data.source import read
         from attar.tasks.labels.estimators import Classifier, Regressor
         from attar.tasks.labels.targets import are_numbers, missing
 
     opened = read(data)
-    labels = _labels(opened, label)
+    labels = _labels(opened, job.label)
     if labels is None:
         raise SettingError("Labels are needed: name their column with --label COLUMN.")
-    of_numbers = numbers or are_numbers(labels)
-    estimator = Regressor() if of_numbers else Classifier()
-    arguments.with_settings(estimator, settings, "labels")
-    started = time.perf_counter()
-    estimator.fit(read(opened, label=label).data, labels)
-    estimator.label_ = label
-    seconds = time.perf_counter() - started
-    estimator.save(output)
-    known = int((~missing(labels)).sum())
-    metrics = estimator.held_out_
-    if as_json:
-        counts = {"estimator": type(estimator).__name__, "rows": len(labels), "labelled": known}
-        print(arguments.to_json({"model": str(output), "seconds": seconds} | counts | metrics))
-    elif not quiet:
+    estimator = Regressor() if job.purpose == "numbers" or are_numbers(labels) else Classifier()
+
+    def outcome() -> Outcome:
+        metrics, known = estimator.held_out_, int((~missing(labels)).sum())
         if isinstance(estimator, Classifier):
             what = f"a classifier of {len(estimator.classes_):,} classes"
             quality = f"accuracy {metrics['accuracy']:.1%}, log-loss {metrics['log_loss']:.3g} nats"
         else:
             what = "a regressor, as the labels are numbers"
             quality = f"RMSE {metrics['rmse']:.4g}, R² {metrics['r2']:.3f}"
-        print(f"{known:,} of {len(labels):,} rows are labelled: {what}.")
-        print(f"Labelled rows, each predicted without its own label: {quality}.")
-        print(f"Fitted in {seconds:.1f} s: {output}.")
+        lines = [
+            f"{known:,} of {len(labels):,} rows are labelled: {what}.",
+            f"Labelled rows, each predicted without its own label: {quality}.",
+        ]
+        counts = {"estimator": type(estimator).__name__, "rows": len(labels), "labelled": known}
+        return Outcome(counts | metrics, lines, metrics)
+
+    job.run(estimator, outcome, read(opened, label=job.label).data, labels)
 
 
 def predict_labels(model: Path, rows: Data, output: Path, label: str | None, as_json: bool) -> None:

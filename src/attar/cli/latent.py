@@ -43,9 +43,9 @@ def neighbours(
     """
     with arguments.importing():
         from attar.data.source import read
-        from attar.estimator import load
+        from attar.estimator import Autoencoder
 
-    estimator = load(model, device=device)
+    estimator = Autoencoder.load(model, device=device)
     kind = estimator.fitted_.kind
     rows = None if among is None else read(among, part="test", kind=kind).data
     distances, places = estimator.neighbours(text_or_rows(estimator, query), number, among=rows)
@@ -73,9 +73,9 @@ def interpolate(
     if output is not None:
         arguments.check_output(output)
     with arguments.importing():
-        from attar.estimator import load
+        from attar.estimator import Autoencoder
 
-    estimator = load(model, device=device)
+    estimator = Autoencoder.load(model, device=device)
     check_printed(estimator, output)
     first, last = (text_or_rows(estimator, query) for query in (start, end))
     write_rows(estimator, estimator.interpolate(first, last, steps), output)

@@ -52,12 +52,9 @@ def tune(
             "network.",
         ),
     ] = None,
-    recipe: Annotated[
-        str,
-        typer.Option(help="A row of `attar recipes`.", autocompletion=arguments.complete_recipe),
-    ] = "auto",
-    code_size: Annotated[str, typer.Option(help="The number of latent dimensions.")] = "auto",
-    epochs: Annotated[str, typer.Option(help="Passes over the training rows.")] = "auto",
+    recipe: arguments.Recipe = "auto",
+    code_size: arguments.CodeSize = "auto",
+    epochs: arguments.Epochs = "auto",
     device: arguments.Device = "auto",
     assignments: arguments.Settings = None,
     label: arguments.Label = None,
@@ -89,13 +86,12 @@ def tune(
             metavar="PICTURE", help="Also plot the losses by each setting (.png, .svg, .pdf)."
         ),
     ] = None,
+    log: arguments.Log = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the trials of MODEL.study.")
     ] = False,
     seed: arguments.Seed = 0,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print nothing but warnings and errors.")
-    ] = False,
+    quiet: arguments.Quiet = False,
     as_json: arguments.Json = False,
 ) -> None:
     """Search for settings by held-out rows, and train a model with the best."""
@@ -106,6 +102,8 @@ def tune(
     names.check(settings)
     search = dict(searched_values(one) for one in searched or ("learning_rate", "network"))
     names.check({name.partition("__")[0]: None for name in search})
+    for assignment in log or ():
+        names.check_tracker(assignment)
     storage = output.with_name(output.name + ".study")
     if storage.exists() and not resume:
         raise SettingError(
@@ -121,8 +119,10 @@ def tune(
     with arguments.importing():
         from attar.data.source import read
         from attar.estimator import Autoencoder
+        from attar.training.callbacks import tracker
         from attar.tuning import tune as search_settings
 
+    settings["callbacks"] = [tracker(assignment) for assignment in log or ()]
     verbose: Any = False if as_json or quiet else "auto"
     estimator = Autoencoder(verbose=verbose).set_params(**settings)
     started = time.perf_counter()
@@ -155,6 +155,8 @@ def tune(
     if plot is not None:
         with written_whole(plot) as beside:
             found.plot().savefig(beside)
+    if log:
+        arguments.write_report(best, opened, labels, None)
     evaluation = best.evaluate_held_out(opened, condition=labels)
     part, metrics = evaluation.rows_of, evaluation.metrics
     seconds = time.perf_counter() - started

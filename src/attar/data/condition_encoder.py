@@ -64,6 +64,19 @@ class ConditionEncoder:
     def prepare(self, condition: object, rows: int) -> Tensor:
         """Return the condition of so many rows as numbers (rows, size), zero where it is missing.
 
+        Raises
+        ------
+        DataError
+            If it is of another form than in the fit, or of another number of rows.
+        """
+        table = self.table(condition, rows)
+        with _in_the_condition():
+            cells = self.preparation.kind.rows(table)
+        return self.preparation.prepare(cells).flatten(1).nan_to_num(0.0)
+
+    def table(self, condition: object, rows: int) -> pd.DataFrame:
+        """Return the condition of so many rows as a table of the form of the fit.
+
         A single condition applies to all rows.
 
         Raises
@@ -82,9 +95,7 @@ class ConditionEncoder:
         _check_rows(table, rows)
         if not kind.accepts(kind_of(table)):
             raise DataError("The condition is not of the form that the model was fitted with.")
-        with _in_the_condition():
-            cells = kind.rows(table)
-        return self.preparation.prepare(cells).flatten(1).nan_to_num(0.0)
+        return table
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all arrays by name."""

@@ -215,7 +215,7 @@ class Diagnosis:
     def decrease(self) -> float:
         """How much the monitored loss decreased in training."""
         losses = [epoch.monitored_loss for epoch in self.history]
-        return losses[0] - min(losses)
+        return losses[0] - min(losses) if losses else 0.0
 
     @property
     def falling(self) -> bool:
@@ -236,6 +236,8 @@ class Diagnosis:
     def more_epochs(self) -> list[str]:
         """The advice to train longer, where the loss was still decreasing, or no curve says."""
         epochs = len(self.history)
+        if not epochs:  # it was trained by another library
+            return ["train it further, with warm_start=True"]
         return [f"set epochs={2 * epochs}"] if self.falling or epochs < 3 else []
 
     @property
@@ -244,7 +246,8 @@ class Diagnosis:
         code = self.recipe.code
         settable = is_dataclass(code) and any(part.name == "beta" for part in fields(code))
         name = "KL weight" if "density" in code.provides else "weight of the sparsity penalty"
-        return [f"lower the {name} (beta)"] if settable and self.history[-1].rate else []
+        rate = bool(self.history) and self.history[-1].rate
+        return [f"lower the {name} (beta)"] if settable and rate else []
 
     @property
     def more_capacity(self) -> list[str]:

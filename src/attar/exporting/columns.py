@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from attar.data.columns.arrow import TEXT, floats, plain_text, sort_of
 from attar.data.columns.base import Column, ConstantColumn
@@ -15,11 +16,12 @@ from attar.data.columns.categorical import CategoricalColumn
 from attar.data.columns.interpreted import InterpretedColumn
 from attar.data.columns.notations import MISSING_WORDS
 from attar.data.columns.numbers import BooleanColumn, IntegerColumn, NumberColumn
+from attar.data.condition_encoder import ConditionEncoder
 from attar.data.kind import Rows
 from attar.data.table import MixedTable
 from attar.errors import SettingError
 from attar.exporting.forms import DenseForm, Possible
-from attar.exporting.ports import MISSING, Array, Arrays, Port, rounded
+from attar.exporting.ports import MISSING, Array, Arrays, Block, Port, rounded
 from attar.predictor import Predictor
 
 # What a missing category is as a string.
@@ -120,42 +122,110 @@ def form_of_column(column: Column) -> ColumnForm:
     )
 
 
-class ColumnsForm(DenseForm):
-    """A table: a tensor for each column that the model uses, by its name."""
+class Columns(nn.Module):
+    """The columns of a table that are used, as a matrix, and as its cells.
+
+    Parameters
+    ----------
+    kind : MixedTable
+    """
 
     count: Tensor
     unseen: Tensor
 
-    def __init__(self, kind: MixedTable, predictor: Predictor) -> None:
-        super().__init__(predictor, np.dtype(kind.precision))
+    def __init__(self, kind: MixedTable) -> None:
+        super().__init__()
         self.table = kind
-        self.columns = [form_of_column(column) for column in kind.used]
-        self.inputs = [column.taken for column in self.columns]
-        self.outputs = [column.restored for column in self.columns]
-        self.possible = Possible(predictor)
-        sizes = (port.categories for port in self.inputs)
+        self.forms = [form_of_column(column) for column in kind.used]
+        sizes = (form.taken.categories for form in self.forms)
         counts = [torch.inf if names is None else float(len(names)) for names in sizes]
-        unseen = [column.unseen for column in self.columns]
+        unseen = [form.unseen for form in self.forms]
         self.register_buffer("count", torch.tensor(counts, dtype=torch.float64))
         self.register_buffer("unseen", torch.tensor(unseen, dtype=torch.float64))
 
-    def rows(self, *given: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """Return the cells of all columns."""
-        values = torch.stack([one.double() for one in given], dim=1)
-        absent = (values == MISSING) & self.count.isfinite()
-        cells = torch.where(values == self.count, self.unseen, values)
+        absent = (x == MISSING) & self.count.isfinite()
+        cells = torch.where(x == self.count, self.unseen, x)
         return torch.where(absent, torch.nan, cells)
-
-    def values(self, rows: Tensor) -> tuple[Tensor, ...]:
-        """Return the columns."""
-        cells = self.possible(rows).unbind(1)
-        return tuple(rounded(x, port.dtype) for x, port in zip(cells, self.outputs, strict=True))
 
     def given(self, data: object) -> Arrays:
         """Return the columns of a table."""
         values = self.table.values(data)
-        return [column.array(values[column.column.name]) for column in self.columns]
+        return [form.array(values[form.column.name]) for form in self.forms]
+
+
+class ColumnsForm(DenseForm):
+    """A table: a tensor for each column that the model uses, by its name."""
+
+    whole: Tensor
+    truth: Tensor
+
+    def __init__(self, kind: MixedTable, predictor: Predictor) -> None:
+        super().__init__(predictor, np.dtype(kind.precision))
+        self.columns, self.possible = Columns(kind), Possible(predictor)
+        forms = self.columns.forms
+        self.inputs = Block(tuple(form.taken for form in forms), columns=True)
+        self.outputs = Block(tuple(form.restored for form in forms), columns=True)
+        dtypes = [port.dtype for port in self.outputs.ports]
+        self.register_buffer("whole", torch.tensor([dtype == torch.int64 for dtype in dtypes]))
+        self.register_buffer("truth", torch.tensor([dtype == torch.bool for dtype in dtypes]))
+
+    def rows(self, x: Tensor) -> Tensor:
+        """Return the cells of all columns."""
+        cells: Tensor = self.columns(x)
+        return cells
+
+    def values(self, rows: Tensor) -> Tensor:
+        """Return the columns: integers rounded, booleans 0 or 1."""
+        cells = self.possible(rows)
+        cells = torch.where(self.whole, rounded(cells, torch.int64).double(), cells)
+        return torch.where(self.truth, rounded(cells, torch.bool).double(), cells)
+
+    def given(self, data: object) -> Arrays:
+        """Return the columns of a table."""
+        return self.columns.given(data)
 
     def arrays(self, rows: Rows) -> Arrays:
         """Return the columns as attar restores them, numbers not rounded."""
-        return [column.decoded(rows[:, [i]]) for i, column in enumerate(self.columns)]
+        return [form.decoded(rows[:, [i]]) for i, form in enumerate(self.columns.forms)]
+
+
+class ConditionForm(nn.Module):
+    """A condition: a tensor for each of its columns, called condition, or condition and its name.
+
+    Parameters
+    ----------
+    encoder : ConditionEncoder
+
+    Attributes
+    ----------
+    inputs : Block
+    """
+
+    def __init__(self, encoder: ConditionEncoder) -> None:
+        super().__init__()
+        kind = encoder.preparation.kind
+        assert isinstance(kind, MixedTable)  # a condition is a frame
+        self.encoder, self.columns = encoder, Columns(kind)
+        self.kind, self.scaler = kind, encoder.preparation.scaler
+        ports = [form.taken for form in self.columns.forms]
+        names = ["condition" if p.name == "condition" else f"condition {p.name}" for p in ports]
+        pairs = zip(ports, names, strict=True)
+        self.inputs = Block(tuple(replace(port, name=name) for port, name in pairs), columns=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the condition as numbers (B, size), zero where it is missing."""
+        single = np.can_cast(self.kind.precision, np.float32)
+        scaled = self.scaler(self.columns(x).to(torch.float32 if single else torch.float64))
+        prepared = self.kind.expand(self.scaler.cut(scaled).float())
+        return prepared.flatten(1).nan_to_num(0.0)
+
+    def given(self, condition: object, rows: int) -> Arrays:
+        """Return the columns of the condition of so many rows."""
+        return self.columns.given(self.encoder.table(condition, rows))
+
+    def drawn(self, rows: int) -> object:
+        """Return a random condition of so many rows, whatever is likely."""
+        noise = torch.randn(rows, *self.kind.shape, generator=torch.Generator().manual_seed(0))
+        return self.kind.restore(self.encoder.preparation.raw(noise))

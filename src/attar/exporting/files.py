@@ -19,7 +19,7 @@ from attar.errors import DataError, FileError, SettingError, unknown
 from attar.estimator import Autoencoder
 from attar.exporting.keras import KerasTranslation
 from attar.exporting.onnx import OnnxTranslation
-from attar.exporting.ports import Port, largest_difference
+from attar.exporting.ports import Arrays, Port, largest_difference
 from attar.exporting.programs import PARTS, Program
 from attar.exporting.torch_export import TorchTranslation
 from attar.exporting.translations import Translation
@@ -82,6 +82,7 @@ def export(
     *,
     format: str | None = None,
     data: Data | Source | None = None,
+    condition: Data | None = None,
 ) -> Exported:
     """Write a part of a fitted model as a program that needs no attar, once it gives the same.
 
@@ -90,13 +91,13 @@ def export(
     doubles, NaN where one is missing, and categories as strings, empty where one is missing (in
     ``.pt2`` files as indices, -1 where one is missing). It gives data in the same form: numbers in
     their unit, integers rounded, and categories as strings. Series are windows (B, steps,
-    channels), and sparse matrices dense ones, of which the expected values are given. Keras models
-    hold less, see :func:`to_keras`.
+    channels), and sparse matrices dense ones, of which the expected values are given. Each column
+    of a condition is a further input. Keras models hold less, see :func:`to_keras`.
 
     Parameters
     ----------
     estimator : Autoencoder
-        Fitted on a table, images, series or a sparse matrix, without a condition.
+        Fitted on a table, images, series or a sparse matrix.
     path : path
         ``.keras``, ``.onnx`` or ``.pt2``.
     part : {"whole", "encoder", "decoder", "score"}
@@ -106,6 +107,8 @@ def export(
         None takes that of the path.
     data : table, array, ... or None
         Rows that it is checked on, at most 256; None takes reconstructions of training rows.
+    condition : label, array (n,) or table, default None
+        That of these rows, where the model was fitted with one; of reconstructions a random one.
 
     Raises
     ------
@@ -129,7 +132,9 @@ def export(
     """
     path = Path(path)
     format = check(path, part, format)
-    translation, program, rows, difference = translated(FORMATS[format], estimator, part, data)
+    translation, program, rows, difference = translated(
+        FORMATS[format], estimator, part, data, condition
+    )
     with written_whole(path) as temporary:
         translation.save(temporary)
     return Exported(path, format, part, program.inputs, program.outputs, rows, difference)
@@ -180,7 +185,11 @@ def to_keras(
 
 
 def translated(
-    format: type[T], estimator: Autoencoder, part: str, data: Data | Source | None
+    format: type[T],
+    estimator: Autoencoder,
+    part: str,
+    data: Data | Source | None,
+    condition: Data | None = None,
 ) -> tuple[T, Program, int, float]:
     """Return a part of a model in a format, its program, and how it was checked.
 
@@ -188,15 +197,13 @@ def translated(
     """
     check_is_fitted(estimator)
     fitted = estimator.fitted_
-    if fitted.condition_encoder is not None:
-        raise SettingError(
-            "The model was fitted with a condition, which an exported program does not take: fit "
-            "it without one."
-        )
     program = PARTS[part](fitted)
-    given, rows = rows_of(fitted, data)
+    given, rows = rows_of(program, fitted, data, condition)
+    # Before a trace, in which indices that are kept from the first call on would be no numbers.
+    with warnings.catch_warnings(action="ignore"):
+        expected = program.expected(rows)
     translation = format(program, describe(program, fitted.kind))
-    difference = checked(translation, program, given, rows)
+    difference = checked(translation, program, given, expected)
     return translation, program, min(ROWS, rows.shape[0]), difference
 
 
@@ -223,34 +230,48 @@ def check(path: Path, part: str, format: str | None) -> str:
     return found
 
 
-def rows_of(fitted: Fitted, data: Data | Source | None) -> tuple[object, Rows]:
-    """Return data to check a program on, and their raw rows; by default training rows decoded."""
-    kind, predictor = fitted.kind, fitted.predictor
+def rows_of(
+    program: Program, fitted: Fitted, data: Data | Source | None, condition: Data | None
+) -> tuple[Arrays, Rows]:
+    """Return what a program is checked on, and the raw rows; by default training rows decoded.
+
+    The program's predictor gets their condition.
+    """
+    kind, form = fitted.kind, program.condition
     if data is None:
         codes = fitted.training_summary.codes[:ROWS]
-        made = kind.restore(predictor.possible(predictor.decoded(codes)))
-        return made, kind.rows(made)
-    found: Any = read(data, part="test", kind=kind).data
-    if not kind.accepts(kind_of(found)):
-        raise DataError(kind.refusal(getattr(found, "shape", ()), kind_of(found)))
-    piece = next(iter(kind.pieces(found)))
-    rows = kind.rows(piece)
-    if not rows.shape[0]:
-        raise DataError("There are no rows to check the program on: give some.")
-    return piece, rows
+        drawn: Any = condition
+        if form is not None and condition is None:
+            drawn = form.drawn(len(codes))
+        predictor = fitted.conditioned(drawn, len(codes))
+        piece: object = kind.restore(predictor.possible(predictor.decoded(codes)))
+        rows = kind.rows(piece)
+    else:
+        found: Any = read(data, part="test", kind=kind).data
+        if not kind.accepts(kind_of(found)):
+            raise DataError(kind.refusal(getattr(found, "shape", ()), kind_of(found)))
+        piece, drawn = next(iter(kind.pieces(found))), condition
+        rows = kind.rows(piece)
+        if not rows.shape[0]:
+            raise DataError("There are no rows to check the program on: give some.")
+        predictor = fitted.conditioned(drawn, rows.shape[0])
+    some = slice(min(ROWS, rows.shape[0]))
+    program.predictor = predictor.at(some)
+    with warnings.catch_warnings(action="ignore"):
+        given = program.given(piece, rows[some])
+        if form is not None:
+            given += form.given(drawn, rows.shape[0])
+    return [array[some] for array in given], rows[some]
 
 
-def checked(translation: Translation, program: Program, data: object, rows: Rows) -> float:
-    """Return by how much a translation differs from attar on some rows.
+def checked(translation: Translation, program: Program, given: Arrays, expected: Arrays) -> float:
+    """Return by how much a translation differs from what attar gives.
 
     Raises
     ------
     SettingError
         If it is too much.
     """
-    with warnings.catch_warnings(action="ignore"):
-        given = [array[:ROWS] for array in program.given(data, rows)]
-        expected = program.expected(rows[:ROWS])
     difference = largest_difference(program.outputs, translation.run(given), expected)
     if not difference <= TOLERANCE:
         raise SettingError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -20,7 +19,7 @@ from attar.data.sparse import SparsePreparation
 from attar.data.summary import as_tensor
 from attar.data.table import NumericTable, Table
 from attar.errors import SettingError
-from attar.exporting.ports import Arrays, Port, rounded
+from attar.exporting.ports import Arrays, Block, Port, rounded
 from attar.predictor import Predictor
 from attar.records import Batch
 
@@ -30,23 +29,27 @@ class ProgramForm(nn.Module, ABC):
 
     Attributes
     ----------
-    inputs, outputs : sequence of Port
-        The tensors of data that are taken, and those that are restored.
+    inputs, outputs : Block
+        The data that are taken, and those that are restored.
     precision : torch.dtype
         That in which attar computes for such data.
     """
 
-    inputs: Sequence[Port]
-    outputs: Sequence[Port]
+    inputs: Block
+    outputs: Block
     precision: torch.dtype
 
     @abstractmethod
-    def batch(self, dtype: torch.dtype, *given: Tensor) -> Batch:
-        """Return the tensors of ``inputs`` prepared, in a precision."""
+    def batch(self, dtype: torch.dtype, x: Tensor) -> Batch:
+        """Return the tensor of ``inputs`` prepared to be encoded, in a precision."""
+
+    def scored(self, dtype: torch.dtype, x: Tensor) -> Batch:
+        """Return the tensor of ``inputs`` prepared, with the target of a score."""
+        return self.batch(dtype, x)
 
     @abstractmethod
-    def restored(self, prepared: Tensor) -> tuple[Tensor, ...]:
-        """Return expected values (B, *shape) as the tensors of ``outputs``."""
+    def restored(self, prepared: Tensor) -> Tensor:
+        """Return expected values (B, *shape) as the tensor of ``outputs``."""
 
     @abstractmethod
     def given(self, data: object) -> Arrays:
@@ -77,26 +80,34 @@ class DenseForm(ProgramForm, ABC):
         self.single = not double and np.can_cast(dtype, np.float32)
 
     @abstractmethod
-    def rows(self, *given: Tensor) -> Tensor:
-        """Return the tensors of ``inputs`` as raw rows (B, *cells), NaN where one is missing."""
+    def rows(self, x: Tensor) -> Tensor:
+        """Return the tensor of ``inputs`` as raw rows (B, *cells), NaN where one is missing."""
 
     @abstractmethod
-    def values(self, rows: Tensor) -> tuple[Tensor, ...]:
-        """Return raw rows of expected values (B, *cells) as the tensors of ``outputs``."""
+    def values(self, rows: Tensor) -> Tensor:
+        """Return raw rows of expected values (B, *cells) as the tensor of ``outputs``."""
 
     @abstractmethod
     def arrays(self, rows: Rows) -> Arrays:
         """Return raw rows that attar decoded as the arrays of ``outputs``, but not rounded."""
 
-    def batch(self, dtype: torch.dtype, *given: Tensor) -> Batch:
-        """Return the tensors of ``inputs`` prepared; values far out are so in the target only."""
-        scaled = self.scaler(self.rows(*given).to(torch.float32 if self.single else torch.float64))
-        cut = Batch.of(self.kind.expand(self.scaler.cut(scaled).to(dtype)))
-        far = Batch.of(self.kind.expand(scaled.clamp(-LARGEST, LARGEST).to(dtype)))
-        return replace(far, values=cut.values)
+    def batch(self, dtype: torch.dtype, x: Tensor) -> Batch:
+        """Return the tensor of ``inputs`` prepared, values far out cut off."""
+        return Batch.of(self.kind.expand(self.scaler.cut(self._scaled(x)).to(dtype)))
 
-    def restored(self, prepared: Tensor) -> tuple[Tensor, ...]:
-        """Return expected values (B, *shape) as the tensors of ``outputs``."""
+    def scored(self, dtype: torch.dtype, x: Tensor) -> Batch:
+        """Return the tensor of ``inputs`` prepared, values far out as they are in the target."""
+        far = self.kind.expand(self._scaled(x).clamp(-LARGEST, LARGEST).to(dtype))
+        return replace(Batch.of(far), values=self.batch(dtype, x).values)
+
+    def _scaled(self, x: Tensor) -> Tensor:
+        scaled: Tensor = self.scaler(
+            self.rows(x).to(torch.float32 if self.single else torch.float64)
+        )
+        return scaled
+
+    def restored(self, prepared: Tensor) -> Tensor:
+        """Return expected values (B, *shape) as the tensor of ``outputs``."""
         return self.values(self.scaler.inverse(self.kind.collapse(prepared.double())))
 
     def expected(self, decoded: Tensor) -> Arrays:
@@ -112,26 +123,25 @@ class ImagesForm(DenseForm):
 
     def __init__(self, kind: Images, predictor: Predictor) -> None:
         super().__init__(predictor, np.dtype(kind.dtype))
-        self.images, dtype = kind, torch_dtype(kind.dtype)
-        self.inputs = (Port("x", dtype, kind.size),)
-        self.outputs = (Port("reconstruction", dtype, kind.size),)
+        self.images, self.dtype = kind, torch_dtype(kind.dtype)
+        self.inputs = Block((Port("x", self.dtype, kind.size),))
+        self.outputs = Block((Port("reconstruction", self.dtype, kind.size),))
         for name, limits, none in (("low", kind.low, -np.inf), ("high", kind.high, np.inf)):
             limit = torch.tensor(limits or (none,), dtype=torch.float64)
             self.register_buffer(name, limit.reshape(-1, 1, 1))
 
-    def rows(self, *given: Tensor) -> Tensor:
+    def rows(self, x: Tensor) -> Tensor:
         """Return images with channels first."""
-        (x,) = given
         if self.images.first:
             return x
         return x[:, None] if x.ndim == 3 else x.permute(0, 3, 1, 2)
 
-    def values(self, rows: Tensor) -> tuple[Tensor, ...]:
+    def values(self, rows: Tensor) -> Tensor:
         """Return images in the user's own layout, dtype and range."""
         pixels = rows.clamp(self.low, self.high)
         if not self.images.first:
             pixels = pixels[:, 0] if len(self.images.size) == 2 else pixels.permute(0, 2, 3, 1)
-        return (rounded(pixels, self.outputs[0].dtype),)
+        return rounded(pixels, self.dtype)
 
     def given(self, data: object) -> Arrays:
         """Return the stack."""
@@ -149,29 +159,29 @@ class MatrixForm(DenseForm):
 
     def __init__(self, kind: NumericTable, predictor: Predictor) -> None:
         super().__init__(predictor, np.dtype(kind.dtype))
-        self.table, dtype = kind, torch_dtype(kind.dtype)
-        self.inputs = (Port("x", dtype, (kind.width,)),)
-        self.outputs = (Port("reconstruction", dtype, (kind.width,)),)
+        self.table, self.dtype = kind, torch_dtype(kind.dtype)
+        self.inputs = Block((Port("x", self.dtype, (kind.width,)),))
+        self.outputs = Block((Port("reconstruction", self.dtype, (kind.width,)),))
         self.possible = Possible(predictor)
         self.used = [i for i in range(kind.width) if i not in kind.void]
         self.constant = [place for place, _ in kind.constants]
         only = torch.tensor([value for _, value in kind.constants], dtype=torch.float64)
         self.register_buffer("only", only)
 
-    def rows(self, *given: Tensor) -> Tensor:
+    def rows(self, x: Tensor) -> Tensor:
         """Return the columns that are used; constant ones have their value."""
-        rows = given[0][:, self.used]
+        rows = x[:, self.used]
         if self.constant:
             columns = rows[:, self.constant].double()
             columns = torch.where(columns.isnan(), columns, self.only)
             rows = rows.double().index_copy(1, torch.tensor(self.constant), columns)
         return rows
 
-    def values(self, rows: Tensor) -> tuple[Tensor, ...]:
+    def values(self, rows: Tensor) -> Tensor:
         """Return all columns."""
         whole = rows.new_full((rows.shape[0], self.table.width), torch.nan)
         whole[:, self.used] = self.possible(rows)
-        return (rounded(whole, self.outputs[0].dtype),)
+        return rounded(whole, self.dtype)
 
     def given(self, data: object) -> Arrays:
         """Return the array."""
@@ -196,17 +206,17 @@ class WindowsForm(DenseForm):
                 f"Channel {names[0]!r} is standardized within each series, and a program "
                 "has windows only: standardize the series first, and fit on these."
             )
-        dtype = torch_dtype(precision(dtypes))
-        self.inputs = (Port("x", dtype, (kind.window, channels)),)
-        self.outputs = (Port("reconstruction", dtype, (kind.window, channels)),)
+        self.dtype = torch_dtype(precision(dtypes))
+        self.inputs = Block((Port("x", self.dtype, (kind.window, channels)),))
+        self.outputs = Block((Port("reconstruction", self.dtype, (kind.window, channels)),))
 
-    def rows(self, *given: Tensor) -> Tensor:
+    def rows(self, x: Tensor) -> Tensor:
         """Return windows with channels first."""
-        return given[0].transpose(1, 2)
+        return x.transpose(1, 2)
 
-    def values(self, rows: Tensor) -> tuple[Tensor, ...]:
+    def values(self, rows: Tensor) -> Tensor:
         """Return windows with steps first."""
-        return (rows.transpose(1, 2).to(self.outputs[0].dtype),)
+        return rows.transpose(1, 2).to(self.dtype)
 
     def given(self, data: object) -> Arrays:
         """Return the windows of series."""
@@ -229,19 +239,18 @@ class SparseForm(ProgramForm):
         kind = preparation.kind
         double = kind.dtype == "float64"
         self.precision = torch.float64 if double else torch.float32
-        self.inputs = (Port("x", torch_dtype(kind.dtype), (kind.width,)),)
-        self.outputs = (Port("reconstruction", self.precision, (kind.width,)),)
+        self.inputs = Block((Port("x", torch_dtype(kind.dtype), (kind.width,)),))
+        self.outputs = Block((Port("reconstruction", self.precision, (kind.width,)),))
 
-    def batch(self, dtype: torch.dtype, *given: Tensor) -> Batch:
+    def batch(self, dtype: torch.dtype, x: Tensor) -> Batch:
         """Return the matrix prepared."""
-        (x,) = given
         if not self.preparation.kind.partial:
             return Batch(x.to(dtype), x.to(dtype))
         return Batch.of(self.scaler(x.double()).to(dtype))
 
-    def restored(self, prepared: Tensor) -> tuple[Tensor, ...]:
+    def restored(self, prepared: Tensor) -> Tensor:
         """Return the expected values."""
-        return (self.preparation.unscaled(prepared).to(self.precision),)
+        return self.preparation.unscaled(prepared).to(self.precision)
 
     def given(self, data: object) -> Arrays:
         """Return the matrix, dense."""
@@ -266,14 +275,13 @@ class Possible(nn.Module):
     def __init__(self, predictor: Predictor) -> None:
         super().__init__()
         margins = predictor.margins
-        assert margins is not None  # of a table
         assert isinstance(predictor.preparation.kind, Table)
         cells = len(predictor.preparation.kind.cells)
-        ends = zip(("floor", "ceiling"), margins.limits, (-np.inf, np.inf), strict=True)
-        for name, limits, none in ends:
-            whole = np.full(cells, none)
-            whole[margins.places] = limits
+        limits = {"floor": np.full(cells, -np.inf), "ceiling": np.full(cells, np.inf)}
+        for name, whole in limits.items():
             self.register_buffer(name, torch.from_numpy(whole))
+        if margins is not None:
+            limits["floor"][margins.places], limits["ceiling"][margins.places] = margins.limits
 
     def forward(self, rows: Tensor) -> Tensor:
         """Return raw rows (B, cells)."""

@@ -46,6 +46,8 @@ class KerasTranslation(Translation):
     def __init__(self, program: Program, description: str) -> None:
         self.keras = library("keras", "keras")
         self.program, self.description = program, description
+        if program.condition is not None:
+            raise refusal("a condition")
         data = KerasData(program.form)
         (port,) = program.inputs
         given = self.keras.Input(port.shape, dtype=name_of(port.dtype), name=port.name)
@@ -122,7 +124,7 @@ class KerasData:
 
     def restored(self, x: Symbol) -> Symbol:
         """Return expected values in the user's own unit, layout and type."""
-        ops, scaler, (port,) = self.ops, self.scaler, self.form.outputs
+        ops, scaler, (port,) = self.ops, self.scaler, self.form.outputs.ports
         x = ops.cast(x, "float64")
         x = x * constant(scaler.scale, "float64") + constant(scaler.shift, "float64")
         x = self._within(x, self.low, self.high, "float64")

@@ -7,10 +7,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch.export import ExportedProgram
 
-from attar.exporting.ports import Arrays, Port
+from attar.exporting.ports import Arrays, Block, Port
 from attar.exporting.programs import Program
 from attar.exporting.translations import Translation, library, quiet, refusing, traced
 
@@ -60,7 +61,7 @@ def translated(program: Program, description: str) -> ModelProto:
     """Return a program as an ONNX model that has its description."""
     from onnx import compose, helper
 
-    exported = traced(program)
+    exported = traced(program, core=True)
     with quiet(), refusing(program, "an ONNX file"):
         model: ModelProto = _converted(exported, program).model_proto
     # Any name may be that of a column: all others get a prefix that no column has.
@@ -68,7 +69,7 @@ def translated(program: Program, description: str) -> ModelProto:
     while any(port.name.startswith(prefix) for port in (*program.inputs, *program.outputs)):
         prefix = f"_{prefix}"
     compose.add_prefix(model, prefix, inplace=True)
-    _name(model.graph, program)
+    _connect(model.graph, program, f"{prefix}axis")
     model.opset_import.append(helper.make_opsetid(ML, ML_OPSET))
     model.producer_name, model.producer_version = "attar", version("attar")
     helper.set_model_props(model, {"attar": description})
@@ -82,8 +83,8 @@ def _converted(exported: ExportedProgram, program: Program) -> Any:
         dynamo=True,
         opset_version=OPSET,
         verbose=False,
-        input_names=[f"input {i}" for i in range(len(program.inputs))],
-        output_names=[f"output {i}" for i in range(len(program.outputs))],
+        input_names=[f"input {i}" for i in range(len(program.blocks))],
+        output_names=["output"],
         custom_translation_table=_functions(),
     )
 
@@ -105,28 +106,84 @@ def _functions() -> dict[Callable[..., Any], Callable[..., Any]]:
     return {torch.ops.aten.asinh.default: asinh, torch.ops.aten.copysign.Tensor: copysign}
 
 
-def _name(graph: GraphProto, program: Program) -> None:
-    """Give inputs and outputs the names of their ports, and categories as strings."""
-    names: dict[str, str] = {}
-    encoders, decoders = [], []
-    for port, value in zip(program.inputs, graph.input, strict=True):
-        if port.categories is None:
-            names[value.name] = value.name = port.name
-        else:
-            encoders.append(_label_encoder(port, value.name))
-            value.CopyFrom(_strings(port))
-    for port, value in zip(program.outputs, graph.output, strict=True):
-        if port.categories is None:
-            names[value.name] = value.name = port.name
-        else:
-            decoders.append(_label_decoder(port, value.name))
-            value.CopyFrom(_strings(port))
-    for node in graph.node:
-        node.input[:] = [names.get(name, name) for name in node.input]
-        node.output[:] = [names.get(name, name) for name in node.output]
-    nodes = [*encoders, *graph.node, *decoders]
+def _connect(graph: GraphProto, program: Program, axis: str) -> None:
+    """Let a graph of blocks take and give their ports, and categories as strings."""
+    from onnx import numpy_helper
+
+    graph.initializer.append(numpy_helper.from_array(np.array([1]), axis))
+    before: list[NodeProto] = []
+    for value, block in zip(graph.input, program.blocks, strict=True):
+        before += _joining(block, value.name, axis)
+    nodes = [*before, *graph.node, *_dividing(program.output, graph.output[0].name, axis)]
+    for values, blocks in ((graph.input, program.blocks), (graph.output, (program.output,))):
+        pairs = list(zip(values, blocks, strict=True))
+        described = [one for value, block in pairs for one in _described(value, block)]
+        del values[:]
+        values.extend(described)
     del graph.node[:]
     graph.node.extend(nodes)
+
+
+def _described(value: ValueInfoProto, block: Block) -> list[ValueInfoProto]:
+    """Return the names, types and shapes of the ports of a block."""
+    from onnx import TensorProto, helper
+
+    if not block.columns:
+        whole = type(value)()
+        whole.CopyFrom(value)
+        whole.name = block.ports[0].name
+        return [whole]
+    return [
+        helper.make_tensor_value_info(
+            port.name,
+            TensorProto.STRING if port.categories is not None else _type(port),
+            ["batch"],
+        )
+        for port in block.ports
+    ]
+
+
+def _joining(block: Block, name: str, axis: str) -> list[NodeProto]:
+    """Return the nodes that make the tensor of a block from its ports."""
+    from onnx import TensorProto, helper
+
+    if not block.columns:
+        return [helper.make_node("Identity", [block.ports[0].name], [name])]
+    nodes, columns = [], []
+    for i, port in enumerate(block.ports):
+        number, index, column = f"{name}/number {i}", f"{name}/index {i}", f"{name}/column {i}"
+        if port.categories is not None:
+            nodes.append(_label_encoder(port, index))
+        given = port.name if port.categories is None else index
+        nodes.append(helper.make_node("Cast", [given], [number], to=TensorProto.DOUBLE))
+        nodes.append(helper.make_node("Unsqueeze", [number, axis], [column]))
+        columns.append(column)
+    return [*nodes, helper.make_node("Concat", columns, [name], axis=1)]
+
+
+def _dividing(block: Block, name: str, axis: str) -> list[NodeProto]:
+    """Return the nodes that make the ports of a block from its tensor."""
+    from onnx import helper
+
+    if not block.columns:
+        return [helper.make_node("Identity", [name], [block.ports[0].name])]
+    columns = [f"{name}/column {i}" for i in range(len(block.ports))]
+    nodes = [helper.make_node("Split", [name], columns, axis=1, num_outputs=len(columns))]
+    for i, (port, column) in enumerate(zip(block.ports, columns, strict=True)):
+        number, index = f"{name}/number {i}", f"{name}/index {i}"
+        nodes.append(helper.make_node("Squeeze", [column, axis], [number]))
+        found = port.name if port.categories is None else index
+        nodes.append(helper.make_node("Cast", [number], [found], to=_type(port)))
+        if port.categories is not None:
+            nodes.append(_label_decoder(port, index))
+    return nodes
+
+
+def _type(port: Port) -> int:
+    """Return ONNX's number of the type of a port."""
+    from onnx import helper
+
+    return int(helper.np_dtype_to_tensor_dtype(np.dtype(str(port.dtype).removeprefix("torch."))))
 
 
 def _label_encoder(port: Port, index: str) -> NodeProto:
@@ -156,9 +213,3 @@ def _label_decoder(port: Port, index: str) -> NodeProto:
         values_strings=port.categories,
         default_string=port.other,
     )
-
-
-def _strings(port: Port) -> ValueInfoProto:
-    from onnx import TensorProto, helper
-
-    return helper.make_tensor_value_info(port.name, TensorProto.STRING, ["batch"])

@@ -103,6 +103,47 @@ class Port:
         return described
 
 
+@dataclass(frozen=True)
+class Block:
+    """Ports that are one tensor within a program: one port, or the columns of a matrix of doubles.
+
+    A program of many columns is traced with the matrix: its graph has then a few operations.
+
+    Parameters
+    ----------
+    ports : tuple of Port
+    columns : bool
+        Whether each port (B,) is a column of (B, ports), categories as their indices.
+
+    Examples
+    --------
+    >>> block = Block((Port("age", torch.float64), Port("id", torch.int64)), columns=True)
+    >>> matrix = block.joined(torch.tensor([0.5, 2.0]), torch.tensor([7, 8]))
+    >>> [column.tolist() for column in block.divided(matrix)]
+    [[0.5, 2.0], [7, 8]]
+    """
+
+    ports: tuple[Port, ...]
+    columns: bool = False
+
+    def joined(self, *given: Tensor) -> Tensor:
+        """Return the tensors of the ports as one."""
+        if not self.columns:
+            return given[0]
+        return torch.stack([one.double() for one in given], dim=1)
+
+    def divided(self, tensor: Tensor) -> tuple[Tensor, ...]:
+        """Return the tensors of the ports."""
+        if not self.columns:
+            return (tensor,)
+        pairs = zip(tensor.unbind(1), self.ports, strict=True)
+        return tuple(column.to(port.dtype) for column, port in pairs)
+
+    def example(self, rows: int) -> Tensor:
+        """Return zeros for so many rows."""
+        return self.joined(*(port.example(rows) for port in self.ports))
+
+
 def largest_difference(ports: Sequence[Port], found: Arrays, expected: Arrays) -> float:
     """Return the largest difference of all outputs; see :meth:`Port.difference`."""
     triples = zip(ports, found, expected, strict=True)

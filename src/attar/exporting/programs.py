@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
+from itertools import islice
 from typing import ClassVar
 
 import numpy as np
@@ -21,9 +21,9 @@ from attar.data.summary import as_tensor
 from attar.data.table import MixedTable, NumericTable, Table
 from attar.errors import SettingError
 from attar.evaluation.scores import ScoreReference, categorical, fixed_noise, log_likelihoods
-from attar.exporting.columns import ColumnsForm
+from attar.exporting.columns import ColumnsForm, ConditionForm
 from attar.exporting.forms import ImagesForm, MatrixForm, ProgramForm, SparseForm, WindowsForm
-from attar.exporting.ports import Arrays, Port
+from attar.exporting.ports import Arrays, Block, Port
 from attar.fitted import Fitted
 from attar.predictor import Predictor
 from attar.records import Batch
@@ -68,7 +68,10 @@ class Program(nn.Module, ABC):
     Attributes
     ----------
     name : str
-    inputs, outputs : sequence of Port
+    blocks : tuple of Block
+        What it takes.
+    output : Block
+        What it gives.
     dtype : torch.dtype
         That in which the networks compute; at first that of attar.
     made_of : tuple of str
@@ -76,8 +79,8 @@ class Program(nn.Module, ABC):
     """
 
     name: ClassVar[str]
-    inputs: Sequence[Port]
-    outputs: Sequence[Port]
+    blocks: tuple[Block, ...]
+    output: Block
 
     def __init__(self, fitted: Fitted) -> None:
         super().__init__()
@@ -87,15 +90,44 @@ class Program(nn.Module, ABC):
         self.dtype = self.form.precision
         self.model = deepcopy(fitted.predictor.model).to("cpu", self.dtype).eval()
         self.model.requires_grad_(False)
+        encoder = fitted.condition_encoder
+        self.condition = None if encoder is None else ConditionForm(encoder)
+        self.blocks, self.output = self.sides()
+        if self.condition is not None:
+            self.blocks = (*self.blocks, self.condition.inputs)
+        names = [port.name for port in self.inputs]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise SettingError(f"The column {twice!r} has the name of the condition: rename it.")
+
+    @abstractmethod
+    def sides(self) -> tuple[tuple[Block, ...], Block]:
+        """Return what the program takes besides a condition, and what it gives."""
 
     def in_single(self) -> None:
         """Let the networks compute in single precision."""
         self.dtype = torch.float32
         self.model.float()
 
-    @abstractmethod
+    @property
+    def inputs(self) -> tuple[Port, ...]:
+        """The tensors that it takes."""
+        return tuple(port for block in self.blocks for port in block.ports)
+
+    @property
+    def outputs(self) -> tuple[Port, ...]:
+        """The tensors that it gives."""
+        return self.output.ports
+
     def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
         """Return the tensors of ``outputs`` for those of ``inputs``."""
+        rest = iter(given)
+        joined = (block.joined(*islice(rest, len(block.ports))) for block in self.blocks)
+        return self.output.divided(self.core(*joined))
+
+    @abstractmethod
+    def core(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Return the tensor of ``output`` for those of ``blocks``."""
 
     def given(self, data: object, rows: Rows) -> Arrays:
         """Return what the program takes for a user's data, which are these raw rows."""
@@ -105,14 +137,22 @@ class Program(nn.Module, ABC):
     def expected(self, rows: Rows) -> Arrays:
         """Return what attar itself gives for raw rows, but not rounded."""
 
-    def codes(self, *given: Tensor) -> Tensor:
-        """Return the codes of the tensors of data."""
-        batch = self.form.batch(self.dtype, *given)
-        return self.model.encode(batch.values, batch.observed)
+    def conditioned(self, condition: Tensor | None) -> Tensor | None:
+        """Return the condition as the networks take it."""
+        if self.condition is None or condition is None:
+            return None
+        encoded: Tensor = self.condition(condition)
+        return encoded.to(self.dtype)
 
-    def restored(self, codes: Tensor) -> tuple[Tensor, ...]:
+    def codes(self, x: Tensor, condition: Tensor | None) -> Tensor:
+        """Return the codes of data."""
+        batch = self.form.batch(self.dtype, x)
+        return self.model.encode(batch.values, batch.observed, self.conditioned(condition))
+
+    def restored(self, codes: Tensor, condition: Tensor | None) -> Tensor:
         """Return the data of codes."""
-        return self.form.restored(self.model.decode(codes.to(self.dtype)))
+        decoded = self.model.decode(codes.to(self.dtype), self.conditioned(condition))
+        return self.form.restored(decoded)
 
     def reconstruction(self, rows: Rows) -> Arrays:
         """Return what attar itself reconstructs of raw rows, but not rounded."""
@@ -124,13 +164,13 @@ class EncoderProgram(Program):
 
     name = "encoder"
 
-    def __init__(self, fitted: Fitted) -> None:
-        super().__init__(fitted)
-        self.inputs, self.outputs = self.form.inputs, (code_port(self),)
+    def sides(self) -> tuple[tuple[Block, ...], Block]:
+        """Return the blocks of data and codes."""
+        return (self.form.inputs,), codes_of(self)
 
-    def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
+    def core(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """Return the codes."""
-        return (self.codes(*given).to(self.form.precision),)
+        return self.codes(x, condition).to(self.form.precision)
 
     def expected(self, rows: Rows) -> Arrays:
         """Return the codes."""
@@ -142,13 +182,13 @@ class DecoderProgram(Program):
 
     name = "decoder"
 
-    def __init__(self, fitted: Fitted) -> None:
-        super().__init__(fitted)
-        self.inputs, self.outputs = (code_port(self),), self.form.outputs
+    def sides(self) -> tuple[tuple[Block, ...], Block]:
+        """Return the blocks of codes and data."""
+        return (codes_of(self),), self.form.outputs
 
-    def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
+    def core(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """Return the data."""
-        return self.restored(*given)
+        return self.restored(x, condition)
 
     def given(self, data: object, rows: Rows) -> Arrays:
         """Return the codes."""
@@ -164,13 +204,13 @@ class WholeProgram(Program):
 
     name = "whole"
 
-    def __init__(self, fitted: Fitted) -> None:
-        super().__init__(fitted)
-        self.inputs, self.outputs = self.form.inputs, self.form.outputs
+    def sides(self) -> tuple[tuple[Block, ...], Block]:
+        """Return the blocks of data and data."""
+        return (self.form.inputs,), self.form.outputs
 
-    def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
+    def core(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """Return the reconstruction."""
-        return self.restored(self.codes(*given))
+        return self.restored(self.codes(x, condition), condition)
 
     def expected(self, rows: Rows) -> Arrays:
         """Return the reconstruction."""
@@ -188,20 +228,25 @@ class ScoreProgram(Program):
 
     def __init__(self, fitted: Fitted) -> None:
         super().__init__(fitted)
-        self.inputs, self.outputs = self.form.inputs, (Port("score", torch.float64),)
         self.reference = fitted.training_summary.reference
         self.completion = ScoreCompletion(self.reference, fitted.kind)
         self.register_buffer("noise", fixed_noise(self.model, DRAWS))
 
-    def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
+    def sides(self) -> tuple[tuple[Block, ...], Block]:
+        """Return the blocks of data and scores."""
+        return (self.form.inputs,), Block((Port("score", torch.float64),))
+
+    def core(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """Return the scores."""
-        batch, surcharge = self.completion.known(self.form.batch(self.dtype, *given))
+        batch, surcharge = self.completion.known(self.form.scored(self.dtype, x))
+        batch = replace(batch, condition=self.conditioned(condition))
         trace = self.model(batch, self.noise.to(self.dtype))
         weights = trace.log_likelihood
         if trace.coded.log_q is not None and trace.coded.log_p is not None:
             weights = weights + trace.coded.log_p - trace.coded.log_q
         mean = weights.double().logsumexp(0) - math.log(len(weights))
-        return (mean - surcharge + self.completion(batch.observed),)
+        score: Tensor = mean - surcharge + self.completion(batch.observed)
+        return score
 
     def expected(self, rows: Rows) -> Arrays:
         """Return the scores."""
@@ -246,15 +291,17 @@ class ScoreCompletion(nn.Module):
             "costs": np.log(reference.rarest[:, 1] + 1),
         }
         for name, array in buffers.items():
-            self.register_buffer(name, as_tensor(array))
+            if array.size:  # torch.export cannot save what is empty
+                self.register_buffer(name, as_tensor(array))
+        self.categories = len(found)
 
     def known(self, batch: Batch) -> tuple[Batch, Tensor]:
         """Return the batch with the rarest category for each one that the fit did not see.
 
         Only in the target; and what each row costs besides.
         """
-        if not len(self.costs):
-            return batch, self.costs.new_zeros(1)
+        if not self.categories:
+            return batch, self.cells.new_zeros(1)
         target, observed = batch.target.double(), batch.observed
         # Of a known category one feature is 1, of a missing or an unseen one none.
         unseen = 1 - target @ self.members
@@ -278,6 +325,6 @@ class ScoreCompletion(nn.Module):
 PARTS = {part.name: part for part in (EncoderProgram, DecoderProgram, WholeProgram, ScoreProgram)}
 
 
-def code_port(program: Program) -> Port:
+def codes_of(program: Program) -> Block:
     """Return the tensor of codes."""
-    return Port("code", program.form.precision, (program.predictor.code_size,))
+    return Block((Port("code", program.form.precision, (program.predictor.code_size,)),))

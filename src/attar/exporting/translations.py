@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import ClassVar
 
 import torch
+from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from attar.errors import AttarError, FileError, SettingError, first_line
@@ -66,18 +67,31 @@ def library(name: str, extra: str) -> ModuleType:
         ) from None
 
 
-def traced(program: Program) -> ExportedProgram:
-    """Return the graph of a program, for any number of rows.
+class Core(nn.Module):
+    """The core of a program as a module: from blocks to a block."""
+
+    def __init__(self, program: Program) -> None:
+        super().__init__()
+        self.program = program
+
+    def forward(self, *blocks: Tensor) -> Tensor:
+        """Return the tensor of the output."""
+        return self.program.core(*blocks)
+
+
+def traced(program: Program, core: bool = False) -> ExportedProgram:
+    """Return the graph of a program or of its core, for any number of rows.
 
     Raises
     ------
     SettingError
         If the model has no such graph.
     """
-    examples = tuple(port.example(TRACED) for port in program.inputs)
+    module: nn.Module = Core(program) if core else program
+    examples = tuple(x.example(TRACED) for x in (program.blocks if core else program.inputs))
     shapes = (tuple({0: Dim("batch", min=1)} for _ in examples),)
     with quiet(), refusing(program, "a program"):
-        return torch.export.export(program, examples, dynamic_shapes=shapes)
+        return torch.export.export(module, examples, dynamic_shapes=shapes)
 
 
 @contextmanager

@@ -29,9 +29,9 @@ LOG_ROUNDING = math.log(0.36)
 
 @dataclass(frozen=True)
 class FixedGaussian(ColumnLikelihood, name="gaussian"):
-    """A Gaussian of fixed variance around the decoder's output m: mean squared error.
+    r"""A Gaussian of fixed variance around the decoder's output m: mean squared error.
 
-    log p(x) = -((x - m)² / v + log 2πv) / 2.
+    .. math:: \log p(x) = -\frac{(x - m)^2}{2 v} - \tfrac12 \log 2πv
 
     Parameters
     ----------
@@ -177,11 +177,12 @@ class ColumnsGaussianModule(VarianceModule):
 
 @dataclass(frozen=True)
 class HeteroscedasticGaussian(Likelihood, name="heteroscedastic-gaussian"):
-    """A Gaussian whose mean and scale are outputs of the decoder, for each cell of images.
+    r"""A Gaussian whose mean and scale are outputs of the decoder, for each cell of images.
 
-    log p(x) = -((x - m)² / s² + log 2πs²) / 2, where the decoder's output has m in its first
-    channels and log(s / 0.36) in the others: of a decoder that gives the step of its code's
-    quantization s is about the scale of the error.
+    .. math:: \log p(x) = -\frac{(x - m)^2}{2 s^2} - \tfrac12 \log 2πs^2
+
+    The decoder's output has m in its first channels and log(s / 0.36) in the others: of a decoder
+    that gives the step of its code's quantization s is about the scale of the error.
 
     Examples
     --------
@@ -227,11 +228,13 @@ class HeteroscedasticModule(LikelihoodModule):
 
 @dataclass(frozen=True)
 class StudentT(ColumnLikelihood, name="student-t"):
-    """Student's t around the decoder's output with a trained scale; for heavy tails.
+    r"""Student's t around the decoder's output with a trained scale; for heavy tails.
 
-    log p(x) = log Γ((ν + 1)/2) - log Γ(ν/2) - (log νπ)/2 - log s - (ν + 1)/2 log(1 + z²/ν), with
-    z = (x - m) / s. The loss of outliers grows with the logarithm of their distance, and their
-    gradient vanishes.
+    .. math:: \log p(x) = \log \frac{Γ((ν + 1) / 2)}{Γ(ν / 2)} - \tfrac12 \log νπs^2
+        - \tfrac{ν + 1}{2} \log(1 + z^2 / ν)
+
+    with :math:`z = (x - m) / s`. The loss of outliers grows with the logarithm of their distance,
+    and their gradient vanishes.
 
     Parameters
     ----------
@@ -292,9 +295,9 @@ class StudentTModule(LocationModule):
 
 @dataclass(frozen=True)
 class Laplace(ColumnLikelihood, name="laplace"):
-    """A Laplace distribution around the decoder's output: mean absolute error.
+    r"""A Laplace distribution around the decoder's output: mean absolute error.
 
-    log p(x) = -|x - m| / b - log 2b.
+    .. math:: \log p(x) = -\frac{|x - m|}{b} - \log 2b
 
     Parameters
     ----------
@@ -338,10 +341,12 @@ class LaplaceModule(LocationModule):
 
 @dataclass(frozen=True)
 class Huber(ColumnLikelihood, name="huber"):
-    """Gaussian near the decoder's output and Laplace far from it.
+    r"""Gaussian near the decoder's output and Laplace far from it.
 
-    log p(x) = -h(x - m) - log Z, with h(r) = r²/2 up to |r| = δ and δ|r| - δ²/2 beyond, and
-    Z = √(2π) erf(δ/√2) + (2/δ) exp(-δ²/2).
+    .. math:: \log p(x) = -h(x - m) - \log\left(
+        \sqrt{2π} \, \mathrm{erf} \tfrac{δ}{\sqrt 2} + \tfrac{2}{δ} e^{-δ^2/2}\right)
+
+    with :math:`h(r) = r^2/2` up to :math:`|r| = δ` and :math:`δ|r| - δ^2/2` beyond.
 
     Parameters
     ----------
@@ -407,10 +412,12 @@ TINY = 1e-12
 
 @dataclass(frozen=True)
 class Circular(ColumnLikelihood, name="circular"):
-    """The von Mises distribution of an angle θ that is prepared as two cells, (cos θ, sin θ).
+    r"""The von Mises distribution of an angle θ that is prepared as two cells, (cos θ, sin θ).
 
-    log p(θ) = a cos θ + b sin θ - log 2π I₀(κ), with κ = √(a² + b²) the concentration and (a, b)
-    the decoder's output. It is the density of the angle, in radians, half of it in each cell.
+    .. math:: \log p(θ) = a \cos θ + b \sin θ - \log 2π I_0(κ), \quad κ = \sqrt{a^2 + b^2}
+
+    κ is the concentration, and (a, b) the decoder's output. It is the density of the angle, in
+    radians, half of it in each cell.
 
     Examples
     --------

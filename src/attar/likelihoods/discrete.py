@@ -23,10 +23,12 @@ from attar.likelihoods.base import (
 
 @dataclass(frozen=True)
 class Bernoulli(ColumnLikelihood, name="bernoulli"):
-    """A Bernoulli distribution of each cell from the decoder's logits; for data from 0 to 1.
+    r"""A Bernoulli distribution of each cell from the decoder's logits; for data from 0 to 1.
 
-    log p(x) = x log σ(a) + (1 - x) log(1 - σ(a)), minus the binary cross-entropy. A value outside
-    that range, which no fit takes, counts as the nearest within, less its squared distance.
+    .. math:: \log p(x) = x \log σ(a) + (1 - x) \log (1 - σ(a))
+
+    This is minus the binary cross-entropy. A value outside that range, which no fit takes, counts
+    as the nearest within, less its squared distance.
 
     Examples
     --------
@@ -76,11 +78,12 @@ class BernoulliLikelihoodModule(LikelihoodModule):
 
 @dataclass(frozen=True)
 class BernoulliProbability(ColumnLikelihood, name="bernoulli-probability"):
-    """A Bernoulli distribution of each cell from probabilities, for decoders ending in a sigmoid.
+    r"""A Bernoulli distribution of each cell from probabilities, for decoders ending in a sigmoid.
 
-    log p(x) = x log p + (1 - x) log(1 - p). Probabilities are clipped to [1e-7, 1 - 1e-7], as in
-    Keras. A value outside that range, which no fit takes, counts as the nearest within, less its
-    squared distance.
+    .. math:: \log p(x) = x \log p + (1 - x) \log (1 - p)
+
+    Probabilities are clipped to [1e-7, 1 - 1e-7], as in Keras. A value outside that range, which no
+    fit takes, counts as the nearest within, less its squared distance.
 
     Examples
     --------
@@ -118,10 +121,11 @@ class BernoulliProbabilityModule(LikelihoodModule):
 
 @dataclass(frozen=True)
 class Categorical(ColumnLikelihood, name="categorical"):
-    """A categorical distribution from the decoder's logits; for one-hot cells.
+    r"""A categorical distribution from the decoder's logits; for one-hot cells.
 
-    log P(x) = Σ x_j log softmax(a)_j. Cells that are all zero, of a category outside the training
-    rows, have no loss.
+    .. math:: \log P(x) = \sum_j x_j \log \mathrm{softmax}(a)_j
+
+    Cells that are all zero, of a category outside the training rows, have no loss.
 
     Parameters
     ----------
@@ -217,10 +221,12 @@ class CategoricalModule(LikelihoodModule):
 
 @dataclass(frozen=True)
 class Discretized(ColumnLikelihood, name="discretized"):
-    """A logistic around the decoder's output, integrated over each value's bin; for integers.
+    r"""A logistic around the decoder's output, integrated over each value's bin; for integers.
 
-    P(x) = σ((x + w/2 - m) / s) - σ((x - w/2 - m) / s), with a trained scale s: a probability, not a
-    density, which would grow without bound on integers as the scale shrinks.
+    .. math:: P(x) = σ\left(\frac{x + w/2 - m}{s}\right) - σ\left(\frac{x - w/2 - m}{s}\right)
+
+    with a trained scale s: a probability, not a density, which would grow without bound on integers
+    as the scale shrinks.
 
     Parameters
     ----------
@@ -309,9 +315,11 @@ LARGEST_LOG_RATE = 30.0
 
 @dataclass(frozen=True)
 class Poisson(ColumnLikelihood, name="poisson"):
-    """A Poisson distribution of each cell from the decoder's log-rates; for counts.
+    r"""A Poisson distribution of each cell from the decoder's log-rates; for counts.
 
-    log P(x) = x a - exp(a) - log x!. Log-rates are clipped at 30.
+    .. math:: \log P(x) = x a - e^a - \log x!
+
+    Log-rates are clipped at 30.
 
     Examples
     --------
@@ -354,10 +362,12 @@ class PoissonModule(LikelihoodModule):
 
 @dataclass(frozen=True)
 class Multinomial(Likelihood, name="multinomial"):
-    """A multinomial distribution of a row of counts from the decoder's logits.
+    r"""A multinomial distribution of a row of counts from the decoder's logits.
 
-    log P(x) = log N! - Σ log x_j! + Σ x_j log softmax(a)_j, with N = Σ x_j from the row itself,
-    which is not modelled. The term log N! is split evenly among the cells.
+    .. math:: \log P(x) = \log N! - \sum_j \log x_j! + \sum_j x_j \log \mathrm{softmax}(a)_j
+
+    with :math:`N = \sum_j x_j` from the row itself, which is not modelled. The term log N! is split
+    evenly among the cells.
 
     Parameters
     ----------

@@ -21,13 +21,15 @@ LARGEST_LOG_SCALE = 10.0
 
 @dataclass(frozen=True)
 class LogisticMixture(Likelihood, name="logistic-mixture"):
-    """A mixture of discretized logistics for each cell of an image with few distinct values.
+    r"""A mixture of discretized logistics for each cell of an image with few distinct values.
 
-    P(x) = Σ_k π_k (σ((x + w/2 - m_k) / s_k) - σ((x - w/2 - m_k) / s_k)) with w the distance of
-    two levels; the lowest level takes all below it and the highest all above, so that P sums to 1.
-    The decoder gives π_k, m_k and s_k for each channel of each pixel: channels are independent
-    given the code. For decoder outputs of zero, the components are evenly spaced in [0, 1], with
-    their distance as scale. Log-scales are clipped at 10.
+    .. math:: P(x) = \sum_k π_k \left(σ\left(\frac{x + w/2 - m_k}{s_k}\right)
+        - σ\left(\frac{x - w/2 - m_k}{s_k}\right)\right)
+
+    with w the distance of two levels; the lowest level takes all below it and the highest all
+    above, so that P sums to 1. The decoder gives π_k, m_k and s_k for each channel of each pixel:
+    channels are independent given the code. For decoder outputs of zero, the components are evenly
+    spaced in [0, 1], with their distance as scale. Log-scales are clipped at 10.
 
     Parameters
     ----------
@@ -137,16 +139,18 @@ C1, C2 = 0.01**2, 0.03**2
 
 @dataclass(frozen=True)
 class MultiScaleSimilarity(Likelihood, name="ms-ssim"):
-    """Minus a perceptual distance of images, for a decoder that gives the image m.
+    r"""Minus a perceptual distance of images, for a decoder that gives the image m.
 
-    α (1 - MS-SSIM) + (1 - α) mean |x - m|, with
+    .. math:: α (1 - \text{MS-SSIM}) + (1 - α) \, \mathrm{mean} |x - m|
 
-    MS-SSIM = l_M^w_M · Π_j c_j^w_j,  l = (2μν + C₁) / (μ² + ν² + C₁),
-    c = (2σ_xm + C₂) / (σ_x² + σ_m² + C₂),
+    .. math:: \text{MS-SSIM} = l_M^{w_M} \prod_j c_j^{w_j}
 
-    means and (co)variances under a Gaussian window, averaged over the image at 1, 1/2, 1/4 ... of
-    its size, then over the channels. The first term is split evenly among the cells of a row, which
-    together have cells · (1 - MS-SSIM). It is not a density: it gives no likelihood of a row.
+    .. math:: l = \frac{2μν + C_1}{μ^2 + ν^2 + C_1}, \quad
+        c = \frac{2σ_{xm} + C_2}{σ_x^2 + σ_m^2 + C_2}
+
+    with means and (co)variances under a Gaussian window, averaged over the image at 1, 1/2, 1/4 ...
+    of its size, then over the channels. The first term is split evenly among the cells of a row,
+    which together have cells · (1 - MS-SSIM). It is not a density: it gives no likelihood of a row.
 
     Images with a side below 20 have a smaller window. Of the five scales, those that the window
     fits in are used, with weights normalized to sum to one. All cells must be observed.

@@ -4,6 +4,7 @@ from attar.networks.base import Network
 from attar.networks.conv import Asymmetric, Conv
 from attar.networks.custom import CustomNetwork
 from attar.networks.lapped import Lapped
+from attar.networks.layers import Layered
 from attar.networks.mlp import Bag, Linear, Mlp
 from attar.networks.sequence import Gru, Tcn, Transformer
 from attar.networks.spectral import Spectral
@@ -18,6 +19,7 @@ __all__ = [
     "CustomNetwork",
     "Gru",
     "Lapped",
+    "Layered",
     "Linear",
     "Mlp",
     "Network",

@@ -150,10 +150,12 @@ class PriorCritic(Critic):
 
 @dataclass(frozen=True)
 class DensityRatio(Penalty, name="factor"):
-    """The total correlation KL(q(z) || Π_j q(z_j)), as a critic estimates it.
+    r"""The total correlation of the code, as a critic estimates it.
+
+    .. math:: KL(q(z) \,\|\, \textstyle\prod_j q(z_j)) ≈ E \log \frac{D(z)}{1 - D(z)}
 
     The critic D discriminates codes from codes whose dimensions are permuted independently over
-    the batch; then E log D(z) / (1 - D(z)) is the estimate.
+    the batch.
 
     Parameters
     ----------
@@ -216,13 +218,14 @@ def permuted(z: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class LearnedSimilarity(Penalty, name="learned-similarity"):
-    """The distance of a row and its reconstruction in a critic's features, and the critic's -log D.
+    r"""The distance of a row and its reconstruction in a critic's features, and its -log D.
 
-    |h(x) - h(m)|² / 2 - adversarial · E log D(m'), where m is the row's reconstruction and m' is
-    decoded from samples of the prior and from the batch's codes. The critic D discriminates x from
-    m'; h are the features of its last hidden layer. As published, the encoder gets no gradient from
-    D; other than published, the likelihood of the cells stays in the loss, as the features mean
-    little at first.
+    .. math:: \tfrac12 |h(x) - h(m)|^2 - α \, E \log D(m')
+
+    Here α is ``adversarial``, m is the row's reconstruction and m' is decoded from samples of the
+    prior and from the batch's codes. The critic D discriminates x from m'; h are the features of
+    its last hidden layer. As published, the encoder gets no gradient from D; other than published,
+    the likelihood of the cells stays in the loss, as the features mean little at first.
 
     Parameters
     ----------

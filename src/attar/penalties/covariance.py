@@ -14,9 +14,11 @@ from attar.priors import log_density
 
 
 class Dip(Penalty):
-    """The squared distance of a covariance C of the latent dimensions from the identity.
+    r"""The squared distance of a covariance C of the latent dimensions from the identity.
 
-    Σ_{i≠j} C_ij² + diagonal · Σ_i (C_ii - 1)², over the batch.
+    .. math:: \sum_{i≠j} C_{ij}^2 + λ \sum_i (C_{ii} - 1)^2
+
+    over the batch, where λ is ``diagonal``.
 
     Attributes
     ----------
@@ -42,9 +44,11 @@ class Dip(Penalty):
 
 @dataclass(frozen=True)
 class DipI(Dip, name="dip-i"):
-    """The squared distance of the covariance of the posterior means from the identity.
+    r"""The squared distance of the covariance of the posterior means from the identity.
 
-    Σ_{i≠j} C_ij² + diagonal · Σ_i (C_ii - 1)², with C = Cov(μ) over the batch.
+    .. math:: \sum_{i≠j} C_{ij}^2 + λ \sum_i (C_{ii} - 1)^2, \quad C = \mathrm{Cov}(μ)
+
+    over the batch, where λ is ``diagonal``.
 
     Parameters
     ----------
@@ -76,9 +80,12 @@ class DipI(Dip, name="dip-i"):
 
 @dataclass(frozen=True)
 class DipII(Dip, name="dip-ii"):
-    """The squared distance of the covariance of the aggregate posterior from the identity.
+    r"""The squared distance of the covariance of the aggregate posterior from the identity.
 
-    Σ_{i≠j} C_ij² + diagonal · Σ_i (C_ii - 1)², with C = Cov(μ) + E diag(σ²) over the batch.
+    .. math:: \sum_{i≠j} C_{ij}^2 + λ \sum_i (C_{ii} - 1)^2, \quad
+        C = \mathrm{Cov}(μ) + E \, \mathrm{diag}(σ^2)
+
+    over the batch, where λ is ``diagonal``.
 
     Parameters
     ----------
@@ -123,11 +130,14 @@ def distance_from_identity(covariance: Tensor, diagonal: float) -> Tensor:
 
 @dataclass(frozen=True)
 class TotalCorrelation(Penalty, name="total-correlation"):
-    """The total correlation KL(q(z) || Π_j q(z_j)) of the batch's mixture of posteriors.
+    r"""The total correlation of the batch's mixture of posteriors.
 
-    q(z) is Σ_i q(z|x_i) / B. The published weights for the size of the whole data add constants
-    without a gradient. As each z is a sample of one of the B components, the estimate is too high
-    where posteriors are narrow relative to their spread. Memory is proportional to B² d.
+    .. math:: KL(q(z) \,\|\, \textstyle\prod_j q(z_j)), \quad
+        q(z) = \frac{1}{B} \sum_{i=1}^B q(z|x_i)
+
+    The published weights for the size of the whole data add constants without a gradient. As each z
+    is a sample of one of the B components, the estimate is too high where posteriors are narrow
+    relative to their spread. Memory is proportional to B² d.
 
     Parameters
     ----------

@@ -95,10 +95,12 @@ class GaussianKernel(Kernel, name="gaussian"):
 
 @dataclass(frozen=True)
 class MaximumMeanDiscrepancy(Penalty, name="mmd"):
-    """The squared maximum mean discrepancy between the batch's codes and the prior.
+    r"""The squared maximum mean discrepancy between the batch's codes and the prior.
 
-    E k(z, z') + E k(p, p') - 2 E k(z, p), over pairs of different codes and of as many samples of
-    the prior: an unbiased estimate, which may be slightly negative.
+    .. math:: E \, k(z, z') + E \, k(p, p') - 2 E \, k(z, p)
+
+    over pairs of different codes z and of as many samples p of the prior: an unbiased estimate,
+    which may be slightly negative.
 
     Parameters
     ----------
@@ -154,10 +156,12 @@ def _mean_of_pairs(codes: Tensor, kernel: Kernel) -> Tensor:
 
 @dataclass(frozen=True)
 class SlicedWasserstein(Penalty, name="sliced-wasserstein"):
-    """The squared 2-Wasserstein distance of codes and prior samples, mean over random directions θ.
+    r"""The squared 2-Wasserstein distance of codes and prior samples over random directions θ.
 
-    In one dimension sorting solves the transport: mean (sort(z·θ) - sort(p·θ))². A shift of all
-    codes by s has the distance |s|² / d.
+    .. math:: E_θ \frac{1}{n} \sum_{i=1}^n (\mathrm{sort}(z·θ)_i - \mathrm{sort}(p·θ)_i)^2
+
+    In one dimension sorting solves the transport. A shift of all codes by s has the distance
+    :math:`|s|^2 / d`.
 
     Parameters
     ----------

@@ -31,10 +31,12 @@ def squared_norm(outputs: Tensor, inputs: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Contractive(Penalty, name="contractive"):
-    """The squared Frobenius norm of the code's Jacobian, mean over the batch: |∂z/∂x|².
+    r"""The squared Frobenius norm of the code's Jacobian, mean over the batch.
 
-    With an encoder of a single layer it is exact, Σ_j a'(u_j)² Σ_i W_ji²; otherwise it is
-    Hutchinson's estimate |∂(v·z)/∂x|² with a random sign vector v.
+    .. math:: E \sum_{ij} \left(\frac{∂z_j}{∂x_i}\right)^2
+
+    With an encoder of a single layer it is exact, :math:`\sum_j a'(u_j)^2 \sum_i W_{ji}^2`; else
+    it is Hutchinson's estimate :math:`|∂(v·z)/∂x|^2` with a random sign vector v.
 
     Parameters
     ----------
@@ -212,10 +214,12 @@ class DecoderWeights(Penalty, name="decoder-l2"):
 
 @dataclass(frozen=True)
 class DecoderGradient(Penalty, name="decoder-gradient"):
-    """The squared Frobenius norm of the decoder's Jacobian, mean over the batch: |∂m(z)/∂z|².
+    r"""The squared Frobenius norm of the decoder's Jacobian, mean over the batch.
 
-    m(z) is the expected row of a code. The norm is Hutchinson's estimate |∂(v·m)/∂z|² with a random
-    sign vector v.
+    .. math:: E \sum_{ij} \left(\frac{∂m_i(z)}{∂z_j}\right)^2
+
+    m(z) is the expected row of a code. The norm is Hutchinson's estimate :math:`|∂(v·m)/∂z|^2` with
+    a random sign vector v.
 
     Parameters
     ----------

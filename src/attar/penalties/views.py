@@ -22,14 +22,17 @@ TINY = 1e-4
 
 @dataclass(frozen=True)
 class Views(Penalty, name="views"):
-    """Variance, invariance and covariance of the codes of two views of each row (VICReg).
+    r"""Variance, invariance and covariance of the codes of two views of each row (VICReg).
 
     A view is a draw of the corruption. A projection of two layers, for training alone, makes
     vectors a and b of k numbers from the codes of two views of each row; the loss is
 
-    invariance · mean (a - b)² + variance · mean_j max(0, 1 - sqrt Var a_j) + Σ_{i≠j} C_ij² / k,
+    .. math:: \frac{λ}{k} |a - b|^2
+        + \frac{μ}{k} \sum_j \max\left(0, 1 - \sqrt{\mathrm{Var}\, a_j}\right)
+        + \frac{1}{k} \sum_{i≠j} C_{ij}^2,
 
-    where the last two are means over both views, and C is the covariance of vectors in a batch.
+    where λ is ``invariance`` and μ ``variance``, the last two terms are means over both views, and
+    C is the covariance of vectors in a batch.
 
     Parameters
     ----------

@@ -64,9 +64,11 @@ class LossDisplay(Plot):
         Raises
         ------
         SettingError
-            If the estimator is another.
+            If the estimator is another, or was trained by another library.
         """
         check_type(cls, estimator, Autoencoder)
+        if not estimator.fitted_.history:
+            raise SettingError("The model was trained by another library: there are no losses.")
         history, fitted = estimator.history_, estimator.fitted_
         best = fitted.training_summary.diagnostics.best_epoch
         loss, held_out = (history[name].to_numpy(float) for name in ("loss", "validation_loss"))

@@ -327,9 +327,9 @@ class ClusterDisplay(Plot):
         """
         check_type(cls, estimator, Clusterer)
         data = read(X, "test", kind=estimator.model_.kind).data
-        labels = estimator.predict(data)
-        of = estimator.model_.points.of
-        points = np.concatenate([of(piece).numpy() for piece in estimator.pieces(data)])
+        found = [estimator.model_.located(piece) for piece in estimator.pieces(data)]
+        points = np.concatenate([points for points, _ in found])
+        labels = np.concatenate([shares.argmax(1) for _, shares in found])
         some = evenly_spaced(len(labels), POINTS)
         flat, x, y = plane(points[some].astype(np.float64))
         return cls(flat, labels[some], x, y).plot(ax)

@@ -253,11 +253,10 @@ def _clustered(clusterer: Clusterer, source: Source) -> tuple[Indices, Clustered
     """Return how many rows each cluster has, and some rows with their clusters."""
     model, parts, sizes = clusterer.model_, [], np.zeros(clusterer.n_clusters_, np.intp)
     for piece in clusterer.pieces(source):
-        shares, rows = model.probabilities(piece), model.kind.rows(piece)
+        (points, shares), rows = model.located(piece), model.kind.rows(piece)
         labels = shares.argmax(1)
         sizes += np.bincount(labels, minlength=len(sizes))
         at = evenly_spaced(len(labels), ROWS)
-        points = model.points.of(piece).numpy()
         parts.append((rows[at], labels[at], shares.max(1)[at], points[at]))
     raw = [part[0] for part in parts]
     labels, certain, points = (np.concatenate([part[i] for part in parts]) for i in (1, 2, 3))

@@ -518,6 +518,8 @@ def _comparison(
 def _loss_curves(fitted: Fitted, row: str) -> Element:
     """Return the losses of all epochs."""
     history, best = fitted.history, fitted.training_summary.diagnostics.best_epoch
+    if not history:
+        return section("Loss curves", tag("p", "The model was trained by another library."))
     validation = history[-1].validation_loss is not None
     entries = [("first", "validation")] * validation + [("second", "training")]
     loss = f"{'validation' if validation else 'training'} loss"

@@ -37,7 +37,7 @@ def fitted_autoencoder(
     if autoencoder is None:
         if recipe == "auto" and issubclass(kind_of(data), Images | SoundWindows):
             recipe = "features"
-        autoencoder = Autoencoder(recipe, **settings, verbose=False)
+        return Autoencoder(recipe, **settings, verbose=False).fit(data)
     return autoencoder if "fitted_" in vars(autoencoder) else clone(autoencoder).fit(data)
 
 

@@ -123,7 +123,7 @@ class TaskEstimator(BaseEstimator, Shared, ABC):
         settings = {
             name: plain(value)
             for name, value in self.get_params(deep=False).items()
-            if name not in ("random_state", "autoencoder")
+            if name not in ("random_state", "autoencoder", "callbacks")
         }
         tensors, description = self._fitted._described()
         description = {"task": self.task, "settings": settings, **description}

@@ -16,7 +16,7 @@ from datetime import timedelta
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -303,6 +303,10 @@ class Tracker(Callback, ABC):
             )
         self._lost = False
 
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        # Clones of an estimator write to the same tracker, whose connection has no copy.
+        return self
+
     def on_start(self, progress: Progress) -> None:
         """Start a run, with the settings."""
         self._lost = False
@@ -525,7 +529,8 @@ class Trackio(Tracker):
             trackio.finish()
 
     def _results(self, metrics: Mapping[str, float], page: Path | None = None) -> None:
-        run = self._run(name=self.run_, resume="must")
+        # A run that has nothing yet is not stored.
+        run = self._run(name=self.run_, resume="allow")
         run.log({f"results/{name}": value for name, value in metrics.items()})
         if page is not None:
             run.log_artifact(page, name=f"{self.run_}-{PAGE}", type="report")

@@ -59,8 +59,8 @@ class Steps(ABC):
         """Return to where the context was entered."""
 
     @abstractmethod
-    def begin(self) -> None:
-        """Begin an epoch: since the last step anything may have changed."""
+    def renew(self) -> None:
+        """Take notice of what was changed since the last step."""
 
     @abstractmethod
     def set(self, rate: float, progress: float) -> None:
@@ -83,7 +83,7 @@ class OneByOne(Steps):
     def __exit__(self, *error: object) -> None:
         """Do nothing."""
 
-    def begin(self) -> None:
+    def renew(self) -> None:
         """Do nothing."""
 
     def set(self, rate: float, progress: float) -> None:
@@ -165,7 +165,7 @@ class CudaGraphs(Graphs):
 
 
 @dataclass
-class Shape:
+class SameShape:
     """Steps on batches of one shape: how many were made, and how to repeat one."""
 
     made: int = 0
@@ -205,7 +205,7 @@ class Replayed(Steps):
         super().__init__(step, objective, optimizers)
         self.graphs, self.device = graphs, device
         self.rate, self.progress = torch.zeros((), device=device), torch.zeros((), device=device)
-        self.shapes: dict[torch.Size, Shape] = {}
+        self.shapes: dict[torch.Size, SameShape] = {}
         self.surroundings: dict[str, object] = {}
         self.obstacle: str | None = None
 
@@ -219,7 +219,7 @@ class Replayed(Steps):
         self.shapes.clear()
         self.context.__exit__(None, None, None)
 
-    def begin(self) -> None:
+    def renew(self) -> None:
         """Drop graphs of a model whose attributes or tensors are others by now."""
         now = self._surroundings()
         if now != self.surroundings:
@@ -237,7 +237,7 @@ class Replayed(Steps):
         if self.obstacle is not None:
             self.step(rows)
             return
-        shape = self.shapes.setdefault(rows.shape, Shape())
+        shape = self.shapes.setdefault(rows.shape, SameShape())
         if shape.made == WARM_UP and shape.repeat is None:
             self._capture(shape, rows)
         if shape.repeat is not None:
@@ -263,7 +263,7 @@ class Replayed(Steps):
             self._give_up(f"a step changes {changed[0]}")
         self.surroundings = self._surroundings()
 
-    def _capture(self, shape: Shape, rows: Tensor) -> None:
+    def _capture(self, shape: SameShape, rows: Tensor) -> None:
         shape.rows = rows.clone()
         flags = [group for optimizer in self.optimizers for group in optimizer.param_groups]
         try:

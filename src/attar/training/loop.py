@@ -97,8 +97,8 @@ class TrainingSettings:
         stopping.
     max_minutes : float or None
         The time after which training ends, with its schedule complete.
-    half_precision : bool or None
-        Whether encoder and decoder compute in bfloat16; None: where it is faster.
+    half_precision : bool
+        Whether encoder and decoder compute in bfloat16.
     """
 
     epochs: int
@@ -108,7 +108,7 @@ class TrainingSettings:
     learning_rate: float
     patience: int | None = None
     max_minutes: float | None = None
-    half_precision: bool | None = None
+    half_precision: bool = False
 
 
 class Training:
@@ -156,6 +156,9 @@ class Training:
         self.train, self.monitored, self.validation = train, monitored, validation
         self.callbacks = callbacks if workers.rank() == 0 else ()
         self.checkpoint = checkpoint
+        # Callbacks of a user's own may change the model after each step.
+        own = (type(each).on_step.__module__ for each in callbacks)
+        self.may_be_changed = any(not name.startswith("attar.") for name in own)
         self.threads = threads or Threads()
         heads = list(objective.heads.parameters())
         self.weights = [*self.model.parameters(), *heads]
@@ -185,7 +188,7 @@ class Training:
         if workers.count() > 1:
             self._join()
         self._resume()
-        self.model.half_precision = bool(self.settings.half_precision)
+        self.model.half_precision = self.settings.half_precision
         try:
             for callback in self.callbacks:
                 callback.on_start(self.progress)
@@ -230,7 +233,7 @@ class Training:
         number = len(self.progress.history) + 1
         started = time.perf_counter()
         self.model.train()
-        self.steps.begin()
+        self.steps.renew()
         rows = 0
         for step, drawn in self._drawn():
             total = (number - 1) * len(self.train) + step
@@ -246,6 +249,8 @@ class Training:
                 drop_denormals(self.optimizer)
             for callback in self.callbacks:
                 callback.on_step(self.progress)
+            if self.may_be_changed:
+                self.steps.renew()
             if (step + 1) % DUE_EVERY == 0:
                 self._keep_within(step + 1)
         if self.model.code.training:  # it is not frozen

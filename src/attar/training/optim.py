@@ -151,7 +151,9 @@ class Constant(Schedule, name="constant"):
 
 @dataclass(frozen=True)
 class Cosine(Schedule, name="cosine"):
-    """The learning rate falls to 0 along half a cosine: (1 + cos πt) / 2.
+    r"""The learning rate falls to 0 along half a cosine.
+
+    .. math:: \tfrac12 (1 + \cos πt)
 
     Examples
     --------
@@ -170,7 +172,11 @@ class Cosine(Schedule, name="cosine"):
 
 @dataclass(frozen=True)
 class OneCycle(Schedule, name="one-cycle"):
-    """The learning rate rises along half a cosine, then falls to 0 along another.
+    r"""The learning rate rises along half a cosine, then falls to 0 along another.
+
+    With the start s and the warmup w, up to t = w it is
+
+    .. math:: s + \tfrac12 (1 - s) (1 - \cos (πt / w)).
 
     Parameters
     ----------

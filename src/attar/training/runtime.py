@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -39,15 +39,23 @@ def memory_kept() -> Iterator[None]:
 HALF_PRECISION_FROM = 2**24
 
 
-def half_precision_pays(device: torch.device, batch_size: int, weights: int) -> bool:
-    """Return whether networks with so many weights train faster in bfloat16 on this device.
+def half_precision_pays(device: torch.device, work: Callable[[], int]) -> tuple[bool, str]:
+    """Return whether networks train faster in bfloat16 on a device, and why.
 
     On a GPU always; on a CPU with instructions for bfloat16, where steps are large.
+
+    Parameters
+    ----------
+    device : torch.device
+    work : callable
+        Returns the multiplications of a step's forward pass.
     """
     if device.type == "cuda":
-        return True
-    large = batch_size * weights >= HALF_PRECISION_FROM
-    return device.type == "cpu" and large and cpu_multiplies_bfloat16()
+        return True, "faster on a GPU"
+    if device.type != "cpu" or not cpu_multiplies_bfloat16():
+        return False, "bfloat16 is not faster on this device"
+    large = work() >= HALF_PRECISION_FROM
+    return large, "faster in large steps" if large else "faster in small steps"
 
 
 def cpu_multiplies_bfloat16() -> bool:

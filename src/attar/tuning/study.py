@@ -316,7 +316,10 @@ class Tuner:
         with warnings.catch_warnings(action="ignore"):
             plan = self._planned(self.settings(stored))
             price = self.criterion.price(plan.code_size, self.kind.shape)
-            model = fit(plan, self.inner, self.run, [Pruning(trial, price, until)])
+            callbacks = self.estimator.callbacks
+            model = fit(plan, self.inner, self.run, [*callbacks, Pruning(trial, price, until)])
+        for callback in callbacks:
+            callback.on_fit(model.training_summary.diagnostics.metrics)
         trial.set_user_attr(ERROR, model.training_summary.diagnostics.error)
         return self.criterion.loss(model, self.inner)
 

@@ -30,6 +30,7 @@ from attar.tasks.clusters.rows import CodePoints, PreparedPoints, RowPoints
 from attar.tasks.coding import fitted_autoencoder
 from attar.tasks.estimator import TaskEstimator, TaskModel, pieces_of
 from attar.tasks.neighbours import Array, Indices, Landmarks, NeighbourGraph
+from attar.training.callbacks import Callback
 from attar.training.runtime import memory_kept
 
 # At most so many different rows are the points of the graph.
@@ -82,13 +83,16 @@ class ClusterModel(TaskModel):
         """How many clusters there are."""
         return int(self.clusters.max()) + 1
 
-    def probabilities(self, piece: Any) -> Array:
-        """Return the share of each cluster in the affinities of rows to landmarks: (n, clusters).
+    def located(self, piece: Any) -> tuple[Array, Array]:
+        """Return the points of rows (n, d), and the probabilities of clusters (n, clusters).
 
-        The nearest ones count. A row of the fit counts more than its neighbours.
+        These are the shares of clusters in the affinities of rows to landmarks. The nearest ones
+        count. A row of the fit counts more than its neighbours.
         """
-        weights = self.landmarks.weights(self.points.of(piece))
-        return np.asarray(weights @ np.eye(self.number)[self.clusters])
+        with one_thread():
+            points = self.points.of(piece)
+            weights = self.landmarks.weights(points)
+        return points.numpy(), np.asarray(weights @ np.eye(self.number)[self.clusters])
 
     @property
     def kind(self) -> Kind:
@@ -153,6 +157,8 @@ class Clusterer(ClusterMixin, TaskEstimator):
     columns : mapping, default None
         What columns of a table are; as of :class:`attar.Autoencoder`.
     infinite_as_missing : bool, default False
+    callbacks : sequence of Callback, default ()
+        Of the training of the autoencoder, where none is given.
     random_state : int, RandomState or None, default None
 
     Attributes
@@ -197,12 +203,13 @@ class Clusterer(ClusterMixin, TaskEstimator):
         autoencoder: Autoencoder | None = None,
         columns: Mapping[str, str] | None = None,
         infinite_as_missing: bool = False,
+        callbacks: Sequence[Callback] = (),
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.n_clusters, self.recipe, self.autoencoder = n_clusters, recipe, autoencoder
         self.code_size, self.epochs, self.max_minutes = code_size, epochs, max_minutes
         self.columns, self.infinite_as_missing = columns, infinite_as_missing
-        self.random_state = random_state
+        self.callbacks, self.random_state = callbacks, random_state
 
     @default_settings()
     def fit(self, X: Data, y: object = None) -> Self:
@@ -267,8 +274,7 @@ class Clusterer(ClusterMixin, TaskEstimator):
             If X is not of the form that was fitted.
         """
         model = self._fitted.model_
-        with one_thread():
-            return np.concatenate([model.probabilities(piece) for piece in self.pieces(X)])
+        return np.concatenate([model.located(piece)[1] for piece in self.pieces(X)])
 
     def pieces(self, X: Data | Source) -> Iterator[Any]:
         """Return X as the user has it, from wherever it is, in pieces that fit into memory."""
@@ -323,6 +329,7 @@ class Clusterer(ClusterMixin, TaskEstimator):
             epochs=self.epochs,
             max_minutes=self.max_minutes,
             columns=self.columns,
+            callbacks=self.callbacks,
             random_state=self._seed,
         )
         return CodePoints(autoencoder)

@@ -27,6 +27,7 @@ from attar.tasks.labels.heads import ClassHead, LabelHead, NumberHead
 from attar.tasks.labels.model import LabelModel
 from attar.tasks.labels.targets import Classes, Mask, Numbers
 from attar.tasks.neighbours import Array
+from attar.training.callbacks import Callback
 
 
 class LabelEstimator(TaskEstimator):
@@ -53,12 +54,13 @@ class LabelEstimator(TaskEstimator):
         autoencoder: Autoencoder | None = None,
         columns: Mapping[str, str] | None = None,
         infinite_as_missing: bool = False,
+        callbacks: Sequence[Callback] = (),
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.recipe, self.autoencoder = recipe, autoencoder
         self.code_size, self.epochs, self.max_minutes = code_size, epochs, max_minutes
         self.columns, self.infinite_as_missing = columns, infinite_as_missing
-        self.random_state = random_state
+        self.callbacks, self.random_state = callbacks, random_state
 
     @default_settings()
     def fit(self, X: Data, y: ArrayLike) -> Self:
@@ -96,6 +98,7 @@ class LabelEstimator(TaskEstimator):
             epochs=self.epochs,
             max_minutes=self.max_minutes,
             columns=self.columns,
+            callbacks=self.callbacks,
             random_state=seed,
         )
         _check_rows(autoencoder.fitted_.training_summary.measured.total, len(known))
@@ -184,6 +187,8 @@ class Classifier(ClassifierMixin, LabelEstimator):
     columns : mapping, default None
         What columns of a table are; as of :class:`attar.Autoencoder`.
     infinite_as_missing : bool, default False
+    callbacks : sequence of Callback, default ()
+        Of the training of the autoencoder, where none is given.
     random_state : int, RandomState or None, default None
 
     Attributes
@@ -279,6 +284,8 @@ class Regressor(RegressorMixin, LabelEstimator):
     columns : mapping, default None
         What columns of a table are; as of :class:`attar.Autoencoder`.
     infinite_as_missing : bool, default False
+    callbacks : sequence of Callback, default ()
+        Of the training of the autoencoder, where none is given.
     random_state : int, RandomState or None, default None
 
     Attributes
