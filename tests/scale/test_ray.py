@@ -355,7 +355,10 @@ def test_parts_are_files_and_row_groups_in_order(folder, monkeypatch):
     ("on", "words"),
     [
         ("spark", "There is no engine named 'spark': .*ray"),
-        ("ray://localhost:1", "No Ray answers at localhost:1 .*: start it with ray start --head"),
+        (
+            "ray://localhost:1",
+            "No Ray answers at localhost:1 .*: start it with ray start --head",
+        ),
         ("ray://localhost:x", "No Ray answers at localhost:x"),
     ],
 )

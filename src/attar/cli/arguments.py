@@ -225,8 +225,8 @@ Na = Annotated[
 ]
 
 RAY = (
-    "Work by processes of Ray, on this machine; with ray://HOST:10001 on the cluster there, "
-    "with ray://auto on the one that this machine belongs to."
+    "Work by processes of Ray: on this machine; with ray://auto on the cluster that it belongs to, "
+    "or with ray://HOST:6379 by the address of the cluster's head."
 )
 OnRay = Annotated[str | None, typer.Option("--on", metavar="ray[://HOST]", help=RAY)]
 On = Annotated[

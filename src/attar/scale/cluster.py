@@ -23,8 +23,8 @@ from attar.remote import Url
 # What a Ray on this machine keeps for objects: models and messages, while rows stay in the workers.
 OBJECTS = 256 << 20
 
-# The port where Ray listens to clients, and the seconds after which nothing answers there.
-PORT, PATIENCE = "10001", 5.0
+# The port of a cluster's head, and the seconds after which nothing answers there.
+PORT, PATIENCE = "6379", 5.0
 
 # Messages on Ray's own future, which its users cannot heed.
 UNHEEDED = (DeprecationWarning, FutureWarning, ResourceWarning)
@@ -59,8 +59,8 @@ def reached(
     ----------
     on : str
         ``"ray"`` is the cluster that this program is connected to, else that of the environment
-        variable ``RAY_ADDRESS``, else a new one on this machine. ``"ray://host:10001"`` is one that
-        listens there to clients, and ``"ray://auto"`` the one that this machine belongs to.
+        variable ``RAY_ADDRESS``, else a new one on this machine. ``"ray://auto"`` is the one that
+        this machine belongs to, and ``"ray://host:6379"`` that one by the address of its head.
     workers : int or None
         How many processes shall work; None: as many as there are CPUs, or GPUs.
     exact : bool
@@ -89,7 +89,7 @@ def reached(
                 "use on='ray', or call ray.shutdown() before."
             )
         if not ray.is_initialized():
-            address = address or os.environ.get("RAY_ADDRESS", "")
+            address = (address or os.environ.get("RAY_ADDRESS", "")).removeprefix("ray://")
             stack.callback(ray.shutdown)
             if address:
                 _connect(ray, address)
@@ -143,6 +143,7 @@ def require_seen(path: Path) -> None:
 
 
 def _start(ray: ModuleType, folder: str) -> None:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     ray.init(
         "local",
         log_to_driver=False,
@@ -162,7 +163,8 @@ def _connect(ray: ModuleType, address: str) -> None:
     """
     try:
         if address != "auto":
-            host, _, port = address.removeprefix("ray://").partition(":")
+            host, _, port = address.partition(":")
+            address = f"{host}:{port or PORT}"
             socket.create_connection((host, int(port or PORT)), PATIENCE).close()
         ray.init(address, log_to_driver=False)
     except (OSError, ValueError, RuntimeError) as error:
@@ -173,7 +175,8 @@ def _connect(ray: ModuleType, address: str) -> None:
                 f"The cluster at {address} has {there}, and this program {here}: install the same."
             ) from None
         raise ClusterError(
-            f"No Ray answers at {address} ({first_line(error)}): start it with ray start --head."
+            f"No Ray answers at {address} ({first_line(error)}): start it with ray start --head; "
+            "if it asks for a token, set RAY_AUTH_MODE=token."
         ) from None
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from attar import errors
 from attar.data.files.base import FileStream, TableStream, files_in
-from attar.data.files.several import Files
+from attar.data.files.several import Files, matching
 from attar.data.files.tabular import STREAMS
 from attar.errors import AttarError, AttarWarning, ClusterError, DataError, FileError, warn
 from attar.remote import Url, file_at
@@ -101,6 +101,8 @@ def table_of(data: Tables) -> TableStream:
     ------
     DataError
         If one of them is no table.
+    FileError
+        If there is no such file.
     """
     if isinstance(data, TableStream):
         return data
@@ -111,14 +113,16 @@ def table_of(data: Tables) -> TableStream:
         )
     paths = [data] if isinstance(data, str | os.PathLike) else data
     files: list[str | os.PathLike[str]] = []
-    for path in map(file_at, paths):
-        if not isinstance(path, Url) and path.is_dir():
-            files += files_in(os.fspath(path), tuple(STREAMS))
-        elif path.name.lower().endswith(tuple(STREAMS)):
-            files.append(path)
+    for path in (file for one in paths for file in matching(file_at(one))):
+        here = not isinstance(path, Url)
+        if here and not path.exists():
+            raise FileError(f"There is no file {path}.")
+        if here and path.is_dir():
+            found: list[str | os.PathLike[str]] = [*files_in(os.fspath(path), tuple(STREAMS))]
         else:
-            files.clear()
-        if not files:
+            found = [path] if path.name.lower().endswith(tuple(STREAMS)) else []
+        files += found
+        if not found:
             raise DataError(
                 f"Ray's workers read tables in files ({', '.join(STREAMS)}), and {path} has none: "
                 "leave out --on."

@@ -100,7 +100,7 @@ def encode(
     label : str or None
         A column of labels, which is left out; None for that of the fit.
     on : str, default "ray"
-        A Ray that is started on this machine, or ``"ray://host:10001"``, ``"ray://auto"``; see
+        A Ray that is started on this machine, or ``"ray://host:6379"``, ``"ray://auto"``; see
         :func:`attar.scale.cluster.reached`.
     workers : int or None
         How many processes work; None: one for each CPU.
