@@ -149,7 +149,7 @@ class KerasData:
             only = np.full(len(self.form.used), np.nan)
             only[self.form.constant] = self.form.only.numpy()
             x = self.ops.cast(x, "float64")
-            x = self.ops.where(self.ops.isnan(x), only, x)
+            x = self.ops.where(self.ops.isnan(x) | np.isnan(only), x, only)
         return x
 
     def _all_columns(self, x: Symbol) -> Symbol:
@@ -163,24 +163,26 @@ class KerasData:
 
     def _compressed(self, x: Symbol, tail: Array) -> Symbol:
         """As :func:`attar.data.scaling.compressed`."""
-        within = self.ops.clip(x, 0, 1)
+        ops = self.ops
+        within = ops.clip(x, 0, 1)
         beyond = x - within
-        reach = tail - tail**2 / self.ops.maximum(tail + self.ops.abs(beyond), 1e-30)
-        return self.ops.where(np.isinf(tail), x, within + self.ops.sign(beyond) * reach)
+        reach = beyond * tail / ops.clip(ops.abs(beyond) + tail, 1e-30, np.inf)
+        return ops.where(np.isinf(tail), x, within + reach)
 
     def _expanded(self, y: Symbol, tail: Array) -> Symbol:
         """As :func:`attar.data.scaling.expanded`."""
-        within = self.ops.clip(y, 0, 1)
-        reach = self.ops.abs(y - within)
-        far = self.ops.minimum(tail * reach / self.ops.maximum(tail - reach, 1e-9), 1e9)
-        return self.ops.where(np.isinf(tail), y, within + self.ops.sign(y - within) * far)
+        ops = self.ops
+        within = ops.clip(y, 0, 1)
+        reach = y - within
+        beyond = reach * tail / ops.clip(-ops.abs(reach) + tail, 1e-9, np.inf)
+        return ops.where(np.isinf(tail), y, within + ops.clip(beyond, -1e9, 1e9))
 
     def _yeo_johnson(self, x: Symbol, power: Array) -> Symbol:
         """As :func:`attar.data.scaling.yeo_johnson`."""
         ops = self.ops
         exponent = ops.where(x < 0, 2 - power, power)
         log = ops.log1p(ops.abs(x))
-        root = ops.expm1(exponent * log) / ops.maximum(exponent, TINY)
+        root = ops.expm1(log * exponent) / ops.clip(exponent, TINY, np.inf)
         size = ops.where(exponent > TINY, root, log)
         return ops.where(power == 1, x, ops.sign(x) * size)
 
@@ -188,7 +190,7 @@ class KerasData:
         """As :func:`attar.data.scaling.inverse_yeo_johnson`."""
         ops = self.ops
         exponent, size = ops.where(y < 0, 2 - power, power), ops.abs(y)
-        root = ops.log1p(exponent * size) / ops.maximum(exponent, TINY)
+        root = ops.log1p(size * exponent) / ops.clip(exponent, TINY, np.inf)
         log = ops.where(exponent > TINY, root, size)
         return ops.where(power == 1, y, ops.sign(y) * ops.expm1(log))
 
