@@ -28,6 +28,7 @@ from attar.scale import cluster, fits, ray
 from attar.scale.parts import Done, Worker, apply, parts_of, table_of
 from attar.scale.verbs import Encode
 from attar.training import Callback
+from attar.tuning.study import Tuner
 
 
 @pytest.fixture(scope="module")
@@ -182,6 +183,38 @@ def test_a_data_set_of_ray_is_written_to_files(started, folder, tmp_path):
     found = read(written)
     pd.testing.assert_frame_equal(found, table, check_dtype=False)
     assert fits._written(folder, tmp_path) is folder
+
+
+def test_trials_side_by_side_have_the_losses_of_one_process(started, folder, monkeypatch, tmp_path):
+    ae = attar.Autoencoder(code_size=2, epochs=2, random_state=0, verbose=False)
+    monkeypatch.chdir(folder.parent)
+    search, study = {"learning_rate": [0.003, 0.01, 0.02, 1e9]}, tmp_path / "s.study"
+    found = ray.tune("parts", ae, search, trials=4, workers=2, storage=study)
+    tuner = Tuner(ae, folder, search, None)
+    made = found.trials[found.trials.state == "complete"]
+    assert len(found.trials) == 4
+    assert len(made) >= 2
+    for _, trial in made.iterrows():
+        loss, error = tuner.fitted({"learning_rate": trial["learning_rate"]})
+        assert (trial["loss"], trial["error"]) == pytest.approx((loss, error), rel=1e-6)
+    assert found.settings["learning_rate"] == made.loc[made["loss"].idxmin(), "learning_rate"]
+    assert len(attar.tune(folder, ae, search, trials=4, storage=study).trials) == 4
+
+
+def test_a_trial_whose_worker_is_lost_has_failed(started, folder, tmp_path):
+    class Deadly(Callback):
+        """Kills the process of a trial."""
+
+        def on_epoch(self, progress):
+            if not (tmp_path / "killed").exists():
+                (tmp_path / "killed").touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    started.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    ae = attar.Autoencoder(code_size=2, epochs=1, random_state=0, verbose=False)
+    ae.set_params(callbacks=[Deadly()])
+    found = ray.tune(folder, ae, {"learning_rate": [0.003, 0.01]}, trials=2, workers=1)
+    assert found.trials.state.tolist() == ["failed", "complete"]
 
 
 def test_fewer_workers_than_asked_for_are_a_warning_or_an_error(started, model, folder, tmp_path):

@@ -6,6 +6,7 @@ import json
 import re
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -90,11 +91,15 @@ def tune(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the trials of MODEL.study.")
     ] = False,
+    on: arguments.OnRay = None,
+    workers: arguments.Workers = None,
+    exact: arguments.Exact = False,
     seed: arguments.Seed = 0,
     quiet: arguments.Quiet = False,
     as_json: arguments.Json = False,
 ) -> None:
     """Search for settings by held-out rows, and train a model with the best."""
+    place = arguments.cluster(on, workers, exact, log=log)
     named = [f"recipe={recipe}", f"code_size={code_size}", f"epochs={epochs}"]
     settings = {"random_state": seed, "device": device}
     settings |= arguments.settings([*named, *(assignments or [])])
@@ -120,7 +125,13 @@ def tune(
         from attar.data.source import read
         from attar.estimator import Autoencoder
         from attar.training.callbacks import tracker
-        from attar.tuning import tune as search_settings
+
+        if place is None:
+            from attar.tuning import tune as search_settings
+        else:
+            from attar.scale.ray import tune as search_on_ray
+
+            search_settings = partial(search_on_ray, **place)
 
     settings["callbacks"] = [tracker(assignment) for assignment in log or ()]
     verbose: Any = False if as_json or quiet else "auto"

@@ -6,17 +6,20 @@ Rows are read where they are, by the workers: the driver, this process, sees non
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from attar.compression import Codec
 from attar.data.source import Data
 from attar.estimator import Autoencoder
 from attar.scale import fits
 from attar.scale.parts import Tables, apply
+from attar.scale.trials import SideBySide
 from attar.scale.verbs import CompressParts, Detect, Encode, Impute, Reconstruct, Score
 from attar.tasks.anomalies.detector import AnomalyDetector
 from attar.tasks.gaps.imputer import Imputer
+from attar.tuning.study import Tuner, Tuning, tuned
 
 if TYPE_CHECKING:
     from ray.data import Dataset
@@ -75,6 +78,61 @@ def fit(
     settings = {"condition": condition, "checkpoint": checkpoint, "freeze": freeze}
     fits.fit(estimator, X, on, workers, exact, settings)
     return estimator
+
+
+def tune(
+    X: Data,
+    estimator: Autoencoder | None = None,
+    search: Mapping[str, object] | Sequence[str] = ("learning_rate", "network"),
+    *,
+    trials: int = 30,
+    minutes: float | None = None,
+    storage: str | Path | None = None,
+    condition: Data | None = None,
+    verbose: bool | Literal["auto"] = "auto",
+    on: str = "ray",
+    workers: int | None = None,
+    exact: bool = False,
+) -> Tuning:
+    """Search for settings as :func:`attar.tune`, with a trial for each worker at a time.
+
+    Each worker reads X by itself. No trial is pruned, and a trial whose worker is lost has failed.
+    The best model is fitted by this process, which alone writes to the storage.
+
+    Parameters
+    ----------
+    X : path, table, ...
+        As of :func:`attar.tune`; paths that every worker sees.
+    estimator, search, trials, minutes, storage, condition, verbose
+        As of :func:`attar.tune`; trials that run when the minutes are over are completed.
+    on, workers, exact
+        As of :func:`encode`.
+
+    Raises
+    ------
+    SettingError, DataError, FileError, TrainingError
+        As of :func:`attar.tune`.
+    ClusterError
+        If Ray cannot be reached.
+
+    Examples
+    --------
+    ::
+
+        from attar.scale import ray
+
+        found = ray.tune("parts/", search=["learning_rate"], trials=40, workers=8)
+        found.estimator.save("best.attar")
+    """
+    arguments = (estimator or Autoencoder(), X, search, condition)
+    return tuned(
+        lambda: Tuner(*arguments),
+        SideBySide(arguments, on, workers, exact),
+        trials,
+        minutes,
+        None if storage is None else Path(storage),
+        verbose,
+    )
 
 
 def encode(

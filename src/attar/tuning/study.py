@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -24,6 +25,7 @@ from attar.data.source import Data
 from attar.data.training_data import training_data_of
 from attar.errors import (
     AttarWarning,
+    ClusterError,
     DataError,
     FileError,
     SettingError,
@@ -38,7 +40,7 @@ from attar.likelihoods import FixedGaussian
 from attar.parts import plain
 from attar.plan import Plan, Planner, Run
 from attar.storage import check_writable
-from attar.training.callbacks import Pruning
+from attar.training.callbacks import Callback, Pruning
 from attar.tuning.criterion import Criterion
 from attar.tuning.space import FAR, SIZES, Stored, as_stored, resized, sizes, space_of
 
@@ -211,20 +213,39 @@ def tune(
     ----------
     Akiba et al., "Optuna: a next-generation hyperparameter optimization framework", KDD 2019.
     """
+    return tuned(
+        lambda: Tuner(estimator or Autoencoder(), X, search, condition),
+        Tuner.search,
+        trials,
+        minutes,
+        None if storage is None else Path(storage),
+        verbose,
+    )
+
+
+def tuned(
+    tuner_of: Callable[[], Tuner],
+    search: Search,
+    trials: int,
+    minutes: float | None,
+    storage: Path | None,
+    verbose: bool | Literal["auto"],
+) -> Tuning:
+    """Return what a search found, whose trials are made one by one, or side by side."""
     optuna = _library()
     trials = positive_integer("The number of trials", trials)
     until = math.inf
     if minutes is not None:
         until = time.monotonic() + 60 * positive("The number of minutes", minutes, "None or ")
     if storage is not None:
-        check_writable(Path(storage))
-    tuner = Tuner(estimator or Autoencoder(), X, search, condition)
+        check_writable(storage)
+    tuner = tuner_of()
     with _quiet(optuna):
-        study = tuner.study(None if storage is None else Path(storage))
+        study = tuner.study(storage)
         try:
-            tuner.search(study, trials, until, lines(trials, verbose))
+            search(tuner, study, trials, until, lines(trials, verbose))
         except KeyboardInterrupt:
-            done = len(_complete(study))
+            done = len(complete_trials(study))
             if not done:
                 raise
             warn(
@@ -310,18 +331,31 @@ class Tuner:
             plan.build()
         return plan
 
-    def fitted(self, trial: Trial, until: float) -> float:
-        """Fit a trial, and return its loss."""
-        stored = {name: values.suggest(trial, name) for name, values in self.space.items()}
+    def suggested(self, trial: Trial) -> dict[str, Stored]:
+        """Return the settings of a new trial, as they are stored."""
+        return {name: values.suggest(trial, name) for name, values in self.space.items()}
+
+    def fitted(
+        self, stored: Mapping[str, Stored], pruning: Callable[[float], Callback] | None = None
+    ) -> tuple[float, float]:
+        """Fit with the settings of a trial, and return its loss and mean squared error.
+
+        Parameters
+        ----------
+        stored : mapping
+        pruning : callable or None
+            From the price of the code to what ends a trial that falls behind.
+        """
         with warnings.catch_warnings(action="ignore"):
             plan = self._planned(self.settings(stored))
             price = self.criterion.price(plan.code_size, self.kind.shape)
             callbacks = self.estimator.callbacks
-            model = fit(plan, self.inner, self.run, [*callbacks, Pruning(trial, price, until)])
+            pruned = [] if pruning is None else [pruning(price)]
+            model = fit(plan, self.inner, self.run, [*callbacks, *pruned])
+        diagnostics = model.training_summary.diagnostics
         for callback in callbacks:
-            callback.on_fit(model.training_summary.diagnostics.metrics)
-        trial.set_user_attr(ERROR, model.training_summary.diagnostics.error)
-        return self.criterion.loss(model, self.inner)
+            callback.on_fit(diagnostics.metrics)
+        return self.criterion.loss(model, self.inner), diagnostics.error
 
     def study(self, storage: Path | None) -> Study:
         """Return a new study, or the one that a file has.
@@ -355,33 +389,26 @@ class Tuner:
                 raise SettingError(f"{storage} is a search {difference}.")
         return study
 
-    def search(self, study: Study, trials: int, until: float, show: Show) -> None:
-        """Make trials until there are so many, or the time is over."""
-        optuna = _library()
-        states = optuna.trial.TrialState
+    def begin(self, study: Study) -> int:
+        """Take up a study, and return how many trials were made."""
+        states = _library().trial.TrialState
         for left in study.get_trials(deepcopy=False, states=[states.RUNNING]):
             study.tell(left.number, state=states.FAIL)  # its process has ended
         counted = [trial for trial in study.get_trials(deepcopy=False) if _counts(trial)]
         if self.start is not None and not any(trial.params == self.start for trial in counted):
             study.enqueue_trial(self.start, skip_if_exists=True)
-        for number in range(len(counted), trials):
-            complete = bool(_complete(study))
+        return len(counted)
+
+    def search(self, study: Study, trials: int, until: float, show: Show) -> None:
+        """Make trials one after the other until there are so many, or the time is over."""
+        for number in range(self.begin(study), trials):
+            complete = bool(complete_trials(study))
             if complete and time.monotonic() > until:
                 return
             trial = study.ask()
-            try:
-                loss = self.fitted(trial, until if complete else math.inf)
-                if not math.isfinite(loss):
-                    raise TrainingError(f"The loss of trial {number} is {loss}.")
-                study.tell(trial, loss)
-            except optuna.TrialPruned:
-                study.tell(trial, state=states.PRUNED)
-            except (TrainingError, SettingError) as error:
-                trial.set_user_attr(FAILURE, first_line(error))
-                study.tell(trial, state=states.FAIL)
-            except BaseException:
-                study.tell(trial, state=states.FAIL)
-                raise
+            stored, end = self.suggested(trial), until if complete else math.inf
+            with recorded(study, trial):
+                record(study, trial, *self.fitted(stored, partial(Pruning, trial, until=end)))
             show(number + 1, study.trials[-1], study)
 
     def result(self, study: Study) -> Tuning:
@@ -392,7 +419,7 @@ class Tuner:
         TrainingError
             If no trial was completed.
         """
-        complete = _complete(study)
+        complete = complete_trials(study)
         if not complete:
             failures = [t.user_attrs[FAILURE] for t in study.trials if FAILURE in t.user_attrs]
             raise TrainingError(f"No trial was completed, the last as: {failures[-1]}.")
@@ -451,7 +478,39 @@ class Tuner:
         return plain_data
 
 
+def record(study: Study, trial: Trial, loss: float, error: float) -> None:
+    """Write down the loss and the mean squared error of a trial.
+
+    Raises
+    ------
+    TrainingError
+        If the loss is not finite.
+    """
+    if not math.isfinite(loss):
+        raise TrainingError(f"The loss of trial {trial.number} is {loss}.")
+    trial.set_user_attr(ERROR, error)
+    study.tell(trial, loss)
+
+
+@contextmanager
+def recorded(study: Study, trial: Trial) -> Iterator[None]:
+    """Write down that a trial is pruned or fails inside, which ends neither it nor the search."""
+    optuna = _library()
+    states = optuna.trial.TrialState
+    try:
+        yield
+    except optuna.TrialPruned:
+        study.tell(trial, state=states.PRUNED)
+    except (ClusterError, TrainingError, SettingError) as error:
+        trial.set_user_attr(FAILURE, first_line(error))
+        study.tell(trial, state=states.FAIL)
+    except BaseException:
+        study.tell(trial, state=states.FAIL)
+        raise
+
+
 Show = Callable[[int, "FrozenTrial", "Study"], None]
+Search = Callable[["Tuner", "Study", int, float, Show], None]
 
 
 def lines(trials: int, verbose: bool | Literal["auto"]) -> Show:
@@ -463,7 +522,7 @@ def lines(trials: int, verbose: bool | Literal["auto"]) -> Show:
         now = time.monotonic()
         if not verbose or (verbose == "auto" and not terminal and now < printed + SECONDS):
             return
-        printed, complete = now, _complete(study)
+        printed, complete = now, complete_trials(study)
         state = trial.state.name.lower()
         said = f"{trial.value:.5g} nats per row" if state == "complete" else state
         best = f", best {study.best_value:.5g}" if complete else ""
@@ -500,7 +559,8 @@ def _quiet(optuna: ModuleType) -> Iterator[None]:
         optuna.logging.set_verbosity(before)
 
 
-def _complete(study: Study) -> list[FrozenTrial]:
+def complete_trials(study: Study) -> list[FrozenTrial]:
+    """Return the trials that have a loss."""
     return [trial for trial in study.get_trials(deepcopy=False) if trial.state.name == "COMPLETE"]
 
 
