@@ -752,7 +752,7 @@ def test_the_public_names_are_what_a_user_needs():
         *("fit", "fit_transform", "inspect", "transform", "inverse_transform", "reconstruct"),
         *("score", "score_samples", "evaluate", "evaluate_held_out", "sample"),
         *("interpolate", "neighbours", "clusters"),
-        *("encode", "recommend", "expected_values", "truncate", "report"),
+        *("encode", "recommend", "expected_values", "truncate", "report", "load"),
         *("diagnose", "save", "model_", "code_size_", "choices_", "history_"),
         *("n_features_in_", "feature_names_in_"),
     }
