@@ -1,6 +1,7 @@
 """The search: its trials, that it goes on, what ends it, and the model that it gives."""
 
 import sys
+from itertools import count
 
 import numpy as np
 import optuna
@@ -136,10 +137,12 @@ def interrupted_at(monkeypatch, number, error=KeyboardInterrupt):
     """Let the trial of this number be interrupted."""
     fitted = Tuner.fitted
 
-    def stop(self, trial, until):
-        if trial.number == number:
+    numbers = count()
+
+    def stop(self, *arguments):
+        if next(numbers) == number:
             raise error("what went wrong")
-        return fitted(self, trial, until)
+        return fitted(self, *arguments)
 
     monkeypatch.setattr(Tuner, "fitted", stop)
 
