@@ -186,7 +186,8 @@ def test_a_data_set_of_ray_is_written_to_files(started, folder, tmp_path):
 
 
 def test_trials_side_by_side_have_the_losses_of_one_process(started, folder, monkeypatch, tmp_path):
-    ae = attar.Autoencoder(code_size=2, epochs=2, random_state=0, verbose=False)
+    columns = {"row": "id"}
+    ae = attar.Autoencoder(code_size=2, epochs=2, columns=columns, random_state=0, verbose=False)
     monkeypatch.chdir(folder.parent)
     search, study = {"learning_rate": [0.003, 0.01, 0.02, 1e9]}, tmp_path / "s.study"
     found = ray.tune("parts", ae, search, trials=4, workers=2, storage=study)
@@ -212,7 +213,7 @@ def test_a_trial_whose_worker_is_lost_has_failed(started, folder, tmp_path):
 
     started.cloudpickle.register_pickle_by_value(sys.modules[__name__])
     ae = attar.Autoencoder(code_size=2, epochs=1, random_state=0, verbose=False)
-    ae.set_params(callbacks=[Deadly()])
+    ae.set_params(callbacks=[Deadly()], columns={"row": "id"})
     found = ray.tune(folder, ae, {"learning_rate": [0.003, 0.01]}, trials=2, workers=1)
     assert found.trials.state.tolist() == ["failed", "complete"]
 
@@ -395,7 +396,10 @@ def test_parts_are_files_and_row_groups_in_order(folder, monkeypatch):
         ("ray://localhost:x", "No Ray answers at localhost:x"),
     ],
 )
-def test_a_cluster_that_is_not_there(on, words, run, folder, model, tmp_path):
+def test_a_cluster_that_is_not_there(on, words, run, folder, model, tmp_path, monkeypatch):
+    library = cluster.library()  # which may be connected, by tests before
+    monkeypatch.setattr(library, "is_initialized", lambda: False)
+    monkeypatch.setattr(library, "shutdown", lambda: None)
     model.save(tmp_path / "m.attar")
     status, said, error = run("encode", "m.attar", folder, "-o", "codes", "--on", on)
     assert (status, said) == (2, "")

@@ -73,7 +73,8 @@ class SideBySide:
         seed = (tuner.run.seed + len(study.trials)) % 2**32
         study.sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
         gpus = None if tuner.estimator.device == "auto" else tuner.estimator.device != "cpu"
-        done, running = tuner.begin(study), dict[Any, tuple[Trial, Any]]()
+        done = tuner.begin(study)
+        running: dict[Any, tuple[Trial, Any]] = {}
         with cluster.reached(self.on, self.workers, self.exact, gpus) as found:
             ray: Any = cluster.library()
             idle = [self._worker(ray, found) for _ in range(min(found.workers, trials - done))]
