@@ -66,13 +66,13 @@ def model(folder):
 @pytest.fixture(scope="module")
 def started():
     """A Ray that a user's program has started."""
-    library = cluster.library()
+    engine = cluster.ray_module()
     with pytest.MonkeyPatch.context() as patch, cluster._quiet():
         patch.setenv("RAY_worker_niceness", "0")
-        library.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
-    yield library
+        engine.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    yield engine
     with cluster._quiet():
-        library.shutdown()
+        engine.shutdown()
 
 
 @dataclass(frozen=True)
@@ -102,12 +102,12 @@ def names(folder):
 def test_codes_are_those_of_one_process_also_if_a_worker_is_killed(
     model, folder, tmp_path, monkeypatch, capfd
 ):
-    library = cluster.library()
-    library.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    engine = cluster.ray_module()
+    engine.cloudpickle.register_pickle_by_value(sys.modules[__name__])
     monkeypatch.setenv("RAY_worker_niceness", "0")
     verb = Killed(model, tmp_path / "marker")
     assert apply(verb, folder, tmp_path / "codes", workers=1) == 600
-    assert not library.is_initialized()
+    assert not engine.is_initialized()
     said, error = capfd.readouterr()
     assert (said, re.sub(r"attar: \d of 3 parts, \d+ rows\n", "", error)) == ("", "")
     assert verb.marker.exists()
@@ -397,9 +397,9 @@ def test_parts_are_files_and_row_groups_in_order(folder, monkeypatch):
     ],
 )
 def test_a_cluster_that_is_not_there(on, words, run, folder, model, tmp_path, monkeypatch):
-    library = cluster.library()  # which may be connected, by tests before
-    monkeypatch.setattr(library, "is_initialized", lambda: False)
-    monkeypatch.setattr(library, "shutdown", lambda: None)
+    engine = cluster.ray_module()  # which may be connected, by tests before
+    monkeypatch.setattr(engine, "is_initialized", lambda: False)
+    monkeypatch.setattr(engine, "shutdown", lambda: None)
     model.save(tmp_path / "m.attar")
     status, said, error = run("encode", "m.attar", folder, "-o", "codes", "--on", on)
     assert (status, said) == (2, "")

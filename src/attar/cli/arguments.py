@@ -142,6 +142,17 @@ Log = Annotated[
         "trackio:PROJECT; may be repeated.",
     ),
 ]
+ModelOutput = Annotated[
+    Path,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="MODEL",
+        help="The model file, or its URL.",
+        parser=file_at,
+        show_default=False,
+    ),
+]
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="Print nothing but warnings and errors.")
 ]

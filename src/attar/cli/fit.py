@@ -35,17 +35,7 @@ FITS = {
 
 
 def fit(
-    output: Annotated[
-        Path,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="MODEL",
-            help="The model file, or its URL.",
-            parser=file_at,
-            show_default=False,
-        ),
-    ],
+    output: arguments.ModelOutput,
     source: arguments.Sources = None,
     recipe: arguments.Recipe = "auto",
     code_size: arguments.CodeSize = "auto",

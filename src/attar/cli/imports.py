@@ -9,23 +9,12 @@ from typing import Annotated
 import typer
 
 from attar.cli import arguments
-from attar.remote import file_at
 from attar.storage import check_writable
 
 
 def import_keras(
     source: arguments.Source,
-    output: Annotated[
-        Path,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="MODEL",
-            help="The model file, or its URL.",
-            parser=file_at,
-            show_default=False,
-        ),
-    ],
+    output: arguments.ModelOutput,
     encoder: Annotated[
         Path,
         typer.Option(

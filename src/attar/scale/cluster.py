@@ -80,7 +80,7 @@ def reached(
         raise unknown("engine", engine, ["ray"])
     if workers is not None:
         positive_integer("The number of workers", workers)
-    ray = library()
+    ray = ray_module()
     with _quiet(), ExitStack() as stack:
         local = False
         if ray.is_initialized() and address:
@@ -111,7 +111,7 @@ def reached(
         yield Cluster(min(wanted, most), gpus, local)
 
 
-def library() -> ModuleType:
+def ray_module() -> ModuleType:
     """Return Ray, which is an extra.
 
     Raises

@@ -257,7 +257,7 @@ def _out_of_memory(what: str, part: str, rows: int) -> ClusterError:
 
 def _applied(verb: Verb, parts: Sequence[TablePart], folder: Path, workers: int) -> Iterator[Done]:
     """Yield what workers say of each part, in any order."""
-    ray = cluster.library()
+    ray = cluster.ray_module()
     from ray.data import ActorPoolStrategy, DataContext, from_items
 
     context = DataContext.get_current()

@@ -45,6 +45,7 @@ def joined() -> Iterator[None]:
     """
     import torch
     import torch.distributed as dist
+    from torch.distributed.distributed_c10d import PrefixStore
 
     from attar import workers
     from attar.errors import SettingError
@@ -59,7 +60,7 @@ def joined() -> Iterator[None]:
     store, rank, count = next(dist.rendezvous("env://"))  # type: ignore[attr-defined]
     # After a restart the store still has the addresses of the processes before.
     attempt = os.environ["TORCHELASTIC_RESTART_COUNT"]
-    store = dist.PrefixStore(attempt, store)  # type: ignore[attr-defined]
+    store = PrefixStore(attempt, store)
     backend = "cpu:gloo,cuda:nccl" if gpus else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=count)
     try:

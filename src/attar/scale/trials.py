@@ -76,7 +76,7 @@ class SideBySide:
         done = tuner.begin(study)
         running: dict[Any, tuple[Trial, Any]] = {}
         with cluster.reached(self.on, self.workers, self.exact, gpus) as found:
-            ray: Any = cluster.library()
+            ray: Any = cluster.ray_module()
             idle = [self._worker(ray, found) for _ in range(min(found.workers, trials - done))]
             while True:
                 late = complete_trials(study) and time.monotonic() > until
